@@ -1,0 +1,1 @@
+"""What to measure: the schema, TOML in and out, presets, environment, sweeps."""

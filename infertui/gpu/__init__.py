@@ -1,0 +1,1 @@
+"""Device and host readings: NVML, the sampler, what is visible."""

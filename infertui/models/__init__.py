@@ -1,0 +1,1 @@
+"""Which model: synthetic shapes, the local catalogue, downloads, whether it fits."""

@@ -1,0 +1,37 @@
+"""Foreign text made safe for a terminal.
+
+Model output, file names, process output and server replies may hold control sequences that retitle the window,
+write the clipboard or redraw the screen. Everything foreign passes through `clean` where it enters the program.
+"""
+
+import re
+
+# CSI, OSC/DCS/APC/PM/SOS up to their terminator, and two-byte escapes; 7-bit and C1 forms.
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]"
+)
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_BIDI_AND_SEPARATORS = (
+    *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0x061C, 0xFEFF,
+)  # fmt: skip
+_CONTROLS = dict.fromkeys((*range(0x20), 0x7F, *range(0x80, 0xA0), *_BIDI_AND_SEPARATORS), _REPLACEMENT)
+_CONTROLS |= dict.fromkeys(range(0xD800, 0xE000), _REPLACEMENT)
+_ONE_LINE = {**_CONTROLS, 0x09: " ", 0x0A: " ", 0x0D: " "}
+_MANY_LINES = {**_CONTROLS, 0x09: "    ", 0x0A: "\n", 0x0D: ""}
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """Return `text` without control sequences, control characters and direction overrides.
+
+    With `lines` newlines stay; otherwise the result is one line.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _SEQUENCES.sub("", text).translate(_MANY_LINES if lines else _ONE_LINE)
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut `text` to `width` characters with an ellipsis as the mark of the cut."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -1,0 +1,43 @@
+"""Quantities as people read them."""
+
+
+def format_bytes(count: float) -> str:
+    """Binary units with three significant digits: `1536` is `1.50 KiB`."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.{_decimals(size)}f} {unit}"
+
+
+def format_count(count: float) -> str:
+    """Decimal thousands: `124439808` is `124 M`."""
+    size = float(count)
+    for suffix in ("", " k", " M", " G", " T"):
+        if abs(size) < 1000 or suffix == " T":
+            break
+        size /= 1000
+    return f"{size:.0f}" if suffix == "" else f"{size:.{_decimals(size)}f}{suffix}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration: microseconds to hours, whichever reads best."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} us"
+    if seconds < 1:
+        return f"{seconds * 1e3:.{_decimals(seconds * 1e3)}f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_number(value: float) -> str:
+    """A figure with three or four significant digits and no exponent."""
+    return f"{value:,.{_decimals(value) if abs(value) < 1000 else 0}f}"
+
+
+def _decimals(value: float) -> int:
+    return 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2

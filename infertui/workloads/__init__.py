@@ -1,0 +1,1 @@
+"""What is asked: prompts and the batches made of them."""
