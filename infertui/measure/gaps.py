@@ -1,0 +1,89 @@
+"""Inter-token latencies (ITL) kept as a compact histogram with an exact summary, not as endless lists."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from infertui.measure.clock import NS_PER_S
+
+# Neighbouring bucket bounds differ by 2 %: a value read back from its bucket's middle is within 1 %.
+_LOG_RATIO = math.log(1.02)
+
+
+class Gaps(Struct, frozen=True):
+    """The gaps between consecutive token steps. Seconds; `histogram` maps a bucket to its count."""
+
+    count: int
+    mean: float
+    minimum: float
+    maximum: float
+    p50: float
+    p90: float
+    p99: float
+    histogram: dict[int, int]
+
+
+def bucket_of(nanoseconds: int) -> int:
+    """The histogram bucket of a duration; everything below 1 ns is bucket 0."""
+    return max(0, math.floor(math.log(nanoseconds) / _LOG_RATIO)) if nanoseconds > 1 else 0
+
+
+def bucket_seconds(bucket: int) -> float:
+    """The middle of a bucket, in seconds."""
+    return math.exp((bucket + 0.5) * _LOG_RATIO) / NS_PER_S
+
+
+def summarise_gaps(stamps_ns: Sequence[int]) -> Gaps | None:
+    """Gaps between the stamps of successive token steps; None when there are fewer than two steps."""
+    gaps = sorted(after - before for before, after in itertools.pairwise(stamps_ns))
+    if not gaps:
+        return None
+    return Gaps(
+        count=len(gaps),
+        mean=(stamps_ns[-1] - stamps_ns[0]) / len(gaps) / NS_PER_S,
+        minimum=gaps[0] / NS_PER_S,
+        maximum=gaps[-1] / NS_PER_S,
+        p50=_nearest_rank(gaps, 0.50) / NS_PER_S,
+        p90=_nearest_rank(gaps, 0.90) / NS_PER_S,
+        p99=_nearest_rank(gaps, 0.99) / NS_PER_S,
+        histogram=dict(sorted(Counter(map(bucket_of, gaps)).items())),
+    )
+
+
+def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
+    """All gaps together. Count, mean and extremes stay exact; percentiles come from the histogram (within 1 %)."""
+    parts = list(parts)
+    count = sum(part.count for part in parts)
+    if not count:
+        return None
+    histogram: Counter[int] = Counter()
+    for part in parts:
+        histogram.update(part.histogram)
+    merged = dict(sorted(histogram.items()))
+    low, high = min(part.minimum for part in parts), max(part.maximum for part in parts)
+
+    def percentile(q: float) -> float:
+        rank, seen = math.ceil(q * count), 0
+        for bucket, number in merged.items():
+            seen += number
+            if seen >= rank:
+                return min(max(bucket_seconds(bucket), low), high)
+        return high
+
+    return Gaps(
+        count=count,
+        mean=sum(part.mean * part.count for part in parts) / count,
+        minimum=low,
+        maximum=high,
+        p50=percentile(0.50),
+        p90=percentile(0.90),
+        p99=percentile(0.99),
+        histogram=merged,
+    )
+
+
+def _nearest_rank(ordered: Sequence[int], q: float) -> int:
+    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]

@@ -1,0 +1,90 @@
+"""From the batches of a run to its figures."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from infertui.measure.gaps import Gaps, merge_gaps
+from infertui.measure.records import BatchRecord, EngineMemory
+from infertui.measure.statistics import Distribution, Interval, bootstrap_ratio, describe, drift
+
+
+class Summary(Struct, frozen=True):
+    """What the measured batches say. Seconds, tokens per second; None is not available.
+
+    Throughput is tokens over the summed wall time of the measured batches: what happens between them is not the
+    engine's. `output_throughput` counts generated tokens, `total_throughput` prompt tokens as well. Distributions
+    are over requests; requests of one static batch share their times and count as one observation.
+    """
+
+    iterations: int
+    requests: int
+    failed: int
+    prompt_tokens: int
+    output_tokens: int
+    measured_s: float
+    output_throughput: float | None = None
+    output_throughput_interval: Interval | None = None
+    total_throughput: float | None = None
+    drift: float | None = None
+    latency: Distribution | None = None
+    ttft: Distribution | None = None
+    tpot: Distribution | None = None
+    tps: Distribution | None = None
+    itl: Gaps | None = None
+    memory: EngineMemory = EngineMemory()
+
+
+def summarise(batches: Sequence[BatchRecord]) -> Summary:
+    """Figures over the measured batches; failed ones are counted and otherwise left out."""
+    requests = sum(len(batch.requests) for batch in batches)
+    good = [batch for batch in batches if not batch.error]
+    seconds = sum(batch.seconds for batch in good)
+    output = sum(batch.tokens for batch in good)
+    prompt = sum(part.prompt_tokens for batch in good for part in batch.requests)
+    counts = Summary(
+        iterations=len(batches),
+        requests=requests,
+        failed=requests - sum(len(batch.requests) for batch in good),
+        prompt_tokens=prompt,
+        output_tokens=output,
+        measured_s=seconds,
+        memory=_peaks(batches),
+    )
+    if not seconds:
+        return counts
+    return msgspec.structs.replace(
+        counts,
+        output_throughput=output / seconds,
+        output_throughput_interval=bootstrap_ratio([batch.tokens for batch in good], [batch.seconds for batch in good]),
+        total_throughput=(output + prompt) / seconds,
+        drift=drift([batch.tokens / batch.seconds for batch in good]),
+        latency=_over_requests([(batch, batch.latency) for batch in good]),
+        ttft=_over_requests([(batch, batch.ttft) for batch in good]),
+        tpot=_over_requests([(batch, batch.tpot) for batch in good]),
+        tps=_speed_of_requests(good),
+        itl=merge_gaps(batch.itl for batch in good if batch.itl),
+    )
+
+
+def _over_requests(values: Sequence[tuple[BatchRecord, float | None]]) -> Distribution | None:
+    known = [(batch, value) for batch, value in values if value is not None]
+    return describe([value for batch, value in known for _ in batch.requests], independent=len(known))
+
+
+def _speed_of_requests(batches: Sequence[BatchRecord]) -> Distribution | None:
+    timed = [(batch, batch.latency) for batch in batches if batch.latency]
+    speeds = [part.tokens / latency for batch, latency in timed if latency for part in batch.requests]
+    return describe(speeds, independent=len(timed))
+
+
+def _peaks(batches: Sequence[BatchRecord]) -> EngineMemory:
+    def peak(values: list[int | None]) -> int | None:
+        return max((value for value in values if value is not None), default=None)
+
+    return EngineMemory(
+        allocated_peak=peak([batch.memory.allocated_peak for batch in batches]),
+        reserved_peak=peak([batch.memory.reserved_peak for batch in batches]),
+        resident_peak=peak([batch.memory.resident_peak for batch in batches]),
+    )

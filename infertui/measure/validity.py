@@ -1,0 +1,65 @@
+"""Whether a run's numbers may be believed: reasons against, each said in words."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from infertui.measure.records import BatchRecord
+
+# Clock reductions that the hardware forced on the GPU. A power cap is how a busy GPU normally runs: a note.
+HARDWARE_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal"})
+
+
+class Verdict(Struct, frozen=True):
+    """`invalid` holds what makes the numbers wrong, `notes` what a reader should know."""
+
+    invalid: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """No reason against."""
+        return not self.invalid
+
+
+class Circumstances(Struct, frozen=True):
+    """What was seen around the measured window. None is not known."""
+
+    output_len: int
+    warmup_steady: bool | None = None
+    throttles: tuple[str, ...] | None = None
+    foreign_processes: tuple[str, ...] | None = None
+    lost_gpus: tuple[str, ...] = ()
+    stopped: str = ""
+    random_weights: bool = False
+
+
+def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
+    """Judge the measured batches. No batch at all is invalid as well."""
+    invalid: list[str] = []
+    notes: list[str] = []
+    failed = [batch for batch in batches if batch.error]
+    if not batches:
+        invalid.append("nothing was measured")
+    if failed:
+        invalid.append(f"{len(failed)} of {len(batches)} batches failed: {failed[0].error}")
+    lengths = {part.tokens for batch in batches if not batch.error for part in batch.requests}
+    if lengths - {seen.output_len}:
+        told = ", ".join(map(str, sorted(lengths)))
+        invalid.append(f"output length not reached: {told} tokens where {seen.output_len} were asked for")
+    hardware = sorted(HARDWARE_THROTTLES & set(seen.throttles or ()))
+    if hardware:
+        invalid.append(f"the GPU was throttled: {', '.join(hardware)}")
+    if "power-cap" in (seen.throttles or ()):
+        notes.append("the GPU ran at its power limit")
+    if seen.foreign_processes:
+        invalid.append(f"another process used the GPU: {', '.join(seen.foreign_processes)}")
+    if seen.lost_gpus:
+        invalid.append(f"telemetry of the GPU was lost: {', '.join(seen.lost_gpus)}")
+    if seen.warmup_steady is False:
+        notes.append("warm-up was not steady when measuring began")
+    if seen.stopped:
+        notes.append(f"stopped early: {seen.stopped}")
+    if seen.random_weights:
+        notes.append("random weights: the speed is the architecture's, the text means nothing")
+    return Verdict(tuple(invalid), tuple(notes))
