@@ -1,0 +1,111 @@
+"""The simulator engine: exactly known timings, the ground truth of the measuring.
+
+It loads no model. What infertui reports of it must be what was injected here.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+
+from infertui import __version__
+from infertui.config.schema import SimulatorConfig
+from infertui.engines.base import Batch, Loaded, LoadRequest, OnStep, Probe
+from infertui.errors import EngineError
+from infertui.measure.clock import Clock
+from infertui.measure.records import EngineMemory
+from infertui.models.byte_tokenizer import ByteTokenizer
+
+NS_PER_MS = 1_000_000
+
+
+def probe() -> Probe:
+    """Always usable."""
+    return Probe("simulator", available=True, reason="built in", versions={"infertui": __version__})
+
+
+class SimulatorEngine:
+    """See `Engine`. Steps end at absolute deadlines, so errors of sleeping do not add up."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._config = SimulatorConfig()
+        self._random = random.Random(0)  # noqa: S311 (jitter, not secrets)
+        self._batches = 0
+        self._tokenizer = ByteTokenizer()
+
+    def load(self, request: LoadRequest) -> Loaded:
+        """See `Engine`."""
+        self._config = request.engine.simulator
+        self._clock.sleep_until(self._clock.now_ns() + round(self._config.load_ms * NS_PER_MS))
+        self._strike(batch=0)
+        return Loaded(
+            engine="simulator",
+            engine_requested=request.engine.name,
+            versions={"infertui": __version__},
+            device="cpu",
+            device_name="simulator",
+            dtype="none",
+            attention="none",
+            parameters=None,
+            weight_bytes=None,
+            vocabulary=self._tokenizer.vocab_size,
+            random_weights=True,
+            memory_policy="none",
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """See `Engine`."""
+        return self._tokenizer.encode(text)
+
+    def generate(self, batch: Batch, on_step: OnStep) -> Sequence[int]:
+        """See `Engine`. Batches are numbered from 1 for `fail_every`, warm-up included."""
+        self._batches += 1
+        if self._config.fail_every and self._batches % self._config.fail_every == 0:
+            raise EngineError(f"the simulator was told to fail every {self._config.fail_every} batches")
+        steps = max(0, batch.output_len - self._config.short_by)
+        deadline = self._clock.now_ns() + round(self._config.ttft_ms * NS_PER_MS)
+        for step in range(steps):
+            if step == steps // 2:
+                self._strike(batch=self._batches)
+            self._clock.sleep_until(deadline)
+            on_step(1)
+            jitter = self._random.uniform(0, self._config.jitter_ms) if self._config.jitter_ms else 0.0
+            deadline += round((self._config.step_ms + jitter) * NS_PER_MS)
+        return [steps] * len(batch.prompts)
+
+    def synchronize(self) -> None:
+        """See `Engine`."""
+
+    def reset_peak_memory(self) -> None:
+        """See `Engine`."""
+
+    def memory(self) -> EngineMemory:
+        """See `Engine`: there is nothing to know."""
+        return EngineMemory()
+
+    def _strike(self, batch: int) -> None:
+        if batch != self._config.fault_batch:
+            return
+        match self._config.fault:
+            case "error":
+                raise EngineError("the simulator was told to fail")
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "exit":
+                os._exit(7)
+            case "oom-kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "out-of-memory":
+                bytearray(1 << 62)
+            case "hang":
+                while True:
+                    time.sleep(3600)
+            case _:
+                pass
+
+
+def create(clock: Clock) -> SimulatorEngine:
+    """A new simulator on this clock."""
+    return SimulatorEngine(clock)
