@@ -1,0 +1,211 @@
+"""The child process: reads commands, drives the engine, sends events.
+
+Started as `python -m infertui.worker.child EVENTS COMMANDS LIFELINE` with three inherited pipe ends, in a session
+of its own. Before anything heavy is imported it forks a watchdog into its process group, which does nothing but
+wait for the end of the lifeline pipe: the runner holds the other end, so however the runner dies, the kernel closes
+it and the watchdog kills the whole group. No backend that hogs the interpreter can delay that.
+"""
+
+import contextlib
+import os
+import platform
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+
+from infertui.engines.base import Engine, Loaded, create
+from infertui.errors import ConfigError, InfertuiError, UsageError
+from infertui.measure.clock import Clock, MonotonicClock, VirtualClock
+from infertui.terminal_text import clean
+from infertui.worker.memory import out_of_memory_details, resident
+from infertui.worker.protocol import (
+    AnyCommand,
+    Cancel,
+    Event,
+    Failure,
+    FailureKind,
+    Heartbeat,
+    Hello,
+    Load,
+    LoadDone,
+    Measure,
+    PhaseStarted,
+    Proceed,
+    Shutdown,
+    decode_command,
+    encode,
+)
+from infertui.worker.session import Cancelled, Progress, Session
+
+HEARTBEAT_S = 0.2
+
+
+def watch_lifeline(lifeline: int, *others: int) -> None:
+    """Fork the watchdog. It holds nothing but the lifeline, and takes the process group with it at its end."""
+    if os.fork():
+        os.close(lifeline)
+        return
+    for descriptor in others:
+        os.close(descriptor)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        while os.read(lifeline, 1):
+            pass
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+class Link:
+    """The two pipes to the runner, safe to use from several threads."""
+
+    def __init__(self, events: int, commands: int) -> None:
+        self._events = events
+        self._commands = os.fdopen(commands, "rb")
+        self._lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[AnyCommand] = queue.SimpleQueue()
+        self.cancelled = threading.Event()
+
+    def emit(self, event: Event) -> None:
+        """Send an event whole, or end the process when nobody listens any more."""
+        line = memoryview(encode(event))
+        with self._lock:
+            try:
+                while line:
+                    line = line[os.write(self._events, line) :]
+            except OSError:
+                os._exit(1)
+
+    def listen(self) -> None:
+        """Read commands until the pipe ends. Cancel raises the flag at once, whatever waits before it."""
+        for line in self._commands:
+            command = decode_command(line)
+            if isinstance(command, Cancel):
+                self.cancelled.set()
+            self._inbox.put(command)
+        self._inbox.put(Shutdown())
+
+    def receive(self) -> AnyCommand:
+        """The next command. Taking a `Cancel` out of the queue lowers the flag: what it stopped has ended."""
+        command = self._inbox.get()
+        if isinstance(command, Cancel):
+            self.cancelled.clear()
+        return command
+
+    def await_proceed(self) -> None:
+        """Wait for `Proceed`. Raises `Cancelled` when something else comes."""
+        if not isinstance(self.receive(), Proceed):
+            raise Cancelled
+
+
+class Child:
+    """The worker's main thread: one engine, one command at a time."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._clock: Clock = MonotonicClock()
+        self._progress = Progress(self._clock)
+        self._engine: Engine | None = None
+        self._loaded: Loaded | None = None
+
+    def serve(self) -> None:
+        """Answer commands until told to leave."""
+        self._link.emit(Hello(time.monotonic_ns(), pid=os.getpid(), python=platform.python_version()))
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        while not isinstance(command := self._link.receive(), Shutdown):
+            try:
+                self._obey(command)
+            except Cancelled:
+                self._fail("cancelled", "cancelled")
+            except InfertuiError as error:
+                kind: FailureKind = "usage" if isinstance(error, UsageError) else "error"
+                self._fail(kind, error.message, remedy=error.remedy)
+            except Exception as error:  # noqa: BLE001 (a backend may raise anything; all of it must reach the runner)
+                traceback.print_exc()
+                self._explain(error)
+            self._progress.enter("idle")
+
+    def _obey(self, command: AnyCommand) -> None:
+        if isinstance(command, Load):
+            self._load(command)
+        elif isinstance(command, Measure):
+            if self._engine is None or self._loaded is None:
+                raise ConfigError("", "the worker was asked to measure before a model was loaded")
+            Session(
+                self._engine,
+                self._loaded,
+                command,
+                clock=self._clock,
+                progress=self._progress,
+                emit=self._link.emit,
+                await_proceed=self._link.await_proceed,
+                cancelled=self._link.cancelled.is_set,
+            ).run()
+
+    def _load(self, command: Load) -> None:
+        engine = command.request.engine
+        if engine.name == "simulator" and engine.simulator.virtual_time:
+            self._clock = VirtualClock(time.monotonic_ns())
+            self._progress = Progress(self._clock)
+        self._progress.enter("load")
+        self._link.emit(PhaseStarted(self._clock.now_ns(), "load"))
+        self._engine = create(engine.name, self._clock)
+        self._loaded = self._engine.load(command.request)
+        self._engine.synchronize()
+        if self._link.cancelled.is_set():
+            raise Cancelled
+        self._link.emit(LoadDone(self._clock.now_ns(), self._loaded))
+
+    def _explain(self, error: Exception) -> None:
+        text = clean(str(error)) or type(error).__name__
+        details = out_of_memory_details(error)
+        if details is None:
+            self._fail("error", f"{type(error).__name__}: {text[:2000]}", remedy="worker.log has the traceback.")
+            return
+        self._fail(
+            "out-of-memory",
+            f"the {details['where']} ran out of memory",
+            remedy="Use a smaller batch, shorter sequences, a smaller dtype, or a smaller model.",
+            details=details,
+        )
+
+    def _fail(
+        self, kind: FailureKind, message: str, *, remedy: str = "", details: dict[str, str] | None = None
+    ) -> None:
+        self._link.emit(Failure(self._clock.now_ns(), kind, message, remedy, details or {}))
+
+    def _beat(self) -> None:
+        while True:
+            progress = self._progress
+            self._link.emit(
+                Heartbeat(
+                    time.monotonic_ns(),
+                    phase=progress.phase,
+                    batch=progress.batch,
+                    step=progress.step,
+                    tokens=progress.tokens,
+                    progress_ns=progress.progress_ns,
+                    resident=resident(),
+                )
+            )
+            time.sleep(HEARTBEAT_S)
+
+
+def main(argv: list[str]) -> None:
+    """Entry point; `argv` holds the numbers of the three inherited descriptors."""
+    events, commands, lifeline = map(int, argv)
+    watch_lifeline(lifeline, events, commands)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to act on
+    link = Link(events, commands)
+    threading.Thread(target=link.listen, name="commands", daemon=True).start()
+    Child(link).serve()
+    # Interpreter shutdown of a backend can hang or crash; everything was said.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,126 @@
+"""What a dead or silent worker means, said with the figures. Pure, but for the log's tail and the kernel's counter."""
+
+import signal
+from pathlib import Path
+
+import psutil
+from msgspec import Struct
+
+from infertui.errors import EngineError
+from infertui.terminal_text import clean
+from infertui.units import format_bytes
+from infertui.worker.protocol import Failure, FailureKind
+
+TAIL_BYTES = 8192
+TAIL_LINES = 12
+
+
+class WorkerError(EngineError):
+    """A run's worker failed. `kind` is machine-readable, `details` are the figures, `log_tail` its last words."""
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        remedy: str = "",
+        details: dict[str, str] | None = None,
+        log_tail: str = "",
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind = kind
+        self.details = details or {}
+        self.log_tail = log_tail
+
+    @classmethod
+    def of(cls, failure: Failure) -> "WorkerError":
+        """From the worker's own account."""
+        return cls(failure.kind, failure.message, remedy=failure.remedy, details=failure.details)
+
+
+class LastSigns(Struct):
+    """What was last known of a worker while it lived."""
+
+    resident: int = 0
+    available: int | None = None
+    oom_kills: int | None = None
+
+
+def of_exit(code: int, phase: str, signs: LastSigns, log: Path) -> WorkerError:
+    """The error of a worker that ended by itself with this exit code (negative: the signal that killed it)."""
+    tail = log_tail(log)
+    if code >= 0:
+        return WorkerError(
+            "crash",
+            f"the worker exited with status {code} during {phase}",
+            remedy=f"Its last output is in {log}.",
+            log_tail=tail,
+        )
+    name = _signal_name(-code)
+    if -code == signal.SIGKILL:
+        return _of_sigkill(phase, signs, log, tail)
+    return WorkerError(
+        "crash",
+        f"the worker was killed by {name} during {phase}",
+        remedy=f"A crash inside the backend or a driver; its last output is in {log}.",
+        details={"signal": name},
+        log_tail=tail,
+    )
+
+
+def _of_sigkill(phase: str, signs: LastSigns, log: Path, tail: str) -> WorkerError:
+    details = {"signal": "SIGKILL", "worker used": format_bytes(signs.resident)}
+    if signs.available is not None:
+        details["host had free"] = format_bytes(signs.available)
+    now = oom_kills()
+    kernel_says = now is not None and signs.oom_kills is not None and now > signs.oom_kills
+    short = signs.available is not None and signs.available < max(signs.resident // 4, 256 << 20)
+    if kernel_says or short:
+        return WorkerError(
+            "out-of-memory",
+            f"the host ran out of memory during {phase}: the kernel killed the worker"
+            + ("" if kernel_says else " (inferred from what was free)"),
+            remedy="Use a smaller batch, shorter sequences, a smaller dtype, or a smaller model.",
+            details={"where": "host"} | details,
+            log_tail=tail,
+        )
+    return WorkerError(
+        "killed",
+        f"the worker was killed by SIGKILL during {phase}, not by infertui",
+        remedy=f"Someone or something on this machine killed it; its last output is in {log}.",
+        details=details,
+        log_tail=tail,
+    )
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of the worker's output, safe to show."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(clean(text, lines=True).strip().split("\n")[-TAIL_LINES:])
+
+
+def oom_kills() -> int | None:
+    """How often the kernel's out-of-memory killer has struck, where it says so (/proc/vmstat)."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").split("\n")
+    except OSError:
+        return None
+    counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+    return counts[0] if counts else None
+
+
+def host_available() -> int:
+    """Bytes of host memory that can be had without swapping."""
+    return psutil.virtual_memory().available
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,238 @@
+"""The runner's handle on a worker: spawn it, talk to it, end it and all that it started."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from infertui.measure.clock import NS_PER_S
+from infertui.worker.failure import LastSigns, WorkerError, host_available, log_tail, of_exit, oom_kills
+from infertui.worker.protocol import (
+    MAX_LINE,
+    AnyEvent,
+    Cancel,
+    Command,
+    Failure,
+    Heartbeat,
+    Load,
+    LoadDone,
+    Measure,
+    MeasureDone,
+    PhaseStarted,
+    Shutdown,
+    decode_event,
+    encode,
+)
+
+SPAWN_TIMEOUT_S = 60.0
+CANCEL_GRACE_S = 1.0
+LEAVE_GRACE_S = 1.0
+
+
+class WorkerProcess:
+    """A worker process and its pipes. Use as an async context manager: leaving it leaves nothing behind."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        transport: asyncio.ReadTransport,
+        commands: int,
+        lifeline: int,
+        log: Path,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._transport = transport
+        self._commands = commands
+        self._lifeline = lifeline
+        self._log = log
+        self._signs = LastSigns(oom_kills=oom_kills())
+        self._phase = "spawn"
+        self._progress_ns = time.monotonic_ns()
+
+    @classmethod
+    async def spawn(cls, log: Path, environment: Mapping[str, str]) -> Self:
+        """Start a worker whose output goes to `log`. It says `Hello` before it imports any backend."""
+        events_read, events_write = os.pipe()
+        commands_read, commands_write = os.pipe()
+        lifeline_read, lifeline_write = os.pipe()
+        theirs = (events_write, commands_read, lifeline_read)
+        try:
+            with log.open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-P", "-m", "infertui.worker.child", *map(str, theirs)),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=theirs,
+                    start_new_session=True,
+                    env=dict(environment),
+                )
+        except BaseException:
+            for descriptor in (events_read, commands_write, lifeline_write):
+                os.close(descriptor)
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        reader = asyncio.StreamReader(limit=MAX_LINE)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(events_read, "rb", 0)
+        )
+        return cls(process, reader, transport, commands_write, lifeline_write, log)
+
+    @property
+    def pid(self) -> int:
+        """Also the id of its process group."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.returncode is None
+
+    async def send(self, command: Command) -> None:
+        """Send a command whole. Raises WorkerError when the worker is gone."""
+        try:
+            await asyncio.to_thread(_write_all, self._commands, encode(command))
+        except OSError as error:
+            raise await self._epitaph() from error
+
+    async def load(self, command: Load, *, timeout_s: float) -> AsyncIterator[AnyEvent]:
+        """Load a model; yields events up to and including `LoadDone`.
+
+        Raises WorkerError when loading fails, takes longer than `timeout_s`, or the worker dies.
+        """
+        await self.send(command)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            event = await self._next(deadline, f"loading took longer than load_timeout_s ({timeout_s:g} s)")
+            yield event
+            if isinstance(event, LoadDone):
+                return
+
+    async def measure(self, command: Measure, *, deadline: float | None) -> AsyncIterator[AnyEvent]:
+        """Warm up and measure; yields events up to and including `MeasureDone`.
+
+        The caller answers `Ready` with `Proceed`. Raises WorkerError when measuring fails, one step takes longer
+        than its time-out, `deadline` (of `time.monotonic`) passes, or the worker dies.
+        """
+        await self.send(command)
+        limit = command.measurement.step_timeout_s
+        self._progress_ns = time.monotonic_ns()
+        while True:
+            step_deadline = self._progress_ns / NS_PER_S + limit
+            if deadline is not None and deadline < step_deadline:
+                total = command.measurement.total_timeout_s
+                event = await self._next(deadline, f"the run took longer than total_timeout_s ({total:g} s)")
+            else:
+                event = await self._next(
+                    step_deadline,
+                    f"no token step for step_timeout_s ({limit:g} s) during {self._phase}",
+                    renewable=True,
+                )
+            yield event
+            if isinstance(event, MeasureDone):
+                return
+
+    async def hello(self) -> AnyEvent:
+        """The first event: the worker runs. Raises WorkerError when it does not come up."""
+        return await self._next(time.monotonic() + SPAWN_TIMEOUT_S, f"no sign of life for {SPAWN_TIMEOUT_S:g} s")
+
+    async def cancel(self) -> list[AnyEvent]:
+        """Ask the worker to stop at its next token step, and kill its group if it has not within a second.
+
+        Returns what it still sent meanwhile: batches that were complete are not lost.
+        """
+        late: list[AnyEvent] = []
+        with contextlib.suppress(WorkerError, TimeoutError):
+            async with asyncio.timeout(CANCEL_GRACE_S):
+                await self.send(Cancel())
+                while self._phase != "idle":
+                    late.append(await self._next(time.monotonic() + CANCEL_GRACE_S, "no answer to cancel"))
+        if self._phase != "idle":
+            await self.kill()
+        return late
+
+    async def close(self) -> None:
+        """End the worker: ask, wait a second, then kill the group. Nothing of it is left afterwards."""
+        if self.alive:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(LEAVE_GRACE_S):
+                    await asyncio.to_thread(_write_all, self._commands, encode(Shutdown()))
+                    await self._process.wait()
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill the whole process group now and release the pipes. Safe to call again."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await self._process.wait()
+        self._transport.close()
+        for descriptor in (self._commands, self._lifeline):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._commands = self._lifeline = -1
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def _next(self, deadline: float, complaint: str, *, renewable: bool = False) -> AnyEvent:
+        """The next event. Raises WorkerError for a failure, the end of the pipe, or a passed deadline.
+
+        A `renewable` deadline is judged by the caller anew after each heartbeat, from the progress it reports.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                line = await self._reader.readline()
+        except TimeoutError:
+            raise WorkerError(
+                "timeout", complaint, remedy="Raise the limit, or look at worker.log.", log_tail=log_tail(self._log)
+            ) from None
+        if not line.endswith(b"\n"):
+            raise await self._epitaph()
+        try:
+            event = decode_event(line)
+        except msgspec.DecodeError as error:
+            raise WorkerError("error", f"the worker sent a message that cannot be read: {error}") from error
+        self._note(event)
+        if isinstance(event, Failure):
+            self._phase = "idle"
+            raise WorkerError.of(event)
+        if time.monotonic() > deadline and not renewable:
+            raise WorkerError("timeout", complaint, log_tail=log_tail(self._log))
+        return event
+
+    def _note(self, event: AnyEvent) -> None:
+        if isinstance(event, Heartbeat):
+            self._signs.resident, self._signs.available = event.resident, host_available()
+            self._progress_ns = max(self._progress_ns, event.progress_ns)
+        else:
+            self._progress_ns = time.monotonic_ns()
+        if isinstance(event, PhaseStarted):
+            self._phase = event.phase
+        elif isinstance(event, LoadDone | MeasureDone):
+            self._phase = "idle"
+
+    async def _epitaph(self) -> WorkerError:
+        code = await self._process.wait()
+        return of_exit(code, self._phase, self._signs, self._log)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,139 @@
+"""The messages between a runner and its worker: JSON lines on a pipe of their own, each way.
+
+Whatever a backend prints goes to worker.log; nothing but these messages travels here.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from infertui.config.schema import MeasurementConfig, WorkloadConfig
+from infertui.engines.base import Loaded, LoadRequest
+from infertui.measure.records import BatchRecord
+
+# One line may hold a batch of many long prompts.
+MAX_LINE = 256 << 20
+
+FailureKind = Literal["error", "usage", "out-of-memory", "crash", "killed", "timeout", "cancelled", "lost"]
+
+
+class Command(Struct, frozen=True, tag_field="type"):
+    """Runner to worker."""
+
+
+class Load(Command, frozen=True, tag="load"):
+    """Load a model. Answered by `LoadDone` or `Failure`."""
+
+    request: LoadRequest
+
+
+class Measure(Command, frozen=True, tag="measure"):
+    """Warm up and measure. `prompts` is empty for random ids. Answered by batches and `MeasureDone` or `Failure`."""
+
+    workload: WorkloadConfig
+    measurement: MeasurementConfig
+    prompts: tuple[str, ...]
+    iterations: int
+
+
+class Proceed(Command, frozen=True, tag="proceed"):
+    """The answer to `Ready`: the runner has read its counters, measuring may start."""
+
+
+class Cancel(Command, frozen=True, tag="cancel"):
+    """Stop at the next token step and keep what was measured. Answered by `Failure` of kind cancelled."""
+
+
+class Shutdown(Command, frozen=True, tag="shutdown"):
+    """Leave. The end of the pipe means the same."""
+
+
+class Event(Struct, frozen=True, tag_field="type"):
+    """Worker to runner. `t_ns` is monotonic."""
+
+    t_ns: int
+
+
+class Hello(Event, frozen=True, tag="hello"):
+    """The worker runs. Sent before any backend is imported."""
+
+    pid: int
+    python: str
+
+
+class PhaseStarted(Event, frozen=True, tag="phase"):
+    """A phase began."""
+
+    phase: Literal["load", "warmup", "measure"]
+
+
+class LoadDone(Event, frozen=True, tag="loaded"):
+    """The model is loaded."""
+
+    loaded: Loaded
+
+
+class Ready(Event, frozen=True, tag="ready"):
+    """Warm-up is over; the worker waits for `Proceed`. `steady` is None when a fixed count was asked for."""
+
+    warmup_batches: int
+    steady: bool | None
+
+
+class BatchDone(Event, frozen=True, tag="batch"):
+    """One batch was run, in warm-up or measured."""
+
+    batch: BatchRecord
+
+
+class Heartbeat(Event, frozen=True, tag="heartbeat"):
+    """Sent a few times a second by a thread of the worker, whatever the engine does.
+
+    `progress_ns` is the time of the last token step or phase change: it stands still when the engine hangs.
+    """
+
+    phase: Literal["spawn", "load", "warmup", "measure", "idle"]
+    batch: int
+    step: int
+    tokens: int
+    progress_ns: int
+    resident: int
+
+
+class MeasureDone(Event, frozen=True, tag="measured"):
+    """Measuring ended; `stopped` says why when it was before the last iteration."""
+
+    stopped: str = ""
+
+
+class Failure(Event, frozen=True, tag="failure"):
+    """What was asked could not be done. `details` are figures that belong to the message."""
+
+    kind: FailureKind
+    message: str
+    remedy: str = ""
+    details: dict[str, str] = {}
+
+
+AnyCommand = Load | Measure | Proceed | Cancel | Shutdown
+AnyEvent = Hello | PhaseStarted | LoadDone | Ready | BatchDone | Heartbeat | MeasureDone | Failure
+
+_encoder = msgspec.json.Encoder()
+_events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_commands: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+
+
+def encode(message: Command | Event) -> bytes:
+    """One line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_event(line: bytes) -> AnyEvent:
+    """Raises `msgspec.DecodeError` for anything else than an event."""
+    return _events.decode(line)
+
+
+def decode_command(line: bytes) -> AnyCommand:
+    """Raises `msgspec.DecodeError` for anything else than a command."""
+    return _commands.decode(line)
