@@ -1,0 +1,89 @@
+"""What the runner tells whoever watches: facts, in order, as plain values."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.engines.base import Loaded
+from infertui.gpu.readings import Sample
+from infertui.measure.records import BatchRecord, Phase
+from infertui.store.result import Result
+
+
+class RunEvent(Struct, frozen=True, tag_field="event"):
+    """Base of all events. `run` is the run's id."""
+
+    run: str
+
+
+class RunStarted(RunEvent, frozen=True, tag="started"):
+    """A run has its folder; nothing is loaded yet. `number` of `total` in this series."""
+
+    name: str
+    folder: str
+    number: int
+    total: int
+    iterations: int
+    output_len: int
+    batch_size: int
+
+
+class Estimated(RunEvent, frozen=True, tag="estimated"):
+    """The memory estimate, as lines of arithmetic."""
+
+    lines: tuple[str, ...]
+
+
+class PhaseEntered(RunEvent, frozen=True, tag="phase"):
+    """A phase began."""
+
+    phase: Phase
+
+
+class ModelLoaded(RunEvent, frozen=True, tag="loaded"):
+    """The model is in memory, or still was (`reused`)."""
+
+    loaded: Loaded
+    seconds: float
+    reused: bool
+
+
+class Progressed(RunEvent, frozen=True, tag="progress"):
+    """How far the run is: a few times a second. `tokens_per_s` is over the time since the previous one."""
+
+    phase: Phase
+    batch: int
+    step: int
+    tokens: int
+    tokens_per_s: float | None
+    resident: int
+
+
+class BatchMeasured(RunEvent, frozen=True, tag="batch"):
+    """One batch of warm-up or measuring is complete."""
+
+    batch: BatchRecord
+
+
+class Sampled(RunEvent, frozen=True, tag="sample"):
+    """A telemetry sample, at up to 10 Hz."""
+
+    sample: Sample
+
+
+class Noted(RunEvent, frozen=True, tag="note"):
+    """Something worth a line: a fault of telemetry, an early stop."""
+
+    level: Literal["info", "warning"]
+    text: str
+
+
+class RunFinished(RunEvent, frozen=True, tag="finished"):
+    """A run ended, in whatever state, and is in the index."""
+
+    result: Result
+
+
+AnyRunEvent = (
+    RunStarted | Estimated | PhaseEntered | ModelLoaded | Progressed | BatchMeasured | Sampled | Noted | RunFinished
+)

@@ -1,0 +1,336 @@
+"""One run, from its folder to its line in the index."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from infertui.config.schema import Config
+from infertui.config.sweep import Variant
+from infertui.config.toml import write
+from infertui.engines.base import Loaded, LoadRequest, probe
+from infertui.errors import EngineError, InfertuiError, StoreError
+from infertui.gpu.readings import Counters, Sample
+from infertui.gpu.sampler import IDLE_HZ, Sampler
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.records import BatchRecord, Phase, request_records
+from infertui.measure.summary import summarise
+from infertui.measure.validity import Circumstances, Verdict, judge
+from infertui.runner.environment import planned_gpu, worker_environment
+from infertui.runner.events import (
+    AnyRunEvent,
+    BatchMeasured,
+    Estimated,
+    ModelLoaded,
+    Noted,
+    PhaseEntered,
+    Progressed,
+    RunFinished,
+    RunStarted,
+    Sampled,
+)
+from infertui.runner.fingerprint import fingerprint
+from infertui.runner.fitting import check_fit
+from infertui.runner.telemetry import RunTelemetry
+from infertui.runner.workers import WorkerSlot
+from infertui.store.result import Error, Fingerprint, Result, State
+from infertui.store.runs import RunFolder, Store
+from infertui.worker.failure import WorkerError
+from infertui.worker.process import WorkerProcess
+from infertui.worker.protocol import (
+    AnyEvent,
+    BatchDone,
+    Heartbeat,
+    Load,
+    LoadDone,
+    Measure,
+    MeasureDone,
+    PhaseStarted,
+    Proceed,
+    Ready,
+)
+from infertui.workloads.batches import iterations_of
+from infertui.workloads.prompts import load_prompts
+
+
+class Execution:
+    """Executes one variant. `run` always returns a Result that is in the store, as far as the disk allows it."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        *,
+        store: Store,
+        sampler: Sampler,
+        slot: WorkerSlot,
+        emit: Callable[[AnyRunEvent], None],
+        number: int,
+        total: int,
+        idle_power: dict[str, float],
+    ) -> None:
+        self._variant = variant
+        self._config: Config = variant.config
+        self._store = store
+        self._sampler = sampler
+        self._slot = slot
+        self._emit_event = emit
+        self._number, self._total = number, total
+        self._telemetry = RunTelemetry(sampler, idle_power=idle_power)
+        self._warmup: list[BatchRecord] = []
+        self._batches: list[BatchRecord] = []
+        self._phases: dict[str, float] = {}
+        self._phase: Phase | None = None
+        self._phase_started = 0
+        self._loaded: Loaded | None = None
+        self._steady: bool | None = None
+        self._stopped = ""
+        self._before: Counters | None = None
+        self._after: Counters | None = None
+        self._last_beat: Heartbeat | None = None
+        self._full: StoreError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._folder: RunFolder
+
+    async def run(self) -> Result:
+        """Execute. Raises StoreError when not even a folder can be made, and CancelledError after an interruption
+        was recorded."""
+        started = datetime.now().astimezone()
+        self._folder = self._store.create_run(self._variant.name or self._default_name(), started)
+        state: State = "finished"
+        error: Error | None = None
+        interrupted: asyncio.CancelledError | None = None
+        marks = fingerprint(self._config, self._sampler.gpus)
+        self._task = asyncio.current_task()
+        try:
+            await self._execute()
+        except asyncio.CancelledError as cancellation:
+            await self._settle()
+            if self._full:
+                state, error = "failed", _error_of(self._full)
+            else:
+                state, interrupted = "interrupted", cancellation
+        except InfertuiError as failure:
+            if isinstance(failure, StoreError):
+                await self._settle()
+            state, error = "failed", _error_of(failure)
+        self._sampler.set_rate(IDLE_HZ)
+        if self._before and not self._after:
+            self._after = await asyncio.to_thread(self._sampler.counters)
+        self._end_phase(time.monotonic_ns())
+        result = self._result(state, started, marks, error)
+        self._keep(result)
+        self._emit(RunFinished(self._folder.id, result))
+        self._folder.close()
+        if interrupted:
+            raise interrupted
+        return result
+
+    def sampled(self, sample: Sample) -> None:
+        """Take a telemetry sample; called on the event loop."""
+        if self._full or not hasattr(self, "_folder"):
+            return
+        try:
+            self._folder.telemetry.append(sample)
+        except StoreError as error:
+            self._full = error
+            if self._task:
+                self._task.cancel()
+            return
+        self._emit(Sampled(self._folder.id, sample))
+
+    async def _execute(self) -> None:
+        config = self._config
+        self._folder.write_config(write(config))
+        prompts = load_prompts(config.workload)
+        iterations = iterations_of(config.workload, config.measurement, len(prompts))
+        workload = config.workload
+        self._emit(
+            RunStarted(
+                self._folder.id,
+                name=self._variant.name,
+                folder=str(self._folder.path),
+                number=self._number,
+                total=self._total,
+                iterations=iterations,
+                output_len=workload.output_len,
+                batch_size=workload.batch_size,
+            )
+        )
+        request = LoadRequest(config.model, config.engine, config.device)
+        deadline = _deadline(config.measurement.total_timeout_s)
+        worker, self._loaded = await self._loaded_worker(request, prompts, deadline)
+        self._telemetry.device_is(self._loaded)
+        command = Measure(workload, config.measurement, prompts, iterations)
+        async for event in worker.measure(command, deadline=deadline):
+            await self._on_measure_event(worker, event)
+        if config.measurement.fresh_process:
+            await self._slot.clear()
+
+    async def _loaded_worker(
+        self, request: LoadRequest, prompts: tuple[str, ...], deadline: float | None
+    ) -> tuple[WorkerProcess, Loaded]:
+        """A worker with the model loaded: the one there is, or a new one."""
+        status = probe(request.engine.name)
+        if not status.available:
+            raise EngineError(f"engine {request.engine.name} cannot be used: {status.reason}", remedy=status.remedy)
+        held = None if self._config.measurement.fresh_process else self._slot.holding(request)
+        if held:
+            self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))
+            return held
+        await self._slot.clear()
+        gpu = planned_gpu(request.device, self._sampler.gpus, status)
+        self._emit(Estimated(self._folder.id, check_fit(self._config, prompts, gpu, self._sampler.latest)))
+        self._enter("spawn", time.monotonic_ns())
+        environment = worker_environment(request.device, self._sampler.gpus, os.environ)
+        worker = await self._slot.spawn(self._folder.log, environment)
+        await worker.hello()
+        limit = self._config.measurement.load_timeout_s
+        if deadline is not None:
+            limit = min(limit, deadline - time.monotonic())
+        async for event in worker.load(Load(request), timeout_s=limit):
+            match event:
+                case PhaseStarted():
+                    self._enter(event.phase, event.t_ns)
+                case Heartbeat():
+                    self._on_heartbeat(event)
+                case LoadDone(loaded=loaded):
+                    self._end_phase(event.t_ns)
+                    self._slot.keep(request, loaded)
+                    self._emit(ModelLoaded(self._folder.id, loaded, seconds=self._phases["load"], reused=False))
+                    return worker, loaded
+                case _:
+                    pass
+        raise AssertionError("loading ends with LoadDone or an error")
+
+    async def _on_measure_event(self, worker: WorkerProcess, event: AnyEvent) -> None:
+        match event:
+            case PhaseStarted():
+                self._enter(event.phase, event.t_ns)
+            case Heartbeat():
+                self._on_heartbeat(event)
+            case BatchDone():
+                self._on_batch(event.batch)
+            case Ready():
+                self._steady = event.steady
+                self._end_phase(event.t_ns)
+                self._sampler.set_rate(self._config.measurement.sample_hz)
+                self._before = await asyncio.to_thread(self._sampler.counters)
+                await worker.send(Proceed())
+            case MeasureDone():
+                self._end_phase(event.t_ns)
+                self._after = await asyncio.to_thread(self._sampler.counters)
+                self._stopped = event.stopped
+                await asyncio.to_thread(self._telemetry.read_processes, worker.pid)
+            case _:
+                pass
+
+    def _on_batch(self, batch: BatchRecord) -> None:
+        if batch.phase == "measure":
+            self._batches.append(batch)
+            power = self._telemetry.mean_power(batch.start_ns, batch.end_ns)
+            energy = None if power is None else power * batch.seconds
+            origin = self._batches[0].start_ns
+            for record in request_records(batch, origin_ns=origin, power_w=power, energy_j=energy):
+                self._folder.requests.append(record)
+        else:
+            self._warmup.append(batch)
+        self._emit(BatchMeasured(self._folder.id, batch))
+
+    def _on_heartbeat(self, beat: Heartbeat) -> None:
+        if beat.phase == "idle" or self._phase is None:
+            return
+        before, self._last_beat = self._last_beat, beat
+        rate = None
+        if before and before.phase == beat.phase and beat.t_ns > before.t_ns and beat.tokens >= before.tokens:
+            rate = (beat.tokens - before.tokens) * NS_PER_S / (beat.t_ns - before.t_ns)
+        self._emit(
+            Progressed(
+                self._folder.id,
+                phase=beat.phase,
+                batch=beat.batch,
+                step=beat.step,
+                tokens=beat.tokens,
+                tokens_per_s=rate,
+                resident=beat.resident,
+            )
+        )
+
+    def _enter(self, phase: Phase, t_ns: int) -> None:
+        self._end_phase(t_ns)
+        self._phase, self._phase_started = phase, t_ns
+        self._emit(PhaseEntered(self._folder.id, phase))
+
+    def _end_phase(self, t_ns: int) -> None:
+        if self._phase:
+            self._phases[self._phase] = (t_ns - self._phase_started) / NS_PER_S
+            self._phase = None
+
+    async def _settle(self) -> None:
+        """Stop the worker at once, and keep the batches that it had finished."""
+        worker = self._slot.current
+        if worker is None or not worker.alive:
+            return
+        for event in await asyncio.shield(worker.cancel()):
+            if isinstance(event, BatchDone) and not self._full:
+                self._on_batch(event.batch)
+
+    def _result(self, state: State, started: datetime, marks: Fingerprint, error: Error | None) -> Result:
+        summary = summarise(self._batches)
+        power, device = self._telemetry.figures(self._batches, self._before, self._after, summary.output_tokens)
+        for fault in self._sampler.faults:
+            self._emit(Noted(self._folder.id, "warning", fault.message))
+        verdict = judge(
+            self._batches,
+            Circumstances(
+                output_len=self._config.workload.output_len,
+                warmup_steady=self._steady,
+                throttles=device.throttles if device else None,
+                foreign_processes=self._telemetry.foreign_processes,
+                lost_gpus=self._telemetry.lost(),
+                stopped=self._stopped,
+                random_weights=bool(self._loaded and self._loaded.random_weights),
+            ),
+        )
+        return Result(
+            id=self._folder.id,
+            name=self._variant.name or self._default_name(),
+            state=state,
+            started=started.isoformat(timespec="milliseconds"),
+            config=self._config,
+            fingerprint=marks,
+            verdict=verdict if self._batches else Verdict(verdict.invalid),
+            summary=summary,
+            phases={phase: round(seconds, 6) for phase, seconds in self._phases.items()},
+            loaded=self._loaded,
+            power=power,
+            device=device,
+            warmup_batches=len(self._warmup),
+            warmup_steady=self._steady,
+            sample_hz=self._config.measurement.sample_hz,
+            error=error,
+        )
+
+    def _keep(self, result: Result) -> None:
+        """Write the result. Where even that fails, say so: the figures are still in the event that follows."""
+        for write_it in (self._folder.write_result, self._store.append):
+            try:
+                write_it(result)
+            except StoreError as error:
+                self._emit(Noted(self._folder.id, "warning", str(error)))
+
+    def _default_name(self) -> str:
+        return f"{self._config.model.id.rsplit('/', 1)[-1].removeprefix('synthetic:')} {self._config.engine.name}"
+
+    def _emit(self, event: AnyRunEvent) -> None:
+        self._emit_event(event)
+
+
+def _deadline(total_timeout_s: float) -> float | None:
+    return time.monotonic() + total_timeout_s if total_timeout_s else None
+
+
+def _error_of(failure: InfertuiError) -> Error:
+    if isinstance(failure, WorkerError):
+        return Error(failure.kind, failure.message, failure.remedy, failure.details, failure.log_tail)
+    return Error(type(failure).__name__.removesuffix("Error").lower(), failure.message, failure.remedy)

@@ -1,0 +1,51 @@
+"""Where and with what a run was measured."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import infertui
+from infertui.config.hash import config_hash
+from infertui.config.schema import Config
+from infertui.gpu.host import host_facts
+from infertui.gpu.readings import GpuInfo
+from infertui.store.result import Fingerprint
+
+LIBRARIES = ("msgspec", "numpy", "nvidia-ml-py", "psutil")
+
+
+def fingerprint(config: Config, gpus: tuple[GpuInfo, ...]) -> Fingerprint:
+    """The fingerprint of a run about to start. The engine's own libraries are in `Result.loaded`."""
+    return Fingerprint(
+        infertui=infertui.__version__,
+        git_revision=_git_revision(),
+        python=platform.python_version(),
+        host=host_facts(),
+        gpus=gpus,
+        driver=next((gpu.driver for gpu in gpus if gpu.driver), ""),
+        cuda_driver=next((gpu.cuda_driver for gpu in gpus if gpu.cuda_driver), ""),
+        config_hash=config_hash(config),
+        libraries={name: version(name) for name in LIBRARIES},
+    )
+
+
+@cache
+def _git_revision() -> str:
+    """The commit of the checkout that runs, `-dirty` with changes; empty for an installed copy."""
+    root = Path(infertui.__file__).parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()

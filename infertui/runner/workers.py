@@ -1,0 +1,43 @@
+"""One worker at a time, reused while the next run needs the same loaded model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from infertui.engines.base import Loaded, LoadRequest
+from infertui.worker.process import WorkerProcess
+
+
+class WorkerSlot:
+    """Holds at most one worker. Whoever takes it talks to it alone."""
+
+    def __init__(self) -> None:
+        self._worker: WorkerProcess | None = None
+        self._request: LoadRequest | None = None
+        self._loaded: Loaded | None = None
+
+    def holding(self, request: LoadRequest) -> tuple[WorkerProcess, Loaded] | None:
+        """The living worker that has exactly this loaded."""
+        if self._worker and self._worker.alive and self._loaded and self._request == request:
+            return self._worker, self._loaded
+        return None
+
+    @property
+    def current(self) -> WorkerProcess | None:
+        """The worker that lives, and may hold device memory."""
+        return self._worker if self._worker and self._worker.alive else None
+
+    async def spawn(self, log: Path, environment: Mapping[str, str]) -> WorkerProcess:
+        """A new worker in place of the old one, which is gone when this returns."""
+        await self.clear()
+        self._worker = await WorkerProcess.spawn(log, environment)
+        return self._worker
+
+    def keep(self, request: LoadRequest, loaded: Loaded) -> None:
+        """Note what the worker has loaded."""
+        self._request, self._loaded = request, loaded
+
+    async def clear(self) -> None:
+        """End the worker, if there is one."""
+        worker, self._worker, self._request, self._loaded = self._worker, None, None, None
+        if worker:
+            await worker.close()

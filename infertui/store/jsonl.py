@@ -1,0 +1,95 @@
+"""JSON lines, appended as things happen and read whatever a crash left.
+
+Each line is one `write` on a descriptor in append mode, under an advisory lock: lines of two processes never mix.
+A torn last line is skipped by readers and sealed off by the next writer.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Self, TypeVar
+
+import msgspec
+
+from infertui.errors import StoreError
+
+T = TypeVar("T")
+
+
+class JsonlWriter:
+    """Appends values to a file, each flushed to the kernel when `append` returns. Raises StoreError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise store_error(path, error) from error
+
+    def append(self, value: object) -> None:
+        """Write one line whole, or leave the file as it was."""
+        line = msgspec.json.encode(value) + b"\n"
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            try:
+                self._append_locked(line)
+            finally:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        except OSError as error:
+            raise store_error(self.path, error) from error
+
+    def _append_locked(self, line: bytes) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a writer died within its line: do not continue it
+        written = os.write(self._descriptor, line)
+        if written < len(line):
+            # The disk filled up within the line; a part of it would read as a torn one.
+            os.ftruncate(self._descriptor, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Iterator[T]:
+    """The values of a file, in order. Lines that cannot be read are skipped with a warning that names them.
+
+    A missing file is empty. Raises StoreError when the file cannot be opened.
+    """
+    try:
+        stream: IO[bytes] = path.open("rb")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise store_error(path, error) from error
+    decoder = msgspec.json.Decoder(kind)
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                torn = "is torn" if not line.endswith(b"\n") else f"cannot be read ({error})"
+                warn(f"{path}, line {number} {torn}: skipped")
+
+
+def store_error(path: Path, error: OSError) -> StoreError:
+    """The error of a file operation as one that a user can act on."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+        return StoreError(
+            f"{path}: {reason.get(error.errno, 'the file may not grow further')}",
+            remedy="Free some room or choose another folder with --out; what was written before is kept.",
+        )
+    return StoreError(f"{path}: {error.strerror or error}", remedy="Choose another folder with --out.")

@@ -1,0 +1,103 @@
+"""A result: one line of results.jsonl, everything about a finished run that a table, a report or a replay needs."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.config.schema import Config
+from infertui.engines.base import Loaded
+from infertui.gpu.readings import GpuInfo, HostFacts
+from infertui.measure.summary import Summary
+from infertui.measure.validity import Verdict
+
+State = Literal["finished", "failed", "interrupted"]
+EnergySource = Literal["counter", "integral"]
+
+
+class Error(Struct, frozen=True):
+    """Why a run did not finish."""
+
+    kind: str
+    message: str
+    remedy: str = ""
+    details: dict[str, str] = {}
+    log_tail: str = ""
+
+
+class PowerFigures(Struct, frozen=True):
+    """Energy and power of the run's device over the measured window, with provenance. None is not available.
+
+    `energy_j` covers the window (joules, gross); `idle_power_w` was read before the worker started, and the
+    figures above idle subtract it over the same window. `reason` says why there is no better source.
+    """
+
+    domain: Literal["gpu", "cpu-package"]
+    source: EnergySource | None = None
+    window_s: float | None = None
+    energy_j: float | None = None
+    mean_power_w: float | None = None
+    max_power_w: float | None = None
+    idle_power_w: float | None = None
+    joules_per_token: float | None = None
+    joules_per_token_above_idle: float | None = None
+    tokens_per_s_per_w: float | None = None
+    samples: int = 0
+    largest_gap_s: float | None = None
+    reason: str = ""
+
+
+class DeviceFigures(Struct, frozen=True):
+    """What telemetry saw of the run's device and host over the measured window. Bytes, percent, degrees, MHz.
+
+    `vram_device_peak` is the whole device's, `vram_process` what the worker's processes hold at the end: with the
+    allocator's two peaks in `Summary.memory` four different numbers.
+    """
+
+    vram_device_peak: int | None = None
+    vram_process: int | None = None
+    utilization_mean: float | None = None
+    utilization_max: float | None = None
+    temperature_min: float | None = None
+    temperature_max: float | None = None
+    sm_clock_min: float | None = None
+    sm_clock_mean: float | None = None
+    sm_clock_max: float | None = None
+    throttles: tuple[str, ...] | None = None
+    cpu_mean: float | None = None
+    ram_peak: int | None = None
+    samples: int = 0
+
+
+class Fingerprint(Struct, frozen=True):
+    """Where and with what a run was measured."""
+
+    infertui: str
+    git_revision: str
+    python: str
+    host: HostFacts
+    gpus: tuple[GpuInfo, ...]
+    driver: str
+    cuda_driver: str
+    config_hash: str
+    libraries: dict[str, str]
+
+
+class Result(Struct, frozen=True):
+    """One run. `phases` holds seconds per phase; `started` is wall-clock time, ISO 8601 with offset."""
+
+    id: str
+    name: str
+    state: State
+    started: str
+    config: Config
+    fingerprint: Fingerprint
+    verdict: Verdict
+    summary: Summary
+    phases: dict[str, float]
+    loaded: Loaded | None = None
+    power: PowerFigures | None = None
+    device: DeviceFigures | None = None
+    warmup_batches: int = 0
+    warmup_steady: bool | None = None
+    sample_hz: float = 0.0
+    error: Error | None = None
