@@ -1,0 +1,150 @@
+"""`infertui doctor`: what can be used here, why not, and what to do about it."""
+
+from typing import Annotated, Literal
+
+import typer
+from msgspec import Struct
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at."""
+
+    area: Literal["program", "engine", "gpu", "host", "tool", "folder"]
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON array of findings.")] = False,
+) -> None:
+    """Say what can be used here, why the rest cannot, and what to do."""
+    findings = examine()
+    if as_json:
+        import sys
+
+        import msgspec
+
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(findings), indent=2) + b"\n")
+        return
+    from infertui.terminal_text import clean
+
+    width = max(len(finding.name) for finding in findings)
+    area = ""
+    for finding in findings:
+        if finding.area != area:
+            area = finding.area
+            typer.echo(typer.style(area, bold=True))
+        mark = typer.style("ok", fg="green") if finding.ok else typer.style("--", fg="yellow")
+        typer.echo(f"  {mark}  {clean(finding.name):<{width}}  {clean(finding.detail)}")
+        if finding.remedy:
+            typer.echo(f"      {'':<{width}}  -> {clean(finding.remedy)}")
+
+
+def examine() -> list[Finding]:
+    """Look at everything. Imports no backend."""
+    return [*_program(), *_engines(), *_gpus(), *_host(), *_tools(), *_folders()]
+
+
+def _program() -> list[Finding]:
+    import platform
+
+    from infertui import __version__
+
+    return [Finding("program", "infertui", ok=True, detail=f"{__version__} on Python {platform.python_version()}")]
+
+
+def _engines() -> list[Finding]:
+    from infertui.engines.base import ENGINES, probe
+
+    findings = []
+    for name, entry in ENGINES.items():
+        status = probe(name)
+        versions = ", ".join(f"{library} {number}" for library, number in status.versions.items())
+        detail = f"{entry.summary}; {versions or status.reason}"
+        findings.append(Finding("engine", name, ok=status.available, detail=detail, remedy=status.remedy))
+    return findings
+
+
+def _gpus() -> list[Finding]:
+    from infertui.gpu.nvml import Nvml, NvmlUnavailableError
+    from infertui.units import format_bytes
+
+    try:
+        nvml = Nvml.open()
+    except NvmlUnavailableError as error:
+        return [Finding("gpu", "NVML", ok=False, detail=error.message, remedy=error.remedy)]
+    try:
+        findings = []
+        for gpu in nvml.devices():
+            memory = format_bytes(gpu.memory_total) if gpu.memory_total is not None else "memory n/a"
+            detail = f"{gpu.name}, {memory}, compute capability {gpu.compute_capability or 'n/a'}, driver {gpu.driver}"
+            findings.append(Finding("gpu", f"GPU {gpu.label}", ok=True, detail=detail))
+        findings += [Finding("gpu", "note", ok=False, detail=note) for note in nvml.notes]
+        return findings or [Finding("gpu", "NVML", ok=False, detail="the driver runs but shows no GPU")]
+    finally:
+        nvml.close()
+
+
+def _host() -> list[Finding]:
+    from infertui.gpu.host import HostReader, host_facts
+    from infertui.units import format_bytes
+
+    facts = host_facts()
+    memory = format_bytes(facts.memory_total) if facts.memory_total is not None else "n/a"
+    cores = f"{facts.affinity_cores} of {facts.logical_cores} CPUs, {memory} RAM"
+    findings = [Finding("host", "CPU", ok=True, detail=f"{facts.cpu_model or 'unknown'}, {cores}")]
+    governor = facts.governor
+    findings.append(
+        Finding(
+            "host",
+            "governor",
+            ok=governor in (None, "performance"),
+            detail=governor or "not reported (usual in virtual machines)",
+            remedy="" if governor in (None, "performance") else "cpupower frequency-set -g performance",
+        )
+    )
+    rapl = bool(HostReader().counters().energy_uj)
+    findings.append(
+        Finding(
+            "host",
+            "CPU power",
+            ok=rapl,
+            detail="RAPL is readable" if rapl else "no readable RAPL counter: CPU energy is not available",
+            remedy="" if rapl else "On bare metal: chmod a+r /sys/class/powercap/intel-rapl*/energy_uj as root.",
+        )
+    )
+    if facts.container:
+        findings.append(Finding("host", "container", ok=True, detail=facts.container))
+    return findings
+
+
+def _tools() -> list[Finding]:
+    import shutil
+
+    purposes = {"nvidia-smi": "not needed; comes with the driver", "git": "records the revision of a checkout"}
+    return [
+        Finding("tool", name, ok=bool(path := shutil.which(name)), detail=f"{path or 'not found'}: {purpose}")
+        for name, purpose in purposes.items()
+    ]
+
+
+def _folders() -> list[Finding]:
+    import os
+    import shutil
+    from pathlib import Path
+
+    from infertui.models.hub_cache import cache_dir
+    from infertui.units import format_bytes
+
+    findings = []
+    for name, path in (("reports", Path("reports")), ("model cache", cache_dir())):
+        there = path.absolute()
+        while not there.exists():
+            there = there.parent
+        writable = os.access(there, os.W_OK)
+        free = format_bytes(shutil.disk_usage(there).free)
+        remedy = "" if writable else "Choose another with --out." if name == "reports" else "Set HF_HOME."
+        findings.append(Finding("folder", name, ok=writable, detail=f"{path}, {free} free", remedy=remedy))
+    return findings

@@ -1,0 +1,126 @@
+"""The figures of a result as text: the same wording wherever the command line shows them."""
+
+from infertui.measure.statistics import Distribution
+from infertui.store.result import Result
+from infertui.terminal_text import clean
+from infertui.units import format_bytes, format_number, format_seconds
+
+NOT_AVAILABLE = "n/a"
+
+
+def figures(result: Result) -> list[tuple[str, str]]:
+    """Name and value of every figure that a person wants first, in reading order."""
+    summary = result.summary
+    rows: list[tuple[str, str]] = []
+    if summary.output_throughput is not None:
+        interval = summary.output_throughput_interval
+        spread = f"  95 % {format_number(interval.low)} to {format_number(interval.high)}" if interval else ""
+        rows.append(("output throughput", f"{format_number(summary.output_throughput)} tok/s{spread}"))
+    rows += [
+        ("TTFT", _times(summary.ttft)),
+        ("TPOT", _times(summary.tpot)),
+        ("E2E latency", _times(summary.latency)),
+    ]
+    if summary.itl:
+        gaps = summary.itl
+        rows.append(
+            (
+                "ITL",
+                f"p50 {format_seconds(gaps.p50)}  p90 {format_seconds(gaps.p90)}  p99 {format_seconds(gaps.p99)}"
+                f"  max {format_seconds(gaps.maximum)}  of {gaps.count:,} steps",
+            )
+        )
+    rows.append(("energy", _energy(result)))
+    rows.append(("memory", _memory(result)))
+    rows.append(("device", _device(result)))
+    if summary.drift is not None:
+        rows.append(("drift", f"{summary.drift:+.1%} from first to second half"))
+    phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())
+    rows.append(("phases", phases or NOT_AVAILABLE))
+    rows.append(("requests", f"{summary.requests} in {summary.iterations} iterations, {summary.failed} failed"))
+    return rows
+
+
+def headline(result: Result) -> str:
+    """One line: what was measured, with what."""
+    config, loaded = result.config, result.loaded
+    parts = [config.model.id]
+    if loaded:
+        versions = " ".join(f"{name} {number}" for name, number in loaded.versions.items())
+        parts += [f"{loaded.engine} ({versions})", loaded.dtype, f"{loaded.device_name} ({loaded.device})"]
+    workload = config.workload
+    isl = workload.input_len or workload.prompts_file or workload.prompts
+    parts.append(f"batch {workload.batch_size}, in {isl}, out {workload.output_len}")
+    return clean("  ".join(parts))
+
+
+def verdict_lines(result: Result) -> list[tuple[str, str]]:
+    """What speaks against the figures and what a reader should know, each with its level."""
+    lines = [("invalid", reason) for reason in result.verdict.invalid]
+    lines += [("note", note) for note in result.verdict.notes]
+    return [(level, clean(text)) for level, text in lines]
+
+
+def _times(values: Distribution | None) -> str:
+    if values is None:
+        return NOT_AVAILABLE
+    spread = f" +/- {format_seconds(values.std)}" if values.std is not None else ""
+    shown = [f"mean {format_seconds(values.mean)}{spread}", f"p50 {format_seconds(values.p50)}"]
+    shown += [
+        f"{name} {format_seconds(getattr(values, name))}" for name in ("p90", "p95", "p99") if name in values.supported
+    ]
+    if "p99" not in values.supported:
+        shown.append(f"max {format_seconds(values.maximum)} (n={values.n})")
+    return "  ".join(shown)
+
+
+def _energy(result: Result) -> str:
+    power = result.power
+    if power is None or power.energy_j is None:
+        reason = f": {power.reason}" if power and power.reason else ""
+        return f"{NOT_AVAILABLE}{reason}"
+    shown = [f"{format_number(power.energy_j)} J ({power.source})"]
+    if power.joules_per_token is not None:
+        above = power.joules_per_token_above_idle
+        shown.append(
+            f"{format_number(power.joules_per_token)} J/tok"
+            + (f" ({format_number(above)} above idle)" if above is not None else "")
+        )
+    if power.tokens_per_s_per_w is not None:
+        shown.append(f"{format_number(power.tokens_per_s_per_w)} tok/s/W")
+    if power.mean_power_w is not None:
+        idle = f", idle {power.idle_power_w:.0f} W" if power.idle_power_w is not None else ""
+        shown.append(f"mean {power.mean_power_w:.0f} W{idle}")
+    return "  ".join(shown)
+
+
+def _memory(result: Result) -> str:
+    memory, device = result.summary.memory, result.device
+    named = [
+        ("allocator peak", memory.allocated_peak),
+        ("reserved", memory.reserved_peak),
+        ("process on GPU", device.vram_process if device else None),
+        ("device peak", device.vram_device_peak if device else None),
+        ("worker RSS peak", memory.resident_peak),
+    ]
+    return "  ".join(f"{name} {format_bytes(size)}" for name, size in named if size is not None) or NOT_AVAILABLE
+
+
+def _device(result: Result) -> str:
+    device = result.device
+    if device is None:
+        return NOT_AVAILABLE
+    shown = []
+    if device.utilization_mean is not None:
+        shown.append(f"GPU {device.utilization_mean:.0f} %")
+    if device.sm_clock_mean is not None:
+        shown.append(f"{device.sm_clock_min:.0f}-{device.sm_clock_max:.0f} MHz")
+    if device.temperature_max is not None:
+        shown.append(f"{device.temperature_min:.0f}-{device.temperature_max:.0f} C")
+    if device.throttles:
+        shown.append(f"clocks held by {', '.join(device.throttles)}")
+    if device.cpu_mean is not None:
+        shown.append(f"CPU {device.cpu_mean:.0f} %")
+    if device.ram_peak is not None:
+        shown.append(f"RAM {format_bytes(device.ram_peak)}")
+    return "  ".join(shown) or NOT_AVAILABLE

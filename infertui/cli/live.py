@@ -1,0 +1,175 @@
+"""A run on a terminal: one frame, redrawn in place a few times a second; the summary stays when it is over."""
+
+import sys
+from typing import Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from infertui.cli.plain import summary_lines
+from infertui.cli.progress import RunProgress
+from infertui.gpu.readings import GpuSample, HostSample
+from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
+from infertui.terminal_text import clean, shorten
+from infertui.units import format_bytes, format_number, format_seconds
+
+FRAMES_PER_S = 4
+PHASES = ("spawn", "load", "warmup", "measure")
+
+
+class LiveView:
+    """Shows phase, progress, speed, devices and time left. Draws nothing but what changed since the last frame."""
+
+    def __init__(self, stream: TextIO = sys.stdout) -> None:
+        self._console = Console(file=stream, highlight=False)
+        self._progress = RunProgress()
+        self._live: Live | None = None
+
+    def take(self, event: AnyRunEvent) -> None:
+        """Show the next event."""
+        if isinstance(event, RunStarted):
+            self._progress = RunProgress()
+        self._progress.take(event)
+        if isinstance(event, RunStarted) and self._live is None:
+            self._live = Live(
+                console=self._console,
+                get_renderable=lambda: frame(self._progress, self._console.width),
+                refresh_per_second=FRAMES_PER_S,
+                transient=True,
+            )
+            self._live.start()
+        elif isinstance(event, RunFinished):
+            self._stop()
+            for number, line in enumerate(summary_lines(event.result)):
+                self._console.print(_summary_text(line, first=number == 0), soft_wrap=False)
+
+    def _stop(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+
+
+def frame(progress: RunProgress, width: int) -> RenderableType:
+    """The frame of a run, for a terminal of this width."""
+    started = progress.started
+    if started is None:
+        return Text("")
+    title = Text(f"infertui  run {started.number}/{started.total}  ", style="bold")
+    title.append(shorten(clean(started.name or started.run), max(10, width - len(title))), style="cyan")
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    if progress.loaded:
+        loaded = progress.loaded
+        rows.add_row(
+            "engine", Text(clean(f"{loaded.engine} {loaded.dtype} {loaded.attention} on {loaded.device_name}"))
+        )
+    rows.add_row("phase", _phases(progress))
+    rows.add_row("progress", _bar(progress, width))
+    rows.add_row("speed", _speed(progress))
+    if progress.sample:
+        for gpu in progress.sample.gpus:
+            rows.add_row(f"GPU {gpu.index}", Text(_gpu(gpu)))
+        rows.add_row("host", Text(_host(progress.sample.host)))
+    if progress.estimate:
+        rows.add_row("memory", Text(clean(progress.estimate[-1])))
+    for note in progress.notes[-2:]:
+        rows.add_row("note", Text(clean(note), style="yellow"))
+    hint = Text("Ctrl-C stops and keeps what was measured", style="dim")
+    return Group(title, rows, hint)
+
+
+def _phases(progress: RunProgress) -> Text:
+    text = Text()
+    done = True
+    for phase in PHASES:
+        if phase == progress.phase:
+            text.append(f"[{phase}] ", style="bold green")
+            done = False
+        else:
+            text.append(f"{phase} ", style="green" if done else "dim")
+    if progress.phase == "warmup":
+        text.append(f" batch {progress.warmup_batches + 1}")
+    return text
+
+
+def _bar(progress: RunProgress, width: int) -> RenderableType:
+    started = progress.started
+    total = started.iterations if started else 0
+    grid = Table.grid(padding=(0, 1))
+    eta = progress.eta_s
+    left = f"{format_seconds(eta)} left" if eta is not None else ""
+    grid.add_row(
+        ProgressBar(total=1.0, completed=progress.fraction, width=max(10, min(40, width - 45))),
+        f"{progress.measured_batches}/{total}",
+        left,
+    )
+    return grid
+
+
+def _speed(progress: RunProgress) -> Text:
+    parts = []
+    if progress.tokens_per_s:
+        parts.append(f"now {format_number(progress.tokens_per_s)} tok/s")
+    if progress.throughput:
+        parts.append(f"mean {format_number(progress.throughput)} tok/s")
+    if progress.ttft is not None:
+        parts.append(f"TTFT {format_seconds(progress.ttft)}")
+    if progress.itl:
+        parts.append(f"ITL {format_seconds(progress.itl.p50)}")
+    return Text("  ".join(parts) or "-", style="bold")
+
+
+def _gpu(gpu: GpuSample) -> str:
+    if gpu.lost:
+        return f"lost: {clean(gpu.lost)}"
+    power = gpu.power_instant_w if gpu.power_instant_w is not None else gpu.power_w
+    parts = [
+        _or_missing(gpu.utilization, "{:3.0f} %"),
+        f"{format_bytes(gpu.memory_used)} of {format_bytes(gpu.memory_total)}"
+        if gpu.memory_used is not None and gpu.memory_total is not None
+        else "memory n/a",
+        _or_missing(power, "{:.0f} W"),
+        _or_missing(gpu.temperature_c, "{:.0f} C"),
+        _or_missing(gpu.sm_mhz, "{:.0f} MHz"),
+    ]
+    if gpu.throttle:
+        parts.append(" ".join(gpu.throttle))
+    return "  ".join(parts)
+
+
+def _host(host: HostSample) -> str:
+    parts = [f"CPU {_or_missing(host.cpu_percent, '{:.0f} %')}"]
+    if host.memory_used is not None and host.memory_total is not None:
+        parts.append(f"RAM {format_bytes(host.memory_used)} of {format_bytes(host.memory_total)}")
+    parts.append(f"load {_or_missing(host.load1, '{:.2f}')}")
+    if host.cpu_power_w is not None:
+        parts.append(f"{host.cpu_power_w:.0f} W")
+    return "  ".join(parts)
+
+
+def _or_missing(value: float | None, pattern: str) -> str:
+    return "n/a" if value is None else pattern.format(value)
+
+
+def _summary_text(line: str, *, first: bool) -> Text:
+    style = ""
+    stripped = line.strip()
+    if first:
+        style = "bold green" if line.startswith("finished") else "bold red"
+    elif stripped.startswith(("invalid:", "error ")):
+        style = "red"
+    elif stripped.startswith("note:"):
+        style = "yellow"
+    elif stripped.startswith("output throughput"):
+        style = "bold"
+    return Text(line, style=style)

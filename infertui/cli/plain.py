@@ -1,0 +1,117 @@
+"""A run as plain lines, for logs, pipes and CI."""
+
+import time
+from typing import Self, TextIO
+
+from infertui.cli.figures import figures, headline, verdict_lines
+from infertui.cli.progress import RunProgress
+from infertui.runner.events import (
+    AnyRunEvent,
+    BatchMeasured,
+    Estimated,
+    ModelLoaded,
+    Noted,
+    PhaseEntered,
+    RunFinished,
+    RunStarted,
+)
+from infertui.store.result import Result
+from infertui.terminal_text import clean
+from infertui.units import format_number, format_seconds
+
+# Batches can be much faster than anyone reads.
+BATCH_LINE_S = 1.0
+
+
+class PlainView:
+    """Writes a line when something happened. Also writes the end of a run for the live view."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._progress = RunProgress()
+        self._last_batch_line = 0.0
+
+    def take(self, event: AnyRunEvent) -> None:
+        """Show the next event."""
+        if isinstance(event, RunStarted):
+            self._progress = RunProgress()
+        self._progress.take(event)
+        match event:
+            case RunStarted():
+                self._say("")
+                name = f" {clean(event.name)}" if event.name else ""
+                self._say(f"run {event.number}/{event.total}{name}: {event.folder}")
+            case Estimated():
+                self._say(clean("\n".join(event.lines), lines=True).replace("\n", "\n  "))
+            case ModelLoaded():
+                loaded = event.loaded
+                how = "still loaded" if event.reused else f"loaded in {format_seconds(event.seconds)}"
+                self._say(
+                    clean(
+                        f"{how}: {loaded.engine} {loaded.dtype} on {loaded.device_name} ({loaded.device}), "
+                        f"attention {loaded.attention}"
+                    )
+                )
+            case PhaseEntered():
+                self._say(f"phase {event.phase}")
+            case BatchMeasured():
+                self._batch(event)
+            case Noted():
+                self._say(f"{event.level}: {clean(event.text)}")
+            case RunFinished():
+                self.finish(event.result)
+            case _:
+                pass
+
+    def finish(self, result: Result) -> None:
+        """Write the summary of a run."""
+        self._say("")
+        for line in summary_lines(result):
+            self._say(line)
+
+    def _batch(self, event: BatchMeasured) -> None:
+        batch, progress = event.batch, self._progress
+        total = progress.started.iterations if progress.started else 0
+        last = batch.phase == "measure" and batch.index + 1 == total
+        now = time.monotonic()
+        if not (batch.error or last) and now - self._last_batch_line < BATCH_LINE_S:
+            return
+        self._last_batch_line = now
+        if batch.error:
+            self._say(f"  {batch.phase} batch {batch.index + 1} failed: {clean(batch.error)}")
+            return
+        of = f"/{total}" if batch.phase == "measure" else ""
+        speed = format_number(batch.tokens / batch.seconds) if batch.seconds else "-"
+        ttft = f", TTFT {format_seconds(batch.ttft)}" if batch.ttft is not None else ""
+        eta = progress.eta_s
+        left = f", {format_seconds(eta)} left" if eta and batch.phase == "measure" else ""
+        self._say(f"  {batch.phase} {batch.index + 1}{of}: {speed} tok/s{ttft}{left}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+def summary_lines(result: Result) -> list[str]:
+    """The end of a run: state, figures, verdict, where it is kept."""
+    lines = [f"{result.state}: {headline(result)}"]
+    if result.error:
+        error = result.error
+        lines.append(f"  error ({error.kind}): {clean(error.message, lines=True)}")
+        lines += [f"    {name}: {clean(value)}" for name, value in error.details.items()]
+        if error.remedy:
+            lines.append(f"    {clean(error.remedy, lines=True)}")
+        if error.log_tail:
+            lines.append("    last lines of worker.log:")
+            lines += [f"    | {line}" for line in clean(error.log_tail, lines=True).split("\n")]
+    if result.summary.iterations:
+        width = max(len(name) for name, _ in figures(result))
+        lines += [f"  {name:<{width}}  {value}" for name, value in figures(result)]
+    lines += [f"  {level}: {text}" for level, text in verdict_lines(result)]
+    lines.append(f"  kept as {result.id}")
+    return lines

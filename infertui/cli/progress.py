@@ -1,0 +1,94 @@
+"""What a watcher of a run shows, kept up to date from the runner's events. Pure state, drawn elsewhere."""
+
+from dataclasses import dataclass, field
+
+from infertui.engines.base import Loaded
+from infertui.gpu.readings import Sample
+from infertui.measure.gaps import Gaps
+from infertui.measure.records import Phase
+from infertui.runner.events import (
+    AnyRunEvent,
+    BatchMeasured,
+    Estimated,
+    ModelLoaded,
+    Noted,
+    PhaseEntered,
+    Progressed,
+    RunFinished,
+    RunStarted,
+    Sampled,
+)
+from infertui.store.result import Result
+
+
+@dataclass
+class RunProgress:
+    """The state of one run as its events tell it."""
+
+    started: RunStarted | None = None
+    estimate: tuple[str, ...] = ()
+    phase: Phase | None = None
+    loaded: Loaded | None = None
+    load_seconds: float | None = None
+    warmup_batches: int = 0
+    measured_batches: int = 0
+    measured_tokens: int = 0
+    measured_seconds: float = 0.0
+    step: int = 0
+    batch: int = 0
+    tokens_per_s: float | None = None
+    ttft: float | None = None
+    itl: Gaps | None = None
+    sample: Sample | None = None
+    notes: list[str] = field(default_factory=list)
+    result: Result | None = None
+
+    def take(self, event: AnyRunEvent) -> None:
+        """Take in the next event."""
+        match event:
+            case RunStarted():
+                self.started = event
+            case Estimated():
+                self.estimate = event.lines
+            case PhaseEntered():
+                self.phase, self.step, self.batch, self.tokens_per_s = event.phase, 0, 0, None
+            case ModelLoaded():
+                self.loaded, self.load_seconds = event.loaded, event.seconds
+            case Progressed():
+                self.step, self.batch = event.step, event.batch
+                self.tokens_per_s = event.tokens_per_s or self.tokens_per_s
+            case BatchMeasured(batch=batch):
+                self.ttft, self.itl = batch.ttft, batch.itl
+                if batch.phase == "warmup":
+                    self.warmup_batches += 1
+                elif not batch.error:
+                    self.measured_batches += 1
+                    self.measured_tokens += batch.tokens
+                    self.measured_seconds += batch.seconds
+            case Sampled():
+                self.sample = event.sample
+            case Noted():
+                self.notes.append(event.text)
+            case RunFinished():
+                self.result = event.result
+
+    @property
+    def throughput(self) -> float | None:
+        """Mean output tokens per second of the measured batches so far."""
+        return self.measured_tokens / self.measured_seconds if self.measured_seconds else None
+
+    @property
+    def fraction(self) -> float:
+        """How much of the measuring is done, token steps counted: 0 to 1."""
+        if self.started is None or self.phase != "measure":
+            return 0.0
+        within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured_batches else 0.0
+        return min(1.0, (self.measured_batches + within) / self.started.iterations)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds of measuring left, at the pace so far; None before the first batch is measured."""
+        if self.started is None or not self.measured_batches:
+            return None
+        per_batch = self.measured_seconds / self.measured_batches
+        return max(0.0, (1 - self.fraction) * self.started.iterations * per_batch)

@@ -1,0 +1,183 @@
+"""`infertui results`: what was measured so far."""
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from infertui.store.result import Result
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui results
+
+  infertui results workload.batch_size=4 engine=transformers
+
+  infertui results labels.owner=me valid=yes --csv > results.csv
+"""
+
+
+def results(
+    filters: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Only these: a config key, state, engine, device, valid, id."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per result.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
+) -> None:
+    """List results, the newest last."""
+    import msgspec
+
+    from infertui.errors import UsageError
+    from infertui.store.runs import Store
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other")
+    wanted = [_parse_filter(text) for text in filters or []]
+    found = [
+        result
+        for result in Store(out).results(warn=lambda text: typer.echo(f"warning: {text}", err=True))
+        if all(_matches(result, key, value) for key, value in wanted)
+    ]
+    if as_json:
+        for result in found:
+            sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows([_csv_value(read(result)) for read in CSV_COLUMNS.values()] for result in found)
+    elif found:
+        _print_table(found)
+    else:
+        typer.echo(f"no results in {out}" + (" that match" if wanted else "; `infertui run demo` makes one"), err=True)
+
+
+def _parse_filter(text: str) -> tuple[str, str]:
+    from infertui.config.fields import FIELDS, nearest
+    from infertui.errors import UsageError
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"{text!r} is not of the form KEY=VALUE", remedy="For example: infertui results state=failed")
+    if key not in SHORT_KEYS and key not in FIELDS and not key.startswith("labels."):
+        raise UsageError(
+            f"there is no key {key!r} to filter by; nearest: {nearest(key)}",
+            remedy=f"Keys: {', '.join(SHORT_KEYS)}, labels.NAME, and those of `infertui config keys`.",
+        )
+    return key, value
+
+
+def _matches(result: "Result", key: str, value: str) -> bool:
+    if key in SHORT_KEYS:
+        return SHORT_KEYS[key](result) == value
+    if key.startswith("labels."):
+        return result.config.labels.get(key.removeprefix("labels.")) == value
+    from infertui.config.decode import flat_values
+    from infertui.config.fields import parse_text
+
+    return bool(flat_values(result.config)[key] == parse_text(key, value, source="filter"))
+
+
+SHORT_KEYS: dict[str, "Callable[[Result], str]"] = {
+    "id": lambda result: result.id,
+    "name": lambda result: result.name,
+    "state": lambda result: result.state,
+    "valid": lambda result: "yes" if result.verdict.valid else "no",
+    "engine": lambda result: result.loaded.engine if result.loaded else result.config.engine.name,
+    "device": lambda result: result.loaded.device_name if result.loaded else "",
+    "model": lambda result: result.config.model.id,
+}
+
+CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
+    "id": lambda result: result.id,
+    "name": lambda result: result.name,
+    "started": lambda result: result.started,
+    "state": lambda result: result.state,
+    "valid": lambda result: result.verdict.valid,
+    "reasons": lambda result: "; ".join(result.verdict.invalid),
+    "model": lambda result: result.config.model.id,
+    "engine_requested": lambda result: result.config.engine.name,
+    "engine_used": lambda result: result.loaded.engine if result.loaded else None,
+    "dtype": lambda result: result.loaded.dtype if result.loaded else None,
+    "device": lambda result: result.loaded.device_name if result.loaded else None,
+    "batch_size": lambda result: result.config.workload.batch_size,
+    "prompt_tokens": lambda result: result.summary.prompt_tokens,
+    "output_tokens": lambda result: result.summary.output_tokens,
+    "iterations": lambda result: result.summary.iterations,
+    "failed": lambda result: result.summary.failed,
+    "output_throughput": lambda result: result.summary.output_throughput,
+    "output_throughput_low": lambda result: _part(result.summary.output_throughput_interval, "low"),
+    "output_throughput_high": lambda result: _part(result.summary.output_throughput_interval, "high"),
+    "mean_ttft_s": lambda result: _part(result.summary.ttft, "mean"),
+    "mean_tpot_s": lambda result: _part(result.summary.tpot, "mean"),
+    "mean_latency_s": lambda result: _part(result.summary.latency, "mean"),
+    "p50_itl_s": lambda result: _part(result.summary.itl, "p50"),
+    "p99_itl_s": lambda result: _part(result.summary.itl, "p99"),
+    "energy_j": lambda result: _part(result.power, "energy_j"),
+    "joules_per_token": lambda result: _part(result.power, "joules_per_token"),
+    "mean_power_w": lambda result: _part(result.power, "mean_power_w"),
+    "allocated_peak": lambda result: result.summary.memory.allocated_peak,
+    "vram_device_peak": lambda result: _part(result.device, "vram_device_peak"),
+    "config_hash": lambda result: result.fingerprint.config_hash,
+    "infertui": lambda result: result.fingerprint.infertui,
+    "git_revision": lambda result: result.fingerprint.git_revision,
+}
+
+
+def _part(whole: object, name: str) -> object:
+    return None if whole is None else getattr(whole, name)
+
+
+def _csv_value(value: object) -> object:
+    """Empty for what is not available; a leading apostrophe keeps spreadsheets from running a text as a formula."""
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+
+
+def _print_table(found: list["Result"]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from infertui.terminal_text import clean
+    from infertui.units import format_number, format_seconds
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, right in (
+        ("run", False), ("dtype", False), ("b", True), ("out", True), ("tok/s", True), ("95 %", True),
+        ("TTFT", True), ("ITL", True), ("J/tok", True), ("", False),
+    ):  # fmt: skip
+        table.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    for result in found:
+        summary, power = result.summary, result.power
+        interval = summary.output_throughput_interval
+        row = [
+            clean(result.id),
+            result.loaded.dtype.replace("float", "f").replace("bf", "bf") if result.loaded else "-",
+            str(result.config.workload.batch_size),
+            str(result.config.workload.output_len),
+            "-" if summary.output_throughput is None else format_number(summary.output_throughput),
+            f"{format_number(interval.low)}-{format_number(interval.high)}" if interval else "-",
+            format_seconds(summary.ttft.mean) if summary.ttft else "-",
+            format_seconds(summary.itl.p50) if summary.itl else "-",
+            format_number(power.joules_per_token) if power and power.joules_per_token is not None else "n/a",
+            _mark(result),
+        ]
+        style = "" if result.state == "finished" and result.verdict.valid else "red"
+        table.add_row(*(Text(cell, style=style) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+
+
+def _mark(result: "Result") -> str:
+    if result.state != "finished":
+        return result.state
+    return "" if result.verdict.valid else "invalid"

@@ -1,0 +1,151 @@
+"""`infertui run`: measure a configuration in the foreground."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Ui = Literal["auto", "live", "plain", "none"]
+_RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
+_SWEPT_BY_LISTS = frozenset(
+    {"workload.batch_size", "workload.input_len", "workload.output_len", "engine.dtype", "engine.attention"}
+)
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui run demo
+
+  infertui run baseline --batch-size 4 --max-new-tokens 200 --prompts-file prompts.txt
+
+  infertui run --model synthetic:gpt2-124m --device cpu --isl 128 --osl 64 --batch-size 1,2,4
+
+  infertui run baseline --model openai-community/gpt2 --label owner=me
+
+  infertui run reports/RUN_ID/run.toml      (repeats that run)
+"""
+
+
+def run(
+    target: Annotated[
+        str | None, typer.Argument(metavar="[PRESET|FILE]", help="A preset (`infertui config presets`) or a TOML file.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="ID", help="Hugging Face id, directory or synthetic:NAME.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help="transformers or simulator.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", metavar="TYPE", help="auto, float32, float16 or bfloat16.")
+    ] = None,
+    attention: Annotated[
+        str | None, typer.Option("--attention", metavar="NAME", help="auto, eager, sdpa or flash_attention_2.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch; a list sweeps: 1,2,4.")
+    ] = None,
+    input_len: Annotated[
+        str | None, typer.Option("--input-len", "--isl", metavar="N", help="Prompt tokens, exactly.")
+    ] = None,
+    output_len: Annotated[
+        str | None,
+        typer.Option("--output-len", "--osl", "--max-new-tokens", metavar="N", help="Tokens to generate, exactly."),
+    ] = None,
+    prompts_file: Annotated[
+        str | None, typer.Option("--prompts-file", metavar="FILE", help="Prompts, one a line, or JSONL.")
+    ] = None,
+    num_prompts: Annotated[
+        str | None, typer.Option("--num-prompts", metavar="N", help="Requests to measure in all.")
+    ] = None,
+    iterations: Annotated[
+        str | None, typer.Option("--iterations", "-n", metavar="N", help="Batches to measure.")
+    ] = None,
+    warmup: Annotated[
+        str | None, typer.Option("--warmup", metavar="N", help="Batches before measuring, or auto.")
+    ] = None,
+    max_seconds: Annotated[
+        str | None, typer.Option("--max-seconds", metavar="S", help="Start no further batch after this long.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="N", help="Seed of weights, prompts and sampling.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="K=V", help="A note kept with the result; repeatable.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the config; repeatable.")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", metavar="KEY=RANGE", help="An axis: 1,2,4 or 0-40+10 or 1-64*2; repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    save_json: Annotated[
+        Path | None, typer.Option("--save-json", metavar="FILE", help="Also write six-field JSONL, a line a request.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each result as a line of JSON on standard output.")
+    ] = False,
+    ui: Annotated[
+        Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
+    ] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Load even what the memory estimate refuses.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the configurations that would run, and stop.")
+    ] = False,
+) -> None:
+    """Measure one configuration, or a sweep of them."""
+    import os
+
+    from infertui.config.layers import load
+    from infertui.config.sweep import expand
+
+    given: dict[str, tuple[str, object]] = {
+        "model.id": ("--model", model),
+        "engine.name": ("--engine", engine),
+        "engine.dtype": ("--dtype", dtype),
+        "engine.attention": ("--attention", attention),
+        "device.name": ("--device", device),
+        "workload.batch_size": ("--batch-size", batch_size),
+        "workload.input_len": ("--input-len", input_len),
+        "workload.output_len": ("--output-len", output_len),
+        "workload.prompts_file": ("--prompts-file", prompts_file),
+        "workload.num_prompts": ("--num-prompts", num_prompts),
+        "measurement.iterations": ("--iterations", iterations),
+        "measurement.warmup": ("--warmup", warmup),
+        "measurement.max_seconds": ("--max-seconds", max_seconds),
+        "model.seed": ("--seed", seed),
+        "workload.seed": ("--seed", seed),
+        "device.force": ("--force", True if force else None),
+    }
+    flags = {_swept(key, value): (flag, value) for key, (flag, value) in given.items()}
+    for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
+        flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts or [])}
+    resolved = load(target, environ=os.environ, sets=sets or [], flags=flags)
+    variants = expand(resolved.config)
+    if dry_run:
+        for variant in variants:
+            typer.echo(variant.name or "one configuration")
+        return
+    from infertui.cli.foreground import run_in_foreground
+
+    raise typer.Exit(run_in_foreground(variants, out=out, save_json=save_json, as_json=as_json, ui=ui))
+
+
+def _swept(key: str, value: object) -> str:
+    """A list or range given to a plain flag is an axis of the sweep."""
+    if key in _SWEPT_BY_LISTS and isinstance(value, str) and _RANGE.search(value):
+        return f"sweep.grid.{key}"
+    return key
+
+
+def _pairs(flag: str, texts: list[str]) -> list[tuple[str, str]]:
+    from infertui.errors import UsageError
+
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} {text!r} is not of the form KEY=VALUE")
+        pairs.append((key.strip(), value))
+    return pairs
