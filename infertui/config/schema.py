@@ -14,7 +14,6 @@ EngineName = Literal["transformers", "simulator"]
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 PromptSet = Literal["short", "medium", "long", "random"]
 SimulatorFault = Literal["none", "error", "crash", "hang", "exit", "out-of-memory", "oom-kill"]
-SimulatorPhase = Literal["load", "warmup", "measure"]
 
 # What people call the dtypes elsewhere; accepted wherever a dtype is, written back by its full name.
 DTYPE_ALIASES: dict[str, Dtype] = {
@@ -22,6 +21,13 @@ DTYPE_ALIASES: dict[str, Dtype] = {
     "fp16": "float16", "f16": "float16", "half": "float16",
     "bf16": "bfloat16",
 }  # fmt: skip
+
+
+_MAX_INT = 2**31 - 1
+_YEAR_S = 31_536_000
+_GPU = r"([0-9]{1,3}|(GPU|MIG)-[0-9A-Za-z/-]+)"
+
+# `extra={"allowed": ...}` says in words what a pattern means; errors, `config keys` and generated files show it.
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,12 +41,14 @@ class ModelConfig(Section, frozen=True):
         str,
         Meta(
             min_length=1,
+            pattern=r"\S",
+            extra={"allowed": "text, not empty"},
             description="Hugging Face id, local directory, or synthetic:NAME for the real architecture with random "
             "weights (synthetic:nano, gpt2-124m, tinyllama-1.1b, llama-8b, or a config.json)",
         ),
     ] = "synthetic:nano"
     revision: Annotated[str, Meta(description="branch, tag or commit of a Hugging Face model; empty: main")] = ""
-    seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="seed of synthetic weights")] = 0
+    seed: Annotated[int, Meta(ge=0, le=_MAX_INT, description="seed of synthetic weights")] = 0
     trust_remote_code: Annotated[
         bool, Meta(description="run Python code that comes with the model; off unless you trust its author")
     ] = False
@@ -55,13 +63,20 @@ class SimulatorConfig(Section, frozen=True):
         float, Meta(ge=0, le=3.6e6, description="each step is longer by a seeded draw from 0 to this")
     ] = 0.0
     load_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time that loading takes")] = 0.0
-    fail_every: Annotated[int, Meta(ge=0, description="every n-th batch fails; 0: none")] = 0
-    short_by: Annotated[int, Meta(ge=0, description="tokens by which each output falls short")] = 0
+    fail_every: Annotated[int, Meta(ge=0, le=_MAX_INT, description="every n-th batch fails; 0: none")] = 0
+    short_by: Annotated[int, Meta(ge=0, le=_MAX_INT, description="tokens by which each output falls short")] = 0
     virtual_time: Annotated[
         bool, Meta(description="advance a virtual clock instead of sleeping: reported times are exact")
     ] = False
-    fault: Annotated[SimulatorFault, Meta(description="what goes wrong, once, in fault_phase")] = "none"
-    fault_phase: Annotated[SimulatorPhase, Meta(description="the phase in which the fault strikes")] = "measure"
+    fault: Annotated[SimulatorFault, Meta(description="what goes wrong, once, in fault_batch")] = "none"
+    fault_batch: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=_MAX_INT,
+            description="the batch half-way through which it does, warm-up included; 0: while loading",
+        ),
+    ] = 1
 
 
 class EngineConfig(Section, frozen=True):
@@ -107,9 +122,9 @@ class WorkloadConfig(Section, frozen=True):
     temperature: Annotated[
         float, Meta(ge=0, le=100, description="0: greedy; above: sampling with this temperature")
     ] = 0.0
-    top_k: Annotated[int, Meta(ge=0, description="sample among the k likeliest tokens; 0: all")] = 0
+    top_k: Annotated[int, Meta(ge=0, le=_MAX_INT, description="sample among the k likeliest tokens; 0: all")] = 0
     top_p: Annotated[float, Meta(gt=0, le=1, description="sample within this probability mass; 1: all")] = 1.0
-    seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="seed of random prompts and of sampling")] = 0
+    seed: Annotated[int, Meta(ge=0, le=_MAX_INT, description="seed of random prompts and of sampling")] = 0
 
 
 class MeasurementConfig(Section, frozen=True):
@@ -125,14 +140,18 @@ class MeasurementConfig(Section, frozen=True):
     ] = 0
     max_seconds: Annotated[
         float,
-        Meta(ge=0, description="start no further batch after this many seconds of measuring; 0: no limit"),
+        Meta(ge=0, le=_YEAR_S, description="start no further batch after this many seconds of measuring; 0: no limit"),
     ] = 0.0
     sample_hz: Annotated[
         float, Meta(ge=0, le=10, description="GPU and host samples per second while measuring; 0: none then")
     ] = 10.0
-    load_timeout_s: Annotated[float, Meta(gt=0, description="give up when loading takes longer")] = 1800.0
-    step_timeout_s: Annotated[float, Meta(gt=0, description="give up when one token step takes longer")] = 300.0
-    total_timeout_s: Annotated[float, Meta(ge=0, description="give up when the run takes longer; 0: no limit")] = 0.0
+    load_timeout_s: Annotated[float, Meta(gt=0, le=_YEAR_S, description="give up when loading takes longer")] = 1800.0
+    step_timeout_s: Annotated[float, Meta(gt=0, le=_YEAR_S, description="give up when one token step takes longer")] = (
+        300.0
+    )
+    total_timeout_s: Annotated[
+        float, Meta(ge=0, le=_YEAR_S, description="give up when the run takes longer; 0: no limit")
+    ] = 0.0
     fresh_process: Annotated[
         bool, Meta(description="start a new worker even where the loaded model could be used again")
     ] = False
@@ -144,13 +163,18 @@ class DeviceConfig(Section, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+            pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$",
+            extra={"allowed": "auto, cpu, cuda or cuda:N"},
             description="auto (a GPU if there is one), cpu, cuda, or cuda:N",
         ),
     ] = "auto"
     visible: Annotated[
         str,
-        Meta(description="GPUs that the worker may see, as in CUDA_VISIBLE_DEVICES (indices or UUIDs); empty: all"),
+        Meta(
+            pattern=rf"^(|-1|{_GPU}(, *{_GPU})*)$",
+            extra={"allowed": "GPU indices or UUIDs with commas between, as in 0,1; -1 for none; empty for all"},
+            description="GPUs that the worker may see, as in CUDA_VISIBLE_DEVICES; -1: none; empty: all",
+        ),
     ] = ""
     threads: Annotated[int, Meta(ge=0, le=4096, description="CPU threads for compute; 0: the library's choice")] = 0
     force: Annotated[bool, Meta(description="load even when the memory estimate says that it cannot fit")] = False

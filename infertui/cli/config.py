@@ -1,0 +1,158 @@
+"""`infertui config`: look at, write and check configurations."""
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infertui.config import layers, presets, schema_export, sweep, toml
+from infertui.config.decode import decode, flat_values
+from infertui.config.fields import FIELDS, toml_path
+from infertui.config.hash import config_hash
+from infertui.errors import ConfigError, UsageError
+from infertui.terminal_text import clean
+
+app = typer.Typer(no_args_is_help=True, help="Look at, write and check configurations.")
+
+Target = Annotated[
+    str | None, typer.Argument(metavar="PRESET|FILE", help="A preset or a TOML file; the defaults if left out.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one key, as in workload.batch_size=4. Can be repeated."),
+]
+
+
+@app.command()
+def show(
+    target: Target = None,
+    sets: Sets = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what differs in origin from the defaults.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: the config, its hash and all sources.")] = False,
+) -> None:
+    """Show the resolved configuration, and for each key where its value came from."""
+    resolved = layers.load(target, environ=os.environ, sets=sets or ())
+    if as_json:
+        _print_json({"config": resolved.config, "hash": config_hash(resolved.config), "sources": resolved.sources})
+        return
+    flat = flat_values(resolved.config)
+    rows = [
+        (toml_path(path), clean(toml.value_literal(flat[path])), clean(resolved.sources[path]))
+        for path in (resolved.changed() if changed else resolved.sources)
+    ]
+    _print_table(("key", "value", "from"), rows, faint=lambda row: row[2] == layers.DEFAULT)
+
+
+@app.command()
+def keys() -> None:
+    """List every key with its type, default and meaning."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    for field in FIELDS.values():
+        shown = f"[{field.path}]" if field.is_table else f"{field.path} = {toml.value_literal(field.default)}"
+        typer.echo(typer.style(shown, bold=True))
+        variable = field.environment + ("_<KEY>" if field.is_table else "")
+        for line in (field.description, f"{field.limits}; {variable}"):
+            typer.echo(textwrap.fill(line, width, initial_indent="    ", subsequent_indent="    "))
+
+
+@app.command("presets")
+def list_presets() -> None:
+    """List the configurations that ship with infertui."""
+    _print_table(("preset", "what for"), [(name, presets.description(name)) for name in presets.names()])
+
+
+@app.command()
+def write(
+    target: Target = None,
+    sets: Sets = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead of the terminal.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+) -> None:
+    """Write a complete TOML file with a comment on every key. The environment does not go into it."""
+    text = toml.write(layers.load(target, environ={}, sets=sets or ()).config)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        _save(output, text, force=force)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of config files, for editors."""
+    _print_json(schema_export.json_schema())
+
+
+@app.command()
+def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TOML files.")]) -> None:
+    """Check config files by themselves, sweeps included. Exit status 2 if one is wrong."""
+    wrong = 0
+    for file in files:
+        name = clean(file)
+        try:
+            variants = sweep.expand(decode(toml.read(file), f"file {name}"))
+        except ConfigError as error:
+            wrong += 1
+            typer.echo(f"{name}: wrong\n{textwrap.indent(str(error), '    ')}", err=True)
+        else:
+            count = len(variants)
+            typer.echo(f"{name}: good, {count} configuration{'s' if count > 1 else ''}")
+    if wrong:
+        raise typer.Exit(UsageError.exit_code)
+
+
+@app.command()
+def expand(target: Target = None, sets: Sets = None) -> None:
+    """List the configurations that a sweep stands for."""
+    resolved = layers.load(target, environ=os.environ, sets=sets or ())
+    rows = [
+        (str(number), config_hash(variant.config), variant.name or "(nothing varies)")
+        for number, variant in enumerate(sweep.expand(resolved.config), start=1)
+    ]
+    _print_table(("#", "hash", "configuration"), rows)
+
+
+def _save(path: Path, text: str, *, force: bool) -> None:
+    name = clean(str(path))
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{name} exists already", remedy="Choose another name, or replace it with --force.") from None
+    except OSError as error:
+        remedy = "Choose a folder that you may write to."
+        raise UsageError(f"cannot write {name}: {error.strerror}", remedy=remedy) from None
+    typer.echo(f"wrote {name}", err=True)
+
+
+def _print_json(value: object) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def _print_table(
+    head: Sequence[str], rows: Sequence[tuple[str, ...]], faint: Callable[[tuple[str, ...]], bool] = lambda _row: False
+) -> None:
+    """A table in a terminal; elsewhere aligned columns, a row a line however long."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for index, title in enumerate(head):
+            table.add_column(title, overflow="fold", no_wrap=index == 0)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row), style="dim" if faint(row) else "")
+        Console().print(table)
+        return
+    widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(head) - 1)]
+    for row in rows:
+        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))

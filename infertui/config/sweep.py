@@ -1,0 +1,115 @@
+"""From a config with a `[sweep]` to the configs that it stands for."""
+
+import itertools
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from infertui.config.decode import FlatValue, axis_key, build, flat_values
+from infertui.config.fields import FIELDS, TABLES, Value
+from infertui.config.ranges import axis_values
+from infertui.config.schema import Config
+from infertui.errors import ConfigError
+from infertui.terminal_text import clean, shorten
+
+_LONGEST_VALUE = 40
+# The field's own abbreviations; every other key goes by its last part where that is unmistakable.
+_ABBREVIATIONS = {
+    "model.id": "model",
+    "engine.name": "engine",
+    "engine.dtype": "dtype",
+    "engine.attention": "attn",
+    "workload.batch_size": "bs",
+    "workload.input_len": "isl",
+    "workload.output_len": "osl",
+    "workload.seed": "seed",
+    "workload.temperature": "temp",
+    "measurement.iterations": "iters",
+    "device.name": "device",
+}
+
+
+class Variant(Struct, frozen=True):
+    """One config of a sweep. `name` says what sets it apart, as in "bs=4 isl=128"; empty where nothing varies."""
+
+    name: str
+    config: Config
+    values: dict[str, Value]
+    """The swept keys by dotted path, with this variant's values."""
+
+
+def expand(config: Config) -> list[Variant]:
+    """The configs that `config` stands for, each without a sweep; the config itself when it has none.
+
+    The grid's last axis varies fastest, then the axes of `zip` together, faster still. Raises ConfigError for a variant
+    whose values contradict each other.
+    """
+    grid = {key: axis_values(key, axis, where=f"sweep.grid.{key}") for key, axis in config.sweep.grid.items()}
+    together = {key: axis_values(key, axis, where=f"sweep.zip.{key}") for key, axis in config.sweep.zip.items()}
+    keys = (*grid, *together)
+    rows = [
+        (*chosen, *row)
+        for chosen in itertools.product(*grid.values())
+        for row in (zip(*together.values(), strict=True) if together else [()])
+    ]
+    base = {path: value for path, value in flat_values(config).items() if not axis_key(path)}
+    return [
+        Variant(name, _variant(base, keys, row, name), dict(zip(keys, row, strict=True)))
+        for name, row in zip(_names(keys, rows), rows, strict=True)
+    ]
+
+
+def _variant(base: dict[str, FlatValue], keys: Sequence[str], row: Sequence[Value], name: str) -> Config:
+    flat: dict[str, FlatValue] = {**base, **dict(zip(keys, row, strict=True))}
+    try:
+        return build(flat)
+    except ConfigError as error:
+        raise ConfigError(
+            error.path, error.problem, allowed=error.allowed, source=f"the sweep at {name}", remedy=error.remedy
+        ) from None
+
+
+def short_name(path: str) -> str:
+    """A key as the names of variants call it: `bs` for workload.batch_size."""
+    if path in _ABBREVIATIONS:
+        return _ABBREVIATIONS[path]
+    if path.startswith("labels."):
+        return shorten(clean(path.removeprefix("labels.")), _LONGEST_VALUE)
+    last = path.rpartition(".")[2]
+    alone = sum(other.rpartition(".")[2] == last for other in FIELDS if other not in TABLES) == 1
+    return last if alone else path
+
+
+def _names(keys: Sequence[str], rows: Sequence[Sequence[Value]]) -> list[str]:
+    columns = [_texts(key, [row[index] for row in rows]) for index, key in enumerate(keys)]
+    if not columns:
+        return [""] * len(rows)
+    shorts = [short_name(key) for key in keys]
+    names = [
+        " ".join(f"{key}={text}" for key, text in zip(shorts, texts, strict=True))
+        for texts in zip(*columns, strict=True)
+    ]
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):  # texts cut short or cleaned can coincide
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            names[index] = f"{name} #{seen[name]}"
+    return names
+
+
+def _texts(key: str, values: Sequence[Value]) -> list[str]:
+    """The values of one axis as names show them: models by their last part if that tells them apart."""
+    texts = {value: _text(value) for value in values}
+    if key == "model.id":
+        parts = {value: text.rstrip("/").rpartition("/")[2].rpartition(":")[2] for value, text in texts.items()}
+        if len(set(parts.values())) == len(parts):
+            texts = parts
+    return [texts[value] for value in values]
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return shorten(clean(str(value)).strip(), _LONGEST_VALUE)

@@ -1,0 +1,122 @@
+"""Config files: read with errors that name the place, written complete and with a comment on every key."""
+
+import json
+import sys
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import tomli_w
+
+from infertui.config.decode import flat_values
+from infertui.config.fields import FIELDS, SECTIONS, Field
+from infertui.config.schema import Config
+from infertui.errors import ConfigError
+from infertui.terminal_text import clean
+
+MAX_BYTES = 2 << 20
+_WIDTH = 100
+_HEAD = """\
+# A configuration of infertui. `infertui run FILE` measures it, `infertui config check FILE` looks
+# for mistakes in it.
+# Every key may be left out; it then has the default given above it.
+"""
+
+
+def read(path: str | Path) -> dict[str, object]:
+    """The tables of a TOML file, unchecked. Raises ConfigError with file, line and column when it cannot be read."""
+    name = clean(str(path))
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError("", f"there is no file {name}", allowed="a TOML file") from None
+    except IsADirectoryError:
+        raise ConfigError("", f"{name} is a folder", allowed="a TOML file") from None
+    except OSError as error:
+        raise ConfigError("", f"cannot read {name}: {error.strerror}", allowed="a readable TOML file") from None
+    except ValueError:
+        raise ConfigError("", f"{name} is no file name", allowed="a TOML file") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError("", f"{name} is larger than {MAX_BYTES >> 20} MiB", allowed="a TOML file of settings")
+    return loads(content, name)
+
+
+def loads(content: bytes, name: str) -> dict[str, object]:
+    """The tables of TOML text in UTF-8; `name` stands for the file in errors. Raises ConfigError."""
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        problem = f"{name} is not UTF-8 text (at line {line}, byte {column})"
+        raise ConfigError("", problem, allowed="TOML in UTF-8") from None
+    except RecursionError:
+        raise ConfigError("", f"{name} nests lists or tables too deeply", allowed="TOML tables of settings") from None
+    except tomllib.TOMLDecodeError as error:
+        last = content.rstrip().count(b"\n") + 1
+        place = clean(str(error)).replace("at end of document", f"at line {last}, the end")
+        raise ConfigError("", f"{name} is not TOML: {place}", remedy=_REMEDY) from None
+    except ValueError:  # Python's own limit
+        problem = f"{name} holds an integer of more than {sys.get_int_max_str_digits()} digits"
+        raise ConfigError("", problem, allowed="TOML tables of settings") from None
+
+
+_REMEDY = "Text goes in double quotes, true and false in small letters, and each key stands once in its [table]."
+
+
+def write(config: Config) -> str:
+    """Complete TOML for `config`, every key with its meaning, what is allowed and the default above it.
+
+    `decode(loads(...))` gives back an equal config.
+    """
+    flat = flat_values(config)
+    blocks = [_HEAD]
+    for section, keys in SECTIONS.items():
+        leaves = [FIELDS[path] for key in keys if (path := f"{section}.{key}") in FIELDS and not FIELDS[path].is_table]
+        if section and leaves:
+            blocks.append(_comment(_describe_section(section)) + f"[{section}]\n")
+            blocks += [_entry(field, flat[field.path]) for field in leaves]
+    for field in FIELDS.values():
+        if field.is_table:
+            start = field.path + "."
+            entries = {path[len(start) :]: value for path, value in flat.items() if path.startswith(start)}
+            blocks.append(_free_table(field, entries))
+    return "\n".join(blocks)
+
+
+def _entry(field: Field, value: object) -> str:
+    limits = f"allowed: {field.limits}; default: {json.dumps(field.default)}"
+    return _comment(field.description) + _comment(limits) + literal(field.key, value)
+
+
+def _free_table(field: Field, entries: Mapping[str, object]) -> str:
+    lines = "".join(literal(key, value) for key, value in entries.items())
+    return _comment(f"{field.description}; allowed: {field.limits}") + f"[{field.path}]\n{lines}"
+
+
+def literal(key: str, value: object) -> str:
+    """One `key = value` line of TOML, lists on the same line."""
+    if not isinstance(value, list):
+        return tomli_w.dumps({key: value})
+    name = tomli_w.dumps({key: 0}).removesuffix("0\n")
+    return name + "[" + ", ".join(value_literal(item) for item in value) + "]\n"
+
+
+def value_literal(value: object) -> str:
+    """A value as TOML spells it."""
+    if isinstance(value, list):
+        return "[" + ", ".join(value_literal(item) for item in value) + "]"
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").removesuffix("\n")
+
+
+def _describe_section(section: str) -> str:
+    kind: type = Config
+    for part in section.split("."):
+        kind = kind.__annotations__[part]
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _comment(text: str) -> str:
+    return textwrap.indent(textwrap.fill(text, _WIDTH - 2, break_on_hyphens=False), "# ") + "\n"

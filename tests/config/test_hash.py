@@ -1,0 +1,22 @@
+from infertui.config.decode import decode
+from infertui.config.hash import config_hash
+from infertui.config.schema import Config, EngineConfig, SimulatorConfig
+
+
+def test_the_hash_is_twelve_hex_digits_and_follows_what_is_measured() -> None:
+    digest = config_hash(Config())
+    assert len(digest) == 12
+    assert int(digest, 16) >= 0
+    assert config_hash(decode({"workload": {"batch_size": 2}})) != digest
+
+
+def test_labels_and_the_sweep_do_not_count() -> None:
+    named = decode({"labels": {"owner": "me"}, "sweep": {"grid": {"workload.batch_size": [1, 2]}}})
+    assert config_hash(named) == config_hash(Config())
+
+
+def test_spelling_does_not_count() -> None:
+    assert config_hash(decode({"engine": {"dtype": "FP16"}})) == config_hash(decode({"engine": {"dtype": "float16"}}))
+    assert config_hash(decode({"workload": {"temperature": -0.0}})) == config_hash(Config())
+    in_code = Config(engine=EngineConfig(simulator=SimulatorConfig(ttft_ms=20)))
+    assert config_hash(in_code) == config_hash(Config())

@@ -1,0 +1,74 @@
+import pytest
+
+from infertui import resources
+from infertui.config import presets
+from infertui.config.decode import decode
+from infertui.config.schema import Config
+from infertui.errors import ConfigError
+
+NAMES = ["baseline", "cpu-baseline", "demo", "gpu-batch4", "gpu-long", "gpu-medium", "gpu-short", "tinyllama"]
+
+
+def _config(name: str) -> Config:
+    return decode(presets.preset(name), name)
+
+
+def test_the_presets_that_ship() -> None:
+    assert presets.names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_valid_described_and_needs_no_download(name: str) -> None:
+    config = _config(name)
+    assert config.model.id.startswith("synthetic:")
+    assert len(presets.description(name).split()) > 5
+    assert "\n" not in presets.description(name)
+    text = (resources.data() / "presets" / f"{name}.toml").read_text()
+    assert "`--model ID` puts real weights in its place" in " ".join(text.replace("#", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "device", "dtype", "prompts", "batch", "output", "iterations"),
+    [
+        ("demo", "nano", "auto", "auto", "short", 1, 32, 5),
+        ("baseline", "gpt2-124m", "auto", "auto", "short", 1, 64, 0),
+        ("cpu-baseline", "gpt2-124m", "cpu", "auto", "short", 1, 64, 5),
+        ("gpu-short", "gpt2-124m", "cuda", "float16", "short", 1, 64, 10),
+        ("gpu-medium", "gpt2-124m", "cuda", "float16", "medium", 1, 200, 10),
+        ("gpu-batch4", "gpt2-124m", "cuda", "float16", "medium", 4, 200, 10),
+        ("gpu-long", "gpt2-124m", "cuda", "float16", "long", 1, 500, 10),
+        ("tinyllama", "tinyllama-1.1b", "cuda", "float16", "long", 1, 200, 10),
+    ],
+)
+def test_what_a_preset_measures(
+    name: str, model: str, device: str, dtype: str, prompts: str, batch: int, output: int, iterations: int
+) -> None:
+    config = _config(name)
+    assert config.model.id == f"synthetic:{model}"
+    assert (config.device.name, config.engine.dtype) == (device, dtype)
+    assert (config.workload.prompts, config.workload.batch_size) == (prompts, batch)
+    assert (config.workload.output_len, config.measurement.iterations) == (output, iterations)
+    assert config.workload.input_len == (100 if name == "tinyllama" else 0)
+
+
+def test_the_baseline_is_transformers_in_eager_mode() -> None:
+    assert (_config("baseline").engine.name, _config("baseline").engine.attention) == ("transformers", "eager")
+
+
+@pytest.mark.parametrize("name", ["baselin", "", "../presets/demo", "demo.toml", "\x1b[2J"])
+def test_an_unknown_preset_is_answered_with_the_names(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        presets.preset(name)
+    assert "baseline, cpu-baseline, demo" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert ("Did you mean baseline?" in str(caught.value)) == (name == "baselin")
+
+
+@pytest.mark.parametrize(("length", "fewest", "most"), [("short", 4, 6), ("medium", 15, 20), ("long", 90, 110)])
+def test_the_bundled_prompts_have_the_length_of_their_name(length: str, fewest: int, most: int) -> None:
+    text = (resources.data() / f"prompts_{length}.txt").read_text(encoding="ascii")
+    lines = text.splitlines()
+    assert len(lines) == len(set(lines)) == 16
+    assert [line for line in lines if not fewest <= len(line.split()) <= most] == []
+    assert text.endswith("\n")
+    assert text.replace("\n", "").isprintable()
