@@ -28,7 +28,7 @@ def format_seconds(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1e3:.{_decimals(seconds * 1e3)}f} ms"
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.{_decimals(seconds)}f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

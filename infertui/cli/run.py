@@ -118,6 +118,8 @@ def run(
         "workload.seed": ("--seed", seed),
         "device.force": ("--force", True if force else None),
     }
+    if num_prompts is not None and iterations is None:
+        given["measurement.iterations"] = ("--num-prompts", 0)  # the number of requests decides, not the preset
     flags = {_swept(key, value): (flag, value) for key, (flag, value) in given.items()}
     for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts or [])}

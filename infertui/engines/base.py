@@ -37,7 +37,11 @@ class LoadRequest(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """What was really loaded, as the engine reports it; never what was asked for."""
+    """What was really loaded, as the engine reports it; never what was asked for.
+
+    `warms_by_shape` says that the backend loads kernels or picks algorithms when it first sees a prompt length, so
+    that warm-up has to show it every one.
+    """
 
     engine: str
     engine_requested: str
@@ -55,6 +59,7 @@ class Loaded(Struct, frozen=True):
     special_ids: tuple[int, ...] = ()
     max_positions: int | None = None
     threads: int | None = None
+    warms_by_shape: bool = False
     details: dict[str, str] = {}
 
 

@@ -91,6 +91,7 @@ class TransformersEngine:
             if self._device.type == "cuda"
             else "grows as needed",
             threads=torch.get_num_threads(),
+            warms_by_shape=True,
             details={"model_class": type(self._model).__name__, "mode": "eager"},
         )
 

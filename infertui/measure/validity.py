@@ -5,9 +5,15 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from infertui.measure.records import BatchRecord
+from infertui.measure.statistics import describe, drift
 
 # Clock reductions that the hardware forced on the GPU. A power cap is how a busy GPU normally runs: a note.
 HARDWARE_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal"})
+
+
+# Beyond these the spread of the iterations is worth a word; it does not make the mean wrong.
+NOTED_DRIFT = 0.05
+NOTED_VARIATION = 0.10
 
 
 class Verdict(Struct, frozen=True):
@@ -58,8 +64,21 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
         invalid.append(f"telemetry of the GPU was lost: {', '.join(seen.lost_gpus)}")
     if seen.warmup_steady is False:
         notes.append("warm-up was not steady when measuring began")
+    notes += _unsteadiness([batch.tokens / batch.seconds for batch in batches if not batch.error and batch.seconds])
     if seen.stopped:
         notes.append(f"stopped early: {seen.stopped}")
     if seen.random_weights:
         notes.append("random weights: the speed is the architecture's, the text means nothing")
     return Verdict(tuple(invalid), tuple(notes))
+
+
+def _unsteadiness(rates: Sequence[float]) -> list[str]:
+    """Remarks on how the throughput of the iterations moved and spread."""
+    notes = []
+    moved = drift(rates)
+    if moved is not None and abs(moved) > NOTED_DRIFT:
+        notes.append(f"throughput drifted by {moved:+.0%} from the first to the second half")
+    spread = describe(rates)
+    if spread and spread.std and spread.std > NOTED_VARIATION * spread.mean:
+        notes.append(f"throughput varied by {spread.std / spread.mean:.0%} between iterations")
+    return notes

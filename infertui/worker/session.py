@@ -18,6 +18,9 @@ from infertui.worker.memory import resident_peak
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, PhaseStarted, Ready
 from infertui.workloads.batches import BatchSource, Request
 
+# Prompts of more different lengths than this are not all seen in warm-up.
+MOST_WIDTHS = 64
+
 
 class Cancelled(BaseException):
     """Raised at a token step after the runner asked to stop; no engine swallows it as one of its own errors."""
@@ -73,39 +76,53 @@ class Session:
 
     def run(self) -> None:
         """Warm up, measure, report. Raises what the engine raises, and `Cancelled`."""
-        self._check_positions()
         steady, warmed = self._warm_up()
         self._emit(Ready(self._clock.now_ns(), warmup_batches=warmed, steady=steady))
         self._await_proceed()
         stopped = self._measure()
         self._emit(MeasureDone(self._clock.now_ns(), stopped=stopped))
 
-    def _check_positions(self) -> None:
+    def _check_positions(self, widest: int) -> None:
         """A model generates garbage, or fails on the device, past its last position: refuse before starting."""
         limit = self._loaded.max_positions
-        if limit is None:
-            return
-        workload = self._command.workload
-        pool = max(1, len(self._command.prompts))
-        batches = range(-(-pool // workload.batch_size)) if self._command.prompts else range(1)
-        longest = max(len(request.ids) for index in batches for request in self._source.batch(index))
-        if longest + workload.output_len > limit:
+        wanted = self._command.workload.output_len
+        if limit is not None and widest + wanted > limit:
             raise ConfigError(
                 "workload.output_len",
-                f"{longest} prompt and {workload.output_len} generated tokens exceed the model's {limit} positions",
-                allowed=f"at most {max(0, limit - longest)} after this prompt",
+                f"{widest} prompt and {wanted} generated tokens exceed the model's {limit} positions",
+                allowed=f"at most {max(0, limit - widest)} after this prompt",
             )
 
     def _warm_up(self) -> tuple[bool | None, int]:
         self._enter("warmup")
+        widths = self._widths()
+        self._check_positions(max(widths))
         wanted = self._command.measurement.warmup
         count = None if wanted == "auto" else wanted
+        if count != 0 and self._loaded.warms_by_shape:
+            self._prime(widths)
         started = self._clock.now_ns()
         steps: list[float] = []
         while not (state := warmup_state(steps, (self._clock.now_ns() - started) / NS_PER_S, count=count)).done:
-            batch = self._run_batch("warmup", len(steps))
+            # The widest batch first: it reaches every length of the KV cache that measuring will.
+            batch = self._run_batch("warmup", len(steps), self._source.batch(widths[max(widths)] + len(steps)))
             steps.append(batch.tpot or batch.seconds)
         return state.steady, len(steps)
+
+    def _widths(self) -> dict[int, int]:
+        """The padded prompt lengths that will be measured, each with the first batch that has it."""
+        widths: dict[int, int] = {}
+        for index in range(min(self._command.iterations, MOST_WIDTHS)):
+            widths.setdefault(max(len(request.ids) for request in self._source.batch(index)), index)
+        return widths
+
+    def _prime(self, widths: dict[int, int]) -> None:
+        """Run prefill and one decode step at each prompt length.
+
+        On an H200, PyTorch's lazy loading of kernels made 45 ms of a 6 ms TTFT whenever a new length came.
+        """
+        for index in widths.values():
+            self._generate(self._source.batch(index), min(2, self._command.workload.output_len), index, [])
 
     def _measure(self) -> str:
         self._engine.reset_peak_memory()
@@ -115,49 +132,24 @@ class Session:
         for index in range(self._command.iterations):
             if limit and index and (self._clock.now_ns() - started) / NS_PER_S >= limit:
                 return f"max_seconds ({limit:g} s) after {index} of {self._command.iterations} iterations"
-            self._run_batch("measure", index)
+            self._run_batch("measure", index, self._source.batch(index))
         return ""
 
     def _enter(self, phase: Literal["warmup", "measure"]) -> None:
         self._progress.enter(phase)
         self._emit(PhaseStarted(self._clock.now_ns(), phase))
 
-    def _run_batch(self, phase: Literal["warmup", "measure"], index: int) -> BatchRecord:
-        workload = self._command.workload
-        requests = self._source.batch(index)
-        batch = Batch(
-            prompts=tuple(request.ids for request in requests),
-            output_len=workload.output_len,
-            temperature=workload.temperature,
-            top_k=workload.top_k,
-            top_p=workload.top_p,
-            seed=workload.seed + index,
-        )
+    def _run_batch(self, phase: Literal["warmup", "measure"], index: int, requests: list[Request]) -> BatchRecord:
+        counts, error = [0] * len(requests), ""
         stamps: list[int] = []
-        now, progress, cancelled, size = self._clock.now_ns, self._progress, self._cancelled, len(requests)
-
-        def on_step(tokens: int) -> None:
-            stamp = now()
-            stamps.append(stamp)
-            progress.step += 1
-            progress.tokens += tokens * size
-            progress.progress_ns = stamp
-            if cancelled():
-                raise Cancelled
-
-        progress.batch, progress.step = index, 0
-        if cancelled():
-            raise Cancelled
-        error = ""
-        counts = [0] * size
+        self._progress.batch, self._progress.step = index, 0
         self._engine.synchronize()
-        start = progress.progress_ns = now()
+        start = self._progress.progress_ns = self._clock.now_ns()
         try:
-            counts = list(self._engine.generate(batch, on_step))
-            self._engine.synchronize()
+            counts = self._generate(requests, self._command.workload.output_len, index, stamps)
         except EngineError as failure:
             error = clean(failure.message)
-        end = now()
+        end = self._clock.now_ns()
         record = BatchRecord(
             phase=phase,
             index=index,
@@ -170,8 +162,36 @@ class Session:
             memory=self._memory(),
             error=error,
         )
-        self._emit(BatchDone(now(), record))
+        self._emit(BatchDone(self._clock.now_ns(), record))
         return record
+
+    def _generate(self, requests: list[Request], output_len: int, index: int, stamps: list[int]) -> list[int]:
+        """Generate, noting the time of every token step in `stamps`; returns with the device synchronised."""
+        workload = self._command.workload
+        batch = Batch(
+            prompts=tuple(request.ids for request in requests),
+            output_len=output_len,
+            temperature=workload.temperature,
+            top_k=workload.top_k,
+            top_p=workload.top_p,
+            seed=workload.seed + index,
+        )
+        now, progress, cancelled, size = self._clock.now_ns, self._progress, self._cancelled, len(requests)
+
+        def on_step(tokens: int) -> None:
+            stamp = now()
+            stamps.append(stamp)
+            progress.step += 1
+            progress.tokens += tokens * size
+            progress.progress_ns = stamp
+            if cancelled():
+                raise Cancelled
+
+        if cancelled():
+            raise Cancelled
+        counts = list(self._engine.generate(batch, on_step))
+        self._engine.synchronize()
+        return counts
 
     def _memory(self) -> EngineMemory:
         known = self._engine.memory()
