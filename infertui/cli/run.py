@@ -2,9 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from infertui.config.sweep import Variant
 
 Ui = Literal["auto", "live", "plain", "none"]
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
@@ -124,7 +127,7 @@ def run(
     for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts or [])}
     resolved = load(target, environ=os.environ, sets=sets or [], flags=flags)
-    variants = expand(resolved.config)
+    variants = [_named(variant, target) for variant in expand(resolved.config)]
     if dry_run:
         for variant in variants:
             typer.echo(variant.name or "one configuration")
@@ -132,6 +135,16 @@ def run(
     from infertui.cli.foreground import run_in_foreground
 
     raise typer.Exit(run_in_foreground(variants, out=out, save_json=save_json, as_json=as_json, ui=ui))
+
+
+def _named(variant: "Variant", target: str | None) -> "Variant":
+    """A preset lends its runs its name; a file does not, as most are called run.toml."""
+    from msgspec.structs import replace
+
+    from infertui.config import presets
+
+    parts = [target if target in presets.names() else None, variant.name]
+    return replace(variant, name=" ".join(part for part in parts if part))
 
 
 def _swept(key: str, value: object) -> str:

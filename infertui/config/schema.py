@@ -68,6 +68,9 @@ class SimulatorConfig(Section, frozen=True):
     virtual_time: Annotated[
         bool, Meta(description="advance a virtual clock instead of sleeping: reported times are exact")
     ] = False
+    gpu_uuid: Annotated[
+        str, Meta(description="UUID of a GPU that it claims to use, so that its telemetry counts as the run's")
+    ] = ""
     fault: Annotated[SimulatorFault, Meta(description="what goes wrong, once, in fault_batch")] = "none"
     fault_batch: Annotated[
         int,

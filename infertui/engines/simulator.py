@@ -46,6 +46,7 @@ class SimulatorEngine:
             versions={"infertui": __version__},
             device="cpu",
             device_name="simulator",
+            device_uuid=self._config.gpu_uuid,
             dtype="none",
             attention="none",
             parameters=None,

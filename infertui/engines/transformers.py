@@ -19,6 +19,7 @@ from infertui.measure.records import EngineMemory
 from infertui.models.byte_tokenizer import ByteTokenizer
 from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource, resolve
+from infertui.terminal_text import clean, shorten
 
 if TYPE_CHECKING:
     import torch
@@ -112,8 +113,10 @@ class TransformersEngine:
                 source.path, local_files_only=True, use_safetensors=_has_safetensors(source.path), **options
             )
             return loaded.to(self._device)
-        except (ValueError, ImportError, OSError) as error:
-            raise ModelError(f"Transformers cannot load {source.id}: {error}") from error
+        except (RuntimeError, MemoryError):
+            raise  # out of memory among them, which the worker tells with its figures
+        except Exception as error:
+            raise _load_error(source, error) from error
 
     def _versions(self) -> dict[str, str]:
         import torch
@@ -232,8 +235,17 @@ def _tokenizer_of(source: ModelSource, model: ModelConfig) -> Any:
         return transformers.AutoTokenizer.from_pretrained(
             source.path, local_files_only=True, trust_remote_code=model.trust_remote_code
         )
-    except (ValueError, ImportError, OSError) as error:
-        raise ModelError(f"Transformers cannot load the tokenizer of {source.id}: {error}") from error
+    except Exception as error:
+        raise _load_error(source, error, "the tokenizer of ") from error
+
+
+def _load_error(source: ModelSource, error: Exception, part: str = "") -> ModelError:
+    """Checkpoints fail to load with whatever type the library at fault chose."""
+    text = shorten(clean(str(error)), 600) or type(error).__name__
+    return ModelError(
+        f"Transformers cannot load {part}{clean(source.id)}: {text}",
+        remedy="worker.log has more; `infertui models` lists what is here.",
+    )
 
 
 def _pad_id(tokenizer: Any, config: Any) -> int:

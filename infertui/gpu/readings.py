@@ -22,10 +22,6 @@ THROTTLE_REASONS: dict[int, str] = {
     0x400: "reliability",
 }
 
-DISTURBING_REASONS = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal", "sync-boost"})
-"""Reasons that come from outside the measured configuration. Running into the power cap is the hardware's normal
-limit, and an idle clock is no fault: neither is in here."""
-
 
 def throttle_names(mask: int) -> tuple[str, ...]:
     """The reasons in a clock event mask; a bit without a name shows as `unknown-0x…`."""

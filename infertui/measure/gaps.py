@@ -54,7 +54,10 @@ def summarise_gaps(stamps_ns: Sequence[int]) -> Gaps | None:
 
 
 def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
-    """All gaps together. Count, mean and extremes stay exact; percentiles come from the histogram (within 1 %)."""
+    """All gaps together, whatever the order of the parts; None when there are none.
+
+    Count, mean and extremes stay exact; percentiles come from the histogram (within 1 %).
+    """
     parts = list(parts)
     count = sum(part.count for part in parts)
     if not count:
@@ -75,7 +78,7 @@ def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
 
     return Gaps(
         count=count,
-        mean=sum(part.mean * part.count for part in parts) / count,
+        mean=math.fsum(part.mean * part.count for part in parts) / count,
         minimum=low,
         maximum=high,
         p50=percentile(0.50),

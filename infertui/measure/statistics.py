@@ -9,6 +9,8 @@ from msgspec import Struct
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+# Draws held in memory at once: the resamples of a long run are taken a few at a time.
+_DRAWS = 1 << 21
 
 
 class Interval(Struct, frozen=True):
@@ -79,14 +81,18 @@ def bootstrap_ratio(numerators: Sequence[float], denominators: Sequence[float], 
     """Percentile bootstrap 95 % interval of sum(numerators) / sum(denominators), resampling pairs.
 
     With tokens and seconds of each iteration this is the interval of throughput. None below three pairs, from
-    which nothing can be said. Deterministic for a seed.
+    which nothing can be said, and where a denominator is not positive. Deterministic for a seed.
     """
     n = len(numerators)
-    if n < 3:
+    if n < 3 or min(denominators) <= 0:
         return None
     top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    picks = np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))
-    ratios = top[picks].sum(axis=1) / bottom[picks].sum(axis=1)
+    generator = np.random.default_rng(seed)
+    ratios = np.empty(RESAMPLES)
+    rows = max(1, _DRAWS // n)
+    for start in range(0, RESAMPLES, rows):
+        picks = generator.integers(0, n, size=(min(rows, RESAMPLES - start), n))
+        ratios[start : start + rows] = top[picks].sum(axis=1) / bottom[picks].sum(axis=1)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(ratios, (tail, 100 - tail))
     return Interval(float(low), float(high))

@@ -59,7 +59,7 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         output_throughput=output / seconds,
         output_throughput_interval=bootstrap_ratio([batch.tokens for batch in good], [batch.seconds for batch in good]),
         total_throughput=(output + prompt) / seconds,
-        drift=drift([batch.tokens / batch.seconds for batch in good]),
+        drift=drift([batch.tokens / batch.seconds for batch in good if batch.seconds]),
         latency=_over_requests([(batch, batch.latency) for batch in good]),
         ttft=_over_requests([(batch, batch.ttft) for batch in good]),
         tpot=_over_requests([(batch, batch.tpot) for batch in good]),

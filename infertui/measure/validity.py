@@ -7,8 +7,8 @@ from msgspec import Struct
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import describe, drift
 
-# Clock reductions that the hardware forced on the GPU. A power cap is how a busy GPU normally runs: a note.
-HARDWARE_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal"})
+# Clock reductions from outside the measured configuration. A power cap is how a busy GPU normally runs: a note.
+DISTURBING_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal", "sync-boost"})
 
 
 # Beyond these the spread of the iterations is worth a word; it does not make the mean wrong.
@@ -53,9 +53,9 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
     if lengths - {seen.output_len}:
         told = ", ".join(map(str, sorted(lengths)))
         invalid.append(f"output length not reached: {told} tokens where {seen.output_len} were asked for")
-    hardware = sorted(HARDWARE_THROTTLES & set(seen.throttles or ()))
-    if hardware:
-        invalid.append(f"the GPU was throttled: {', '.join(hardware)}")
+    disturbing = sorted(DISTURBING_THROTTLES & set(seen.throttles or ()))
+    if disturbing:
+        invalid.append(f"the GPU was throttled: {', '.join(disturbing)}")
     if "power-cap" in (seen.throttles or ()):
         notes.append("the GPU ran at its power limit")
     if seen.foreign_processes:

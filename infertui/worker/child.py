@@ -120,6 +120,8 @@ class Child:
             except Cancelled:
                 self._fail("cancelled", "cancelled")
             except InfertuiError as error:
+                if error.__cause__:
+                    traceback.print_exc()
                 kind: FailureKind = "usage" if isinstance(error, UsageError) else "error"
                 self._fail(kind, error.message, remedy=error.remedy)
             except Exception as error:  # noqa: BLE001 (a backend may raise anything; all of it must reach the runner)

@@ -51,8 +51,8 @@ def test_what_a_preset_measures(
     assert config.workload.input_len == (100 if name == "tinyllama" else 0)
 
 
-def test_the_baseline_is_transformers_in_eager_mode() -> None:
-    assert (_config("baseline").engine.name, _config("baseline").engine.attention) == ("transformers", "eager")
+def test_the_baseline_is_transformers() -> None:
+    assert _config("baseline").engine.name == "transformers"
 
 
 @pytest.mark.parametrize("name", ["baselin", "", "../presets/demo", "demo.toml", "\x1b[2J"])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,7 +15,7 @@ from support.workers import load, load_command, measure, measure_command, play, 
 
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import AnyEvent, BatchDone, Heartbeat, LoadDone, MeasureDone, PhaseStarted
+from infertui.worker.protocol import AnyEvent, BatchDone, Heartbeat, LoadDone, Measure, MeasureDone, PhaseStarted
 
 
 @pytest.fixture
@@ -325,12 +326,12 @@ def test_a_worker_that_cannot_start_says_why(log: Path, tmp_path: Path) -> None:
     assert "this installation is broken" in error.log_tail
 
 
-async def _load_and_measure(worker: WorkerProcess, **simulator: object) -> None:
+async def _load_and_measure(worker: WorkerProcess, **simulator: Any) -> None:
     await load(worker, **simulator)
     await measure(worker, measure_command())
 
 
-async def _failure(log: Path, command: object = None, **simulator: object) -> WorkerError:
+async def _failure(log: Path, command: Measure | None = None, **simulator: Any) -> WorkerError:
     async with started(log) as worker:
         await load(worker, **simulator)
         with pytest.raises(WorkerError) as caught:

@@ -1,0 +1,37 @@
+"""What must not be imported where: looked at in fresh interpreters."""
+
+import subprocess
+import sys
+
+import pytest
+
+BACKENDS = ("torch", "transformers", "tensorrt_llm", "vllm", "llama_cpp")
+
+
+def loaded_after(code: str) -> set[str]:
+    program = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('\\n'.join(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    return set(answer.stdout.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["doctor"], ["gpus"], ["models"], ["config", "show", "demo"]]
+)
+def test_no_command_but_the_worker_imports_a_backend(arguments: list[str]) -> None:
+    modules = loaded_after(f"sys.argv = ['infertui', *{arguments!r}]; from infertui.cli.main import main; main()")
+    assert "infertui.cli.main" in modules
+    assert not modules.intersection(BACKENDS)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    modules = loaded_after("sys.argv = ['infertui', '--help']; from infertui.cli.main import main; main()")
+    assert not modules.intersection(("numpy", "huggingface_hub", "pynvml", "asyncio", "psutil"))
+
+
+def test_the_runner_imports_no_backend() -> None:
+    assert not loaded_after("import infertui.runner.runner").intersection((*BACKENDS, "rich", "typer"))
+
+
+def test_probing_an_engine_does_not_import_it() -> None:
+    code = "from infertui.engines.base import ENGINES, probe; [probe(name) for name in ENGINES]"
+    assert not loaded_after(code).intersection(BACKENDS)
