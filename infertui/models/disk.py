@@ -1,0 +1,36 @@
+"""Questions to the file system that have an answer whatever the name: too long, no permission, a null byte, a loop."""
+
+from pathlib import Path
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a regular file that can be looked at; links are followed."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """Whether `path` is a directory that can be looked at; links are followed."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def expand(text: str) -> Path:
+    """`text` as a path, with `~` replaced where that user is known."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def read_at_most(path: Path, limit: int) -> bytes | None:
+    """What the regular file `path` holds; None when it is larger than `limit` bytes. Raises OSError."""
+    if not path.is_file():
+        raise FileNotFoundError(2, "no such file", str(path))
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    return content if len(content) <= limit else None

@@ -1,0 +1,167 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from infertui import resources
+from infertui.errors import ConfigError, DoesNotFitError
+from infertui.models.fit import CPU_OVERHEAD, CUDA_OVERHEAD, check, check_positions, dtype_in_use, estimate
+from infertui.models.shapes import ModelShape, read_shape
+
+GIB = 1 << 30
+
+
+def shape(name: str, **changes: Any) -> ModelShape:
+    config = json.loads((resources.data() / "models" / name / "config.json").read_text())
+    return replace(read_shape(config), **changes)
+
+
+def test_gpt2_in_float32_on_a_cpu_worked_by_hand() -> None:
+    needed = estimate(shape("gpt2-124m"), dtype="auto", device_kind="cpu", batch_size=2, input_len=100, output_len=28)
+    assert needed.dtype == "float32"
+    assert needed.weights == 124_439_808 * 4
+    assert needed.kv_cache == 2 * 12 * 12 * 64 * 4 * 2 * 128
+    assert needed.activations == 2 * 100 * (4 * 768 + 4 * 3072) * 4 + 2 * 50257 * (4 + 4)
+    assert needed.overhead == CPU_OVERHEAD
+    assert needed.total == needed.weights + needed.kv_cache + needed.activations + needed.overhead
+
+
+def test_grouped_query_llama_in_16_bit_on_a_gpu_worked_by_hand() -> None:
+    needed = estimate(
+        shape("tinyllama-1.1b"), dtype="float16", device_kind="cuda", batch_size=4, input_len=200, output_len=100
+    )
+    assert needed.weights == 2_200_096_768
+    assert needed.kv_cache == 27_033_600
+    assert needed.activations == 4 * 200 * (4 * 2048 + 3 * 5632) * 2 + 4 * 32000 * (2 + 4)
+    assert needed.overhead == CUDA_OVERHEAD
+    assert needed.explain(80 * GIB) == [
+        "weights 1.10 G parameters x 2 bytes (float16) = 2.05 GiB",
+        "KV cache 2 x 22 layers x 4 heads x 64 x 2 bytes x batch 4 x 300 tokens = 25.8 MiB",
+        "activations batch 4 x 200 tokens x (4 x 2048 + 3 x 5632) x 2 bytes = 38.3 MiB",
+        "logits batch 4 x vocabulary 32000 x 6 bytes = 750 KiB",
+        "overhead CUDA context and libraries = 600 MiB",
+        "total 2.70 GiB of 80.0 GiB free: fits",
+    ]
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float16", 2), ("bfloat16", 2)])
+def test_eager_attention_adds_its_score_matrix(dtype: Any, size: int) -> None:
+    options: dict[str, Any] = {"device_kind": "cuda", "batch_size": 3, "output_len": 1}
+    logits = 3 * 4096 * (size + 4)
+    long = estimate(shape("nano"), dtype=dtype, attention="eager", input_len=500, **options)
+    assert long.activations == 3 * 500 * (4 * 256 + 3 * 256 + 2 * 128) * size + 3 * 8 * 500 * 500 * 8 + logits
+    assert any(line.startswith("attention scores batch 3 x 8 heads x 500 x 500 x 8") for line in long.explain())
+    short = estimate(shape("nano"), dtype=dtype, attention="eager", input_len=5, **options)
+    assert short.activations == 3 * 5 * (4 * 256 + 3 * 704) * size + logits
+    assert short == estimate(shape("nano"), dtype=dtype, attention="sdpa", input_len=5, **options)
+    assert short.weights == 4_000_000 * size
+
+
+def test_attention_counts_where_it_is_wider_than_the_mlp() -> None:
+    narrow = shape("nano", intermediate=64)
+    needed = estimate(narrow, dtype="float32", device_kind="cpu", batch_size=1, input_len=10, output_len=1)
+    assert needed.activations == 10 * (4 * 256 + 3 * 256 + 2 * 128) * 4 + 4096 * 8
+
+
+def test_every_active_expert_has_its_mlp() -> None:
+    mixture = shape("nano", experts=8, active_experts=2)
+    needed = estimate(mixture, dtype="float32", device_kind="cpu", batch_size=1, input_len=10, output_len=1)
+    assert needed.activations == 10 * (4 * 256 + 3 * 704 * 2) * 4 + 4096 * 8
+
+
+def test_sliding_layers_keep_a_window() -> None:
+    sliding = shape("nano", sliding_window=100, sliding_layers=3)
+    needed = estimate(sliding, dtype="float16", device_kind="cpu", batch_size=2, input_len=200, output_len=50)
+    per_layer = 2 * 4 * 32 * 2 * 2
+    assert needed.kv_cache == per_layer * (1 * 250 + 3 * 100)
+    assert sum("(sliding window)" in line for line in needed.explain()) == 1
+
+
+def test_quantized_weights_take_what_they_take_on_disk() -> None:
+    quantized = shape("llama-8b", quantization="awq")
+    options: dict[str, Any] = {"device_kind": "cuda", "batch_size": 1, "input_len": 1, "output_len": 1}
+    needed = estimate(quantized, dtype="float16", weights_on_disk=5 * GIB, **options)
+    assert needed.weights == 5 * GIB
+    assert needed.explain()[0] == "weights as stored (awq) = 5.00 GiB"
+
+
+def test_an_estimated_count_says_so() -> None:
+    unknown = shape("nano", exact=False)
+    needed = estimate(unknown, dtype="float32", device_kind="cpu", batch_size=1, input_len=1, output_len=1)
+    assert needed.explain()[0].startswith("weights about 4.00 M parameters")
+
+
+def test_what_auto_comes_to() -> None:
+    assert dtype_in_use(shape("llama-8b"), "auto", "cpu") == "float32"
+    assert dtype_in_use(shape("llama-8b"), "auto", "cuda") == "bfloat16"
+    assert dtype_in_use(shape("gpt2-124m"), "auto", "cuda") == "float16"
+    assert dtype_in_use(shape("gpt2-124m"), "float32", "cuda") == "float32"
+
+
+def test_a_refusal_gives_the_arithmetic_and_what_would_help() -> None:
+    needed = estimate(
+        shape("llama-8b"), dtype="float32", device_kind="cuda", batch_size=64, input_len=2000, output_len=1000
+    )
+    with pytest.raises(DoesNotFitError) as caught:
+        check(needed, 40 * GIB)
+    for line in needed.explain(40 * GIB):
+        assert line in caught.value.message
+    assert "does not fit" in caught.value.message
+    batch = needed.largest_batch(40 * GIB)
+    assert 0 < batch < 64
+    assert f"workload.batch_size of at most {batch}" in caught.value.remedy
+    assert "16-bit" in caught.value.remedy
+    assert "--force" in caught.value.remedy
+    check(needed, 40 * GIB, forced=True)
+    check(needed, needed.total)
+
+
+def test_weights_that_are_too_much_are_not_blamed_on_the_batch() -> None:
+    needed = estimate(
+        shape("llama-8b"), dtype="bfloat16", device_kind="cuda", batch_size=1, input_len=10, output_len=10
+    )
+    with pytest.raises(DoesNotFitError) as caught:
+        check(needed, 8 * GIB)
+    assert "batch_size" not in caught.value.remedy
+    assert caught.value.remedy.startswith("Use a smaller model; or load it all the same")
+
+
+@given(
+    st.integers(1, 512), st.integers(0, 5000), st.integers(1, 2000), st.integers(0, 200 * GIB),
+    st.sampled_from(["nano", "tinyllama-1.1b"]),
+)  # fmt: skip
+def test_the_largest_batch_fits_and_one_more_does_not(
+    batch: int, input_len: int, output_len: int, free: int, name: str
+) -> None:
+    def needed(sequences: int) -> int:
+        return estimate(
+            shape(name), dtype="float16", device_kind="cuda", batch_size=sequences, input_len=input_len,
+            output_len=output_len,
+        ).total  # fmt: skip
+
+    largest = estimate(
+        shape(name), dtype="float16", device_kind="cuda", batch_size=batch, input_len=input_len, output_len=output_len
+    ).largest_batch(free)
+    if largest:
+        assert needed(largest) <= free
+    assert needed(largest + 1) > free
+
+
+def test_positions_are_a_hard_limit() -> None:
+    gpt2 = shape("gpt2-124m")
+    check_positions(gpt2, 1000, 24)
+    with pytest.raises(ConfigError, match="1000 \\+ 25 = 1025 tokens") as caught:
+        check_positions(gpt2, 1000, 25)
+    assert caught.value.path == "workload.input_len + workload.output_len"
+    assert "at most 1024" in caught.value.allowed
+    check_positions(shape("gpt2-124m", max_positions=0), 10**6, 10**6)
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 0}, {"input_len": -1}, {"output_len": -1}])
+def test_nonsense_is_a_programming_error(changes: dict[str, int]) -> None:
+    workload: dict[str, Any] = {"batch_size": 1, "input_len": 1, "output_len": 1, **changes}
+    with pytest.raises(ValueError, match="batch_size"):
+        estimate(shape("nano"), dtype="auto", device_kind="cpu", **workload)
