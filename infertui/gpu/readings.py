@@ -128,6 +128,7 @@ class GpuCounters(Struct, frozen=True):
     """Nanoseconds for which the clocks were held down, by policy: power, thermal, sync-boost, ..."""
     pcie_tx_bytes: int | None = None
     pcie_rx_bytes: int | None = None
+    """The driver's counters are 32 bits wide: they start again every 4 GiB."""
     throttle: tuple[str, ...] | None = None
     lost: str = ""
 

@@ -32,6 +32,7 @@ from infertui.runner.events import (
 )
 from infertui.runner.fingerprint import fingerprint
 from infertui.runner.fitting import check_fit
+from infertui.runner.idle import IdlePower
 from infertui.runner.telemetry import RunTelemetry
 from infertui.runner.workers import WorkerSlot
 from infertui.store.result import Error, Fingerprint, Result, State
@@ -53,6 +54,9 @@ from infertui.worker.protocol import (
 from infertui.workloads.batches import iterations_of
 from infertui.workloads.prompts import load_prompts
 
+REST_HZ = 10.0
+REST_S = 6.0
+
 
 class Execution:
     """Executes one variant. `run` always returns a Result that is in the store, as far as the disk allows it."""
@@ -67,16 +71,17 @@ class Execution:
         emit: Callable[[AnyRunEvent], None],
         number: int,
         total: int,
-        idle_power: dict[str, float],
+        idle: IdlePower,
     ) -> None:
         self._variant = variant
         self._config: Config = variant.config
         self._store = store
         self._sampler = sampler
         self._slot = slot
+        self._idle = idle
         self._emit_event = emit
         self._number, self._total = number, total
-        self._telemetry = RunTelemetry(sampler, idle_power=idle_power)
+        self._telemetry = RunTelemetry(sampler)
         self._warmup: list[BatchRecord] = []
         self._batches: list[BatchRecord] = []
         self._phases: dict[str, float] = {}
@@ -179,6 +184,7 @@ class Execution:
             self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))
             return held
         await self._slot.clear()
+        await self._come_to_rest()
         gpu = planned_gpu(request.device, self._sampler.gpus, status)
         self._emit(Estimated(self._folder.id, check_fit(self._config, prompts, gpu, self._sampler.latest)))
         self._enter("spawn", time.monotonic_ns())
@@ -202,6 +208,17 @@ class Execution:
                 case _:
                     pass
         raise AssertionError("loading ends with LoadDone or an error")
+
+    async def _come_to_rest(self) -> None:
+        """Learn what the devices draw idle, before our worker takes one."""
+        self._sampler.set_rate(REST_HZ)
+        if not await self._idle.settle(REST_S / 4):
+            self._emit(Noted(self._folder.id, "info", "waiting for the GPU to come to rest"))
+            if not await self._idle.settle(REST_S):
+                self._emit(
+                    Noted(self._folder.id, "info", "it did not: something else uses it, so idle power is unknown")
+                )
+        self._sampler.set_rate(IDLE_HZ)
 
     async def _on_measure_event(self, worker: WorkerProcess, event: AnyEvent) -> None:
         match event:
@@ -277,7 +294,9 @@ class Execution:
 
     def _result(self, state: State, started: datetime, marks: Fingerprint, error: Error | None) -> Result:
         summary = summarise(self._batches)
-        power, device = self._telemetry.figures(self._batches, self._before, self._after, summary.output_tokens)
+        power, device = self._telemetry.figures(
+            self._batches, self._before, self._after, tokens=summary.output_tokens, idle=self._idle.watts()
+        )
         for fault in self._sampler.faults:
             self._emit(Noted(self._folder.id, "warning", fault.message))
         verdict = judge(

@@ -20,7 +20,11 @@ def check_fit(config: Config, prompts: tuple[str, ...], gpu: GpuInfo | None, lat
         check_positions(source.shape, length, workload.output_len)
     else:
         longest = max(len(prompt.encode(errors="replace")) for prompt in prompts)
-        length = longest if source.kind == "synthetic" else longest // BYTES_PER_SUBWORD + 1
+        if source.kind == "synthetic":
+            length = longest
+            check_positions(source.shape, length, workload.output_len)
+        else:
+            length = longest // BYTES_PER_SUBWORD + 1
     needed = estimate(
         source.shape,
         dtype=config.engine.dtype,

@@ -33,10 +33,8 @@ def power_of(sample: Sample, gpu: GpuInfo | None) -> float | None:
 class RunTelemetry:
     """Reads the sampler on behalf of one run, whose device is known once its model is loaded."""
 
-    def __init__(self, sampler: Sampler, *, idle_power: dict[str, float]) -> None:
-        """`idle_power` maps a GPU's UUID, or "" for the CPU packages, to watts before any worker ran."""
+    def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
-        self._idle_power = idle_power
         self._gpu: GpuInfo | None = None
         self._vram_process: int | None = None
         self.foreign_processes: tuple[str, ...] | None = None
@@ -76,17 +74,26 @@ class RunTelemetry:
         return tuple(fault.message for fault in self._sampler.faults if fault.uuid in ("", self._gpu.uuid))
 
     def figures(
-        self, batches: Sequence[BatchRecord], before: Counters | None, after: Counters | None, tokens: int
+        self,
+        batches: Sequence[BatchRecord],
+        before: Counters | None,
+        after: Counters | None,
+        *,
+        tokens: int,
+        idle: dict[str, float],
     ) -> tuple[PowerFigures | None, DeviceFigures | None]:
-        """Figures over the window from the first measured batch to the end of the last."""
+        """Figures over the window from the first measured batch to the end of the last.
+
+        `idle` maps a GPU's UUID, or "" for the CPU packages, to the watts that it draws at rest.
+        """
         if not batches:
             return None, None
         start_ns, end_ns = batches[0].start_ns, batches[-1].end_ns
         readings = window_readings(self._sampler.window(start_ns, end_ns), start_ns, end_ns, before, after)
         gpu = next((entry for entry in readings.gpus if self._gpu and entry.uuid == self._gpu.uuid), None)
         power = self._gpu_power(gpu) if gpu else _cpu_power(readings, before, after)
-        idle = self._idle_power.get(self._gpu.uuid if self._gpu else "")
-        return _per_token(power, readings.length_s, tokens, idle), self._device(readings, gpu)
+        at_rest = idle.get(self._gpu.uuid if self._gpu else "")
+        return _per_token(power, readings.length_s, tokens, at_rest), self._device(readings, gpu)
 
     def _gpu_power(self, gpu: GpuReadings) -> PowerFigures:
         spread = gpu.power_instant_w or gpu.power_w
@@ -117,6 +124,9 @@ class RunTelemetry:
             sm_clock_mean=clock.mean if clock else None,
             sm_clock_max=clock.max if clock else None,
             throttles=tuple(gpu.throttle) if gpu and gpu.throttle is not None else None,
+            violation_s=gpu.violation_s if gpu else None,
+            pcie_tx_mod_4gib=gpu.pcie_tx_mod_4gib if gpu else None,
+            pcie_rx_mod_4gib=gpu.pcie_rx_mod_4gib if gpu else None,
             cpu_mean=host.cpu_percent.mean if host.cpu_percent else None,
             ram_peak=host.memory_peak,
             samples=readings.samples,

@@ -50,7 +50,8 @@ class DeviceFigures(Struct, frozen=True):
     """What telemetry saw of the run's device and host over the measured window. Bytes, percent, degrees, MHz.
 
     `vram_device_peak` is the whole device's, `vram_process` what the worker's processes hold at the end: with the
-    allocator's two peaks in `Summary.memory` four different numbers.
+    allocator's two peaks in `Summary.memory` four different numbers. `violation_s` are the seconds for which a policy
+    held the clocks down. The driver's PCIe counters wrap: true traffic is these plus a multiple of 4 GiB.
     """
 
     vram_device_peak: int | None = None
@@ -63,6 +64,9 @@ class DeviceFigures(Struct, frozen=True):
     sm_clock_mean: float | None = None
     sm_clock_max: float | None = None
     throttles: tuple[str, ...] | None = None
+    violation_s: dict[str, float] | None = None
+    pcie_tx_mod_4gib: int | None = None
+    pcie_rx_mod_4gib: int | None = None
     cpu_mean: float | None = None
     ram_peak: int | None = None
     samples: int = 0

@@ -224,7 +224,7 @@ def test_telemetry_of_the_gpu_gives_power_and_energy(tmp_path: Path, nvml_stub: 
         *("run", "--engine", "simulator", "--iterations", "4", "--osl", "4", "--json", "--ui", "none"),
         *("--set", "engine.simulator.ttft_ms=400", "--set", f"engine.simulator.gpu_uuid={uuid}"),
         cwd=tmp_path,
-        environment=clean_environment(LD_LIBRARY_PATH=str(nvml_stub), NVML_STUB_POWER_W="350", NVML_STUB_GPUS="2"),
+        environment=clean_environment(LD_LIBRARY_PATH=str(nvml_stub), NVML_STUB_POWER_W="350", NVML_STUB_THROTTLE="1"),
     )
     result = json.loads(done.stdout)
     power, device = result["power"], result["device"]

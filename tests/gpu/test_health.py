@@ -192,7 +192,7 @@ def test_readings_of_a_gpu() -> None:
     assert gpu.utilization is not None
     assert gpu.utilization.mean == 75.0
     assert gpu.power_instant_w is None
-    assert gpu.pcie_tx_bytes is None
+    assert gpu.pcie_tx_mod_4gib is None
 
 
 def test_reasons_at_the_edges_are_seen_too() -> None:
@@ -206,7 +206,7 @@ def test_violations_and_pcie_are_differences() -> None:
     after = Counters(0, (GpuCounters(UUID, 0, 2, {"power": 7 * S, "thermal": 1 * S, "new": S}, 350, 800),))
     (gpu,) = window_readings([sample(0)], 0, S, before, after).gpus
     assert gpu.violation_s == {"power": 2.0}
-    assert (gpu.pcie_tx_bytes, gpu.pcie_rx_bytes) == (250, None)
+    assert (gpu.pcie_tx_mod_4gib, gpu.pcie_rx_mod_4gib) == (250, 2**32 - 100)
 
 
 def test_a_gpu_lost_in_the_window() -> None:

@@ -258,7 +258,7 @@ def test_energy_of_a_window_is_power_times_time(start: Start, stub_settings: Set
     assert second.throttle == {}
     assert first.violation_s is not None
     assert first.violation_s["power"] == pytest.approx(0.1 * readings.length_s, rel=0.3)
-    assert first.pcie_rx_bytes == pytest.approx(2e9 * readings.length_s, rel=0.3)
+    assert first.pcie_rx_mod_4gib == pytest.approx(2e9 * readings.length_s, rel=0.3)
 
 
 def test_it_knows_what_it_costs(start: Start) -> None:

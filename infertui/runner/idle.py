@@ -1,0 +1,56 @@
+"""What the devices draw at rest: the baseline of every figure above idle."""
+
+import asyncio
+from collections.abc import Sequence
+
+from infertui.gpu.readings import GpuInfo, Sample
+from infertui.runner.telemetry import power_of
+
+SAMPLES = 4
+
+
+class IdlePower:
+    """Collects samples taken while no worker of ours lives.
+
+    After work a GPU keeps its clocks, and half as much power again, for 2 to 3 s on an H200. So its samples count only
+    while the driver calls its clocks idle. A GPU that is busy with something else never comes to rest and has no idle
+    power. CPU packages have no such sign; their samples all count.
+    """
+
+    def __init__(self) -> None:
+        self._watts: dict[str, list[float]] = {}
+        self._samples = 0
+        self._settled = asyncio.Event()
+
+    def add(self, sample: Sample, gpus: Sequence[GpuInfo]) -> None:
+        """Take in a sample; `gpus` are all devices."""
+        self._samples += 1
+        restless = False
+        for gpu in gpus:
+            reading = next((reading for reading in sample.gpus if reading.uuid == gpu.uuid), None)
+            watts = power_of(sample, gpu)
+            if reading is None or reading.throttle is None or watts is None:
+                continue  # it cannot tell, so there is nothing to wait for
+            if "idle" in reading.throttle:
+                self._watts.setdefault(gpu.uuid, []).append(watts)
+            else:
+                self._watts.pop(gpu.uuid, None)
+            restless |= len(self._watts.get(gpu.uuid, [])) < SAMPLES
+        cpu = power_of(sample, None)
+        if cpu is not None:
+            self._watts.setdefault("", []).append(cpu)
+        if self._samples >= SAMPLES and not restless:
+            self._settled.set()
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until every device is at rest and sampled; False when that takes longer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def watts(self) -> dict[str, float]:
+        """Mean watts at rest by GPU UUID, and under "" of the CPU packages; devices without are missing."""
+        return {key: sum(values) / len(values) for key, values in self._watts.items() if len(values) >= SAMPLES}
