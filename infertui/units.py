@@ -1,8 +1,10 @@
 """Quantities as people read them."""
 
+import math
+
 
 def format_bytes(count: float) -> str:
-    """Binary units with three significant digits: `1536` is `1.50 KiB`."""
+    """Binary units with three or four significant digits: `1536` is `1.50 KiB`."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(size) < 1024 or unit == "TiB":
@@ -35,9 +37,11 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_number(value: float) -> str:
-    """A figure with three or four significant digits and no exponent."""
-    return f"{value:,.{_decimals(value) if abs(value) < 1000 else 0}f}"
+    """A figure with at least three significant digits, thousands separated, and no exponent."""
+    return f"{value:,.{_decimals(value)}f}"
 
 
 def _decimals(value: float) -> int:
+    if 0 < abs(value) < 1:
+        return 2 - math.floor(math.log10(abs(value)))
     return 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2

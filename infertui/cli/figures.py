@@ -33,6 +33,8 @@ def figures(result: Result) -> list[tuple[str, str]]:
     rows.append(("energy", _energy(result)))
     rows.append(("memory", _memory(result)))
     rows.append(("device", _device(result)))
+    if summary.drift is not None:
+        rows.append(("drift", f"{summary.drift:+.1%} from the first to the second half"))
     phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())
     rows.append(("phases", phases or NOT_AVAILABLE))
     rows.append(("requests", f"{summary.requests} in {summary.iterations} iterations, {summary.failed} failed"))

@@ -1,4 +1,4 @@
-"""A run on a terminal: one frame, redrawn in place a few times a second; the summary stays when it is over."""
+"""A run on a terminal: one frame, redrawn in place; the summary stays when it is over."""
 
 import sys
 from typing import Self, TextIO
@@ -11,20 +11,22 @@ from rich.text import Text
 
 from infertui.cli.plain import summary_lines
 from infertui.cli.progress import RunProgress
+from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
 from infertui.terminal_text import clean, shorten
 from infertui.units import format_bytes, format_number, format_seconds
 
-FRAMES_PER_S = 4
+# A frame is about 1 kB: two a second are what a slow link carries without lagging.
+FRAMES_PER_S = 2
 PHASES = ("spawn", "load", "warmup", "measure")
 
 
 class LiveView:
-    """Shows phase, progress, speed, devices and time left. Draws nothing but what changed since the last frame."""
+    """Shows phase, progress, speed, devices and time left."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
-        self._console = Console(file=stream, highlight=False)
+        self._console = Console(file=stream, highlight=False, theme=theme())
         self._progress = RunProgress()
         self._live: Live | None = None
 
@@ -44,7 +46,7 @@ class LiveView:
         elif isinstance(event, RunFinished):
             self._stop()
             for number, line in enumerate(summary_lines(event.result)):
-                self._console.print(_summary_text(line, first=number == 0), soft_wrap=False)
+                self._console.print(_summary_text(line, first=number == 0))
 
     def _stop(self) -> None:
         if self._live:
@@ -63,42 +65,46 @@ def frame(progress: RunProgress, width: int) -> RenderableType:
     started = progress.started
     if started is None:
         return Text("")
-    title = Text(f"infertui  run {started.number}/{started.total}  ", style="bold")
-    title.append(shorten(clean(started.name or started.run), max(10, width - len(title))), style="cyan")
+    title = Text(f"infertui  run {started.number}/{started.total}  ", style="title")
+    title.append(shorten(clean(started.name or started.run), max(10, width - len(title))), style="accent")
     rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(style="muted", no_wrap=True)
     rows.add_column(overflow="fold")
     if progress.loaded:
         loaded = progress.loaded
-        rows.add_row(
-            "engine", Text(clean(f"{loaded.engine} {loaded.dtype} {loaded.attention} on {loaded.device_name}"))
-        )
+        text = f"{loaded.engine} {loaded.dtype} {loaded.attention} on {loaded.device_name}"
+        rows.add_row("engine", Text(clean(text)))
     rows.add_row("phase", _phases(progress))
     rows.add_row("progress", _bar(progress, width))
     rows.add_row("speed", _speed(progress))
     if progress.sample:
         for gpu in progress.sample.gpus:
-            rows.add_row(f"GPU {gpu.index}", Text(_gpu(gpu)))
+            rows.add_row(f"GPU {gpu.index}", _gpu(gpu))
         rows.add_row("host", Text(_host(progress.sample.host)))
     if progress.estimate:
         rows.add_row("memory", Text(clean(progress.estimate[-1])))
     for note in progress.notes[-2:]:
-        rows.add_row("note", Text(clean(note), style="yellow"))
-    hint = Text("Ctrl-C stops and keeps what was measured", style="dim")
-    return Group(title, rows, hint)
+        rows.add_row("note", Text(clean(note), style="warning"))
+    return Group(title, rows, Text("Ctrl-C stops and keeps what was measured", style="muted"))
 
 
 def _phases(progress: RunProgress) -> Text:
+    """`spawn > load 4.2 s > [warmup 2] > measure`: what is done, what is on, what comes."""
     text = Text()
-    done = True
-    for phase in PHASES:
+    done = progress.phase is not None
+    for position, phase in enumerate(PHASES):
+        if position:
+            text.append(" > ", style="muted")
+        label = phase
+        if phase == "load" and progress.load_seconds is not None:
+            label += f" {format_seconds(progress.load_seconds)}"
+        if phase == "warmup" and progress.warmup_batches:
+            label += f" {progress.warmup_batches}"
         if phase == progress.phase:
-            text.append(f"[{phase}] ", style="bold green")
+            text.append(f"[{label}]", style="active")
             done = False
         else:
-            text.append(f"{phase} ", style="green" if done else "dim")
-    if progress.phase == "warmup":
-        text.append(f" batch {progress.warmup_batches + 1}")
+            text.append(label, style="ok" if done else "muted")
     return text
 
 
@@ -109,7 +115,14 @@ def _bar(progress: RunProgress, width: int) -> RenderableType:
     eta = progress.eta_s
     left = f"{format_seconds(eta)} left" if eta is not None else ""
     grid.add_row(
-        ProgressBar(total=1.0, completed=progress.fraction, width=max(10, min(40, width - 45))),
+        ProgressBar(
+            total=1.0,
+            completed=progress.fraction,
+            width=max(10, min(40, width - 45)),
+            style="muted",
+            complete_style="ok",
+            finished_style="ok",
+        ),
         f"{progress.measured_batches}/{total}",
         left,
     )
@@ -126,31 +139,33 @@ def _speed(progress: RunProgress) -> Text:
         parts.append(f"TTFT {format_seconds(progress.ttft)}")
     if progress.itl:
         parts.append(f"ITL {format_seconds(progress.itl.p50)}")
-    return Text("  ".join(parts) or "-", style="bold")
+    return Text("  ".join(parts) or "-", style="figure")
 
 
-def _gpu(gpu: GpuSample) -> str:
+def _gpu(gpu: GpuSample) -> Text:
     if gpu.lost:
-        return f"lost: {clean(gpu.lost)}"
+        return Text(f"lost: {clean(gpu.lost)}", style="error")
     power = gpu.power_instant_w if gpu.power_instant_w is not None else gpu.power_w
+    memory = "memory n/a"
+    if gpu.memory_used is not None and gpu.memory_total is not None:
+        memory = f"{gpu.memory_used / 2**30:.1f} of {format_bytes(gpu.memory_total)}"
     parts = [
         _or_missing(gpu.utilization, "{:3.0f} %"),
-        f"{format_bytes(gpu.memory_used)} of {format_bytes(gpu.memory_total)}"
-        if gpu.memory_used is not None and gpu.memory_total is not None
-        else "memory n/a",
+        memory,
         _or_missing(power, "{:.0f} W"),
         _or_missing(gpu.temperature_c, "{:.0f} C"),
         _or_missing(gpu.sm_mhz, "{:.0f} MHz"),
     ]
+    text = Text("  ".join(parts))
     if gpu.throttle:
-        parts.append(" ".join(gpu.throttle))
-    return "  ".join(parts)
+        text.append("  " + " ".join(gpu.throttle), style="warning")
+    return text
 
 
 def _host(host: HostSample) -> str:
     parts = [f"CPU {_or_missing(host.cpu_percent, '{:.0f} %')}"]
     if host.memory_used is not None and host.memory_total is not None:
-        parts.append(f"RAM {format_bytes(host.memory_used)} of {format_bytes(host.memory_total)}")
+        parts.append(f"RAM {host.memory_used / 2**30:.1f} of {format_bytes(host.memory_total)}")
     parts.append(f"load {_or_missing(host.load1, '{:.2f}')}")
     if host.cpu_power_w is not None:
         parts.append(f"{host.cpu_power_w:.0f} W")
@@ -165,11 +180,11 @@ def _summary_text(line: str, *, first: bool) -> Text:
     style = ""
     stripped = line.strip()
     if first:
-        style = "bold green" if line.startswith("finished") else "bold red"
+        style = "active" if line.startswith("finished") else "failure"
     elif stripped.startswith(("invalid:", "error ")):
-        style = "red"
+        style = "error"
     elif stripped.startswith("note:"):
-        style = "yellow"
+        style = "warning"
     elif stripped.startswith("output throughput"):
-        style = "bold"
+        style = "figure"
     return Text(line, style=style)

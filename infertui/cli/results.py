@@ -29,6 +29,7 @@ def results(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per result.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README or a pull request.")] = False,
 ) -> None:
     """List results, the newest last."""
     import msgspec
@@ -36,8 +37,8 @@ def results(
     from infertui.errors import UsageError
     from infertui.store.runs import Store
 
-    if as_json and as_csv:
-        raise UsageError("--json and --csv exclude each other")
+    if as_json + as_csv + as_markdown > 1:
+        raise UsageError("--json, --csv and --markdown exclude each other")
     wanted = [_parse_filter(text) for text in filters or []]
     found = [
         result
@@ -51,6 +52,10 @@ def results(
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
         writer.writerows([_csv_value(read(result)) for read in CSV_COLUMNS.values()] for result in found)
+    elif as_markdown:
+        from infertui.cli.markdown import markdown_table
+
+        typer.echo(markdown_table(found))
     elif found:
         _print_table(found)
     else:

@@ -1,5 +1,6 @@
 """Where and with what a run was measured."""
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -12,6 +13,7 @@ from infertui.config.schema import Config
 from infertui.gpu.host import host_facts
 from infertui.gpu.readings import GpuInfo
 from infertui.store.result import Fingerprint
+from infertui.terminal_text import clean
 
 LIBRARIES = ("msgspec", "numpy", "nvidia-ml-py", "psutil")
 
@@ -33,7 +35,12 @@ def fingerprint(config: Config, gpus: tuple[GpuInfo, ...]) -> Fingerprint:
 
 @cache
 def _git_revision() -> str:
-    """The commit of the checkout that runs, `-dirty` with changes; empty for an installed copy."""
+    """The commit of the checkout that runs, `-dirty` with changes.
+
+    An installed copy has none; who builds an image sets INFERTUI_GIT_REVISION to say it.
+    """
+    if told := os.environ.get("INFERTUI_GIT_REVISION"):
+        return clean(told)
     root = Path(infertui.__file__).parent.parent
     if not (root / ".git").exists():
         return ""

@@ -1,9 +1,10 @@
 """JSON lines, appended as things happen and read whatever a crash left.
 
-Each line is one `write` on a descriptor in append mode, under an advisory lock: lines of two processes never mix.
+Each line is written to a descriptor in append mode under an advisory lock: lines of two processes never mix.
 A torn last line is skipped by readers and sealed off by the next writer.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -14,6 +15,7 @@ from typing import IO, Self, TypeVar
 import msgspec
 
 from infertui.errors import StoreError
+from infertui.terminal_text import clean
 
 T = TypeVar("T")
 
@@ -44,11 +46,15 @@ class JsonlWriter:
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line  # a writer died within its line: do not continue it
-        written = os.write(self._descriptor, line)
-        if written < len(line):
-            # The disk filled up within the line; a part of it would read as a torn one.
-            os.ftruncate(self._descriptor, size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            # Where the disk filled up within the line, a part of it would read as a torn one.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, size)
+            raise
 
     def close(self) -> None:
         """Release the file."""
@@ -64,7 +70,7 @@ class JsonlWriter:
 def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Iterator[T]:
     """The values of a file, in order. Lines that cannot be read are skipped with a warning that names them.
 
-    A missing file is empty. Raises StoreError when the file cannot be opened.
+    A missing file is empty. Raises StoreError when the file cannot be opened or read.
     """
     try:
         stream: IO[bytes] = path.open("rb")
@@ -74,22 +80,30 @@ def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Ite
         raise store_error(path, error) from error
     decoder = msgspec.json.Decoder(kind)
     with stream:
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(_raw_lines(stream, path), start=1):
             if not line.strip():
                 continue
             try:
                 yield decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 torn = "is torn" if not line.endswith(b"\n") else f"cannot be read ({error})"
-                warn(f"{path}, line {number} {torn}: skipped")
+                warn(clean(f"{path}, line {number} {torn}: skipped"))
+
+
+def _raw_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        yield from stream
+    except OSError as error:
+        raise store_error(path, error) from error
 
 
 def store_error(path: Path, error: OSError) -> StoreError:
     """The error of a file operation as one that a user can act on."""
+    name = clean(str(path))
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         reason = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
         return StoreError(
-            f"{path}: {reason.get(error.errno, 'the file may not grow further')}",
+            f"{name}: {reason.get(error.errno, 'the file may not grow further')}",
             remedy="Free some room or choose another folder with --out; what was written before is kept.",
         )
-    return StoreError(f"{path}: {error.strerror or error}", remedy="Choose another folder with --out.")
+    return StoreError(f"{name}: {error.strerror or error}", remedy="Choose another folder with --out.")

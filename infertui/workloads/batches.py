@@ -46,7 +46,8 @@ class BatchSource:
         self._workload = workload
         self._prompts = prompts
         self._encode = encode
-        self._ordinary = [token for token in range(vocabulary) if token not in set(special_ids)]
+        special = frozenset(special_ids)
+        self._ordinary = [] if prompts else [token for token in range(vocabulary) if token not in special]
         self._encoded: dict[int, Request] = {}
 
     def batch(self, index: int) -> list[Request]:

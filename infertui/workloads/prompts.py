@@ -1,38 +1,51 @@
 """Where prompts come from: bundled sets, files, or nowhere (random token ids)."""
 
-import json
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct
 
 from infertui import resources
 from infertui.config.schema import WorkloadConfig
 from infertui.errors import ConfigError
+from infertui.terminal_text import clean
 
 MAX_FILE_BYTES = 1 << 30
+
+_KEY = "workload.prompts_file"
 
 
 def load_prompts(workload: WorkloadConfig) -> tuple[str, ...]:
     """The texts of a workload, in order; empty for random token ids. Raises ConfigError for an unusable file."""
     if workload.prompts_file:
-        return read_prompts(Path(workload.prompts_file).expanduser())
+        return read_prompts(Path(workload.prompts_file))
     if workload.prompts == "random":
         return ()
     return _parse_lines((resources.data() / f"prompts_{workload.prompts}.txt").read_text(encoding="utf-8"))
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
-    """Prompts of a file: one a line, or JSON objects with a `prompt` field in a `.jsonl` file."""
-    key = "workload.prompts_file"
+    """Prompts of a file: one a line, or JSON objects with a `prompt` field in a `.jsonl` or `.ndjson` file.
+
+    `~` is the home directory. Raises ConfigError for a file that cannot be read or holds no prompt.
+    """
+    name = clean(str(path))
     try:
+        path = path.expanduser()
+        if path.is_char_device() or path.is_block_device():
+            raise ConfigError(_KEY, f"{name} is a device", allowed="a text or JSONL file of prompts")
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(key, f"{path} is larger than 1 GiB", allowed="a text or JSONL file of prompts")
+            raise ConfigError(_KEY, f"{name} is larger than 1 GiB", allowed="a text or JSONL file of prompts")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigError(key, f"cannot read {path}: {error.strerror}", allowed="a readable file") from error
+        raise ConfigError(_KEY, f"cannot read {name}: {error.strerror}", allowed="a readable file") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(key, f"{path} is not UTF-8 text (byte {error.start})", allowed="UTF-8 text") from error
-    prompts = _parse_jsonl(text, path) if path.suffix in (".jsonl", ".ndjson") else _parse_lines(text)
+        raise ConfigError(_KEY, f"{name} is not UTF-8 text (byte {error.start})", allowed="UTF-8 text") from error
+    except RuntimeError as error:  # of expanduser
+        raise ConfigError(_KEY, f"cannot read {name}: that home is not known", allowed="a readable file") from error
+    prompts = _parse_jsonl(text, name) if path.suffix in (".jsonl", ".ndjson") else _parse_lines(text)
     if not prompts:
-        raise ConfigError(key, f"{path} holds no prompt", allowed="one prompt a line")
+        raise ConfigError(_KEY, f"{name} holds no prompt", allowed="one prompt a line")
     return prompts
 
 
@@ -40,21 +53,27 @@ def _parse_lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.split("\n") if line.strip())
 
 
-def _parse_jsonl(text: str, path: Path) -> tuple[str, ...]:
+class _Row(Struct):
+    prompt: str
+
+
+def _parse_jsonl(text: str, name: str) -> tuple[str, ...]:
+    # msgspec refuses halves of surrogate pairs, which JSON can spell but no tokenizer and no file can take.
+    decoder = msgspec.json.Decoder(_Row | str)
     prompts = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError("workload.prompts_file", f"{path}, line {number} is not JSON") from error
-        prompt = row.get("prompt") if isinstance(row, dict) else row
-        if not isinstance(prompt, str) or not prompt:
+            row = decoder.decode(line)
+            prompt = row if isinstance(row, str) else row.prompt
+        except msgspec.ValidationError:
+            prompt = ""
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ConfigError(_KEY, f"{name}, line {number} is not JSON ({clean(str(error))})") from error
+        if not prompt:
             raise ConfigError(
-                "workload.prompts_file",
-                f"{path}, line {number} has no prompt",
-                allowed='objects with a "prompt" text, or plain strings',
+                _KEY, f"{name}, line {number} has no prompt", allowed='objects with a "prompt" text, or plain strings'
             )
         prompts.append(prompt)
     return tuple(prompts)
