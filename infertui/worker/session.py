@@ -189,9 +189,11 @@ class Session:
 
         if cancelled():
             raise Cancelled
-        counts = list(self._engine.generate(batch, on_step))
+        generated = self._engine.generate(batch, on_step)
         self._engine.synchronize()
-        return counts
+        if generated.step_ns is not None:
+            stamps[:] = generated.step_ns
+        return list(generated.counts)
 
     def _memory(self) -> EngineMemory:
         known = self._engine.memory()

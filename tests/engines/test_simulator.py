@@ -13,8 +13,9 @@ def stamps(config: SimulatorConfig, clock: VirtualClock | MonotonicClock, tokens
     engine.load(LoadRequest(ModelConfig(), EngineConfig(name="simulator", simulator=config), DeviceConfig()))
     start = clock.now_ns()
     seen: list[int] = []
-    counts = engine.generate(Batch(((1, 2), (3,)), output_len=tokens), lambda _: seen.append(clock.now_ns() - start))
-    assert list(counts) == [tokens, tokens]
+    batch = Batch(((1, 2), (3,)), output_len=tokens)
+    generated = engine.generate(batch, lambda _: seen.append(clock.now_ns() - start))
+    assert generated.counts == (tokens, tokens)
     return seen
 
 

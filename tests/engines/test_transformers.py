@@ -85,10 +85,11 @@ def generate(engine: TransformersEngine, batch: Batch) -> tuple[list[list[int]],
 
     engine._model.generate = spy
     try:
-        counts = engine.generate(batch, steps.append)
+        generated = engine.generate(batch, steps.append)
     finally:
         engine._model.generate = original
-    assert list(counts) == [len(ids) for ids in produced]
+    assert list(generated.counts) == [len(ids) for ids in produced]
+    assert generated.step_ns is None, "a CPU's steps are told as they happen"
     return produced, steps
 
 

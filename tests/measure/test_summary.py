@@ -1,0 +1,142 @@
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.batches import MILLISECOND, SECOND, batch, even_batch, stamps
+
+from infertui.measure.records import BatchRecord, EngineMemory
+from infertui.measure.summary import Summary, summarise
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> list[BatchRecord]:
+    """Measured batches of a run: some failed, some empty, some of no length at all."""
+    found = []
+    for index in range(draw(st.integers(0, 8))):
+        steps = draw(stamps(max_size=8) | st.just([0, 0, 0]))
+        found.append(
+            batch(
+                steps,
+                end_ns=(steps[-1] if steps else 0) + draw(st.sampled_from([0, 1, SECOND])),
+                tokens=[len(steps)] * draw(st.integers(1, 3)),
+                index=index,
+                error=draw(st.sampled_from(["", "", "it broke"])),
+            )
+        )
+    return found
+
+
+@given(runs())
+def test_counts_and_throughput(batches: list[BatchRecord]) -> None:
+    found = summarise(batches)
+    good = [record for record in batches if not record.error]
+    assert found.iterations == len(batches)
+    assert found.requests == sum(len(record.requests) for record in batches)
+    assert found.failed == sum(len(record.requests) for record in batches if record.error)
+    assert found.output_tokens == sum(record.tokens for record in good)
+    assert found.measured_s == pytest.approx(sum(record.end_ns - record.start_ns for record in good) / SECOND)
+    if found.measured_s:
+        assert found.output_throughput == pytest.approx(found.output_tokens / found.measured_s)
+        total = found.output_tokens + found.prompt_tokens
+        assert found.total_throughput == pytest.approx(total / found.measured_s)
+    else:
+        assert {found.output_throughput, found.total_throughput, found.output_throughput_interval} == {None}
+
+
+@given(runs())
+def test_no_summary_holds_what_json_cannot(batches: list[BatchRecord]) -> None:
+    """Infinities and NaN would come back as null, and make the line of the index unreadable."""
+    found = summarise(batches)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Summary) == found
+
+
+@given(runs())
+def test_failed_batches_change_no_figure(batches: list[BatchRecord]) -> None:
+    with_failed, without = summarise(batches), summarise([record for record in batches if not record.error])
+
+    def figures(summary: Summary) -> Summary:
+        return msgspec.structs.replace(summary, iterations=0, requests=0, failed=0, memory=EngineMemory())
+
+    assert figures(with_failed) == figures(without)
+
+
+def test_a_run_in_figures() -> None:
+    batches = [even_batch(1.0, tokens=10, size=4), even_batch(3.0, tokens=10, size=4, index=1)]
+    found = summarise(batches)
+    assert (found.iterations, found.requests, found.failed) == (2, 8, 0)
+    assert (found.prompt_tokens, found.output_tokens, found.measured_s) == (32, 80, 4.0)
+    assert found.output_throughput == 20.0  # tokens over all time, not the mean of 40 and 13.3
+    assert found.total_throughput == 28.0
+    assert found.output_throughput_interval is None
+    assert found.latency is not None
+    assert found.ttft is not None
+    assert found.tpot is not None
+    assert found.tps is not None
+    assert found.itl is not None
+    assert found.latency.mean == 2.0
+    assert found.ttft.mean == pytest.approx(0.2)
+    assert found.tpot.mean == pytest.approx(0.2)
+    assert (found.tps.minimum, found.tps.maximum) == pytest.approx((10 / 3, 10.0))
+    assert found.itl.count == 18
+    assert found.itl.mean == pytest.approx(0.2)
+
+
+def test_every_request_weighs_the_same_and_a_batch_is_one_observation() -> None:
+    found = summarise([even_batch(1.0, size=3), even_batch(2.0, size=1)])
+    assert found.latency is not None
+    assert found.latency.mean == 1.25
+    assert found.latency.n == 2
+    assert found.tps is not None
+    assert found.tps.n == 2
+
+
+def test_the_interval_lies_around_the_throughput_and_the_drift_has_its_sign() -> None:
+    found = summarise([even_batch(seconds) for seconds in (1.0, 1.1, 0.9, 1.2, 1.3, 1.25)])
+    assert found.output_throughput is not None
+    assert found.output_throughput_interval is not None
+    assert found.output_throughput_interval.low < found.output_throughput < found.output_throughput_interval.high
+    assert found.drift is not None
+    assert found.drift < 0
+
+
+def test_nothing_measured() -> None:
+    assert summarise([]) == Summary(0, 0, 0, 0, 0, 0)
+
+
+def test_nothing_but_failures() -> None:
+    found = summarise([even_batch(1.0, size=2, error="it broke"), even_batch(1.0, size=2, error="again")])
+    assert found == Summary(iterations=2, requests=4, failed=4, prompt_tokens=0, output_tokens=0, measured_s=0)
+
+
+def of_no_length(count: int) -> Sequence[BatchRecord]:
+    return [batch([0, 0, 0], index=index) for index in range(count)]
+
+
+def test_virtual_batches_of_no_length_have_no_throughput() -> None:
+    found = summarise(of_no_length(5))
+    assert (found.iterations, found.output_tokens, found.measured_s) == (5, 15, 0)
+    assert found.output_throughput is None
+
+
+def test_batches_of_no_length_among_others_divide_nothing_by_zero() -> None:
+    found = summarise([*of_no_length(2), *(batch([MILLISECOND, 2 * MILLISECOND]) for _ in range(4))])
+    assert found.output_throughput == pytest.approx(14 / 0.008)
+    assert found.output_throughput_interval is None
+    assert found.drift == pytest.approx(0)
+    assert found.latency is not None
+    assert found.latency.minimum == 0
+    assert found.tps is not None
+    assert found.tps.n == 4
+
+
+def test_peaks_are_the_highest_known_of_all_batches() -> None:
+    found = summarise(
+        [
+            batch([1], memory=EngineMemory(allocated_peak=5, resident_peak=70)),
+            batch([1], memory=EngineMemory(allocated_peak=9)),
+            batch([1], memory=EngineMemory(allocated_peak=7, resident_peak=80), error="it broke"),
+        ]
+    )
+    assert found.memory == EngineMemory(allocated_peak=9, reserved_peak=None, resident_peak=80)

@@ -1,0 +1,189 @@
+import os
+import re
+import secrets
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from infertui.config.schema import Config
+from infertui.errors import StoreError
+from infertui.gpu.readings import HostFacts
+from infertui.measure.summary import summarise
+from infertui.measure.validity import Verdict
+from infertui.store.result import Fingerprint, Result
+from infertui.store.runs import RunFolder, Store
+
+STARTED = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
+FINGERPRINT = Fingerprint("1.0", "", "3.11", HostFacts("host", "linux"), (), "", "", "0" * 16, {})
+
+
+def result(run_id: str) -> Result:
+    return Result(
+        id=run_id,
+        name="a run",
+        state="finished",
+        started=STARTED.isoformat(),
+        config=Config(),
+        fingerprint=FINGERPRINT,
+        verdict=Verdict(),
+        summary=summarise([]),
+        phases={"load": 1.5},
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "some" / "reports")
+
+
+def test_a_run_folder_holds_everything_of_its_run(store: Store) -> None:
+    folder = store.create_run("Nano Transformers", STARTED)
+    assert re.fullmatch(r"20250304-050607-nano-transformers-[0-9a-f]{4}", folder.id)
+    assert folder.path == store.root / folder.id
+    folder.write_config("[model]\nid = 'é'\n")
+    folder.requests.append({"prompt": "one"})
+    folder.telemetry.append({"t_ns": 1})
+    folder.write_result(result(folder.id))
+    folder.close()
+    assert (folder.path / "run.toml").read_text(encoding="utf-8") == "[model]\nid = 'é'\n"
+    assert (folder.path / "requests.jsonl").read_text() == '{"prompt":"one"}\n'
+    assert (folder.path / "telemetry.jsonl").read_text() == '{"t_ns":1}\n'
+    kept = (folder.path / "result.json").read_bytes()
+    assert kept.count(b"\n") > 10  # for people to read
+    assert msgspec.json.decode(kept, type=Result) == result(folder.id)
+    assert folder.log == folder.path / "worker.log"
+
+
+def test_results_are_listed_oldest_first(store: Store) -> None:
+    assert store.results(warn=pytest.fail) == []
+    ids = []
+    for _ in range(3):
+        folder = store.create_run("x", STARTED)
+        store.append(result(folder.id))
+        folder.close()
+        ids.append(folder.id)
+    assert [found.id for found in store.results(warn=pytest.fail)] == ids
+
+
+def test_a_torn_result_is_skipped_with_a_warning_and_the_next_is_whole(store: Store) -> None:
+    store.create_run("x", STARTED).close()
+    for run_id in ("one", "two"):
+        store.append(result(run_id))
+    os.truncate(store.index, store.index.stat().st_size - 100)
+    warnings: list[str] = []
+    assert [found.id for found in store.results(warn=warnings.append)] == ["one"]
+    assert warnings == [f"{store.index}, line 2 is torn: skipped"]
+    store.append(result("three"))
+    assert [found.id for found in store.results(warn=warnings.append)] == ["one", "three"]
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+@example("../../etc/passwd")
+@example("..")
+@example("")
+@example("/")
+@example("\0")
+@example("\x1b]0;owned\x07")
+@example("漢字")
+@example("x" * 5000)
+@example("con-" * 30)
+def test_any_name_makes_a_plain_folder_of_the_store(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    store = Store(tmp_path_factory.getbasetemp() / "names")
+    folder = store.create_run(name, STARTED)
+    folder.close()
+    assert folder.path.parent == store.root
+    assert folder.path.is_dir()
+    assert re.fullmatch(r"20250304-050607-[a-z0-9.][a-z0-9.-]{0,47}-[0-9a-f]{4}", folder.id)
+
+
+def test_ids_sort_by_time(store: Store) -> None:
+    moments = [STARTED.replace(second=second) for second in (1, 2, 10)]
+    folders = [store.create_run(name, moment) for name, moment in zip("zya", moments, strict=True)]
+    for folder in folders:
+        folder.close()
+    assert sorted(folder.id for folder in folders) == [folder.id for folder in folders]
+
+
+def test_runs_that_several_processes_create_in_one_second_have_ids_of_their_own(store: Store) -> None:
+    program = (
+        "import sys\nfrom datetime import datetime, UTC\nfrom pathlib import Path\n"
+        "from infertui.store.runs import Store\n"
+        "sys.stdin.readline()\n"
+        "for _ in range(50):\n"
+        "    folder = Store(Path(sys.argv[1])).create_run('same', datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC))\n"
+        "    print(folder.id)\n"
+        "    folder.close()\n"
+    )
+    command = [sys.executable, "-c", program, str(store.root)]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    outputs = [process.communicate("go\n")[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    ids = [run_id for output in outputs for run_id in output.split()]
+    assert len(ids) == len(set(ids)) == 200
+    assert {path.name for path in store.root.iterdir()} == set(ids)
+
+
+def test_a_taken_name_is_not_used_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["aaaa", "aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr(secrets, "token_hex", lambda _: next(drawn))
+    folders = [store.create_run("x", STARTED) for _ in range(2)]
+    assert [folder.id[-4:] for folder in folders] == ["aaaa", "bbbb"]
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "aaaa")
+    with pytest.raises(StoreError, match="no free name"):
+        store.create_run("x", STARTED)
+    for folder in folders:
+        folder.close()
+
+
+def test_a_file_in_the_place_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "reports").touch()
+    store = Store(tmp_path / "reports")
+    with pytest.raises(StoreError, match="Not a directory") as caught:
+        store.create_run("x", STARTED)
+    assert "--out" in caught.value.remedy
+    with pytest.raises(StoreError, match="Not a directory"):
+        store.append(result("one"))
+    with pytest.raises(StoreError, match="Not a directory"):
+        store.results(warn=pytest.fail)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_is_read_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="Permission denied"):
+        Store(tmp_path).create_run("x", STARTED)
+    with pytest.raises(StoreError, match="Permission denied"):
+        Store(tmp_path).append(result("one"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_a_place_where_nobody_can_make_folders() -> None:
+    with pytest.raises(StoreError, match="No such file"):
+        Store(Path("/proc/reports")).create_run("x", STARTED)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk(store: Store) -> None:
+    folder = store.create_run("x", STARTED)
+    for name in ("run.toml", "result.json"):
+        (folder.path / name).symlink_to("/dev/full")
+    store.index.symlink_to("/dev/full")
+    with pytest.raises(StoreError, match=r"run\.toml: the disk is full"):
+        folder.write_config("[model]\n")
+    with pytest.raises(StoreError, match=r"result\.json: the disk is full"):
+        folder.write_result(result(folder.id))
+    with pytest.raises(StoreError, match=r"results\.jsonl: the disk is full"):
+        store.append(result(folder.id))
+    folder.close()
+
+
+def test_a_run_folder_that_is_gone_is_said_so(store: Store) -> None:
+    with pytest.raises(StoreError, match="No such file"):
+        RunFolder(store.root / "gone")

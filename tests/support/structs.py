@@ -1,0 +1,48 @@
+"""Hypothesis strategies for msgspec structs, made from their types: every field, every constraint."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from msgspec import inspect
+
+_INT64 = 2**63
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+def values_of(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of a type that msgspec can decode."""
+    return _values(inspect.type_info(kind))
+
+
+def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _values(inner)
+        case inspect.NoneType():
+            return st.none()
+        case inspect.BoolType():
+            return st.booleans()
+        case inspect.IntType(ge=low, le=high):
+            return st.integers(-_INT64 if low is None else low, _INT64 - 1 if high is None else high)
+        case inspect.FloatType(gt=above, ge=low, le=high):
+            bottom = low if above is None else above
+            return st.floats(bottom, high, exclude_min=above is not None, allow_nan=False, allow_infinity=False)
+        case inspect.StrType(pattern=None, min_length=shortest):
+            return _text.filter(lambda text: len(text) >= (shortest or 0))
+        case inspect.StrType(pattern=str(pattern)):
+            # Python's own `$` also matches before a final newline.
+            return st.from_regex(pattern).filter(lambda text: text.isprintable())
+        case inspect.LiteralType(values=choices):
+            return st.sampled_from(choices)
+        case inspect.UnionType(types=kinds):
+            return st.one_of([_values(one) for one in kinds])
+        case inspect.ListType(item_type=item):
+            return st.lists(_values(item), max_size=3)
+        case inspect.VarTupleType(item_type=item):
+            return st.lists(_values(item), max_size=2).map(tuple)
+        case inspect.DictType(key_type=key, value_type=value):
+            return st.dictionaries(_values(key), _values(value), max_size=2)
+        case inspect.StructType(cls=struct, fields=fields):
+            return st.builds(struct, **{field.name: _values(field.type) for field in fields})
+        case _:
+            raise NotImplementedError(f"no values for {kind}")

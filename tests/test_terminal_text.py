@@ -1,0 +1,155 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from infertui.terminal_text import clean, shorten
+
+BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+UNSAFE = {*range(0x20), 0x7F, *range(0x80, 0xA0), *BIDI, 0x2028, 0x2029, 0xFEFF, *range(0xD800, 0xE000)}
+
+INTRODUCERS = [
+    "\x1b",
+    "\x1b[",
+    "\x1b]",
+    "\x1bP",
+    "\x1bX",
+    "\x1b^",
+    "\x1b_",
+    "\x9b",
+    "\x9d",
+    "\x90",
+    "\x98",
+    "\x9e",
+    "\x9f",
+]
+ENDS = ["\x07", "\x1b\\", "\x9c", "m", "K", "\x18", "\x1a"]
+anything = st.text(st.characters(exclude_categories=[]))
+# Pieces of sequences, so that broken and nested ones come up.
+pieces = st.lists(
+    st.sampled_from([*INTRODUCERS, *ENDS, "0;", "52;c;", "31", " ", "a", "\r", "\n", "\t", "\ud800", "\u202e"])
+    | anything
+).map("".join)
+
+
+@given(anything | pieces)
+@example("\x1b\x1b[31m[31m")
+@example("\x1b]\x1b]0;x\x07\x07")
+def test_nothing_unsafe_comes_through(text: str) -> None:
+    one_line, lines = clean(text), clean(text, lines=True)
+    assert not UNSAFE & set(map(ord, one_line))
+    assert UNSAFE & set(map(ord, lines)) <= {0x0A}
+    one_line.encode()
+    lines.encode()
+
+
+def test_every_unsafe_character_goes() -> None:
+    for code in UNSAFE - {0x09, 0x0A, 0x0D}:
+        for lines in (False, True):
+            assert clean(f"<{chr(code)}>", lines=lines) in ("<\ufffd>", "<>", "<")
+
+
+@given(anything | pieces, st.booleans())
+def test_cleaning_twice_changes_nothing_more(text: str, lines: bool) -> None:
+    once = clean(text, lines=lines)
+    assert clean(once, lines=lines) == once
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])))
+@example("plain ASCII, 100 % of it")
+@example("caf\u00e9 na\u00efve \u00df \u0151")
+@example("e\u0301 combined")
+@example("\u6f22\u5b57 \ud55c\uae00 \u304b\u306a")
+@example("\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627")
+@example("\N{ROCKET}\N{VARIATION SELECTOR-16}")
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert clean(text) == text
+    assert clean(text, lines=True) == text
+
+
+def test_joined_emoji_stay_joined() -> None:
+    family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
+    assert clean(family) == family
+
+
+@pytest.mark.parametrize(
+    ("payload", "left"),
+    [
+        # Window titles, links and the clipboard, in every spelling
+        ("\x1b]0;owned\x07", ""),
+        ("\x1b]0;owned\x1b\\", ""),
+        ("\x1b]2;owned\x9c", ""),
+        ("\x9d0;owned\x07", ""),
+        ("\x1b]8;;http://evil.example\x1b\\click\x1b]8;;\x1b\\", "click"),
+        ("\x1b]52;c;ZXZpbA==\x07", ""),
+        ("\x1b]52;c;ZXZpbA==", ""),
+        ("\x9d52;c;ZXZpbA==", ""),
+        # CSI: colours, clearing, moving, reports, modes
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[2J\x1b[H", ""),
+        ("\x1b[?1049h", ""),
+        ("\x1b[>0c\x1b[6n", ""),
+        ("\x1b[38:2::255:0:0m", ""),
+        ("\x9b31mred\x9b0m", "red"),
+        ("\x1b[1 q", ""),
+        # Device control, application and privacy strings
+        ("\x1bP$q\"p\x1b\\", ""),
+        ("\x90$q\"p\x9c", ""),
+        ("\x1b_Gf=100;AAAA\x1b\\", ""),
+        ("\x1b^secret\x1b\\", ""),
+        ("\x1bXsecret\x1b\\", ""),
+        ("\x9fGf=100\x9c\x9esecret\x9c\x98secret\x9c", ""),
+        # Two bytes: reset, index, character sets
+        ("\x1bc", ""),
+        ("\x1bM\x1b7\x1b8\x1b=", ""),
+        ("\x1b(0", ""),
+        ("\x1b%G", ""),
+    ],
+)  # fmt: skip
+def test_sequences_go_without_a_trace(payload: str, left: str) -> None:
+    assert clean(f"<{payload}") == f"<{left}"
+    if left or payload[-1] in "\x07\x9c\\":
+        assert clean(f"<{payload}>") == f"<{left}>"
+
+
+@pytest.mark.parametrize(
+    ("text", "one_line", "many"),
+    [
+        ("a\nb", "a b", "a\nb"),
+        ("a\r\nb", "a  b", "a\nb"),
+        ("100 %\rdone", "100 % done", "100 %done"),
+        ("a\tb", "a b", "a    b"),
+        ("a\bb", "a\ufffdb", "a\ufffdb"),
+        ("a\0b", "a\ufffdb", "a\ufffdb"),
+        ("a\x07b", "a\ufffdb", "a\ufffdb"),
+        ("a\x0bb\x0cc", "a\ufffdb\ufffdc", "a\ufffdb\ufffdc"),
+        ("a\x0e\x0fb", "a\ufffd\ufffdb", "a\ufffd\ufffdb"),
+        ("a\x7fb", "a\ufffdb", "a\ufffdb"),
+        ("a\x84b", "a\ufffdb", "a\ufffdb"),
+        ("a\x85b", "a\ufffdb", "a\ufffdb"),
+        ("a\u2028b\u2029c", "a\ufffdb\ufffdc", "a\ufffdb\ufffdc"),
+        ("exe\u202egpj.", "exe\ufffdgpj.", "exe\ufffdgpj."),
+        ("a\u2066b\u2069", "a\ufffdb\ufffd", "a\ufffdb\ufffd"),
+        ("\ufeffa", "\ufffda", "\ufffda"),
+        ("a\ud800b\udfff", "a\ufffdb\ufffd", "a\ufffdb\ufffd"),
+        ("a\x1b", "a\ufffd", "a\ufffd"),
+        ("", "", ""),
+    ],
+)
+def test_single_characters(text: str, one_line: str, many: str) -> None:
+    assert clean(text) == one_line
+    assert clean(text, lines=True) == many
+
+
+def test_a_sequence_cut_off_swallows_no_escape_after_it() -> None:
+    assert clean("\x1b]0;title\x1b[31mred") == "red"
+    assert "\x1b" not in clean("\x1b[31\x1b[0m")
+
+
+@given(st.text(), st.integers(1, 40))
+def test_shorten(text: str, width: int) -> None:
+    short = shorten(text, width)
+    assert len(short) <= width
+    if len(text) <= width:
+        assert short == text
+    else:
+        assert short == text[: width - 1] + "…"
