@@ -9,7 +9,7 @@ import re
 # CSI, OSC/DCS/APC/PM/SOS up to their terminator, and two-byte escapes; 7-bit and C1 forms.
 _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
 )
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -34,4 +34,6 @@ def clean(text: str, *, lines: bool = False) -> str:
 
 def shorten(text: str, width: int) -> str:
     """Cut `text` to `width` characters with an ellipsis as the mark of the cut."""
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+    if len(text) <= width:
+        return text
+    return text[: width - 1] + "…" if width > 0 else ""

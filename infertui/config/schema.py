@@ -30,8 +30,11 @@ _GPU = r"([0-9]{1,3}|(GPU|MIG)-[0-9A-Za-z/-]+)"
 # `extra={"allowed": ...}` says in words what a pattern means; errors, `config keys` and generated files show it.
 
 
-class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every table of the config: immutable, unknown keys are errors."""
+class Section(Struct, frozen=True):
+    """Base of every table of the config: immutable.
+
+    `config.decode` refuses unknown keys. Results of other versions, which may have more, are read all the same.
+    """
 
 
 class ModelConfig(Section, frozen=True):
@@ -120,7 +123,12 @@ class WorkloadConfig(Section, frozen=True):
         Meta(description="a text file, one prompt per line, or JSONL with a `prompt` field; replaces `prompts`"),
     ] = ""
     num_prompts: Annotated[
-        int, Meta(ge=0, le=10_000_000, description="requests to measure in all; 0: iterations x batch_size")
+        int,
+        Meta(
+            ge=0,
+            le=10_000_000,
+            description="requests to measure in all, rounded up to whole batches; 0: iterations x batch_size",
+        ),
     ] = 0
     temperature: Annotated[
         float, Meta(ge=0, le=100, description="0: greedy; above: sampling with this temperature")

@@ -16,6 +16,8 @@ def json_schema() -> dict[str, Any]:
     """The schema as JSON-ready tables. It allows what `decode` allows key by key; agreement of keys is beyond it."""
     exported = msgspec.json.schema(Config)
     definitions: dict[str, Any] = exported["$defs"]
+    for table in definitions.values():
+        table["additionalProperties"] = False
     for field in FIELDS.values():
         if field.aliases:
             _properties(definitions, field.section)[field.key]["enum"] = [*field.choices, *field.aliases]

@@ -3,7 +3,7 @@
 An engine loads a model and generates tokens; it measures nothing. The loop that measures is the same for all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
 
 OnStep = Callable[[int], None]
-"""Called at each token step, with the number of tokens that each sequence gained. May raise to stop."""
+"""Called right after each token step, with the number of tokens that each sequence gained. May raise to stop."""
 
 
 class Probe(Struct, frozen=True):
@@ -74,18 +74,6 @@ class Batch(Struct, frozen=True):
     seed: int = 0
 
 
-class Generated(Struct, frozen=True):
-    """What a batch came to.
-
-    `counts` are the tokens that each sequence really gained. `step_ns` are the times of the token steps on the host's
-    monotonic clock, where the engine knows them better than by the moments of its `on_step` calls: a device that works
-    asynchronously stamps them itself, so that measuring need not stop it at every step.
-    """
-
-    counts: tuple[int, ...]
-    step_ns: tuple[int, ...] | None = None
-
-
 class Engine(Protocol):
     """One backend with one loaded model. Used from one thread."""
 
@@ -97,10 +85,11 @@ class Engine(Protocol):
         """Token ids of a prompt, as the model's tokenizer makes them for plain text."""
         ...
 
-    def generate(self, batch: Batch, on_step: OnStep) -> Generated:
+    def generate(self, batch: Batch, on_step: OnStep) -> Sequence[int]:
         """Generate `output_len` tokens for every prompt, ignoring end-of-sequence.
 
-        `on_step` is called at each token step. All work is done when this returns.
+        `on_step` is called when the tokens of a step are known to the host. Returns the number of tokens that each
+        sequence really gained.
         """
         ...
 

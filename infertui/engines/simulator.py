@@ -7,10 +7,11 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 
 from infertui import __version__
 from infertui.config.schema import SimulatorConfig
-from infertui.engines.base import Batch, Generated, Loaded, LoadRequest, OnStep, Probe
+from infertui.engines.base import Batch, Loaded, LoadRequest, OnStep, Probe
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
@@ -59,7 +60,7 @@ class SimulatorEngine:
         """See `Engine`."""
         return self._tokenizer.encode(text)
 
-    def generate(self, batch: Batch, on_step: OnStep) -> Generated:
+    def generate(self, batch: Batch, on_step: OnStep) -> Sequence[int]:
         """See `Engine`. Batches are numbered from 1 for `fail_every`, warm-up included."""
         self._batches += 1
         if self._config.fail_every and self._batches % self._config.fail_every == 0:
@@ -73,7 +74,7 @@ class SimulatorEngine:
             on_step(1)
             jitter = self._random.uniform(0, self._config.jitter_ms) if self._config.jitter_ms else 0.0
             deadline += round((self._config.step_ms + jitter) * NS_PER_MS)
-        return Generated((steps,) * len(batch.prompts))
+        return [steps] * len(batch.prompts)
 
     def synchronize(self) -> None:
         """See `Engine`."""

@@ -79,7 +79,8 @@ class RequestRecord(Struct, frozen=True):
 
     `prompt, latency, tokens, memory_mb, power_w, tps` are the simple six-field form of the field. `start` counts
     from the start of measuring; `batch` is the index of the batch that the request was part of; `energy_j` is its
-    equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile.
+    equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile. A request
+    that failed has an `error` and no latency.
     """
 
     prompt: str
@@ -103,7 +104,7 @@ def request_records(
 ) -> list[RequestRecord]:
     """The request lines of a batch. `energy_j` is the whole batch's; `origin_ns` is when measuring began."""
     memory = batch.memory.allocated_peak if batch.memory.allocated_peak is not None else batch.memory.resident_peak
-    latency = batch.latency
+    latency = None if batch.error else batch.latency
     return [
         RequestRecord(
             prompt=part.prompt,

@@ -50,9 +50,13 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
     if failed:
         invalid.append(f"{len(failed)} of {len(batches)} batches failed: {failed[0].error}")
     lengths = {part.tokens for batch in batches if not batch.error for part in batch.requests}
-    if lengths - {seen.output_len}:
-        told = ", ".join(map(str, sorted(lengths)))
-        invalid.append(f"output length not reached: {told} tokens where {seen.output_len} were asked for")
+    for what, wrong in (
+        ("not reached", {length for length in lengths if length < seen.output_len}),
+        ("exceeded", {length for length in lengths if length > seen.output_len}),
+    ):
+        if wrong:
+            told = ", ".join(map(str, sorted(wrong)))
+            invalid.append(f"output length {what}: {told} tokens where {seen.output_len} were asked for")
     disturbing = sorted(DISTURBING_THROTTLES & set(seen.throttles or ()))
     if disturbing:
         invalid.append(f"the GPU was throttled: {', '.join(disturbing)}")

@@ -166,7 +166,8 @@ class Execution:
         deadline = _deadline(config.measurement.total_timeout_s)
         worker, self._loaded = await self._loaded_worker(request, prompts, deadline)
         self._telemetry.device_is(self._loaded)
-        command = Measure(workload, config.measurement, prompts, iterations)
+        needed = prompts[: iterations * workload.batch_size]
+        command = Measure(workload, config.measurement, needed, iterations)
         async for event in worker.measure(command, deadline=deadline):
             await self._on_measure_event(worker, event)
         if config.measurement.fresh_process:
@@ -212,7 +213,7 @@ class Execution:
     async def _come_to_rest(self) -> None:
         """Learn what the devices draw idle, before our worker takes one."""
         self._sampler.set_rate(REST_HZ)
-        if not await self._idle.settle(REST_S / 4):
+        if not await self._idle.settle(REST_S / 4) and self._sampler.gpus:
             self._emit(Noted(self._folder.id, "info", "waiting for the GPU to come to rest"))
             if not await self._idle.settle(REST_S):
                 self._emit(

@@ -27,7 +27,11 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.requests = JsonlWriter(path / "requests.jsonl")
-        self.telemetry = JsonlWriter(path / "telemetry.jsonl")
+        try:
+            self.telemetry = JsonlWriter(path / "telemetry.jsonl")
+        except StoreError:
+            self.requests.close()
+            raise
 
     @property
     def id(self) -> str:
@@ -89,7 +93,11 @@ class Store:
 
 
 def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
     try:
-        path.write_bytes(content)
+        partial.write_bytes(content)
+        partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise store_error(path, error) from error

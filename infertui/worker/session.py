@@ -189,11 +189,9 @@ class Session:
 
         if cancelled():
             raise Cancelled
-        generated = self._engine.generate(batch, on_step)
+        counts = list(self._engine.generate(batch, on_step))
         self._engine.synchronize()
-        if generated.step_ns is not None:
-            stamps[:] = generated.step_ns
-        return list(generated.counts)
+        return counts
 
     def _memory(self) -> EngineMemory:
         known = self._engine.memory()

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8)
     args = parser.parse_args()
     for model in args.model:
-        engine = TransformersEngine(MonotonicClock())
+        engine = TransformersEngine()
         request = LoadRequest(
             ModelConfig(id=f"synthetic:{model}"), EngineConfig(dtype=args.dtype), DeviceConfig(name=args.device)
         )

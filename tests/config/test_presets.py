@@ -36,7 +36,7 @@ def test_a_preset_is_valid_described_and_needs_no_download(name: str) -> None:
         ("gpu-short", "gpt2-124m", "cuda", "float16", "short", 1, 64, 10),
         ("gpu-medium", "gpt2-124m", "cuda", "float16", "medium", 1, 200, 10),
         ("gpu-batch4", "gpt2-124m", "cuda", "float16", "medium", 4, 200, 10),
-        ("gpu-long", "gpt2-124m", "cuda", "float16", "long", 1, 500, 10),
+        ("gpu-long", "gpt2-124m", "cuda", "float16", "medium", 1, 500, 10),
         ("tinyllama", "tinyllama-1.1b", "cuda", "float16", "long", 1, 200, 10),
     ],
 )

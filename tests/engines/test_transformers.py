@@ -85,11 +85,10 @@ def generate(engine: TransformersEngine, batch: Batch) -> tuple[list[list[int]],
 
     engine._model.generate = spy
     try:
-        generated = engine.generate(batch, steps.append)
+        counts = engine.generate(batch, steps.append)
     finally:
         engine._model.generate = original
-    assert list(generated.counts) == [len(ids) for ids in produced]
-    assert generated.step_ns is None, "a CPU's steps are told as they happen"
+    assert list(counts) == [len(ids) for ids in produced]
     return produced, steps
 
 

@@ -1,4 +1,4 @@
-"""The Transformers engine on a real GPU: the stamps that the device takes, against waiting for every step."""
+"""The Transformers engine on a real GPU: the time of a step is when its tokens are there, not when they were queued."""
 
 import itertools
 import statistics
@@ -9,37 +9,42 @@ import pytest
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.engines.base import Batch, LoadRequest
 from infertui.engines.transformers import TransformersEngine
-from infertui.measure.clock import MonotonicClock
 
 pytestmark = pytest.mark.gpu
-TOKENS = 100
+TOKENS = 50
 
 
-def test_device_stamps_agree_with_waiting_for_each_step() -> None:
+def test_no_work_is_left_on_the_device_when_a_step_is_told() -> None:
+    """Waiting for the device at that moment takes no longer than waiting for an idle one."""
     import torch
 
-    engine = TransformersEngine(MonotonicClock())
+    engine = TransformersEngine()
     engine.load(
         LoadRequest(ModelConfig(id="synthetic:gpt2-124m"), EngineConfig(dtype="float16"), DeviceConfig(name="cuda"))
     )
-    batch = Batch((tuple(range(30)), tuple(range(20))), output_len=TOKENS)
+    # A prefill of many tokens keeps the GPU busy long after its kernels were queued.
+    batch = Batch(tuple(tuple(range(900)) for _ in range(64)), output_len=TOKENS)
     engine.generate(batch, lambda _: None)
-    waited: list[int] = []
 
-    def wait(_: int) -> None:
+    def wait() -> int:
+        start = time.monotonic_ns()
         torch.cuda.synchronize()
-        waited.append(time.monotonic_ns())
+        return time.monotonic_ns() - start
 
     engine.synchronize()
+    idle = statistics.median(wait() for _ in range(TOKENS))
+    told: list[int] = []
+    waits: list[int] = []
+
+    def on_step(_: int) -> None:
+        told.append(time.monotonic_ns())
+        waits.append(wait())
+
     start = time.monotonic_ns()
-    generated = engine.generate(batch, wait)
+    engine.generate(batch, on_step)
+    engine.synchronize()
     end = time.monotonic_ns()
-    assert generated.step_ns is not None
-    assert len(generated.step_ns) == len(waited) == TOKENS
-    assert start < generated.step_ns[0] < generated.step_ns[-1] < end
-    assert all(before < after for before, after in itertools.pairwise(generated.step_ns))
-    # The device's stamp of a step comes just before the host learns of it.
-    lags = [host - device for host, device in zip(waited, generated.step_ns, strict=True)]
-    assert 0 <= statistics.median(lags) < 200_000
-    first, last = generated.step_ns[0], generated.step_ns[-1]
-    assert (last - first) == pytest.approx(waited[-1] - waited[0], rel=0.01)
+    assert len(told) == TOKENS
+    assert all(before < after for before, after in itertools.pairwise([start, *told, end]))
+    assert waits[0] < 20 * idle + 100_000, "the first token was told before the prefill was done"
+    assert statistics.median(waits) < 20 * idle + 100_000

@@ -37,7 +37,10 @@ def test_latency_is_ttft_and_the_steps_after_it(record: BatchRecord) -> None:
     """E2E = TTFT + (n - 1) * TPOT, on the batch and on every request line of it."""
     lines: list[BatchRecord | RequestRecord] = [record, *records_of(record)]
     for line in lines:
-        if line.latency is None or line.ttft is None:
+        if isinstance(line, RequestRecord) and record.error:
+            assert line.latency is None
+            assert line.tps is None
+        elif line.latency is None or line.ttft is None:
             assert record.first_ns is None
             assert {line.latency, line.ttft, line.tpot} == {None}
             assert line.itl is None

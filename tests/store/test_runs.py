@@ -173,7 +173,7 @@ def test_a_place_where_nobody_can_make_folders() -> None:
 def test_a_full_disk(store: Store) -> None:
     folder = store.create_run("x", STARTED)
     for name in ("run.toml", "result.json"):
-        (folder.path / name).symlink_to("/dev/full")
+        (folder.path / f"{name}.partial").symlink_to("/dev/full")
     store.index.symlink_to("/dev/full")
     with pytest.raises(StoreError, match=r"run\.toml: the disk is full"):
         folder.write_config("[model]\n")
