@@ -9,11 +9,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from infertui.cli.plain import summary_lines
+from infertui.cli.figures import figures, headline, verdict_lines
+from infertui.cli.plain import error_lines
 from infertui.cli.progress import RunProgress
 from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
+from infertui.store.result import Result
 from infertui.terminal_text import clean, shorten
 from infertui.units import format_bytes, format_number, format_seconds
 
@@ -45,8 +47,7 @@ class LiveView:
             self._live.start()
         elif isinstance(event, RunFinished):
             self._stop()
-            for number, line in enumerate(summary_lines(event.result)):
-                self._console.print(_summary_text(line, first=number == 0))
+            self._console.print(summary(event.result))
 
     def _stop(self) -> None:
         if self._live:
@@ -176,15 +177,20 @@ def _or_missing(value: float | None, pattern: str) -> str:
     return "n/a" if value is None else pattern.format(value)
 
 
-def _summary_text(line: str, *, first: bool) -> Text:
-    style = ""
-    stripped = line.strip()
-    if first:
-        style = "active" if line.startswith("finished") else "failure"
-    elif stripped.startswith(("invalid:", "error ")):
-        style = "error"
-    elif stripped.startswith("note:"):
-        style = "warning"
-    elif stripped.startswith("output throughput"):
-        style = "figure"
-    return Text(line, style=style)
+def summary(result: Result) -> RenderableType:
+    """What stays on the screen when a run is over."""
+    good = result.state == "finished" and result.verdict.valid
+    parts: list[RenderableType] = [
+        Text(f"{result.state}: {headline(result)}", style="active" if good else "failure"),
+        *(Text(line, style="error") for line in error_lines(result)),
+    ]
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="muted", no_wrap=True)
+    rows.add_column(overflow="fold")
+    if result.summary.iterations:
+        for name, value in figures(result):
+            rows.add_row(f"  {name}", Text(value, style="figure" if name == "output throughput" else ""))
+    for level, text in verdict_lines(result):
+        rows.add_row(f"  {level}", Text(text, style="error" if level == "invalid" else "warning"))
+    rows.add_row("  kept as", Text(result.id))
+    return Group(*parts, rows)

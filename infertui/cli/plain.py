@@ -99,19 +99,25 @@ class PlainView:
 
 def summary_lines(result: Result) -> list[str]:
     """The end of a run: state, figures, verdict, where it is kept."""
-    lines = [f"{result.state}: {headline(result)}"]
-    if result.error:
-        error = result.error
-        lines.append(f"  error ({error.kind}): {clean(error.message, lines=True)}")
-        lines += [f"    {name}: {clean(value)}" for name, value in error.details.items()]
-        if error.remedy:
-            lines.append(f"    {clean(error.remedy, lines=True)}")
-        if error.log_tail:
-            lines.append("    last lines of worker.log:")
-            lines += [f"    | {line}" for line in clean(error.log_tail, lines=True).split("\n")]
+    lines = [f"{result.state}: {headline(result)}", *error_lines(result)]
     if result.summary.iterations:
-        width = max(len(name) for name, _ in figures(result))
-        lines += [f"  {name:<{width}}  {value}" for name, value in figures(result)]
+        rows = figures(result)
+        width = max(len(name) for name, _ in rows)
+        lines += [f"  {name:<{width}}  {value}" for name, value in rows]
     lines += [f"  {level}: {text}" for level, text in verdict_lines(result)]
-    lines.append(f"  kept as {result.id}")
+    return [*lines, f"  kept as {result.id}"]
+
+
+def error_lines(result: Result) -> list[str]:
+    """Why a run did not finish, with the figures and the worker's last words; nothing for one that did."""
+    error = result.error
+    if error is None:
+        return []
+    lines = [f"  error ({error.kind}): {clean(error.message, lines=True)}"]
+    lines += [f"    {name}: {clean(value)}" for name, value in error.details.items()]
+    if error.remedy:
+        lines.append(f"    {clean(error.remedy, lines=True)}")
+    if error.log_tail:
+        lines.append("    last lines of worker.log:")
+        lines += [f"    | {line}" for line in clean(error.log_tail, lines=True).split("\n")]
     return lines
