@@ -26,7 +26,7 @@ RUN python3 -m venv /opt/infertui \
     && rm -r /wheels \
     && useradd --create-home --uid 1000 infertui \
     && install -d -o infertui /models /work
-USER infertui
+USER 1000
 WORKDIR /work
 VOLUME ["/models", "/work"]
 ENTRYPOINT ["infertui"]

@@ -118,6 +118,6 @@ def error_lines(result: Result) -> list[str]:
     if error.remedy:
         lines.append(f"    {clean(error.remedy, lines=True)}")
     if error.log_tail:
-        lines.append("    last lines of worker.log:")
+        lines.append("    last lines:")
         lines += [f"    | {line}" for line in clean(error.log_tail, lines=True).split("\n")]
     return lines

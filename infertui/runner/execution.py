@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import traceback
 from collections.abc import Callable
 from datetime import datetime
 
@@ -33,10 +34,12 @@ from infertui.runner.events import (
 from infertui.runner.fingerprint import fingerprint
 from infertui.runner.fitting import check_fit
 from infertui.runner.idle import IdlePower
+from infertui.runner.phases import PhaseTimer
 from infertui.runner.telemetry import RunTelemetry
 from infertui.runner.workers import WorkerSlot
 from infertui.store.result import Error, Fingerprint, Result, State
-from infertui.store.runs import RunFolder, Store
+from infertui.store.runs import Store
+from infertui.terminal_text import clean
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
 from infertui.worker.protocol import (
@@ -59,7 +62,7 @@ REST_S = 6.0
 
 
 class Execution:
-    """Executes one variant. `run` always returns a Result that is in the store, as far as the disk allows it."""
+    """Executes one variant, once. Raises StoreError when not even its folder can be made."""
 
     def __init__(
         self,
@@ -79,14 +82,12 @@ class Execution:
         self._sampler = sampler
         self._slot = slot
         self._idle = idle
-        self._emit_event = emit
+        self._emit = emit
         self._number, self._total = number, total
         self._telemetry = RunTelemetry(sampler)
         self._warmup: list[BatchRecord] = []
         self._batches: list[BatchRecord] = []
-        self._phases: dict[str, float] = {}
-        self._phase: Phase | None = None
-        self._phase_started = 0
+        self._phases = PhaseTimer()
         self._loaded: Loaded | None = None
         self._steady: bool | None = None
         self._stopped = ""
@@ -95,13 +96,12 @@ class Execution:
         self._last_beat: Heartbeat | None = None
         self._full: StoreError | None = None
         self._task: asyncio.Task[None] | None = None
-        self._folder: RunFolder
+        self._started = datetime.now().astimezone()
+        self._name = variant.name or _default_name(self._config)
+        self._folder = store.create_run(self._name, self._started)
 
     async def run(self) -> Result:
-        """Execute. Raises StoreError when not even a folder can be made, and CancelledError after an interruption
-        was recorded."""
-        started = datetime.now().astimezone()
-        self._folder = self._store.create_run(self._variant.name or self._default_name(), started)
+        """Execute. Raises CancelledError after an interruption was recorded."""
         state: State = "finished"
         error: Error | None = None
         interrupted: asyncio.CancelledError | None = None
@@ -119,11 +119,14 @@ class Execution:
             if isinstance(failure, StoreError):
                 await self._settle()
             state, error = "failed", _error_of(failure)
+        except Exception as failure:  # noqa: BLE001 (a bug of ours must not lose what was measured)
+            await self._settle()
+            state, error = "failed", _internal_error(failure)
         self._sampler.set_rate(IDLE_HZ)
         if self._before and not self._after:
             self._after = await asyncio.to_thread(self._sampler.counters)
-        self._end_phase(time.monotonic_ns())
-        result = self._result(state, started, marks, error)
+        self._phases.end(time.monotonic_ns())
+        result = self._result(state, marks, error)
         self._keep(result)
         self._emit(RunFinished(self._folder.id, result))
         self._folder.close()
@@ -133,7 +136,7 @@ class Execution:
 
     def sampled(self, sample: Sample) -> None:
         """Take a telemetry sample; called on the event loop."""
-        if self._full or not hasattr(self, "_folder"):
+        if self._full:
             return
         try:
             self._folder.telemetry.append(sample)
@@ -153,7 +156,7 @@ class Execution:
         self._emit(
             RunStarted(
                 self._folder.id,
-                name=self._variant.name,
+                name=self._name,
                 folder=str(self._folder.path),
                 number=self._number,
                 total=self._total,
@@ -202,9 +205,9 @@ class Execution:
                 case Heartbeat():
                     self._on_heartbeat(event)
                 case LoadDone(loaded=loaded):
-                    self._end_phase(event.t_ns)
+                    self._phases.end(event.t_ns)
                     self._slot.keep(request, loaded)
-                    self._emit(ModelLoaded(self._folder.id, loaded, seconds=self._phases["load"], reused=False))
+                    self._emit(ModelLoaded(self._folder.id, loaded, seconds=self._phases.seconds["load"], reused=False))
                     return worker, loaded
                 case _:
                     pass
@@ -231,12 +234,12 @@ class Execution:
                 self._on_batch(event.batch)
             case Ready():
                 self._steady = event.steady
-                self._end_phase(event.t_ns)
+                self._phases.end(event.t_ns)
                 self._sampler.set_rate(self._config.measurement.sample_hz)
                 self._before = await asyncio.to_thread(self._sampler.counters)
                 await worker.send(Proceed())
             case MeasureDone():
-                self._end_phase(event.t_ns)
+                self._phases.end(event.t_ns)
                 self._after = await asyncio.to_thread(self._sampler.counters)
                 self._stopped = event.stopped
                 await asyncio.to_thread(self._telemetry.read_processes, worker.pid)
@@ -256,7 +259,7 @@ class Execution:
         self._emit(BatchMeasured(self._folder.id, batch))
 
     def _on_heartbeat(self, beat: Heartbeat) -> None:
-        if beat.phase == "idle" or self._phase is None:
+        if beat.phase == "idle" or self._phases.current is None:
             return
         before, self._last_beat = self._last_beat, beat
         rate = None
@@ -275,14 +278,8 @@ class Execution:
         )
 
     def _enter(self, phase: Phase, t_ns: int) -> None:
-        self._end_phase(t_ns)
-        self._phase, self._phase_started = phase, t_ns
+        self._phases.enter(phase, t_ns)
         self._emit(PhaseEntered(self._folder.id, phase))
-
-    def _end_phase(self, t_ns: int) -> None:
-        if self._phase:
-            self._phases[self._phase] = (t_ns - self._phase_started) / NS_PER_S
-            self._phase = None
 
     async def _settle(self) -> None:
         """Stop the worker at once, and keep the batches that it had finished."""
@@ -293,7 +290,7 @@ class Execution:
             if isinstance(event, BatchDone) and not self._full:
                 self._on_batch(event.batch)
 
-    def _result(self, state: State, started: datetime, marks: Fingerprint, error: Error | None) -> Result:
+    def _result(self, state: State, marks: Fingerprint, error: Error | None) -> Result:
         summary = summarise(self._batches)
         power, device = self._telemetry.figures(
             self._batches, self._before, self._after, tokens=summary.output_tokens, idle=self._idle.watts()
@@ -314,14 +311,14 @@ class Execution:
         )
         return Result(
             id=self._folder.id,
-            name=self._variant.name or self._default_name(),
+            name=self._name,
             state=state,
-            started=started.isoformat(timespec="milliseconds"),
+            started=self._started.isoformat(timespec="milliseconds"),
             config=self._config,
             fingerprint=marks,
             verdict=verdict if self._batches else Verdict(verdict.invalid),
             summary=summary,
-            phases={phase: round(seconds, 6) for phase, seconds in self._phases.items()},
+            phases={phase: round(seconds, 6) for phase, seconds in self._phases.seconds.items()},
             loaded=self._loaded,
             power=power,
             device=device,
@@ -339,11 +336,9 @@ class Execution:
             except StoreError as error:
                 self._emit(Noted(self._folder.id, "warning", str(error)))
 
-    def _default_name(self) -> str:
-        return f"{self._config.model.id.rsplit('/', 1)[-1].removeprefix('synthetic:')} {self._config.engine.name}"
 
-    def _emit(self, event: AnyRunEvent) -> None:
-        self._emit_event(event)
+def _default_name(config: Config) -> str:
+    return f"{config.model.id.rsplit('/', 1)[-1].removeprefix('synthetic:')} {config.engine.name}"
 
 
 def _deadline(total_timeout_s: float) -> float | None:
@@ -354,3 +349,12 @@ def _error_of(failure: InfertuiError) -> Error:
     if isinstance(failure, WorkerError):
         return Error(failure.kind, failure.message, failure.remedy, failure.details, failure.log_tail)
     return Error(type(failure).__name__.removesuffix("Error").lower(), failure.message, failure.remedy)
+
+
+def _internal_error(failure: Exception) -> Error:
+    return Error(
+        "internal",
+        f"{type(failure).__name__}: {clean(str(failure))}",
+        remedy="This is a bug in infertui; the lines below belong in its report.",
+        log_tail=clean("".join(traceback.format_exception(failure)[-6:]), lines=True),
+    )

@@ -86,9 +86,13 @@ class WorkerProcess:
                 os.close(descriptor)
         reader = asyncio.StreamReader(limit=MAX_LINE)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(events_read, "rb", 0)
-        )
+        try:
+            transport, _ = await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(events_read, "rb", 0)
+            )
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         return cls(process, reader, transport, commands_write, lifeline_write, log)
 
     @property

@@ -191,6 +191,20 @@ def test_a_config_that_contradicts_itself_never_starts() -> None:
         simulated(workload__prompts="random")
 
 
+def test_a_bug_of_ours_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise KeyError("\x1b[31mno such thing")
+
+    monkeypatch.setattr("infertui.runner.execution.load_prompts", broken)
+    (result,), _ = run(simulated(), out=tmp_path)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert result.error.kind == "internal"
+    assert "KeyError" in result.error.log_tail
+    assert "\x1b" not in result.error.message + result.error.log_tail
+    assert len(Store(tmp_path).results(warn=lambda text: pytest.fail(text))) == 1
+
+
 def _nothing_is_left() -> None:
     me = psutil.Process()
     assert not [child for child in me.children(recursive=True) if "infertui.worker" in " ".join(child.cmdline())]
