@@ -1,9 +1,12 @@
 """`infertui doctor`: what can be used here, why not, and what to do about it."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Finding(Struct, frozen=True):
@@ -120,6 +123,17 @@ def _host() -> list[Finding]:
     return findings
 
 
+def _free_bytes(path: "Path") -> int:
+    import shutil
+
+    while path != path.parent:
+        try:
+            return shutil.disk_usage(path).free
+        except OSError:
+            path = path.parent
+    return 0
+
+
 def _tools() -> list[Finding]:
     import shutil
 
@@ -132,7 +146,6 @@ def _tools() -> list[Finding]:
 
 def _folders() -> list[Finding]:
     import os
-    import shutil
     from pathlib import Path
 
     from infertui.models.hub_cache import cache_dir
@@ -141,10 +154,10 @@ def _folders() -> list[Finding]:
     findings = []
     for name, path in (("reports", Path("reports")), ("model cache", cache_dir())):
         there = path.absolute()
-        while not there.exists():
+        while not os.path.lexists(there) and there != there.parent:
             there = there.parent
-        writable = os.access(there, os.W_OK)
-        free = format_bytes(shutil.disk_usage(there).free)
+        writable = os.access(there, os.W_OK | os.X_OK)
+        free = format_bytes(_free_bytes(there))
         remedy = "" if writable else "Choose another with --out." if name == "reports" else "Set HF_HOME."
         findings.append(Finding("folder", name, ok=writable, detail=f"{path}, {free} free", remedy=remedy))
     return findings

@@ -1,6 +1,8 @@
 """Hosts the Runner in the foreground: signals, what is shown, what is saved, the exit code."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,11 +19,13 @@ from infertui.errors import UsageError
 from infertui.measure.records import RequestRecord
 from infertui.runner.events import AnyRunEvent, RunFinished
 from infertui.runner.runner import Runner
-from infertui.store.jsonl import read_lines
-from infertui.store.result import Result
+from infertui.store.jsonl import read_lines, store_error
 from infertui.store.runs import Store
+from infertui.terminal_text import clean
 
-OK, FAILED, INVALID, INTERRUPTED = 0, 1, 3, 130
+OK, FAILED, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
+# Errors of a run that are the request's fault, found only when it began.
+REQUEST_ERRORS = frozenset({"config", "usage"})
 
 
 class View(Protocol):
@@ -49,6 +53,28 @@ class NoView:
         pass
 
 
+class ReliableView:
+    """Shows through another view until that fails: a reader that went away must not end a measurement."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def take(self, event: AnyRunEvent) -> None:
+        """See `View`."""
+        try:
+            self._view.take(event)
+        except (OSError, UnicodeError):
+            self._view = NoView()
+
+    def __enter__(self) -> Self:
+        self._view.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            self._view.__exit__(*exception)
+
+
 class SixField(msgspec.Struct, frozen=True):
     """A request in the simple form of the field."""
 
@@ -60,6 +86,40 @@ class SixField(msgspec.Struct, frozen=True):
     tps: float | None
 
 
+class SixFieldFile:
+    """Gathers the requests of finished runs and puts them in place at the end: an older file survives a failure."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(path.name + ".partial")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"--save-json {clean(str(path))} is not a file")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._partial.write_bytes(b"")
+        except OSError as error:
+            raise UsageError(f"--save-json {clean(str(path))}: {error.strerror}") from error
+
+    def add(self, requests: Path) -> None:
+        """Add the requests of a run. Raises StoreError."""
+        try:
+            with self._partial.open("ab") as stream:
+                for record in read_lines(requests, RequestRecord, warn=lambda _: None):
+                    row = SixField(
+                        record.prompt, record.latency, record.tokens, record.memory_mb, record.power_w, record.tps
+                    )
+                    stream.write(msgspec.json.encode(row) + b"\n")
+        except OSError as error:
+            raise store_error(self._path, error) from error
+
+    def close(self) -> None:
+        """Put what was gathered in place, if there is anything."""
+        if self._partial.stat().st_size:
+            self._partial.replace(self._path)
+        else:
+            self._partial.unlink()
+
+
 def run_in_foreground(
     variants: Sequence[Variant],
     *,
@@ -69,43 +129,59 @@ def run_in_foreground(
     ui: Literal["auto", "live", "plain", "none"],
 ) -> int:
     """Run the variants and return the exit code. Interrupted, it keeps what was measured."""
-    if save_json:
-        _make_empty(save_json)
-    results: list[Result] = []
+    if save_json and any(_same(variant.config.workload.prompts_file, save_json) for variant in variants):
+        raise UsageError(f"--save-json {clean(str(save_json))} is the prompts file itself")
+    six_fields = SixFieldFile(save_json) if save_json else None
+    ended: list[RunFinished] = []
 
-    def finished(result: Result) -> None:
-        results.append(result)
-        if save_json:
-            _save_six_fields(out / result.id / "requests.jsonl", save_json)
+    def finished(event: RunFinished) -> None:
+        ended.append(event)
         if as_json:
-            sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+            sys.stdout.buffer.write(msgspec.json.encode(event.result) + b"\n")
             sys.stdout.flush()
 
     interrupted = False
-    with _view(ui, as_json=as_json) as view:
+    with ReliableView(_view(ui, as_json=as_json)) as view:
         try:
             asyncio.run(_run(variants, Store(out), view, finished))
         except (KeyboardInterrupt, asyncio.CancelledError):
             interrupted = True
+    if six_fields:
+        for event in ended:
+            six_fields.add(out / event.result.id / "requests.jsonl")
+        six_fields.close()
     if interrupted:
-        kept = f"; what was measured is in {out}" if results else ""
+        measured = any(event.result.summary.iterations for event in ended)
+        kept = f"; what was measured is in {clean(str(out))}" if measured else ""
         typer.echo(f"infertui: interrupted{kept}", err=True)
         return INTERRUPTED
-    if any(result.state != "finished" for result in results):
+    return _exit_code(ended)
+
+
+def _same(prompts_file: str, path: Path) -> bool:
+    return bool(prompts_file) and Path(prompts_file).resolve() == path.resolve()
+
+
+def _exit_code(ended: Sequence[RunFinished]) -> int:
+    results = [event.result for event in ended]
+    if any(result.error and result.error.kind in REQUEST_ERRORS for result in results):
+        return USAGE
+    if any(result.state != "finished" for result in results) or not all(event.kept for event in ended):
         return FAILED
     return OK if all(result.verdict.valid for result in results) else INVALID
 
 
-async def _run(variants: Sequence[Variant], store: Store, view: View, finished: Callable[[Result], None]) -> None:
+async def _run(variants: Sequence[Variant], store: Store, view: View, finished: Callable[[RunFinished], None]) -> None:
     def on_event(event: AnyRunEvent) -> None:
         view.take(event)
         if isinstance(event, RunFinished):
-            finished(event.result)
+            finished(event)
 
-    # Ctrl-C cancels this task through asyncio's own handler; a terminal that closes and a polite kill do the same.
+    # Ctrl-C, a polite kill and a terminal that closes all cancel this task. Repeated, they change nothing: the run in
+    # progress is summed up and kept within seconds, whatever comes.
     task = asyncio.current_task()
     if task:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with Runner(store, on_event=on_event) as runner:
         await runner.run_all(variants)
@@ -115,22 +191,6 @@ def _view(ui: Literal["auto", "live", "plain", "none"], *, as_json: bool) -> Vie
     if ui == "none" or (ui == "auto" and as_json and not sys.stderr.isatty()):
         return NoView()
     stream = sys.stderr if as_json else sys.stdout
-    if ui == "live" or (ui == "auto" and stream.isatty()):
+    if ui == "live" or (ui == "auto" and stream.isatty() and os.environ.get("TERM") != "dumb"):
         return LiveView(stream)
     return PlainView(stream)
-
-
-def _make_empty(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    except OSError as error:
-        raise UsageError(f"--save-json {path}: {error.strerror}") from error
-
-
-def _save_six_fields(requests: Path, target: Path) -> None:
-    encode = msgspec.json.encode
-    with target.open("ab") as stream:
-        for record in read_lines(requests, RequestRecord, warn=lambda _: None):
-            row = SixField(record.prompt, record.latency, record.tokens, record.memory_mb, record.power_w, record.tps)
-            stream.write(encode(row) + b"\n")

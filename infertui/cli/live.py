@@ -47,7 +47,7 @@ class LiveView:
             self._live.start()
         elif isinstance(event, RunFinished):
             self._stop()
-            self._console.print(summary(event.result))
+            self._console.print(summary(event.result, kept=event.kept))
 
     def _stop(self) -> None:
         if self._live:
@@ -177,7 +177,7 @@ def _or_missing(value: float | None, pattern: str) -> str:
     return "n/a" if value is None else pattern.format(value)
 
 
-def summary(result: Result) -> RenderableType:
+def summary(result: Result, *, kept: bool) -> RenderableType:
     """What stays on the screen when a run is over."""
     good = result.state == "finished" and result.verdict.valid
     parts: list[RenderableType] = [
@@ -192,5 +192,5 @@ def summary(result: Result) -> RenderableType:
             rows.add_row(f"  {name}", Text(value, style="figure" if name == "output throughput" else ""))
     for level, text in verdict_lines(result):
         rows.add_row(f"  {level}", Text(text, style="error" if level == "invalid" else "warning"))
-    rows.add_row("  kept as", Text(result.id))
+    rows.add_row("  kept as", Text(result.id if kept else f"NOT in the index; requests are in {result.id}"))
     return Group(*parts, rows)

@@ -3,8 +3,10 @@
 Exit codes: 0 all is well, 1 failed, 2 the request was wrong, 3 measured but invalid, 130 interrupted.
 """
 
+import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,9 +20,7 @@ from infertui.cli.results import results
 from infertui.cli.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.run import run
 from infertui.errors import InfertuiError
-
-FAILED = 1
-INTERRUPTED = 130
+from infertui.terminal_text import clean
 
 app = typer.Typer(
     name="infertui",
@@ -57,14 +57,14 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
+    # A parent may have closed them, and an ASCII-only locale must not turn a model's name into a crash.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for as long as we live)
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for as long as we live)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InfertuiError as error:
-        typer.echo(f"infertui: {error}", err=True)
+        typer.echo(f"infertui: {clean(str(error), lines=True)}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has gone; leave quietly, and keep Python from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)

@@ -24,7 +24,7 @@ BATCH_LINE_S = 1.0
 
 
 class PlainView:
-    """Writes a line when something happened. Also writes the end of a run for the live view."""
+    """Writes a line when something happened."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -59,15 +59,11 @@ class PlainView:
             case Noted():
                 self._say(f"{event.level}: {clean(event.text)}")
             case RunFinished():
-                self.finish(event.result)
+                self._say("")
+                for line in summary_lines(event.result, kept=event.kept):
+                    self._say(line)
             case _:
                 pass
-
-    def finish(self, result: Result) -> None:
-        """Write the summary of a run."""
-        self._say("")
-        for line in summary_lines(result):
-            self._say(line)
 
     def _batch(self, event: BatchMeasured) -> None:
         batch, progress = event.batch, self._progress
@@ -97,7 +93,7 @@ class PlainView:
         pass
 
 
-def summary_lines(result: Result) -> list[str]:
+def summary_lines(result: Result, *, kept: bool) -> list[str]:
     """The end of a run: state, figures, verdict, where it is kept."""
     lines = [f"{result.state}: {headline(result)}", *error_lines(result)]
     if result.summary.iterations:
@@ -105,7 +101,7 @@ def summary_lines(result: Result) -> list[str]:
         width = max(len(name) for name, _ in rows)
         lines += [f"  {name:<{width}}  {value}" for name, value in rows]
     lines += [f"  {level}: {text}" for level, text in verdict_lines(result)]
-    return [*lines, f"  kept as {result.id}"]
+    return [*lines, f"  kept as {result.id}" if kept else f"  NOT in the index; requests are in {result.id}"]
 
 
 def error_lines(result: Result) -> list[str]:

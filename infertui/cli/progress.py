@@ -56,14 +56,14 @@ class RunProgress:
                 self.loaded, self.load_seconds = event.loaded, event.seconds
             case Progressed():
                 self.step, self.batch = event.step, event.batch
-                self.tokens_per_s = event.tokens_per_s or self.tokens_per_s
+                self.tokens_per_s = event.tokens_per_s
             case BatchMeasured(batch=batch):
                 self.ttft, self.itl = batch.ttft, batch.itl
                 if batch.phase == "warmup":
                     self.warmup_batches += 1
-                elif not batch.error:
+                else:
                     self.measured_batches += 1
-                    self.measured_tokens += batch.tokens
+                    self.measured_tokens += 0 if batch.error else batch.tokens
                     self.measured_seconds += batch.seconds
             case Sampled():
                 self.sample = event.sample

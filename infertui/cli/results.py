@@ -4,7 +4,7 @@ import csv
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -36,6 +36,7 @@ def results(
 
     from infertui.errors import UsageError
     from infertui.store.runs import Store
+    from infertui.terminal_text import clean
 
     if as_json + as_csv + as_markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude each other")
@@ -60,6 +61,9 @@ def results(
         _print_table(found)
     else:
         typer.echo(f"no results in {out}" + (" that match" if wanted else "; `infertui run demo` makes one"), err=True)
+    if not (wanted or as_json or as_csv or as_markdown):
+        for run_id in Store(out).without_result():
+            typer.echo(f"without a result, still running or cut off: {clean(run_id)}", err=True)
 
 
 def _parse_filter(text: str) -> tuple[str, str]:
@@ -140,45 +144,77 @@ def _part(whole: object, name: str) -> object:
 
 def _csv_value(value: object) -> object:
     """Empty for what is not available; a leading apostrophe keeps spreadsheets from running a text as a formula."""
+    from infertui.terminal_text import clean
+
     if value is None:
         return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    if not isinstance(value, str):
+        return value
+    text = clean(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+class _Column(NamedTuple):
+    """A column of the table; those with the highest `rank` give way first in a narrow terminal."""
+
+    name: str
+    rank: int
+    right: bool
+    cell: "Callable[[Result], str]"
+
+
+def _columns() -> list[_Column]:
+    from infertui.terminal_text import clean
+    from infertui.units import format_number, format_seconds
+
+    def interval(result: "Result") -> str:
+        found = result.summary.output_throughput_interval
+        return f"{format_number(found.low)}-{format_number(found.high)}" if found else "-"
+
+    def joules(result: "Result") -> str:
+        value = result.power.joules_per_token if result.power else None
+        return format_number(value) if value is not None else "n/a"
+
+    def speed(result: "Result") -> str:
+        value = result.summary.output_throughput
+        return format_number(value) if value is not None else "-"
+
+    return [
+        _Column("run", 0, False, lambda result: clean(result.id)),
+        _Column("dtype", 6, False, lambda result: result.loaded.dtype.replace("float", "f") if result.loaded else "-"),
+        _Column("b", 2, True, lambda result: str(result.config.workload.batch_size)),
+        _Column("out", 3, True, lambda result: str(result.config.workload.output_len)),
+        _Column("tok/s", 0, True, speed),
+        _Column("95 %", 5, True, interval),
+        _Column("TTFT", 4, True, lambda r: format_seconds(r.summary.ttft.mean) if r.summary.ttft else "-"),
+        _Column("ITL", 7, True, lambda r: format_seconds(r.summary.itl.p50) if r.summary.itl else "-"),
+        _Column("J/tok", 8, True, joules),
+        _Column("", 1, False, _mark),
+    ]
 
 
 def _print_table(found: list["Result"]) -> None:
+    """As many columns as the terminal has room for; the run and its speed are never cut."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from infertui.terminal_text import clean
-    from infertui.units import format_number, format_seconds
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, right in (
-        ("run", False), ("dtype", False), ("b", True), ("out", True), ("tok/s", True), ("95 %", True),
-        ("TTFT", True), ("ITL", True), ("J/tok", True), ("", False),
-    ):  # fmt: skip
-        table.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
-    for result in found:
-        summary, power = result.summary, result.power
-        interval = summary.output_throughput_interval
-        row = [
-            clean(result.id),
-            result.loaded.dtype.replace("float", "f").replace("bf", "bf") if result.loaded else "-",
-            str(result.config.workload.batch_size),
-            str(result.config.workload.output_len),
-            "-" if summary.output_throughput is None else format_number(summary.output_throughput),
-            f"{format_number(interval.low)}-{format_number(interval.high)}" if interval else "-",
-            format_seconds(summary.ttft.mean) if summary.ttft else "-",
-            format_seconds(summary.itl.p50) if summary.itl else "-",
-            format_number(power.joules_per_token) if power and power.joules_per_token is not None else "n/a",
-            _mark(result),
-        ]
-        style = "" if result.state == "finished" and result.verdict.valid else "red"
-        table.add_row(*(Text(cell, style=style) for cell in row))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 200
+    columns = [(column, [column.cell(result) for result in found]) for column in _columns()]
+    widths = {id(column): max(len(column.name), *map(len, cells)) + 2 for column, cells in columns}
+    if console.is_terminal:
+        for column, _ in sorted(columns, key=lambda entry: -entry[0].rank):
+            if column.rank and sum(widths.values()) - 2 > console.width:
+                del widths[id(column)]
+    else:
+        console.width = sum(widths.values())
+    shown = [(column, cells) for column, cells in columns if id(column) in widths]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, _ in shown:
+        table.add_column(column.name, justify="right" if column.right else "left", overflow="fold")
+    for row, result in enumerate(found):
+        style = "" if result.state == "finished" and result.verdict.valid else "red"
+        table.add_row(*(Text(cells[row], style=style) for _, cells in shown))
     console.print(table)
 
 

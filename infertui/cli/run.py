@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from infertui.config.schema import Config
     from infertui.config.sweep import Variant
 
 Ui = Literal["auto", "live", "plain", "none"]
@@ -127,7 +128,7 @@ def run(
     for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts or [])}
     resolved = load(target, environ=os.environ, sets=sets or [], flags=flags)
-    variants = [_named(variant, target) for variant in expand(resolved.config)]
+    variants = [_named(variant, target) for variant in expand(_rooted(resolved.config))]
     if dry_run:
         for variant in variants:
             typer.echo(variant.name or "one configuration")
@@ -145,6 +146,22 @@ def _named(variant: "Variant", target: str | None) -> "Variant":
 
     parts = [target if target in presets.names() else None, variant.name]
     return replace(variant, name=" ".join(part for part in parts if part))
+
+
+def _rooted(config: "Config") -> "Config":
+    """With relative paths made absolute, so that run.toml repeats the run from any folder."""
+    from msgspec.structs import replace
+
+    prompts, model = config.workload.prompts_file, config.model.id
+    if prompts:
+        config = replace(
+            config, workload=replace(config.workload, prompts_file=str(Path(prompts).expanduser().absolute()))
+        )
+    prefix = "synthetic:" if model.startswith("synthetic:") else ""
+    path = Path(model.removeprefix(prefix)).expanduser()
+    if (path / "config.json").is_file() or (prefix and path.is_file()):
+        config = replace(config, model=replace(config.model, id=f"{prefix}{path.absolute()}"))
+    return config
 
 
 def _swept(key: str, value: object) -> str:

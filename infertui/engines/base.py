@@ -97,6 +97,10 @@ class Engine(Protocol):
         """Return when all work given to the device is done."""
         ...
 
+    def release_memory(self) -> None:
+        """Give back what earlier batches left cached, so that a run's memory is its own."""
+        ...
+
     def reset_peak_memory(self) -> None:
         """Forget the peaks so far."""
         ...

@@ -79,6 +79,9 @@ class SimulatorEngine:
     def synchronize(self) -> None:
         """See `Engine`."""
 
+    def release_memory(self) -> None:
+        """See `Engine`."""
+
     def reset_peak_memory(self) -> None:
         """See `Engine`."""
 

@@ -33,7 +33,11 @@ def probe() -> Probe:
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         return Probe("transformers", available=False, reason=f"{' and '.join(missing)} not installed", remedy=REMEDY)
-    versions = {name: importlib.metadata.version(name) for name in NEEDS}
+    try:
+        versions = {name: importlib.metadata.version(name) for name in NEEDS}
+    except importlib.metadata.PackageNotFoundError as error:
+        reason = f"there is a folder or module named {error.name}, but not the package"
+        return Probe("transformers", available=False, reason=reason, remedy=REMEDY)
     return Probe("transformers", available=True, reason="installed", versions=versions)
 
 
@@ -173,6 +177,13 @@ class TransformersEngine:
             import torch
 
             torch.cuda.synchronize(self._device)
+
+    def release_memory(self) -> None:
+        """See `Engine`."""
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
 
     def reset_peak_memory(self) -> None:
         """See `Engine`."""

@@ -145,10 +145,16 @@ class Sampler:
 
     def window(self, start_ns: int, end_ns: int) -> list[Sample]:
         """The samples from `start_ns` to `end_ns`, and the nearest one on either side to interpolate from."""
-        samples = self._snapshot()
-        first = next((i for i, sample in enumerate(samples) if sample.t_ns >= start_ns), len(samples))
-        last = next((i for i, sample in enumerate(samples) if sample.t_ns > end_ns), len(samples))
-        return samples[max(0, first - 1) : last + 1]
+        found: list[Sample] = []
+        with self._wake:
+            for sample in reversed(self._samples):
+                # Newest first: of those after the window only the nearest stays.
+                if sample.t_ns > end_ns and found:
+                    found.pop()
+                found.append(sample)
+                if sample.t_ns < start_ns:
+                    break
+        return found[::-1]
 
     def counters(self) -> Counters:
         """Read all growing counters, in the caller's thread: some 9 ms per GPU, or as long as a driver hangs."""
@@ -163,11 +169,6 @@ class Sampler:
     def processes(self, gpu: GpuInfo) -> tuple[GpuProcess, ...] | None:
         """The processes that compute on a device, read in the caller's thread; None where the driver does not tell."""
         return self._nvml.processes(gpu) if self._nvml else None
-
-    def _snapshot(self) -> list[Sample]:
-        """A copy of the history, which the thread may extend meanwhile."""
-        with self._wake:
-            return list(self._samples)
 
     def _run(self) -> None:
         nvml: Nvml | None = None

@@ -38,6 +38,7 @@ class Circumstances(Struct, frozen=True):
     lost_gpus: tuple[str, ...] = ()
     stopped: str = ""
     random_weights: bool = False
+    remote_code: bool = False
 
 
 def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
@@ -71,6 +72,8 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
     notes += _unsteadiness([batch.tokens / batch.seconds for batch in batches if not batch.error and batch.seconds])
     if seen.stopped:
         notes.append(f"stopped early: {seen.stopped}")
+    if seen.remote_code:
+        notes.append("code that came with the model was allowed to run (model.trust_remote_code)")
     if seen.random_weights:
         notes.append("random weights: the speed is the architecture's, the text means nothing")
     return Verdict(tuple(invalid), tuple(notes))

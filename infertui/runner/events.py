@@ -79,9 +79,10 @@ class Noted(RunEvent, frozen=True, tag="note"):
 
 
 class RunFinished(RunEvent, frozen=True, tag="finished"):
-    """A run ended, in whatever state, and is in the index."""
+    """A run ended, in whatever state. `kept`: its result is in the folder and in the index."""
 
     result: Result
+    kept: bool = True
 
 
 AnyRunEvent = (

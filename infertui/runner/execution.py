@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
@@ -34,10 +35,11 @@ from infertui.runner.events import (
 from infertui.runner.fingerprint import fingerprint
 from infertui.runner.fitting import check_fit
 from infertui.runner.idle import IdlePower
+from infertui.runner.patience import bounded, undisturbed
 from infertui.runner.phases import PhaseTimer
 from infertui.runner.telemetry import RunTelemetry
 from infertui.runner.workers import WorkerSlot
-from infertui.store.result import Error, Fingerprint, Result, State
+from infertui.store.result import Error, Result, State
 from infertui.store.runs import Store
 from infertui.terminal_text import clean
 from infertui.worker.failure import WorkerError
@@ -59,6 +61,8 @@ from infertui.workloads.prompts import load_prompts
 
 REST_HZ = 10.0
 REST_S = 6.0
+DRIVER_S = 2.0
+RATE_WINDOW_NS = 3 * NS_PER_S
 
 
 class Execution:
@@ -79,6 +83,7 @@ class Execution:
         self._variant = variant
         self._config: Config = variant.config
         self._store = store
+        self._marks = fingerprint(self._config, sampler.gpus)
         self._sampler = sampler
         self._slot = slot
         self._idle = idle
@@ -93,7 +98,7 @@ class Execution:
         self._stopped = ""
         self._before: Counters | None = None
         self._after: Counters | None = None
-        self._last_beat: Heartbeat | None = None
+        self._recent: deque[tuple[int, int]] = deque()
         self._full: StoreError | None = None
         self._task: asyncio.Task[None] | None = None
         self._started = datetime.now().astimezone()
@@ -102,37 +107,45 @@ class Execution:
 
     async def run(self) -> Result:
         """Execute. Raises CancelledError after an interruption was recorded."""
-        state: State = "finished"
-        error: Error | None = None
-        interrupted: asyncio.CancelledError | None = None
-        marks = fingerprint(self._config, self._sampler.gpus)
         self._task = asyncio.current_task()
+        ended: BaseException | None = None
         try:
             await self._execute()
-        except asyncio.CancelledError as cancellation:
+        except (asyncio.CancelledError, Exception) as reason:  # noqa: BLE001 (a bug of ours must not lose a run either)
+            ended = reason
+        self._task = None
+        self._phases.end(time.monotonic_ns())
+        result = await undisturbed(self._finish(ended))
+        if isinstance(ended, asyncio.CancelledError) and not self._full:
+            raise ended
+        return result
+
+    async def _finish(self, ended: BaseException | None) -> Result:
+        """Settle the worker, sum up, keep. Nothing here waits for longer than a few seconds."""
+        if ended:
             await self._settle()
-            if self._full:
-                state, error = "failed", _error_of(self._full)
-            else:
-                state, interrupted = "interrupted", cancellation
-        except InfertuiError as failure:
-            if isinstance(failure, StoreError):
-                await self._settle()
-            state, error = "failed", _error_of(failure)
-        except Exception as failure:  # noqa: BLE001 (a bug of ours must not lose what was measured)
-            await self._settle()
-            state, error = "failed", _internal_error(failure)
         self._sampler.set_rate(IDLE_HZ)
         if self._before and not self._after:
-            self._after = await asyncio.to_thread(self._sampler.counters)
-        self._phases.end(time.monotonic_ns())
-        result = self._result(state, marks, error)
-        self._keep(result)
-        self._emit(RunFinished(self._folder.id, result))
+            self._after = await self._counters()
+        state, error = self._state(ended)
+        result = self._result(state, error)
+        kept = self._keep(result)
+        self._emit(RunFinished(self._folder.id, result, kept))
         self._folder.close()
-        if interrupted:
-            raise interrupted
         return result
+
+    def _state(self, ended: BaseException | None) -> tuple[State, Error | None]:
+        if self._full:
+            return "failed", _error_of(self._full)
+        if isinstance(ended, asyncio.CancelledError):
+            return "interrupted", None
+        if isinstance(ended, InfertuiError):
+            return "failed", _error_of(ended)
+        if isinstance(ended, Exception):
+            return "failed", _internal_error(ended)
+        if self._batches and all(batch.error for batch in self._batches):
+            return "failed", Error("error", f"every batch failed: {self._batches[0].error}")
+        return "finished", None
 
     def sampled(self, sample: Sample) -> None:
         """Take a telemetry sample; called on the event loop."""
@@ -183,22 +196,24 @@ class Execution:
         status = probe(request.engine.name)
         if not status.available:
             raise EngineError(f"engine {request.engine.name} cannot be used: {status.reason}", remedy=status.remedy)
+        gpu = planned_gpu(request.device, self._sampler.gpus, status)
         held = None if self._config.measurement.fresh_process else self._slot.holding(request)
+        if held is None:
+            await self._slot.clear()
+            await self._come_to_rest()
+        lines = check_fit(self._config, prompts, gpu, self._sampler.latest, loaded=held is not None)
+        self._emit(Estimated(self._folder.id, lines))
         if held:
             self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))
             return held
-        await self._slot.clear()
-        await self._come_to_rest()
-        gpu = planned_gpu(request.device, self._sampler.gpus, status)
-        self._emit(Estimated(self._folder.id, check_fit(self._config, prompts, gpu, self._sampler.latest)))
         self._enter("spawn", time.monotonic_ns())
         environment = worker_environment(request.device, self._sampler.gpus, os.environ)
         worker = await self._slot.spawn(self._folder.log, environment)
         await worker.hello()
-        limit = self._config.measurement.load_timeout_s
-        if deadline is not None:
-            limit = min(limit, deadline - time.monotonic())
-        async for event in worker.load(Load(request), timeout_s=limit):
+        limit, name = self._config.measurement.load_timeout_s, "load_timeout_s"
+        if deadline is not None and deadline - time.monotonic() < limit:
+            limit, name = deadline - time.monotonic(), "total_timeout_s"
+        async for event in worker.load(Load(request), timeout_s=limit, limit=name):
             match event:
                 case PhaseStarted():
                     self._enter(event.phase, event.t_ns)
@@ -236,15 +251,25 @@ class Execution:
                 self._steady = event.steady
                 self._phases.end(event.t_ns)
                 self._sampler.set_rate(self._config.measurement.sample_hz)
-                self._before = await asyncio.to_thread(self._sampler.counters)
+                self._before = await self._counters()
+                await self._read_processes(worker)
                 await worker.send(Proceed())
             case MeasureDone():
                 self._phases.end(event.t_ns)
-                self._after = await asyncio.to_thread(self._sampler.counters)
+                self._after = await self._counters()
                 self._stopped = event.stopped
-                await asyncio.to_thread(self._telemetry.read_processes, worker.pid)
+                await self._read_processes(worker)
             case _:
                 pass
+
+    async def _counters(self) -> Counters | None:
+        counters = await bounded(self._sampler.counters, DRIVER_S)
+        if counters is None:
+            self._emit(Noted(self._folder.id, "warning", f"the GPU driver did not answer within {DRIVER_S:g} s"))
+        return counters
+
+    async def _read_processes(self, worker: WorkerProcess) -> None:
+        await bounded(lambda: self._telemetry.read_processes(worker.pid), DRIVER_S)
 
     def _on_batch(self, batch: BatchRecord) -> None:
         if batch.phase == "measure":
@@ -261,10 +286,13 @@ class Execution:
     def _on_heartbeat(self, beat: Heartbeat) -> None:
         if beat.phase == "idle" or self._phases.current is None:
             return
-        before, self._last_beat = self._last_beat, beat
-        rate = None
-        if before and before.phase == beat.phase and beat.t_ns > before.t_ns and beat.tokens >= before.tokens:
-            rate = (beat.tokens - before.tokens) * NS_PER_S / (beat.t_ns - before.t_ns)
+        if beat.tokens < (self._recent[-1][1] if self._recent else 0):
+            self._recent.clear()
+        self._recent.append((beat.t_ns, beat.tokens))
+        while len(self._recent) > 2 and self._recent[1][0] <= beat.t_ns - RATE_WINDOW_NS:
+            self._recent.popleft()
+        (since, before), elapsed = self._recent[0], beat.t_ns - self._recent[0][0]
+        rate = (beat.tokens - before) * NS_PER_S / elapsed if elapsed >= NS_PER_S and since else None
         self._emit(
             Progressed(
                 self._folder.id,
@@ -278,19 +306,23 @@ class Execution:
         )
 
     def _enter(self, phase: Phase, t_ns: int) -> None:
+        self._recent.clear()
         self._phases.enter(phase, t_ns)
         self._emit(PhaseEntered(self._folder.id, phase))
 
     async def _settle(self) -> None:
-        """Stop the worker at once, and keep the batches that it had finished."""
+        """Stop the worker at once, keep the batches that it had finished, and let it go: what failed is not reused."""
         worker = self._slot.current
-        if worker is None or not worker.alive:
-            return
-        for event in await asyncio.shield(worker.cancel()):
-            if isinstance(event, BatchDone) and not self._full:
-                self._on_batch(event.batch)
+        if worker is not None:
+            for event in await worker.cancel():
+                if isinstance(event, BatchDone) and not self._full:
+                    try:
+                        self._on_batch(event.batch)
+                    except StoreError as error:
+                        self._full = error
+        await self._slot.clear()
 
-    def _result(self, state: State, marks: Fingerprint, error: Error | None) -> Result:
+    def _result(self, state: State, error: Error | None) -> Result:
         summary = summarise(self._batches)
         power, device = self._telemetry.figures(
             self._batches, self._before, self._after, tokens=summary.output_tokens, idle=self._idle.watts()
@@ -307,6 +339,7 @@ class Execution:
                 lost_gpus=self._telemetry.lost(),
                 stopped=self._stopped,
                 random_weights=bool(self._loaded and self._loaded.random_weights),
+                remote_code=self._config.model.trust_remote_code,
             ),
         )
         return Result(
@@ -315,7 +348,7 @@ class Execution:
             state=state,
             started=self._started.isoformat(timespec="milliseconds"),
             config=self._config,
-            fingerprint=marks,
+            fingerprint=self._marks,
             verdict=verdict if self._batches else Verdict(verdict.invalid),
             summary=summary,
             phases={phase: round(seconds, 6) for phase, seconds in self._phases.seconds.items()},
@@ -328,13 +361,16 @@ class Execution:
             error=error,
         )
 
-    def _keep(self, result: Result) -> None:
-        """Write the result. Where even that fails, say so: the figures are still in the event that follows."""
+    def _keep(self, result: Result) -> bool:
+        """Write the result; False where that fails. Its figures are still in the event that follows."""
+        kept = True
         for write_it in (self._folder.write_result, self._store.append):
             try:
                 write_it(result)
             except StoreError as error:
+                kept = False
                 self._emit(Noted(self._folder.id, "warning", str(error)))
+        return kept
 
 
 def _default_name(config: Config) -> str:

@@ -46,11 +46,11 @@ def _git_revision() -> str:
         return ""
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
             cwd=root,
             capture_output=True,
             text=True,
-            timeout=5,
+            timeout=2,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):

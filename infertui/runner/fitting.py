@@ -9,8 +9,13 @@ from infertui.models.resolve import resolve
 BYTES_PER_SUBWORD = 3
 
 
-def check_fit(config: Config, prompts: tuple[str, ...], gpu: GpuInfo | None, latest: Sample | None) -> tuple[str, ...]:
-    """The estimate as lines of arithmetic. Raises DoesNotFitError, unless forced, and ModelError for the model."""
+def check_fit(
+    config: Config, prompts: tuple[str, ...], gpu: GpuInfo | None, latest: Sample | None, *, loaded: bool = False
+) -> tuple[str, ...]:
+    """The estimate as lines of arithmetic. Raises DoesNotFitError, unless forced, and ModelError for the model.
+
+    With the model `loaded` already, its weights and overhead are not missing from what is free.
+    """
     if config.engine.name == "simulator":
         return ("the simulator loads no model",)
     source = resolve(config.model.id, config.model.revision)
@@ -40,6 +45,8 @@ def check_fit(config: Config, prompts: tuple[str, ...], gpu: GpuInfo | None, lat
     free = _free_bytes(gpu, latest)
     if free is None:
         return (head, *needed.explain(), "how much is free is not available")
+    if loaded:
+        free += needed.weights + needed.overhead
     check(needed, free, forced=config.device.force)
     return (head, *needed.explain(free))
 

@@ -14,11 +14,12 @@ class IdlePower:
 
     After work a GPU keeps its clocks, and half as much power again, for 2 to 3 s on an H200. So its samples count only
     while the driver calls its clocks idle. A GPU that is busy with something else never comes to rest and has no idle
-    power. CPU packages have no such sign; their samples all count.
+    power. What was once read at rest stays known. CPU packages have no such sign; their samples all count.
     """
 
     def __init__(self) -> None:
-        self._watts: dict[str, list[float]] = {}
+        self._calm: dict[str, list[float]] = {}
+        self._known: dict[str, float] = {}
         self._samples = 0
         self._settled = asyncio.Event()
 
@@ -32,13 +33,13 @@ class IdlePower:
             if reading is None or reading.throttle is None or watts is None:
                 continue  # it cannot tell, so there is nothing to wait for
             if "idle" in reading.throttle:
-                self._watts.setdefault(gpu.uuid, []).append(watts)
+                self._rests(gpu.uuid, watts)
             else:
-                self._watts.pop(gpu.uuid, None)
-            restless |= len(self._watts.get(gpu.uuid, [])) < SAMPLES
+                self._calm.pop(gpu.uuid, None)
+            restless |= gpu.uuid not in self._known
         cpu = power_of(sample, None)
         if cpu is not None:
-            self._watts.setdefault("", []).append(cpu)
+            self._rests("", cpu)
         if self._samples >= SAMPLES and not restless:
             self._settled.set()
 
@@ -52,5 +53,11 @@ class IdlePower:
         return True
 
     def watts(self) -> dict[str, float]:
-        """Mean watts at rest by GPU UUID, and under "" of the CPU packages; devices without are missing."""
-        return {key: sum(values) / len(values) for key, values in self._watts.items() if len(values) >= SAMPLES}
+        """Mean watts at rest by GPU UUID, and under "" of the CPU packages; devices that never rested are missing."""
+        return dict(self._known)
+
+    def _rests(self, device: str, watts: float) -> None:
+        values = self._calm.setdefault(device, [])
+        values.append(watts)
+        if len(values) >= SAMPLES:
+            self._known[device] = sum(values) / len(values)

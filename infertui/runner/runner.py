@@ -10,11 +10,13 @@ from infertui.gpu.sampler import Sampler
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.execution import Execution
 from infertui.runner.idle import IdlePower
+from infertui.runner.patience import bounded, undisturbed
 from infertui.runner.workers import WorkerSlot
 from infertui.store.result import Result
 from infertui.store.runs import Store
 
 READY_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 2.0
 
 
 class Runner:
@@ -33,12 +35,12 @@ class Runner:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._sampler.start()
-        await asyncio.to_thread(self._sampler.wait_ready, READY_TIMEOUT_S)
+        await bounded(lambda: self._sampler.wait_ready(READY_TIMEOUT_S), READY_TIMEOUT_S)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._slot.clear()
-        await asyncio.to_thread(self._sampler.stop)
+        await undisturbed(self._slot.clear())
+        await undisturbed(bounded(lambda: self._sampler.stop(STOP_TIMEOUT_S), STOP_TIMEOUT_S))
 
     async def run_all(self, variants: Sequence[Variant]) -> list[Result]:
         """Run the variants in order. A failed one does not stop the rest; cancellation does, after its run is kept."""

@@ -55,7 +55,7 @@ class RunTelemetry:
         return None if joules is None or end_ns <= start_ns else joules * NS_PER_S / (end_ns - start_ns)
 
     def read_processes(self, group: int) -> None:
-        """Note what the worker's process group holds of the GPU, and who else computes on it."""
+        """Note what the worker's process group holds of the GPU now, and add to who else was seen to compute on it."""
         listed = self._sampler.processes(self._gpu) if self._gpu else None
         if listed is None:
             return
@@ -63,9 +63,8 @@ class RunTelemetry:
         if not own:
             return  # another PID namespace: the numbers cannot be told apart
         self._vram_process = sum(process.memory_used or 0 for process in own) or None
-        self.foreign_processes = tuple(
-            f"{process.name or 'process'} ({process.pid})" for process in listed if process not in own
-        )
+        foreign = [f"{process.name or 'process'} ({process.pid})" for process in listed if process not in own]
+        self.foreign_processes = tuple(dict.fromkeys((*(self.foreign_processes or ()), *foreign)))
 
     def lost(self) -> tuple[str, ...]:
         """Why readings of the run's GPU ended before their time; empty when they did not."""

@@ -87,6 +87,11 @@ class Store:
         with JsonlWriter(self.index) as writer:
             writer.append(result)
 
+    def without_result(self) -> list[str]:
+        """Ids of runs that have begun and have no result: they are under way, or were cut off. Oldest first."""
+        folders = (path.parent for path in self.root.glob("*/run.toml"))
+        return sorted(folder.name for folder in folders if not (folder / "result.json").exists())
+
     def results(self, *, warn: Callable[[str], None]) -> list[Result]:
         """All results, oldest first."""
         return list(read_lines(self.index, Result, warn=warn))

@@ -105,13 +105,25 @@ def log_tail(log: Path) -> str:
 
 
 def oom_kills() -> int | None:
-    """How often the kernel's out-of-memory killer has struck, where it says so (/proc/vmstat)."""
+    """How often the out-of-memory killer has struck: in our own cgroup where that counts, else on the machine."""
+    for path in (*_own_cgroup_events(), Path("/proc/vmstat")):
+        try:
+            lines = path.read_text(encoding="ascii").split("\n")
+        except OSError:
+            continue
+        counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+        if counts:
+            return counts[0]
+    return None
+
+
+def _own_cgroup_events() -> list[Path]:
     try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").split("\n")
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
-        return None
-    counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
-    return counts[0] if counts else None
+        return []
+    groups = [line.removeprefix("0::") for line in lines if line.startswith("0::")]
+    return [Path("/sys/fs/cgroup") / group.lstrip("/") / "memory.events" for group in groups]
 
 
 def host_available() -> int:

@@ -34,6 +34,7 @@ from infertui.worker.protocol import (
 SPAWN_TIMEOUT_S = 60.0
 CANCEL_GRACE_S = 1.0
 LEAVE_GRACE_S = 1.0
+UNREAD_GRACE_S = 0.25
 
 
 class WorkerProcess:
@@ -56,7 +57,6 @@ class WorkerProcess:
         self._log = log
         self._signs = LastSigns(oom_kills=oom_kills())
         self._phase = "spawn"
-        self._progress_ns = time.monotonic_ns()
 
     @classmethod
     async def spawn(cls, log: Path, environment: Mapping[str, str]) -> Self:
@@ -112,18 +112,21 @@ class WorkerProcess:
         except OSError as error:
             raise await self._epitaph() from error
 
-    async def load(self, command: Load, *, timeout_s: float) -> AsyncIterator[AnyEvent]:
+    async def load(self, command: Load, *, timeout_s: float, limit: str = "load_timeout_s") -> AsyncIterator[AnyEvent]:
         """Load a model; yields events up to and including `LoadDone`.
 
-        Raises WorkerError when loading fails, takes longer than `timeout_s`, or the worker dies.
+        Raises WorkerError when loading fails, takes longer than `timeout_s` (called `limit`), or the worker dies.
         """
         await self.send(command)
         deadline = time.monotonic() + timeout_s
+        complaint = f"loading was not done within {limit} ({timeout_s:.4g} s left for it)"
         while True:
-            event = await self._next(deadline, f"loading took longer than load_timeout_s ({timeout_s:g} s)")
+            event = await self._next(deadline - time.monotonic(), complaint)
             yield event
             if isinstance(event, LoadDone):
                 return
+            if time.monotonic() > deadline:
+                raise self._too_long(complaint)
 
     async def measure(self, command: Measure, *, deadline: float | None) -> AsyncIterator[AnyEvent]:
         """Warm up and measure; yields events up to and including `MeasureDone`.
@@ -132,26 +135,25 @@ class WorkerProcess:
         than its time-out, `deadline` (of `time.monotonic`) passes, or the worker dies.
         """
         await self.send(command)
+        self._phase = "warmup"
         limit = command.measurement.step_timeout_s
-        self._progress_ns = time.monotonic_ns()
+        stalled = f"no token step for step_timeout_s ({limit:g} s)"
+        overdue = f"the run took longer than total_timeout_s ({command.measurement.total_timeout_s:g} s)"
         while True:
-            step_deadline = self._progress_ns / NS_PER_S + limit
-            if deadline is not None and deadline < step_deadline:
-                total = command.measurement.total_timeout_s
-                event = await self._next(deadline, f"the run took longer than total_timeout_s ({total:g} s)")
-            else:
-                event = await self._next(
-                    step_deadline,
-                    f"no token step for step_timeout_s ({limit:g} s) during {self._phase}",
-                    renewable=True,
-                )
+            left = limit if deadline is None else min(limit, deadline - time.monotonic())
+            event = await self._next(left, stalled if left == limit else overdue)
+            # The worker's own clock judges a stall: a runner that was suspended meanwhile finds old news first.
+            if isinstance(event, Heartbeat) and _stalled_ns(event) > limit * NS_PER_S:
+                raise self._too_long(f"{stalled} during {event.phase}")
             yield event
             if isinstance(event, MeasureDone):
                 return
+            if deadline is not None and time.monotonic() > deadline:
+                raise self._too_long(overdue)
 
     async def hello(self) -> AnyEvent:
         """The first event: the worker runs. Raises WorkerError when it does not come up."""
-        return await self._next(time.monotonic() + SPAWN_TIMEOUT_S, f"no sign of life for {SPAWN_TIMEOUT_S:g} s")
+        return await self._next(SPAWN_TIMEOUT_S, f"no sign of life for {SPAWN_TIMEOUT_S:g} s")
 
     async def cancel(self) -> list[AnyEvent]:
         """Ask the worker to stop at its next token step, and kill its group if it has not within a second.
@@ -163,7 +165,7 @@ class WorkerProcess:
             async with asyncio.timeout(CANCEL_GRACE_S):
                 await self.send(Cancel())
                 while self._phase != "idle":
-                    late.append(await self._next(time.monotonic() + CANCEL_GRACE_S, "no answer to cancel"))
+                    late.append(await self._next(CANCEL_GRACE_S, "no answer to cancel"))
         if self._phase != "idle":
             await self.kill()
         return late
@@ -194,18 +196,13 @@ class WorkerProcess:
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
-    async def _next(self, deadline: float, complaint: str, *, renewable: bool = False) -> AnyEvent:
-        """The next event. Raises WorkerError for a failure, the end of the pipe, or a passed deadline.
-
-        A `renewable` deadline is judged by the caller anew after each heartbeat, from the progress it reports.
-        """
+    async def _next(self, within_s: float, complaint: str) -> AnyEvent:
+        """The next event. Raises WorkerError for a failure, the end of the pipe, or silence for longer than that."""
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            async with asyncio.timeout(max(0.0, within_s)):
                 line = await self._reader.readline()
         except TimeoutError:
-            raise WorkerError(
-                "timeout", complaint, remedy="Raise the limit, or look at worker.log.", log_tail=log_tail(self._log)
-            ) from None
+            line = await self._unread(complaint)
         if not line.endswith(b"\n"):
             raise await self._epitaph()
         try:
@@ -216,17 +213,25 @@ class WorkerProcess:
         if isinstance(event, Failure):
             self._phase = "idle"
             raise WorkerError.of(event)
-        if time.monotonic() > deadline and not renewable:
-            raise WorkerError("timeout", complaint, log_tail=log_tail(self._log))
         return event
+
+    async def _unread(self, complaint: str) -> bytes:
+        """What came while nobody listened: after the runner was suspended, its clocks ring before it reads."""
+        try:
+            async with asyncio.timeout(UNREAD_GRACE_S):
+                return await self._reader.readline()
+        except TimeoutError:
+            raise self._too_long(complaint) from None
+
+    def _too_long(self, complaint: str) -> WorkerError:
+        return WorkerError(
+            "timeout", complaint, remedy="Raise the limit, or look at worker.log.", log_tail=log_tail(self._log)
+        )
 
     def _note(self, event: AnyEvent) -> None:
         if isinstance(event, Heartbeat):
             self._signs.resident, self._signs.available = event.resident, host_available()
-            self._progress_ns = max(self._progress_ns, event.progress_ns)
-        else:
-            self._progress_ns = time.monotonic_ns()
-        if isinstance(event, PhaseStarted):
+        elif isinstance(event, PhaseStarted):
             self._phase = event.phase
         elif isinstance(event, LoadDone | MeasureDone):
             self._phase = "idle"
@@ -234,6 +239,10 @@ class WorkerProcess:
     async def _epitaph(self) -> WorkerError:
         code = await self._process.wait()
         return of_exit(code, self._phase, self._signs, self._log)
+
+
+def _stalled_ns(beat: Heartbeat) -> int:
+    return beat.t_ns - beat.progress_ns if beat.phase in ("warmup", "measure") else 0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -14,7 +14,7 @@ from infertui.measure.gaps import summarise_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
 from infertui.measure.warmup import warmup_state
 from infertui.terminal_text import clean
-from infertui.worker.memory import resident_peak
+from infertui.worker.memory import reset_resident_peak, resident_peak
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, PhaseStarted, Ready
 from infertui.workloads.batches import BatchSource, Request
 
@@ -76,6 +76,7 @@ class Session:
 
     def run(self) -> None:
         """Warm up, measure, report. Raises what the engine raises, and `Cancelled`."""
+        self._engine.release_memory()
         steady, warmed = self._warm_up()
         self._emit(Ready(self._clock.now_ns(), warmup_batches=warmed, steady=steady))
         self._await_proceed()
@@ -126,6 +127,7 @@ class Session:
 
     def _measure(self) -> str:
         self._engine.reset_peak_memory()
+        reset_resident_peak()
         self._enter("measure")
         limit = self._command.measurement.max_seconds
         started = self._clock.now_ns()

@@ -1,0 +1,49 @@
+"""Waiting that neither a hanging driver nor a second Ctrl-C can spoil."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
+    """Call `function` in a daemon thread of its own; None when it takes longer, and the thread is left behind.
+
+    A call into a driver that hangs never returns. The event loop's own threads would be waited for at exit.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def resolve(result: T | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
+
+    def call() -> None:
+        try:
+            outcome: tuple[T | None, Exception | None] = (function(), None)
+        except Exception as error:  # noqa: BLE001 (raised again where it is awaited)
+            outcome = (None, error)
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+            loop.call_soon_threadsafe(resolve, *outcome)
+
+    threading.Thread(target=call, name="driver-call", daemon=True).start()
+    try:
+        return await asyncio.wait_for(answer, timeout_s)
+    except TimeoutError:
+        return None
+
+
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` to its end even when the waiting task is cancelled, once or often; it has to be short."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    return task.result()
