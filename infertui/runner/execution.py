@@ -100,6 +100,7 @@ class Execution:
         self._after: Counters | None = None
         self._recent: deque[tuple[int, int]] = deque()
         self._full: StoreError | None = None
+        self._over = False
         self._task: asyncio.Task[None] | None = None
         self._started = datetime.now().astimezone()
         self._name = variant.name or _default_name(self._config)
@@ -130,6 +131,7 @@ class Execution:
         state, error = self._state(ended)
         result = self._result(state, error)
         kept = self._keep(result)
+        self._over = True  # samples go on coming until the runner takes notice
         self._emit(RunFinished(self._folder.id, result, kept))
         self._folder.close()
         return result
@@ -149,7 +151,7 @@ class Execution:
 
     def sampled(self, sample: Sample) -> None:
         """Take a telemetry sample; called on the event loop."""
-        if self._full:
+        if self._full or self._over:
             return
         try:
             self._folder.telemetry.append(sample)

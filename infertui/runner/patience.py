@@ -35,7 +35,9 @@ async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
 
     threading.Thread(target=call, name="driver-call", daemon=True).start()
     try:
-        return await asyncio.wait_for(answer, timeout_s)
+        # Not wait_for, which before Python 3.12 swallows a cancellation that comes together with the answer.
+        async with asyncio.timeout(timeout_s):
+            return await answer
     except TimeoutError:
         return None
 

@@ -271,6 +271,113 @@ def test_a_gpu_lost_in_mid_run_is_told_and_the_run_goes_on(tmp_path: Path, nvml_
     assert result["power"]["energy_j"] is None, "not available is never a number"
 
 
+def test_a_driver_that_hangs_in_mid_run_is_told_and_the_run_goes_on(tmp_path: Path, nvml_stub: Path) -> None:
+    trigger = tmp_path / "trigger"
+    command = ["run", "--engine", "simulator", "--iterations", "8", "--osl", "2", "--warmup", "0", "--json"]
+    command += ["--set", "engine.simulator.ttft_ms=250", "--ui", "plain"]
+    environment = clean_environment(
+        LD_LIBRARY_PATH=str(nvml_stub), NVML_STUB_HANG_FILE=str(trigger), NVML_STUB_THROTTLE="1"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "infertui", *command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "measure 1/" in line:
+                trigger.touch()
+                break
+        output, errors = process.communicate(timeout=60)
+    result = json.loads(output)
+    assert result["state"] == "finished"
+    assert result["summary"]["iterations"] == 8
+    assert "did not answer" in errors
+
+
+def test_two_signals_at_once_lose_nothing(tmp_path: Path) -> None:
+    """A link that drops sends SIGHUP, and a service manager SIGTERM right behind it."""
+    hanging = ("--set", "engine.simulator.fault=hang", "--set", "engine.simulator.fault_batch=3", "--warmup", "0")
+    with subprocess.Popen(
+        [sys.executable, "-m", "infertui", "run", "--engine", "simulator", "--osl", "2", *hanging],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "measure 1/" in line:
+                break
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    (result,) = results_of(tmp_path / "reports")
+    assert result["state"] == "interrupted"
+
+
+def test_a_reader_that_leaves_does_not_end_the_measurement(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "infertui", "run", *SIMULATOR],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.wait(timeout=30)
+    (result,) = results_of(tmp_path / "reports")
+    assert result["state"] == "finished"
+
+
+def test_closed_streams_are_no_error(tmp_path: Path) -> None:
+    line = f"{sys.executable} -m infertui run {' '.join(SIMULATOR)} >&- 2>&- <&-"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=clean_environment(), check=False, timeout=60)
+    assert done.returncode == 0
+    assert results_of(tmp_path / "reports")[0]["state"] == "finished"
+
+
+def test_save_json_never_destroys_what_it_cannot_replace(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "one"}\n')
+    done = infertui(
+        *("run", *SIMULATOR, "--prompts-file", "prompts.jsonl", "--save-json", "prompts.jsonl"), cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "prompts file itself" in done.stderr
+    assert prompts.read_text() == '{"prompt": "one"}\n'
+    older = tmp_path / "older.jsonl"
+    older.write_text("kept\n")
+    failing = ("--set", "engine.simulator.fault=crash", "--set", "engine.simulator.fault_batch=0")
+    assert infertui("run", *SIMULATOR, *failing, "--save-json", "older.jsonl", cwd=tmp_path).returncode == 1
+    assert older.read_text() == "kept\n"
+    assert infertui("run", *SIMULATOR, "--save-json", "/dev/null", cwd=tmp_path).returncode == 2
+
+
+def test_a_run_file_replays_from_any_folder(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("one two three\n")
+    infertui("run", *SIMULATOR, "--prompts-file", "p.txt", cwd=tmp_path)
+    (first,) = results_of(tmp_path / "reports")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = infertui("run", str(tmp_path / "reports" / str(first["id"]) / "run.toml"), cwd=elsewhere)
+    assert done.returncode == 0, done.stdout
+
+
+def test_prompts_that_are_not_there_are_a_wrong_request(tmp_path: Path) -> None:
+    done = infertui("run", *SIMULATOR, "--prompts-file", "nope.txt", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "workload.prompts_file" in done.stdout
+
+
 def test_hostile_text_never_reaches_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("\x1b]0;owned\x07 hello \x9b31m [/foo] [@click=app.quit]x[/]\n")
     done = infertui(*("run", *SIMULATOR, "--prompts-file", "prompts.txt", "--label", "a=\x1b[2Jx"), cwd=tmp_path)

@@ -191,6 +191,48 @@ def test_a_config_that_contradicts_itself_never_starts() -> None:
         simulated(workload__prompts="random")
 
 
+def test_a_run_that_timed_out_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    slow = {"engine__simulator__virtual_time": False, "engine__simulator__ttft_ms": 60.0, "workload__output_len": 1}
+    late = simulated(**slow, measurement__iterations=1000, measurement__total_timeout_s=1.0)
+    (first, second), events = run(late, simulated(**{**slow, "workload__output_len": 2}), out=tmp_path)
+    assert first.state == "failed"
+    assert first.error is not None
+    assert "total_timeout_s" in first.error.message
+    assert second.state == "finished"
+    assert [event.reused for event in events if isinstance(event, ModelLoaded)] == [False, False]
+    assert [record.batch for record in requests_of(tmp_path, second.id)] == [0, 1, 2]
+
+
+def test_when_every_batch_fails_the_run_failed(tmp_path: Path) -> None:
+    (result,), _ = run(simulated(engine__simulator__fail_every=1), out=tmp_path)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "every batch failed" in result.error.message
+
+
+def test_cancelling_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    config = simulated(engine__simulator__fault="hang", measurement__warmup=0, workload__output_len=1)
+
+    async def scenario() -> None:
+        entered = asyncio.Event()
+
+        def take(event: AnyRunEvent) -> None:
+            if isinstance(event, PhaseEntered) and event.phase == "measure":
+                entered.set()
+
+        async with Runner(Store(tmp_path), on_event=take) as runner:
+            task = asyncio.create_task(runner.run_all([Variant("", config, {})]))
+            await entered.wait()
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=0.05)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+    (result,) = Store(tmp_path).results(warn=lambda text: pytest.fail(text))
+    assert result.state == "interrupted"
+    _nothing_is_left()
+
+
 def test_a_bug_of_ours_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise KeyError("\x1b[31mno such thing")
