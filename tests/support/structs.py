@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 _INT64 = 2**63
-_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
@@ -28,10 +27,11 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             bottom = low if above is None else above
             return st.floats(bottom, high, exclude_min=above is not None, allow_nan=False, allow_infinity=False)
         case inspect.StrType(pattern=None, min_length=shortest):
-            return _text.filter(lambda text: len(text) >= (shortest or 0))
+            return st.text(st.characters(exclude_categories=["Cs"]), min_size=shortest or 0, max_size=12)
         case inspect.StrType(pattern=str(pattern)):
             # Python's own `$` also matches before a final newline.
-            return st.from_regex(pattern).filter(lambda text: text.isprintable())
+            ascii_text = st.characters(codec="ascii", exclude_categories=["Cc"])
+            return st.from_regex(pattern, alphabet=ascii_text).filter(lambda text: text.isprintable())
         case inspect.LiteralType(values=choices):
             return st.sampled_from(choices)
         case inspect.UnionType(types=kinds):
