@@ -254,7 +254,7 @@ def test_a_gpu_lost_in_mid_run_is_told_and_the_run_goes_on(tmp_path: Path, nvml_
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=clean_environment(LD_LIBRARY_PATH=str(nvml_stub), **{file: str(trigger)}),
+        env=clean_environment(LD_LIBRARY_PATH=str(nvml_stub), NVML_STUB_THROTTLE="1", **{file: str(trigger)}),
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
