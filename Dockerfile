@@ -25,9 +25,9 @@ RUN python3 -m venv /opt/infertui \
     && /opt/infertui/bin/pip install --no-cache-dir "$(echo /wheels/*.whl)${EXTRAS}" \
     && rm -r /wheels \
     && useradd --create-home --uid 1000 infertui \
-    && install -d -o infertui /models /work
+    && install -d -o infertui /models /runs
 USER 1000
-WORKDIR /work
-VOLUME ["/models", "/work"]
+WORKDIR /runs
+VOLUME ["/models", "/runs"]
 ENTRYPOINT ["infertui"]
 CMD ["doctor"]

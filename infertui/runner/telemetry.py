@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from infertui.engines.base import Loaded
-from infertui.gpu.health import GpuReadings, WindowReadings, integrate, window_readings
+from infertui.gpu.health import MAX_INTERVAL_DEVIATION, GpuReadings, WindowReadings, integrate, window_readings
 from infertui.gpu.host import cpu_joules
 from infertui.gpu.readings import Counters, GpuInfo, Sample
 from infertui.gpu.sampler import Sampler
@@ -137,7 +137,11 @@ def _cpu_power(readings: WindowReadings, before: Counters | None, after: Counter
     joules = cpu_joules(before.host, after.host) if before and after else None
     if joules is None or before is None or after is None or after.host.t_ns <= before.host.t_ns:
         return PowerFigures(domain="cpu-package", reason="this machine gives no readable RAPL counter")
-    watts = joules * NS_PER_S / (after.host.t_ns - before.host.t_ns)
+    interval_s = (after.host.t_ns - before.host.t_ns) / NS_PER_S
+    if abs(interval_s - readings.length_s) > MAX_INTERVAL_DEVIATION * readings.length_s:
+        reason = "the RAPL counter's readings are too far from the window's edges"
+        return PowerFigures(domain="cpu-package", reason=reason)
+    watts = joules / interval_s
     spread = readings.host.cpu_power_w
     return PowerFigures(
         domain="cpu-package",
