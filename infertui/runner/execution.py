@@ -253,8 +253,8 @@ class Execution:
                 self._steady = event.steady
                 self._phases.end(event.t_ns)
                 self._sampler.set_rate(self._config.measurement.sample_hz)
-                self._before = await self._counters()
                 await self._read_processes(worker)
+                self._before = await self._counters()
                 await worker.send(Proceed())
             case MeasureDone():
                 self._phases.end(event.t_ns)
@@ -293,8 +293,9 @@ class Execution:
         self._recent.append((beat.t_ns, beat.tokens))
         while len(self._recent) > 2 and self._recent[1][0] <= beat.t_ns - RATE_WINDOW_NS:
             self._recent.popleft()
-        (since, before), elapsed = self._recent[0], beat.t_ns - self._recent[0][0]
-        rate = (beat.tokens - before) * NS_PER_S / elapsed if elapsed >= NS_PER_S and since else None
+        since, before = self._recent[0]
+        elapsed = beat.t_ns - since
+        rate = (beat.tokens - before) * NS_PER_S / elapsed if elapsed >= NS_PER_S else None
         self._emit(
             Progressed(
                 self._folder.id,
