@@ -1,7 +1,7 @@
 """A run on a terminal: one frame, redrawn in place; the summary stays when it is over."""
 
 import sys
-from typing import Self, TextIO
+from typing import Self, TextIO, get_args
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,6 +14,7 @@ from infertui.cli.plain import error_lines
 from infertui.cli.progress import RunProgress
 from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
+from infertui.measure.records import Phase
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
 from infertui.store.result import Result
 from infertui.terminal_text import clean, shorten
@@ -21,7 +22,7 @@ from infertui.units import format_bytes, format_number, format_seconds
 
 # A frame is about 1 kB: two a second are what a slow link carries without lagging.
 FRAMES_PER_S = 2
-PHASES = ("spawn", "load", "warmup", "measure")
+PHASES = get_args(Phase)
 
 
 class LiveView:
@@ -146,14 +147,13 @@ def _speed(progress: RunProgress) -> Text:
 def _gpu(gpu: GpuSample) -> Text:
     if gpu.lost:
         return Text(f"lost: {clean(gpu.lost)}", style="error")
-    power = gpu.power_instant_w if gpu.power_instant_w is not None else gpu.power_w
     memory = "memory n/a"
     if gpu.memory_used is not None and gpu.memory_total is not None:
         memory = f"{gpu.memory_used / 2**30:.1f} of {format_bytes(gpu.memory_total)}"
     parts = [
         _or_missing(gpu.utilization, "{:3.0f} %"),
         memory,
-        _or_missing(power, "{:.0f} W"),
+        _or_missing(gpu.power_now_w, "{:.0f} W"),
         _or_missing(gpu.temperature_c, "{:.0f} C"),
         _or_missing(gpu.sm_mhz, "{:.0f} MHz"),
     ]

@@ -18,7 +18,6 @@ from infertui.runner.events import (
     RunStarted,
     Sampled,
 )
-from infertui.store.result import Result
 
 
 @dataclass
@@ -41,7 +40,6 @@ class RunProgress:
     itl: Gaps | None = None
     sample: Sample | None = None
     notes: list[str] = field(default_factory=list)
-    result: Result | None = None
 
     def take(self, event: AnyRunEvent) -> None:
         """Take in the next event."""
@@ -70,7 +68,7 @@ class RunProgress:
             case Noted():
                 self.notes.append(event.text)
             case RunFinished():
-                self.result = event.result
+                pass
 
     @property
     def throughput(self) -> float | None:

@@ -94,6 +94,11 @@ class GpuSample(Struct, frozen=True):
     pstate: int | None = None
     lost: str = ""
 
+    @property
+    def power_now_w(self) -> float | None:
+        """The instantaneous power where the driver tells it, else its average."""
+        return self.power_w if self.power_instant_w is None else self.power_instant_w
+
 
 class HostSample(Struct, frozen=True):
     """One reading of the machine, or of the container where that has a memory limit of its own."""

@@ -25,9 +25,7 @@ def power_of(sample: Sample, gpu: GpuInfo | None) -> float | None:
     if gpu is None:
         return sample.host.cpu_power_w
     reading = next((reading for reading in sample.gpus if reading.uuid == gpu.uuid), None)
-    if reading is None:
-        return None
-    return reading.power_w if reading.power_instant_w is None else reading.power_instant_w
+    return reading.power_now_w if reading else None
 
 
 class RunTelemetry:
@@ -154,17 +152,15 @@ def _cpu_power(readings: WindowReadings, before: Counters | None, after: Counter
 
 
 def _per_token(power: PowerFigures, window_s: float, tokens: int, idle: float | None) -> PowerFigures:
+    power = msgspec.structs.replace(power, window_s=window_s, idle_power_w=idle)
     energy = power.energy_j
-    known = energy is not None and tokens > 0 and window_s > 0
+    if energy is None or tokens <= 0 or window_s <= 0:
+        return power
     return msgspec.structs.replace(
         power,
-        window_s=window_s,
-        idle_power_w=idle,
-        joules_per_token=energy / tokens if known and energy is not None else None,
-        joules_per_token_above_idle=(energy - idle * window_s) / tokens
-        if known and energy is not None and idle is not None
-        else None,
-        tokens_per_s_per_w=tokens / energy if known and energy else None,
+        joules_per_token=energy / tokens,
+        joules_per_token_above_idle=None if idle is None else (energy - idle * window_s) / tokens,
+        tokens_per_s_per_w=tokens / energy if energy else None,
     )
 
 

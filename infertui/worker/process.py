@@ -92,6 +92,8 @@ class WorkerProcess:
             )
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
+            os.close(commands_write)
+            os.close(lifeline_write)
             raise
         return cls(process, reader, transport, commands_write, lifeline_write, log)
 

@@ -15,7 +15,7 @@ from infertui.measure.records import BatchRecord
 # One line may hold a batch of many long prompts.
 MAX_LINE = 256 << 20
 
-FailureKind = Literal["error", "usage", "out-of-memory", "crash", "killed", "timeout", "cancelled", "lost"]
+FailureKind = Literal["error", "usage", "out-of-memory", "crash", "killed", "timeout", "cancelled"]
 
 
 class Command(Struct, frozen=True, tag_field="type"):

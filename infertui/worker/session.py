@@ -113,7 +113,9 @@ class Session:
     def _widths(self) -> dict[int, int]:
         """The padded prompt lengths that will be measured, each with the first batch that has it."""
         widths: dict[int, int] = {}
-        for index in range(min(self._command.iterations, MOST_WIDTHS)):
+        # With a fixed input length the first batch speaks for all; making more of them would cost seconds.
+        batches = 1 if self._command.workload.input_len else min(self._command.iterations, MOST_WIDTHS)
+        for index in range(batches):
             widths.setdefault(max(len(request.ids) for request in self._source.batch(index)), index)
         return widths
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.runs import clean_environment, infertui
+from support.runs import clean_environment, infertui, measuring
 
 SIMULATOR = ("--engine", "simulator", "--set", "engine.simulator.virtual_time=true", "--iterations", "3")
 SLOW = ("--engine", "simulator", "--iterations", "100000", "--osl", "2", "--warmup", "0")
@@ -96,18 +96,7 @@ def test_a_terminal_gets_a_live_view_and_keeps_the_summary(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_keep_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "infertui", "run", *SLOW],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(),
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "measure 1/" in line:
-                break
+    with measuring(*SLOW, cwd=tmp_path) as process:
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -246,21 +235,11 @@ def test_telemetry_of_the_gpu_gives_power_and_energy(tmp_path: Path, nvml_stub: 
 def test_a_gpu_lost_in_mid_run_is_told_and_the_run_goes_on(tmp_path: Path, nvml_stub: Path, file: str) -> None:
     uuid = _stub_uuid(tmp_path, nvml_stub)
     trigger = tmp_path / "trigger"
-    command = ["run", "--engine", "simulator", "--iterations", "12", "--osl", "2", "--warmup", "0", "--json"]
-    command += ["--set", "engine.simulator.ttft_ms=250", "--set", f"engine.simulator.gpu_uuid={uuid}", "--ui", "plain"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "infertui", *command],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(LD_LIBRARY_PATH=str(nvml_stub), NVML_STUB_THROTTLE="1", **{file: str(trigger)}),
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "measure 1/" in line:
-                trigger.touch()
-                break
+    command = ["--engine", "simulator", "--iterations", "12", "--osl", "2", "--warmup", "0", "--json"]
+    command += ["--set", "engine.simulator.ttft_ms=250", "--set", f"engine.simulator.gpu_uuid={uuid}"]
+    stub = {"LD_LIBRARY_PATH": str(nvml_stub), "NVML_STUB_THROTTLE": "1", file: str(trigger)}
+    with measuring(*command, cwd=tmp_path, **stub) as process:
+        trigger.touch()
         output, errors = process.communicate(timeout=60)
     result = json.loads(output)
     assert process.returncode == 3
@@ -273,24 +252,11 @@ def test_a_gpu_lost_in_mid_run_is_told_and_the_run_goes_on(tmp_path: Path, nvml_
 
 def test_a_driver_that_hangs_in_mid_run_is_told_and_the_run_goes_on(tmp_path: Path, nvml_stub: Path) -> None:
     trigger = tmp_path / "trigger"
-    command = ["run", "--engine", "simulator", "--iterations", "8", "--osl", "2", "--warmup", "0", "--json"]
-    command += ["--set", "engine.simulator.ttft_ms=250", "--ui", "plain"]
-    environment = clean_environment(
-        LD_LIBRARY_PATH=str(nvml_stub), NVML_STUB_HANG_FILE=str(trigger), NVML_STUB_THROTTLE="1"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-m", "infertui", *command],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "measure 1/" in line:
-                trigger.touch()
-                break
+    command = ["--engine", "simulator", "--iterations", "8", "--osl", "2", "--warmup", "0", "--json"]
+    command += ["--set", "engine.simulator.ttft_ms=250"]
+    stub = {"LD_LIBRARY_PATH": str(nvml_stub), "NVML_STUB_THROTTLE": "1", "NVML_STUB_HANG_FILE": str(trigger)}
+    with measuring(*command, cwd=tmp_path, **stub) as process:
+        trigger.touch()
         output, errors = process.communicate(timeout=60)
     result = json.loads(output)
     assert result["state"] == "finished"
@@ -301,18 +267,7 @@ def test_a_driver_that_hangs_in_mid_run_is_told_and_the_run_goes_on(tmp_path: Pa
 def test_two_signals_at_once_lose_nothing(tmp_path: Path) -> None:
     """A link that drops sends SIGHUP, and a service manager SIGTERM right behind it."""
     hanging = ("--set", "engine.simulator.fault=hang", "--set", "engine.simulator.fault_batch=3", "--warmup", "0")
-    with subprocess.Popen(
-        [sys.executable, "-m", "infertui", "run", "--engine", "simulator", "--osl", "2", *hanging],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(),
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "measure 1/" in line:
-                break
+    with measuring("--engine", "simulator", "--osl", "2", *hanging, cwd=tmp_path) as process:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)

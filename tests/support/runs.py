@@ -4,7 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,21 @@ def infertui(
         timeout=options.pop("timeout", HANG_S),
         **options,
     )
+
+
+@contextmanager
+def measuring(*arguments: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`infertui run` in a process of its own, once it has measured its first batch. It tells that in plain lines."""
+    command = [sys.executable, "-m", "infertui", "run", *arguments, "--ui", "plain"]
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(**environment),
+    ) as process:
+        lines = process.stderr if "--json" in arguments else process.stdout
+        assert lines is not None
+        next(line for line in lines if "measure 1/" in line)
+        yield process
