@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from infertui.cli.figures import NOT_AVAILABLE
+from infertui.report.figures import NOT_AVAILABLE
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_number, format_seconds

@@ -1,4 +1,4 @@
-"""The figures of a result as text: the same wording wherever the command line shows them."""
+"""The figures of a result as text: the same wording on the screen and on the command line."""
 
 from infertui.measure.statistics import Distribution
 from infertui.store.result import Result

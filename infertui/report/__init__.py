@@ -1,0 +1,1 @@
+"""Wording and tables of results. Pure: no processes, no terminal, no GPU."""
