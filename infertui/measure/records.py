@@ -79,8 +79,9 @@ class RequestRecord(Struct, frozen=True):
 
     `prompt, latency, tokens, memory_mb, power_w, tps` are the simple six-field form of the field. `start` counts
     from the start of measuring; `batch` is the index of the batch that the request was part of; `energy_j` is its
-    equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile. A request
-    that failed has an `error` and no latency.
+    equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile.
+    `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an `error` and no
+    latency.
     """
 
     prompt: str
@@ -97,6 +98,7 @@ class RequestRecord(Struct, frozen=True):
     start: float
     batch: int
     error: str = ""
+    batch_seconds: float | None = None
 
 
 def request_records(
@@ -121,6 +123,7 @@ def request_records(
             start=(batch.start_ns - origin_ns) / NS_PER_S,
             batch=batch.index,
             error=batch.error,
+            batch_seconds=batch.seconds,
         )
         for part in batch.requests
     ]

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from msgspec import Struct
 
 PERCENTILES = (50, 90, 95, 99)
@@ -59,6 +58,8 @@ def describe(values: Sequence[float], *, independent: int | None = None) -> Dist
     """
     if not values:
         return None
+    import numpy as np  # here: whoever only shows figures need not pay for it
+
     sample = np.asarray(values, dtype=float)
     n = len(values) if independent is None else independent
     p50, p90, p95, p99 = (float(p) for p in np.percentile(sample, PERCENTILES))
@@ -86,6 +87,8 @@ def bootstrap_ratio(numerators: Sequence[float], denominators: Sequence[float], 
     n = len(numerators)
     if n < 3 or min(denominators) <= 0:
         return None
+    import numpy as np
+
     top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
     generator = np.random.default_rng(seed)
     ratios = np.empty(RESAMPLES)

@@ -6,19 +6,43 @@ reports/<run id>/requests.jsonl  a line a request
 reports/<run id>/telemetry.jsonl device and host samples
 reports/<run id>/result.json     the run's line of the index
 reports/<run id>/worker.log      what the backend printed
+reports/<run id>/begun.json      while it runs: what a run that is cut off would otherwise take with it
 """
 
 import re
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
+from infertui.config.schema import Config
 from infertui.errors import StoreError
 from infertui.store.jsonl import JsonlWriter, read_lines, store_error
-from infertui.store.result import Result
+from infertui.store.result import Fingerprint, Result
+from infertui.store.results_file import append_line, remove_lines
+from infertui.terminal_text import clean
+
+BEGUN = "begun.json"
+# What tells a run's folder from any other.
+_MARKS = ("run.toml", "result.json", "requests.jsonl")
+
+
+class Begun(Struct, frozen=True):
+    """What is known when a run begins, kept until its result is: who runs it, and where and with what.
+
+    `process_started` tells the process `pid` from a later one of the same number.
+    """
+
+    name: str
+    started: str
+    pid: int
+    process_started: float
+    config: Config
+    fingerprint: Fingerprint
 
 
 class RunFolder:
@@ -45,11 +69,19 @@ class RunFolder:
 
     def write_config(self, toml: str) -> None:
         """Keep the resolved config as run.toml."""
-        _write(self.path / "run.toml", toml.encode())
+        write_whole(self.path / "run.toml", toml.encode())
+
+    def write_begun(self, begun: Begun) -> None:
+        """Keep what a result will need, until there is one."""
+        write_whole(self.path / BEGUN, msgspec.json.encode(begun))
 
     def write_result(self, result: Result) -> None:
         """Keep the result beside what it summarises."""
-        _write(self.path / "result.json", msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        write_whole(self.path / "result.json", encode_result(result))
+
+    def settled(self) -> None:
+        """The result is kept: forget what only a cut-off run would need."""
+        (self.path / BEGUN).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the files."""
@@ -84,8 +116,7 @@ class Store:
 
     def append(self, result: Result) -> None:
         """Add a finished run to the index."""
-        with JsonlWriter(self.index) as writer:
-            writer.append(result)
+        append_line(self.index, result)
 
     def without_result(self) -> list[str]:
         """Ids of runs that have begun and have no result: they are under way, or were cut off. Oldest first."""
@@ -96,8 +127,42 @@ class Store:
         """All results, oldest first."""
         return list(read_lines(self.index, Result, warn=warn))
 
+    def folder_of(self, run: str) -> Path:
+        """The folder of a run, whether it exists or not. Raises StoreError for what cannot be a run of this store."""
+        if run in ("", ".", "..") or "/" in run or "\0" in run:
+            raise StoreError(f"{clean(run)!r} is no run of {clean(str(self.root))}")
+        path = self.root / run
+        try:
+            if path.is_symlink():
+                raise StoreError(f"{clean(str(path))} is a link, not a run folder")
+            if path.exists() and not any((path / name).exists() for name in _MARKS):
+                raise StoreError(f"{clean(str(path))} is not a run folder: it holds none of {', '.join(_MARKS)}")
+        except OSError as error:
+            raise store_error(path, error) from error
+        return path
 
-def _write(path: Path, content: bytes) -> None:
+    def delete(self, runs: Collection[str]) -> None:
+        """Take runs out of the index, then remove their folders. All or, where one cannot be a run, none.
+
+        Lines that cannot be read stay as they are, and what other processes append meanwhile is kept. A run that is
+        still under way must not be among them. Raises StoreError.
+        """
+        folders = [self.folder_of(run) for run in runs]
+        remove_lines(self.index, frozenset(runs))
+        for folder in folders:
+            try:
+                if folder.exists():
+                    shutil.rmtree(folder)
+            except OSError as error:
+                raise store_error(folder, error) from error
+
+
+def encode_result(result: Result) -> bytes:
+    """The content of result.json."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     try:

@@ -1,6 +1,7 @@
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -187,3 +188,122 @@ def test_a_full_disk(store: Store) -> None:
 def test_a_run_folder_that_is_gone_is_said_so(store: Store) -> None:
     with pytest.raises(StoreError, match="No such file"):
         RunFolder(store.root / "gone")
+
+
+# Deleting
+
+
+def kept(store: Store, *names: str) -> list[str]:
+    """Runs with folder and line, oldest first."""
+    ids = []
+    for name in names:
+        folder = store.create_run(name, STARTED)
+        folder.write_config("")
+        folder.close()
+        store.append(result(folder.id))
+        ids.append(folder.id)
+    return ids
+
+
+def test_a_deleted_run_is_gone_from_folder_and_index(store: Store) -> None:
+    one, two, three = kept(store, "one", "two", "three")
+    store.index.chmod(0o640)
+    store.delete([one, three])
+    assert [found.id for found in store.results(warn=pytest.fail)] == [two]
+    assert sorted(path.name for path in store.root.iterdir()) == [two, "results.jsonl"]
+    assert store.index.stat().st_mode & 0o777 == 0o640
+    store.append(result("later"))
+    assert [found.id for found in store.results(warn=pytest.fail)] == [two, "later"]
+
+
+def test_lines_that_cannot_be_read_survive_a_deletion_as_they_are(store: Store) -> None:
+    (one,) = kept(store, "one")
+    line = store.index.read_bytes()
+    others = [b"{]\n", b"\n", b"\xff\xfe\n", b'{"id":"unknown","later":[1]}\n', b"[" * 5000 + b"\n"]
+    store.index.write_bytes(others[0] + line + b"".join(others[1:]) + line + b'{"id":"torn')
+    store.delete([one])
+    assert store.index.read_bytes() == b"".join(others) + b'{"id":"torn'
+
+
+def test_a_run_is_deleted_whose_folder_or_line_is_gone_already(store: Store) -> None:
+    one, two = kept(store, "one", "two")
+    shutil.rmtree(store.root / one)
+    store.index.write_bytes(store.index.read_bytes().splitlines(keepends=True)[0])
+    store.delete([one, two])
+    assert [path.name for path in store.root.iterdir()] == ["results.jsonl"]
+    assert store.index.read_bytes() == b""
+    store.index.unlink()
+    store.delete([one])
+    assert not store.index.exists()
+
+
+@pytest.mark.parametrize("run", ["", ".", "..", "../reports", "a/b", "/etc", "a\0b", "link", "other", "results.jsonl"])
+def test_what_is_no_run_is_refused_and_nothing_is_touched(store: Store, run: str) -> None:
+    (one,) = kept(store, "one")
+    outside = store.root.parent / "outside"
+    outside.mkdir()
+    (outside / "run.toml").touch()
+    (store.root / "link").symlink_to(outside)
+    (store.root / "other").mkdir()
+    (store.root / "other" / "precious").touch()
+    before = store.index.read_bytes()
+    with pytest.raises(StoreError):
+        store.delete([one, run])
+    assert (store.root / one).exists()
+    assert (store.root / "other" / "precious").exists()
+    assert (outside / "run.toml").exists()
+    assert store.index.read_bytes() == before
+
+
+def test_what_is_linked_from_a_run_folder_stays(store: Store) -> None:
+    (one,) = kept(store, "one")
+    outside = store.root.parent / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    (store.root / one / "link").symlink_to(outside)
+    store.delete([one])
+    assert not (store.root / one).exists()
+    assert (outside / "file").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_deletion_on_a_full_disk_leaves_everything_as_it_was(store: Store) -> None:
+    one, two = kept(store, "one", "two")
+    before = store.index.read_bytes()
+    store.index.with_name("results.jsonl.partial").symlink_to("/dev/full")
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.delete([one])
+    assert store.index.read_bytes() == before
+    assert (store.root / one).exists()
+    assert (store.root / two).exists()
+
+
+def test_nothing_is_lost_when_others_append_while_runs_are_deleted(store: Store) -> None:
+    program = (
+        "import sys\nfrom pathlib import Path\nimport msgspec\nfrom infertui.store.result import Result\n"
+        "from infertui.store.runs import Store\n"
+        "store, number = Store(Path(sys.argv[1])), sys.argv[2]\n"
+        "template = msgspec.json.decode(sys.argv[3], type=Result)\n"
+        "sys.stdin.readline()\n"
+        "for n in range(150):\n"
+        "    store.append(msgspec.structs.replace(template, id=f'{number}-{n}'))\n"
+    )
+    doomed = kept(store, *(f"run{n}" for n in range(30)))
+    template = msgspec.json.encode(result("x")).decode()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(store.root), str(n), template], stdin=subprocess.PIPE, text=True
+        )
+        for n in range(3)
+    ]
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for run in doomed:
+        store.delete([run])
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0] * 3
+    found = [found.id for found in store.results(warn=pytest.fail)]
+    assert sorted(found) == sorted(f"{number}-{n}" for number in range(3) for n in range(150))

@@ -1,0 +1,171 @@
+"""Everything that a run's folder holds, thinned out for showing. Whatever is missing or torn is left out."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from infertui.errors import StoreError
+from infertui.gpu.readings import Sample
+from infertui.store.jsonl import read_lines, store_error
+from infertui.store.result import Result
+from infertui.store.runs import Store
+from infertui.terminal_text import clean
+
+MAX_BATCHES = 2000
+MAX_SAMPLES = 1000
+LOG_BYTES = 64 << 10
+TOML_BYTES = 256 << 10
+RESULT_BYTES = 16 << 20
+
+T = TypeVar("T")
+
+
+class BatchPoint(Struct, frozen=True):
+    """One measured batch: seconds since measuring began, and its times in seconds. None is not available."""
+
+    start: float
+    latency: float | None
+    ttft: float | None
+    tpot: float | None
+    tps: float | None
+    """Output tokens per second of the whole batch, from handing it over to its last token."""
+    error: str = ""
+
+
+class RunDetails(Struct, frozen=True):
+    """Everything kept about one run, thinned out for showing. `result` is None while it runs, or when it was cut."""
+
+    id: str
+    folder: str
+    toml: str
+    result: Result | None = None
+    batches: tuple[BatchPoint, ...] = ()
+    telemetry: tuple[Sample, ...] = ()
+    log: str = ""
+    """The end of worker.log, at most 64 KiB, cleaned."""
+
+
+class _Request(Struct, frozen=True, gc=False):
+    """A line of requests.jsonl, as far as it is shown."""
+
+    batch: int = 0
+    start: float = 0.0
+    latency: float | None = None
+    ttft: float | None = None
+    tpot: float | None = None
+    tps: float | None = None
+    error: str = ""
+
+
+def read_details(folder: Path) -> RunDetails:
+    """Read a run's folder, or its line of the index where the folder is gone. Raises StoreError where neither is."""
+    run = folder.name
+    if not folder.is_dir():
+        result = _from_index(folder.parent, run)
+        if result is None:
+            raise StoreError(f"there is no run {clean(run)} in {clean(str(folder.parent))}")
+        return RunDetails(id=run, folder=str(folder), toml="", result=result)
+    return RunDetails(
+        id=run,
+        folder=str(folder),
+        toml=_text(folder / "run.toml", TOML_BYTES),
+        result=_result(folder / "result.json"),
+        batches=tuple(thin(list(_batches(folder / "requests.jsonl")), MAX_BATCHES, lambda point: point.latency)),
+        telemetry=tuple(thin(_lines(folder / "telemetry.jsonl", Sample), MAX_SAMPLES, _power)),
+        log=_text(folder / "worker.log", LOG_BYTES, end=True),
+    )
+
+
+def thin(points: Sequence[T], limit: int, figure: Callable[[T], float | None]) -> Sequence[T]:
+    """At most `limit` of the points: of each stretch of time the one of the lowest and the one of the highest figure.
+
+    So a peak is still seen where a mean, or every n-th point, would hide it.
+    """
+    if len(points) <= limit:
+        return points
+    stretches = max(1, limit // 2)
+    kept: list[T] = []
+    for number in range(stretches):
+        first, beyond = number * len(points) // stretches, (number + 1) * len(points) // stretches
+        known = [(value, at) for at in range(first, beyond) if (value := figure(points[at])) is not None]
+        ends = {min(known)[1], max(known)[1]} if known else {first}
+        kept += [points[at] for at in sorted(ends)]
+    return kept
+
+
+def _power(sample: Sample) -> float | None:
+    readings = [gpu.power_now_w for gpu in sample.gpus] or [sample.host.cpu_percent]
+    return max((value for value in readings if value is not None), default=None)
+
+
+def _batches(path: Path) -> Iterator[BatchPoint]:
+    """One point for the requests of each batch, which share their times."""
+    last: _Request | None = None
+    speed: float | None = None
+    for request in _lines(path, _Request):
+        if last is None or request.batch != last.batch:
+            if last is not None:
+                yield _point(last, speed)
+            last, speed = request, None
+        if request.tps is not None:
+            speed = (speed or 0.0) + request.tps
+    if last is not None:
+        yield _point(last, speed)
+
+
+def _point(request: _Request, speed: float | None) -> BatchPoint:
+    return BatchPoint(request.start, request.latency, request.ttft, request.tpot, speed, clean(request.error))
+
+
+def _lines(path: Path, kind: type[T]) -> list[T]:
+    return list(read_lines(path, kind, warn=lambda _: None))
+
+
+def _result(path: Path) -> Result | None:
+    try:
+        return msgspec.json.decode(_bytes(path, RESULT_BYTES), type=Result)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _from_index(root: Path, run: str) -> Result | None:
+    """The last line of the index about this run. Only lines that may be about it are decoded whole."""
+    found = None
+    needle = msgspec.json.encode(run)
+    for line in _raw(Store(root).index):
+        if needle in line:
+            try:
+                result = msgspec.json.decode(line, type=Result)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            found = result if result.id == run else found
+    return found
+
+
+def _raw(path: Path) -> Iterable[bytes]:
+    try:
+        with path.open("rb") as stream:
+            yield from stream
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise store_error(path, error) from error
+
+
+def _text(path: Path, limit: int, *, end: bool = False) -> str:
+    return clean(_bytes(path, limit, end=end).decode(errors="replace"), lines=True)
+
+
+def _bytes(path: Path, limit: int, *, end: bool = False) -> bytes:
+    """At most `limit` bytes of a file, from its beginning or its end; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            if end:
+                stream.seek(max(0, os.fstat(stream.fileno()).st_size - limit))
+            return stream.read(limit)
+    except OSError:
+        return b""

@@ -1,0 +1,197 @@
+"""A row of the results table, made from a line of results.jsonl of this version or another."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
+from infertui.store.table import ResultRow
+from infertui.terminal_text import clean, shorten
+
+_ERROR_LENGTH = 300
+_FAILURES = {"out-of-memory": "OOM"}
+
+
+# What the index needs of a line, and no more: a line has 5 kB, and decoding these fields takes a few microseconds.
+
+_Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class _Model(Struct, frozen=True, gc=False):
+    id: str = ""
+
+
+class _Engine(Struct, frozen=True, gc=False):
+    name: str = ""
+
+
+class _Workload(Struct, frozen=True, gc=False):
+    batch_size: _Int = 0
+    output_len: _Int = 0
+    input_len: _Int = 0
+    prompts: str = ""
+    prompts_file: str = ""
+
+
+class _Config(Struct, frozen=True, gc=False):
+    model: _Model = _Model()
+    engine: _Engine = _Engine()
+    workload: _Workload = _Workload()
+
+
+class _Fingerprint(Struct, frozen=True, gc=False):
+    config_hash: str = ""
+
+
+class _Verdict(Struct, frozen=True, gc=False):
+    invalid: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _Interval(Struct, frozen=True, gc=False):
+    low: float | None = None
+    high: float | None = None
+
+
+class _Spread(Struct, frozen=True, gc=False):
+    p50: float | None = None
+    p99: float | None = None
+
+
+class _Memory(Struct, frozen=True, gc=False):
+    allocated_peak: _Int | None = None
+    resident_peak: _Int | None = None
+
+
+class _Summary(Struct, frozen=True, gc=False):
+    iterations: _Int = 0
+    output_throughput: float | None = None
+    output_throughput_interval: _Interval | None = None
+    drift: float | None = None
+    latency: _Spread | None = None
+    ttft: _Spread | None = None
+    tpot: _Spread | None = None
+    itl: _Spread | None = None
+    memory: _Memory = _Memory()
+
+
+class _Loaded(Struct, frozen=True, gc=False):
+    engine: str = ""
+    engine_requested: str = ""
+    dtype: str = ""
+    device: str = ""
+    device_name: str = ""
+    random_weights: bool = False
+
+
+class _Power(Struct, frozen=True, gc=False):
+    mean_power_w: float | None = None
+    joules_per_token: float | None = None
+
+
+class _Device(Struct, frozen=True, gc=False):
+    vram_process: _Int | None = None
+    throttles: tuple[str, ...] | None = None
+
+
+class _Error(Struct, frozen=True, gc=False):
+    kind: str = ""
+    message: str = ""
+
+
+class ResultLine(Struct, frozen=True, gc=False):
+    """A line of results.jsonl, as far as the table needs it. Whatever another version left out is not available."""
+
+    id: Annotated[str, Meta(min_length=1)]
+    name: str = ""
+    state: str = ""
+    started: str = ""
+    config: _Config = _Config()
+    fingerprint: _Fingerprint = _Fingerprint()
+    verdict: _Verdict = _Verdict()
+    summary: _Summary = _Summary()
+    phases: dict[str, float] = {}
+    loaded: _Loaded | None = None
+    power: _Power | None = None
+    device: _Device | None = None
+    error: _Error | None = None
+
+
+_NO_SPREAD, _NO_INTERVAL, _NO_LOADED = _Spread(), _Interval(), _Loaded()
+_NO_POWER, _NO_DEVICE = _Power(), _Device()
+
+
+def row_of(line: ResultLine) -> ResultRow:
+    """The row of a result: every text cleaned, every figure as measured."""
+    summary, workload = line.summary, line.config.workload
+    loaded, power, device = line.loaded or _NO_LOADED, line.power or _NO_POWER, line.device or _NO_DEVICE
+    interval, ttft = summary.output_throughput_interval or _NO_INTERVAL, summary.ttft or _NO_SPREAD
+    vram = device.vram_process if device.vram_process is not None else summary.memory.allocated_peak
+    if vram is None and loaded.device == "cpu":
+        vram = summary.memory.resident_peak
+    return ResultRow(
+        id=clean(line.id),
+        name=clean(line.name),
+        state=clean(line.state),
+        started=clean(line.started),
+        model=clean(line.config.model.id),
+        engine=clean(loaded.engine or line.config.engine.name),
+        dtype=clean(loaded.dtype),
+        device=clean(loaded.device_name),
+        batch_size=workload.batch_size,
+        input_len=str(workload.input_len or clean(workload.prompts_file or workload.prompts)),
+        output_len=workload.output_len,
+        valid=not line.verdict.invalid,
+        flags=_flags(line, loaded, device),
+        config_hash=clean(line.fingerprint.config_hash),
+        throughput=summary.output_throughput,
+        low=interval.low,
+        high=interval.high,
+        ttft=ttft.p50,
+        ttft_p99=ttft.p99,
+        tpot=(summary.tpot or _NO_SPREAD).p50,
+        itl_p99=(summary.itl or _NO_SPREAD).p99,
+        latency=(summary.latency or _NO_SPREAD).p50,
+        vram=vram,
+        power=power.mean_power_w,
+        joules_per_token=power.joules_per_token,
+        drift=summary.drift,
+        iterations=summary.iterations,
+        seconds=sum(line.phases.values()) if line.phases else None,
+        error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",
+    )
+
+
+def _flags(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[str, ...]:
+    """Short words for what a reader should know before believing a row; the worst first."""
+    against = line.verdict.invalid
+    throttles = device.throttles or ()
+    flags = []
+    if line.state == "failed":
+        kind = line.error.kind if line.error else "error"
+        flags.append(clean(_FAILURES.get(kind, kind)).replace(" ", "-") or "error")
+    elif line.state == "interrupted":
+        flags.append("interrupted")
+    elif against:
+        flags.append("invalid")
+    if loaded.engine_requested and loaded.engine != loaded.engine_requested:
+        flags.append("fallback")
+    if any(text.startswith("another process used") for text in against):
+        flags.append("foreign")
+    if any("thermal" in name for name in throttles):
+        flags.append("thermal")
+    if any(name in DISTURBING_THROTTLES and "thermal" not in name for name in throttles):
+        flags.append("throttle")
+    if any(text.startswith("output length not reached") for text in against):
+        flags.append("short-output")
+    if any(text.startswith("telemetry of the GPU was lost") for text in against):
+        flags.append("gpu-lost")
+    if "power-cap" in throttles:
+        flags.append("power-cap")
+    if line.summary.drift is not None and abs(line.summary.drift) > NOTED_DRIFT:
+        flags.append("drift")
+    if any(text.startswith("throughput varied") for text in line.verdict.notes):
+        flags.append("noisy")
+    if loaded.random_weights:
+        flags.append("synthetic")
+    return tuple(flags)

@@ -1,0 +1,103 @@
+"""results.jsonl: appended to by any process, and rewritten when runs are deleted, without losing a line."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from infertui.store.jsonl import JsonlWriter, store_error
+
+
+def append_line(path: Path, value: object) -> None:
+    """Add a line, to the file that bears the name once nobody else writes. Raises StoreError."""
+    while True:
+        with _Writer(path) as writer, contextlib.suppress(_ReplacedError):
+            writer.append(value)
+            return
+
+
+def remove_lines(path: Path, ids: frozenset[str]) -> None:
+    """Rewrite the file in one step without the lines of these `id`s; those that cannot be read stay as they are.
+
+    Nobody can append meanwhile. Raises StoreError, and then the file is as it was.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with _locked(path) as stream:
+            if stream is None:
+                return
+            removed = False
+            with partial.open("wb") as kept:
+                for line in stream:
+                    if _id_of(line) in ids:
+                        removed = True
+                    else:
+                        kept.write(line)
+                kept.flush()
+                os.fsync(kept.fileno())
+            if removed:
+                shutil.copymode(path, partial)
+                partial.replace(path)
+            else:
+                partial.unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise store_error(path, error) from error
+
+
+class _ReplacedError(Exception):
+    """The file was rewritten between opening and locking it."""
+
+
+class _Writer(JsonlWriter):
+    """Refuses to append to a file that was replaced since it was opened: nobody would ever read it."""
+
+    def _append_locked(self, line: bytes) -> None:
+        if not _bears(self.path, self._descriptor):
+            raise _ReplacedError
+        super()._append_locked(line)
+
+
+def _bears(path: Path, descriptor: int) -> bool:
+    """Whether `path` still names the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes] | None]:
+    """The file of that name, open for reading, while nobody else may append to it; None where there is none."""
+    while True:
+        try:
+            stream = path.open("rb+")  # NFS locks for writing only what is open for writing
+        except FileNotFoundError:
+            yield None
+            return
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if _bears(path, stream.fileno()):
+                yield stream
+                return
+
+
+class _Identity(msgspec.Struct, gc=False):
+    id: str = ""
+
+
+_identity = msgspec.json.Decoder(_Identity)
+
+
+def _id_of(line: bytes) -> str | None:
+    """The run that a line is about; None where it cannot be read."""
+    try:
+        return _identity.decode(line).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
