@@ -19,7 +19,6 @@ from infertui.config.sweep import Variant
 from infertui.errors import UsageError
 from infertui.runner.events import AnyRunEvent, RunFinished
 from infertui.runner.runner import Runner
-from infertui.store.runs import Store
 from infertui.terminal_text import clean
 
 OK, FAILED, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
@@ -97,7 +96,7 @@ def run_in_foreground(
     interrupted = False
     with ReliableView(_view(ui, as_json=as_json)) as view:
         try:
-            asyncio.run(_run(variants, Store(out), view, finished))
+            asyncio.run(_run(variants, out.absolute(), view, finished))
         except (KeyboardInterrupt, asyncio.CancelledError):
             interrupted = True
     if six_fields:
@@ -125,7 +124,7 @@ def _exit_code(ended: Sequence[RunFinished]) -> int:
     return OK if all(result.verdict.valid for result in results) else INVALID
 
 
-async def _run(variants: Sequence[Variant], store: Store, view: View, finished: Callable[[RunFinished], None]) -> None:
+async def _run(variants: Sequence[Variant], out: Path, view: View, finished: Callable[[RunFinished], None]) -> None:
     def on_event(event: AnyRunEvent) -> None:
         view.take(event)
         if isinstance(event, RunFinished):
@@ -137,8 +136,8 @@ async def _run(variants: Sequence[Variant], store: Store, view: View, finished: 
     if task:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    async with Runner(store, on_event=on_event) as runner:
-        await runner.run_all(variants)
+    async with Runner(on_event=on_event) as runner:
+        await runner.run_all(variants, out)
 
 
 def _view(ui: Literal["auto", "live", "plain", "none"], *, as_json: bool) -> View:

@@ -9,13 +9,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from infertui.cli.figures import figures, headline, verdict_lines
 from infertui.cli.plain import error_lines
-from infertui.cli.progress import RunProgress
 from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
 from infertui.measure.records import Phase
+from infertui.report.figures import figures, headline, verdict_lines
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
+from infertui.runner.progress import RunProgress
 from infertui.store.result import Result
 from infertui.terminal_text import clean, shorten
 from infertui.units import format_bytes, format_number, format_seconds

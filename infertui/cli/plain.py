@@ -3,8 +3,7 @@
 import time
 from typing import Self, TextIO
 
-from infertui.cli.figures import figures, headline, verdict_lines
-from infertui.cli.progress import RunProgress
+from infertui.report.figures import figures, headline, verdict_lines
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -15,6 +14,7 @@ from infertui.runner.events import (
     RunFinished,
     RunStarted,
 )
+from infertui.runner.progress import RunProgress
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_number, format_seconds

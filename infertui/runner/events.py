@@ -51,6 +51,7 @@ class ModelLoaded(RunEvent, frozen=True, tag="loaded"):
 class Progressed(RunEvent, frozen=True, tag="progress"):
     """How far the run is: a few times a second. `tokens_per_s` is over the time since the previous one."""
 
+    t_ns: int
     phase: Phase
     batch: int
     step: int

@@ -8,13 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
+import psutil
+
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.config.toml import write
 from infertui.engines.base import Loaded, LoadRequest, probe
 from infertui.errors import EngineError, InfertuiError, StoreError
-from infertui.gpu.readings import Counters, Sample
-from infertui.gpu.sampler import IDLE_HZ, Sampler
+from infertui.gpu.readings import Counters, GpuInfo, Sample
+from infertui.gpu.sampler import Sampler
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord, Phase, request_records
 from infertui.measure.summary import summarise
@@ -37,10 +39,11 @@ from infertui.runner.fitting import check_fit
 from infertui.runner.idle import IdlePower
 from infertui.runner.patience import bounded, undisturbed
 from infertui.runner.phases import PhaseTimer
+from infertui.runner.rates import SampleRates
 from infertui.runner.telemetry import RunTelemetry
 from infertui.runner.workers import WorkerSlot
 from infertui.store.result import Error, Result, State
-from infertui.store.runs import Store
+from infertui.store.runs import Begun, Store
 from infertui.terminal_text import clean
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
@@ -74,6 +77,7 @@ class Execution:
         *,
         store: Store,
         sampler: Sampler,
+        rates: SampleRates,
         slot: WorkerSlot,
         emit: Callable[[AnyRunEvent], None],
         number: int,
@@ -85,6 +89,7 @@ class Execution:
         self._store = store
         self._marks = fingerprint(self._config, sampler.gpus)
         self._sampler = sampler
+        self._rates = rates
         self._slot = slot
         self._idle = idle
         self._emit = emit
@@ -106,8 +111,17 @@ class Execution:
         self._name = variant.name or _default_name(self._config)
         self._folder = store.create_run(self._name, self._started)
 
+    @property
+    def _stamp(self) -> str:
+        return self._started.isoformat(timespec="milliseconds")
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._folder.id
+
     async def run(self) -> Result:
-        """Execute. Raises CancelledError after an interruption was recorded."""
+        """Execute, and return the result: `interrupted` when this was cancelled, however often."""
         self._task = asyncio.current_task()
         ended: BaseException | None = None
         try:
@@ -116,16 +130,13 @@ class Execution:
             ended = reason
         self._task = None
         self._phases.end(time.monotonic_ns())
-        result = await undisturbed(self._finish(ended))
-        if isinstance(ended, asyncio.CancelledError) and not self._full:
-            raise ended
-        return result
+        return await undisturbed(self._finish(ended))
 
     async def _finish(self, ended: BaseException | None) -> Result:
         """Settle the worker, sum up, keep. Nothing here waits for longer than a few seconds."""
         if ended:
             await self._settle()
-        self._sampler.set_rate(IDLE_HZ)
+        self._rates.release(self)
         if self._before and not self._after:
             self._after = await self._counters()
         state, error = self._state(ended)
@@ -165,6 +176,9 @@ class Execution:
     async def _execute(self) -> None:
         config = self._config
         self._folder.write_config(write(config))
+        self._folder.write_begun(
+            Begun(self._name, self._stamp, os.getpid(), psutil.Process().create_time(), config, self._marks)
+        )
         prompts = load_prompts(config.workload)
         iterations = iterations_of(config.workload, config.measurement, len(prompts))
         workload = config.workload
@@ -202,7 +216,7 @@ class Execution:
         held = None if self._config.measurement.fresh_process else self._slot.holding(request)
         if held is None:
             await self._slot.clear()
-            await self._come_to_rest()
+            await self._come_to_rest(gpu)
         lines = check_fit(self._config, prompts, gpu, self._sampler.latest, loaded=held is not None)
         self._emit(Estimated(self._folder.id, lines))
         if held:
@@ -230,16 +244,16 @@ class Execution:
                     pass
         raise AssertionError("loading ends with LoadDone or an error")
 
-    async def _come_to_rest(self) -> None:
-        """Learn what the devices draw idle, before our worker takes one."""
-        self._sampler.set_rate(REST_HZ)
-        if not await self._idle.settle(REST_S / 4) and self._sampler.gpus:
+    async def _come_to_rest(self, gpu: GpuInfo | None) -> None:
+        """Learn what the device draws idle, before our worker takes it."""
+        self._rates.ask(self, REST_HZ)
+        if not await self._idle.settle(gpu, REST_S / 4) and gpu is not None:
             self._emit(Noted(self._folder.id, "info", "waiting for the GPU to come to rest"))
-            if not await self._idle.settle(REST_S):
+            if not await self._idle.settle(gpu, REST_S):
                 self._emit(
                     Noted(self._folder.id, "info", "it did not: something else uses it, so idle power is unknown")
                 )
-        self._sampler.set_rate(IDLE_HZ)
+        self._rates.release(self)
 
     async def _on_measure_event(self, worker: WorkerProcess, event: AnyEvent) -> None:
         match event:
@@ -252,7 +266,7 @@ class Execution:
             case Ready():
                 self._steady = event.steady
                 self._phases.end(event.t_ns)
-                self._sampler.set_rate(self._config.measurement.sample_hz)
+                self._rates.ask(self, self._config.measurement.sample_hz)
                 await self._read_processes(worker)
                 self._before = await self._counters()
                 await worker.send(Proceed())
@@ -299,6 +313,7 @@ class Execution:
         self._emit(
             Progressed(
                 self._folder.id,
+                t_ns=beat.t_ns,
                 phase=beat.phase,
                 batch=beat.batch,
                 step=beat.step,
@@ -349,7 +364,7 @@ class Execution:
             id=self._folder.id,
             name=self._name,
             state=state,
-            started=self._started.isoformat(timespec="milliseconds"),
+            started=self._stamp,
             config=self._config,
             fingerprint=self._marks,
             verdict=verdict if self._batches else Verdict(verdict.invalid),
@@ -373,6 +388,8 @@ class Execution:
             except StoreError as error:
                 kept = False
                 self._emit(Noted(self._folder.id, "warning", str(error)))
+        if kept:
+            self._folder.settled()
         return kept
 
 

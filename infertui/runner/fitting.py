@@ -1,12 +1,27 @@
 """Whether a run can fit, asked before anything is loaded."""
 
+from msgspec import Struct
+
 from infertui.config.schema import Config
 from infertui.gpu.readings import GpuInfo, Sample
-from infertui.models.fit import check, check_positions, estimate
+from infertui.models.fit import MemoryEstimate, check, check_positions, estimate
 from infertui.models.resolve import resolve
 
 # A byte-level tokenizer makes a token of each byte; subword vocabularies make far fewer.
 BYTES_PER_SUBWORD = 3
+
+
+class Fit(Struct, frozen=True):
+    """What a run needs and what is free, in bytes; None where that is not known. `lines` is the arithmetic."""
+
+    lines: tuple[str, ...]
+    needed: MemoryEstimate | None = None
+    free: int | None = None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it does; None is not known."""
+        return None if self.needed is None or self.free is None else self.needed.total <= self.free
 
 
 def check_fit(
@@ -16,8 +31,18 @@ def check_fit(
 
     With the model `loaded` already, its weights and overhead are not missing from what is free.
     """
+    fit = foresee_fit(config, prompts, gpu, latest, loaded=loaded)
+    if fit.needed is not None and fit.free is not None:
+        check(fit.needed, fit.free, forced=config.device.force)
+    return fit.lines
+
+
+def foresee_fit(
+    config: Config, prompts: tuple[str, ...], gpu: GpuInfo | None, latest: Sample | None, *, loaded: bool = False
+) -> Fit:
+    """The estimate. Raises ModelError for the model, and ConfigError for lengths that it cannot take."""
     if config.engine.name == "simulator":
-        return ("the simulator loads no model",)
+        return Fit(("the simulator loads no model",))
     source = resolve(config.model.id, config.model.revision)
     workload = config.workload
     length = workload.input_len
@@ -44,11 +69,10 @@ def check_fit(
     head = f"memory estimate for {source.label} on {where}:"
     free = _free_bytes(gpu, latest)
     if free is None:
-        return (head, *needed.explain(), "how much is free is not available")
+        return Fit((head, *needed.explain(), "how much is free is not available"), needed)
     if loaded:
         free += needed.weights + needed.overhead
-    check(needed, free, forced=config.device.force)
-    return (head, *needed.explain(free))
+    return Fit((head, *needed.explain(free)), needed, free)
 
 
 def _free_bytes(gpu: GpuInfo | None, latest: Sample | None) -> int | None:

@@ -1,72 +1,361 @@
-"""The Runner: owns the runs, the worker, the telemetry and the store; everything else watches its events."""
+"""The Runner: owns the queue, the workers, the telemetry and the store; everything else watches its events."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Self
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Self, TypeVar
 
+from msgspec.structs import replace
+
+import infertui
+from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.gpu.readings import Sample
+from infertui.engines.base import ENGINES, probe
+from infertui.errors import InfertuiError, UsageError
+from infertui.gpu.host import host_facts
+from infertui.gpu.readings import GpuProcess, Sample
 from infertui.gpu.sampler import Sampler
-from infertui.runner.events import AnyRunEvent
-from infertui.runner.execution import Execution
-from infertui.runner.idle import IdlePower
+from infertui.measure.clock import NS_PER_S
+from infertui.models.catalogue import LocalModel, local_models
+from infertui.runner.control import (
+    PROTOCOL,
+    AnyQueueEvent,
+    Forecast,
+    Measured,
+    Numbered,
+    ResultsChanged,
+    RunnerFacts,
+    Snapshot,
+    Submission,
+)
+from infertui.runner.dispatch import Dispatcher
+from infertui.runner.events import AnyRunEvent, RunFinished, Sampled
+from infertui.runner.fitting import foresee_fit
+from infertui.runner.foretell import duration_of, foretell, kind_of
+from infertui.runner.hub import Hub
+from infertui.runner.lanes import lane_of
 from infertui.runner.patience import bounded, undisturbed
-from infertui.runner.workers import WorkerSlot
+from infertui.runner.progress import RunProgress
+from infertui.runner.queue import Queue, settled, stamp
+from infertui.runner.recovery import REASON, recover
+from infertui.runner.reports import Reports
+from infertui.store.details import RunDetails
+from infertui.store.table import ResultPage, ResultQuery
+from infertui.store.queue import Entry, EntryState, QueueStore
 from infertui.store.result import Result
 from infertui.store.runs import Store
+from infertui.workloads.prompts import load_prompts
 
 READY_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
+DRIVER_TIMEOUT_S = 2.0
+WORK_TIMEOUT_S = 60.0
+KEEP_LOADED_S = 60.0
+SHOWN_HZ = 4
+"""Samples that watchers are told at most, a second; a run's telemetry has them all."""
+HISTORY_SAMPLES = 180
+"""Seconds of history that a snapshot holds."""
+
+T = TypeVar("T")
 
 
 class Runner:
-    """Runs variants one after another. Use as an async context manager: leaving it leaves no process behind."""
+    """Implements `Control` in this process. Use as an async context manager: leaving it leaves no process behind.
 
-    def __init__(self, store: Store, *, on_event: Callable[[AnyRunEvent], None]) -> None:
-        """`on_event` is called on the event loop, in order."""
-        self._store = store
+    Runs start as soon as they are submitted, one at a time on a device. Whoever leaves while runs are under way
+    interrupts them; what they measured is kept.
+    """
+
+    def __init__(
+        self,
+        queue: QueueStore | None = None,
+        *,
+        on_event: Callable[[AnyRunEvent], None] = lambda _: None,
+        keep_loaded_s: float = KEEP_LOADED_S,
+        cpu_exclusive: bool = True,
+    ) -> None:
+        """`on_event` is called on the event loop, in order. Without `queue` nothing outlives the Runner.
+
+        `keep_loaded_s` is how long a model stays loaded when nothing follows. With `cpu_exclusive` a run on the CPU
+        has the machine to itself.
+        """
+        self._store = queue or QueueStore()
         self._on_event = on_event
-        self._slot = WorkerSlot()
-        self._execution: Execution | None = None
-        self._idle = IdlePower()
-        self._loop: asyncio.AbstractEventLoop
         self._sampler = Sampler(on_sample=self._from_sampler_thread)
+        self._queue = Queue(self._store, place=self._placed, tell=self._tell)
+        self._hub = Hub(self._snapshot)
+        self._reports = Reports()
+        self._dispatcher = Dispatcher(
+            self._queue,
+            sampler=self._sampler,
+            emit=self._emit,
+            ended=self._ended,
+            keep_loaded_s=keep_loaded_s,
+            cpu_exclusive=cpu_exclusive,
+        )
+        self._progress: dict[str, RunProgress] = {}
+        self._history: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
+        self._shown_ns = 0
+        self._waited_for: dict[int, asyncio.Future[Result | None]] = {}
+        self._facts: RunnerFacts | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self.stopping = asyncio.Event()
+        """Set when someone asked the runner to end; whoever hosts it then leaves."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._sampler.start()
         await bounded(lambda: self._sampler.wait_ready(READY_TIMEOUT_S), READY_TIMEOUT_S)
+        await self._take_up()
+        self._dispatcher.kick()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await undisturbed(self._slot.clear())
+        await undisturbed(self._dispatcher.close())
+        self._hub.close()
         await undisturbed(bounded(lambda: self._sampler.stop(STOP_TIMEOUT_S), STOP_TIMEOUT_S))
+        self._store.close()
 
-    async def run_all(self, variants: Sequence[Variant]) -> list[Result]:
-        """Run the variants in order. A failed one does not stop the rest; cancellation does, after its run is kept."""
-        results = []
-        for number, variant in enumerate(variants, start=1):
-            self._execution = Execution(
-                variant,
-                store=self._store,
-                sampler=self._sampler,
-                slot=self._slot,
-                emit=self._on_event,
-                number=number,
-                total=len(variants),
-                idle=self._idle,
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way, or would be if the queue were not paused."""
+        return self._dispatcher.busy or bool(self._queue.waiting)
+
+    @property
+    def clients(self) -> int:
+        """How many watch the events."""
+        return self._hub.readers
+
+    async def run_all(self, variants: Sequence[Variant], out: Path) -> list[Result]:
+        """Run the variants in order. A failed one does not stop the rest; cancelling this ends none of them.
+
+        Raises StoreError when not even a run's folder can be made.
+        """
+        ids = await self.submit(Submission("", tuple(variants), str(out)))
+        waits = [self._waited_for.setdefault(number, self._loop.create_future()) for number in ids]
+        results = [await wait for wait in waits]
+        return [result for result in results if result is not None]
+
+    async def snapshot(self) -> Snapshot:
+        """See `Control`."""
+        return self._snapshot()
+
+    def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+        """See `Control`."""
+        return self._hub.events(since)
+
+    async def submit(self, submission: Submission) -> tuple[int, ...]:
+        """See `Control`."""
+        if not Path(submission.out).is_absolute():
+            raise UsageError(f"the reports folder {submission.out!r} is not an absolute path")
+        ids = self._queue.submit(submission)
+        self._loop.call_soon(self._dispatcher.kick)
+        return ids
+
+    async def cancel(self, ids: Sequence[int]) -> None:
+        """See `Control`."""
+        self._end(ids, "cancelled")
+
+    async def skip(self, ids: Sequence[int]) -> None:
+        """See `Control`."""
+        self._end(ids, "skipped")
+
+    async def retry(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """See `Control`."""
+        for number in ids:
+            if self._queue.get(number).state in ("queued", "running"):
+                raise UsageError(f"entry {number} has not ended: only an ended one can be retried")
+        new = self._queue.copy(ids, behind=False)
+        self._dispatcher.kick()
+        return new
+
+    async def duplicate(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """See `Control`."""
+        new = self._queue.copy(ids, behind=True)
+        self._dispatcher.kick()
+        return new
+
+    async def edit(self, entry: int, variant: Variant) -> None:
+        """See `Control`."""
+        self._queue.edit(entry, variant)
+        self._dispatcher.kick()
+
+    async def move(self, ids: Sequence[int], by: int) -> None:
+        """See `Control`."""
+        self._queue.move(ids, by)
+
+    async def remove(self, ids: Sequence[int]) -> None:
+        """See `Control`."""
+        self._queue.remove(ids)
+        self._dispatcher.kick()
+
+    async def clear(self) -> None:
+        """See `Control`."""
+        self._queue.clear()
+
+    async def pause(self) -> None:
+        """See `Control`."""
+        self._queue.paused = True
+
+    async def resume(self) -> None:
+        """See `Control`."""
+        self._queue.paused = False
+        self._dispatcher.kick()
+
+    async def forecast(self, config: Config) -> Forecast:
+        """See `Control`."""
+        lane = lane_of(config, self._sampler.gpus)
+        gpu = next((gpu for gpu in self._sampler.gpus if f"gpu{gpu.label}" == lane), None)
+        latest = self._sampler.latest
+        try:
+            fit = await self._work(lambda: foresee_fit(config, load_prompts(config.workload), gpu, latest))
+        except InfertuiError as error:
+            lines = (error.message, error.remedy) if error.remedy else (error.message,)
+            return Forecast(lines, fits=None)
+        seconds = self._foretold(config, lane)
+        return Forecast(
+            fit.lines,
+            fits=fit.fits,
+            needed=fit.needed.total if fit.needed else None,
+            free=fit.free,
+            seconds=seconds,
+        )
+
+    async def models(self) -> tuple[LocalModel, ...]:
+        """See `Control`."""
+        return tuple(await self._work(local_models))
+
+    async def processes(self, uuid: str) -> tuple[GpuProcess, ...] | None:
+        """See `Control`."""
+        gpu = next((gpu for gpu in self._sampler.gpus if gpu.uuid == uuid), None)
+        if gpu is None:
+            raise UsageError(f"there is no GPU {uuid}")
+        return await bounded(lambda: self._sampler.processes(gpu), DRIVER_TIMEOUT_S)
+
+    async def results(self, query: ResultQuery) -> ResultPage:
+        """See `Control`."""
+        return await self._work(lambda: self._reports.page(query))
+
+    async def details(self, out: str, run: str) -> RunDetails:
+        """See `Control`."""
+        return await self._work(lambda: self._reports.details(out, run))
+
+    async def delete(self, out: str, runs: Sequence[str]) -> None:
+        """See `Control`."""
+        await self._work(lambda: self._reports.delete(out, runs))
+        self._tell(ResultsChanged(out))
+
+    async def stop(self, *, now: bool = False) -> None:
+        """See `Control`."""
+        running = [entry.label for entry in self._queue.entries if entry.state == "running"]
+        if running and not now:
+            raise UsageError(
+                f"{len(running)} under way: {', '.join(running)}",
+                remedy="Wait for it, cancel it, or stop the runner now: what was measured is kept.",
             )
-            try:
-                results.append(await self._execution.run())
-            finally:
-                self._execution = None
-        return results
+        self.stopping.set()
+
+    async def _take_up(self) -> None:
+        """Find what a runner before this one left: places on this machine's devices, and runs that were cut off."""
+        for entry in self._queue.waiting:
+            self._queue.note(self._placed(entry))
+        cut = [entry for entry in self._queue.entries if entry.state == "running"]
+        found: dict[str, Result] = {}
+        for out in {entry.out for entry in cut}:
+            for result in await self._work(lambda out=out: recover(Store(Path(out)))):  # type: ignore[misc]
+                found[result.id] = result
+        for entry in cut:
+            known = found.get(entry.run) or await self._work(
+                lambda entry=entry: self._reports.result(entry.out, entry.run)  # type: ignore[misc]
+            )
+            self._queue.note(settled(entry, known, state=known.state if known else "interrupted", reason=REASON))
+
+    def _end(self, ids: Sequence[int], state: EntryState) -> None:
+        entries = [self._queue.get(number) for number in ids]
+        self._queue.end_waiting([entry.id for entry in entries if entry.state == "queued"], state)
+        for entry in entries:
+            if entry.state == "running":
+                self._dispatcher.cancel(entry.id, state)
+        self._dispatcher.kick()
+
+    def _placed(self, entry: Entry) -> Entry:
+        lane = lane_of(entry.config, self._sampler.gpus)
+        return replace(entry, lane=lane, estimate_s=self._foretold(entry.config, lane))
+
+    def _foretold(self, config: Config, lane: str) -> float | None:
+        return foretell(config, self._store.durations(kind_of(config, lane)))
+
+    def _ended(self, entry: Entry, result: Result | None, error: Exception | None) -> None:
+        duration = duration_of(result, entry.lane) if result else None
+        if duration is not None:
+            self._queue.learn(duration)
+            for waiting in self._queue.waiting:
+                if waiting.lane == entry.lane and kind_of(waiting.config, waiting.lane) == duration.kind:
+                    self._queue.note(self._placed(waiting))
+        self._tell(ResultsChanged(entry.out))
+        wait = self._waited_for.pop(entry.id, None)
+        if wait and not wait.done():
+            if error is not None:
+                wait.set_exception(error)
+            else:
+                wait.set_result(result)
+
+    def _emit(self, event: AnyRunEvent) -> None:
+        if isinstance(event, RunFinished):
+            self._progress.pop(event.run, None)
+        else:
+            self._progress.setdefault(event.run, RunProgress()).take(event)
+        self._on_event(event)
+        if not isinstance(event, Sampled):  # `Measured` tells the same once for all runs
+            self._hub.publish(event)
+
+    def _tell(self, event: AnyQueueEvent) -> None:
+        self._hub.publish(event)
 
     def _from_sampler_thread(self, sample: Sample) -> None:
         self._loop.call_soon_threadsafe(self._on_sample, sample)
 
     def _on_sample(self, sample: Sample) -> None:
-        if self._slot.current is None:
-            self._idle.add(sample, self._sampler.gpus)
-        if self._execution:
-            self._execution.sampled(sample)
+        self._dispatcher.sampled(sample)
+        if not self._history or sample.t_ns - self._history[-1].t_ns >= 0.95 * NS_PER_S:
+            self._history.append(sample)
+        if sample.t_ns - self._shown_ns >= 0.95 * NS_PER_S / SHOWN_HZ:
+            self._shown_ns = sample.t_ns
+            self._tell(Measured(sample))
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            number=self._hub.number,
+            runner=self._runner_facts(),
+            paused=self._queue.paused,
+            entries=self._queue.entries,
+            progress=dict(self._progress),
+            samples=tuple(self._history),
+            faults=(*(fault.message for fault in self._sampler.faults), *self._queue.faults),
+            clients=self._hub.readers,
+        )
+
+    def _runner_facts(self) -> RunnerFacts:
+        if self._facts is None:
+            unavailable = self._sampler.unavailable
+            self._facts = RunnerFacts(
+                version=infertui.__version__,
+                protocol=PROTOCOL,
+                pid=os.getpid(),
+                host=host_facts(),
+                started=stamp(),
+                gpus=self._sampler.gpus,
+                gpus_unavailable=str(unavailable) if unavailable else "",
+                engines=tuple(probe(name) for name in ENGINES),
+            )
+        return self._facts
+
+    async def _work(self, function: Callable[[], T]) -> T:
+        """Call what reads files in a thread. A folder on a dead network share is given up, not waited for."""
+        answered: list[T] = []
+        await bounded(lambda: answered.append(function()), WORK_TIMEOUT_S)
+        if not answered:
+            raise InfertuiError(f"the file system did not answer within {WORK_TIMEOUT_S:g} s")
+        return answered[0]

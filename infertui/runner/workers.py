@@ -1,5 +1,6 @@
 """One worker at a time, reused while the next run needs the same loaded model."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ class WorkerSlot:
         self._worker: WorkerProcess | None = None
         self._request: LoadRequest | None = None
         self._loaded: Loaded | None = None
+        self._clearing = asyncio.Lock()
 
     def holding(self, request: LoadRequest) -> tuple[WorkerProcess, Loaded] | None:
         """The living worker that has exactly this loaded."""
@@ -37,7 +39,8 @@ class WorkerSlot:
         self._request, self._loaded = request, loaded
 
     async def clear(self) -> None:
-        """End the worker, if there is one."""
+        """End the worker, if there is one; when this returns none is left, whoever began to end it."""
         worker, self._worker, self._request, self._loaded = self._worker, None, None, None
-        if worker:
-            await worker.close()
+        async with self._clearing:
+            if worker:
+                await worker.close()

@@ -14,7 +14,7 @@ def sample(watts: float, *reasons: str, told: bool = True) -> Sample:
 
 
 def settled(idle: IdlePower) -> bool:
-    return asyncio.run(idle.settle(0.01))
+    return asyncio.run(idle.settle(GPU, 0.01))
 
 
 def test_a_gpu_at_rest_is_known_after_a_few_samples() -> None:

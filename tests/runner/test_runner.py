@@ -112,8 +112,8 @@ def test_interruption_keeps_what_was_measured(tmp_path: Path, phase: str) -> Non
             if wanted and (phase != "load" or getattr(event, "phase", "") == "load"):
                 reached.set()
 
-        async with Runner(Store(tmp_path), on_event=take) as runner:
-            task = asyncio.create_task(runner.run_all([Variant("", config, {})]))
+        async with Runner(on_event=take) as runner:
+            task = asyncio.create_task(runner.run_all([Variant("", config, {})], tmp_path))
             await reached.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -151,8 +151,8 @@ def test_a_sweep_runs_every_variant(tmp_path: Path) -> None:
     assert [variant.name for variant in variants] == ["bs=1", "bs=2", "bs=4"]
 
     async def scenario() -> list[Result]:
-        async with Runner(Store(tmp_path), on_event=lambda _: None) as runner:
-            return await runner.run_all(variants)
+        async with Runner(on_event=lambda _: None) as runner:
+            return await runner.run_all(variants, tmp_path)
 
     results = asyncio.run(asyncio.wait_for(scenario(), 60))
     assert [result.config.workload.batch_size for result in results] == [1, 2, 4]
@@ -220,8 +220,8 @@ def test_cancelling_again_and_again_loses_nothing(tmp_path: Path) -> None:
             if isinstance(event, PhaseEntered) and event.phase == "measure":
                 entered.set()
 
-        async with Runner(Store(tmp_path), on_event=take) as runner:
-            task = asyncio.create_task(runner.run_all([Variant("", config, {})]))
+        async with Runner(on_event=take) as runner:
+            task = asyncio.create_task(runner.run_all([Variant("", config, {})], tmp_path))
             await entered.wait()
             while not task.done():
                 task.cancel()

@@ -17,7 +17,6 @@ from infertui.runner.events import AnyRunEvent
 from infertui.runner.runner import Runner
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
-from infertui.store.runs import Store
 
 HANG_S = 60
 
@@ -46,8 +45,8 @@ def run(
         on_event(event)
 
     async def scenario() -> list[Result]:
-        async with asyncio.timeout(HANG_S), Runner(Store(out), on_event=take) as runner:
-            return await runner.run_all([Variant("", config, {}) for config in configs])
+        async with asyncio.timeout(HANG_S), Runner(on_event=take) as runner:
+            return await runner.run_all([Variant("", config, {}) for config in configs], out)
 
     return asyncio.run(scenario()), events
 

@@ -1,6 +1,6 @@
 """What a watcher of a run shows, kept up to date from the runner's events. Pure state, drawn elsewhere."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from infertui.engines.base import Loaded
 from infertui.gpu.readings import Sample
@@ -19,9 +19,10 @@ from infertui.runner.events import (
     Sampled,
 )
 
+RATES = 600
 
-@dataclass
-class RunProgress:
+
+class RunProgress(Struct):
     """The state of one run as its events tell it."""
 
     started: RunStarted | None = None
@@ -39,6 +40,8 @@ class RunProgress:
     ttft: float | None = None
     itl: Gaps | None = None
     sample: Sample | None = None
+    rates: list[tuple[int, float]] = field(default_factory=list)
+    """Tokens per second of late, for charts: (monotonic ns, rate), the last RATES of them."""
     notes: list[str] = field(default_factory=list)
 
     def take(self, event: AnyRunEvent) -> None:
@@ -55,6 +58,9 @@ class RunProgress:
             case Progressed():
                 self.step, self.batch = event.step, event.batch
                 self.tokens_per_s = event.tokens_per_s
+                if event.tokens_per_s is not None:
+                    self.rates.append((event.t_ns, event.tokens_per_s))
+                    del self.rates[:-RATES]
             case BatchMeasured(batch=batch):
                 self.ttft, self.itl = batch.ttft, batch.itl
                 if batch.phase == "warmup":

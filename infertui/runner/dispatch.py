@@ -1,0 +1,179 @@
+"""Starts what may start, one run a device; knows what is under way and how each run ended."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from infertui.config.sweep import Variant
+from infertui.errors import StoreError
+from infertui.gpu.readings import GpuInfo, Sample
+from infertui.gpu.sampler import Sampler
+from infertui.runner.events import AnyRunEvent
+from infertui.runner.execution import Execution
+from infertui.runner.idle import IdlePower
+from infertui.runner.lanes import CPU, startable
+from infertui.runner.patience import undisturbed
+from infertui.runner.queue import Queue, settled, stamp
+from infertui.runner.rates import SampleRates
+from infertui.runner.workers import WorkerSlot
+from infertui.store.queue import Entry, EntryState
+from infertui.store.result import Result
+from infertui.store.runs import Store
+from infertui.terminal_text import clean
+
+_log = logging.getLogger(__name__)
+
+Ended = Callable[[Entry, Result | None, Exception | None], None]
+"""Told when an entry has ended: with its result, or why there is none."""
+
+
+@dataclass
+class Lane:
+    """One device: its worker, and the run that is under way on it."""
+
+    slot: WorkerSlot = field(default_factory=WorkerSlot)
+    entry: int | None = None
+    execution: Execution | None = None
+    task: asyncio.Task[Result] | None = None
+    ending: EntryState | None = None
+    """How a run that is being cancelled will be called."""
+    unloading: asyncio.TimerHandle | None = None
+    clearing: asyncio.Task[None] | None = None
+    """Held so that it is not collected before it ends."""
+
+    def end(self, state: EntryState) -> None:
+        """Cancel the run under way, which will go by `state`; the first call decides."""
+        if self.task and not self.ending:
+            self.ending = state
+            # Not at once: a task that has not begun would end without a word, and its run without a result.
+            asyncio.get_running_loop().call_soon(self.task.cancel)
+
+
+class Dispatcher:
+    """Runs the queue's entries. `kick` after every change of the queue."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        sampler: Sampler,
+        emit: Callable[[AnyRunEvent], None],
+        ended: Ended,
+        keep_loaded_s: float,
+        cpu_exclusive: bool,
+    ) -> None:
+        self._queue = queue
+        self._sampler = sampler
+        self._rates = SampleRates(sampler)
+        self._idle = IdlePower()
+        self._emit = emit
+        self._ended = ended
+        self._keep_loaded_s = keep_loaded_s
+        self._cpu_exclusive = cpu_exclusive
+        self._lanes: dict[str, Lane] = {}
+        self._closing = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return any(lane.task for lane in self._lanes.values())
+
+    def kick(self) -> None:
+        """Start what may start."""
+        # Again and again, since one that fails at once leaves its device to the next.
+        while not (self._closing or self._queue.paused) and (entries := self._startable()):
+            for entry in entries:
+                self._start(entry)
+
+    def cancel(self, entry: int, state: EntryState) -> None:
+        """End a running entry; what it measured is kept and the entry goes by `state`."""
+        for lane in self._lanes.values():
+            if lane.entry == entry:
+                lane.end(state)
+
+    def sampled(self, sample: Sample) -> None:
+        """Take a sample of the machine."""
+        held = {name for name, lane in self._lanes.items() if lane.slot.current}
+        free = [gpu for gpu in self._sampler.gpus if not held & {CPU, _lane(gpu)}]
+        self._idle.add(sample, free, host=not held)
+        for lane in self._lanes.values():
+            if lane.execution:
+                lane.execution.sampled(sample)
+
+    async def close(self) -> None:
+        """End what runs, keeping what it measured, and every worker."""
+        self._closing = True
+        for lane in self._lanes.values():
+            lane.end("interrupted")
+        await asyncio.gather(*(lane.task for lane in self._lanes.values() if lane.task), return_exceptions=True)
+        await asyncio.gather(*(self._clear(lane) for lane in self._lanes.values()))
+
+    def _startable(self) -> list[Entry]:
+        busy = {name for name, lane in self._lanes.items() if lane.task}
+        return startable(self._queue.waiting, busy, cpu_exclusive=self._cpu_exclusive)
+
+    def _start(self, entry: Entry) -> None:
+        lane = self._lanes.setdefault(entry.lane, Lane())
+        if lane.unloading:
+            lane.unloading.cancel()
+        group = [other.id for other in self._queue.entries if other.group == entry.group]
+        try:
+            execution = Execution(
+                Variant(entry.label, entry.config, {}),
+                store=Store(Path(entry.out)),
+                sampler=self._sampler,
+                rates=self._rates,
+                slot=lane.slot,
+                emit=self._emit,
+                number=group.index(entry.id) + 1,
+                total=len(group),
+                idle=self._idle,
+            )
+        except StoreError as error:
+            self._settle(entry, None, error, None)
+            return
+        lane.entry, lane.execution, lane.ending = entry.id, execution, None
+        lane.task = asyncio.create_task(execution.run())
+        lane.task.add_done_callback(lambda task: self._done(lane, entry.id, task))
+        self._queue.note(replace(entry, state="running", run=execution.id, started=stamp()))
+
+    def _done(self, lane: Lane, number: int, task: asyncio.Task[Result]) -> None:
+        ending, lane.ending = lane.ending, None
+        lane.entry, lane.execution, lane.task = None, None, None
+        error = None if task.cancelled() else task.exception()
+        result = None if task.cancelled() or error else task.result()
+        self._settle(self._queue.get(number), result, error if isinstance(error, Exception) else None, ending)
+        if not self._closing:
+            loop = asyncio.get_running_loop()
+            lane.unloading = loop.call_later(self._keep_loaded_s, self._unload, lane)
+            self.kick()
+
+    def _settle(self, entry: Entry, result: Result | None, error: Exception | None, ending: EntryState | None) -> None:
+        state: EntryState = ending or "interrupted"
+        reason = ""
+        if error is not None:
+            state, reason = "failed", clean(str(error))
+            if not isinstance(error, StoreError):
+                _log.error("entry %d ended with a bug", entry.id, exc_info=error)
+        elif result is not None and result.state != "interrupted":
+            state = result.state
+        ended = settled(entry, result, state=state, reason=reason)
+        self._queue.note(ended)
+        self._ended(ended, result, error)
+
+    def _unload(self, lane: Lane) -> None:
+        if lane.task is None and lane.slot.current:
+            lane.clearing = asyncio.create_task(lane.slot.clear())
+
+    async def _clear(self, lane: Lane) -> None:
+        if lane.unloading:
+            lane.unloading.cancel()
+        await undisturbed(lane.slot.clear())
+
+
+def _lane(gpu: GpuInfo) -> str:
+    return f"gpu{gpu.label}"

@@ -1,0 +1,116 @@
+"""Runs whose runner was killed: what they had measured becomes an interrupted result."""
+
+import fcntl
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from infertui.errors import StoreError
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord
+from infertui.measure.summary import summarise
+from infertui.measure.validity import Circumstances, judge
+from infertui.store.jsonl import read_lines
+from infertui.store.result import Result
+from infertui.store.runs import BEGUN, Begun, Store, encode_result, write_whole
+
+REASON = "its runner was killed"
+
+
+def recover(store: Store) -> list[Result]:
+    """Give every run of a reports folder that was cut off its result; those results. A live runner's are left alone."""
+    return [
+        result
+        for path in sorted(store.root.glob(f"*/{BEGUN}"))
+        if (result := _recovered(store, path.parent)) is not None
+    ]
+
+
+def _recovered(store: Store, folder: Path) -> Result | None:
+    try:
+        with (folder / BEGUN).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # another process may be at it
+            return _recovered_alone(store, folder, msgspec.json.decode(file.read(), type=Begun))
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _recovered_alone(store: Store, folder: Path, begun: Begun) -> Result | None:
+    if _lives(begun) or not (folder / BEGUN).exists():
+        return None
+    if (folder / "result.json").exists():  # killed between the last two steps
+        (folder / BEGUN).unlink(missing_ok=True)
+        return None
+    result = _interrupted(folder, begun)
+    try:
+        store.append(result)
+        write_whole(folder / "result.json", encode_result(result))
+        (folder / BEGUN).unlink(missing_ok=True)
+    except (StoreError, OSError):
+        return None
+    return result
+
+
+def is_under_way(folder: Path) -> bool:
+    """Whether a living process measures the run of this folder."""
+    try:
+        return _lives(msgspec.json.decode((folder / BEGUN).read_bytes(), type=Begun))
+    except (OSError, msgspec.MsgspecError):
+        return False
+
+
+def _lives(begun: Begun) -> bool:
+    try:
+        return abs(psutil.Process(begun.pid).create_time() - begun.process_started) < 1
+    except psutil.Error:
+        return False
+
+
+def _interrupted(folder: Path, begun: Begun) -> Result:
+    records = read_lines(folder / "requests.jsonl", RequestRecord, warn=lambda _: None)
+    batches = batches_of(records)
+    verdict = judge(batches, Circumstances(begun.config.workload.output_len, stopped=REASON))
+    return Result(
+        id=folder.name,
+        name=begun.name,
+        state="interrupted",
+        started=begun.started,
+        config=begun.config,
+        fingerprint=begun.fingerprint,
+        verdict=verdict,
+        summary=summarise(batches),
+        phases={},
+        sample_hz=begun.config.measurement.sample_hz,
+    )
+
+
+def batches_of(records: Iterable[RequestRecord]) -> list[BatchRecord]:
+    """The batches that request lines tell of; a batch whose lines are not all there is left out."""
+    by_batch: dict[int, list[RequestRecord]] = {}
+    for record in records:
+        by_batch.setdefault(record.batch, []).append(record)
+    size = max((len(lines) for lines in by_batch.values()), default=0)
+    return [_batch(lines) for lines in by_batch.values() if len(lines) == size and lines[0].batch_seconds is not None]
+
+
+def _batch(lines: list[RequestRecord]) -> BatchRecord:
+    first = lines[0]
+    start = round(first.start * NS_PER_S)
+
+    def after(seconds: float | None) -> int | None:
+        return None if seconds is None else start + round(seconds * NS_PER_S)
+
+    return BatchRecord(
+        phase="measure",
+        index=first.batch,
+        start_ns=start,
+        first_ns=after(first.ttft),
+        last_ns=after(first.latency),
+        end_ns=after(first.batch_seconds) or start,
+        itl=first.itl,
+        requests=tuple(RequestPart(line.prompt, line.prompt_tokens, line.tokens) for line in lines),
+        memory=EngineMemory(),  # whose memory `memory_mb` was, a device's or the host's, the lines do not say
+        error=first.error,
+    )

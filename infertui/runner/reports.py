@@ -1,0 +1,63 @@
+"""The reports folders that a runner is asked about: their results, run by run and as a table."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from infertui.errors import InfertuiError, UsageError
+from infertui.runner.recovery import is_under_way, recover
+from infertui.store.details import RunDetails, read_details
+from infertui.store.index import ResultIndex, ResultPage, ResultQuery
+from infertui.store.result import Result
+from infertui.store.runs import Store
+from infertui.terminal_text import clean
+
+
+class Reports:
+    """Tables over reports folders, kept open. Called from threads: one at a time gets through."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, ResultIndex] = {}
+        self._lock = threading.Lock()
+
+    def page(self, query: ResultQuery) -> ResultPage:
+        """Rows of a folder. The first look at it gives runs that were cut off their results."""
+        with self._lock:
+            if query.out not in self._tables:
+                recover(Store(_folder(query.out)))
+                self._tables[query.out] = ResultIndex(_folder(query.out))
+            table = self._tables[query.out]
+            table.refresh()
+            return table.page(query)
+
+    def details(self, out: str, run: str) -> RunDetails:
+        """Everything about a run. Raises StoreError where there is no such run."""
+        return read_details(Store(_folder(out)).folder_of(run))
+
+    def delete(self, out: str, runs: Sequence[str]) -> None:
+        """Delete runs that have ended. Raises UsageError for one that some process still measures, and StoreError."""
+        store = Store(_folder(out))
+        for run in runs:
+            if is_under_way(store.folder_of(run)):
+                raise UsageError(f"{clean(run)} is under way", remedy="Cancel it first.")
+        with self._lock:
+            store.delete(runs)
+
+    def result(self, out: str, run: str) -> Result | None:
+        """The result of a run, where it has one that can be read."""
+        if not run:
+            return None
+        try:
+            content = (Store(_folder(out)).folder_of(run) / "result.json").read_bytes()
+            return msgspec.json.decode(content, type=Result)
+        except (OSError, InfertuiError, msgspec.MsgspecError):
+            return None
+
+
+def _folder(out: str) -> Path:
+    path = Path(out)
+    if not path.is_absolute():
+        raise UsageError(f"the reports folder {out!r} is not an absolute path")
+    return path
