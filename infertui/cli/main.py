@@ -13,29 +13,42 @@ import typer
 
 from infertui import __version__
 from infertui.cli import config, models
+from infertui.cli.attach import EPILOG as ATTACH_EXAMPLES
+from infertui.cli.attach import attach
 from infertui.cli.doctor import doctor
 from infertui.cli.gpus import gpus
 from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
 from infertui.cli.results import results
 from infertui.cli.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.run import run
-from infertui.errors import InfertuiError
+from infertui.cli.serve import EPILOG as SERVE_EXAMPLES
+from infertui.cli.serve import serve
+from infertui.cli.status import EPILOG as STATUS_EXAMPLES
+from infertui.cli.status import status
+from infertui.cli.stop import EPILOG as STOP_EXAMPLES
+from infertui.cli.stop import stop
+from infertui.errors import InfertuiError, UsageError
 from infertui.terminal_text import clean
 
 app = typer.Typer(
     name="infertui",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
     help="The cockpit for LLM inference on a GPU box: measure a configuration, truthfully.\n\n"
-    "[bold]infertui run demo[/bold] measures something in seconds on any machine; "
+    "[bold]infertui[/bold] alone opens the screen, on which everything can be done by keyboard; the options below are "
+    "the screen's. [bold]infertui run demo[/bold] measures something in seconds on any machine; "
     "[bold]infertui doctor[/bold] says what can be used here.",
 )
 app.command(epilog=RUN_EXAMPLES)(run)
 app.command(epilog=RESULTS_EXAMPLES)(results)
 app.command()(gpus)
 app.command()(doctor)
+app.command(epilog=ATTACH_EXAMPLES)(attach)
+app.command(epilog=STATUS_EXAMPLES)(status)
+app.command(epilog=STOP_EXAMPLES)(stop)
+app.command(epilog=SERVE_EXAMPLES)(serve)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 
@@ -48,11 +61,32 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw with ASCII characters alone.")] = False,
+    slow_link: Annotated[bool, typer.Option("--slow-link", help="Redraw rarely: below 1 kB a second.")] = False,
+    no_mouse: Annotated[bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal.")] = False,
+    theme: Annotated[str | None, typer.Option("--theme", metavar="NAME", help="Colour theme.")] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Where runs are kept: ./reports.")] = None,
+    screenshot: Annotated[
+        str | None, typer.Option("--screenshot", metavar="FILE.svg", help="Draw the screen into a file, and stop.")
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Of the drawn screen: 120x40.")] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    given = {"--ascii": ascii_only, "--slow-link": slow_link, "--no-mouse": no_mouse}
+    named = {"--theme": theme, "--out": out, "--screenshot": screenshot, "--size": size}
+    screen = {name: "" for name, on in given.items() if on} | {name: text for name, text in named.items() if text}
+    if context.invoked_subcommand is None:
+        from infertui.entry import show
+
+        raise typer.Exit(show(screen))
+    if screen:
+        raise UsageError(
+            f"{', '.join(screen)} belongs to the screen, not to `infertui {context.invoked_subcommand}`",
+            remedy=f"Options of a command stand behind it: infertui {context.invoked_subcommand} --help.",
+        )
 
 
 def main() -> None:

@@ -2,13 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from infertui.config.schema import Config
-    from infertui.config.sweep import Variant
 
 Ui = Literal["auto", "live", "plain", "none"]
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
@@ -27,6 +23,8 @@ EPILOG = """[bold]Examples[/bold]
   infertui run baseline --model openai-community/gpt2 --label owner=me
 
   infertui run reports/RUN_ID/run.toml      (repeats that run)
+
+  infertui run baseline --batch-size 1,2,4,8 --queue      (goes on when the terminal closes)
 """
 
 
@@ -97,12 +95,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configurations that would run, and stop.")
     ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Hand them to the runner in the background, print their ids, and return.")
+    ] = False,
 ) -> None:
     """Measure one configuration, or a sweep of them."""
     import os
 
+    from infertui.config import presets
     from infertui.config.layers import load
-    from infertui.config.sweep import expand
+    from infertui.config.submission import variants_of
 
     given: dict[str, tuple[str, object]] = {
         "model.id": ("--model", model),
@@ -128,40 +130,30 @@ def run(
     for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts or [])}
     resolved = load(target, environ=os.environ, sets=sets or [], flags=flags)
-    variants = [_named(variant, target) for variant in expand(_rooted(resolved.config))]
+    # A preset lends its runs its name; a file does not, as most are called run.toml.
+    variants = variants_of(resolved.config, target if target in presets.names() else "")
     if dry_run:
         for variant in variants:
             typer.echo(variant.name or "one configuration")
+        return
+    if queue:
+        from infertui.cli.enqueue import enqueue
+
+        _refuse_with_queue({"--save-json": save_json is not None, "--ui": ui != "auto"})
+        title = Path(target).name if target else resolved.config.model.id
+        enqueue(variants_of(resolved.config, ""), title=title, out=out, as_json=as_json)
         return
     from infertui.cli.foreground import run_in_foreground
 
     raise typer.Exit(run_in_foreground(variants, out=out, save_json=save_json, as_json=as_json, ui=ui))
 
 
-def _named(variant: "Variant", target: str | None) -> "Variant":
-    """A preset lends its runs its name; a file does not, as most are called run.toml."""
-    from msgspec.structs import replace
+def _refuse_with_queue(given: dict[str, bool]) -> None:
+    """Some flags are about a run that this process watches."""
+    from infertui.errors import UsageError
 
-    from infertui.config import presets
-
-    parts = [target if target in presets.names() else None, variant.name]
-    return replace(variant, name=" ".join(part for part in parts if part))
-
-
-def _rooted(config: "Config") -> "Config":
-    """With relative paths made absolute, so that run.toml repeats the run from any folder."""
-    from msgspec.structs import replace
-
-    prompts, model = config.workload.prompts_file, config.model.id
-    if prompts:
-        config = replace(
-            config, workload=replace(config.workload, prompts_file=str(Path(prompts).expanduser().absolute()))
-        )
-    prefix = "synthetic:" if model.startswith("synthetic:") else ""
-    path = Path(model.removeprefix(prefix)).expanduser()
-    if (path / "config.json").is_file() or (prefix and path.is_file()):
-        config = replace(config, model=replace(config.model, id=f"{prefix}{path.absolute()}"))
-    return config
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise UsageError(f"{flag} and --queue exclude each other: queued runs are measured in the background")
 
 
 def _swept(key: str, value: object) -> str:

@@ -1,0 +1,1 @@
+"""The runner behind HTTP on a unix socket, and its client."""

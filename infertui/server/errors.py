@@ -1,0 +1,24 @@
+"""What can be wrong between a client and a runner."""
+
+from infertui.errors import InfertuiError
+
+
+class RunnerUnavailableError(InfertuiError):
+    """No runner answers: none runs, it is ending, or the connection to it broke."""
+
+
+class RunnerExistsError(InfertuiError):
+    """A runner of this user is alive already."""
+
+
+class OtherVersionError(InfertuiError):
+    """The runner that is alive is of another version; `version` is its own. `busy`: it has runs under way."""
+
+    def __init__(self, message: str, *, version: str = "", busy: bool = False, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.version = version
+        self.busy = busy
+
+
+class ReadOnlyError(InfertuiError):
+    """Something was asked that changes the runner, by one who only watches."""

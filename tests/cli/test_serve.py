@@ -1,0 +1,137 @@
+"""The commands around the runner, as a user meets them."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemons import Home, home, play, wait_until
+from support.served import mirrored
+from typer.testing import CliRunner
+
+from infertui.cli.main import app
+
+QUICK = ("--engine", "simulator", "--set", "engine.simulator.virtual_time=true", "--iterations", "3", "--warmup", "1")
+SLOW = ("--engine", "simulator", "--iterations", "100000", "--osl", "2", "--warmup", "0")
+
+
+@pytest.fixture(name="place")
+def _place() -> Iterator[Home]:
+    with home() as found:
+        yield found
+
+
+def ended(place: Home) -> None:
+    play(
+        mirrored(
+            place.client,
+            lambda mirror: not any(entry.state in ("queued", "running") for entry in mirror.entries.values()),
+        )
+    )
+
+
+def under_way(place: Home) -> None:
+    play(mirrored(place.client, lambda mirror: any(run.measured_batches for run in mirror.progress.values())))
+
+
+def test_status_without_a_runner_says_so_and_starts_none(place: Home) -> None:
+    for arguments in (["status"], ["status", "--json"]):
+        done = place.command(*arguments, code=1)
+        assert done.stdout == ""
+        assert "no runner is running" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not place.state.exists()
+    assert not place.socket.parent.exists()
+
+
+def test_stop_without_a_runner_is_no_failure(place: Home) -> None:
+    assert place.command("stop").stdout == "no runner is running\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "status", "stop", "attach"])
+def test_help_has_examples(command: str) -> None:
+    text = CliRunner().invoke(app, [command, "--help"]).stdout
+    assert "Examples" in text
+    assert f"infertui {command}" in text
+    assert "ready-fd" not in text
+
+
+def test_attach_shows_the_screen_and_starts_no_runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[dict[str, object]] = []
+
+    def start(**options: object) -> int:
+        asked.append(options)
+        return 7
+
+    monkeypatch.setattr("infertui.tui.start.start", start)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["attach", "--read-only", "--socket", "/run/x.sock", "--out", "here"]
+    assert CliRunner().invoke(app, arguments).exit_code == 7
+    assert asked == [{"socket": Path("/run/x.sock"), "out": tmp_path / "here", "read_only": True, "spawn": False}]
+
+
+def test_runs_are_queued_in_the_background_and_measured(place: Home) -> None:
+    done = place.command("run", "demo", *QUICK, "--batch-size", "1,2", "--queue")
+    assert done.stdout.splitlines()[:2] == ["#1 demo bs=1", "#2 demo bs=2"]
+    pid = place.runner
+    assert pid
+    assert os.getsid(pid) == pid
+    again = place.command("run", *QUICK, "--model", "synthetic:gpt2-124m", "--queue", "--json")
+    assert json.loads(again.stdout) == {"ids": [3]}
+    ended(place)
+    told = json.loads(place.command("status", "--json").stdout)
+    assert told["pid"] == pid
+    assert told["queue"]["finished"] == 3
+    assert told["running"] == []
+    lines = (place.reports / "results.jsonl").read_text().splitlines()
+    assert {json.loads(line)["state"] for line in lines} == {"finished"}
+    text = place.command("status").stdout
+    assert f"process {pid}, since 20" in text
+    assert "queue: 0 running, 0 waiting, 3 finished\n" in text
+    assert "clients: 0" in text
+
+
+@pytest.mark.parametrize("flags", [["--save-json", "x.jsonl"], ["--ui", "plain"]])
+def test_flags_about_watching_do_not_go_with_queueing(place: Home, flags: list[str]) -> None:
+    done = place.command("run", "demo", *QUICK, "--queue", *flags, code=2)
+    assert f"{flags[0]} and --queue exclude each other" in done.stderr
+    assert not place.runner
+
+
+def test_a_busy_runner_is_stopped_only_on_request_and_keeps_what_it_measured(place: Home) -> None:
+    place.command("run", "demo", *SLOW, "--queue")
+    play(place.client.duplicate([1]))
+    under_way(place)
+    text = place.command("status").stdout
+    assert "queue: 1 running, 1 waiting" in text
+    assert re.search(r"running: #1 demo on cpu, measure \d+%, [\d,.]+ tok/s, .* left\n", text)
+    refused = place.command("stop", code=1)
+    assert "the runner is busy: 1 under way: demo\n" in refused.stderr
+    assert "infertui stop --now" in refused.stderr
+    done = place.command("stop", "--now")
+    assert "has ended; 1 waiting are kept" in done.stdout
+    assert not place.runner
+    (line,) = (place.reports / "results.jsonl").read_text().splitlines()
+    assert json.loads(line)["state"] == "interrupted"
+    assert json.loads(line)["summary"]["iterations"] > 0
+
+
+def test_a_runner_elsewhere_is_reached_by_its_socket(place: Home) -> None:
+    path = str(place.folder / "there.sock")
+    with place.serving("--socket", path) as process:
+        for arguments in (["--socket", path], []):  # it is found without, too: it uses this user's queue
+            assert json.loads(place.command("status", "--json", *arguments).stdout)["pid"] == process.pid
+        place.command("stop", "--socket", path)
+        assert process.wait(30) == 0
+
+
+def test_ctrl_c_ends_a_runner_in_the_terminal_quietly(place: Home) -> None:
+    with place.serving() as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    wait_until(lambda: not place.runner)

@@ -1,0 +1,402 @@
+"""The client against a runner in memory behind a real socket, and against servers that misbehave."""
+
+import asyncio
+import inspect
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+from support.fake_control import FACTS, FakeControl
+from support.runs import HANG_S, simulated
+from support.served import mirrored, served
+
+from infertui import __version__
+from infertui.config.sweep import Variant
+from infertui.errors import ConfigError, InfertuiError, ModelError, UsageError
+from infertui.gpu.readings import GpuProcess
+from infertui.runner.control import PROTOCOL, Control, Numbered, PausedChanged, ResultsChanged, Snapshot, Submission
+from infertui.server.client import Client
+from infertui.server.errors import OtherVersionError, RunnerUnavailableError
+from infertui.server.http import exchange
+from infertui.server.stream import BUFFER, Presence, event_stream
+from infertui.server.wire import KEEP_ALIVE, Hello
+from infertui.store.index import ResultQuery
+
+VARIANT = Variant("bs=4", simulated(workload__batch_size=4), {"workload.batch_size": 4, "labels.ü": "x\n"})
+CALLS: list[tuple[str, tuple[Any, ...]]] = [
+    ("submit", (Submission("ünï ☃", (VARIANT,), "/reports", front=True),)),
+    ("cancel", ((1, 2),)),
+    ("skip", ((3,),)),
+    ("retry", ((4,),)),
+    ("duplicate", ((5,),)),
+    ("edit", (6, VARIANT)),
+    ("move", ((7, 8), -3)),
+    ("remove", ((9,),)),
+    ("clear", ()),
+    ("pause", ()),
+    ("resume", ()),
+    ("forecast", (VARIANT.config,)),
+    ("models", ()),
+    ("processes", ("MIG-GPU-1/2 3?&=#",)),
+    ("results", (ResultQuery("/re ports/ü&?", "bs>2 !x", "ttft", descending=False, offset=5, limit=7),)),
+    ("details", ("/reports/ü", "run 1/2")),
+    ("delete", ("/reports", ("a", "b"))),
+    ("snapshot", ()),
+]
+
+
+def play(scenario: Coroutine[Any, Any, object]) -> None:
+    async def guarded() -> None:
+        async with asyncio.timeout(HANG_S):
+            await scenario
+
+    asyncio.run(guarded())
+
+
+async def watched_by(presence: Presence, count: int) -> None:
+    while presence.streams != count:  # noqa: ASYNC110 (the other end of a socket raises no event here)
+        await asyncio.sleep(0.001)
+
+
+def test_the_table_of_calls_is_complete() -> None:
+    methods = {name for name, _ in inspect.getmembers(Control, inspect.isfunction) if not name.startswith("_")}
+    assert {name for name, _ in CALLS} == methods - {"events", "stop"}
+
+
+@pytest.mark.parametrize(("name", "arguments"), CALLS)
+def test_a_call_arrives_as_it_was_made_and_so_does_its_answer(
+    name: str, arguments: tuple[Any, ...], tmp_path: Path
+) -> None:
+    control = FakeControl()
+    control.answers["processes"] = (GpuProcess(12, "x", None),)
+
+    async def scenario() -> None:
+        async with served(control, tmp_path) as (client, _):
+            answer = await getattr(client, name)(*arguments)
+            assert control.calls == [(name, arguments)]
+            assert answer == (control.told if name == "snapshot" else control.answers.get(name))
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_stop_says_whether_now(now: bool, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(FakeControl(), tmp_path) as (client, _):
+            await client.stop(now=now)
+
+    play(scenario())
+
+
+def test_errors_of_the_runner_are_raised_again(tmp_path: Path) -> None:
+    control = FakeControl()
+    control.failures = {
+        "pause": ModelError("no such model", remedy="pull it"),
+        "forecast": ConfigError("device.name", "is odd", allowed="cpu"),
+        "resume": cast(InfertuiError, ValueError("a bug")),
+    }
+
+    async def scenario() -> None:
+        async with served(control, tmp_path) as (client, _):
+            with pytest.raises(ModelError) as model:
+                await client.pause()
+            assert (model.value.message, model.value.remedy) == ("no such model", "pull it")
+            with pytest.raises(ConfigError) as config:
+                await client.forecast(simulated())
+            assert (config.value.path, config.value.allowed) == ("device.name", "cpu")
+            with pytest.raises(InfertuiError, match="failed at this: ValueError: a bug"):
+                await client.resume()
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "complaint"),
+    [
+        ("POST", "/v1/entries/cancel", b'{"ids": ["x"]}', "ids"),
+        ("POST", "/v1/entries/cancel", b'{"ids": ', "cannot be"),
+        ("POST", "/v1/entries/cancel", b"", "cannot be"),
+        ("POST", "/v1/forecast", b'{"workload": {"batch_size": 0}}', "batch_size"),
+        ("GET", "/v1/results?out=/x&limit=many", None, "cannot be read"),
+        ("GET", "/v1/details", None, "Not Found"),
+        ("GET", "/v1/runs?out=/x", None, "run"),
+        ("PUT", "/v1/queue", b"{}", "Method Not Allowed"),
+    ],
+)
+def test_a_request_that_makes_no_sense_gets_one_clear_error(
+    method: str, target: str, body: bytes | None, complaint: str, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with served(FakeControl(), tmp_path) as (client, _), exchange(client.path, timeout_s=5) as connection:
+            answer = await connection.ask(method, target, body)
+            assert 400 <= answer.status < 500
+            problem = msgspec.json.decode(await answer.body())
+            assert problem["kind"] == "UsageError"
+            assert complaint in problem["message"]
+            assert "\n" not in problem["message"]
+
+    play(scenario())
+
+
+def test_names_that_are_not_text_are_refused_before_they_are_sent(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(FakeControl(), tmp_path) as (client, _):
+            for call in (client.details("/re\udcffports", "run"), client.delete("/re\udcffports", ["run"])):
+                with pytest.raises(UsageError, match="UTF-8"):
+                    await call
+
+    play(scenario())
+
+
+def test_without_a_runner_every_call_says_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        client = Client(tmp_path / "nothing.sock")
+        with pytest.raises(RunnerUnavailableError, match="no runner is running") as error:
+            await client.snapshot()
+        assert error.value.remedy
+        with pytest.raises(RunnerUnavailableError):
+            await anext(client.events(0))
+
+    play(scenario())
+
+
+def test_the_stream_ends_with_the_runner(tmp_path: Path) -> None:
+    control = FakeControl()
+
+    async def scenario() -> None:
+        async with served(control, tmp_path) as (client, presence):
+            heard = asyncio.create_task(_all(client.events(0)))
+            await watched_by(presence, 1)
+            control.push(PausedChanged(True))
+        with pytest.raises(RunnerUnavailableError, match="gone"):
+            await heard
+        assert control.readers == 0
+        assert presence.streams == 0
+
+    play(scenario())
+
+
+async def _all(events: AsyncIterator[Numbered | Snapshot]) -> None:
+    async for _ in events:
+        pass
+
+
+def test_who_watches_is_counted_until_it_leaves(tmp_path: Path) -> None:
+    control = FakeControl()
+    control.push(PausedChanged(True))
+
+    async def scenario() -> None:
+        async with served(control, tmp_path) as (client, presence):
+            async with aclosing(cast(Any, client.events(0))) as one, aclosing(cast(Any, client.events(0))) as other:
+                assert await anext(one) == control.told
+                assert await anext(other)
+                assert presence.streams == 2
+            await watched_by(presence, 0)
+
+    play(scenario())
+
+
+def test_numbers_of_a_runner_that_was_replaced_mean_nothing(tmp_path: Path) -> None:
+    first, second = FakeControl(), FakeControl()
+    first.push(PausedChanged(True), PausedChanged(False))
+    second.push(*[ResultsChanged("/x")] * 5)
+
+    async def scenario() -> None:
+        async with served(first, tmp_path, identity="first") as (client, _):
+            number = (await client.snapshot()).number
+        async with served(second, tmp_path, identity="second"):
+            await client.pause()
+            async with aclosing(cast(Any, client.events(number))) as events:
+                assert await anext(events) == second.told
+            # Now it knows this one.
+            async with aclosing(cast(Any, client.events(4))) as events:
+                assert await anext(events) == Numbered(5, ResultsChanged("/x"))
+
+    play(scenario())
+
+
+def test_a_client_that_stops_reading_holds_up_nobody_and_skips_ahead(tmp_path: Path) -> None:
+    control = FakeControl(backlog=100)
+    heavy = ResultsChanged("/" + "x" * 2000)
+
+    async def scenario() -> None:
+        async with served(control, tmp_path) as (client, presence):
+            await client.snapshot()
+            async with aclosing(cast(Any, client.events(0))) as stuck:
+                control.push(heavy)
+                await anext(stuck)
+                for _ in range(2000):  # 4 MB: more than all buffers on the way
+                    control.push(heavy)
+                    await asyncio.sleep(0)
+                assert (await client.greet()).protocol == PROTOCOL
+                assert (await mirrored(client, lambda _: True)).number == 2001
+                told = await anext(stuck)
+                while not isinstance(told, Snapshot):
+                    told = await anext(stuck)
+                assert told.number == 2001
+                assert control.skipped == 1
+                assert presence.streams == 1
+
+    play(scenario())
+
+
+def test_what_waits_for_a_client_is_bounded() -> None:
+    control = FakeControl(backlog=100)
+    size = 1000
+
+    async def scenario() -> None:
+        async with aclosing(cast(Any, event_stream(control, 0, Presence()))) as stream:
+            assert await anext(stream) == KEEP_ALIVE
+            for _ in range(1000):
+                control.push(ResultsChanged("x" * size))
+                await asyncio.sleep(0)
+            piece = await anext(stream)
+            assert BUFFER <= len(piece) < BUFFER + 2 * size
+            assert piece.startswith(b"id: 1\n")
+            assert (await anext(stream)).startswith(b"id: 1000\nevent: snapshot\n")
+
+    play(scenario())
+
+
+def test_a_runner_that_ends_says_its_last_events_and_is_not_held_up_by_who_does_not_read(tmp_path: Path) -> None:
+    control = FakeControl()
+
+    async def scenario() -> None:
+        async with served(control, tmp_path) as (client, presence):
+            reader, writer = await asyncio.open_unix_connection(client.path, limit=1)
+            writer.write(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
+            await watched_by(presence, 1)
+            control.push(*[ResultsChanged("/" + "x" * 2000)] * 500)
+            async with aclosing(cast(Any, client.events(0))) as events:
+                await anext(events)
+        assert presence.streams == 0
+        assert reader is not None
+        writer.close()
+
+    play(scenario())
+
+
+def test_a_stream_that_has_nothing_to_say_says_that_it_is_there() -> None:
+    async def scenario() -> None:
+        control = FakeControl()
+        async with aclosing(cast(Any, event_stream(control, 0, Presence(), keep_alive_s=0.001))) as stream:
+            assert [await anext(stream) for _ in range(3)] == [KEEP_ALIVE] * 3
+
+    play(scenario())
+
+
+def test_a_stream_whose_source_fails_ends() -> None:
+    control = FakeControl()
+    control.failures["events"] = InfertuiError("no")
+
+    async def scenario() -> None:
+        assert [piece async for piece in event_stream(control, 0, Presence())] == [KEEP_ALIVE]
+
+    play(scenario())
+
+
+@asynccontextmanager
+async def canned(folder: Path, answer: bytes | None) -> AsyncIterator[Client]:
+    """A server that answers everything with the same bytes; None: with nothing, ever."""
+    leaving = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answer is None:
+            await leaving.wait()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_unix_server(handle, folder / "canned.sock")
+    try:
+        yield Client(folder / "canned.sock", timeout_s=10 if answer is not None else 0.05)
+    finally:
+        leaving.set()
+        server.close()
+
+
+def ok(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "complaint"),
+    [
+        (None, RunnerUnavailableError, "does not answer within 0.05 s"),
+        (b"", RunnerUnavailableError, "broke"),
+        (b"SSH-2.0-OpenSSH\r\n", RunnerUnavailableError, "broke"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", RunnerUnavailableError, "broke"),
+        (ok(b"\x1b[31m not json"), OtherVersionError, "cannot be read"),
+        (ok(b'{"number": 1}'), OtherVersionError, "cannot be read"),
+        (b"HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\nno", OtherVersionError, "cannot be read"),
+    ],
+)
+def test_a_server_that_misbehaves_is_an_error_with_a_name(
+    answer: bytes | None, error: type[InfertuiError], complaint: str, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with canned(tmp_path, answer) as client:
+            with pytest.raises(error, match=complaint):
+                await client.snapshot()
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(
+    ("hello", "busy"),
+    [
+        (Hello("9.9.9", PROTOCOL, pid=77), False),
+        (Hello(__version__, PROTOCOL + 1, pid=77, running=1, queued=2), True),
+    ],
+)
+def test_a_runner_of_another_version_is_told_with_the_way_out(hello: Hello, busy: bool, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        later = msgspec.json.encode({**msgspec.to_builtins(hello), "field of the future": [1]})
+        async with canned(tmp_path, ok(later)) as client:
+            assert await client.greet() == hello
+            with pytest.raises(OtherVersionError) as error:
+                await client.hello()
+            assert (error.value.version, error.value.busy) == (hello.version, busy)
+            assert f"process 77) is infertui {hello.version}, protocol {hello.protocol}" in error.value.message
+            assert ("1 under way and 2 waiting" in error.value.message) == busy
+            assert error.value.remedy.startswith("Once its runs have ended") == busy
+            assert "infertui stop" in error.value.remedy
+
+    play(scenario())
+
+
+def test_a_runner_of_this_version_is_greeted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(FakeControl(), tmp_path) as (client, _):
+            assert await client.hello() == Hello(__version__, PROTOCOL, FACTS.pid, FACTS.started, 0, 0)
+
+    play(scenario())
+
+
+def test_the_client_is_light() -> None:
+    code = "import sys, infertui.server.client, infertui.server.spawn, infertui.server.readonly; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG_S)
+    heavy = {"litestar", "uvicorn", "anyio", "typer", "rich", "textual", "psutil", "pynvml", "infertui.runner.runner"}
+    assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as somebody else")
+def test_a_socket_of_somebody_else_is_not_talked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "runner.sock"))
+        os.seteuid(4242)  # the kernel tells clients who called listen()
+        try:
+            listening.listen()
+        finally:
+            os.seteuid(0)
+        monkeypatch.setattr(os, "getuid", lambda: 1000)
+        with pytest.raises(RunnerUnavailableError, match=r"another user \(4242\)"):
+            play(Client(tmp_path / "runner.sock").snapshot())

@@ -1,0 +1,248 @@
+"""What holds for every Control: the runner in this process, and the same runner behind a socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from support.runs import HANG_S, simulated
+from support.served import mirrored, served
+
+from infertui import __version__
+from infertui.config.schema import Config
+from infertui.config.sweep import Variant
+from infertui.errors import InfertuiError, UsageError
+from infertui.runner.control import PROTOCOL, Control, Numbered, PausedChanged, Snapshot, Submission
+from infertui.runner.runner import Runner
+from infertui.store.index import ResultQuery
+from infertui.store.queue import QueueStore
+from infertui.tui.mirror import Mirror
+
+Opened = Callable[[], AbstractAsyncContextManager[Control]]
+
+
+@pytest.fixture(params=["in process", "by socket"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    @asynccontextmanager
+    async def open_it() -> AsyncIterator[Control]:
+        async with Runner(QueueStore(tmp_path / "queue.sqlite")) as runner:
+            if request.param == "in process":
+                yield runner
+            else:
+                async with served(runner, tmp_path) as (client, _):
+                    yield client
+
+    return open_it
+
+
+def play(scenario: Coroutine[Any, Any, None]) -> None:
+    async def guarded() -> None:
+        async with asyncio.timeout(HANG_S):
+            await scenario
+
+    asyncio.run(guarded())
+
+
+def submission(out: Path, *configs: Config, title: str = "test", front: bool = False) -> Submission:
+    variants = [Variant(f"n={number}", config, {}) for number, config in enumerate(configs or [simulated()])]
+    return Submission(title, tuple(variants), str(out / "reports"), front=front)
+
+
+def endless() -> Config:
+    return simulated(engine__simulator__virtual_time=False, measurement__iterations=1_000_000, workload__output_len=2)
+
+
+def order(mirror: Mirror) -> list[int]:
+    return list(mirror.entries)
+
+
+def states(mirror: Mirror) -> list[str]:
+    return [entry.state for entry in mirror.entries.values()]
+
+
+def ended(mirror: Mirror) -> bool:
+    return bool(mirror.entries) and not {"queued", "running"} & set(states(mirror))
+
+
+def test_a_snapshot_says_who_answers(opened: Opened) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            told = await control.snapshot()
+            assert (told.runner.version, told.runner.protocol) == (__version__, PROTOCOL)
+            assert told.runner.pid > 0
+            assert told.runner.host.hostname
+            assert told.entries == ()
+            assert not told.paused
+
+    play(scenario())
+
+
+def test_what_is_submitted_is_measured_and_told(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            ids = await control.submit(submission(tmp_path, simulated(), simulated(workload__batch_size=2)))
+            mirror = await mirrored(control, ended)
+            assert order(mirror) == list(ids)
+            assert states(mirror) == ["finished", "finished"]
+            assert [entry.label for entry in mirror.entries.values()] == ["test n=0", "test n=1"]
+            assert {entry.group for entry in mirror.entries.values()} == {ids[0]}
+            assert all(entry.throughput for entry in mirror.entries.values())
+            page = await control.results(ResultQuery(str(tmp_path / "reports"), sort="throughput", limit=1))
+            assert (page.total, page.matching, len(page.rows)) == (2, 2, 1)
+            details = await control.details(str(tmp_path / "reports"), page.rows[0].id)
+            assert details.result is not None
+            assert details.result.config.workload.batch_size == 2
+            await control.delete(str(tmp_path / "reports"), [details.id])
+            assert (await control.results(ResultQuery(str(tmp_path / "reports")))).total == 1
+
+    play(scenario())
+
+
+def test_the_queue_is_steered(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            await control.pause()
+            first, second, third = await control.submit(submission(tmp_path, *[simulated()] * 3))
+            (ahead,) = await control.submit(submission(tmp_path, front=True))
+            assert order(await mirrored(control, lambda _: True)) == [ahead, first, second, third]
+            await control.move([third], -2)
+            assert order(await mirrored(control, lambda _: True)) == [ahead, third, first, second]
+            await control.edit(first, Variant("bs=7", simulated(workload__batch_size=7), {"workload.batch_size": 7}))
+            (copy,) = await control.duplicate([first])
+            await control.skip([ahead])
+            await control.cancel([third])
+            mirror = await mirrored(control, lambda _: True)
+            assert order(mirror) == [ahead, third, first, copy, second]
+            assert states(mirror) == ["skipped", "cancelled", "queued", "queued", "queued"]
+            assert mirror.entries[copy].config.workload.batch_size == 7
+            await control.remove([second])
+            (again,) = await control.retry([ahead])
+            await control.clear()
+            mirror = await mirrored(control, lambda _: True)
+            assert order(mirror) == [first, copy, again]
+            assert mirror.paused
+            await control.resume()
+            mirror = await mirrored(control, ended)
+            assert not mirror.paused
+            assert states(mirror) == ["finished"] * 3
+
+    play(scenario())
+
+
+def test_a_running_entry_is_cancelled_and_keeps_what_it_measured(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            ids = await control.submit(submission(tmp_path, endless()))
+            await mirrored(control, lambda mirror: any(run.measured_batches for run in mirror.progress.values()))
+            await control.cancel(ids)
+            mirror = await mirrored(control, ended)
+            assert states(mirror) == ["cancelled"]
+            assert mirror.entries[ids[0]].throughput
+
+    play(scenario())
+
+
+def test_a_runner_stops_only_when_nothing_runs_unless_told_now(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            await control.submit(submission(tmp_path, endless()))
+            await mirrored(control, lambda mirror: mirror.running)
+            with pytest.raises(UsageError, match="test n=0") as refusal:
+                await control.stop()
+            assert refusal.value.remedy
+            await control.stop(now=True)
+
+    play(scenario())
+
+
+def test_events_are_numbered_without_gaps_from_any_number_on(opened: Opened) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            start = (await control.snapshot()).number
+            for _ in range(3):
+                await control.pause()
+                await control.resume()
+            paused = []
+            async with aclosing(cast(Any, control.events(start))) as events:
+                expected = start
+                async for told in events:
+                    expected += 1
+                    assert isinstance(told, Numbered)
+                    assert told.number == expected
+                    if isinstance(told.event, PausedChanged):
+                        paused.append(told)
+                        if len(paused) == 6:
+                            break
+            assert [told.event.paused for told in paused if isinstance(told.event, PausedChanged)] == [True, False] * 3
+            async with aclosing(cast(Any, control.events(paused[3].number))) as events:
+                told = await anext(event async for event in events if isinstance(event.event, PausedChanged))
+                assert told == paused[4]
+
+    play(scenario())
+
+
+def test_a_reader_from_the_future_gets_a_snapshot(opened: Opened) -> None:
+    async def scenario() -> None:
+        async with opened() as control, aclosing(cast(Any, control.events(10**9))) as events:
+            assert isinstance(await anext(events), Snapshot)
+
+    play(scenario())
+
+
+def test_a_slow_reader_gets_a_snapshot_in_place_of_the_backlog(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            await control.pause()
+            async with aclosing(cast(Any, control.events((await control.snapshot()).number - 1))) as events:
+                await anext(events)
+                await control.submit(submission(tmp_path, *[simulated()] * 2000))
+                told = await anext(events)
+                while not isinstance(told, Snapshot):
+                    told = await anext(events)
+                assert len(told.entries) == 2000
+                await control.resume()
+                await control.stop(now=True)
+                reached = told.number
+                told = await anext(events)
+                assert isinstance(told, Numbered)
+                assert told.number == reached + 1
+
+    play(scenario())
+
+
+def test_two_watchers_see_the_same(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            both = asyncio.gather(mirrored(control, ended), mirrored(control, ended))
+            await control.submit(submission(tmp_path))
+            one, other = await both
+            assert one.entries == other.entries
+
+    play(scenario())
+
+
+def test_errors_keep_their_class_and_their_remedy(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            with pytest.raises(UsageError, match="no entry 99"):
+                await control.cancel([99])
+            with pytest.raises(UsageError, match="not an absolute path"):
+                await control.submit(Submission("", (Variant("", simulated(), {}),), "reports"))
+            with pytest.raises(UsageError, match="no GPU"):
+                await control.processes("GPU-1/2 3")
+            with pytest.raises(InfertuiError):
+                await control.details(str(tmp_path), "no-such-run")
+
+    play(scenario())
+
+
+def test_a_forecast_says_whether_it_fits_and_models_are_listed(opened: Opened) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            forecast = await control.forecast(simulated())
+            assert forecast.lines
+            assert "synthetic:nano" in {model.id for model in await control.models()}
+
+    play(scenario())

@@ -1,0 +1,37 @@
+"""A Control behind a socket, and the client of it, in one process."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from infertui.runner.control import Control
+from infertui.server.app import create_app
+from infertui.server.client import Client
+from infertui.server.listen import Listener
+from infertui.server.runtime import Holder
+from infertui.server.stream import Presence
+from infertui.tui.mirror import Mirror
+
+
+@asynccontextmanager
+async def served(control: Control, folder: Path, *, identity: str = "one") -> AsyncIterator[tuple[Client, Presence]]:
+    """A client of `control` through a socket in `folder`."""
+    path = folder / "runner.sock"
+    presence = Presence()
+    async with Listener(path, presence=presence, holder=Holder(os.getpid()), environ={}) as listener:
+        await listener.serve(create_app(control, presence, identity=identity))
+        yield Client(path, timeout_s=30), presence
+
+
+async def mirrored(control: Control, enough: Callable[[Mirror], object]) -> Mirror:
+    """What a screen knows, once it is enough."""
+    mirror = Mirror()
+    mirror.take(await control.snapshot())
+    if enough(mirror):
+        return mirror
+    async for told in control.events(mirror.number):
+        mirror.take(told)
+        if enough(mirror):
+            return mirror
+    raise AssertionError("the events ended first")
