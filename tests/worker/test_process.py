@@ -128,15 +128,16 @@ def test_cancel_kills_a_worker_that_does_not_answer(log: Path) -> None:
     async def scenario() -> None:
         async with started(log) as worker:
             await load(worker, fault="hang", fault_batch=1)
-            entered = asyncio.Event()
+            hangs = asyncio.Event()
 
             async def watch(event: AnyEvent) -> None:
-                if isinstance(event, PhaseStarted):
-                    entered.set()
+                # Before it hangs it would still answer.
+                if isinstance(event, Heartbeat) and event.phase != "idle" and event.t_ns - event.progress_ns > 3e8:
+                    hangs.set()
 
             command = measure_command(output_len=1)  # hangs before its first step
             task = asyncio.create_task(measure(worker, command, on_event=watch))
-            await entered.wait()
+            await hangs.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await worker.cancel()
