@@ -7,7 +7,7 @@ from rich.theme import Theme
 from infertui import resources
 
 
-def theme(name: str = "terminal") -> Theme:
+def theme(name: str = "ansi") -> Theme:
     """A theme that ships with infertui, as rich styles by meaning: title, accent, ok, warning, error, ..."""
     text = (resources.themes() / f"{name}.toml").read_text(encoding="utf-8")
     return Theme(tomllib.loads(text)["styles"])

@@ -1,0 +1,69 @@
+"""Gauges: columns of cells side by side, each repainted only where it changed."""
+
+import math
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual.geometry import Size
+
+from infertui.tui.terminal import ASCII, UNICODE, glyphs
+from infertui.tui.widgets.lines import Lines, cut
+
+
+class GaugeColumn(Lines):
+    """One column of one-line cells. A table of gauges is several of them side by side.
+
+    Textual writes a widget's line from its left edge on even when one cell changed, so narrow columns are cheap and
+    one wide table is not.
+    """
+
+    DEFAULT_CSS = "GaugeColumn { width: auto; height: auto; }"
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id, classes=classes)
+        self._cells: list[Text] = []
+
+    def set_cells(self, cells: Sequence[Text]) -> None:
+        """Show these, one a line; cells as they were are not painted again."""
+        before = self._natural_size()
+        self._cells = list(cells)
+        if not self.is_mounted:
+            return
+        auto = self.styles.auto_dimensions and self._natural_size() != before
+        self.compose_lines()
+        if auto:
+            self.refresh(layout=True)
+
+    def compose_lines(self) -> None:
+        """The cells, cut with a mark where the column is too narrow."""
+        signs = glyphs(self.app)
+        self.paint_lines([cut(cell, self.size.width, signs.ellipsis) for cell in self._cells])
+
+    def _natural_size(self) -> tuple[int, int]:
+        return max((cell.cell_len for cell in self._cells), default=0), len(self._cells)
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """The widest cell."""
+        return self._natural_size()[0]
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """A line a cell."""
+        return self._natural_size()[1]
+
+
+def bar(share: float, width: int, *, style: str = "", empty_style: str = "dim", ascii: bool = False) -> Text:  # noqa: A002
+    """A bar of `width` cells, filled to `share` (0..1; more is full, NaN is empty).
+
+    Half cells count where there is a sign for them, and anything above nothing shows at least the smallest step.
+    """
+    signs = ASCII if ascii else UNICODE
+    steps_per_cell = 2 if signs.half_bar else 1
+    share = 0.0 if math.isnan(share) else min(1.0, max(0.0, share))
+    steps = round(share * width * steps_per_cell)
+    if share > 0 and width > 0:
+        steps = max(1, steps)
+    full, half = divmod(steps, steps_per_cell)
+    text = Text(no_wrap=True, end="")
+    text.append(signs.bar * full + signs.half_bar * half, style=style)
+    text.append(signs.no_bar * (width - full - half), style=empty_style)
+    return text

@@ -1,0 +1,91 @@
+"""Gauge columns and bars."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.text import Text
+from textual.pilot import Pilot
+from tui.widgets.stage import Stage, play, screen_of
+
+from infertui.tui.widgets.gauges import GaugeColumn, bar
+
+
+def test_only_cells_that_differ_are_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    column = GaugeColumn()
+
+    async def act(pilot: Pilot[None]) -> None:
+        column.set_cells([Text("one"), Text("two"), Text("six")])
+        await pilot.pause()
+        assert screen_of(pilot.app)[:3] == ["one", "two", "six"]
+        painted: list[int] = []
+        monkeypatch.setattr(column, "refresh", lambda *regions, **_: painted.extend(region.y for region in regions))
+        column.set_cells([Text("one"), Text("ten"), Text("six")])
+        assert painted == [1]
+        column.set_cells([Text("one"), Text("ten", style="bold"), Text("six")])
+        assert painted == [1, 1]
+        column.set_cells([Text("one"), Text("ten", style="bold"), Text("six")])
+        assert painted == [1, 1]
+
+    asyncio.run(play(Stage(lambda: column), act))
+
+
+def test_the_column_grows_with_its_cells_and_shrinks() -> None:
+    column = GaugeColumn()
+
+    async def act(pilot: Pilot[None]) -> None:
+        for cells in (["a"], ["a", "longer"], ["b"]):
+            column.set_cells([Text(cell) for cell in cells])
+            await pilot.pause()
+            assert screen_of(pilot.app)[:3] == [*cells, *[""] * (3 - len(cells))]
+            assert column.size == (max(map(len, cells)), len(cells))
+
+    asyncio.run(play(Stage(lambda: column), act))
+
+
+def test_cells_wider_than_the_column_are_cut_with_a_mark() -> None:
+    column = GaugeColumn()
+    column.styles.width = 5
+
+    async def act(pilot: Pilot[None]) -> None:
+        column.set_cells([Text("12345"), Text("123456")])
+        await pilot.pause()
+        assert screen_of(pilot.app)[:2] == ["12345", "1234…"]
+
+    asyncio.run(play(Stage(lambda: column), act))
+
+
+def test_cells_set_before_the_first_paint_are_shown() -> None:
+    column = GaugeColumn()
+    column.set_cells([Text("early")])
+
+    async def act(pilot: Pilot[None]) -> None:
+        assert screen_of(pilot.app)[0] == "early"
+
+    asyncio.run(play(Stage(lambda: column), act))
+
+
+@pytest.mark.parametrize(
+    ("share", "drawn"),
+    [
+        (0, "········"),
+        (0.5, "████····"),
+        (0.56, "████▌···"),
+        (1, "████████"),
+        (2, "████████"),
+        (-1, "········"),
+        (0.001, "▌·······"),
+        (float("nan"), "········"),
+        (float("inf"), "████████"),
+    ],
+)
+def test_bar(share: float, drawn: str) -> None:
+    assert bar(share, 8).plain == drawn
+
+
+@given(st.floats(), st.integers(0, 200), st.booleans())
+def test_a_bar_is_as_wide_as_it_should_be_and_ascii_is_ascii(share: float, width: int, ascii_only: bool) -> None:
+    drawn = bar(share, width, ascii=ascii_only)
+    assert drawn.cell_len == width
+    assert drawn.plain.isascii() or not ascii_only
