@@ -1,0 +1,43 @@
+"""The command line that asks for what the form holds."""
+
+import shlex
+
+from infertui.config.decode import axis_key
+from infertui.config.layers import default_layer
+from infertui.errors import UsageError
+from infertui.terminal_text import clean
+from infertui.tui.form import texts
+from infertui.tui.form.form import Form
+
+
+def command_line(form: Form) -> str:
+    """`infertui run PRESET --set key=value ...`, quoted for a shell.
+
+    Raises UsageError for what no command line can say: an axis whose values hold commas, text with a line break.
+    """
+    target, base = form.base.target, form.base.values
+    removed = [path for path in base if path not in form.values and path.startswith("labels.")]
+    if not target or removed:  # no flag takes a label away
+        target, base = "", default_layer().values
+    words = ["infertui", "run", *([target] if target else [])]
+    for path, value in form.values.items():
+        key = axis_key(path) or path
+        axis = texts.axis_path(form.values, key)
+        # A plain value ends an axis from below: one over the same key has to be said again.
+        plain_differs = base.get(key) != form.values.get(key) or (not axis and texts.axis_path(base, key))
+        if not (plain_differs if path != axis else plain_differs or base.get(path) != value):
+            continue
+        words += _words(path, key, texts.text_at(form.values, path) or "")
+    return shlex.join(words)
+
+
+def _words(path: str, key: str, text: str) -> list[str]:
+    quoted = key[-1:] in ("'", '"') and key.startswith("labels.")
+    listed = path != key and text.startswith("[")
+    if any(sign in text for sign in "\n\r") or listed or quoted or "=" in path or path != path.strip():
+        raise UsageError(
+            f"{clean(path)} cannot be written on a command line", remedy="Save the config as a file and run that."
+        )
+    if path.startswith("sweep.grid."):
+        return ["--sweep", f"{key}={text}"]
+    return ["--set", f"{path}={text}"]

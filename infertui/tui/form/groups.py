@@ -1,0 +1,63 @@
+"""How the keys of a config are grouped on the form, and which groups start folded."""
+
+from msgspec import Struct
+
+from infertui.config.fields import FIELDS, SECTIONS
+from infertui.config.schema import Config
+
+LABELS, RUNS, ADVANCED, SIMULATOR = "labels", "runs", "advanced", "simulator"
+
+# What rarely changes between measurements; every other key stands under its table's name.
+_ADVANCED = (
+    "model.revision", "model.seed", "model.trust_remote_code", "workload.temperature", "workload.top_k",
+    "workload.top_p", "workload.seed", "measurement.sample_hz", "measurement.load_timeout_s",
+    "measurement.step_timeout_s", "measurement.total_timeout_s", "measurement.fresh_process", "device.visible",
+    "device.threads", "device.force",
+)  # fmt: skip
+
+
+class Group(Struct, frozen=True):
+    """A heading, and the keys under it."""
+
+    name: str
+    about: str
+    keys: tuple[str, ...] = ()
+    folded: bool = False
+
+
+def _groups() -> tuple[Group, ...]:
+    found = []
+    for section in SECTIONS[""]:
+        keys = tuple(
+            path
+            for path, field in FIELDS.items()
+            if field.section == section and not field.is_table and path not in _ADVANCED
+        )
+        if keys:
+            found.append(Group(section, _about(section), keys))
+    simulator = tuple(path for path, field in FIELDS.items() if field.section == "engine.simulator")
+    return (
+        *found,
+        Group(ADVANCED, "what rarely changes", tuple(path for path in _ADVANCED if path in FIELDS), folded=True),
+        Group(SIMULATOR, "timings and faults of the engine that loads no model", simulator, folded=True),
+        Group(LABELS, "your own notes, kept with the results", folded=True),
+        Group(RUNS, "what the sweep makes", folded=True),
+    )
+
+
+def _about(section: str) -> str:
+    about = (Config.__annotations__[section].__doc__ or "").partition("\n")[0].rstrip(".")
+    return about[:1].lower() + about[1:]
+
+
+def name_of(key: str, group: str) -> str:
+    """What a line calls its key: the last part, with the table's name where that alone could be another's."""
+    if key.startswith("labels."):
+        return key.removeprefix("labels.")
+    last = key.rpartition(".")[2]
+    twins = sum(other.rpartition(".")[2] == last for other in FIELDS)
+    return key if group == ADVANCED and twins > 1 else last
+
+
+GROUPS = _groups()
+GROUP_OF = {key: group.name for group in GROUPS for key in group.keys}
