@@ -1,6 +1,6 @@
 """`python -m infertui` is the same program as `infertui`."""
 
-from infertui.cli.main import main
+from infertui.entry import main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,78 @@
+"""Entry point: without a command it goes straight to the screen, past what only the command line needs to import."""
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infertui.tui.start import Options
+
+_FLAGS = ("--ascii", "--slow-link", "--no-mouse")
+_VALUES = ("--theme", "--out", "--screenshot", "--size")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    given = screen_arguments(sys.argv[1:])
+    completing = "_INFERTUI_COMPLETE" in os.environ
+    if given is None or completing or sys.__stderr__ is None or sys.__stdin__ is None:
+        from infertui.cli.main import main as command_line
+
+        command_line()
+        return
+    # Collecting while modules are imported finds nothing and costs a tenth of the time to the first paint; the screen
+    # turns it on again after that.
+    gc.disable()
+    sys.exit(show(given))
+
+
+def screen_arguments(arguments: Sequence[str]) -> dict[str, str] | None:
+    """The options of the screen by name, or None when the command line has to look at these arguments."""
+    given: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if name in _FLAGS and not equals:
+            given[name] = ""
+        elif name in _VALUES and (equals or rest):
+            given[name] = value if equals else rest.pop(0)
+        else:
+            return None
+    return given
+
+
+def show(given: dict[str, str]) -> int:
+    """Show the screen; the exit code. Errors that a user can act on are printed."""
+    from infertui.errors import InfertuiError
+    from infertui.tui.start import start
+
+    try:
+        return start(out=Path(given.get("--out", "reports")), options=_options(given))
+    except InfertuiError as error:
+        from infertui.terminal_text import clean
+
+        print(f"infertui: {clean(str(error), lines=True)}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+
+
+def _options(given: dict[str, str]) -> "Options":
+    from infertui.errors import UsageError
+    from infertui.tui.start import PICTURE_SIZE, Options
+
+    size = PICTURE_SIZE
+    if "--size" in given:
+        columns, _, lines = given["--size"].partition("x")
+        if not (columns.isdecimal() and lines.isdecimal() and 0 < int(columns) <= 1000 and 0 < int(lines) <= 1000):
+            raise UsageError(f"--size {given['--size']!r} is not a size", remedy="As in --size 120x40.")
+        size = int(columns), int(lines)
+    return Options(
+        ascii_only="--ascii" in given,
+        slow_link="--slow-link" in given,
+        mouse=False if "--no-mouse" in given else None,
+        theme=given.get("--theme", "auto"),
+        screenshot=Path(given["--screenshot"]) if "--screenshot" in given else None,
+        size=size,
+    )

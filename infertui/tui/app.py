@@ -1,0 +1,699 @@
+"""The screen: one Textual application that draws a runner's state and sends it what the user wants."""
+
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.events import DescendantFocus, Key, Resize
+from textual.filter import LineFilter
+from textual.screen import ModalScreen, Screen
+from textual.worker import WorkerFailed
+
+from infertui import __version__
+from infertui.errors import InfertuiError
+from infertui.tui import themes, toasts
+from infertui.tui.actions import Action, bindings
+from infertui.tui.asciiwall import AsciiWall
+from infertui.tui.cellsaver import CellSaver
+from infertui.tui.commands import GLOBAL_ACTIONS
+from infertui.tui.header import Condition, HeaderLine, header_text
+from infertui.tui.layouts import PANES, PaneId
+from infertui.tui.leaving import HANGUP, Leaving, catch_signals
+from infertui.tui.pace import Pace, stepped
+from infertui.tui.painter import Painter
+from infertui.tui.panes.pane import Pane
+from infertui.tui.preferences import Preferences
+from infertui.tui.screens.main import CompactView, MainScreen, TabLine
+from infertui.tui.stage import Stage
+from infertui.tui.terminal import Terminal, glyphs
+from infertui.tui.topics import ALL_TOPICS, Topic
+
+if TYPE_CHECKING:
+    from infertui.runner.control import Control
+    from infertui.runner.events import RunFinished
+    from infertui.store.queue import Entry
+    from infertui.store.result import Result
+    from infertui.tui.cockpit import Severity
+    from infertui.tui.link import Connect, Link
+    from infertui.tui.mirror import Mirror
+    from infertui.tui.settings import Settings
+
+PANE_CLASSES: dict[PaneId, str] = {
+    "gpus": "GpusPane", "queue": "QueuePane", "config": "ConfigPane", "live": "LivePane", "results": "ResultsPane",
+    "logs": "LogsPane",
+}  # fmt: skip
+_HOUSEKEEPING_S = 1.0
+
+
+class InfertuiApp(App[None], inherit_bindings=False):
+    """Implements Cockpit. `connect` opens the connection to the runner; everything slow happens after first paint."""
+
+    ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS: ClassVar[str | None] = ""
+    CSS_PATH = "app.tcss"
+    ACTIONS: ClassVar[tuple[Action, ...]] = GLOBAL_ACTIONS
+    BINDINGS: ClassVar[list[BindingType]] = bindings(GLOBAL_ACTIONS)
+    TITLE = "infertui"
+
+    def __init__(
+        self,
+        connect: "Connect",
+        *,
+        out: Path,
+        terminal: Terminal,
+        settings: "Settings | None" = None,
+        settings_path: Path | None = None,
+        theme: str = "auto",
+        mouse: str = "auto",
+        slow_link: bool = False,
+        read_only: bool = False,
+        welcome: bool = False,
+        environ: Mapping[str, str] = os.environ,
+        driver_class: type[Any] | None = None,
+        stop_other: "Callable[[], Awaitable[object]] | None" = None,
+    ) -> None:
+        self.terminal = terminal
+        self.read_only = read_only
+        """Whether this screen may only watch."""
+        self.keymap: dict[str, str] = {}
+        """Keys from the settings, by action id."""
+        super().__init__(driver_class=driver_class)
+        self._connect = connect
+        self._stop_other = stop_other
+        self._out = out
+        self._preferences = Preferences(settings, settings_path, slow_link=slow_link)
+        self._mouse_given = mouse
+        self._problems: list[str] = []
+        self._welcome = welcome
+        self._environ = environ
+        self.animation_level = "none"
+        self.set_class(terminal.ascii_only, "-ascii")
+        self._mirror: Mirror | None = None
+        self._link: Link | None = None
+        self._trouble = "connecting"
+        self._told_troubles: set[str] = set()
+        self._painter: Painter | None = None
+        self._main = MainScreen(self, composed=self._main_composed)
+        self.stage = Stage(self._main, self.call_after_refresh)
+        """The panes."""
+        self._leaving = Leaving(self)
+        self._minute = ""
+        self._tmux_hinted = False
+        self._mouse_on = True
+        self._key_pressed = False
+        self._is_composed = False
+        self._saver = CellSaver()
+        self.furnished = asyncio.Event()
+        """The panes are there."""
+        self.linked = asyncio.Event()
+        """The first snapshot came."""
+        self._themes, wrong = themes.load(environ)
+        for one in self._themes.values():
+            self.register_theme(one)
+        self._problems += [toasts.of_error(error) for error in wrong]
+        self._use_theme(theme)
+
+    # What panes reach: Cockpit.
+
+    @property
+    def mirror(self) -> "Mirror":
+        """See `Cockpit`."""
+        if self._mirror is None:
+            from infertui.tui.mirror import Mirror
+
+            self._mirror = Mirror()
+        return self._mirror
+
+    @property
+    def settings(self) -> "Settings":
+        """See `Cockpit`."""
+        return self._preferences.settings
+
+    @property
+    def out(self) -> Path:
+        """See `Cockpit`."""
+        return self._out
+
+    @property
+    def control(self) -> "Control":
+        """See `Cockpit`."""
+        from infertui.tui.link import ABSENT
+
+        return ABSENT if self._link is None else self._link.control
+
+    @property
+    def ascii_only(self) -> bool:
+        """See `Cockpit`."""
+        return self.terminal.ascii_only
+
+    def intend(self, work: "Callable[[Control], Awaitable[object]]", *, done: str = "") -> None:
+        """See `Cockpit`."""
+
+        async def attempt() -> None:
+            try:
+                await work(self.control)
+            except InfertuiError as error:
+                self.say(toasts.of_error(error), "error")
+            except (OSError, EOFError) as error:
+                self.say(f"the runner did not answer: {error}", "error")
+            else:
+                if done:
+                    self.say(done)
+
+        self.run_worker(attempt(), group="intentions")
+
+    def say(self, text: str, severity: "Severity" = "information") -> None:
+        """See `Cockpit`."""
+        self.notify(toasts.of_text(text), severity=severity, timeout=toasts.SECONDS[severity], markup=False)
+
+    def confirm(self, question: str, *, yes: str, then: Callable[[], None]) -> None:
+        """See `Cockpit`."""
+        from infertui.tui.screens.confirm import YES, ConfirmScreen
+
+        def answered(answer: str | None) -> None:
+            if answer == YES:
+                then()
+
+        self.push_screen(ConfirmScreen(question, yes=yes), answered)
+
+    def change_settings(self, settings: "Settings") -> None:
+        """See `Cockpit`."""
+        before, self._preferences.settings = self.settings, settings
+        if settings.theme != before.theme:
+            self._use_theme(settings.theme)
+        if settings.keys != before.keys:
+            self._use_keys()
+        if settings.mouse != before.mouse:
+            self._mouse_given = settings.mouse
+            self._use_mouse(self.mouse_wanted)
+        if self._painter is not None:
+            self._painter.pace.configure(settings)
+            self._painter.pace.all_again()
+            self._painter.again()
+        self.run_worker(self._save_settings(), group="settings", exclusive=True)
+
+    async def _save_settings(self) -> None:
+        try:
+            await self._preferences.save()
+        except InfertuiError as error:
+            self.say(toasts.of_error(error), "error")
+
+    def copy(self, text: str, what: str) -> None:
+        """See `Cockpit`."""
+        from infertui.tui import clipboard
+
+        self.copy_to_clipboard(text)
+        path = clipboard.clip_path(self._environ)
+        try:
+            clipboard.keep(text, path)
+        except InfertuiError as error:
+            self.say(toasts.of_error(error), "warning")
+            return
+        self.say(clipboard.said(what, path, environ=self._environ, hint=not self._tmux_hinted))
+        self._tmux_hinted = True
+
+    def open_in_config(self, toml: str, label: str) -> None:
+        """See `Cockpit`."""
+        self.go("config")
+        cast(Any, self.stage.pane("config")).load_toml(toml, label)
+
+    def edit_entry(self, entry: "Entry") -> None:
+        """See `Cockpit`."""
+        self.go("config")
+        cast(Any, self.stage.pane("config")).edit(entry)
+
+    def show_details(self, run: str, *, out: str = "") -> None:
+        """See `Cockpit`."""
+        from infertui.tui.screens.details import DetailsScreen
+
+        self.push_screen(DetailsScreen(self, run, out=out or str(self._out)))
+
+    def announce(self, result: "Result") -> None:
+        """See `Cockpit`."""
+        text, severity = toasts.of_result(result)
+        self.say(text, severity)
+
+    # From start to end.
+
+    def get_default_screen(self) -> Screen[None]:
+        """The main screen."""
+        return self._main
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables, should a stock theme ever be shown."""
+        return themes.variable_defaults()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Colours as the theme has them, and the last wall against control characters."""
+        filters = themes.line_filters(self, super().get_line_filters())
+        return [*filters, AsciiWall()] if self.ascii_only else filters
+
+    def on_mount(self) -> None:
+        """Everything that the first paint needs; the rest follows it."""
+        self._mouse_on = self.mouse_wanted
+        if not self.is_headless:
+            catch_signals(self._leave)
+            asyncio.get_running_loop().set_exception_handler(self._stray_error)
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
+        self.set_interval(_HOUSEKEEPING_S, self._housekeep)
+
+    def _main_composed(self) -> None:
+        self._is_composed = True
+        self._arrange()
+        self._tell_header()
+        self.call_after_refresh(lambda: self.run_worker(self._furnish(), exit_on_error=True))
+
+    def _stray_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that nobody waits for: kept, and told in a line."""
+        from infertui.tui import crash
+
+        error = context.get("exception")
+        if isinstance(error, BaseException) and self._is_composed:
+            log = crash.keep(error, environ=self._environ)
+            self.say(f"something went wrong ({type(error).__name__}); details: {log}", "warning")
+
+    def _leave(self, code: int) -> None:
+        self.exit(return_code=code)
+
+    def exit(self, result: None = None, return_code: int = 0, message: Any = None) -> None:
+        """Leave; nothing is drawn from here on."""
+        self._stop_drawing()
+        super().exit(result, return_code, message)
+
+    def _stop_drawing(self) -> None:
+        self._is_composed = False
+        if self._painter is not None:
+            self._painter.stop()
+            self._painter = None
+
+    async def _furnish(self) -> None:
+        """Put the panes into their frames, connect, and say what there is to say."""
+        classes = await asyncio.to_thread(_import_panes)
+        await asyncio.to_thread(lambda: self.settings)
+        with self.batch_update():
+            for pane, frame in self.stage.furnish(classes, self):
+                await cast(Any, frame.parent).mount(pane, before=frame)
+                await frame.remove()
+        self._use_keys()
+        self._start_drawing()
+        self._arrange()
+        self.stage.focus()
+        gc.enable()
+        gc.freeze()  # what is there now stays: collections need not look at it again, and hold up no key
+        self.furnished.set()
+        for problem in (*self._problems, *self._preferences.problems):
+            self.say(problem, "warning")
+        if self._welcome and not self.read_only:
+            self._show_welcome()
+        from infertui.tui.link import Link
+
+        self._link = Link(self._connect, self.mirror, self)
+        self.run_worker(self._link.run(), group="link", exit_on_error=True)
+
+    def _start_drawing(self) -> None:
+        self._painter = Painter(
+            Pace(self.settings), self._draw, behind=lambda: self._terminal_behind, post=self.call_next
+        )
+        self.stage.all_stale()
+        self._painter.touched(ALL_TOPICS)
+
+    def _housekeep(self) -> None:
+        if not self._is_composed:
+            return
+        minute = time.strftime("%H:%M")
+        if minute != self._minute:
+            self._tell_header()
+        driver = self._driver
+        if getattr(driver, "terminal_gone", False):
+            self._leave(HANGUP)
+            return
+        outlet = getattr(driver, "outlet", None)
+        if outlet is not None and outlet.lost and not outlet.waiting:
+            outlet.lost = False
+            self.action_redraw()
+
+    @property
+    def _terminal_behind(self) -> bool:
+        outlet = getattr(self._driver, "outlet", None)
+        return outlet is not None and bool(outlet.behind)
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Only cells that differ are written: a third of what Textual would write."""
+        super()._display(screen, self._saver.wrap(renderable, self.size))
+
+    def _fatal_error(self) -> None:
+        """Textual would print the values of variables. A log without them has to do."""
+        from rich.text import Text
+
+        from infertui.tui import crash
+
+        self._stop_drawing()
+        error: BaseException = self._exception or sys.exc_info()[1] or RuntimeError("unknown")
+        if isinstance(error, WorkerFailed):
+            error = error.error
+        if not self._exit_renderables:
+            self._exit_renderables.append(Text(crash.sentence(error, crash.keep(error, environ=self._environ))))
+        self._close_messages_no_wait()
+
+    # The connection: Watcher.
+
+    def touched(self, topics: frozenset[Topic]) -> None:
+        """See `Watcher`."""
+        if self._painter is not None:
+            self._painter.touched(topics)
+
+    def connected(self) -> None:
+        """See `Watcher`."""
+        self._trouble = ""
+        self._told_troubles.clear()
+        if not self.linked.is_set():
+            self.linked.set()
+            self._go_where_it_happens()
+        self.touched(frozenset({"runner"}))
+
+    def trouble(self, summary: str, error: Exception | None) -> None:
+        """See `Watcher`."""
+        self._trouble = summary
+        if isinstance(error, InfertuiError) and str(error) not in self._told_troubles:
+            self._told_troubles.add(str(error))
+            self._tell_trouble(error)
+        self.touched(frozenset({"runner", "queue", "live"}))
+
+    def _tell_trouble(self, error: InfertuiError) -> None:
+        from infertui.server.errors import OtherVersionError
+
+        stop = self._stop_other
+        if isinstance(error, OtherVersionError) and not error.busy and not self.read_only and stop is not None:
+            self.confirm(
+                f"{error.message}.\nIt is idle. The queue is kept.",
+                yes="Replace it by this version",
+                then=lambda: self.intend(lambda _: stop(), done="the other runner ends"),
+            )
+        else:
+            self.say(toasts.of_error(error), "warning")
+
+    def _go_where_it_happens(self) -> None:
+        """Until the first key, the pane in front is the one that has something to show."""
+        if self._key_pressed or self.stage.kind == "compact":
+            return
+        entries, running = self.mirror.entries.values(), self.mirror.running
+        if running:
+            self.stage.tab = "live"
+        if any(entry.state in ("queued", "running") for entry in entries):
+            self.go("live" if self.stage.kind == "tabs" and running else "queue")
+
+    # Drawing.
+
+    def _draw(self, due: frozenset[Topic]) -> None:
+        if not self._is_composed:
+            return
+        self._finish_announcements()
+        if due & {"runner", "queue", "live", "machine"}:
+            self._tell_header()
+        screen = self.screen
+        if screen is not self._main:
+            self.stage.all_stale()
+            show = getattr(screen, "show", None)
+            if show is not None:
+                show(due)
+            # Behind a dialog the picture stands still, but not at the very beginning: there is nothing on it yet.
+            if "runner" not in due or not isinstance(screen, ModalScreen):
+                return
+        if "runner" in due:
+            self._arrange()
+        if self.stage.is_compact:
+            self._tell_compact()
+        self.stage.draw(due)
+
+    def draw_all(self) -> None:
+        """Draw everything now."""
+        self._arrange()
+        self.stage.all_stale()
+        self._draw(ALL_TOPICS)
+
+    def _finish_announcements(self) -> None:
+        finished: list[RunFinished] = []
+        with suppress(IndexError):
+            while True:
+                finished.append(self.mirror.finished.popleft())
+        for event in finished[-3:]:
+            self.announce(event.result)
+
+    def _tell_header(self) -> None:
+        if not self._is_composed:
+            return
+        header = self._main.query_one(HeaderLine)
+        self._minute = time.strftime("%H:%M")
+        pace = self._painter.pace if self._painter else None
+        condition = Condition(
+            version=__version__,
+            clock=self._minute,
+            trouble=self._trouble,
+            read_only=self.read_only,
+            frozen=pace is not None and pace.frozen,
+            slow_terminal=self._preferences.slow_link or (pace is not None and pace.backoff > 1),
+        )
+        header.tell(
+            header_text(self._mirror, condition, self.size.width, themes.palette(self), glyphs(cast(Any, self)))
+        )
+
+    def _tell_compact(self) -> None:
+        from infertui.tui.compact import compact_lines
+
+        fahrenheit = self.settings.temperature_unit == "F"
+        lines = compact_lines(self.mirror, themes.palette(self), fahrenheit=fahrenheit)
+        self._main.query_one(CompactView).tell(lines)
+
+    # Panes and layouts.
+
+    def on_resize(self, event: Resize) -> None:
+        """Another size may be another layout."""
+        self._arrange(event.size.width, event.size.height)
+        self.call_after_refresh(self._tell_header)
+
+    def _arrange(self, width: int = 0, height: int = 0) -> None:
+        if self._is_composed:
+            self.stage.arrange(width or self.size.width, height or self.size.height)
+            if self.stage.is_compact:
+                self._tell_compact()
+
+    @property
+    def on_main_screen(self) -> bool:
+        """Whether no dialog or other screen is in front."""
+        return self.screen is self._main
+
+    def go(self, place: PaneId) -> None:
+        """Bring a pane into view, and give it the focus."""
+        self.stage.choose(place)
+        self._arrange()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """The pane that holds the focus is the active one."""
+        self.stage.focused(event.widget)
+
+    def on_tab_line_picked(self, event: TabLine.Picked) -> None:
+        """A tab was clicked."""
+        self.go(event.pane)
+
+    def on_screen_resume(self) -> None:
+        """Back from another screen."""
+        self.stage.draw_stale()
+
+    # Themes, keys, mouse.
+
+    def _use_theme(self, name: str) -> None:
+        try:
+            chosen = themes.choose(name, self._environ, self.terminal, list(self._themes))
+        except InfertuiError as error:
+            chosen = themes.choose("auto", self._environ, self.terminal)
+            if self.is_running:
+                self.say(toasts.of_error(error), "warning")
+            else:
+                self._problems.append(toasts.of_error(error))
+        self.theme = chosen
+
+    def scopes(self) -> dict[str, list[Action]]:
+        """All actions, by what is in reach together: each pane's with those of what is inside it."""
+        scopes: dict[str, list[Action]] = {"app": list(GLOBAL_ACTIONS)}
+        for pane in self.stage.panes():
+            scopes[str(pane.id)] = list(pane.ACTIONS)
+        return scopes
+
+    def _use_keys(self) -> None:
+        from infertui.tui import keymap
+
+        self.keymap, problems = keymap.check(self.settings.keys, self.scopes())
+        self.set_keymap(self.keymap)
+        for problem in problems:
+            self.say(problem, "warning")
+
+    @property
+    def mouse_wanted(self) -> bool:
+        """Whether the mouse is for the panes, by settings and terminal."""
+        chosen = self._mouse_given
+        return chosen == "on" or (chosen == "auto" and not self.terminal.over_ssh)
+
+    def _use_mouse(self, on: bool) -> None:
+        self._mouse_on = on
+        set_mouse = getattr(self._driver, "set_mouse", None)
+        if set_mouse is not None:
+            set_mouse(on)
+
+    async def run_action(self, action: Any, default_namespace: Any = None, namespaces: Any = None) -> bool:
+        """Nothing that writes is done by a screen that only watches."""
+        if self.read_only and isinstance(action, str):
+            for candidate in getattr(default_namespace, "ACTIONS", ()):
+                if candidate.writes and action in (candidate.name, candidate.call):
+                    self.say(f"read-only: this screen only watches, so it cannot {candidate.help}", "warning")
+                    return True
+        return await super().run_action(action, default_namespace, namespaces)
+
+    # Global keys.
+
+    def on_key(self, event: Key) -> None:
+        """From the first key on the focus goes where the user says; `?` works on every screen that has actions."""
+        self._key_pressed = True
+        if event.key == "question_mark" and self.screen is not self._main and hasattr(self.screen, "ACTIONS"):
+            self.action_keys_help()
+
+    def action_go(self, place: str) -> None:
+        """To a pane by its number."""
+        self._key_pressed = True
+        if place in PANES:
+            self.go(place)
+
+    def action_next_pane(self) -> None:
+        """Tab."""
+        self._step(1)
+
+    def action_previous_pane(self) -> None:
+        """Shift and Tab."""
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        self._key_pressed = True
+        self.go(self.stage.neighbour(by))
+
+    def action_zoom(self) -> None:
+        """The pane takes all the room, or gives it back."""
+        self.stage.zoomed = not self.stage.zoomed
+        self._arrange()
+        self.call_after_refresh(self.stage.focus)
+
+    async def action_back(self) -> None:
+        """Esc: out of the zoom; never out of the program."""
+        if self.stage.zoomed:
+            self.action_zoom()
+
+    def action_freeze(self) -> None:
+        """Hold the picture."""
+        if self._painter is not None:
+            self._painter.pace.frozen = not self._painter.pace.frozen
+            if not self._painter.pace.frozen:
+                self._painter.pace.all_again()
+            self._painter.again()
+            self._tell_header()
+
+    def action_faster(self) -> None:
+        """Redraw more often."""
+        self._change_rate(1)
+
+    def action_slower(self) -> None:
+        """Redraw less often."""
+        self._change_rate(-1)
+
+    def _change_rate(self, by: int) -> None:
+        from msgspec.structs import replace
+
+        now = self.settings
+        gauges, charts = stepped(now.gauge_hz, by), stepped(now.chart_hz, by)
+        self.change_settings(replace(now, gauge_hz=gauges, chart_hz=charts))
+        self.say(f"gauges {gauges:g} a second, charts {charts:g} a second")
+
+    def action_next_theme(self) -> None:
+        """The next theme of the list, at once."""
+        names = list(self._themes)
+        at = names.index(self.theme) if self.theme in names else -1
+        self.choose_theme(names[(at + 1) % len(names)])
+
+    @property
+    def theme_names(self) -> list[str]:
+        """All themes there are."""
+        return list(self._themes)
+
+    def choose_theme(self, name: str) -> None:
+        """Show a theme, and keep it."""
+        from msgspec.structs import replace
+
+        self.change_settings(replace(self.settings, theme=name))
+        self._use_theme(name)
+        self.say(f"theme: {name}")
+
+    def action_mouse(self) -> None:
+        """Mouse to the panes, or to the terminal."""
+        self._use_mouse(not self._mouse_on)
+        self.say("mouse: for the panes" if self._mouse_on else "mouse: for the terminal's own selection")
+
+    def action_redraw(self) -> None:
+        """Everything once more, whatever may stand there."""
+        self._saver.forget()
+        self.screen.refresh(layout=True)
+        self.screen.refresh()
+
+    def action_keys_help(self) -> None:
+        """What every key does."""
+        from infertui.tui.menus import open_help
+
+        open_help(self)
+
+    def action_palette(self) -> None:
+        """Find an action."""
+        from infertui.tui.menus import open_palette
+
+        open_palette(self)
+
+    def action_settings(self) -> None:
+        """Change the settings."""
+        from infertui.tui.screens.settings import SettingsScreen
+
+        self.push_screen(SettingsScreen(self, themes=["auto", *self._themes]))
+
+    def _show_welcome(self) -> None:
+        from infertui.tui.screens.welcome import WelcomeScreen
+
+        def closed(start: bool | None) -> None:
+            self.change_settings(self.settings)  # the file is what says that this was not the first start
+            if start:
+                self.run_worker(self._start_demo())
+
+        self.push_screen(WelcomeScreen(self), closed)
+
+    async def _start_demo(self) -> None:
+        """The demo run, as soon as there is a runner."""
+        from infertui.tui.demo import submission
+
+        await self.linked.wait()
+        self.go("live")
+        self.intend(lambda control: control.submit(submission(self._out, self._environ)))
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: cancel what runs; twice, leave."""
+        self._leaving.interrupt()
+
+    async def action_quit(self) -> None:
+        """Leave; asks when runs are under way."""
+        self._leaving.quit()
+
+
+def _import_panes() -> dict[PaneId, type[Pane]]:
+    """The panes' classes; imported in a thread, so that keys are heard meanwhile."""
+    return {place: getattr(import_module(f"infertui.tui.panes.{place}"), name) for place, name in PANE_CLASSES.items()}

@@ -1,0 +1,48 @@
+"""Keys from the settings, checked against what there is."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from infertui.terminal_text import clean, shorten
+from infertui.tui.actions import RESERVED, Action
+
+Scopes = Mapping[str, Sequence[Action]]
+"""The actions that are in reach together, by what the group is called; the application's under `app`."""
+
+
+def check(wanted: Mapping[str, str], scopes: Scopes) -> tuple[dict[str, str], list[str]]:
+    """The keys that can be used, by action id, and a sentence for each that cannot."""
+    known = {action.id: action for actions in scopes.values() for action in actions}
+    accepted: dict[str, str] = {}
+    problems: list[str] = []
+    for name, keys in wanted.items():
+        shown = f"keys: {shorten(clean(name), 40)} = {shorten(clean(keys), 40)!r}"
+        parts = [key.strip() for key in keys.split(",") if key.strip()]
+        if name not in known:
+            problems.append(f"{shown}: there is no such action; the palette and ? name them all")
+        elif not parts or not all(key.isprintable() for key in parts):
+            problems.append(f"{shown}: no keys; allowed: names such as x or ctrl+x, with commas between")
+        elif reserved := RESERVED.intersection(parts):
+            problems.append(f"{shown}: {min(reserved)} belongs to terminals and multiplexers")
+        elif clashes := collisions(scopes, {**accepted, name: ",".join(parts)}):
+            problems.append(f"{shown}: {clashes[0]}")
+        else:
+            accepted[name] = ",".join(parts)
+    return accepted, problems
+
+
+def collisions(scopes: Scopes, keymap: Mapping[str, str] | None = None) -> list[str]:
+    """Keys that two actions of one scope claim, or one of a scope and one of the application."""
+    shared = list(scopes.get("app", ()))
+    found = []
+    for scope, actions in scopes.items():
+        owners: dict[str, list[str]] = defaultdict(list)
+        for action in _unique([*actions, *(shared if scope != "app" else [])]):
+            for key in (keymap or {}).get(action.id, action.keys).split(","):
+                owners[key.strip()].append(action.id)
+        found += [f"{key} is both {' and '.join(ids)}" for key, ids in owners.items() if len(ids) > 1]
+    return found
+
+
+def _unique(actions: Iterable[Action]) -> list[Action]:
+    return list({action.id: action for action in actions}.values())

@@ -1,0 +1,352 @@
+"""Everything about a run as lines of text, tab by tab. Pure; every text from a file is cleaned on the way."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from textwrap import wrap
+
+from rich.text import Text
+
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.gaps import Gaps, bucket_seconds
+from infertui.report.figures import NOT_AVAILABLE, figures, headline, verdict_lines
+from infertui.store.details import RunDetails
+from infertui.store.result import Fingerprint, Result
+from infertui.tui.rows.cells import Look, beside, fit
+from infertui.tui.safety import plain, safe
+from infertui.tui.widgets.chart import histogram
+from infertui.tui.widgets.gauges import bar
+from infertui.tui.widgets.plot import Chart, Series, draw, nice_range, values_range
+from infertui.tui.widgets.plot import Look as ChartLook
+from infertui.units import format_bytes, format_seconds
+
+NAME_WIDTH = 18
+MARGIN = 1
+_HISTOGRAM_ROWS = 7
+_DRAWN_GAPS = 4000
+"""ITL are drawn from so many at most: a share of each bucket."""
+_TWO_ACROSS = 110
+_CHART_ROWS = 9
+_GAP_S = 5.0
+
+Lines = list[Text]
+
+
+def tab_lines(tab: int, details: RunDetails, width: int, height: int, look: Look) -> Lines:
+    """The lines of a tab, for so many cells; charts fill the height where that is enough for them."""
+    makers: Sequence[Callable[[], Lines]] = (
+        lambda: summary(details, width, look),
+        lambda: batches(details, width, height, look),
+        lambda: telemetry(details, width, height, look),
+        lambda: config(details, width, look),
+        lambda: log(details, look),
+    )
+    return makers[tab]()
+
+
+# Summary
+
+
+def summary(details: RunDetails, width: int, look: Look) -> Lines:
+    """What was measured, what it says, what speaks against it."""
+    result, colours = details.result, look.palette
+    if result is None:
+        return [
+            *paragraph("This run has no result: it is still under way, or it was cut off.", width, colours.warning),
+            Text(),
+            *paragraph(f"What it measured so far is in {details.folder}.", width, ""),
+        ]
+    lines = [*paragraph(headline(result), width, colours.title), Text(), *_state(result, width, look)]
+    lines.append(Text())
+    measured = result.summary.output_throughput is not None
+    for name, value in figures(result):
+        if name != "phases" and (measured or not value.startswith(NOT_AVAILABLE)):
+            strong = colours.figure if name == "output throughput" else ""
+            lines += entry(name, value, width, look, style=strong)
+    if result.phases:
+        lines += [Text(), *_phases(result, width, look)]
+    if result.config.labels:
+        lines += [Text(), *_section("labels", look)]
+        lines += [line for key, value in result.config.labels.items() for line in entry(key, value, width, look)]
+    return lines
+
+
+def _state(result: Result, width: int, look: Look) -> Lines:
+    """The verdict in words, or what went wrong and what to do about it."""
+    colours = look.palette
+    lines: Lines = []
+    if result.state == "finished" and result.verdict.valid:
+        lines += paragraph(f"{look.glyph('✓', '+')} valid: nothing speaks against these figures", width, colours.ok)
+    elif result.state == "finished":
+        lines += paragraph(f"{look.glyph('✗', 'x')} invalid: do not believe these figures", width, colours.error)
+    else:
+        lines += paragraph(f"{look.glyph('✗', 'x')} {result.state}", width, colours.error)
+    if error := result.error:
+        lines += entry("error", f"{error.kind}: {error.message}", width, look, style=colours.error)
+        if error.remedy:
+            lines += entry("remedy", error.remedy, width, look)
+        for name, value in error.details.items():
+            lines += entry(name, value, width, look)
+    for level, text in verdict_lines(result):
+        lines += entry(level, text, width, look, style=colours.warning if level == "invalid" else "")
+    if result.error and result.error.log_tail:
+        lines += [Text(), *_section("its last words", look), *_foreign(result.error.log_tail)]
+    return lines
+
+
+def _phases(result: Result, width: int, look: Look) -> Lines:
+    longest = max(result.phases.values()) or 1.0
+    room = max(4, min(40, width - NAME_WIDTH - 12))
+    return [
+        *_section("phases", look),
+        *(
+            beside(
+                fit(name, NAME_WIDTH, look, style=look.palette.muted),
+                fit(format_seconds(seconds), 9, look, align="right"),
+                Text("  "),
+                bar(seconds / longest, room, style=look.palette.accent, ascii=look.ascii),
+            )
+            for name, seconds in result.phases.items()
+        ),
+    ]
+
+
+# Batches
+
+
+def batches(details: RunDetails, width: int, height: int, look: Look) -> Lines:
+    """The iterations over time, and the distributions of their latency and of the token gaps."""
+    points = details.batches
+    if not points:
+        return paragraph("No batch was measured.", width, look.palette.muted)
+    failed = [point for point in points if point.error]
+    rows = max(_CHART_ROWS, height - 2 * (_HISTOGRAM_ROWS + 2) - len(failed[:3]) - 1)
+    end = max(point.start + (point.latency or 0.0) for point in points)
+    speeds = Series([(point.start, point.tps) for point in points if point.tps is not None])
+    lines = chart([speeds], (0.0, end or 1.0), "output throughput by iteration", "tok/s", width, rows, look)
+    for point in failed[:3]:
+        lines += entry(f"failed at {format_seconds(point.start)}", point.error, width, look, style=look.palette.error)
+    latencies = [point.latency * 1e3 for point in points if point.latency is not None]
+    lines += [Text(), *_distribution("E2E latency of the batches", latencies, len(latencies), width, look)]
+    gaps = details.result.summary.itl if details.result else None
+    if gaps:
+        lines += [Text(), *_distribution("inter-token latency (ITL)", _gap_values(gaps), gaps.count, width, look)]
+    return lines
+
+
+def _distribution(title: str, values: Sequence[float], count: int, width: int, look: Look) -> Lines:
+    """A histogram of milliseconds. The longest hundredth is told in words where it would squeeze the rest."""
+    if not values:
+        return []
+    ordered = sorted(values)
+    high = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    shown = [value for value in ordered if value <= high] if ordered[-1] > 2 * high else ordered
+    words = f"  {count:,} of them, median {format_seconds(ordered[len(ordered) // 2] / 1e3)}"
+    if len(shown) < len(ordered):
+        words += f"; the longest are not drawn: up to {format_seconds(ordered[-1] / 1e3)}"
+    heading = Text(title, style=look.palette.title, end="")
+    heading.append(words, style=look.palette.muted)
+    width = min(width, 100)
+    # More bins than this show the accidents of a small sample.
+    bins = max(1, min(width, math.ceil(2 * math.sqrt(count))))
+    wide = width // bins
+    drawn = histogram(shown, bins, _HISTOGRAM_ROWS, look.ascii)[:-1]
+    bars = [plain("".join(sign * wide for sign in line.plain), look.palette.accent) for line in drawn]
+    least, most = format_seconds(shown[0] / 1e3), format_seconds(shown[-1] / 1e3)
+    axis = least + most.rjust(max(len(most) + 1, bins * wide - len(least)))
+    return [heading, *bars, plain(axis, look.palette.muted)]
+
+
+def _gap_values(gaps: Gaps) -> list[float]:
+    """Milliseconds that are distributed like the gaps."""
+    scale = min(1.0, _DRAWN_GAPS / gaps.count)
+    return [
+        bucket_seconds(bucket) * 1e3
+        for bucket, count in gaps.histogram.items()
+        for _ in range(max(1, round(count * scale)))
+    ]
+
+
+# Telemetry
+
+
+def telemetry(details: RunDetails, width: int, height: int, look: Look) -> Lines:
+    """Power, utilization, memory and temperature over the run's time; of the CPU where there is no GPU."""
+    samples = details.telemetry
+    if not samples:
+        return paragraph("No telemetry was kept.", width, look.palette.muted)
+    origin = samples[0].t_ns
+    timed = [((sample.t_ns - origin) / NS_PER_S, sample) for sample in samples]
+    span = (0.0, timed[-1][0] or 1.0)
+    used = _device(details)
+    charts: list[tuple[str, str, list[Series]]] = []
+    uuids = list(dict.fromkeys(gpu.uuid for sample in samples for gpu in sample.gpus))
+    if used in uuids:
+        uuids = [used]
+    fahrenheit = look.settings.temperature_unit == "F"
+    for title, unit, read in (
+        ("GPU power", "W", lambda gpu: gpu.power_now_w),
+        ("GPU utilization", "%", lambda gpu: gpu.utilization),
+        ("GPU memory used", "GiB", lambda gpu: _gib(gpu.memory_used)),
+        ("GPU temperature", "F" if fahrenheit else "C", lambda gpu: _degrees(gpu.temperature_c, fahrenheit)),
+    ):
+        found = [
+            Series(
+                _known((at, read(gpu)) for at, sample in timed for gpu in sample.gpus if gpu.uuid == uuid),
+                label=f"GPU {_index(details, uuid)}" if len(uuids) > 1 else "",
+                gap=_GAP_S,
+            )
+            for uuid in uuids[:6]
+        ]
+        charts.append((title, unit, found))
+    for title, unit, ask in (
+        ("CPU", "%", lambda host: host.cpu_percent),
+        ("RAM used", "GiB", lambda host: _gib(host.memory_used)),
+        ("CPU power", "W", lambda host: host.cpu_power_w),
+    ):
+        charts.append((title, unit, [Series(_known((at, ask(sample.host)) for at, sample in timed), gap=_GAP_S)]))
+    charts = [(title, unit, found) for title, unit, found in charts if any(one.points for one in found)]
+    return _grid(charts, span, width, height, look)
+
+
+def _grid(
+    charts: Sequence[tuple[str, str, list[Series]]], span: tuple[float, float], width: int, height: int, look: Look
+) -> Lines:
+    across = 2 if width >= _TWO_ACROSS else 1
+    cell = (width - 2 * (across - 1)) // across
+    rows = max(_CHART_ROWS - 2, height // max(1, -(-len(charts) // across)))
+    lines: Lines = []
+    for first in range(0, len(charts), across):
+        drawn = [
+            chart(found, span, title, unit, cell, rows, look)
+            for title, unit, found in charts[first : first + across]
+        ]  # fmt: skip
+        for left, *right in zip(*drawn, strict=True):
+            lines.append(beside(left, *(part for one in right for part in (Text("  "), one))))
+    return lines
+
+
+def _known(points: Iterable[tuple[float, float | None]]) -> list[tuple[float, float]]:
+    return [(at, value) for at, value in points if value is not None]
+
+
+def _gib(size: int | None) -> float | None:
+    return None if size is None else size / 2**30
+
+
+def _degrees(celsius: float | None, fahrenheit: bool) -> float | None:
+    return celsius * 1.8 + 32 if celsius is not None and fahrenheit else celsius
+
+
+def _device(details: RunDetails) -> str:
+    return details.result.loaded.device_uuid if details.result and details.result.loaded else ""
+
+
+def _index(details: RunDetails, uuid: str) -> str:
+    for sample in details.telemetry:
+        for gpu in sample.gpus:
+            if gpu.uuid == uuid:
+                return str(gpu.index)
+    return "?"
+
+
+def chart(
+    series: Sequence[Series], span: tuple[float, float], title: str, unit: str, width: int, rows: int, look: Look
+) -> Lines:
+    """A line chart of so many cells."""
+    colours = look.palette
+    y_range = nice_range(*values_range(series, span))
+    how = ChartLook(series=colours.series, muted=colours.muted, title=colours.title, ascii=look.ascii)
+    return draw(Chart(tuple(series), span, y_range, title, unit), width, rows, how)
+
+
+# Config, environment, log
+
+
+def config(details: RunDetails, width: int, look: Look) -> Lines:
+    """The config that repeats the run, and where it ran."""
+    lines: Lines = []
+    if details.result:
+        lines += [*_section("environment", look), *_environment(details.result.fingerprint, width, look)]
+        lines += _loaded(details.result, width, look)
+        lines.append(Text())
+    lines += _section(f"run.toml in {details.folder}", look)
+    if not details.toml:
+        return [*lines, *paragraph("run.toml is gone.", width, look.palette.muted)]
+    for text in details.toml.split("\n"):
+        bare = text.strip()
+        # The comments explain the keys, not this run: the Config pane has them as well.
+        if bare and not bare.startswith("#"):
+            lines.append(plain(text, look.palette.accent if bare.startswith("[") else ""))
+    return lines
+
+
+def _environment(marks: Fingerprint, width: int, look: Look) -> Lines:
+    host = marks.host
+    cores = f"{host.physical_cores or '?'} cores, {host.logical_cores or '?'} threads"
+    memory = format_bytes(host.memory_total) if host.memory_total is not None else "?"
+    told = [
+        ("host", f"{host.hostname}  {host.os or ''} {host.kernel}  {host.container or ''}"),
+        ("CPU", f"{host.cpu_model or '?'}  {cores}  RAM {memory}"),
+    ]
+    for gpu in marks.gpus:
+        size = f"  {format_bytes(gpu.memory_total)}" if gpu.memory_total is not None else ""
+        limit = f"  limit {gpu.power_limit_w:.0f} W" if gpu.power_limit_w is not None else ""
+        told.append((f"GPU {gpu.label}", f"{gpu.name}{size}{limit}  {gpu.uuid}"))
+    told += [
+        ("driver", f"{marks.driver or 'none'}  CUDA {marks.cuda_driver or 'none'}"),
+        ("infertui", f"{marks.infertui}  {marks.git_revision}  Python {marks.python}"),
+        ("libraries", "  ".join(f"{name} {version}" for name, version in marks.libraries.items())),
+        ("config hash", marks.config_hash),
+    ]
+    return [line for name, value in told for line in entry(name, value, width, look)]
+
+
+def _loaded(result: Result, width: int, look: Look) -> Lines:
+    loaded = result.loaded
+    if loaded is None:
+        return []
+    asked = f", asked for {loaded.engine_requested}" if loaded.engine != loaded.engine_requested else ""
+    versions = "  ".join(f"{name} {version}" for name, version in loaded.versions.items())
+    told = [
+        ("engine", f"{loaded.engine}{asked}  {versions}"),
+        ("loaded", f"{loaded.dtype}  attention {loaded.attention}  on {loaded.device_name} ({loaded.device})"),
+    ]
+    if loaded.parameters is not None:
+        size = f", weights {format_bytes(loaded.weight_bytes)}" if loaded.weight_bytes is not None else ""
+        told.append(("parameters", f"{loaded.parameters:,}{size}{', random' if loaded.random_weights else ''}"))
+    told += list(loaded.details.items())
+    return [line for name, value in told for line in entry(name, value, width, look)]
+
+
+def log(details: RunDetails, look: Look) -> Lines:
+    """The end of the worker's output."""
+    if not details.log.strip():
+        return [plain("worker.log is empty: the backend printed nothing.", look.palette.muted)]
+    return _foreign(details.log.rstrip("\n"))
+
+
+# Pieces
+
+
+def entry(name: str, value: str, width: int, look: Look, *, style: str = "") -> Lines:
+    """A name and its value, which goes on below itself where it is too long for a line."""
+    room = max(10, width - NAME_WIDTH)
+    parts = wrap(safe(value), room, break_on_hyphens=False) or [""]
+    names: Iterable[str] = (name, *("" for _ in parts[1:]))
+    return [
+        beside(fit(left, NAME_WIDTH, look, style=look.palette.muted), plain(part, style))
+        for left, part in zip(names, parts, strict=True)
+    ]
+
+
+def paragraph(text: str, width: int, style: str) -> Lines:
+    """Words over as many lines as they need."""
+    return [plain(part, style) for part in wrap(safe(text), max(10, width), break_on_hyphens=False) or [""]]
+
+
+def _section(title: str, look: Look) -> Lines:
+    return [plain(title, look.palette.title)]
+
+
+def _foreign(text: str) -> Lines:
+    return [plain(line) for line in text.split("\n")]

@@ -1,0 +1,388 @@
+"""Everything about one run, over the whole screen, in six tabs."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from infertui.errors import InfertuiError
+from infertui.tui.actions import Action, bindings
+from infertui.tui.rows.cells import Look
+from infertui.tui.safety import plain, safe
+from infertui.tui.terminal import glyphs
+from infertui.tui.themes import palette
+from infertui.tui.widgets.lines import Lines, cut
+
+if TYPE_CHECKING:
+    from infertui.store.details import RunDetails
+    from infertui.tui.cockpit import Cockpit
+
+TABS = ("Summary", "Batches", "Telemetry", "Config", "Log", "Charts")
+CHARTS = TABS.index("Charts")
+WHEEL_ROWS = 3
+_CHART_ROWS = 9
+
+ACTIONS = (
+    Action("details.back", "escape,q", "Back", "back to where you came from"),
+    *(Action(f"details.tab-{n}", str(n), name, f"the tab {name}", footer=False) for n, name in enumerate(TABS, 1)),
+    Action("details.next", "right,l,tab", "Next tab", "the tab to the right"),
+    Action("details.previous", "left,h,shift+tab", "Previous tab", "the tab to the left", footer=False),
+    Action("details.reload", "r", "Read again", "read the run's folder again"),
+    Action("details.copy", "y", "Copy", "copy what this tab shows"),
+    Action("details.copy-command", "Y", "Copy command", "copy the command line that repeats the run", footer=False),
+    Action("details.folder", "O", "Folder", "show and copy the path of the run's folder"),
+    Action("details.load", "L", "Load", "load the run's config into the Config pane"),
+)
+PAGER_ACTIONS = (
+    Action("pager.down", "j,down", "Down", "a line down", footer=False),
+    Action("pager.up", "k,up", "Up", "a line up", footer=False),
+    Action("pager.top", "g,home", "Top", "to the beginning", footer=False),
+    Action("pager.bottom", "G,end", "Bottom", "to the end", footer=False),
+    Action("pager.page-down", "pagedown,space", "Page", "a page down", footer=False),
+    Action("pager.page-up", "pageup,b", "Page up", "a page up", footer=False),
+    Action("pager.half-down", "ctrl+d", "Half page", "half a page down", footer=False),
+    Action("pager.half-up", "ctrl+u", "Half page up", "half a page up", footer=False),
+)
+
+
+class Pager(Lines, can_focus=True):
+    """Lines to read, of which those in view are painted."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = PAGER_ACTIONS
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(PAGER_ACTIONS)]
+    DEFAULT_CSS = "Pager { width: 1fr; height: 1fr; }"
+
+    class Laid(Message):
+        """The size changed: the lines are to be made anew."""
+
+    class Turned(Message):
+        """Other lines are in view: `position` says which."""
+
+        def __init__(self, position: str) -> None:
+            super().__init__()
+            self.position = position
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._text: list[Text] = []
+        self._top = 0
+        self._told = ""
+
+    def set_lines(self, lines: list[Text], *, top: int | None = None) -> None:
+        """Show these, from line `top`; from where it was without."""
+        self._text = lines
+        self._go(self._top if top is None else top)
+
+    @property
+    def text(self) -> str:
+        """All lines as they are read."""
+        return "\n".join(line.plain.rstrip() for line in self._text)
+
+    def on_resize(self, event: object) -> None:
+        """Charts and paragraphs depend on the width."""
+        self._drawn = []
+        self.post_message(self.Laid())
+
+    def compose_lines(self) -> None:
+        """The lines in view."""
+        width, height = self.size
+        if width and height:
+            shown = [cut(line, width, glyphs(self.app).ellipsis) for line in self._text[self._top : self._top + height]]
+            self.paint_lines([*shown, *(Text() for _ in range(height - len(shown)))])
+
+    def _go(self, top: int) -> None:
+        height, count = max(1, self.size.height), len(self._text)
+        self._top = max(0, min(top, count - height))
+        self.compose_lines()
+        position = f"{self._top + 1}-{min(count, self._top + height)} of {count}" if count > height else ""
+        if position != self._told:
+            self._told = position
+            self.post_message(self.Turned(position))
+
+    def action_down(self) -> None:
+        """A line on."""
+        self._go(self._top + 1)
+
+    def action_up(self) -> None:
+        """A line back."""
+        self._go(self._top - 1)
+
+    def action_top(self) -> None:
+        """To the beginning."""
+        self._go(0)
+
+    def action_bottom(self) -> None:
+        """To the end."""
+        self._go(len(self._text))
+
+    def action_page_down(self) -> None:
+        """A page on."""
+        self._go(self._top + max(1, self.size.height - 1))
+
+    def action_page_up(self) -> None:
+        """A page back."""
+        self._go(self._top - max(1, self.size.height - 1))
+
+    def action_half_down(self) -> None:
+        """Half a page on."""
+        self._go(self._top + max(1, self.size.height // 2))
+
+    def action_half_up(self) -> None:
+        """Half a page back."""
+        self._go(self._top - max(1, self.size.height // 2))
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """On."""
+        event.stop()
+        self._go(self._top + WHEEL_ROWS)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Back."""
+        event.stop()
+        self._go(self._top - WHEEL_ROWS)
+
+
+class Tabs(Lines):
+    """The tabs on one line; what does not fit is known by its number."""
+
+    DEFAULT_CSS = "Tabs { height: 1; width: 1fr; }"
+
+    class Picked(Message):
+        """A tab was clicked."""
+
+        def __init__(self, tab: int) -> None:
+            super().__init__()
+            self.tab = tab
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tab = 0
+        self._ends: list[int] = []
+
+    def pick(self, tab: int) -> None:
+        """Show this one as the one in front."""
+        self._tab = tab
+        self.compose_lines()
+
+    def compose_lines(self) -> None:
+        """`1 Summary [2 Batches]`: brackets, so that it shows without colour."""
+        colours = palette(self.app)
+        line = Text(no_wrap=True, end="")
+        self._ends = []
+        for number, name in enumerate(TABS):
+            here = number == self._tab
+            line.append(f"[{number + 1} {name}]" if here else f" {number + 1} {name} ",
+                        style=colours.title if here else colours.muted)  # fmt: skip
+            self._ends.append(line.cell_len)
+        self.paint_lines([cut(line, self.size.width, glyphs(self.app).ellipsis)])
+
+    def on_click(self, event: Click) -> None:
+        """The tab under the mouse."""
+        offset = event.get_content_offset(self)
+        if offset is not None:
+            event.stop()
+            tab = next((number for number, end in enumerate(self._ends) if offset.x < end), None)
+            if tab is not None:
+                self.post_message(self.Picked(tab))
+
+
+class KeyLine(Lines):
+    """What the keys do."""
+
+    DEFAULT_CSS = "KeyLine { height: 1; width: 1fr; }"
+
+    def compose_lines(self) -> None:
+        """One line, as much of it as fits."""
+        words = "esc back  1-6 tab  j k scroll  r read again  y copy  Y command  O folder  L load config"
+        line = plain(words, palette(self.app).muted)
+        self.paint_lines([cut(line, self.size.width, glyphs(self.app).ellipsis)])
+
+
+class DetailsScreen(ModalScreen[None]):
+    """The details of the run `run` in the reports folder `out`. Works for runs without a result as well."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
+    BINDING_GROUP_TITLE = "Details"
+    DEFAULT_CSS = """
+    DetailsScreen { background: $background; }
+    DetailsScreen #details-frame {
+        border: round $frame-focused; border-title-color: $title-colour; border-title-style: bold;
+        border-subtitle-color: $muted-colour; padding: 0 1; width: 1fr; height: 1fr;
+    }
+    App.-ascii DetailsScreen #details-frame { border: ascii $frame-focused; }
+    DetailsScreen #details-charts { display: none; layout: grid; grid-size: 2; grid-gutter: 1; height: 1fr; }
+    DetailsScreen.-narrow #details-charts { grid-size: 1; }
+    DetailsScreen.-charts #details-charts { display: block; }
+    DetailsScreen.-charts #details-text { display: none; }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 (as Textual declares it)
+
+    def __init__(self, cockpit: "Cockpit", run: str, *, out: str) -> None:
+        super().__init__()
+        self._cockpit = cockpit
+        self._run = run
+        self._out = out
+        self._tab = 0
+        self._details: RunDetails | None = None
+        self._problem = ""
+        self._pager = Pager(id="details-text")
+        self._tabs = Tabs()
+
+    def compose(self) -> ComposeResult:
+        """A frame around tabs, text and keys."""
+        with Vertical(id="details-frame") as frame:
+            frame.border_title = safe(self._run).replace("[", "\\[")
+            yield self._tabs
+            yield self._pager
+            yield Vertical(id="details-charts")
+            yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Read the run."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._lay_out())
+        self._pager.focus()
+        self.action_reload()
+
+    def action_reload(self) -> None:
+        """Read the run's folder, now or again."""
+        self.run_worker(self._read(), exclusive=True)
+
+    async def _read(self) -> None:
+        try:
+            self._details = await self._cockpit.control.details(self._out, self._run)
+            self._problem = ""
+        except InfertuiError as error:
+            self._problem = str(error)
+        self._lay_out()
+
+    def _lay_out(self, *, top: int | None = None) -> None:
+        """Make the lines of the tab for this size and theme."""
+        width, height = self._pager.size
+        if not (width and height):
+            return
+        look = Look(palette(self.app), self._cockpit.ascii_only, self._cockpit.settings)
+        self._pager.set_lines(self._lines(width, height, look), top=top)
+
+    def _lines(self, width: int, height: int, look: Look) -> list[Text]:
+        from infertui.tui.rows.details import paragraph, tab_lines  # with it come the statistics, and numpy
+
+        if self._problem:
+            return [line for text in self._problem.split("\n") for line in paragraph(text, width, look.palette.error)]
+        if self._details is None:
+            return [plain("reading", look.palette.muted)]
+        try:
+            return tab_lines(self._tab, self._details, width, height, look)
+        except Exception as error:  # noqa: BLE001 (files may hold anything; a chart is not worth the whole screen)
+            return paragraph(f"This cannot be shown: {type(error).__name__}: {error}", width, look.palette.error)
+
+    def on_pager_laid(self, event: Pager.Laid) -> None:
+        """Another size."""
+        event.stop()
+        self._lay_out()
+
+    def on_pager_turned(self, event: Pager.Turned) -> None:
+        """The position stands in the frame."""
+        event.stop()
+        self.query_one("#details-frame").border_subtitle = event.position
+
+    def on_tabs_picked(self, event: Tabs.Picked) -> None:
+        """Clicked."""
+        event.stop()
+        self._show(event.tab)
+
+    def _show(self, tab: int) -> None:
+        if tab != self._tab:
+            self._tab = tab
+            self._tabs.pick(tab)
+            self.set_class(tab == CHARTS, "-charts")
+            if tab == CHARTS:
+                self._draw_charts()
+            else:
+                self._lay_out(top=0)
+                self._pager.focus()
+
+    def action_tab_1(self) -> None:
+        """Summary."""
+        self._show(0)
+
+    def action_tab_2(self) -> None:
+        """Batches."""
+        self._show(1)
+
+    def action_tab_3(self) -> None:
+        """Telemetry."""
+        self._show(2)
+
+    def action_tab_4(self) -> None:
+        """Config."""
+        self._show(3)
+
+    def action_tab_5(self) -> None:
+        """Log."""
+        self._show(4)
+
+    def action_tab_6(self) -> None:
+        """Charts."""
+        self._show(CHARTS)
+
+    def _draw_charts(self) -> None:
+        """As many as the screen has room for; plotext is imported here, as nothing else needs it."""
+        from infertui.tui.rows.charts import charts
+        from infertui.tui.widgets.staticplot import StaticPlot
+
+        place = self.query_one("#details-charts")
+        place.remove_children()
+        drawn = charts(self._details) if self._details else []
+        if not drawn:
+            place.mount(Static(plain("Nothing was measured that could be drawn.", palette(self.app).muted)))
+            return
+        across = 2 if self.size.width >= 100 else 1
+        room = across * max(1, (self.size.height - 4) // _CHART_ROWS)
+        place.mount(*(StaticPlot(draw) for _, draw in drawn[:room]))
+
+    def action_next(self) -> None:
+        """The tab to the right."""
+        self._show((self._tab + 1) % len(TABS))
+
+    def action_previous(self) -> None:
+        """The tab to the left."""
+        self._show((self._tab - 1) % len(TABS))
+
+    def action_copy(self) -> None:
+        """What is shown, as text."""
+        self._cockpit.copy(self._pager.text, f"the tab {TABS[self._tab]}")
+
+    def action_copy_command(self) -> None:
+        """What repeats the run."""
+        self._cockpit.copy(shlex.join(["infertui", "run", str(self._folder / "run.toml")]), "the command line")
+
+    def action_folder(self) -> None:
+        """Where its files are."""
+        self._cockpit.copy(str(self._folder), f"the folder {self._folder}")
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._details.folder) if self._details else Path(self._out) / self._run
+
+    def action_load(self) -> None:
+        """Into the Config pane."""
+        details = self._details
+        if details is None or not details.toml:
+            self._cockpit.say("There is no run.toml to load.", "warning")
+            return
+        self.dismiss()
+        label = details.result.name if details.result else details.id
+        self._cockpit.open_in_config(details.toml, label)
+
+    def action_back(self) -> None:
+        """Back."""
+        self.dismiss()

@@ -1,0 +1,137 @@
+"""Starts the screen on this terminal, or renders it to a file, and gives its exit code."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from infertui.errors import InfertuiError, StoreError
+from infertui.terminal_text import clean
+from infertui.tui import early, terminal
+
+if TYPE_CHECKING:
+    from infertui.runner.control import Control
+    from infertui.tui.app import InfertuiApp
+    from infertui.tui.link import Connect
+
+PICTURE_SIZE = (120, 40)
+_PATIENCE_S = 15.0
+
+
+class Options(Struct, frozen=True):
+    """What the command line says about the screen."""
+
+    ascii_only: bool = False
+    slow_link: bool = False
+    mouse: bool | None = None
+    """None: as the settings have it."""
+    theme: str = "auto"
+    """auto: as the settings have it."""
+    screenshot: Path | None = None
+    """Write the screen to this SVG file instead of showing it."""
+    size: tuple[int, int] = PICTURE_SIZE
+    """Columns and lines of the picture."""
+
+
+def start(
+    *,
+    socket: Path | None = None,
+    out: Path,
+    read_only: bool = False,
+    spawn: bool = True,
+    options: Options | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> int:
+    """Show the screen until it is left; the exit code. `spawn`: start a runner where there is none.
+
+    Raises UsageError when this is no terminal to draw on, InfertuiError for what else a user can mend.
+    """
+    options = options or Options()
+    here = terminal.look(
+        environ, stdin=sys.__stdin__ or sys.stdin, stdout=sys.__stdout__ or sys.stdout,
+        stderr=sys.__stderr__ or sys.stderr, charmap=terminal.locale_charmap(), ascii_flag=options.ascii_only,
+    )  # fmt: skip
+    if options.screenshot is None:
+        here.check()
+    terminal.prepare()
+    path = early.settings_path(environ)
+    peek = early.read(path)
+    from infertui.tui.app import InfertuiApp
+    from infertui.tui.driver import TerminalDriver
+
+    app = InfertuiApp(
+        connector(socket, read_only=read_only, spawn=spawn, environ=environ),
+        out=out.expanduser().absolute(),
+        terminal=here,
+        settings_path=path,
+        theme=options.theme if options.theme != "auto" else peek.theme,
+        mouse=peek.mouse if options.mouse is None else "on" if options.mouse else "off",
+        slow_link=options.slow_link,
+        read_only=read_only,
+        welcome=not peek.existed and options.screenshot is None,
+        environ=environ,
+        driver_class=TerminalDriver,
+        stop_other=stopper(socket, environ=environ),
+    )
+    if options.screenshot is not None:
+        return _picture(app, options.screenshot, options.size)
+    app.run(mouse=app.mouse_wanted)
+    return app.return_code or 0
+
+
+def connector(socket: Path | None, *, read_only: bool, spawn: bool, environ: Mapping[str, str]) -> "Connect":
+    """How the screen reaches its runner: through the socket, starting a runner where there is none."""
+
+    @asynccontextmanager
+    async def connect() -> "AsyncIterator[Control]":
+        # Imported here: the first paint does without.
+        from infertui.server.readonly import ReadOnly
+        from infertui.server.spawn import ensure_running, find_running
+
+        client = await (ensure_running if spawn else find_running)(socket, environ)
+        yield ReadOnly(client) if read_only else client
+
+    return connect
+
+
+def stopper(socket: Path | None, *, environ: Mapping[str, str]) -> "Callable[[], Awaitable[None]]":
+    """How a runner of another version is asked to end; it refuses while it is busy."""
+
+    async def stop() -> None:
+        from infertui.server.client import Client
+        from infertui.server.runtime import socket_path
+
+        await Client(socket or socket_path(environ)).stop()
+
+    return stop
+
+
+def _picture(app: "InfertuiApp", path: Path, size: tuple[int, int]) -> int:
+    """Render the screen without a terminal once it knows the runner, and write it as SVG."""
+    import asyncio
+
+    svg: list[str] = []
+
+    async def take() -> None:
+        async with app.run_test(size=size) as pilot:
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    await app.furnished.wait()
+                    await app.linked.wait()
+            except TimeoutError:
+                raise InfertuiError("no runner answered in time, so there is nothing to draw") from None
+            await pilot.pause()
+            app.draw_all()
+            await pilot.pause()
+            svg.append(app.export_screenshot(title="infertui"))
+
+    asyncio.run(take())
+    try:
+        path.write_text(svg[0], encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {clean(str(path))}: {error.strerror}") from None
+    return 0

@@ -1,0 +1,153 @@
+"""Does watching change what is watched? One long run, while a screen comes and goes.
+
+The screen runs at full rate in a pseudo-terminal that is read as fast as it writes. Stretches with and without it
+alternate in random order within each pair; the start and the end of the screen are left out. The figure is the ratio of
+the run's throughput with the screen to that without it, as the median over pairs with a bootstrap 95 % interval.
+
+    python tests/benchmarks/screen_disturbance.py --model synthetic:gpt2-124m --device cpu --threads 1 --pairs 12
+"""
+
+import argparse
+import asyncio
+import os
+import pty
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from infertui.config.layers import load
+from infertui.config.sweep import Variant
+from infertui.runner.control import Numbered, Submission
+from infertui.runner.events import BatchMeasured
+from infertui.server.client import Client
+from infertui.server.spawn import ensure_running
+
+Stretch = tuple[int, int]
+
+
+class Screen:
+    """The program in a pseudo-terminal of 120x40, whose output is read and counted."""
+
+    def __init__(self, environment: dict[str, str], folder: Path, arguments: Sequence[str]) -> None:
+        self.bytes = 0
+        self._master, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (40, 120))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "infertui", "--out", str(folder), *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            cwd=folder,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while piece := os.read(self._master, 1 << 16):
+                self.bytes += len(piece)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """End it, and wait until it is gone."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(10)
+        os.close(self._master)
+
+
+async def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="synthetic:gpt2-124m")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--threads", default="0")
+    parser.add_argument("--tokens", default="30", help="output tokens of a batch")
+    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of a stretch")
+    parser.add_argument("--settle", type=float, default=3.0, help="left out after each start and end of the screen")
+    parser.add_argument("--control", action="store_true", help="start no screen at all: what chance does")
+    chosen = parser.parse_args()
+    flags = {
+        "model.id": chosen.model,
+        "device.name": chosen.device,
+        "engine.dtype": chosen.dtype,
+        "device.threads": chosen.threads,
+        "workload.output_len": chosen.tokens,
+        "measurement.iterations": "1000000",
+    }
+    config = load(None, environ={}, flags={key: ("option", value) for key, value in flags.items()}).config
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        environment = {**os.environ, "XDG_RUNTIME_DIR": name, "XDG_STATE_HOME": name, "XDG_CONFIG_HOME": name}
+        environment["XDG_CACHE_HOME"] = name
+        (home / "infertui").mkdir()
+        (home / "infertui" / "settings.toml").touch()  # not the first start: no welcome hides the panes
+        client = await ensure_running(home / "runner.sock", environment)
+        await client.submit(Submission("disturbance", (Variant("", config, {}),), str(home / "reports")))
+        batches: list[BatchMeasured] = []
+        measuring = asyncio.Event()
+        collector = asyncio.create_task(collect(client, batches, measuring))
+        await measuring.wait()
+        with_screen: list[Stretch] = []
+        without: list[Stretch] = []
+        written = 0
+        for _ in range(chosen.pairs):
+            for shown in random.sample([True, False], 2):
+                screen = Screen(environment, home, []) if shown and not chosen.control else None
+                await asyncio.sleep(chosen.settle)
+                before = screen.bytes if screen else 0
+                start = time.monotonic_ns()
+                await asyncio.sleep(chosen.seconds)
+                (with_screen if shown else without).append((start, time.monotonic_ns()))
+                if screen:
+                    written += screen.bytes - before
+                    screen.close()
+        collector.cancel()
+        await client.stop(now=True)
+    report(batches, with_screen, without)
+    print(f"the screen wrote {written / (chosen.pairs * chosen.seconds) / 1000:.2f} kB/s")
+
+
+async def collect(client: Client, batches: list[BatchMeasured], measuring: asyncio.Event) -> None:
+    """Take in every measured batch."""
+    async for told in client.events((await client.snapshot()).number):
+        if isinstance(told, Numbered) and isinstance(told.event, BatchMeasured) and told.event.batch.phase == "measure":
+            batches.append(told.event)
+            measuring.set()
+
+
+def speed(batches: Sequence[BatchMeasured], stretch: Stretch) -> float:
+    """Tokens per second of the batches within a stretch."""
+    inside = [
+        event.batch for event in batches if stretch[0] <= event.batch.start_ns and event.batch.end_ns <= stretch[1]
+    ]
+    return sum(batch.tokens for batch in inside) / sum(batch.seconds for batch in inside)
+
+
+def report(batches: Sequence[BatchMeasured], with_screen: Sequence[Stretch], without: Sequence[Stretch]) -> None:
+    """The ratio of each pair, their median and its interval."""
+    shown = [speed(batches, stretch) for stretch in with_screen]
+    hidden = [speed(batches, stretch) for stretch in without]
+    ratios = [first / second for first, second in zip(shown, hidden, strict=True)]
+    draws = sorted(statistics.median(random.choices(ratios, k=len(ratios))) for _ in range(4000))
+    print(f"{len(batches)} batches, {len(ratios)} pairs")
+    print(f"with the screen    {statistics.median(shown):10.2f} tok/s (median of stretches)")
+    print(f"without            {statistics.median(hidden):10.2f} tok/s")
+    print(f"ratio of a pair    {statistics.median(ratios):10.4f} ({draws[100]:.4f} to {draws[3899]:.4f})")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,590 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from support.fake_control import FakeControl
+from support.screens import TERMINAL, app_over, drive, entry, machine, sample, text_of
+from textual.pilot import Pilot
+
+from infertui.errors import InfertuiError
+from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
+from infertui.server.errors import OtherVersionError
+from infertui.tui import layouts
+from infertui.tui.app import InfertuiApp
+from infertui.tui.panes.pane import Pane
+from infertui.tui.screens.choice import ChoiceScreen
+from infertui.tui.screens.help import HelpScreen
+from infertui.tui.screens.main import MainScreen
+from infertui.tui.screens.palette import PaletteScreen
+from infertui.tui.screens.quit import QuitScreen
+from infertui.tui.screens.welcome import WelcomeScreen
+from infertui.tui.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def no_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "TEXTUAL_THEME", "TEXTUAL_ANIMATIONS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def displayed(app: InfertuiApp) -> set[str]:
+    return {str(pane.id) for pane in app.screen_stack[0].query(Pane) if pane.display}
+
+
+def active(app: InfertuiApp) -> str:
+    return app.stage.active
+
+
+def top(app: InfertuiApp) -> type:
+    return type(app.screen)
+
+
+def calls(fake: FakeControl, method: str) -> list[tuple[object, ...]]:
+    return [arguments for name, arguments in fake.calls if name == method]
+
+
+RUNNING = (entry(1, "finished"), entry(2, "running"), entry(3), entry(4))
+
+
+@pytest.mark.parametrize(
+    ("size", "panes"),
+    [
+        ((160, 48), {"gpus", "queue", "config", "live", "results"}),
+        ((120, 40), {"gpus", "queue", "config", "live", "results"}),
+        ((100, 30), {"gpus", "queue", "config", "live", "results"}),
+        ((80, 24), {"gpus", "live"}),
+        ((60, 20), {"gpus", "live"}),
+        ((50, 15), set()),
+        ((20, 5), set()),
+        ((1, 1), set()),
+    ],
+)
+def test_every_size_has_a_layout(size: tuple[int, int], panes: set[str], tmp_path: Path) -> None:
+    app = app_over(machine(gpus=8, entries=RUNNING), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert displayed(app) == panes
+        lines = text_of(app).split("\n")
+        assert len(lines) == size[1]
+        if size[0] > 40:
+            assert "run 2/4" in lines[0]
+
+    drive(app, steps, size=size)
+
+
+def test_a_very_small_terminal_shows_what_matters_most(tmp_path: Path) -> None:
+    app = app_over(machine(gpus=1, entries=RUNNING), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        shown = text_of(app)
+        assert "RUN sweep bs=2" in shown
+        assert "GPU0 50% 1.0G 100W 50C" in shown
+        await pilot.press("5")
+        await pilot.pause()
+        assert displayed(app) == {"results"}
+        await pilot.press("escape")
+        await pilot.pause()
+        assert displayed(app) == set()
+
+    drive(app, steps, size=(40, 10))
+
+
+def test_number_keys_tab_and_zoom(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        for number, place in enumerate(layouts.PANES, 1):
+            await pilot.press(str(number))
+            await pilot.pause()
+            assert app.stage.active == place
+            assert place in displayed(app)
+        assert displayed(app) == {"gpus", "queue", "config", "logs", "results"}
+        await pilot.press("1", "tab")
+        await pilot.pause()
+        assert active(app) == "queue"
+        await pilot.press("shift+tab", "shift+tab")
+        await pilot.pause()
+        assert active(app) == "logs"
+        await pilot.press("z")
+        await pilot.pause()
+        assert displayed(app) == {"logs"}
+        await pilot.press("escape")
+        await pilot.pause()
+        assert displayed(app) == {"gpus", "queue", "config", "logs", "results"}
+        await pilot.press("escape")
+        assert app.is_running
+
+    drive(app, steps)
+
+
+def test_tabs_on_a_small_screen(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("5")
+        await pilot.pause()
+        assert displayed(app) == {"gpus", "results"}
+        assert "[5 Results]" in text_of(app)
+        await pilot.press("tab")
+        await pilot.pause()
+        assert "[6 Logs]" in text_of(app)
+        await pilot.click("#tabs", offset=(4, 0))
+        await pilot.pause()
+        assert "[2 Queue]" in text_of(app)
+
+    drive(app, steps, size=(80, 24))
+
+
+def test_a_storm_of_resizing_is_harmless(tmp_path: Path) -> None:
+    app = app_over(machine(gpus=8, entries=RUNNING), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        for width, height in [(200, 60), (80, 24), (1, 1), (50, 15), (20, 5), (100, 30), (61, 20), (120, 40)]:
+            await pilot.resize_terminal(width, height)
+        await pilot.pause()
+        assert displayed(app) == {"gpus", "queue", "config", "live", "results"}
+
+    drive(app, steps)
+
+
+def test_the_screen_is_there_before_the_runner_answers(tmp_path: Path) -> None:
+    app = app_over(None, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert "connecting" in text_of(app).split("\n")[0]
+        await pilot.press("q")
+        await pilot.pause()
+        assert app.return_code == 0
+
+    drive(app, steps, linked=False)
+
+
+def test_what_a_pane_asks_before_there_is_a_runner_becomes_a_toast(tmp_path: Path) -> None:
+    app = app_over(None, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.intend(lambda control: control.pause())
+        await pilot.pause()
+        assert "no connection" in next(iter(app._notifications)).message
+
+    drive(app, steps, linked=False)
+
+
+def test_a_refusal_becomes_a_toast_without_markup(tmp_path: Path) -> None:
+    fake = machine()
+    fake.failures["pause"] = InfertuiError("bad \x1b[2J[/nope][@click=app.quit]x", remedy="do this")
+    app = app_over(fake, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.intend(lambda control: control.pause(), done="paused")
+        await pilot.pause()
+        toast = next(iter(app._notifications))
+        assert toast.message == "bad [/nope][@click=app.quit]x\ndo this"
+        assert not toast.markup
+        assert "[/nope]" in text_of(app)
+
+    drive(app, steps)
+
+
+def test_events_reach_the_panes(tmp_path: Path) -> None:
+    fake = machine()
+    app = app_over(fake, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        fake.push(EntryChanged(entry(7)), EntriesOrdered((7,)))
+        async with asyncio.timeout(10):
+            while "bs=7" not in text_of(app):
+                await pilot.pause(0.02)
+
+    drive(app, steps)
+
+
+def test_a_flood_of_events_neither_delays_keys_nor_draws_each(tmp_path: Path) -> None:
+    fake = machine()
+    app = app_over(fake, tmp_path, settings=Settings(gauge_hz=10))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        drawn: list[object] = []
+        pane = app.screen.query_one("#gpus", Pane)
+        pane.show = drawn.append  # type: ignore[method-assign, assignment]
+        for number in range(1000):
+            fake.push(Measured(sample(2, number + 10)))
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        await pilot.press("5")
+        await pilot.pause()
+        assert app.stage.active == "results"
+        assert app.mirror.number == 1000
+        assert len(drawn) < 20
+
+    drive(app, steps)
+
+
+def test_frozen_means_that_nothing_is_drawn(tmp_path: Path) -> None:
+    fake = machine()
+    app = app_over(fake, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("p")
+        await pilot.pause()
+        assert "FROZEN" in text_of(app).split("\n")[0]
+        fake.push(EntryChanged(entry(7)), EntriesOrdered((7,)))
+        await pilot.pause(0.3)
+        assert 7 in app.mirror.entries
+        assert "bs=7" not in text_of(app)
+        await pilot.press("p")
+        async with asyncio.timeout(10):
+            while "bs=7" not in text_of(app):
+                await pilot.pause(0.02)
+        assert "FROZEN" not in text_of(app)
+
+    drive(app, steps)
+
+
+def test_quitting_asks_while_runs_are_under_way(tmp_path: Path) -> None:
+    fake = machine(entries=RUNNING)
+    app = app_over(fake, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("q")
+        await pilot.pause()
+        assert top(app) is QuitScreen
+        assert "1 run is under way, 2 waiting." in text_of(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.is_running
+        assert top(app) is MainScreen
+        await pilot.press("q")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.return_code == 0
+        assert not calls(fake, "stop")
+
+    drive(app, steps)
+
+
+def test_stopping_the_runs_when_leaving(tmp_path: Path) -> None:
+    fake = machine(entries=RUNNING)
+    app = app_over(fake, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("q")
+        await pilot.pause()
+        await pilot.press("j", "enter")
+        await pilot.pause()
+        assert calls(fake, "stop") == [(True,)]
+        assert app.return_code == 0
+
+    drive(app, steps)
+
+
+def test_ctrl_c_asks_to_cancel_and_twice_leaves(tmp_path: Path) -> None:
+    fake = machine(entries=RUNNING)
+    app = app_over(fake, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert isinstance(app.screen, ChoiceScreen)
+        await pilot.press("j", "enter")
+        await pilot.pause()
+        assert calls(fake, "cancel") == [((2,),)]
+        await pilot.press("ctrl+c", "ctrl+c")
+        await pilot.pause()
+        assert app.return_code == 130
+
+    drive(app, steps)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_runner_of_another_version_can_be_replaced_when_idle(busy: bool, tmp_path: Path) -> None:
+    stopped: list[str] = []
+
+    async def stop() -> None:
+        stopped.append("stopped")
+
+    app = app_over(machine(), tmp_path, stop_other=stop)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        error = OtherVersionError("the runner is infertui 0.0.1; this is 9", version="0.0.1", busy=busy)
+        app.trouble("no runner, trying again", error)
+        app.trouble("no runner, trying again", error)
+        await pilot.pause()
+        if busy:
+            assert top(app) is MainScreen
+            assert [toast.message for toast in app._notifications] == ["the runner is infertui 0.0.1; this is 9"]
+            return
+        assert "the runner is infertui 0.0.1" in text_of(app)
+        await pilot.press("j", "enter")
+        await pilot.pause()
+        assert stopped == ["stopped"]
+
+    drive(app, steps)
+
+
+def test_help_knows_the_keys_of_other_screens(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.show_details("run1")
+        await pilot.pause()
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert top(app) is HelpScreen
+        assert "Details" in text_of(app)
+        await pilot.press("escape", "escape")
+        await pilot.pause()
+        assert top(app) is MainScreen
+
+    drive(app, steps)
+
+
+def test_the_safe_answer_has_the_focus(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        done: list[str] = []
+        for keys in (["enter"], ["escape"], ["j", "enter"]):
+            app.confirm("Delete [/all]?", yes="Delete", then=lambda: done.append("deleted"))
+            await pilot.pause()
+            assert "Delete [/all]?" in text_of(app)
+            await pilot.press(*keys)
+            await pilot.pause()
+        assert done == ["deleted"]
+
+    drive(app, steps)
+
+
+def test_help_names_the_focused_pane_first_and_is_searched(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await pilot.pause()
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        shown = text_of(app)
+        assert shown.index("Queue") < shown.index("Everywhere")
+        await pilot.press(*"zoom")
+        await pilot.pause()
+        assert "the whole screen" not in text_of(app)
+        for _ in "zoom":
+            await pilot.press("backspace")
+        await pilot.press(*"whole")
+        await pilot.pause()
+        assert "give the pane the whole screen" in text_of(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.stage.zoomed
+
+    drive(app, steps)
+
+
+def test_the_palette_runs_actions_of_other_panes_and_chooses_themes(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("colon")
+        await pilot.pause()
+        assert isinstance(app.screen, PaletteScreen)
+        await pilot.press(*"theme light")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.theme == "light"
+        assert app.settings.theme == "light"
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        await pilot.press(*"go to results", "enter")
+        await pilot.pause()
+        assert app.stage.active == "results"
+
+    drive(app, steps)
+
+
+def test_themes_follow_each_other(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        seen = {app.theme}
+        for _ in range(6):
+            await pilot.press("T")
+            await pilot.pause()
+            seen.add(app.theme)
+        assert len(seen) >= 6
+
+    drive(app, steps)
+
+
+def test_a_read_only_screen_changes_nothing(tmp_path: Path) -> None:
+    fake = machine(entries=RUNNING)
+    app = app_over(fake, tmp_path, read_only=True)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert "READ-ONLY" in text_of(app).split("\n")[0]
+        await pilot.press("2")
+        await pilot.pause()
+        pane: Any = app.screen.query_one("#queue")
+        for action in pane.ACTIONS:
+            if action.writes:
+                await app.run_action(action.call or action.name, pane)
+        await pilot.pause()
+        assert {name for name, _ in fake.calls} <= {"snapshot", "events", "results", "models", "forecast", "details"}
+        assert any("read-only" in toast.message for toast in app._notifications)
+        await pilot.press("q")
+        await pilot.pause()
+        assert app.return_code == 0
+
+    drive(app, steps)
+
+
+def test_settings_are_edited_checked_and_saved(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    app = app_over(machine(), tmp_path, settings_path=path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("comma")
+        await pilot.pause()
+        await pilot.press("j", "enter")
+        await pilot.pause()
+        await pilot.press("backspace", *"99", "enter")
+        await pilot.pause()
+        assert "'99' is not allowed" in text_of(app).replace("\n", " ") or "99" in text_of(app)
+        assert app.settings.gauge_hz == 1
+        await pilot.press("backspace", "backspace", *"2", "enter")
+        await pilot.pause()
+        assert app.settings.gauge_hz == 2
+        async with asyncio.timeout(10):
+            while not path.exists() or "gauge_hz = 2.0" not in path.read_text():
+                await pilot.pause(0.02)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(app.screen_stack) == 1
+
+    drive(app, steps)
+
+
+def test_rates_step_and_are_kept(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("plus")
+        await pilot.pause()
+        assert (app.settings.gauge_hz, app.settings.chart_hz) == (2, 4)
+        await pilot.press("minus", "minus")
+        await pilot.pause()
+        assert (app.settings.gauge_hz, app.settings.chart_hz) == (0.5, 1)
+
+    drive(app, steps)
+
+
+def test_a_wrong_settings_file_is_told_and_the_rest_counts(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('gauge_hz = 99\nhot_c = 70.0\n[keys]\n"queue.nothing" = "X"\n', encoding="utf-8")
+    app = app_over(machine(), tmp_path, settings=None, settings_path=path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert (app.settings.gauge_hz, app.settings.hot_c) == (1, 70)
+        messages = " ".join(toast.message for toast in app._notifications)
+        assert "gauge_hz: '99' is not allowed; allowed: a number, 0.1 to 10; using 1" in messages
+        assert "queue.nothing" in messages
+
+    drive(app, steps)
+
+
+def test_keys_can_be_given_to_other_actions(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path, settings=Settings(keys={"app.zoom": "ctrl+e"}))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await pilot.press("z")
+        await pilot.pause()
+        assert not app.stage.zoomed
+        await pilot.press("ctrl+e")
+        await pilot.pause()
+        assert app.stage.zoomed
+
+    drive(app, steps)
+
+
+def test_the_first_start_is_one_key_from_a_run(tmp_path: Path) -> None:
+    fake = machine()
+    path = tmp_path / "config" / "settings.toml"
+    app = app_over(fake, tmp_path, settings_path=path, welcome=True)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert isinstance(app.screen, WelcomeScreen)
+        shown = text_of(app)
+        assert "gpu-box" in shown
+        assert "2× H100" in shown
+        assert "vllm: vllm is not installed" in shown
+        await pilot.press("r")
+        async with asyncio.timeout(10):
+            while not calls(fake, "submit") or not path.exists():
+                await pilot.pause(0.02)
+        submission: Any = calls(fake, "submit")[0][0]
+        assert submission.title == "demo"
+        assert submission.out == str(tmp_path / "reports")
+        assert app.stage.active == "live"
+
+    drive(app, steps)
+
+
+def test_any_other_key_closes_the_welcome(tmp_path: Path) -> None:
+    fake = machine()
+    app = app_over(fake, tmp_path, welcome=True)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("x")
+        await pilot.pause()
+        assert not isinstance(app.screen, WelcomeScreen)
+        assert not calls(fake, "submit")
+
+    drive(app, steps)
+
+
+def test_ascii_and_no_colour(tmp_path: Path) -> None:
+    terminal = replace(TERMINAL, ascii_only=True, colours="none")
+    app = app_over(machine(gpus=4, entries=RUNNING), tmp_path, terminal=terminal)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert app.theme == "mono"
+        for keys in ([], ["question_mark"], ["escape", "colon"], ["escape", "comma"], ["escape", "q"]):
+            await pilot.press(*keys)
+            await pilot.pause()
+            shown = text_of(app)
+            assert shown.isascii(), {letter for letter in shown if not letter.isascii()}
+
+    drive(app, steps)
+
+
+def test_copying_goes_to_the_clipboard_and_a_file(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.copy("infertui run demo", "the command line")
+        await pilot.pause()
+        assert app.clipboard == "infertui run demo"
+        assert (tmp_path / "cache" / "infertui" / "clip.txt").read_text() == "infertui run demo"
+        assert "Copied the command line" in next(iter(app._notifications)).message
+
+    drive(app, steps)
+
+
+def test_a_runner_that_goes_is_named_in_the_header(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.trouble("runner gone, trying again", None)
+        app.draw_all()
+        await pilot.pause()
+        assert "runner gone, trying again" in text_of(app).split("\n")[0]
+        app.connected()
+        app.draw_all()
+        await pilot.pause()
+        assert "runner gone" not in text_of(app)
+
+    drive(app, steps)

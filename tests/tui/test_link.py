@@ -1,0 +1,150 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from support.fake_control import FakeControl
+from support.screens import entry, machine, sample
+
+from infertui.errors import InfertuiError
+from infertui.runner.control import Control, EntryChanged, Measured, Numbered, Snapshot
+from infertui.tui import link as link_module
+from infertui.tui.link import ABSENT, Connect, Link
+from infertui.tui.mirror import ALL_TOPICS, Mirror, Topic
+
+
+class Notes:
+    """A Watcher that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.topics: list[frozenset[Topic]] = []
+        self.connections = 0
+        self.troubles: list[tuple[str, str]] = []
+        self.changed = asyncio.Event()
+
+    def touched(self, topics: frozenset[Topic]) -> None:
+        self.topics.append(topics)
+        self.changed.set()
+
+    def connected(self) -> None:
+        self.connections += 1
+        self.changed.set()
+
+    def trouble(self, summary: str, error: Exception | None) -> None:
+        self.troubles.append((summary, str(error)))
+        self.changed.set()
+
+    async def until(self, condition: object) -> None:
+        assert callable(condition)
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+class Mortal(FakeControl):
+    """A runner that can go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = machine().told
+        self.gone = asyncio.Event()
+
+    async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+        yield Numbered(since + 1, EntryChanged(entry(1)))
+        await self.gone.wait()
+        raise InfertuiError("the connection broke")
+
+
+def connecting(*controls: Control | Exception) -> Connect:
+    """Each attempt gets the next; the last one stays."""
+    left = list(controls)
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Control]:
+        control = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(control, Exception):
+            raise control
+        yield control
+
+    return connect
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(link_module, "LONGEST_WAIT_S", 0.002)
+
+
+def test_a_snapshot_then_events() -> None:
+    async def go() -> None:
+        fake, mirror, notes = machine(), Mirror(), Notes()
+        link = Link(connecting(fake), mirror, notes)
+        task = asyncio.create_task(link.run())
+        await notes.until(lambda: notes.connections == 1)
+        assert notes.topics == [ALL_TOPICS]
+        assert mirror.connected
+        assert link.control is fake
+        fake.push(Measured(sample(2, 3)))
+        await notes.until(lambda: len(notes.topics) == 2)
+        assert notes.topics[1] == {"machine"}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert fake.readers == 0
+        assert link.control is ABSENT
+
+    asyncio.run(go())
+
+
+def test_a_runner_that_goes_is_tried_until_there_is_one_again() -> None:
+    async def go() -> None:
+        first, second, mirror, notes = Mortal(), machine(), Mirror(), Notes()
+        broken = InfertuiError("no runner answers")
+        link = Link(connecting(broken, OSError("refused"), first, broken, second), mirror, notes)
+        task = asyncio.create_task(link.run())
+        await notes.until(lambda: 1 in mirror.entries)
+        assert [summary for summary, _ in notes.troubles] == ["no runner, trying again"] * 2
+        first.gone.set()
+        await notes.until(lambda: notes.connections == 2)
+        assert notes.troubles[2:] == [
+            ("runner gone, trying again", "the connection broke"),
+            ("runner gone, trying again", "no runner answers"),
+        ]
+        assert link.control is second
+        assert mirror.entries == {}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+
+
+def test_without_a_runner_every_method_says_so() -> None:
+    for name in ("snapshot", "pause", "models"):
+        with pytest.raises(InfertuiError, match="no connection to the runner"):
+            getattr(ABSENT, name)()
+
+
+def test_a_flood_leaves_turns_to_others() -> None:
+    class Flood(FakeControl):
+        async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+            for number in range(since + 1, since + 5001):
+                yield Numbered(number, Measured(sample(1, number)))
+            await asyncio.Event().wait()
+
+    async def go() -> None:
+        mirror, notes = Mirror(), Notes()
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while mirror.number < 5000:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(Link(connecting(Flood()), mirror, notes).run())
+        await others()
+        assert turns > 5000 / link_module.EVENTS_IN_A_ROW / 2
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())

@@ -1,0 +1,87 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infertui.tui.pace import FASTER, LONGEST_S, SLOW_GAUGES_S, Pace, stepped
+from infertui.tui.settings import Settings
+from infertui.tui.topics import ALL_TOPICS
+
+
+def test_each_topic_has_its_rate() -> None:
+    pace = Pace(Settings(gauge_hz=1, chart_hz=2))
+    pace.touch(ALL_TOPICS)
+    assert pace.take(0.0, behind=False) == ALL_TOPICS
+    pace.touch(ALL_TOPICS)
+    assert pace.wait(0.0) == 0.1
+    assert pace.take(0.11, behind=False) == {"queue", "runner"}
+    assert pace.take(0.2, behind=False) == frozenset()
+    assert pace.take(0.5, behind=False) == {"live", "results"}
+    assert pace.take(1.0, behind=False) == {"machine"}
+    assert pace.wait(1.0) is None
+
+
+def test_nothing_changed_means_no_waking_up() -> None:
+    assert Pace(Settings()).wait(5.0) is None
+
+
+def test_a_slow_link_is_drawn_rarely() -> None:
+    pace = Pace(Settings(slow_link=True, gauge_hz=10))
+    pace.touch({"machine"})
+    assert pace.take(0.0, behind=False) == {"machine"}
+    pace.touch({"machine"})
+    assert pace.wait(0.0) == SLOW_GAUGES_S
+
+
+def test_a_terminal_that_does_not_keep_up_is_spared_and_recovers() -> None:
+    pace = Pace(Settings())
+    pace.touch(ALL_TOPICS)
+    now, waits = 0.0, []
+    for _ in range(8):
+        assert pace.take(now, behind=True) == frozenset()
+        wait = pace.wait(now)
+        assert wait is not None
+        waits.append(wait)
+        now += wait
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_S
+    for _ in range(10):
+        pace.touch(ALL_TOPICS)
+        now += LONGEST_S
+        assert pace.take(now, behind=False) == ALL_TOPICS
+    assert pace.backoff == 0
+
+
+def test_frozen_keeps_what_changed_for_later() -> None:
+    pace = Pace(Settings())
+    pace.frozen = True
+    pace.touch({"queue"})
+    assert pace.wait(0.0) is None
+    assert pace.take(9.0, behind=False) == frozenset()
+    pace.frozen = False
+    assert pace.take(9.0, behind=False) == {"queue"}
+
+
+@given(st.lists(st.tuples(st.sets(st.sampled_from(sorted(ALL_TOPICS))), st.floats(0, 0.3), st.booleans())))
+def test_nothing_is_forgotten_and_nothing_is_drawn_too_often(steps: list[tuple[set[str], float, bool]]) -> None:
+    pace = Pace(Settings())
+    now = 0.0
+    pending: set[str] = set()
+    drawn: dict[str, float] = {}
+    for topics, pause, behind in steps:
+        now += pause
+        pace.touch(topics)  # type: ignore[arg-type]
+        pending |= topics
+        due = pace.take(now, behind=behind)
+        assert due <= pending
+        for topic in due:
+            assert now - drawn.get(topic, -99.0) >= pace.periods[topic] - 2e-3
+            drawn[topic] = now
+        pending -= due
+    assert pace.take(now + 1000, behind=False) == pending
+
+
+def test_rates_step_through_a_few() -> None:
+    assert stepped(1.0, 1) == 2.0
+    assert stepped(1.0, -1) == 0.5
+    assert stepped(1.5, 1) == 2.0
+    assert stepped(FASTER[-1], 1) == FASTER[-1]
+    assert stepped(FASTER[0], -1) == FASTER[0]
