@@ -118,37 +118,47 @@ class CellSaver:
         if size != self._size:
             self._size = size
             self._lines = [[None] * size.width for _ in range(size.height)]
-        out: list[str] = []
-        pen = _PLAIN
+        before: dict[int, list[Cell | None]] = {}
         for row, column, strip in pieces:
-            if not (0 <= row < size.height and 0 <= column < size.width):
-                continue
-            now = _cells(strip, system)[: size.width - column]
-            line = self._lines[row]
-            if line[column : column + len(now)] == now:
-                continue
-            for start, end in _runs(line[column : column + len(now)], now):
-                out.append(f"\x1b[{row + 1};{column + start + 1}H")
-                sure = True
-                for at in range(start, end):
-                    text, its = now[at]
-                    if not text:
-                        continue
-                    if not sure and text in ONE_CELL:
-                        # Terminals may disagree with us about a character's width: never let that shift the rest.
-                        out.append(f"\x1b[{row + 1};{column + at + 1}H")
-                    sure = text in ONE_CELL
-                    if its is not pen and its != pen:
-                        out.append(_switch(pen, its))
-                        pen = its
-                    out.append(text)
-            line[column : column + len(now)] = now
-        if pen != _PLAIN:
-            out.append("\x1b[m")
-        return "".join(out)
+            if 0 <= row < size.height and 0 <= column < size.width:
+                now = _cells(strip, system)[: size.width - column]
+                line = self._lines[row]
+                if line[column : column + len(now)] != now:
+                    before.setdefault(row, line.copy())
+                    line[column : column + len(now)] = now
+        # By pen, as changing colours costs more than moving.
+        written: dict[Pen, list[str]] = {}
+        for row, old in before.items():
+            for start, end in _runs(old, self._lines[row]):
+                _write(self._lines[row], row, start, end, written)
+        parts: list[str] = []
+        pen = _PLAIN
+        for its, texts in written.items():
+            parts += (_switch(pen, its), *texts)
+            pen = its
+        return "".join((*parts, "" if pen == _PLAIN else "\x1b[m"))
 
 
-def _runs(before: list[Cell | None], now: list[Cell]) -> Iterator[tuple[int, int]]:
+def _write(line: list[Cell | None], row: int, start: int, end: int, written: dict[Pen, list[str]]) -> None:
+    """Add the cells of a stretch to the texts of their pens, each text with the place where it begins."""
+    sure, before = False, None
+    for at in range(start, end):
+        cell = line[at]
+        if cell is None:  # never written: it stays as it is
+            before = None
+            continue
+        text, pen = cell
+        if not text:
+            continue
+        out = written.setdefault(pen, [])
+        # Terminals may disagree with us about a character's width: never let that shift the rest.
+        if pen != before or (not sure and text in ONE_CELL):
+            out.append(f"\x1b[{row + 1};{at + 1}H")
+        sure, before = text in ONE_CELL, pen
+        out.append(text)
+
+
+def _runs(before: list[Cell | None], now: list[Cell | None]) -> Iterator[tuple[int, int]]:
     """Stretches that differ, short bridges between them included, wide characters never cut."""
     start = end = -1
     for at, (old, new) in enumerate(zip(before, now, strict=True)):
@@ -159,13 +169,17 @@ def _runs(before: list[Cell | None], now: list[Cell]) -> Iterator[tuple[int, int
             start = -1
         if start < 0:
             start = at
-            while start and not now[start][0]:
+            while start and _is_second_half(now[start]):
                 start -= 1
         end = at + 1
-        while end < len(now) and not now[end][0]:
+        while end < len(now) and _is_second_half(now[end]):
             end += 1
     if start >= 0:
         yield start, end
+
+
+def _is_second_half(cell: Cell | None) -> bool:
+    return cell is not None and not cell[0]
 
 
 class _Saved(CompositorUpdate):

@@ -100,14 +100,28 @@ def test_one_changed_cell_costs_a_handful_of_bytes() -> None:
     style = Style.parse("#aabbcc on #102030")
     saver.difference([(2, 0, Strip([Segment("speed 1,931 tok/s", style)]))], SIZE, "truecolor")
     told = saver.difference([(2, 0, Strip([Segment("speed 1,938 tok/s", style)]))], SIZE, "truecolor")
-    assert told == "\x1b[3;11H\x1b[38;2;170;187;204;48;2;16;32;48m8\x1b[m"
+    assert told == "\x1b[38;2;170;187;204;48;2;16;32;48m\x1b[3;11H8\x1b[m"
 
 
 def test_only_the_colour_that_changes_is_sent() -> None:
     styles = [Style.parse("red on blue"), Style.parse("green on blue"), Style.parse("green"), Style()]
     strip = Strip([Segment("x", style) for style in styles])
     told = CellSaver().difference([(0, 0, strip)], SIZE, "standard")
-    assert told == "\x1b[1;1H\x1b[31;44mx\x1b[32mx\x1b[49mx\x1b[39mx"
+    assert told == "\x1b[31;44m\x1b[1;1Hx\x1b[32m\x1b[1;2Hx\x1b[49m\x1b[1;3Hx\x1b[39m\x1b[1;4Hx"
+
+
+def test_a_colour_is_asked_for_once_however_many_places_have_it() -> None:
+    red, blue = Style.parse("red"), Style.parse("blue")
+    strip = Strip([Segment("r", red), Segment("b", blue), Segment("r", red)])
+    told = CellSaver().difference([(0, 0, strip), (1, 0, strip)], SIZE, "standard")
+    assert told.count("\x1b[31m") == told.count("\x1b[34m") == 1
+    assert told.count("r") == 4
+
+
+def test_of_pieces_that_overlap_the_last_counts() -> None:
+    saver = CellSaver()
+    pieces = [(0, 0, Strip([Segment("old", Style.parse("red"))])), (0, 0, Strip([Segment("new", Style.parse("blue"))]))]
+    assert saver.difference(pieces, SIZE, "standard") == "\x1b[34m\x1b[1;1Hnew\x1b[m"
 
 
 def test_without_colours_nothing_but_text_and_positions_is_sent() -> None:
