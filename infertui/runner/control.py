@@ -17,8 +17,8 @@ from infertui.models.catalogue import LocalModel
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.progress import RunProgress
 from infertui.store.details import RunDetails
-from infertui.store.table import ResultPage, ResultQuery
 from infertui.store.queue import Entry
+from infertui.store.table import ResultPage, ResultQuery
 
 PROTOCOL = 1
 """Grows with every change that a client or a runner of another version would misread."""

@@ -97,7 +97,7 @@ class Dispatcher:
 
     def sampled(self, sample: Sample) -> None:
         """Take a sample of the machine."""
-        held = {name for name, lane in self._lanes.items() if lane.slot.current}
+        held = {name for name, lane in self._lanes.items() if lane.slot.occupied}
         free = [gpu for gpu in self._sampler.gpus if not held & {CPU, _lane(gpu)}]
         self._idle.add(sample, free, host=not held)
         for lane in self._lanes.values():
@@ -133,7 +133,7 @@ class Dispatcher:
                 total=len(group),
                 idle=self._idle,
             )
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with one entry, the others have their turn)
             self._settle(entry, None, error, None)
             return
         lane.entry, lane.execution, lane.ending = entry.id, execution, None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from infertui.config.schema import DeviceConfig
+from infertui.config.schema import Config, DeviceConfig
 from infertui.engines.base import Probe
 from infertui.gpu.readings import GpuInfo
 from infertui.gpu.visible import as_cuda_value, visible
@@ -23,8 +23,11 @@ def worker_environment(device: DeviceConfig, gpus: tuple[GpuInfo, ...], inherite
     return environment
 
 
-def planned_gpu(device: DeviceConfig, gpus: tuple[GpuInfo, ...], engine: Probe) -> GpuInfo | None:
+def planned_gpu(config: Config, gpus: tuple[GpuInfo, ...], engine: Probe) -> GpuInfo | None:
     """The GPU that a run will use; None for the CPU. Raises ConfigError for a device that cannot be."""
+    device = config.device
+    if config.engine.name == "simulator":  # it uses none, and may claim one
+        return next((gpu for gpu in gpus if gpu.uuid == config.engine.simulator.gpu_uuid), None)
     if device.name == "cpu" or not gpus or engine.versions.get("torch", "").endswith("+cpu"):
         return None
     seen = visible(device.visible, gpus)

@@ -35,8 +35,9 @@ class Estimated(RunEvent, frozen=True, tag="estimated"):
 
 
 class PhaseEntered(RunEvent, frozen=True, tag="phase"):
-    """A phase began."""
+    """A phase began, at `t_ns`."""
 
+    t_ns: int
     phase: Phase
 
 

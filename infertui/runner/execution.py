@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
-import psutil
-
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.config.toml import write
@@ -37,7 +35,7 @@ from infertui.runner.events import (
 from infertui.runner.fingerprint import fingerprint
 from infertui.runner.fitting import check_fit
 from infertui.runner.idle import IdlePower
-from infertui.runner.patience import bounded, undisturbed
+from infertui.runner.patience import answered, bounded, undisturbed
 from infertui.runner.phases import PhaseTimer
 from infertui.runner.rates import SampleRates
 from infertui.runner.telemetry import RunTelemetry
@@ -84,7 +82,6 @@ class Execution:
         total: int,
         idle: IdlePower,
     ) -> None:
-        self._variant = variant
         self._config: Config = variant.config
         self._store = store
         self._marks = fingerprint(self._config, sampler.gpus)
@@ -176,10 +173,8 @@ class Execution:
     async def _execute(self) -> None:
         config = self._config
         self._folder.write_config(write(config))
-        self._folder.write_begun(
-            Begun(self._name, self._stamp, os.getpid(), psutil.Process().create_time(), config, self._marks)
-        )
-        prompts = load_prompts(config.workload)
+        self._folder.write_begun(Begun(self._name, self._stamp, config, self._marks))
+        prompts = await answered(lambda: load_prompts(config.workload))
         iterations = iterations_of(config.workload, config.measurement, len(prompts))
         workload = config.workload
         self._emit(
@@ -212,12 +207,13 @@ class Execution:
         status = probe(request.engine.name)
         if not status.available:
             raise EngineError(f"engine {request.engine.name} cannot be used: {status.reason}", remedy=status.remedy)
-        gpu = planned_gpu(request.device, self._sampler.gpus, status)
+        gpu = planned_gpu(self._config, self._sampler.gpus, status)
         held = None if self._config.measurement.fresh_process else self._slot.holding(request)
         if held is None:
             await self._slot.clear()
             await self._come_to_rest(gpu)
-        lines = check_fit(self._config, prompts, gpu, self._sampler.latest, loaded=held is not None)
+        latest = self._sampler.latest
+        lines = await answered(lambda: check_fit(self._config, prompts, gpu, latest, loaded=held is not None))
         self._emit(Estimated(self._folder.id, lines))
         if held:
             self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))
@@ -293,8 +289,7 @@ class Execution:
             power = self._telemetry.mean_power(batch.start_ns, batch.end_ns)
             energy = None if power is None else power * batch.seconds
             origin = self._batches[0].start_ns
-            for record in request_records(batch, origin_ns=origin, power_w=power, energy_j=energy):
-                self._folder.requests.append(record)
+            self._folder.requests.append(*request_records(batch, origin_ns=origin, power_w=power, energy_j=energy))
         else:
             self._warmup.append(batch)
         self._emit(BatchMeasured(self._folder.id, batch))
@@ -326,7 +321,7 @@ class Execution:
     def _enter(self, phase: Phase, t_ns: int) -> None:
         self._recent.clear()
         self._phases.enter(phase, t_ns)
-        self._emit(PhaseEntered(self._folder.id, phase))
+        self._emit(PhaseEntered(self._folder.id, t_ns, phase))
 
     async def _settle(self) -> None:
         """Stop the worker at once, keep the batches that it had finished, and let it go: what failed is not reused."""

@@ -22,7 +22,7 @@ def fingerprint(config: Config, gpus: tuple[GpuInfo, ...]) -> Fingerprint:
     """The fingerprint of a run about to start. The engine's own libraries are in `Result.loaded`."""
     return Fingerprint(
         infertui=infertui.__version__,
-        git_revision=_git_revision(),
+        git_revision=git_revision(),
         python=platform.python_version(),
         host=host_facts(),
         gpus=gpus,
@@ -34,7 +34,7 @@ def fingerprint(config: Config, gpus: tuple[GpuInfo, ...]) -> Fingerprint:
 
 
 @cache
-def _git_revision() -> str:
+def git_revision() -> str:
     """The commit of the checkout that runs, `-dirty` with changes.
 
     An installed copy has none; who builds an image sets INFERTUI_GIT_REVISION to say it.

@@ -1,14 +1,12 @@
 """How long a run will take, from earlier runs of the same kind."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from infertui.config.schema import Config
-from infertui.errors import InfertuiError
 from infertui.store.queue import Duration
 from infertui.store.result import Result
 from infertui.workloads.batches import iterations_of
-from infertui.workloads.prompts import load_prompts
 
 USUAL_WARMUP_BATCHES = 2
 
@@ -34,15 +32,15 @@ def duration_of(result: Result, lane: str) -> Duration | None:
     )
 
 
-def foretell(config: Config, earlier: Sequence[Duration]) -> float | None:
-    """Seconds that a run will take; None without earlier runs. The nearest in batch and length tells the pace."""
-    if not earlier:
-        return None
+def foretell(config: Config, earlier: Sequence[Duration], pool: int | None = None) -> float | None:
+    """Seconds that a run will take; None without earlier runs. The nearest in batch and length tells the pace.
+
+    `pool` is the number of its prompts. Where that decides how much is measured and is None, not known, so is the time.
+    """
     workload, measurement = config.workload, config.measurement
-    try:
-        iterations = iterations_of(workload, measurement, len(load_prompts(workload)))
-    except InfertuiError:
+    if not earlier or (pool is None and not (measurement.iterations or workload.num_prompts)):
         return None
+    iterations = iterations_of(workload, measurement, pool or 0)
 
     def distance(known: Duration) -> float:
         batch = abs(math.log(known.batch_size / workload.batch_size))
@@ -55,7 +53,3 @@ def foretell(config: Config, earlier: Sequence[Duration]) -> float | None:
     if measurement.max_seconds:
         measured = min(measured, measurement.max_seconds)
     return load + (warmup or USUAL_WARMUP_BATCHES) * workload.output_len * nearest.step_s + measured
-
-
-Foretell = Callable[[Config, str], float | None]
-"""Seconds that a config will take on a lane."""

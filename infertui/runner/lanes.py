@@ -19,16 +19,10 @@ def lane_of(config: Config, gpus: tuple[GpuInfo, ...]) -> str:
     A config that cannot run goes to `cpu`; running it says why.
     """
     try:
-        gpu = _gpu_of(config, gpus)
+        gpu = planned_gpu(config, gpus, probe(config.engine.name))
     except InfertuiError:
         return CPU
     return CPU if gpu is None else f"gpu{gpu.label}"
-
-
-def _gpu_of(config: Config, gpus: tuple[GpuInfo, ...]) -> GpuInfo | None:
-    if config.engine.name == "simulator":
-        return next((gpu for gpu in gpus if gpu.uuid == config.engine.simulator.gpu_uuid), None)
-    return planned_gpu(config.device, gpus, probe(config.engine.name))
 
 
 def startable(waiting: Sequence[Entry], busy: AbstractSet[str], *, cpu_exclusive: bool = True) -> list[Entry]:

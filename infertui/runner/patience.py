@@ -6,7 +6,10 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from infertui.errors import StoreError
+
 T = TypeVar("T")
+FILES_S = 60.0
 
 
 async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
@@ -40,6 +43,14 @@ async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
             return await answer
     except TimeoutError:
         return None
+
+
+async def answered(function: Callable[[], T], timeout_s: float = FILES_S) -> T:
+    """Call what reads files, in a thread. Raises StoreError for a folder on a dead network share."""
+    outcome = await bounded(lambda: (function(),), timeout_s)
+    if outcome is None:
+        raise StoreError(f"the file system did not answer within {timeout_s:g} s")
+    return outcome[0]
 
 
 async def undisturbed(work: Coroutine[Any, Any, T]) -> T:

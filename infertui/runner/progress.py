@@ -1,6 +1,7 @@
 """What a watcher of a run shows, kept up to date from the runner's events. Pure state, drawn elsewhere."""
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from infertui.engines.base import Loaded
 from infertui.gpu.readings import Sample
@@ -40,9 +41,15 @@ class RunProgress(Struct):
     ttft: float | None = None
     itl: Gaps | None = None
     sample: Sample | None = None
+    entered: list[tuple[int, Phase]] = field(default_factory=list)
+    """When each phase began, in monotonic nanoseconds."""
     rates: list[tuple[int, float]] = field(default_factory=list)
     """Tokens per second of late, for charts: (monotonic ns, rate), the last RATES of them."""
     notes: list[str] = field(default_factory=list)
+
+    def copy(self) -> "RunProgress":
+        """This state, which further events leave as it is."""
+        return replace(self, rates=[*self.rates], notes=[*self.notes])
 
     def take(self, event: AnyRunEvent) -> None:
         """Take in the next event."""
@@ -53,6 +60,7 @@ class RunProgress(Struct):
                 self.estimate = event.lines
             case PhaseEntered():
                 self.phase, self.step, self.batch, self.tokens_per_s = event.phase, 0, 0, None
+                self.entered.append((event.t_ns, event.phase))
             case ModelLoaded():
                 self.loaded, self.load_seconds = event.loaded, event.seconds
             case Progressed():

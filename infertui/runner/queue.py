@@ -1,5 +1,6 @@
 """The queue: entries in their order, every change kept and told."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -11,8 +12,8 @@ from infertui.runner.control import AnyQueueEvent, EntriesOrdered, EntryChanged,
 from infertui.store.queue import ENDED, Duration, Entry, EntryState, QueueStore
 from infertui.store.result import Result
 
-Place = Callable[[Entry], Entry]
-"""Says on which lane an entry will run, and for how long."""
+Place = Callable[[Sequence[Entry]], list[Entry]]
+"""Says on which lanes entries will run, and for how long."""
 
 
 def stamp() -> str:
@@ -49,6 +50,8 @@ class Queue:
         self._tell = tell
         self._entries = {entry.id: entry for entry in store.entries()}
         self._paused = store.paused
+        self._unkept: set[int] = set()
+        """Entries whose latest state could not be kept; the next write takes them along."""
         self.faults: list[str] = [store.note] if store.note else []
 
     @property
@@ -82,36 +85,35 @@ class Queue:
 
     def submit(self, submission: Submission) -> tuple[int, ...]:
         """Queue configs, as one group; their ids."""
-        if not submission.variants:
-            raise UsageError("nothing to queue: the submission holds no config")
         now = stamp()
-        ids = [self._store.next_id() for _ in submission.variants]
+        ids = self._store.next_ids(len(submission.variants))
         new = [
-            self._place(
-                Entry(
-                    id=number,
-                    group=ids[0],
-                    title=submission.title,
-                    name=variant.name,
-                    config=variant.config,
-                    out=submission.out,
-                    submitted=now,
-                )
+            Entry(
+                id=number,
+                group=ids[0],
+                title=submission.title,
+                name=variant.name,
+                config=variant.config,
+                out=submission.out,
+                submitted=now,
             )
             for number, variant in zip(ids, submission.variants, strict=True)
         ]
         front = next((entry.id for entry in self.waiting), None) if submission.front else None
-        self._insert(new, before=front)
+        self._insert(self._place(new), before=front)
         return tuple(ids)
 
     def copy(self, ids: Sequence[int], *, behind: bool) -> tuple[int, ...]:
-        """Queue entries once more: right behind the last of them, or at the end; the new ids."""
+        """Queue entries once more: right behind the last of them, or at the end; the new ids.
+
+        Behind an entry of a sweep the copy belongs to the sweep; otherwise copies form groups of their own.
+        """
         originals = [self.get(number) for number in ids]
-        groups: dict[int, int] = {}
+        sizes = Counter(entry.group for entry in self._entries.values())
+        groups = {group: group for group, size in sizes.items() if behind and size > 1}
         now = stamp()
         new = []
-        for original in originals:
-            number = self._store.next_id()
+        for original, number in zip(originals, self._store.next_ids(len(originals)), strict=True):
             group = groups.setdefault(original.group, number)
             fresh = Entry(
                 id=number,
@@ -122,10 +124,10 @@ class Queue:
                 out=original.out,
                 submitted=now,
             )
-            new.append(self._place(fresh))
+            new.append(fresh)
         order = list(self._entries)
         last = max((order.index(number) for number in ids), default=len(order) - 1)
-        self._insert(new, before=order[last + 1] if behind and last + 1 < len(order) else None)
+        self._insert(self._place(new), before=order[last + 1] if behind and last + 1 < len(order) else None)
         return tuple(entry.id for entry in new)
 
     def edit(self, number: int, variant: Variant) -> None:
@@ -133,7 +135,7 @@ class Queue:
         entry = self.get(number)
         if entry.state != "queued":
             raise UsageError(f"entry {number} is {entry.state}: only a waiting one can be edited")
-        self.keep(self._place(replace(entry, name=variant.name, config=variant.config)))
+        self._keep(self._place([replace(entry, name=variant.name, config=variant.config)]))
 
     def move(self, ids: Sequence[int], by: int) -> None:
         """Move waiting entries among those that wait; together they keep their order."""
@@ -142,10 +144,11 @@ class Queue:
         if not chosen <= set(waiting):
             raise UsageError("only waiting entries can be moved")
         line = waiting if by < 0 else waiting[::-1]
-        for _ in range(min(abs(by), len(line))):
-            for at in range(1, len(line)):
-                if line[at] in chosen and line[at - 1] not in chosen:
-                    line[at - 1], line[at] = line[at], line[at - 1]
+        # Each goes as far as it can; those that meet at the end of the line stand behind each other.
+        held = [at for at, number in enumerate(line) if number in chosen]
+        goals = {max(rank, at - abs(by)): line[at] for rank, at in enumerate(held)}
+        others = (number for number in line if number not in chosen)
+        line = [goals[at] if at in goals else next(others) for at in range(len(line))]
         moved = iter(line if by < 0 else line[::-1])
         places = set(waiting)
         self._reorder([next(moved) if number in places else number for number in self._entries])
@@ -153,41 +156,57 @@ class Queue:
     def end_waiting(self, ids: Iterable[int], state: EntryState) -> None:
         """Take waiting entries out of the line, marked with `state`."""
         ended = stamp()
-        for number in ids:
-            self.keep(replace(self.get(number), state=state, ended=ended))
+        if entries := [replace(self.get(number), state=state, ended=ended) for number in ids]:
+            self._keep(entries)
 
     def remove(self, ids: Iterable[int]) -> None:
         """Forget entries that wait or have ended."""
         chosen = {self.get(number).id for number in ids}
         if any(self._entries[number].state == "running" for number in chosen):
             raise UsageError("a running entry cannot be removed", remedy="Cancel it first.")
-        self._reorder([number for number in self._entries if number not in chosen])
+        self._store.delete(chosen)
+        self._entries = {number: entry for number, entry in self._entries.items() if number not in chosen}
+        self._tell(EntriesOrdered(tuple(self._entries)))
 
     def clear(self) -> None:
         """Forget all that have ended."""
         self.remove([entry.id for entry in self._entries.values() if entry.state in ENDED])
 
-    def keep(self, entry: Entry) -> None:
-        """Replace an entry. Raises StoreError, and then nothing has changed."""
-        self._store.put([entry])
-        self._entries[entry.id] = entry
-        self._tell(EntryChanged(entry))
-
-    def note(self, entry: Entry) -> None:
-        """Replace an entry by what has become of it: that is so, whether it can be kept or not."""
+    def note(self, *entries: Entry) -> None:
+        """Replace entries by what has become of them: that is so, whether it can be kept or not."""
         try:
-            self._store.put([entry])
+            self._put(entries)
         except StoreError as error:
-            self.faults.append(error.message)
-        self._entries[entry.id] = entry
-        self._tell(EntryChanged(entry))
+            self._unkept |= {entry.id for entry in entries}
+            self.fault(error.message)
+        self._replace(entries)
+
+    def fault(self, message: str) -> None:
+        """Note what went wrong, once."""
+        if message not in self.faults:
+            self.faults.append(message)
 
     def learn(self, duration: Duration) -> None:
         """Keep how long a run took, if that can be kept."""
         try:
             self._store.add_duration(duration)
         except StoreError as error:
-            self.faults.append(error.message)
+            self.fault(error.message)
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        """Replace entries. Raises StoreError, and then nothing has changed."""
+        self._put(entries)
+        self._replace(entries)
+
+    def _put(self, entries: Sequence[Entry]) -> None:
+        late = self._unkept & self._entries.keys() - {entry.id for entry in entries}
+        self._store.put([*(self._entries[number] for number in sorted(late)), *entries])
+        self._unkept.clear()
+
+    def _replace(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._entries[entry.id] = entry
+            self._tell(EntryChanged(entry))
 
     def _insert(self, new: Sequence[Entry], *, before: int | None) -> None:
         self._store.put(new)

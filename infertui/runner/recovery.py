@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from infertui.errors import StoreError
 from infertui.measure.clock import NS_PER_S
@@ -16,6 +15,7 @@ from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
 from infertui.store.runs import BEGUN, Begun, Store, encode_result, write_whole
 
+RESULT = "result.json"
 REASON = "its runner was killed"
 
 
@@ -30,42 +30,48 @@ def recover(store: Store) -> list[Result]:
 
 def _recovered(store: Store, folder: Path) -> Result | None:
     try:
-        with (folder / BEGUN).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # another process may be at it
+        # Open for writing too, which NFS asks of who locks.
+        with (folder / BEGUN).open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who measures holds it, and so does who recovers
             return _recovered_alone(store, folder, msgspec.json.decode(file.read(), type=Begun))
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, StoreError, msgspec.MsgspecError):
         return None
 
 
 def _recovered_alone(store: Store, folder: Path, begun: Begun) -> Result | None:
-    if _lives(begun) or not (folder / BEGUN).exists():
+    """What a run left, completed in the order in which runs are kept: being killed here too loses and doubles nothing.
+
+    Raises OSError, StoreError, and MsgspecError for a result that cannot be read.
+    """
+    if not (folder / BEGUN).exists():
         return None
-    if (folder / "result.json").exists():  # killed between the last two steps
-        (folder / BEGUN).unlink(missing_ok=True)
-        return None
-    result = _interrupted(folder, begun)
-    try:
+    kept, indexed = _kept(folder), store.result_of(folder.name)
+    result = kept or indexed or _interrupted(folder, begun)
+    if kept is None:
+        write_whole(folder / RESULT, encode_result(result))
+    if indexed is None:
         store.append(result)
-        write_whole(folder / "result.json", encode_result(result))
-        (folder / BEGUN).unlink(missing_ok=True)
-    except (StoreError, OSError):
-        return None
+    (folder / BEGUN).unlink(missing_ok=True)
     return result
+
+
+def _kept(folder: Path) -> Result | None:
+    try:
+        return msgspec.json.decode((folder / RESULT).read_bytes(), type=Result)
+    except FileNotFoundError:
+        return None
 
 
 def is_under_way(folder: Path) -> bool:
     """Whether a living process measures the run of this folder."""
     try:
-        return _lives(msgspec.json.decode((folder / BEGUN).read_bytes(), type=Begun))
-    except (OSError, msgspec.MsgspecError):
+        with (folder / BEGUN).open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
         return False
-
-
-def _lives(begun: Begun) -> bool:
-    try:
-        return abs(psutil.Process(begun.pid).create_time() - begun.process_started) < 1
-    except psutil.Error:
-        return False
+    return False
 
 
 def _interrupted(folder: Path, begun: Begun) -> Result:

@@ -1,6 +1,9 @@
 """The reports folders that a runner is asked about: their results, run by run and as a table."""
 
+import math
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,21 +17,26 @@ from infertui.store.result import Result
 from infertui.store.runs import Store
 from infertui.terminal_text import clean
 
+LOOK_S = 60.0
+"""Runs that were cut off are looked for this often at most: it takes a look into every run's folder."""
+
 
 class Reports:
-    """Tables over reports folders, kept open. Called from threads: one at a time gets through."""
+    """Tables over reports folders, kept open. Called from threads: one at a time gets through to a folder."""
 
     def __init__(self) -> None:
         self._tables: dict[str, ResultIndex] = {}
-        self._lock = threading.Lock()
+        self._looked: dict[str, float] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def page(self, query: ResultQuery) -> ResultPage:
-        """Rows of a folder. The first look at it gives runs that were cut off their results."""
-        with self._lock:
-            if query.out not in self._tables:
+        """Rows of a folder. A look at it also gives runs that were cut off their results, once in a while."""
+        with self._locks[query.out]:
+            table = self._tables.get(query.out) or ResultIndex(_folder(query.out))
+            self._tables[query.out] = table
+            if time.monotonic() - self._looked.get(query.out, -math.inf) >= LOOK_S:
                 recover(Store(_folder(query.out)))
-                self._tables[query.out] = ResultIndex(_folder(query.out))
-            table = self._tables[query.out]
+                self._looked[query.out] = time.monotonic()
             table.refresh()
             return table.page(query)
 
@@ -42,7 +50,7 @@ class Reports:
         for run in runs:
             if is_under_way(store.folder_of(run)):
                 raise UsageError(f"{clean(run)} is under way", remedy="Cancel it first.")
-        with self._lock:
+        with self._locks[out]:
             store.delete(runs)
 
     def result(self, out: str, run: str) -> Result | None:
@@ -58,6 +66,6 @@ class Reports:
 
 def _folder(out: str) -> Path:
     path = Path(out)
-    if not path.is_absolute():
-        raise UsageError(f"the reports folder {out!r} is not an absolute path")
+    if not path.is_absolute() or "\0" in out:
+        raise UsageError(f'the reports folder "{clean(out)}" is not an absolute path')
     return path

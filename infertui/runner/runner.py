@@ -5,20 +5,22 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
-from msgspec.structs import replace
+from msgspec import to_builtins
 
 import infertui
+from infertui.config.decode import decode
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.engines.base import ENGINES, probe
-from infertui.errors import InfertuiError, UsageError
+from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.gpu.host import host_facts
 from infertui.gpu.readings import GpuProcess, Sample
 from infertui.gpu.sampler import Sampler
 from infertui.measure.clock import NS_PER_S
 from infertui.models.catalogue import LocalModel, local_models
+from infertui.runner.acceptance import accepted, accepted_variant
 from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
@@ -32,33 +34,34 @@ from infertui.runner.control import (
 )
 from infertui.runner.dispatch import Dispatcher
 from infertui.runner.events import AnyRunEvent, RunFinished, Sampled
-from infertui.runner.fitting import foresee_fit
+from infertui.runner.fingerprint import git_revision
+from infertui.runner.fitting import Fit, foresee_fit
 from infertui.runner.foretell import duration_of, foretell, kind_of
 from infertui.runner.hub import Hub
 from infertui.runner.lanes import lane_of
-from infertui.runner.patience import bounded, undisturbed
+from infertui.runner.patience import answered, bounded, undisturbed
+from infertui.runner.placing import Placing
 from infertui.runner.progress import RunProgress
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.reports import Reports
 from infertui.store.details import RunDetails
-from infertui.store.table import ResultPage, ResultQuery
 from infertui.store.queue import Entry, EntryState, QueueStore
 from infertui.store.result import Result
 from infertui.store.runs import Store
+from infertui.store.table import ResultPage, ResultQuery
+from infertui.terminal_text import clean
 from infertui.workloads.prompts import load_prompts
 
 READY_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 DRIVER_TIMEOUT_S = 2.0
-WORK_TIMEOUT_S = 60.0
+RECOVERY_TIMEOUT_S = 10.0
 KEEP_LOADED_S = 60.0
 SHOWN_HZ = 4
 """Samples that watchers are told at most, a second; a run's telemetry has them all."""
 HISTORY_SAMPLES = 180
 """Seconds of history that a snapshot holds."""
-
-T = TypeVar("T")
 
 
 class Runner:
@@ -84,7 +87,8 @@ class Runner:
         self._store = queue or QueueStore()
         self._on_event = on_event
         self._sampler = Sampler(on_sample=self._from_sampler_thread)
-        self._queue = Queue(self._store, place=self._placed, tell=self._tell)
+        self._placing = Placing(lambda: self._sampler.gpus, self._store.durations)
+        self._queue = Queue(self._store, place=self._placing.placed, tell=self._tell)
         self._hub = Hub(self._snapshot)
         self._reports = Reports()
         self._dispatcher = Dispatcher(
@@ -107,7 +111,10 @@ class Runner:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._sampler.start()
-        await bounded(lambda: self._sampler.wait_ready(READY_TIMEOUT_S), READY_TIMEOUT_S)
+        await asyncio.gather(
+            bounded(lambda: self._sampler.wait_ready(READY_TIMEOUT_S), READY_TIMEOUT_S),
+            bounded(git_revision, READY_TIMEOUT_S),  # it is remembered, and no run has to wait for it
+        )
         await self._take_up()
         self._dispatcher.kick()
         return self
@@ -116,17 +123,13 @@ class Runner:
         await undisturbed(self._dispatcher.close())
         self._hub.close()
         await undisturbed(bounded(lambda: self._sampler.stop(STOP_TIMEOUT_S), STOP_TIMEOUT_S))
+        self._queue.note()  # what could not be kept when it happened
         self._store.close()
 
     @property
     def busy(self) -> bool:
         """Whether a run is under way, or would be if the queue were not paused."""
         return self._dispatcher.busy or bool(self._queue.waiting)
-
-    @property
-    def clients(self) -> int:
-        """How many watch the events."""
-        return self._hub.readers
 
     async def run_all(self, variants: Sequence[Variant], out: Path) -> list[Result]:
         """Run the variants in order. A failed one does not stop the rest; cancelling this ends none of them.
@@ -148,8 +151,8 @@ class Runner:
 
     async def submit(self, submission: Submission) -> tuple[int, ...]:
         """See `Control`."""
-        if not Path(submission.out).is_absolute():
-            raise UsageError(f"the reports folder {submission.out!r} is not an absolute path")
+        submission = await answered(lambda: accepted(submission))
+        await self._placing.learn(variant.config for variant in submission.variants)
         ids = self._queue.submit(submission)
         self._loop.call_soon(self._dispatcher.kick)
         return ids
@@ -179,6 +182,8 @@ class Runner:
 
     async def edit(self, entry: int, variant: Variant) -> None:
         """See `Control`."""
+        variant = await answered(lambda: accepted_variant(variant))
+        await self._placing.learn([variant.config])
         self._queue.edit(entry, variant)
         self._dispatcher.kick()
 
@@ -209,12 +214,17 @@ class Runner:
         lane = lane_of(config, self._sampler.gpus)
         gpu = next((gpu for gpu in self._sampler.gpus if f"gpu{gpu.label}" == lane), None)
         latest = self._sampler.latest
+
+        def look() -> tuple[Fit, int]:
+            prompts = load_prompts(decode(to_builtins(config)).workload)
+            return foresee_fit(config, prompts, gpu, latest), len(prompts)
+
         try:
-            fit = await self._work(lambda: foresee_fit(config, load_prompts(config.workload), gpu, latest))
+            fit, pool = await answered(look)
         except InfertuiError as error:
             lines = (error.message, error.remedy) if error.remedy else (error.message,)
             return Forecast(lines, fits=None)
-        seconds = self._foretold(config, lane)
+        seconds = foretell(config, self._store.durations(kind_of(config, lane)), pool)
         return Forecast(
             fit.lines,
             fits=fit.fits,
@@ -225,26 +235,26 @@ class Runner:
 
     async def models(self) -> tuple[LocalModel, ...]:
         """See `Control`."""
-        return tuple(await self._work(local_models))
+        return tuple(await answered(local_models))
 
     async def processes(self, uuid: str) -> tuple[GpuProcess, ...] | None:
         """See `Control`."""
         gpu = next((gpu for gpu in self._sampler.gpus if gpu.uuid == uuid), None)
         if gpu is None:
-            raise UsageError(f"there is no GPU {uuid}")
+            raise UsageError(f"there is no GPU {clean(uuid)}")
         return await bounded(lambda: self._sampler.processes(gpu), DRIVER_TIMEOUT_S)
 
     async def results(self, query: ResultQuery) -> ResultPage:
         """See `Control`."""
-        return await self._work(lambda: self._reports.page(query))
+        return await answered(lambda: self._reports.page(query))
 
     async def details(self, out: str, run: str) -> RunDetails:
         """See `Control`."""
-        return await self._work(lambda: self._reports.details(out, run))
+        return await answered(lambda: self._reports.details(out, run))
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         """See `Control`."""
-        await self._work(lambda: self._reports.delete(out, runs))
+        await answered(lambda: self._reports.delete(out, runs))
         self._tell(ResultsChanged(out))
 
     async def stop(self, *, now: bool = False) -> None:
@@ -259,41 +269,42 @@ class Runner:
 
     async def _take_up(self) -> None:
         """Find what a runner before this one left: places on this machine's devices, and runs that were cut off."""
-        for entry in self._queue.waiting:
-            self._queue.note(self._placed(entry))
+        await self._placing.learn(entry.config for entry in self._queue.waiting)
+        self._queue.note(*self._placing.placed(self._queue.waiting))
         cut = [entry for entry in self._queue.entries if entry.state == "running"]
-        found: dict[str, Result] = {}
+
+        def found(out: str) -> dict[str, Result | None]:
+            recover(Store(Path(out)))
+            return {entry.run: self._reports.result(out, entry.run) for entry in cut if entry.out == out}
+
+        results: dict[str, Result | None] = {}
         for out in {entry.out for entry in cut}:
-            for result in await self._work(lambda out=out: recover(Store(Path(out)))):  # type: ignore[misc]
-                found[result.id] = result
+            try:
+                results |= await answered(lambda out=out: found(out), RECOVERY_TIMEOUT_S)  # type: ignore[misc]
+            except (InfertuiError, OSError, ValueError) as error:
+                # A folder that is out of reach must not keep the runner from starting.
+                self._queue.fault(f"what was measured in {clean(out)} was not looked at: {clean(str(error))}")
         for entry in cut:
-            known = found.get(entry.run) or await self._work(
-                lambda entry=entry: self._reports.result(entry.out, entry.run)  # type: ignore[misc]
-            )
+            known = results.get(entry.run)
             self._queue.note(settled(entry, known, state=known.state if known else "interrupted", reason=REASON))
 
     def _end(self, ids: Sequence[int], state: EntryState) -> None:
         entries = [self._queue.get(number) for number in ids]
-        self._queue.end_waiting([entry.id for entry in entries if entry.state == "queued"], state)
         for entry in entries:
             if entry.state == "running":
                 self._dispatcher.cancel(entry.id, state)
+        self._queue.end_waiting([entry.id for entry in entries if entry.state == "queued"], state)
         self._dispatcher.kick()
-
-    def _placed(self, entry: Entry) -> Entry:
-        lane = lane_of(entry.config, self._sampler.gpus)
-        return replace(entry, lane=lane, estimate_s=self._foretold(entry.config, lane))
-
-    def _foretold(self, config: Config, lane: str) -> float | None:
-        return foretell(config, self._store.durations(kind_of(config, lane)))
 
     def _ended(self, entry: Entry, result: Result | None, error: Exception | None) -> None:
         duration = duration_of(result, entry.lane) if result else None
         if duration is not None:
             self._queue.learn(duration)
-            for waiting in self._queue.waiting:
-                if waiting.lane == entry.lane and kind_of(waiting.config, waiting.lane) == duration.kind:
-                    self._queue.note(self._placed(waiting))
+            try:
+                self._queue.note(*self._placing.foreseen_anew(self._queue.waiting, duration))
+            except StoreError as unread:
+                self._queue.fault(unread.message)
+        self._progress.pop(entry.run, None)  # a run that failed by a bug did not say that it ended
         self._tell(ResultsChanged(entry.out))
         wait = self._waited_for.pop(entry.id, None)
         if wait and not wait.done():
@@ -331,7 +342,8 @@ class Runner:
             runner=self._runner_facts(),
             paused=self._queue.paused,
             entries=self._queue.entries,
-            progress=dict(self._progress),
+            # Copies: what goes on afterwards is told by events, and would else be counted twice.
+            progress={run: progress.copy() for run, progress in self._progress.items()},
             samples=tuple(self._history),
             faults=(*(fault.message for fault in self._sampler.faults), *self._queue.faults),
             clients=self._hub.readers,
@@ -351,11 +363,3 @@ class Runner:
                 engines=tuple(probe(name) for name in ENGINES),
             )
         return self._facts
-
-    async def _work(self, function: Callable[[], T]) -> T:
-        """Call what reads files in a thread. A folder on a dead network share is given up, not waited for."""
-        answered: list[T] = []
-        await bounded(lambda: answered.append(function()), WORK_TIMEOUT_S)
-        if not answered:
-            raise InfertuiError(f"the file system did not answer within {WORK_TIMEOUT_S:g} s")
-        return answered[0]

@@ -28,6 +28,11 @@ class WorkerSlot:
         """The worker that lives, and may hold device memory."""
         return self._worker if self._worker and self._worker.alive else None
 
+    @property
+    def occupied(self) -> bool:
+        """Whether a worker lives, be it one that is ending."""
+        return self.current is not None or self._clearing.locked()
+
     async def spawn(self, log: Path, environment: Mapping[str, str]) -> WorkerProcess:
         """A new worker in place of the old one, which is gone when this returns."""
         await self.clear()

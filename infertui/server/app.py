@@ -5,6 +5,7 @@ Everything is under /v1 and answers JSON; `curl --unix-socket PATH http://localh
 """
 
 import logging
+import traceback
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from infertui.server.wire import (
 )
 from infertui.store.details import RunDetails
 from infertui.store.table import ResultPage, ResultQuery
+from infertui.terminal_text import clean
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of a request: a submission of tens of thousands of configs."""
@@ -207,6 +209,8 @@ def create_app(control: Control, presence: Presence, *, identity: str) -> Litest
             InfertuiError: _refused,
             HTTPException: _misunderstood,
             msgspec.MsgspecError: _misunderstood,
+            UnicodeDecodeError: _misunderstood,
+            RecursionError: _misunderstood,
             Exception: _failed,
         },
         response_headers={IDENTITY_HEADER: identity},
@@ -226,15 +230,16 @@ def _refused(request: Request[Any, Any, Any], error: InfertuiError) -> Response[
 
 def _misunderstood(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     if not isinstance(error, HTTPException):
-        return _answer(Problem(UsageError.__name__, f"the request cannot be read: {error}"), 400)
+        return _answer(Problem(UsageError.__name__, f"the request cannot be read: {clean(str(error))}"), 400)
     if error.status_code >= 500:
         return _failed(request, error)
     said = [f"{item.get('key', '')}: {item.get('message', '')}" for item in error.extra or () if isinstance(item, dict)]
     about = "; ".join(said) or error.detail
-    return _answer(Problem(UsageError.__name__, f"the request cannot be served: {about}"), error.status_code)
+    return _answer(Problem(UsageError.__name__, f"the request cannot be served: {clean(about)}"), error.status_code)
 
 
 def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    message = f"the runner failed at this: {type(error).__name__}: {error}"
+    told = clean("".join(traceback.format_exception(error)), lines=True)
+    _log.error("%s %s failed\n%s", request.method, clean(request.url.path), told)
+    message = f"the runner failed at this: {type(error).__name__}: {clean(str(error))}"
     return _answer(Problem(InfertuiError.__name__, message, "runner.log tells more. Please report it."), 500)

@@ -1,7 +1,7 @@
 """Everything that a run's folder holds, thinned out for showing. Whatever is missing or torn is left out."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from infertui.errors import StoreError
 from infertui.gpu.readings import Sample
-from infertui.store.jsonl import read_lines, store_error
+from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
 from infertui.store.runs import Store
 from infertui.terminal_text import clean
@@ -65,7 +65,7 @@ def read_details(folder: Path) -> RunDetails:
     """Read a run's folder, or its line of the index where the folder is gone. Raises StoreError where neither is."""
     run = folder.name
     if not folder.is_dir():
-        result = _from_index(folder.parent, run)
+        result = Store(folder.parent).result_of(run)
         if result is None:
             raise StoreError(f"there is no run {clean(run)} in {clean(str(folder.parent))}")
         return RunDetails(id=run, folder=str(folder), toml="", result=result)
@@ -130,30 +130,6 @@ def _result(path: Path) -> Result | None:
         return msgspec.json.decode(_bytes(path, RESULT_BYTES), type=Result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _from_index(root: Path, run: str) -> Result | None:
-    """The last line of the index about this run. Only lines that may be about it are decoded whole."""
-    found = None
-    needle = msgspec.json.encode(run)
-    for line in _raw(Store(root).index):
-        if needle in line:
-            try:
-                result = msgspec.json.decode(line, type=Result)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            found = result if result.id == run else found
-    return found
-
-
-def _raw(path: Path) -> Iterable[bytes]:
-    try:
-        with path.open("rb") as stream:
-            yield from stream
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise store_error(path, error) from error
 
 
 def _text(path: Path, limit: int, *, end: bool = False) -> str:

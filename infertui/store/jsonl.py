@@ -30,28 +30,28 @@ class JsonlWriter:
         except OSError as error:
             raise store_error(path, error) from error
 
-    def append(self, value: object) -> None:
-        """Write one line whole, or leave the file as it was."""
-        line = msgspec.json.encode(value) + b"\n"
+    def append(self, *values: object) -> None:
+        """Write a line for each value, all of them whole, or leave the file as it was."""
+        lines = b"".join(msgspec.json.encode(value) + b"\n" for value in values)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             try:
-                self._append_locked(line)
+                self._append_locked(lines)
             finally:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         except OSError as error:
             raise store_error(self.path, error) from error
 
-    def _append_locked(self, line: bytes) -> None:
+    def _append_locked(self, lines: bytes) -> None:
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line  # a writer died within its line: do not continue it
-        rest = memoryview(line)
+            lines = b"\n" + lines  # a writer died within its line: do not continue it
+        rest = memoryview(lines)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:
-            # Where the disk filled up within the line, a part of it would read as a torn one.
+            # Where the disk filled up within a line, its part would read as a torn one.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, size)
             raise

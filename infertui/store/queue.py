@@ -86,8 +86,7 @@ class QueueStore:
             except sqlite3.DatabaseError as error:
                 if path is None or isinstance(error, sqlite3.OperationalError):
                     raise
-                aside = path.with_name(path.name + ".damaged")
-                path.replace(aside)
+                aside = _put_aside(path)
                 self._connection = _open(path)
                 self.note = f"the queue's file was damaged and put aside as {aside}"
         except (OSError, sqlite3.Error) as error:
@@ -111,12 +110,12 @@ class QueueStore:
             self.note = f"{unread} entries of the queue cannot be read by this version"
         return found
 
-    def next_id(self) -> int:
-        """An id that no entry had before."""
+    def next_ids(self, count: int) -> range:
+        """Ids that no entry had before."""
         with self._transaction() as connection:
-            connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'last_id'")
+            connection.execute("UPDATE facts SET value = value + ? WHERE name = 'last_id'", (count,))
             (value,) = connection.execute("SELECT value FROM facts WHERE name = 'last_id'").fetchone()
-        return int(value)
+        return range(int(value) - count + 1, int(value) + 1)
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Write entries: new ones at the end, known ones where they are."""
@@ -129,11 +128,14 @@ class QueueStore:
             )
 
     def order(self, ids: Sequence[int]) -> None:
-        """Set the order; entries that are not named are deleted."""
+        """Set the order. Entries that are not named, since this version cannot read them, stay."""
         with self._transaction() as connection:
-            connection.execute("UPDATE entries SET place = -1")
             connection.executemany("UPDATE entries SET place = ? WHERE id = ?", list(enumerate(ids, start=1)))
-            connection.execute("DELETE FROM entries WHERE place = -1")
+
+    def delete(self, ids: Iterable[int]) -> None:
+        """Forget entries."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number in ids])
 
     @property
     def paused(self) -> bool:
@@ -162,7 +164,11 @@ class QueueStore:
         """Runs of a kind, the latest first."""
         with self._transaction() as connection:
             rows = connection.execute("SELECT body FROM durations WHERE kind = ? ORDER BY id DESC", (kind,)).fetchall()
-        return [msgspec.json.decode(body, type=Duration) for (body,) in rows]
+        found = []
+        for (body,) in rows:
+            with contextlib.suppress(msgspec.MsgspecError):  # another version's
+                found.append(msgspec.json.decode(body, type=Duration))
+        return found
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -179,22 +185,44 @@ class QueueStore:
         )
 
 
+def _put_aside(path: Path) -> Path:
+    """Rename a damaged file; its log with it, which a new file of that name would take for its own."""
+    aside = path.with_name(path.name + ".damaged")
+    path.replace(aside)
+    for end in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).replace(aside.with_name(aside.name + end))
+    return aside
+
+
 def _open(path: Path | None) -> sqlite3.Connection:
+    if path is not None and not path.exists():
+        path.touch(mode=0o600)  # from the first moment, and SQLite gives the files beside it the same mode
     connection = sqlite3.connect(path or ":memory:", timeout=5)
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Check the file and make what is missing. Raises sqlite3.OperationalError, and DatabaseError where damaged."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _SCHEMA:
-        connection.close()
         raise sqlite3.OperationalError(f"written by a newer infertui (schema {version}, this one knows {_SCHEMA})")
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
     # A write-ahead log survives a killed process; what a power cut may lose is the last transaction, never the file.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     with connection:
         connection.execute("CREATE TABLE IF NOT EXISTS entries(id INTEGER PRIMARY KEY, place REAL, body BLOB)")
+        connection.execute("CREATE INDEX IF NOT EXISTS entries_by_place ON entries(place)")
         connection.execute("CREATE TABLE IF NOT EXISTS durations(id INTEGER PRIMARY KEY, kind TEXT, body BLOB)")
         connection.execute("CREATE INDEX IF NOT EXISTS durations_by_kind ON durations(kind)")
         connection.execute("CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value INTEGER)")
         connection.execute("INSERT OR IGNORE INTO facts VALUES('last_id', 0), ('paused', 0)")
         connection.execute(f"PRAGMA user_version = {_SCHEMA}")
-    if path is not None:
-        path.chmod(0o600)
-    return connection

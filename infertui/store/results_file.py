@@ -58,10 +58,10 @@ class _ReplacedError(Exception):
 class _Writer(JsonlWriter):
     """Refuses to append to a file that was replaced since it was opened: nobody would ever read it."""
 
-    def _append_locked(self, line: bytes) -> None:
+    def _append_locked(self, lines: bytes) -> None:
         if not _bears(self.path, self._descriptor):
             raise _ReplacedError
-        super()._append_locked(line)
+        super()._append_locked(lines)
 
 
 def _bears(path: Path, descriptor: int) -> bool:

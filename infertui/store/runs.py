@@ -9,12 +9,14 @@ reports/<run id>/worker.log      what the backend printed
 reports/<run id>/begun.json      while it runs: what a run that is cut off would otherwise take with it
 """
 
+import fcntl
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 import msgspec
 from msgspec import Struct
@@ -32,15 +34,10 @@ _MARKS = ("run.toml", "result.json", "requests.jsonl")
 
 
 class Begun(Struct, frozen=True):
-    """What is known when a run begins, kept until its result is: who runs it, and where and with what.
-
-    `process_started` tells the process `pid` from a later one of the same number.
-    """
+    """What is known when a run begins, kept until its result is: where and with what it is measured."""
 
     name: str
     started: str
-    pid: int
-    process_started: float
     config: Config
     fingerprint: Fingerprint
 
@@ -50,6 +47,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._claim: IO[bytes] | None = None
         self.requests = JsonlWriter(path / "requests.jsonl")
         try:
             self.telemetry = JsonlWriter(path / "telemetry.jsonl")
@@ -72,8 +70,23 @@ class RunFolder:
         write_whole(self.path / "run.toml", toml.encode())
 
     def write_begun(self, begun: Begun) -> None:
-        """Keep what a result will need, until there is one."""
-        write_whole(self.path / BEGUN, msgspec.json.encode(begun))
+        """Keep what a result will need, until there is one.
+
+        The file is locked until `close`, or until this process is no more: whoever can lock it knows that nobody
+        measures any longer. Numbers of processes would not tell that to another container or host, nor after the
+        clock was set.
+        """
+        path = self.path / BEGUN
+        partial = path.with_name(path.name + ".partial")
+        try:
+            self._claim = partial.open("wb")
+            fcntl.flock(self._claim, fcntl.LOCK_EX)
+            self._claim.write(msgspec.json.encode(begun))
+            self._claim.flush()
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise store_error(path, error) from error
 
     def write_result(self, result: Result) -> None:
         """Keep the result beside what it summarises."""
@@ -87,6 +100,8 @@ class RunFolder:
         """Release the files."""
         self.requests.close()
         self.telemetry.close()
+        if self._claim:
+            self._claim.close()
 
 
 class Store:
@@ -127,6 +142,19 @@ class Store:
         """All results, oldest first."""
         return list(read_lines(self.index, Result, warn=warn))
 
+    def result_of(self, run: str) -> Result | None:
+        """The last line of the index about a run. Only lines that may be about it are decoded whole."""
+        found = None
+        needle = msgspec.json.encode(run)
+        for line in _raw_lines(self.index):
+            if needle in line:
+                try:
+                    result = msgspec.json.decode(line, type=Result)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    continue
+                found = result if result.id == run else found
+        return found
+
     def folder_of(self, run: str) -> Path:
         """The folder of a run, whether it exists or not. Raises StoreError for what cannot be a run of this store."""
         if run in ("", ".", "..") or "/" in run or "\0" in run:
@@ -155,6 +183,16 @@ class Store:
                     shutil.rmtree(folder)
             except OSError as error:
                 raise store_error(folder, error) from error
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as stream:
+            yield from stream
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise store_error(path, error) from error
 
 
 def encode_result(result: Result) -> bytes:

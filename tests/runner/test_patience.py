@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from infertui.runner.patience import bounded, undisturbed
+from infertui.errors import StoreError
+from infertui.runner.patience import answered, bounded, undisturbed
 
 
 def test_an_answer_in_time_is_passed_on() -> None:
@@ -43,3 +44,11 @@ def test_short_work_is_not_disturbed_by_being_cancelled_often() -> None:
         return await task
 
     assert asyncio.run(scenario()) == "done"
+
+
+def test_files_that_do_not_answer_are_given_up() -> None:
+    never = threading.Event()
+    with pytest.raises(StoreError, match=r"did not answer within 0\.01 s"):
+        asyncio.run(answered(never.wait, 0.01))
+    assert asyncio.run(answered(lambda: None)) is None
+    never.set()

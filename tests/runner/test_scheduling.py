@@ -1,7 +1,9 @@
 """The queue at work: order, cancelling, pausing, several devices, what is left to the next runner."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from support.runs import HANG_S, simulated
 
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.errors import UsageError
+from infertui.errors import StoreError, UsageError
 from infertui.gpu.readings import GpuInfo
 from infertui.gpu.sampler import Sampler
 from infertui.runner.control import EntryChanged, Numbered, Snapshot, Submission
@@ -147,8 +149,17 @@ def test_waiting_entries_are_moved_edited_copied_and_removed(tmp_path: Path) -> 
             assert await order(runner) == [c, d, b, a]
             await runner.move([c], -5)
             assert await order(runner) == [c, d, b, a]
+            await runner.move([d, a], -(10**18))
+            assert await order(runner) == [d, a, c, b]
+            await runner.move([a, c], 1)
+            assert await order(runner) == [d, b, a, c]
+            await runner.move([c], -2)
+            await runner.move([a], 1)
+            await runner.move([d], 1)
+            assert await order(runner) == [c, d, b, a]
             (copy,) = await runner.duplicate([d])
             assert await order(runner) == [c, d, copy, b, a]
+            assert len({entry.group for entry in (await runner.snapshot()).entries}) == 1, "it belongs to the sweep"
             (first,) = await runner.submit(submission(tmp_path, QUICK, front=True))
             assert await order(runner) == [first, c, d, copy, b, a]
             await runner.edit(b, Variant("new", simulated(workload__batch_size=8), {}))
@@ -226,6 +237,110 @@ def test_a_reports_folder_that_cannot_be_made_fails_its_entry_alone(tmp_path: Pa
             entries = await until(runner, all_ended)
             assert states(entries) == ["failed", "finished"]
             assert "file" in entries[0].reason
+
+    asyncio.run(scenario())
+
+
+def test_an_entry_that_cannot_be_begun_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    """As one that an earlier version has queued; nothing of the kind is taken any more."""
+    path = tmp_path / "queue.sqlite"
+    store = QueueStore(path)
+    for number, out in enumerate(("/a\0b", str(tmp_path / "good")), start=1):
+        store.put([Entry(number, 1, "t", "", QUICK, out, "2025-01-01T00:00:00+00:00")])
+    store.close()
+
+    async def scenario() -> None:
+        async with hosted(path) as runner:
+            assert states(await until(runner, all_ended)) == ["failed", "finished"]
+
+    asyncio.run(scenario())
+
+
+def test_what_another_version_queued_survives_every_change(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite"
+    QueueStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO entries VALUES(99, 99, '{\"id\": 99}')")
+
+    async def scenario() -> None:
+        async with hosted(path) as runner:
+            assert "1 entries" in (await runner.snapshot()).faults[0]
+            await runner.pause()
+            a, b = await runner.submit(submission(tmp_path, QUICK, QUICK))
+            await runner.move([b], -1)
+            await runner.cancel([a])
+            await runner.remove([b])
+            await runner.clear()
+
+    asyncio.run(scenario())
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT id FROM entries").fetchall() == [(99,)]
+
+
+def test_the_runner_starts_though_a_reports_folder_is_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "queue.sqlite", tmp_path / "reports"
+    (out / "r").mkdir(parents=True)
+    os.mkfifo(out / "r" / "result.json")  # whoever reads it waits for ever
+    monkeypatch.setattr("infertui.runner.runner.RECOVERY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("infertui.store.runs._MARKS", ("result.json",))
+    store = QueueStore(path)
+    store.put([Entry(1, 1, "t", "", QUICK, str(out), "2025-01-01T00:00:00+00:00", state="running", run="r")])
+    store.close()
+
+    async def scenario() -> None:
+        async with hosted(path) as runner:
+            told = await runner.snapshot()
+            assert states(told.entries) == ["interrupted"]
+            assert str(out) in told.faults[0]
+
+    asyncio.run(scenario())
+
+
+class FullDisk(QueueStore):
+    """Keeps no entries while it is `full`."""
+
+    full = False
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        if self.full:
+            raise StoreError("the disk is full")
+        super().put(entries)
+
+
+def test_a_full_disk_is_told_once_and_what_it_kept_out_is_written_later(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite"
+
+    async def scenario() -> None:
+        store = FullDisk(path)
+        async with asyncio.timeout(HANG_S), Runner(store) as runner:
+            await runner.pause()
+            first, *_ = await runner.submit(submission(tmp_path, ENDLESS, QUICK, QUICK))
+            store.full = True
+            await runner.resume()
+            await until(runner, has_measured)
+            await runner.cancel([first])
+            await until(runner, all_ended)
+            assert (await runner.snapshot()).faults == ("the disk is full",)
+            with pytest.raises(StoreError):
+                await runner.submit(submission(tmp_path, QUICK))
+            assert states(QueueStore(path).entries()) == ["queued"] * 3
+            store.full = False
+
+    asyncio.run(scenario())
+    assert states(QueueStore(path).entries()) == ["cancelled", "finished", "finished"]
+
+
+def test_a_snapshot_is_of_its_moment(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with hosted() as runner:
+            await runner.submit(submission(tmp_path, ENDLESS))
+            await until(runner, has_measured)
+            (before,) = (await runner.snapshot()).progress.values()
+            batches = before.measured_batches
+            await until(runner, lambda told: all(run.measured_batches > batches for run in told.progress.values()))
+            assert before.measured_batches == batches
 
     asyncio.run(scenario())
 

@@ -124,7 +124,10 @@ def test_errors_of_the_runner_are_raised_again(tmp_path: Path) -> None:
         ("POST", "/v1/entries/cancel", b'{"ids": ', "cannot be"),
         ("POST", "/v1/entries/cancel", b"", "cannot be"),
         ("POST", "/v1/forecast", b'{"workload": {"batch_size": 0}}', "batch_size"),
+        ("POST", "/v1/entries", b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
+        ("POST", "/v1/entries", b'{"title": "\xff\xfe"}', "utf-8"),
         ("GET", "/v1/results?out=/x&limit=many", None, "cannot be read"),
+        ("GET", "/v1/results?out=/x&sort=%1b%5b2J%0aevil", None, "evil"),
         ("GET", "/v1/details", None, "Not Found"),
         ("GET", "/v1/runs?out=/x", None, "run"),
         ("PUT", "/v1/queue", b"{}", "Method Not Allowed"),
@@ -140,9 +143,25 @@ def test_a_request_that_makes_no_sense_gets_one_clear_error(
             problem = msgspec.json.decode(await answer.body())
             assert problem["kind"] == "UsageError"
             assert complaint in problem["message"]
-            assert "\n" not in problem["message"]
+            assert problem["message"].isprintable()
 
     play(scenario())
+
+
+def test_a_fault_is_logged_with_nothing_that_acts_on_a_terminal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    control = FakeControl()
+    control.failures = {"processes": cast(InfertuiError, ValueError("\x1b]0;owned\x07\x1b[2J"))}
+
+    async def scenario() -> None:
+        async with served(control, tmp_path) as (client, _):
+            with pytest.raises(InfertuiError, match="failed at this"):
+                await client.processes("\x1b[31m")
+
+    play(scenario())
+    assert "Traceback" in caplog.text
+    assert "\x1b" not in caplog.text
 
 
 def test_names_that_are_not_text_are_refused_before_they_are_sent(tmp_path: Path) -> None:

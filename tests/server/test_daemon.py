@@ -157,12 +157,13 @@ def test_a_closed_terminal_changes_nothing(place: Home) -> None:
 
 
 def test_an_idle_runner_ends_by_itself_and_a_watched_one_does_not(place: Home) -> None:
-    with place.serving("--idle-exit", "0.005") as process:
+    # Three seconds: time to connect on a busy machine.
+    with place.serving("--idle-exit", "0.05") as process:
 
         async def watch() -> None:
             events = cast(Any, place.client.events(0))
             async with aclosing(cast(AsyncIterator[Numbered | Snapshot], events)) as heard:  # type: ignore[type-var]
-                for _ in range(2):  # a sample of the machine comes every second
+                for _ in range(5):  # a sample of the machine comes every second
                     await anext(heard)
                 assert process.poll() is None
 
@@ -172,13 +173,10 @@ def test_an_idle_runner_ends_by_itself_and_a_watched_one_does_not(place: Home) -
 
 
 def test_a_runner_with_work_does_not_count_as_idle(place: Home) -> None:
-    with place.serving("--idle-exit", "0.005") as process:
-        play(
-            submit(
-                place,
-                simulated(engine__simulator__virtual_time=False, measurement__iterations=20, workload__output_len=2),
-            )
-        )
+    # It takes longer than the two seconds after which an idle one would end.
+    long = simulated(engine__simulator__virtual_time=False, measurement__iterations=120, workload__output_len=2)
+    with place.serving("--idle-exit", "0.033") as process:
+        play(submit(place, long))
         assert process.wait(HANG_S) == 0
     with place.serving():
         assert play(states(place)) == ["finished"]

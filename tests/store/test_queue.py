@@ -26,8 +26,8 @@ def test_entries_come_back_as_they_were_put(tmp_path: Path) -> None:
     store.put([entry(2, state="running", run="r")])
     store.order([3, 2, 1])
     store.paused = True
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
     store.close()
-    assert path.stat().st_mode & 0o777 == 0o600
     again = QueueStore(path)
     assert again.entries() == [entry(3), entry(2, state="running", run="r"), entry(1)]
     assert again.paused
@@ -36,17 +36,25 @@ def test_entries_come_back_as_they_were_put(tmp_path: Path) -> None:
 def test_ids_are_never_given_twice(tmp_path: Path) -> None:
     path = tmp_path / "queue.sqlite"
     store = QueueStore(path)
-    first = [store.next_id() for _ in range(3)]
-    store.order([])
+    first = store.next_ids(3)
+    store.delete(first)
     store.close()
-    assert QueueStore(path).next_id() not in first
+    assert QueueStore(path).next_ids(1)[0] not in first
 
 
-def test_what_the_order_does_not_name_is_gone(tmp_path: Path) -> None:
+def test_what_is_deleted_is_gone(tmp_path: Path) -> None:
     store = QueueStore(tmp_path / "queue.sqlite")
     store.put([entry(1), entry(2)])
-    store.order([2])
+    store.delete([1])
     assert [kept.id for kept in store.entries()] == [2]
+
+
+def test_what_the_order_does_not_name_stays(tmp_path: Path) -> None:
+    """It is an entry that another version can read."""
+    store = QueueStore(tmp_path / "queue.sqlite")
+    store.put([entry(1), entry(2), entry(3)])
+    store.order([3, 2])
+    assert {kept.id for kept in store.entries()} == {1, 2, 3}
 
 
 def test_a_process_that_is_killed_loses_nothing(tmp_path: Path) -> None:
@@ -64,6 +72,32 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     assert store.entries() == []
     assert "damaged" in store.note
     assert (tmp_path / "queue.sqlite.damaged").exists()
+
+
+def test_damage_within_the_file_is_found_at_once_and_its_log_is_not_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite"
+    whole = QueueStore(path)
+    whole.put([entry(number) for number in range(1, 200)])
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole.put([entry(200)])  # is in the log alone
+    content = bytearray(path.read_bytes())
+    content[8192:20000] = b"x" * (20000 - 8192)
+    path.write_bytes(content)
+    again = QueueStore(path)
+    assert "damaged" in again.note
+    assert again.entries() == []
+    again.put([entry(1)])
+    assert [kept.id for kept in again.entries()] == [1]
+
+
+def test_durations_of_another_version_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite"
+    store = QueueStore(path)
+    store.add_duration(Duration("a", 1, 64, 7.0, 0.01, 2))
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO durations(kind, body) VALUES('a', '{}')")
+    assert [known.load_s for known in store.durations("a")] == [7.0]
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
@@ -105,6 +139,7 @@ def test_durations_are_kept_by_kind_and_not_for_ever(tmp_path: Path) -> None:
 def test_any_order_is_kept(order: list[int], kept: int) -> None:
     store = QueueStore()
     store.put([entry(number) for number in range(1, 8)])
+    store.delete(order[kept:])
     store.order(order[:kept])
     assert [found.id for found in store.entries()] == order[:kept]
     store.close()

@@ -1,0 +1,98 @@
+"""On which lane entries will run, and for how long. Asked for whole sweeps at once, and never reads a file for it."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from infertui.config.schema import Config, DeviceConfig, EngineConfig, WorkloadConfig
+from infertui.errors import InfertuiError
+from infertui.gpu.readings import GpuInfo
+from infertui.runner.foretell import foretell, kind_of
+from infertui.runner.lanes import lane_of
+from infertui.runner.patience import bounded
+from infertui.store.queue import Duration, Entry
+from infertui.workloads.prompts import load_prompts
+
+COUNTING_S = 5.0
+NEWS = 0.1
+"""An estimate that moves by less than this share is not worth an event."""
+
+
+class Placing:
+    """Places entries. What files say is learned beforehand, by `learn`."""
+
+    def __init__(self, gpus: Callable[[], tuple[GpuInfo, ...]], durations: Callable[[str], list[Duration]]) -> None:
+        self._gpus = gpus
+        self._durations = durations
+        self._pools: dict[str, int] = {}
+
+    async def learn(self, configs: Iterable[Config]) -> None:
+        """Count the prompts of configs in a thread. A file that cannot be read, or not soon, has no number."""
+        wanted = {_pool_of(config.workload): config.workload for config in configs if _counts(config)}
+
+        def count() -> dict[str, int]:
+            found = {}
+            for name, workload in wanted.items():
+                with contextlib.suppress(InfertuiError, OSError, ValueError, RuntimeError):  # of expanduser, too
+                    found[name] = _count(workload)
+            return found
+
+        if wanted:
+            self._pools |= await bounded(count, COUNTING_S) or {}
+
+    def placed(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries with their lanes and estimates."""
+        gpus = self._gpus()
+        lanes: dict[tuple[DeviceConfig, EngineConfig], str] = {}
+        earlier: dict[str, list[Duration]] = {}
+        placed = []
+        for entry in entries:
+            config = entry.config
+            where = (config.device, config.engine)
+            if where not in lanes:
+                lanes[where] = lane_of(config, gpus)
+            kind = kind_of(config, lanes[where])
+            if kind not in earlier:
+                earlier[kind] = _latest(self._durations(kind))
+            seconds = foretell(config, earlier[kind], self._pools.get(_pool_of(config.workload)))
+            placed.append(replace(entry, lane=lanes[where], estimate_s=seconds))
+        return placed
+
+    def foreseen_anew(self, waiting: Sequence[Entry], duration: Duration) -> list[Entry]:
+        """Those of the waiting entries that will take another time, now that a run of this kind took so long."""
+        kin = [entry for entry in waiting if kind_of(entry.config, entry.lane) == duration.kind]
+        return [new for old, new in zip(kin, self.placed(kin), strict=True) if _differs(old.estimate_s, new.estimate_s)]
+
+
+def _differs(old: float | None, new: float | None) -> bool:
+    if old is None or new is None:
+        return old != new
+    return abs(new - old) > NEWS * old
+
+
+def _latest(durations: Sequence[Duration]) -> list[Duration]:
+    """The latest of each batch size and length: no other will ever be the nearest."""
+    found: dict[tuple[int, int], Duration] = {}
+    for duration in durations:
+        found.setdefault((duration.batch_size, duration.output_len), duration)
+    return list(found.values())
+
+
+def _counts(config: Config) -> bool:
+    """Whether the number of prompts decides how much is measured."""
+    return not config.measurement.iterations and not config.workload.num_prompts
+
+
+def _pool_of(workload: WorkloadConfig) -> str:
+    return f"file {workload.prompts_file}" if workload.prompts_file else workload.prompts
+
+
+def _count(workload: WorkloadConfig) -> int:
+    """The number of prompts: of a file, its lines that are not blank, read piece by piece."""
+    path = Path(workload.prompts_file).expanduser()
+    if not workload.prompts_file or not path.is_file():
+        return len(load_prompts(workload))
+    with path.open("rb") as lines:
+        return sum(1 for line in lines if not line.isspace())

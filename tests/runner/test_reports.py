@@ -1,0 +1,78 @@
+"""Reports folders that a runner is asked about."""
+
+import contextlib
+import os
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from support.runs import HANG_S, run, simulated
+
+from infertui.errors import StoreError, UsageError
+from infertui.runner import reports as reports_module
+from infertui.runner.recovery import is_under_way
+from infertui.runner.reports import Reports
+from infertui.store.runs import BEGUN, Begun, Store
+from infertui.store.table import ResultQuery
+
+
+def test_a_folder_that_does_not_answer_holds_up_no_other(tmp_path: Path) -> None:
+    hanging, good = tmp_path / "hanging", tmp_path / "good"
+    hanging.mkdir()
+    os.mkfifo(hanging / "results.jsonl")  # whoever opens it waits for ever
+    run(simulated(), out=good)
+    reports = Reports()
+
+    def look() -> None:
+        with contextlib.suppress(StoreError):  # once it answers: a pipe is no file
+            reports.page(ResultQuery(str(hanging)))
+
+    threading.Thread(target=look, daemon=True).start()
+    with (hanging / "results.jsonl").open("wb"):  # it has been opened, so its folder's turn has come
+        pages = []
+        other = threading.Thread(target=lambda: pages.append(reports.page(ResultQuery(str(good)))), daemon=True)
+        other.start()
+        other.join(HANG_S)
+        assert [page.total for page in pages] == [1]
+
+
+def test_a_run_is_under_way_while_its_folder_is_open(tmp_path: Path) -> None:
+    (result,), _ = run(simulated(), out=tmp_path)
+    store = Store(tmp_path)
+    folder = store.create_run("r", datetime.now().astimezone())
+    folder.write_config("")
+    assert not is_under_way(folder.path)
+    folder.write_begun(Begun("r", result.started, result.config, result.fingerprint))
+    assert is_under_way(folder.path)
+    with pytest.raises(UsageError, match="under way"):
+        Reports().delete(str(tmp_path), [folder.id])
+    folder.close()
+    assert not is_under_way(folder.path)
+    assert (folder.path / BEGUN).exists()
+    Reports().delete(str(tmp_path), [folder.id])
+    assert not folder.path.exists()
+
+
+def test_a_run_that_is_cut_off_later_appears_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports_module, "LOOK_S", 0.0)
+    (result,), _ = run(simulated(), out=tmp_path)
+    reports = Reports()
+    assert reports.page(ResultQuery(str(tmp_path))).total == 1
+    folder = Store(tmp_path).create_run("r", datetime.now().astimezone())
+    folder.write_begun(Begun("r", result.started, result.config, result.fingerprint))
+    assert reports.page(ResultQuery(str(tmp_path))).total == 1
+    folder.close()
+    assert reports.page(ResultQuery(str(tmp_path), filter="interrupted")).matching == 1
+
+
+@pytest.mark.parametrize("out", ["reports", "", "/a\0b"])
+def test_a_folder_that_cannot_be_is_refused(out: str) -> None:
+    reports = Reports()
+    for ask in (
+        lambda: reports.page(ResultQuery(out)),
+        lambda: reports.details(out, "r"),
+        lambda: reports.delete(out, ["r"]),
+    ):
+        with pytest.raises(UsageError, match="not an absolute path"):
+            ask()
