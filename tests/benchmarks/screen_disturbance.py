@@ -1,14 +1,16 @@
-"""Does watching change what is watched? One long run, while a screen comes and goes.
+"""Does watching change what is watched? One long run, beside a screen that is stopped and continued.
 
-The screen runs at full rate in a pseudo-terminal that is read as fast as it writes. Stretches with and without it
-alternate in random order within each pair; the start and the end of the screen are left out. The figure is the ratio of
-the run's throughput with the screen to that without it, as the median over pairs with a bootstrap 95 % interval.
+The screen runs at full rate in a pseudo-terminal that is read as fast as it writes. SIGSTOP and SIGCONT take it away
+and bring it back within a pair of stretches, in random order; the beginning of each stretch is left out. The figure is
+the ratio of the run's throughput with the screen to that without it: the median over pairs with a bootstrap 95 %
+interval, and the ratio of the totals. Stretches are short because the speed of a CPU wanders.
 
-    python tests/benchmarks/screen_disturbance.py --model synthetic:gpt2-124m --device cpu --threads 1 --pairs 12
+    python tests/benchmarks/screen_disturbance.py --model synthetic:gpt2-124m --device cpu --threads 1 --pairs 60
 """
 
 import argparse
 import asyncio
+import math
 import os
 import pty
 import random
@@ -29,6 +31,8 @@ from infertui.runner.control import Numbered, Submission
 from infertui.runner.events import BatchMeasured
 from infertui.server.client import Client
 from infertui.server.spawn import ensure_running
+
+STARTED_S = 4.0
 
 Stretch = tuple[int, int]
 
@@ -60,8 +64,13 @@ class Screen:
         except OSError:
             pass
 
+    def show(self, shown: bool) -> None:
+        """Let it run, or stand still."""
+        self._process.send_signal(signal.SIGCONT if shown else signal.SIGSTOP)
+
     def close(self) -> None:
         """End it, and wait until it is gone."""
+        self._process.send_signal(signal.SIGCONT)
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(10)
         os.close(self._master)
@@ -75,9 +84,9 @@ async def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--threads", default="0")
     parser.add_argument("--tokens", default="30", help="output tokens of a batch")
-    parser.add_argument("--pairs", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of a stretch")
-    parser.add_argument("--settle", type=float, default=3.0, help="left out after each start and end of the screen")
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of a stretch")
+    parser.add_argument("--settle", type=float, default=0.3, help="left out at the beginning of a stretch")
     parser.add_argument("--control", action="store_true", help="start no screen at all: what chance does")
     chosen = parser.parse_args()
     flags = {
@@ -103,22 +112,23 @@ async def main() -> None:
         await measuring.wait()
         with_screen: list[Stretch] = []
         without: list[Stretch] = []
-        written = 0
+        screen = None if chosen.control else Screen(environment, home, [])
+        await asyncio.sleep(STARTED_S)
         for _ in range(chosen.pairs):
             for shown in random.sample([True, False], 2):
-                screen = Screen(environment, home, []) if shown and not chosen.control else None
+                if screen:
+                    screen.show(shown)
                 await asyncio.sleep(chosen.settle)
-                before = screen.bytes if screen else 0
                 start = time.monotonic_ns()
                 await asyncio.sleep(chosen.seconds)
                 (with_screen if shown else without).append((start, time.monotonic_ns()))
-                if screen:
-                    written += screen.bytes - before
-                    screen.close()
+        if screen:
+            screen.close()
         collector.cancel()
         await client.stop(now=True)
     report(batches, with_screen, without)
-    print(f"the screen wrote {written / (chosen.pairs * chosen.seconds) / 1000:.2f} kB/s")
+    if screen:
+        print(f"the screen wrote {screen.bytes / 1000:.0f} kB in all")
 
 
 async def collect(client: Client, batches: list[BatchMeasured], measuring: asyncio.Event) -> None:
@@ -130,23 +140,28 @@ async def collect(client: Client, batches: list[BatchMeasured], measuring: async
 
 
 def speed(batches: Sequence[BatchMeasured], stretch: Stretch) -> float:
-    """Tokens per second of the batches within a stretch."""
-    inside = [
-        event.batch for event in batches if stretch[0] <= event.batch.start_ns and event.batch.end_ns <= stretch[1]
-    ]
-    return sum(batch.tokens for batch in inside) / sum(batch.seconds for batch in inside)
+    """Tokens per second of the batches that began within a stretch and ended not long after it."""
+    inside = [event.batch for event in batches if stretch[0] <= event.batch.start_ns < stretch[1]]
+    seconds = sum(batch.seconds for batch in inside)
+    return sum(batch.tokens for batch in inside) / seconds if seconds else float("nan")
 
 
 def report(batches: Sequence[BatchMeasured], with_screen: Sequence[Stretch], without: Sequence[Stretch]) -> None:
     """The ratio of each pair, their median and its interval."""
-    shown = [speed(batches, stretch) for stretch in with_screen]
-    hidden = [speed(batches, stretch) for stretch in without]
-    ratios = [first / second for first, second in zip(shown, hidden, strict=True)]
-    draws = sorted(statistics.median(random.choices(ratios, k=len(ratios))) for _ in range(4000))
-    print(f"{len(batches)} batches, {len(ratios)} pairs")
-    print(f"with the screen    {statistics.median(shown):10.2f} tok/s (median of stretches)")
-    print(f"without            {statistics.median(hidden):10.2f} tok/s")
-    print(f"ratio of a pair    {statistics.median(ratios):10.4f} ({draws[100]:.4f} to {draws[3899]:.4f})")
+    pairs = [
+        (speed(batches, shown), speed(batches, hidden)) for shown, hidden in zip(with_screen, without, strict=True)
+    ]
+    pairs = [pair for pair in pairs if not any(map(math.isnan, pair))]
+    ratios = [shown / hidden for shown, hidden in pairs]
+    draws = [random.choices(range(len(pairs)), k=len(pairs)) for _ in range(4000)]
+    medians = sorted(statistics.median(ratios[at] for at in draw) for draw in draws)
+    totals = sorted(sum(pairs[at][0] for at in draw) / sum(pairs[at][1] for at in draw) for draw in draws)
+    print(f"{len(batches)} batches, {len(pairs)} pairs")
+    print(f"with the screen    {statistics.median(shown for shown, _ in pairs):10.2f} tok/s (median of stretches)")
+    print(f"without            {statistics.median(hidden for _, hidden in pairs):10.2f} tok/s")
+    print(f"median of ratios   {statistics.median(ratios):10.4f} ({medians[100]:.4f} to {medians[3899]:.4f})")
+    total = sum(shown for shown, _ in pairs) / sum(hidden for _, hidden in pairs)
+    print(f"ratio of totals    {total:10.4f} ({totals[100]:.4f} to {totals[3899]:.4f})")
 
 
 if __name__ == "__main__":
