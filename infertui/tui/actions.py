@@ -61,6 +61,12 @@ def bindings(actions: Iterable[Action]) -> list[BindingType]:
     return [action.binding for action in actions]
 
 
+def sign(keys: Mapping[str, str], action: str, shipped: str) -> str:
+    """The first key of an action as people write it, for sentences: of the settings' `keys`, else the shipped one."""
+    first = keys.get(action, "").partition(",")[0].strip() or shipped
+    return _KEY_SIGNS.get(first, first)
+
+
 def signs(action: Action, keymap: Mapping[str, str] | None = None) -> list[str]:
     """The action's keys as people write them: `?`, `esc`, `ctrl+p`; `keymap` may give it others by its id."""
     keys = (keymap or {}).get(action.id) or action.keys

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -39,7 +38,6 @@ from infertui.tui.topics import ALL_TOPICS, Topic
 
 if TYPE_CHECKING:
     from infertui.runner.control import Control
-    from infertui.runner.events import RunFinished
     from infertui.store.queue import Entry
     from infertui.store.result import Result
     from infertui.tui.cockpit import Severity
@@ -102,7 +100,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._trouble = "connecting"
         self._told_troubles: set[str] = set()
         self._painter: Painter | None = None
-        self._main = MainScreen(self, composed=self._main_composed)
+        self._main = MainScreen(self, composed=self._main_composed, resumed=self._main_resumed)
         self.stage = Stage(self._main, self.call_after_refresh)
         """The panes."""
         self._leaving = Leaving(self)
@@ -203,9 +201,12 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     async def _save_settings(self) -> None:
         try:
-            await self._preferences.save()
+            said = await self._preferences.save()
         except InfertuiError as error:
             self.say(toasts.of_error(error), "error")
+        else:
+            if said:
+                self.say(said, "warning")
 
     def copy(self, text: str, what: str) -> None:
         """See `Cockpit`."""
@@ -235,7 +236,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
         """See `Cockpit`."""
         from infertui.tui.screens.details import DetailsScreen
 
-        self.push_screen(DetailsScreen(self, run, out=out or str(self._out)))
+        if not isinstance(self.screen, DetailsScreen):
+            self.push_screen(DetailsScreen(self, run, out=out or str(self._out)))
 
     def announce(self, result: "Result") -> None:
         """See `Cockpit`."""
@@ -271,6 +273,13 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._arrange()
         self._tell_header()
         self.call_after_refresh(lambda: self.run_worker(self._furnish(), exit_on_error=True))
+
+    def _main_resumed(self) -> None:
+        """What happened behind a dialog shows as soon as that is closed."""
+        if self._is_composed and not (self._painter and self._painter.pace.frozen):
+            if self.stage.is_compact:
+                self._tell_compact()
+            self.stage.draw_stale()
 
     def _stray_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody waits for: kept, and told in a line."""
@@ -382,8 +391,13 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def trouble(self, summary: str, error: Exception | None) -> None:
         """See `Watcher`."""
-        self._trouble = summary
-        if isinstance(error, InfertuiError) and str(error) not in self._told_troubles:
+        from infertui.server.errors import RunnerUnavailableError
+
+        lost, self._trouble = not self._trouble, summary
+        if lost and isinstance(error, RunnerUnavailableError):
+            # What to do about it is what is being done.
+            self.say(f"{error.message}; connecting again", "warning")
+        elif isinstance(error, InfertuiError) and str(error) not in self._told_troubles:
             self._told_troubles.add(str(error))
             self._tell_trouble(error)
         self.touched(frozenset({"runner", "queue", "live"}))
@@ -441,17 +455,13 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._draw(ALL_TOPICS)
 
     def _finish_announcements(self) -> None:
-        finished: list[RunFinished] = []
-        with suppress(IndexError):
-            while True:
-                finished.append(self.mirror.finished.popleft())
-        for event in finished[-3:]:
-            self.announce(event.result)
+        while self.mirror.finished:
+            self.announce(self.mirror.finished.popleft().result)
 
     def _tell_header(self) -> None:
-        if not self._is_composed:
+        header = next(iter(self._main.query(HeaderLine)), None) if self._is_composed else None
+        if header is None:  # not there yet, or gone already: the program is ending
             return
-        header = self._main.query_one(HeaderLine)
         self._minute = time.strftime("%H:%M")
         pace = self._painter.pace if self._painter else None
         condition = Condition(
@@ -471,7 +481,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
         fahrenheit = self.settings.temperature_unit == "F"
         lines = compact_lines(self.mirror, themes.palette(self), fahrenheit=fahrenheit)
-        self._main.query_one(CompactView).tell(lines)
+        for view in self._main.query(CompactView):
+            view.tell(lines)
 
     # Panes and layouts.
 
@@ -504,10 +515,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
         """A tab was clicked."""
         self.go(event.pane)
 
-    def on_screen_resume(self) -> None:
-        """Back from another screen."""
-        self.stage.draw_stale()
-
     # Themes, keys, mouse.
 
     def _use_theme(self, name: str) -> None:
@@ -525,7 +532,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         """All actions, by what is in reach together: each pane's with those of what is inside it."""
         scopes: dict[str, list[Action]] = {"app": list(GLOBAL_ACTIONS)}
         for pane in self.stage.panes():
-            scopes[str(pane.id)] = list(pane.ACTIONS)
+            scopes[str(pane.id)] = [one for node in (pane, *pane.query("*")) for one in getattr(node, "ACTIONS", ())]
         return scopes
 
     def _use_keys(self) -> None:
@@ -590,8 +597,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self.call_after_refresh(self.stage.focus)
 
     async def action_back(self) -> None:
-        """Esc: out of the zoom; never out of the program."""
-        if self.stage.zoomed:
+        """Esc: out of what the pane shows, then out of the zoom; never out of the program."""
+        if self.on_main_screen and not self.stage.step_back() and self.stage.zoomed:
             self.action_zoom()
 
     def action_freeze(self) -> None:

@@ -14,7 +14,7 @@ GLOBAL_ACTIONS = (
     *PANE_ACTIONS,
     Action("app.next-pane", "tab", "Next pane", "to the next pane", footer=False),
     Action("app.previous-pane", "shift+tab", "Previous pane", "to the pane before", footer=False),
-    Action("app.back", "escape", "Back", "one step back; leaves a zoomed pane", footer=False),
+    Action("app.back", "escape", "Back", "one step back: out of a filter, out of a zoomed pane", footer=False),
     Action("app.freeze", "p", "Freeze", "hold the picture still, or go on; measuring goes on", footer=False),
     Action("app.faster", "plus", "Faster", "redraw gauges and charts more often", footer=False),
     Action("app.slower", "minus", "Slower", "redraw gauges and charts less often", footer=False),

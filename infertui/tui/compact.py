@@ -47,14 +47,16 @@ def _gpus(mirror: Mirror, colours: Palette, *, fahrenheit: bool) -> Iterator[Tex
     sample = mirror.sample
     if sample is None:
         return
+    labels = {gpu.uuid: gpu.label for gpu in mirror.runner.gpus} if mirror.runner else {}
     for gpu in sample.gpus:
-        yield plain(f"GPU{gpu.index} LOST", colours.error) if gpu.lost else plain(_gpu(gpu, fahrenheit=fahrenheit))
+        name = f"GPU{labels.get(gpu.uuid, gpu.index)}"
+        yield plain(f"{name} LOST", colours.error) if gpu.lost else plain(_gpu(name, gpu, fahrenheit=fahrenheit))
     if not sample.gpus and sample.host.cpu_percent is not None:
         yield plain(f"CPU {sample.host.cpu_percent:.0f}%")
 
 
-def _gpu(gpu: GpuSample, *, fahrenheit: bool) -> str:
-    words = [f"GPU{gpu.index}"]
+def _gpu(name: str, gpu: GpuSample, *, fahrenheit: bool) -> str:
+    words = [name]
     if gpu.utilization is not None:
         words.append(f"{gpu.utilization:.0f}%")
     if gpu.memory_used is not None:

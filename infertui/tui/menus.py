@@ -1,5 +1,6 @@
 """Help and palette over the tables of actions, and what is done with the line that was chosen."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from infertui.tui.actions import Action
@@ -20,7 +21,8 @@ def open_help(app: "InfertuiApp") -> None:
     """What every key does here."""
     if not isinstance(app.screen, HelpScreen):
         app.push_screen(
-            HelpScreen(near(app), keymap=app.keymap, read_only=app.read_only), lambda chosen: _chosen(app, chosen)
+            HelpScreen(_by_key(near(app), app.keymap), keymap=app.keymap, read_only=app.read_only),
+            lambda chosen: _chosen(app, chosen),
         )
 
 
@@ -49,6 +51,19 @@ def near(app: "InfertuiApp") -> list[Group]:
     if loose:
         groups.append(("List", loose))
     return [*groups, (EVERYWHERE, list(GLOBAL_ACTIONS))]
+
+
+def _by_key(groups: Sequence[Group], keymap: Mapping[str, str]) -> list[Group]:
+    """The actions that still have a key of their own: `1` may be a tab here, and does not go to a pane then."""
+    taken: set[str] = set()
+    kept: list[Group] = []
+    for title, actions in groups:
+        keys = {action: set((keymap.get(action.id) or action.keys).split(",")) for action in actions}
+        own = [action for action in actions if not keys[action] <= taken]
+        for action in own:
+            taken |= keys[action]
+        kept.append((title, own))
+    return kept
 
 
 def _chosen(app: "InfertuiApp", chosen: str | None) -> None:

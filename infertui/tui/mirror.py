@@ -22,6 +22,8 @@ __all__ = ["ALL_TOPICS", "HISTORY", "Mirror", "Topic"]
 
 HISTORY = 600
 """Samples that are kept for charts."""
+TOLD = 3
+"""Runs whose end is announced at once: after a while of not looking nobody reads more."""
 
 
 class Mirror:
@@ -41,8 +43,8 @@ class Mirror:
         self.faults: tuple[str, ...] = ()
         self.results_version = 0
         """Grows whenever results changed."""
-        self.finished: deque[RunFinished] = deque()
-        """Runs that ended since someone last emptied this."""
+        self.finished: deque[RunFinished] = deque(maxlen=TOLD)
+        """The last runs that ended since someone emptied this."""
 
     @property
     def sample(self) -> Sample | None:

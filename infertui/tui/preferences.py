@@ -1,7 +1,9 @@
 """What the user chose: read once the first paint is done, and kept in the settings file."""
 
 import asyncio
+import shutil
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,9 @@ class Preferences:
 
     def __init__(self, settings: "Settings | None", path: Path | None, *, slow_link: bool) -> None:
         self._settings = settings
+        self._base = settings
+        """As last read from the file or written to it."""
+        self._writing = Lock()
         self._path = path
         self._slow_link = slow_link
         self.problems: tuple[str, ...] = ()
@@ -41,16 +46,40 @@ class Preferences:
 
         found = settings.SettingsFile(settings.Settings()) if self._path is None else settings.read(self._path)
         self.problems = found.problems
+        self._base = found.settings
         return replace(found.settings, slow_link=True) if self._slow_link else found.settings
 
-    async def save(self) -> None:
-        """Write the file, where there is one. Raises StoreError."""
-        from msgspec.structs import replace
+    async def save(self) -> str:
+        """Write the file, where there is one; a sentence if there is something to say of it. Raises StoreError."""
+        return await asyncio.to_thread(self._write, self._path) if self._path is not None else ""
 
-        from infertui.tui.settings import write
+    def _write(self, path: Path) -> str:
+        """Write what was changed here into what the file says now: another screen may have written to it."""
+        from msgspec.structs import asdict, replace
 
-        if self._path is not None:
-            kept = self.settings
-            if self._slow_link and kept.slow_link:
-                kept = replace(kept, slow_link=False)
-            await asyncio.to_thread(write, self._path, kept)
+        from infertui.tui.settings import read, write
+
+        with self._writing:
+            own = self.settings
+            if self._slow_link and own.slow_link:
+                own = replace(own, slow_link=False)
+            found, said = read(path), ""
+            kept = own
+            if found.problems:
+                said = _keep_aside(path)
+            elif found.existed and self._base is not None:
+                before = asdict(self._base)
+                kept = replace(found.settings, **{n: v for n, v in asdict(own).items() if v != before[n]})
+            write(path, kept)
+            self._base = own
+            return said
+
+
+def _keep_aside(path: Path) -> str:
+    """Keep a copy of a file with mistakes in it: what could not be read of it would be lost."""
+    aside = path.with_name(f"{path.name}.old")
+    try:
+        shutil.copyfile(path, aside)
+    except OSError:
+        return ""
+    return f"{path.name} was written anew; the former one, which has mistakes, is {aside.name}"

@@ -112,6 +112,13 @@ class Stage:
         if focused is None or pane not in focused.ancestors_with_self:
             pane.focus_inside()
 
+    def step_back(self) -> bool:
+        """Let the active pane end a view of its own; whether it did."""
+        try:
+            return not self.is_compact and self.pane(self.active).step_back()
+        except NoMatches:
+            return False
+
     def focused(self, widget: DOMNode) -> None:
         """A widget got the focus: the pane that holds it is the active one."""
         for node in widget.ancestors_with_self:

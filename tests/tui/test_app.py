@@ -6,21 +6,24 @@ import pytest
 from msgspec.structs import replace
 from support.fake_control import FakeControl
 from support.screens import TERMINAL, app_over, drive, entry, machine, sample, text_of
+from textual.events import Key
 from textual.pilot import Pilot
 
 from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
-from infertui.server.errors import OtherVersionError
+from infertui.server.errors import OtherVersionError, RunnerUnavailableError
 from infertui.tui import layouts
 from infertui.tui.app import InfertuiApp
 from infertui.tui.panes.pane import Pane
 from infertui.tui.screens.choice import ChoiceScreen
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.screens.help import HelpScreen
 from infertui.tui.screens.main import MainScreen
 from infertui.tui.screens.palette import PaletteScreen
 from infertui.tui.screens.quit import QuitScreen
 from infertui.tui.screens.welcome import WelcomeScreen
 from infertui.tui.settings import Settings
+from infertui.tui.widgets.rowlist import RowList
 
 
 @pytest.fixture(autouse=True)
@@ -371,12 +374,12 @@ def test_help_names_the_focused_pane_first_and_is_searched(tmp_path: Path) -> No
         assert shown.index("Queue") < shown.index("Everywhere")
         await pilot.press(*"zoom")
         await pilot.pause()
-        assert "the whole screen" not in text_of(app)
+        assert "give the pane the whole screen" in text_of(app)
         for _ in "zoom":
             await pilot.press("backspace")
         await pilot.press(*"whole")
         await pilot.pause()
-        assert "give the pane the whole screen" in text_of(app)
+        assert "out of a zoomed pane" not in text_of(app)
         await pilot.press("enter")
         await pilot.pause()
         assert app.stage.zoomed
@@ -586,5 +589,141 @@ def test_a_runner_that_goes_is_named_in_the_header(tmp_path: Path) -> None:
         app.draw_all()
         await pilot.pause()
         assert "runner gone" not in text_of(app)
+
+    drive(app, steps)
+
+
+def test_esc_takes_one_step_back_at_a_time(tmp_path: Path) -> None:
+    app = app_over(machine(entries=RUNNING), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("2", "z", "space")
+        marked = app.stage.pane("queue").query_one(RowList).marked
+        assert marked
+        await pilot.press("escape")
+        assert app.stage.zoomed
+        assert not marked
+        await pilot.press("escape")
+        assert not app.stage.zoomed
+
+    drive(app, steps)
+
+
+def test_what_happened_behind_a_dialog_shows_when_it_is_closed(tmp_path: Path) -> None:
+    fake = machine(entries=(entry(1),))
+    app = app_over(fake, tmp_path, settings=Settings(slow_link=True))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.push_screen(HelpScreen([], keymap={}, read_only=False))
+        await pilot.pause()
+        app.mirror.entries[2] = entry(2, group=2, name="the-new-one")
+        app._draw(frozenset({"queue"}))
+        await pilot.pause()
+        app.pop_screen()
+        await pilot.pause()
+        assert "the-new-one" in text_of(app)
+
+    drive(app, steps, size=(160, 48))
+
+
+def test_a_small_screen_says_how_much_it_leaves_out(tmp_path: Path) -> None:
+    app = app_over(machine(gpus=16), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert "… 7 more lines  1-6 open a pane" in text_of(app)
+
+    drive(app, steps, size=(50, 14))
+
+
+def test_sentences_name_the_keys_that_the_user_chose(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path, settings=Settings(keys={"config.run": "f5"}))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        text = text_of(app)
+        assert "f5 in Config adds a run" in text
+        assert "f5 in Config starts a run" in text
+        assert "r in Config" not in text
+
+    drive(app, steps, size=(160, 48))
+
+
+def test_a_key_of_the_list_is_not_given_away_unnoticed(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path, settings=Settings(keys={"queue.cancel": "j", "list.top": "f6"}))
+
+    async def steps(pilot: Pilot[None]) -> None:
+        assert app.keymap == {"list.top": "f6"}
+
+    drive(app, steps)
+
+
+def test_help_tells_what_actions_are_called(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("2", "question_mark")
+        await pilot.press("down")
+        await pilot.pause()
+        assert "queue.cancel ─╯" in text_of(app)
+
+    drive(app, steps)
+
+
+def test_help_lists_a_key_once(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.show_details("run1")
+        await pilot.pause()
+        await pilot.press("question_mark")
+        await pilot.pause()
+        shown = text_of(app)
+        assert "the tab Summary" in shown
+        assert "go to GPUs" not in shown
+        assert "find an action by its name" in shown
+
+    drive(app, steps, size=(120, 60))
+
+
+@pytest.mark.parametrize("opened", ["question_mark", "colon", "comma", "M", "W", "v", "O"])
+def test_a_dialog_closes_once_however_often_its_key_comes(opened: str, tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("3", opened)
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, Dialog)
+        for _ in range(3):
+            screen.dismiss(None)
+        await pilot.pause()
+        assert app.on_main_screen
+
+    drive(app, steps)
+
+
+def test_the_welcome_survives_two_keys_at_once(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path, welcome=True)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        for key in ("x", "y"):
+            app.screen.post_message(Key(key, key))
+        await pilot.pause()
+        assert app.on_main_screen
+
+    drive(app, steps)
+
+
+def test_what_to_do_about_a_lost_runner_is_said_when_it_cannot_be_had_back(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path)
+    lost = RunnerUnavailableError("the connection broke", remedy="start one")
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app.trouble("runner gone, trying again", lost)
+        await pilot.pause()
+        assert "the connection broke; connecting again" in text_of(app)
+        assert "start one" not in text_of(app)
+        app.trouble("runner gone, trying again", lost)
+        await pilot.pause()
+        assert "start one" in text_of(app)
 
     drive(app, steps)

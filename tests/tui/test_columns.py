@@ -56,8 +56,8 @@ def test_a_row_is_read_in_the_units_of_its_header() -> None:
         "tok/s": "1,931 ±14",
         "TTFT ms": "182",
         "TPOT ms": "8.10",
-        "VRAM GiB": "61.2",
-        "b": "8",
+        "mem GiB": "61.2",
+        "batch": "8",
     }.items():
         end = next(one for one in layout.placed if one.spec.heading == heading)
         assert shown[: end.x + end.width].endswith(value), heading

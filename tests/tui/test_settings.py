@@ -127,3 +127,30 @@ def test_what_the_command_line_says_counts_for_this_time_alone(tmp_path: Path) -
     kept = read(path).settings
     assert (kept.slow_link, kept.gauge_hz, kept.hot_c) == (False, 2.0, 70.0)
     asyncio.run(Preferences(Settings(), None, slow_link=False).save())
+
+
+def test_two_screens_do_not_undo_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    write(path, Settings())
+    one, two = (Preferences(None, path, slow_link=False) for _ in range(2))
+    assert one.settings == two.settings
+    one.settings = msgspec.structs.replace(one.settings, theme="light")
+    two.settings = msgspec.structs.replace(two.settings, sort="ttft")
+    assert asyncio.run(one.save()) == ""
+    assert asyncio.run(two.save()) == ""
+    kept = read(path).settings
+    assert (kept.theme, kept.sort) == ("light", "ttft")
+    two.settings = msgspec.structs.replace(two.settings, sort="tpot")
+    asyncio.run(two.save())
+    assert (read(path).settings.theme, read(path).settings.sort) == ("light", "tpot")
+
+
+def test_a_file_with_mistakes_is_kept_when_a_new_one_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("theme = 'light\n")
+    preferences = Preferences(None, path, slow_link=False)
+    preferences.settings = msgspec.structs.replace(preferences.settings, sort="ttft")
+    assert "settings.toml.old" in asyncio.run(preferences.save())
+    assert (tmp_path / "settings.toml.old").read_text() == "theme = 'light\n"
+    assert read(path).settings.sort == "ttft"
+    assert asyncio.run(preferences.save()) == ""

@@ -1,9 +1,11 @@
-"""The command line that asks for what the form holds."""
+"""Command lines that ask for what the form or an entry of the queue holds."""
 
 import shlex
+from collections.abc import Mapping
 
-from infertui.config.decode import axis_key
+from infertui.config.decode import FlatValue, axis_key, flat_values
 from infertui.config.layers import default_layer
+from infertui.config.schema import Config
 from infertui.errors import UsageError
 from infertui.terminal_text import clean
 from infertui.tui.form import texts
@@ -19,15 +21,25 @@ def command_line(form: Form) -> str:
     removed = [path for path in base if path not in form.values and path.startswith("labels.")]
     if not target or removed:  # no flag takes a label away
         target, base = "", default_layer().values
+    return _command(form.values, base, target)
+
+
+def config_command(config: Config) -> str:
+    """`infertui run --set key=value ...` with every setting that is not its default. Raises as `command_line`."""
+    return _command(flat_values(config), default_layer().values, "")
+
+
+def _command(values: Mapping[str, FlatValue], base: Mapping[str, FlatValue], target: str) -> str:
+    """What makes `values` of `base`, which `target` names."""
     words = ["infertui", "run", *([target] if target else [])]
-    for path, value in form.values.items():
+    for path, value in values.items():
         key = axis_key(path) or path
-        axis = texts.axis_path(form.values, key)
+        axis = texts.axis_path(values, key)
         # A plain value ends an axis from below: one over the same key has to be said again.
-        plain_differs = base.get(key) != form.values.get(key) or (not axis and texts.axis_path(base, key))
+        plain_differs = base.get(key) != values.get(key) or (not axis and texts.axis_path(base, key))
         if not (plain_differs if path != axis else plain_differs or base.get(path) != value):
             continue
-        words += _words(path, key, texts.text_at(form.values, path) or "")
+        words += _words(path, key, texts.text_at(values, path) or "")
     return shlex.join(words)
 
 

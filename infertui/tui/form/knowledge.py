@@ -75,7 +75,8 @@ class Knowledge(Struct, frozen=True):
         if name.startswith("cuda"):
             index = int(name.partition(":")[2] or 0)
             if not gpus:
-                return Remark(f"no GPU here: {self.gpus_unavailable or 'none was found'}", "warning")
+                why = self.gpus_unavailable.partition("\n")[0]
+                return Remark(f"no GPU here: {why or 'none was found'}", "warning")
             gpu = next((gpu for gpu in gpus if gpu.index == index), None)
             if gpu is None:
                 return Remark(f"there is no GPU {index} here, only {_numbers(gpus)}", "warning")

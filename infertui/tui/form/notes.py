@@ -22,14 +22,16 @@ def above(page: Page, width: int, height: int) -> list[Text]:
     lines = _wrapped(page, problem_text(form.problem), width, palette.error, 3) if form.problem else []
     lines += _wrapped(page, verdict.sweep_line(form), width, palette.accent, 2 if height >= 18 else 1)
     if form.entry is not None:
-        text = f"editing queue entry {form.entry.id}, {form.entry.label}: r puts it back"
+        text = (
+            f"editing queue entry {form.entry.id}, {form.entry.label}: {page.look.key('config.run', 'r')} puts it back"
+        )
         lines += _wrapped(page, text, width, palette.warning, 2)
     if page.view.difference != "off":
         old = form.base.label if page.view.difference == "base" else "the defaults"
         some = any(form.changed(key, default=page.view.difference == "default") for key in form.all_keys())
         lines += _wrapped(page, f"what differs from {old}" + ("" if some else ": nothing"), width, palette.title, 1)
     elif not lines and form.base.target == "demo" and form.values == form.base.values:
-        lines = _wrapped(page, "a first run: press r", width, palette.ok, 1)
+        lines = _wrapped(page, f"a first run: press {page.look.key('config.run', 'r')}", width, palette.ok, 1)
     return lines
 
 
@@ -62,7 +64,9 @@ def about(page: Page, row: Row | None, width: int) -> tuple[str, str]:
         return remark.text, palette.warning
     if page.form.is_swept(row.path):
         how = "zip: together" if page.form.edit_path(row.path).startswith("sweep.zip") else "grid: every combination"
-        return f"1,2,4 or 0-40+10 or 1-64*2. An axis of the {how}; A ends it, Z turns grid and zip", palette.muted
+        ends, turns = page.look.key("config.sweep", "A"), page.look.key("config.arrange", "Z")
+        text = f"1,2,4 or 0-40+10 or 1-64*2. An axis of the {how}; {ends} ends it, {turns} turns grid and zip"
+        return text, palette.muted
     if row.path.startswith("labels."):
         return field.description, palette.muted
     limits = short_limits(field) if width - 2 < HINT_FROM else ""

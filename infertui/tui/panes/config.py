@@ -63,8 +63,8 @@ ACTIONS = (
     Action("config.arrange", "Z", "Grid/zip", "axes as a grid, or advancing together", footer=False),
     Action("config.validate", "v", "Estimate", "validate, and estimate memory and time now"),
     Action("config.open", "O", "Open", "open a preset, a file or an earlier run"),
-    Action("config.save", "w", "Save", "save to the file that it came from", footer=False),
-    Action("config.save-as", "W", "Save as", "save under another name", footer=False),
+    Action("config.save", "w", "Save", "save to the file that it came from", footer=False, writes=True),
+    Action("config.save-as", "W", "Save as", "save under another name", footer=False, writes=True),
     Action("config.difference", "F", "Diff", "only what differs: from what was loaded, from the defaults"),
     Action("config.find", "slash", "Find", "find a field by name", footer=False),
     Action("config.copy", "c", "Copy", "copy as a command line", footer=False),
@@ -92,7 +92,7 @@ class ConfigPane(Pane):
         self.view = View()
         self._rows: list[Row] = []
         self._places: dict[Hashable, int] = {}
-        self._list = RowList(self, id="config-form", empty="nothing of that kind")
+        self._list = RowList(self, id="config-form", empty="no such field")
         self._above = Notes(self._say_above, id="config-above")
         self._below = Notes(self._say_below, id="config-below")
         self._heading = Heading(self)
@@ -104,6 +104,7 @@ class ConfigPane(Pane):
         self._reading: ForecastScreen | None = None
         self._typing: Typing | None = None
         self._before_find: Hashable = None
+        self._before_difference: Hashable = None
 
     def _first(self) -> Base:
         """The first preset, under the environment's variables unless one of them is wrong."""
@@ -254,7 +255,7 @@ class ConfigPane(Pane):
     @on(RowList.Positioned)
     def _positioned(self, event: RowList.Positioned) -> None:
         event.stop()
-        self.border_subtitle = event.position
+        self.say_position(event.position)
 
     # -- changing values
 
@@ -265,7 +266,7 @@ class ConfigPane(Pane):
         if not key or (field := field_of(key)) is None:
             return
         if self.form.is_swept(key):
-            self.cockpit.say("This field is an axis: enter edits its values, A ends it.")
+            self.cockpit.say(f"This field is an axis: enter edits its values, {self.key('config.sweep', 'A')} ends it.")
             return
         value = self.form.values.get(key, "")
         if isinstance(value, list):
@@ -339,7 +340,9 @@ class ConfigPane(Pane):
             self.form.rearrange()
             self._changed()
         else:
-            self.cockpit.say("There is no sweep: A makes the field under the cursor an axis.")
+            self.cockpit.say(
+                f"There is no sweep: {self.key('config.sweep', 'A')} makes the field under the cursor an axis."
+            )
 
     # -- typing
 
@@ -498,8 +501,26 @@ class ConfigPane(Pane):
 
     def action_difference(self) -> None:
         """Everything, or what differs."""
+        if self.view.difference == "off":
+            self._before_difference = self._list.current_key
         self.view.next_difference()
         self._draw()
+        if self.view.difference == "off":
+            self._return_to(self._before_difference)
+
+    def step_back(self) -> bool:
+        """Every field again."""
+        if self.view.difference == "off":
+            return False
+        self.view.difference = "off"
+        self._draw()
+        self._return_to(self._before_difference)
+        return True
+
+    def _return_to(self, row: Hashable) -> None:
+        """The cursor where it was, unless it was put on another row meanwhile."""
+        if self._list.cursor == 0:
+            self._list.cursor = self._places.get(row, 0)
 
     # -- choosing
 

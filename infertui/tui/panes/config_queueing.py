@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from infertui.config.submission import variants_of
 from infertui.runner.control import Control, Forecast, Submission
 from infertui.store.queue import Entry
+from infertui.tui.actions import sign
 from infertui.tui.cockpit import Cockpit
 from infertui.tui.form import verdict
 from infertui.tui.form.form import Form
@@ -32,7 +33,8 @@ def queue(cockpit: Cockpit, form: Form, forecast: Forecast | None, *, front: boo
 def put_back(cockpit: Cockpit, form: Form, entry: Entry, changed: Callable[[], None]) -> None:
     """Put the form's config into the entry that it came from. The form has no problem."""
     if form.run_count() != 1:
-        cockpit.say("An entry of the queue is one run, and this makes several: end the axes with A.", "error")
+        ends = sign(cockpit.settings.keys, "config.sweep", "A")
+        cockpit.say(f"An entry of the queue is one run, and this makes several: end the axes with {ends}.", "error")
         return
     (variant,) = variants_of(form.config(), "")
     variant = replace(variant, name=verdict.renamed(entry.name, form))

@@ -30,6 +30,7 @@ from infertui.tui.rows.gpus import (
     header_cells,
     host_gauges,
     host_line,
+    no_gpu_lines,
     plan,
     strips,
     wanted_lines,
@@ -50,6 +51,7 @@ _STALE_PERIODS = 3
 _LEAST_PERIOD_S = 1.0
 _GAPS = 6
 _LOOK_S = 1.0
+_WHY_LINES = 2
 
 TABLE_ACTIONS = (
     Action("gpus.next", "j,down", "Next", "select the next GPU", footer=False),
@@ -185,7 +187,12 @@ class GpusPane(Pane):
 
     def wanted_lines(self, width: int) -> int:
         """Lines that the content would like to have at this width, frame not counted."""
-        return wanted_lines(width, self._devices())
+        runner = self.cockpit.mirror.runner
+        if runner is None or runner.gpus:
+            return wanted_lines(width, self._devices())
+        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        gauges = host_gauges(HostSample(), runner.host)
+        return len(gauges) + len(no_gpu_lines(runner.gpus_unavailable, width, _WHY_LINES, look))
 
     def _devices(self) -> tuple[GpuInfo, ...]:
         runner = self.cockpit.mirror.runner
@@ -287,9 +294,10 @@ class GpusPane(Pane):
             self._show_host(())
             self._show_history([], 0, look)
             return
-        words = [fit(_why(runner.gpus_unavailable), width, look, style=look.palette.warning)]
         sample = mirror.sample.host if mirror.sample else HostSample()
         gauges = host_gauges(sample, runner.host)
+        most = max(1, min(_WHY_LINES, height - len(gauges)))
+        words = no_gpu_lines(runner.gpus_unavailable, width, most, look)
         chart_lines = self._chart_lines(height, len(gauges) + len(words))
         self._show_words(words)
         bar_width = max(4, min(40, width - 30))
@@ -387,7 +395,8 @@ class GpusPane(Pane):
         if self.history and self.cockpit.settings.slow_link:
             self.cockpit.say("No history on a slow link: it is a setting (slow_link).")
         elif self.history and not self._chart_lines(self.size.height, self.wanted_lines(self.size.width)):
-            self.cockpit.say("There is no room for the history here: z gives this pane the whole screen.")
+            zoom = self.key("app.zoom", "z")
+            self.cockpit.say(f"There is no room for the history here: {zoom} gives this pane the whole screen.")
         self.show(ALL_TOPICS)
 
     def action_processes(self) -> None:
@@ -423,10 +432,6 @@ class GpusPane(Pane):
 
 def _shifted(parts: Sequence[range], by: int) -> list[range]:
     return [range(part.start + by, part.stop + by) for part in parts]
-
-
-def _why(reason: str) -> str:
-    return f"No GPU: {reason}" if reason else "No GPU: the driver is there, but lists none."
 
 
 def _runs(mirror: Mirror) -> list[tuple[str, str, str]]:

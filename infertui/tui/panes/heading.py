@@ -1,14 +1,13 @@
 """The title in a pane's frame: its name, and what is to be said at a glance."""
 
-from textual.widget import Widget
-
+from infertui.tui.panes.pane import Pane
 from infertui.tui.safety import safe
 
 
 class Heading:
     """Adds words to the title that a pane's frame had when this was first used; sets it only when it differs."""
 
-    def __init__(self, pane: Widget) -> None:
+    def __init__(self, pane: Pane) -> None:
         self._pane = pane
         self._name: object | None = None
         self._told: str | None = None
@@ -21,4 +20,5 @@ class Heading:
             self._name = self._pane.border_title
         self._told = words
         shown = safe(words).replace("[", "\\[")
-        self._pane.border_title = f"{self._name or ''}  {shown}" if shown else str(self._name or "")
+        with self._pane.frame_only(0):
+            self._pane.border_title = f"{self._name or ''}  {shown}" if shown else str(self._name or "")

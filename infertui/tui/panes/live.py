@@ -135,7 +135,7 @@ class LivePane(Pane, can_focus=True):
 
     def _show_idle(self, look: Look, width: int) -> None:
         mirror = self.cockpit.mirror
-        lines = idle_lines(mirror.entries.values(), paused=mirror.paused)
+        lines = idle_lines(mirror.entries.values(), look, paused=mirror.paused)
         styles = ["", look.palette.muted]
         self._set(self._head, [fit(line, width, look, style=style) for line, style in zip(lines, styles, strict=True)])
         self._set_figures([])

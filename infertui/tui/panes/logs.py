@@ -25,6 +25,9 @@ from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 
 _POLL_S = 1.0
+_NO_RUN = "Nothing has run yet: there is no log."
+_UNREAD = "Reading the log."
+_NO_LOG = "This run wrote no log."
 _TIME_WIDTH = 9
 _TIMED_FROM = 56
 """Narrower panes leave the times out."""
@@ -66,7 +69,7 @@ class LogsPane(Pane):
         self._rows: list[Row] = []
         self._made: tuple[object, ...] = ()
         self._heading = Heading(self)
-        self._list = RowList(self, empty="Nothing has run yet: there is no log.")
+        self._list = RowList(self, empty=_NO_RUN)
         self._input = LineInput(placeholder="find")
 
     def compose(self) -> ComposeResult:
@@ -157,6 +160,7 @@ class LogsPane(Pane):
             self._list.redraw()
             if self.follow:
                 self._list.cursor = len(self._rows) - 1
+        self._list.say_empty(_NO_RUN if not self._run else _UNREAD if self._unread else _NO_LOG)
         self._heading.say(self._words())
 
     def _words(self) -> str:
@@ -203,6 +207,12 @@ class LogsPane(Pane):
         stamp = fit(row.item.time if not row.at else "", _time_width(width), look, style=look.palette.muted)
         room = max(0, width - stamp.cell_len)
         return beside(stamp, fit(prefix + row.piece, room, look, style=styles.get(row.item.kind, "")))
+
+    def step_back(self) -> bool:
+        """Look for nothing."""
+        some, self._needle = bool(self._needle), ""
+        self._heading.say(self._words())
+        return some
 
     # Keys.
 
@@ -262,7 +272,7 @@ class LogsPane(Pane):
 
     def _seek(self, start: int, by: int) -> None:
         if not self._needle:
-            self.cockpit.say("Nothing is looked for: / asks for a text.")
+            self.cockpit.say(f"Nothing is looked for: {self.key('logs.find', '/')} asks for a text.")
             return
         index = find(self._rows, self._needle, start, by)
         if index is None:

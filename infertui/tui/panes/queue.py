@@ -1,6 +1,5 @@
 """The Queue pane: what runs, what waits, what became of the rest; sweeps fold."""
 
-import shlex
 from collections.abc import Callable, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -10,14 +9,13 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from infertui.config.decode import flat_values
-from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.config.toml import value_literal
+from infertui.errors import InfertuiError
 from infertui.runner.control import Control, Submission
 from infertui.store.queue import ENDED, Entry
 from infertui.tui.actions import Action, bindings
 from infertui.tui.cockpit import Cockpit
+from infertui.tui.form.command import config_command
 from infertui.tui.mirror import ALL_TOPICS, Topic
 from infertui.tui.panes.heading import Heading
 from infertui.tui.panes.pane import Pane
@@ -60,8 +58,10 @@ class QueuePane(Pane):
         self._places: dict[Hashable, int] = {}
         self._shown = Shown({}, datetime.now(UTC), Look(DEFAULT_PALETTE))
         self._undo: list[tuple[Submission, ...]] = []
+        self._going: set[int] = set()
+        """Entries that the runner was asked to take out, and that may still be in the list."""
         self._heading = Heading(self)
-        self._list = RowList(self, markable=True, empty="Nothing is queued. r in Config adds a run.")
+        self._list = RowList(self, markable=True)
 
     def compose(self) -> ComposeResult:
         """The list."""
@@ -83,6 +83,8 @@ class QueuePane(Pane):
         self._lines = lines_of(entries, self._folded)
         self._places = {line.key: index for index, line in enumerate(self._lines)}
         self._list.marked &= self._places.keys()
+        self._list.say_empty(f"Nothing is queued. {look.key('config.run', 'r')} in Config adds a run.")
+        self._going &= mirror.entries.keys()
         self._list.redraw()
         self._heading.say(heading(entries, mirror.progress, now, paused=mirror.paused))
 
@@ -113,6 +115,13 @@ class QueuePane(Pane):
         """What an act is on: the marked lines, or the one with the cursor."""
         keys = self._list.marked or {self._list.current_key}
         return entries_of(keys, self._lines)
+
+    def step_back(self) -> bool:
+        """Without the marks."""
+        some = bool(self._list.marked)
+        self._list.marked.clear()
+        self._list.compose_lines()
+        return some
 
     # Acts.
 
@@ -183,14 +192,29 @@ class QueuePane(Pane):
         self.cockpit.confirm(question, yes=f"{verb} the run" + "s" * (len(running) > 1), then=go)
 
     def _remove(self, entries: Sequence[Entry]) -> None:
+        # A key may be pressed again before the answer to the first has come.
+        entries = [entry for entry in entries if entry.id not in self._going]
         if not entries:
             return
         ids = _ids(entries)
         waiting = [entry for entry in entries if entry.state == "queued"]
-        if waiting:
-            self._undo = [*self._undo[1 - _UNDO_STEPS :], _submissions(waiting)]
-        said = f"Took {len(waiting)} waiting {_runs(len(waiting))} out; u puts back." if waiting else ""
-        self.cockpit.intend(lambda control: control.remove(ids), done=said)
+
+        async def remove(control: Control) -> None:
+            try:
+                await control.remove(ids)
+            except BaseException:
+                self._going.difference_update(ids)
+                raise
+            if waiting:
+                self._undo = [*self._undo[1 - _UNDO_STEPS :], _submissions(waiting)]
+
+        said = (
+            f"Took {len(waiting)} waiting {_runs(len(waiting))} out; {self.key('queue.undo', 'u')} puts back."
+            if waiting
+            else ""
+        )
+        self._going.update(ids)
+        self.cockpit.intend(remove, done=said)
         self._list.marked.clear()
 
     def action_undo(self) -> None:
@@ -252,7 +276,8 @@ class QueuePane(Pane):
         """Once more."""
         ids = _ids([entry for entry in self._targets() if entry.state in ENDED])
         if not ids:
-            self.cockpit.say("Only what has ended can be retried; d duplicates what waits or runs.")
+            copy = self.key("queue.duplicate", "d")
+            self.cockpit.say(f"Only what has ended can be retried; {copy} duplicates what waits or runs.")
             return
         self.cockpit.intend(
             lambda control: control.retry(ids), done=f"Queued {len(ids)} {_runs(len(ids))} once more, at the end."
@@ -265,7 +290,8 @@ class QueuePane(Pane):
         if line and line.entry and line.entry.state == "queued":
             self.cockpit.edit_entry(line.entry)
         else:
-            self.cockpit.say("Only a single run that waits can be edited; d makes a copy of any.")
+            copy = self.key("queue.duplicate", "d")
+            self.cockpit.say(f"Only a single run that waits can be edited; {copy} makes a copy of any.")
 
     def action_pause(self) -> None:
         """Pause or go on."""
@@ -278,22 +304,12 @@ class QueuePane(Pane):
         """The command line of the run under the cursor."""
         if (line := self._line) and line.entries:
             entries = line.entries
-            self.cockpit.copy(
-                "\n".join(command_line(entry.config) for entry in entries),
-                "the command line" if len(entries) == 1 else f"{len(entries)} command lines",
-            )
-
-
-def command_line(config: Config) -> str:
-    """`infertui run` with every setting that is not its default."""
-    defaults = flat_values(Config())
-    changed = {path: value for path, value in flat_values(config).items() if defaults.get(path) != value}
-    settings = [part for path, value in changed.items() for part in ("--set", f"{path}={_flag_value(value)}")]
-    return shlex.join(["infertui", "run", *settings])
-
-
-def _flag_value(value: object) -> str:
-    return value if isinstance(value, str) else value_literal(value)
+            try:
+                text = "\n".join(config_command(entry.config) for entry in entries)
+            except InfertuiError as error:
+                self.cockpit.say(str(error), "error")
+                return
+            self.cockpit.copy(text, "the command line" if len(entries) == 1 else f"{len(entries)} command lines")
 
 
 def _ids(entries: Sequence[Entry]) -> tuple[int, ...]:

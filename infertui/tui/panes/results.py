@@ -1,10 +1,9 @@
 """The Results pane: what was measured so far, sorted, filtered, compared with a baseline."""
 
-import contextlib
 import shlex
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 from rich.text import Text
@@ -13,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.events import Click, Resize
-from textual.geometry import Region
 from textual.widgets import Input, Static
 
 from infertui.errors import InfertuiError, UsageError
@@ -27,9 +25,10 @@ from infertui.tui.resultpages import ResultPages
 from infertui.tui.rows.cells import Look
 from infertui.tui.safety import safe
 from infertui.tui.settings import Settings
+from infertui.tui.terminal import glyphs
 from infertui.tui.themes import DEFAULT_PALETTE, palette
 from infertui.tui.topics import ALL_TOPICS, Topic
-from infertui.tui.widgets.lines import Lines
+from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import GUTTER, RowList
 
@@ -39,13 +38,12 @@ if TYPE_CHECKING:
 
 MOST_MARKED = 5000
 MOST_REPEATED = 100
+_MOST_NAMED = 3
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({
     "name", "state", "model", "engine", "dtype", "device", "ttft", "ttft_p99", "tpot", "itl_p99", "latency", "vram",
     "power", "joules_per_token",
 })  # fmt: skip
-_NO_RUNS = "No run has ended here yet: r in Config measures one."
-_NO_MATCH = "No run matches; / changes the filter, H shows failed runs."
 
 ACTIONS = (
     Action("results.open", "enter", "Details", "everything about the run"),
@@ -83,7 +81,7 @@ class PinnedLine(Lines):
     def compose_lines(self) -> None:
         """The line."""
         if self._line is not None:
-            self.paint_lines([self._line])
+            self.paint_lines([cut(self._line, self.size.width, glyphs(self.app).ellipsis)])
 
 
 class ResultsPane(Pane):
@@ -100,7 +98,6 @@ class ResultsPane(Pane):
     """
 
     def __init__(self, cockpit: "Cockpit", *, id: str) -> None:  # noqa: A002 (Textual's name)
-        self._frame_row: int | None = None
         super().__init__(cockpit, id=id)
         self._filter = ""
         self._hide_failed = False
@@ -201,7 +198,11 @@ class ResultsPane(Pane):
         header = header_text(self._layout, width, self._look, sort=settings.sort, descending=settings.descending)
         if header != self._list.header or empty:
             self._list.set_header(None if empty else header)
-        words = _NO_MATCH if pages.total else _NO_RUNS
+        words = f"No run has ended here yet: {self.key('config.run', 'r')} in Config measures one."
+        if pages.total:
+            words = f"No run matches; {self.key('results.filter', '/')} changes the filter"
+            if self._hide_failed:
+                words += f", {self.key('results.hide-failed', 'H')} shows failed runs"
         self._note.set_line(Text(f"  {words}", style=self._look.palette.muted) if empty else None)
         self._list.redraw()
         self._pin()
@@ -214,7 +215,9 @@ class ResultsPane(Pane):
             if self._baseline:
                 line.append_text(self._row(self._baseline))
             elif not self._baseline_due:
-                line.append(f"the baseline {safe(settings.baseline)} is not among these results; b chooses another")
+                other = self.key("results.baseline", "b")
+                words = f"the baseline {safe(settings.baseline)} is not among these results; {other} chooses another"
+                line.append(words)
         self._pinned.set_line(line)
 
     def _say(self) -> None:
@@ -229,32 +232,13 @@ class ResultsPane(Pane):
             words.append("failed hidden")
         if self._picked:
             words.append(f"{len(self._picked):,} marked")
-        if settings.sort not in {one.spec.key for one in self._layout.placed}:
+        if pages.matching and settings.sort not in {one.spec.key for one in self._layout.placed}:
             words.append(f"by {COLUMNS[settings.sort].label}" + ("" if settings.descending else ", least first"))
         if pages.skipped:
             words.append(f"{pages.skipped:,} unreadable")
         if self._failed:
             words.append(self._failed)
-        with self._frame_only(0):
-            self._heading.say("  ".join(words))
-
-    @contextlib.contextmanager
-    def _frame_only(self, row: int) -> Iterator[None]:
-        """Within, a new title costs its line of the frame: Textual would paint the whole pane again, some 20 kB."""
-        self._frame_row = row
-        try:
-            yield
-        finally:
-            self._frame_row = None
-
-    def refresh(
-        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
-    ) -> Self:  # fmt: skip
-        """As Textual has it; where only a line of the frame changed, that alone."""
-        if self._frame_row is not None and not regions and not layout:
-            offset = self.content_offset
-            regions = (Region(0, self._frame_row, self.outer_size.width, 1).translate(-offset),)
-        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+        self._heading.say("  ".join(words))
 
     def _row(self, row: ResultRow) -> Text:
         return row_text(row, self._layout, self._list.row_width, self._look, baseline=self._baseline)
@@ -344,8 +328,7 @@ class ResultsPane(Pane):
     def on_row_list_positioned(self, event: RowList.Positioned) -> None:
         """The position stands in the frame."""
         event.stop()
-        with self._frame_only(self.outer_size.height - 1):
-            self.border_subtitle = event.position
+        self.say_position(event.position)
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:
         """Enter or a double click."""
@@ -418,6 +401,16 @@ class ResultsPane(Pane):
         if message or shown.display:
             shown.update(Text(safe(message), style=self._look.palette.error))
             shown.display = bool(message)
+
+    def step_back(self) -> bool:
+        """Without the marks, then without the filter."""
+        if self._picked:
+            self._unmark()
+            return True
+        if self._filter:
+            self._set_filter("")
+            return True
+        return False
 
     # Sorting.
 
@@ -531,19 +524,24 @@ class ResultsPane(Pane):
         if not rows:
             return
         runs = [row.id for row in rows]
-        what = f"the run {safe(rows[0].id)}" if len(rows) == 1 else f"{len(rows):,} runs"
+        # Marked runs need not be in view, and the one under the cursor need not be among them.
+        named = [safe(run) for run in runs[:_MOST_NAMED]]
+        others = [f"and {len(runs) - len(named):,} more"] if len(runs) > len(named) else []
+        count = f"the {'marked ' * bool(self._picked)}run" if len(runs) == 1 else f"the {len(runs):,} marked runs"
+        what = f"{count} {', '.join([*named, *others])}"
 
-        def go() -> None:
-            self.cockpit.intend(lambda control: control.delete(str(self.cockpit.out), runs), done=f"Deleted {what}.")
+        async def delete(control: "Control") -> None:
+            await control.delete(str(self.cockpit.out), runs)
             self._unmark()
             if self.cockpit.settings.baseline in runs:
                 self._baseline, self._baseline_due = None, False
                 self._change(replace(self.cockpit.settings, baseline=""))
 
+        done = f"Deleted {named[0] if len(runs) == 1 else f'{len(runs):,} runs'}."
         self.cockpit.confirm(
             f"Delete {what}? {'Its' if len(rows) == 1 else 'Their'} result, requests, telemetry and log are gone then.",
             yes=f"Delete {'it' if len(rows) == 1 else 'them'}",
-            then=go,
+            then=lambda: self.cockpit.intend(delete, done=done),
         )
 
     def action_run_again(self) -> None:

@@ -6,6 +6,7 @@ from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from infertui.tui.actions import sign
 from infertui.tui.safety import safe
 from infertui.tui.settings import Settings
 
@@ -21,6 +22,10 @@ class Look(Struct, frozen=True):
     palette: "Palette"
     ascii: bool = False
     settings: Settings = Settings()
+
+    def key(self, action: str, shipped: str) -> str:
+        """The key of an action as the user has it, for sentences."""
+        return sign(self.settings.keys, action, shipped)
 
     def glyph(self, symbol: str, plain: str) -> str:
         """`symbol`, or `plain` on a terminal that shows ASCII only."""

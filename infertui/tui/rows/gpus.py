@@ -1,5 +1,6 @@
 """GPUs as rows of gauge cells: which columns fit where, and what stands in them."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
@@ -8,6 +9,7 @@ from rich.text import Text
 
 from infertui.gpu.readings import GpuInfo, GpuSample, HostFacts, HostSample
 from infertui.tui.rows.cells import Align, Look, fit
+from infertui.tui.safety import safe
 from infertui.tui.widgets.gauges import bar
 
 # Names of clock event reasons as people call them; harmless ones in small letters.
@@ -32,6 +34,8 @@ _ROOMY = 96
 _NONE = "-"
 _WIDEST_ROW = 170
 _LONGEST_NAME = 25
+_TEMP_OF_LIMIT = 10
+"""From this width on a temperature stands against the one at which the driver slows the clocks down."""
 
 
 class Column(Struct, frozen=True):
@@ -71,7 +75,7 @@ _WIDE_KINDS = (
     Kind("vram", "used/total", 11, 11, 2, "right"),
     Kind("power-bar", "power", 6, 14, 8),
     Kind("power", "of limit", 10, 10, 3, "right"),
-    Kind("temp", "temp", 7, 7, 4, "right"),
+    Kind("temp", "temp", 7, _TEMP_OF_LIMIT, 4, "right"),
     Kind("clock", "MHz", 6, 6, 9, "right"),
     Kind("util", "util", 6, 6, 1, "right"),
     Kind("util-bar", "", 6, 14, 7),
@@ -317,10 +321,11 @@ def _watts(device: Device, sample: GpuSample, column: Column, look: Look) -> Tex
     return _missing(column, look) if watts is None else _cell(f"{watts:.0f}W", column, look)
 
 
-def temperature(celsius: float, look: Look) -> str:
-    """A temperature in the user's unit."""
+def temperature(celsius: float, look: Look, *, limit: float | None = None) -> str:
+    """A temperature in the user's unit, as in `64C`, or `64/87C` of a limit."""
     unit = look.settings.temperature_unit
-    return f"{celsius if unit == 'C' else celsius * 9 / 5 + 32:.0f}{unit}"
+    figures = [celsius] if limit is None else [celsius, limit]
+    return "/".join(f"{degrees if unit == 'C' else degrees * 9 / 5 + 32:.0f}" for degrees in figures) + unit
 
 
 def _temp(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
@@ -330,7 +335,8 @@ def _temp(device: Device, sample: GpuSample, column: Column, look: Look) -> Text
     style = look.palette.warning if degrees >= look.settings.hot_c else ""
     if slowdown is not None and degrees >= slowdown:
         style = look.palette.error
-    return _marked(temperature(degrees, look), style, column, look)
+    limit = slowdown if column.width >= _TEMP_OF_LIMIT else None
+    return _marked(temperature(degrees, look, limit=limit), style, column, look)
 
 
 def _util_bar(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
@@ -394,6 +400,17 @@ def gib(count: int) -> str:
     return f"{count / 2**30:.1f}"
 
 
+def no_gpu_lines(reason: str, width: int, most: int, look: Look) -> list[Text]:
+    """Why there is no GPU, and on the lines that follow what to do about it: `most` lines of `width` cells."""
+    message, _, remedy = map(safe, reason.partition("\n"))
+    end = "." if remedy and message[-1:].isalnum() else ""
+    words = f"No GPU: {message}{end} {remedy}" if message else "No GPU: the driver is there, but lists none."
+    lines = textwrap.wrap(words, max(8, width))
+    if len(lines) > most:
+        lines[most - 1 :] = [" ".join(lines[most - 1 :])]
+    return [fit(line, width, look, style=look.palette.warning) for line in lines]
+
+
 def host_line(host: HostSample, facts: HostFacts | None, width: int, look: Look) -> Text:
     """The machine around the GPUs in one line."""
     parts = []
@@ -450,7 +467,6 @@ def devices_in_use(runs: Iterable[tuple[str, str, str]], infos: Sequence[GpuInfo
     found: dict[str, tuple[str, ...]] = {}
     for label, lane, uuid in runs:
         for info in infos:
-            whole = info.parent is None
-            if info.uuid == uuid or (not uuid and whole and lane == f"gpu{info.index}"):
+            if info.uuid == uuid or (not uuid and lane == f"gpu{info.label}"):
                 found[info.uuid] = (*found.get(info.uuid, ()), label)
     return found

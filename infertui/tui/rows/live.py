@@ -232,7 +232,7 @@ def compact_lines(run: LiveRun, width: int, look: Look) -> list[Text]:
     ]
 
 
-def idle_lines(entries: Iterable[Entry], *, paused: bool) -> list[str]:
+def idle_lines(entries: Iterable[Entry], look: Look, *, paused: bool) -> list[str]:
     """What there is to do when nothing runs: two lines."""
     entries = list(entries)
     last = max((e for e in entries if e.state in ENDED and e.ended), key=lambda entry: entry.ended, default=None)
@@ -246,9 +246,10 @@ def idle_lines(entries: Iterable[Entry], *, paused: bool) -> list[str]:
         first = f"Last: {last.label}: {last.state}" + (f": {last.reason}" if last.reason else "")
     waiting = sum(entry.state == "queued" for entry in entries)
     if waiting and paused:
-        second = f"{waiting} wait{'s' * (waiting == 1)}, and the queue is paused: P in Queue goes on."
+        key = look.key("queue.pause", "P")
+        second = f"{waiting} wait{'s' * (waiting == 1)}, and the queue is paused: {key} in Queue goes on."
     elif waiting:
         second = f"{waiting} wait{'s' * (waiting == 1)} to start."
     else:
-        second = "r in Config starts a run."
+        second = f"{look.key('config.run', 'r')} in Config starts a run."
     return [first, second]

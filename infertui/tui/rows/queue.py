@@ -16,6 +16,7 @@ _SHORT_ENGINES = {"transformers": "hf", "simulator": "sim"}
 # Words that fit where there are nine cells.
 _BRIEF = {"interrupted": "cut off", "RUN warmup": "RUN warm"}
 _TINY = 32
+_LEAST_NAME = 7
 _COMPACT = 60
 _FULL = 100
 
@@ -178,7 +179,7 @@ def outcome(entry: Entry, progress: RunProgress | None, now: datetime, *, brief:
         case _ if entry.throughput is None:
             return entry.reason
         case _ if brief:
-            return f"{format_number(entry.throughput)} t/s"
+            return f"{format_number(entry.throughput)} tok/s"
         case _:
             return f"{format_number(entry.throughput)} tok/s  {entry.reason}".strip()
 
@@ -220,8 +221,11 @@ def _entry_text(entry: Entry, width: int, shown: Shown, *, within: bool) -> Text
         left = width - 5 - state.cell_len
         result = outcome(entry, progress, shown.now, brief=True)
         if width < _TINY:
-            indent, result = indent[:1], result.replace(" t/s", "/s")
-        room = min(max(left // 2, left - 7), len(result) + 1) if result else 0
+            indent, result = indent[:1], result.replace(" tok/s", "/s")
+        most = max(left // 2, left - _LEAST_NAME)
+        if len(result) >= most:
+            result = result.replace("tok/s", "t/s")
+        room = min(most, len(result) + 1) if result else 0
         name = fit(indent + label, max(0, left - room), look)
         return beside(number, state, Text(" "), name, fit(" " * bool(room) + result, room, look, style=result_style))
     state = fit(f" {glyph} {word}", 15, look, style=style)

@@ -7,11 +7,11 @@ from msgspec import Struct
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from infertui.tui.actions import Action, bindings
 from infertui.tui.safety import plain
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.terminal import glyphs
 from infertui.tui.widgets.rowlist import RowList
 
@@ -37,7 +37,7 @@ class _Answers:
         return plain(self._answers[index].text)
 
 
-class ChoiceScreen(ModalScreen[str]):
+class ChoiceScreen(Dialog[str]):
     """Asks; returns the value of the answer, the first one's on Esc. The first answer is the safe one, and focused."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (Action("choice.back", "escape,q", "Back", "the safe answer"),)

@@ -7,13 +7,13 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from infertui.store.table import Column
 from infertui.tui.actions import Action, bindings
 from infertui.tui.columns import COLUMNS
 from infertui.tui.safety import plain
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.themes import palette
 from infertui.tui.widgets.rowlist import RowList
 
@@ -26,7 +26,7 @@ ACTIONS = (
 )
 
 
-class ColumnsScreen(ModalScreen[tuple[Column, ...] | None]):
+class ColumnsScreen(Dialog[tuple[Column, ...] | None]):
     """Returns the chosen columns in their order; None when everything stays as it was."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS

@@ -10,13 +10,13 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from infertui.errors import InfertuiError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.rows.cells import Look
 from infertui.tui.safety import plain, safe
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.terminal import glyphs
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines, cut
@@ -206,7 +206,7 @@ class KeyLine(Lines):
         self.paint_lines([cut(line, self.size.width, glyphs(self.app).ellipsis)])
 
 
-class DetailsScreen(ModalScreen[None]):
+class DetailsScreen(Dialog[None]):
     """The details of the run `run` in the reports folder `out`. Works for runs without a result as well."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS

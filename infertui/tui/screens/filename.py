@@ -8,17 +8,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.markup import escape
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from infertui.errors import UsageError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.safety import plain, safe
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.themes import palette
 from infertui.tui.widgets.prompt import LineInput
 
 
-class FilenameScreen(ModalScreen[Path | None]):
+class FilenameScreen(Dialog[Path | None]):
     """Returns the path that was typed, or None. `path_of` makes a path of a name, or raises UsageError."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (Action("filename.back", "escape", "Back", "leave without saving"),)

@@ -7,11 +7,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.markup import escape
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from infertui.tui.actions import Action, bindings
 from infertui.tui.safety import plain, safe
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.widgets.rowlist import RowList
 
 
@@ -29,7 +29,7 @@ class _Rows:
         return self.lines[index]
 
 
-class ForecastScreen(ModalScreen[None]):
+class ForecastScreen(Dialog[None]):
     """Lines to read; `tell` replaces them when more is known."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (

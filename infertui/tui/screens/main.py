@@ -94,8 +94,12 @@ class CompactView(Lines):
 
     def compose_lines(self) -> None:
         """Cut to what there is room for."""
-        ellipsis = glyphs(self.app).ellipsis
-        self.paint_lines([cut(line, self.size.width, ellipsis) for line in self._lines[: self.size.height]])
+        height, ellipsis = self.size.height, glyphs(self.app).ellipsis
+        lines = self._lines[:height]
+        if len(self._lines) > height > 0:
+            more = f"{ellipsis} {len(self._lines) - height + 1} more lines  1-6 open a pane"
+            lines[-1] = Text(more, style=palette(self.app).muted, end="")
+        self.paint_lines([cut(line, self.size.width, ellipsis) for line in lines])
 
 
 class MainScreen(Screen[None], inherit_bindings=False):
@@ -104,14 +108,19 @@ class MainScreen(Screen[None], inherit_bindings=False):
     AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = []
 
-    def __init__(self, cockpit: "Cockpit", *, composed: Callable[[], None]) -> None:
+    def __init__(self, cockpit: "Cockpit", *, composed: Callable[[], None], resumed: Callable[[], None]) -> None:
         super().__init__(id="main")
         self._cockpit = cockpit
         self._when_composed = composed
+        self._when_resumed = resumed
 
     def on_mount(self) -> None:
         """Everything is there to be arranged."""
         self._when_composed()
+
+    def on_screen_resume(self) -> None:
+        """No dialog is in front any more."""
+        self._when_resumed()
 
     def compose(self) -> ComposeResult:
         """Frames at first; the panes follow."""

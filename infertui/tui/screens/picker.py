@@ -10,13 +10,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.markup import escape
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from infertui.tui.actions import Action, bindings
 from infertui.tui.form.options import Option
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.safety import plain, safe
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.themes import palette
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
@@ -84,7 +84,7 @@ class _Rows:
         )
 
 
-class PickerScreen(ModalScreen[str | None]):
+class PickerScreen(Dialog[str | None]):
     """Returns the value of what was chosen, or None. `free`, if given, says what a typed value would be."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (

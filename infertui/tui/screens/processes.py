@@ -7,7 +7,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from infertui.errors import InfertuiError
 from infertui.gpu.readings import GpuInfo, GpuProcess
@@ -15,6 +14,7 @@ from infertui.tui.actions import Action, bindings
 from infertui.tui.cockpit import Cockpit
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.safety import plain, safe
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.themes import palette
 from infertui.tui.widgets.gauges import GaugeColumn
 from infertui.tui.widgets.rowlist import RowList
@@ -27,7 +27,7 @@ _MEMORY_WIDTH = 12
 ACTIONS = (Action("processes.close", "escape,i,enter", "Back", "back to the GPUs"),)
 
 
-class ProcessesScreen(ModalScreen[None]):
+class ProcessesScreen(Dialog[None]):
     """A list of PID, memory and name, refreshed every two seconds while it is open."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
@@ -128,4 +128,4 @@ def _note(processes: tuple[GpuProcess, ...] | None) -> str:
         return "The driver does not tell which processes use this GPU."
     if not processes:
         return "No process computes on this GPU."
-    return "In a container without the host's PIDs these are the host's. Esc goes back."
+    return "PIDs are the host's, also in a container. esc goes back."

@@ -8,11 +8,11 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from infertui.tui.actions import Action, bindings
 from infertui.tui.safety import plain, safe
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.themes import palette
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
@@ -49,7 +49,7 @@ def _rank(item: Item, words: list[str]) -> int:
 
 
 def _matches(item: Item, words: list[str]) -> bool:
-    text = f"{item.group} {item.text} ".lower()
+    text = f"{item.group} {item.text} {item.value}".lower()
     return all(word in text or word == item.keys.lower() for word in words)
 
 
@@ -78,7 +78,7 @@ class _Rows:
         return line.append_text(plain(item.text, "" if item.works else colours.muted))
 
 
-class SearchScreen(ModalScreen[str | None]):
+class SearchScreen(Dialog[str | None]):
     """Shows items; returns the value of the chosen one, or None."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (
@@ -130,6 +130,13 @@ class SearchScreen(ModalScreen[str | None]):
     def _chosen(self, event: RowList.Chosen) -> None:
         event.stop()
         self._choose(event.key)
+
+    @on(RowList.Moved)
+    def _moved(self, event: RowList.Moved) -> None:
+        """The settings name actions by their ids: here is where to find those."""
+        event.stop()
+        item = next((item for item in self._rows.items if item.value and item.value == event.key), None)
+        self.query_one(Vertical).border_subtitle = safe(item.value) if item else ""
 
     def _choose(self, key: Hashable | None) -> None:
         item = next((item for item in self._rows.items if item.value and item.value == key), None)

@@ -9,13 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from infertui.errors import UsageError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.cockpit import Cockpit
 from infertui.tui.safety import plain
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.settings import SettingField, Settings, fields
 from infertui.tui.themes import palette
 from infertui.tui.widgets.prompt import LineInput
@@ -46,7 +46,7 @@ class _Rows:
         return line.append_text(plain(field.text(self._screen.settings) or "-", colours.figure if changed else ""))
 
 
-class SettingsScreen(ModalScreen[None]):
+class SettingsScreen(Dialog[None]):
     """Enter changes a setting: choices and switches step, everything else is typed."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (
@@ -61,7 +61,7 @@ class SettingsScreen(ModalScreen[None]):
     def __init__(self, cockpit: Cockpit, *, themes: Sequence[str]) -> None:
         super().__init__(classes="dialog")
         self._cockpit = cockpit
-        self._fields = {field.name: _with_themes(field, themes) for field in fields()}
+        self._fields = {field.name: _in_words(field, themes) for field in fields()}
 
     @property
     def settings(self) -> Settings:
@@ -171,8 +171,13 @@ class SettingsScreen(ModalScreen[None]):
         self.dismiss(None)
 
 
-def _with_themes(field: SettingField, themes: Sequence[str]) -> SettingField:
-    """Themes are known only now: the setting becomes a choice."""
+def _in_words(field: SettingField, themes: Sequence[str]) -> SettingField:
+    """As it is asked for here: themes are known only now, and keys are typed on one line."""
+    if field.kind == "keys":
+        allowed = (
+            "action=key with semicolons between, as in queue.cancel=X; app.zoom=f5 (? shows what actions are called)"
+        )
+        return msgspec.structs.replace(field, allowed=allowed)
     if field.name != "theme":
         return field
     return msgspec.structs.replace(field, kind="choice", choices=tuple(themes), allowed=", ".join(themes))

@@ -7,7 +7,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Click, Key
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from infertui.errors import InfertuiError
@@ -17,6 +16,7 @@ from infertui.tui.cockpit import Cockpit
 from infertui.tui.header import gpu_summary
 from infertui.tui.mirror import ALL_TOPICS, Topic
 from infertui.tui.safety import plain
+from infertui.tui.screens.dialog import Dialog
 from infertui.tui.terminal import glyphs
 from infertui.tui.themes import Palette, palette
 from infertui.tui.widgets.gauges import GaugeColumn
@@ -28,7 +28,7 @@ _START = "r"
 _WIDTH = 76
 
 
-class WelcomeScreen(ModalScreen[bool]):
+class WelcomeScreen(Dialog[bool]):
     """Any key closes it; `r` starts the demo as well: returns whether it did."""
 
     CSS_PATH = "../dialogs.tcss"
@@ -78,9 +78,8 @@ class WelcomeScreen(ModalScreen[bool]):
         if facts.gpus:
             lines.append(_line("GPUs", gpu_summary(self._cockpit.mirror, signs), colours))
         else:
-            lines.append(
-                _line("GPUs", f"none: {facts.gpus_unavailable}" if facts.gpus_unavailable else "none", colours)
-            )
+            why = facts.gpus_unavailable.partition("\n")[0]
+            lines.append(_line("GPUs", f"none: {why}" if why else "none", colours))
         for index, probe in enumerate(facts.engines):
             sign, style = (signs.ok, colours.ok) if probe.available else (signs.failed, colours.muted)
             text = probe.engine if probe.available else f"{probe.engine}: {probe.reason}"

@@ -147,6 +147,12 @@ class RowList(Lines, can_focus=True):
         self._scroll_to_cursor()
         self.compose_lines()
 
+    def say_empty(self, words: str) -> None:
+        """What stands here when there are no rows."""
+        if words != self._empty:
+            self._empty = words
+            self.compose_lines()
+
     @property
     def cursor(self) -> int:
         """Index of the row with the cursor; 0 also when there are no rows."""

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from tui.widgets.stage import Stage, screen_of
 
+from infertui.errors import InfertuiError
 from infertui.runner.control import Control
 from infertui.store.queue import Entry
 from infertui.store.result import Result
@@ -66,7 +67,11 @@ class Bench(Stage):
 
     def intend(self, work: Callable[[Control], Awaitable[object]], *, done: str = "") -> None:
         async def go() -> None:
-            await work(self.fake)
+            try:
+                await work(self.fake)
+            except InfertuiError as error:
+                self.told.append(("error", str(error)))
+                return
             if done:
                 self.told.append(("done", done))
 

@@ -671,3 +671,18 @@ def test_every_key_is_declared_once_and_none_is_reserved() -> None:
         assert callable(getattr(ConfigPane, f"action_{action.name}"))
     taken = {"question_mark", "colon", "q", "escape", "tab", "z", "p", "plus", "minus", "m", "T", "comma", *"123456"}
     assert not taken & set(keys)
+
+
+def test_esc_leaves_what_differs() -> None:
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        await pilot.press("F")
+        await pilot.pause()
+        assert "nothing" in bench.text
+        assert "batch_size" not in bench.text
+        assert bench.pane.step_back()
+        await pilot.pause()
+        assert "batch_size" in bench.text
+        assert "▸   id" in bench.text
+        assert not bench.pane.step_back()
+
+    act(bench(), play)

@@ -231,3 +231,10 @@ def test_resizing_storms_do_no_harm() -> None:
         assert "61" in bench.text
 
     act(bench(mirror(gpus(8), RUNNING)), play)
+
+
+def test_why_there_is_no_gpu_and_what_to_do_are_two_sentences() -> None:
+    known = mirror(unavailable="the driver library was not found\nInstall the driver, or do without.")
+    text = look_at(bench(known), size=(60, 12))
+    assert "No GPU: the driver library was not found. Install the" in text
+    assert "driver, or do without." in text

@@ -202,3 +202,13 @@ def test_brackets_change_the_run() -> None:
         assert "run-6" in bench.text.splitlines()[0]
 
     act(bench(RUNNING, entry(6, "running", lane="gpu1")), play)
+
+
+def test_a_run_without_a_log_is_not_said_not_to_have_run() -> None:
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        bench.pane.poll()
+        await bench.workers.wait_for_complete()
+        await pilot.pause()
+        assert "This run wrote no log." in bench.text
+
+    act(bench(entry(1, "finished"), log=""), play)

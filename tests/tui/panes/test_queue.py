@@ -8,10 +8,12 @@ from tui.rows.scenes import HOSTILE, entry, mirror, sweep
 from infertui.config.layers import load
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
+from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, Numbered, Submission
 from infertui.store.queue import Entry
+from infertui.tui.form.command import config_command
 from infertui.tui.mirror import ALL_TOPICS
-from infertui.tui.panes.queue import QueuePane, command_line
+from infertui.tui.panes.queue import QueuePane
 
 
 def bench(*entries: Entry, **options: object) -> Bench:
@@ -176,11 +178,11 @@ def test_the_command_line_repeats_the_config() -> None:
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await press(bench, pilot, "y")
-        assert bench.told == [("copy", command_line(config))]
+        assert bench.told == [("copy", config_command(config))]
 
     act(bench(entry(1, config=config)), play)
-    assert _parsed(command_line(config)) == config
-    assert command_line(Config()) == "infertui run"
+    assert _parsed(config_command(config)) == config
+    assert config_command(Config()) == "infertui run"
 
 
 def _parsed(line: str) -> Config:
@@ -230,3 +232,48 @@ def test_hostile_names_and_reasons_stay_text() -> None:
     text = look_at(bench(entry(1, "failed", title=HOSTILE, reason=HOSTILE), entry(2, lane=HOSTILE)), size=(160, 8))
     assert text.count("[/foo]") >= 2
     assert "\x1b" not in text
+
+
+def test_a_key_that_is_quicker_than_the_answer_takes_a_run_out_once() -> None:
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        await press(bench, pilot, "x", "x")
+        assert [call for call in bench.calls if call[0] == "remove"] == [("remove", ((1,),))]
+        bench.mirror.take(Numbered(bench.mirror.number + 1, EntriesOrdered((2,))))
+        bench.pane.show(ALL_TOPICS)
+        await press(bench, pilot, "u", "u")
+        assert len([call for call in bench.calls if call[0] == "submit"]) == 1
+
+    act(bench(entry(1, group=1), entry(2, group=2)), play)
+
+
+def test_what_could_not_be_taken_out_can_be_tried_again_and_is_not_put_back() -> None:
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        bench.fake.failures["remove"] = InfertuiError("no connection")
+        await press(bench, pilot, "x")
+        del bench.fake.failures["remove"]
+        await press(bench, pilot, "u")
+        assert not [call for call in bench.calls if call[0] == "submit"]
+        await press(bench, pilot, "x")
+        assert len([call for call in bench.calls if call[0] == "remove"]) == 2
+
+    act(bench(entry(1)), play)
+
+
+def test_esc_takes_the_marks_away() -> None:
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        await press(bench, pilot, "space")
+        assert bench.pane.step_back()
+        assert not bench.pane.step_back()
+        assert bench.pane._targets()[0].id == 2
+
+    act(bench(entry(1, group=1), entry(2, group=2)), play)
+
+
+def test_what_no_command_line_can_say_is_told() -> None:
+    config = Config(labels={"a": "two\nlines"})
+
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        await press(bench, pilot, "y")
+        assert "cannot be written on a command line" in str(bench.told[-1][1])
+
+    act(bench(entry(1, config=config)), play)

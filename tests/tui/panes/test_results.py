@@ -321,7 +321,7 @@ def test_deleting_asks_and_then_takes_the_marked_runs(out: Path) -> None:
     async def act(scene: Scene) -> None:
         scene.app.answer = False
         await scene.press("space", "space", "D")
-        assert "Delete 2 runs?" in scene.app.questions[0]
+        assert scene.app.questions[0].startswith("Delete the 2 marked runs 2026")
         assert len(Store(out).results(warn=pytest.fail)) == 250
         scene.app.answer = True
         doomed = {row.id for row in scene.pane._targets}
@@ -450,3 +450,41 @@ def test_without_unicode_the_pane_is_ascii(out: Path) -> None:
         assert all(line.isascii() for line in scene.lines[1:-1] if not line.startswith(("┃", "│")))
 
     play(out, act, ascii_only=True)
+
+
+def test_marked_runs_that_a_filter_hides_are_named_before_they_are_deleted(out: Path) -> None:
+    async def act(scene: Scene) -> None:
+        marked = str(scene.list.current_key)
+        await scene.press("space")
+        await scene.filter("qwen" if "qwen" not in marked else "llama")
+        await scene.press("enter", "D")
+        assert f"the marked run {marked}?" in scene.app.questions[-1]
+
+    play(out, act)
+
+
+def test_a_delete_that_fails_keeps_marks_and_baseline(out: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.press("b", "space")
+        chosen = scene.app.settings.baseline
+        scene.app.fake.failures["delete"] = EngineError("no connection")
+        scene.app.answer = True
+        await scene.press("k", "D")
+        assert scene.app.settings.baseline == chosen
+        assert scene.list.marked == {chosen}
+
+    play(out, act)
+
+
+def test_esc_goes_back_to_all_runs(out: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.filter("qwen")
+        await scene.press("enter", "space")
+        assert scene.pane.step_back()
+        assert "marked" not in scene.title
+        assert scene.pane.step_back()
+        await scene.settle()
+        assert "Results  250" in scene.title
+        assert not scene.pane.step_back()
+
+    play(out, act)

@@ -50,7 +50,7 @@ def reading(**changes: object) -> GpuSample:
 
 def test_a_wide_row_says_everything_in_figures() -> None:
     shown = draw(reading(throttle=("power-cap",), sm_mhz=1410), runs=("#3 bs=4",)).text
-    for figure in ("61.0/80G", "510/700W", "64C", "95%", "1410", "PWR", "#3 bs=4", "H100 80GB"):
+    for figure in ("61.0/80G", "510/700W", "64/87C", "95%", "1410", "PWR", "#3 bs=4", "H100 80GB"):
         assert figure in shown
 
 
@@ -134,7 +134,7 @@ def test_a_device_without_a_sample_says_so() -> None:
 )
 def test_heat_is_marked_by_a_sign_and_a_style(width: int, celsius: float, shown: str, style: str) -> None:
     drawn = draw(reading(temperature_c=celsius), width=width)
-    assert shown in drawn.text
+    assert (shown if width < 60 else shown.replace("C", "/87C")) in drawn.text
     assert not style or style in drawn.styles
 
 
@@ -162,7 +162,7 @@ def test_full_memory_is_marked() -> None:
 
 def test_temperatures_follow_the_unit() -> None:
     look = Look(DEFAULT_PALETTE, settings=Settings(temperature_unit="F", hot_c=150))
-    assert "147F" in draw(reading(), look=look).text
+    assert "147/189F" in draw(reading(), look=look).text
 
 
 def test_stale_readings_are_muted() -> None:
@@ -212,3 +212,7 @@ def test_history_leaves_out_what_is_never_known() -> None:
     assert [track.name for track in gpu_tracks(samples, infos[1], LOOK)] == ["VRAM"]
     assert [track.name for track in host_tracks(samples, None, LOOK)] == ["CPU", "RAM", "load", "CPU power"]
     assert gpu_tracks([sample(infos, 0, lost=[0])], infos[0], LOOK) == []
+
+
+def test_a_run_that_loads_is_known_to_its_instance_by_the_lane() -> None:
+    assert devices_in_use([("a", "gpu0:0", "")], gpus(1, mig=1)) == {"MIG-0": ("a",)}

@@ -155,4 +155,4 @@ def test_a_live_run_brings_everything_together() -> None:
     ],
 )
 def test_when_nothing_runs_two_lines_say_what_to_do(entries: list[Entry], paused: bool, expected: list[str]) -> None:
-    assert idle_lines(entries, paused=paused) == expected
+    assert idle_lines(entries, LOOK, paused=paused) == expected
