@@ -71,6 +71,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         settings: "Settings | None" = None,
         settings_path: Path | None = None,
         theme: str = "auto",
+        kept_theme: str = "auto",
         mouse: str = "auto",
         slow_link: bool = False,
         read_only: bool = False,
@@ -118,7 +119,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         for one in self._themes.values():
             self.register_theme(one)
         self._problems += [toasts.of_error(error) for error in wrong]
-        self._use_theme(theme)
+        self._use_theme(themes.kept(kept_theme, terminal, self._themes) if theme == "auto" else theme)
 
     # What panes reach: Cockpit.
 

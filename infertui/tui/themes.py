@@ -273,6 +273,13 @@ def choose(setting: str, environ: Mapping[str, str], terminal: Terminal, known: 
     return "light" if background in ("7", "15") else "dark"
 
 
+def kept(setting: str, terminal: Terminal, found: Mapping[str, ColourTheme]) -> str:
+    """What the settings ask for; `auto` where that was chosen on a terminal that shows more colours than this one."""
+    theme = found.get(setting)
+    too_much = theme is not None and theme.colours == "truecolour" and terminal.colours in ("none", "16")
+    return "auto" if too_much else setting
+
+
 class _Restyle(LineFilter):
     """A filter that changes styles alone."""
 

@@ -5,6 +5,7 @@ every reading differs from the one before, over a runner in memory in the same p
 Nothing is asserted: the figures depend on the machine.
 """
 
+import argparse
 import fcntl
 import os
 import pty
@@ -108,7 +109,9 @@ def first_paint(runs: int = 7) -> tuple[float, float]:
 
 def main() -> None:
     """All cases, as a table."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long each case is watched")
+    seconds = parser.parse_args().seconds
     frames, data = first_paint()
     print(f"first paint {frames:.2f} s, with the runner's data {data:.2f} s")
     print(f"{'':28} {'kB/s':>7} {'CPU %':>7} {'MB':>6}")

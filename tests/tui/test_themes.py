@@ -180,6 +180,15 @@ def test_auto_goes_by_what_the_terminal_shows(colours: str, environ: dict[str, s
     assert themes.choose("auto", environ, terminal(colours)) == name
 
 
+def test_a_theme_that_was_kept_counts_only_where_it_can_be_shown() -> None:
+    found, _ = themes.load({})
+    assert themes.kept("light", terminal("truecolour"), found) == "light"
+    assert themes.kept("light", terminal("256"), found) == "light"
+    assert themes.kept("light", terminal("16"), found) == "auto"
+    assert themes.kept("mono", terminal("16"), found) == "mono"
+    assert themes.kept("gone", terminal("16"), found) == "gone"
+
+
 def test_a_name_beats_the_terminal_and_an_unknown_one_is_refused() -> None:
     assert themes.choose("light", {"NO_COLOR": "1"}, terminal("none")) == "light"
     with pytest.raises(UsageError, match="'solarised'") as refused:

@@ -31,7 +31,7 @@ def above(page: Page, width: int, height: int) -> list[Text]:
         some = any(form.changed(key, default=page.view.difference == "default") for key in form.all_keys())
         lines += _wrapped(page, f"what differs from {old}" + ("" if some else ": nothing"), width, palette.title, 1)
     elif not lines and form.base.target == "demo" and form.values == form.base.values:
-        lines = _wrapped(page, f"a first run: press {page.look.key('config.run', 'r')}", width, palette.ok, 1)
+        lines = _wrapped(page, f"press {page.look.key('config.run', 'r')} to run this", width, palette.ok, 1)
     return lines
 
 

@@ -181,7 +181,7 @@ def test_what_stands_above_the_form() -> None:
     def said() -> str:
         return "\n".join(line.plain.rstrip() for line in above(page(form), 80, 24))
 
-    assert said() == "a first run: press r"
+    assert said() == "press r to run this"
     form.set("workload.batch_size", 2)
     assert said() == ""
     form.sweep("workload.batch_size")

@@ -109,7 +109,7 @@ def said(stage: Bench) -> str:
 
 def test_the_first_key_starts_a_first_run() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
-        assert "a first run: press r" in stage.text
+        assert "press r to run this" in stage.text
         assert "preset demo" in stage.text
         await pilot.press("r")
         await settle(pilot)
