@@ -1,6 +1,6 @@
 """What the screen costs over a link: first paint, bytes and CPU a second, memory, and how soon a key shows.
 
-Run it as a script: `python tests/benchmarks/screen_cost.py [seconds per case]`. A 120x40 terminal, eight GPUs of which
+Run it as a script: `python tests/benchmarks/screen_cost.py`. A 120x40 terminal, eight GPUs of which
 every reading differs from the one before, over a runner in memory in the same process: CPU and memory include it.
 Nothing is asserted: the figures depend on the machine.
 """
