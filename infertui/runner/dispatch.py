@@ -95,8 +95,9 @@ class Dispatcher:
             if lane.entry == entry:
                 lane.end(state)
 
-    def sampled(self, sample: Sample) -> None:
-        """Take a sample of the machine."""
+    def sampled(self, sample: Sample, *, watched: bool) -> None:
+        """Take a sample of the machine; `watched`: somebody looks on, and gets them more often."""
+        self._rates.watched(watched)
         held = {name for name, lane in self._lanes.items() if lane.slot.occupied}
         free = [gpu for gpu in self._sampler.gpus if not held & {CPU, _lane(gpu)}]
         self._idle.add(sample, free, host=not held)

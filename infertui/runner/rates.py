@@ -2,13 +2,17 @@
 
 from infertui.gpu.sampler import IDLE_HZ, Sampler
 
+WATCHED_HZ = 2.0
+"""The rate while nothing is measured and somebody looks on. A measurement has the rate that it asks for, no other."""
+
 
 class SampleRates:
-    """The fastest of the rates that are asked for is in force; with none, the idle rate."""
+    """The fastest of the rates that are asked for is in force; with none, one for those who look on, or for nobody."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
         self._wishes: dict[object, float] = {}
+        self._resting_hz = IDLE_HZ
 
     def ask(self, who: object, hz: float) -> None:
         """`who` wants this rate, instead of what it wanted before."""
@@ -20,5 +24,10 @@ class SampleRates:
         self._wishes.pop(who, None)
         self._apply()
 
+    def watched(self, somebody: bool) -> None:
+        """Whether somebody looks on."""
+        self._resting_hz = WATCHED_HZ if somebody else IDLE_HZ
+        self._apply()
+
     def _apply(self) -> None:
-        self._sampler.set_rate(max(self._wishes.values(), default=IDLE_HZ))
+        self._sampler.set_rate(max(self._wishes.values(), default=self._resting_hz))

@@ -329,7 +329,7 @@ class Runner:
         self._loop.call_soon_threadsafe(self._on_sample, sample)
 
     def _on_sample(self, sample: Sample) -> None:
-        self._dispatcher.sampled(sample)
+        self._dispatcher.sampled(sample, watched=self._hub.readers > 0)
         if not self._history or sample.t_ns - self._history[-1].t_ns >= 0.95 * NS_PER_S:
             self._history.append(sample)
         if sample.t_ns - self._shown_ns >= 0.95 * NS_PER_S / SHOWN_HZ:
