@@ -318,6 +318,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._arrange()
         self.stage.focus()
         gc.enable()
+        gc.set_threshold(20_000, 20, 20)  # a drawing makes thousands of short-lived objects, and no cycles
         gc.freeze()  # what is there now stays: collections need not look at it again, and hold up no key
         self.furnished.set()
         for problem in (*self._problems, *self._preferences.problems):

@@ -1,10 +1,15 @@
 """Textual's terminal driver, patient with slow, stalled and vanished terminals, and without mouse-motion reports."""
 
+import asyncio
+import contextlib
+import signal
 import sys
 import termios
 from typing import TYPE_CHECKING, Any
 
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Resize
+from textual.geometry import Size
 
 from infertui.tui.outlet import Outlet
 
@@ -39,6 +44,14 @@ class TerminalDriver(LinuxDriver):
         if self.outlet.ident is None:
             self.outlet.start()
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        # The stock handler runs between any two steps of the program, and sometimes the last of many changes is lost.
+        with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: nothing to be told there
+            asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._size_changed)
+
+    def _size_changed(self) -> None:
+        if not self._in_band_window_resize:
+            size = Size(*self._get_terminal_size())
+            self._app.post_message(Resize(size, size))
 
     def stop_application_mode(self) -> None:
         """Leave the application mode; frames that nobody will see any more do not hold it up."""

@@ -264,7 +264,8 @@ class GpusPane(Pane):
             line: list[Text] = []
             for device in shown[at : at + across]:
                 line += device_cells(device, columns, look)
-            line += blank_cells(columns) * (across - len(shown[at : at + across]))
+            if missing := across - len(shown[at : at + across]):
+                line += blank_cells(columns) * missing
             lines.append(line)
         self._table.display = True
         widths = [column.width for column in columns] * across

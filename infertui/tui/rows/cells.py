@@ -32,12 +32,12 @@ class Look(Struct, frozen=True):
         return plain if self.ascii else symbol
 
 
-def fit(text: str, width: int, look: Look, *, style: str = "", align: Align = "left") -> Text:
-    """`text`, cleaned, in exactly `width` terminal cells; what is cut ends in a mark."""
+def fit(text: str, width: int, look: Look, *, style: str = "", align: Align = "left", after: str = "") -> Text:
+    """`text`, cleaned, in exactly `width` terminal cells, and then `after`; what is cut ends in a mark."""
     shown = safe(text)
     if look.ascii:
         shown = shown.encode("ascii", "replace").decode()
-    return Text(_sized(shown, width, look, align), style=style, no_wrap=True, end="")
+    return Text(_sized(shown, width, look, align) + after, style=style, no_wrap=True, end="")
 
 
 def _sized(text: str, width: int, look: Look, align: Align) -> str:

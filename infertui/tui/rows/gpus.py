@@ -231,9 +231,7 @@ def _pieces(text: str, widths: Sequence[int]) -> list[str]:
 
 
 def _cell(text: str, column: Column, look: Look, style: str = "") -> Text:
-    cell = fit(text, column.width - 1, look, style=style, align=column.align)
-    cell.append(" ")
-    return cell
+    return fit(text, column.width - 1, look, style=style, align=column.align, after=" ")
 
 
 def _index(device: Device, sample: GpuSample | None, column: Column, look: Look) -> Text:
@@ -257,7 +255,7 @@ def _gauge(device: Device, share: float | None, column: Column, look: Look, styl
         return _cell("", column, look)
     if device.steady:
         share = device.steady.share(device.info.uuid, column.key, share, column.width - 1)
-    cell = bar(min(1.0, max(0.0, share)), column.width - 1, style=style, ascii=look.ascii).copy()
+    cell = bar(min(1.0, max(0.0, share)), column.width - 1, style=style, ascii=look.ascii)
     cell.append(" ")
     return cell
 

@@ -36,8 +36,8 @@ class GaugeColumn(Lines):
 
     def compose_lines(self) -> None:
         """The cells, cut with a mark where the column is too narrow."""
-        signs = glyphs(self.app)
-        self.paint_lines([cut(cell, self.size.width, signs.ellipsis) for cell in self._cells])
+        width, ellipsis = self.size.width, glyphs(self.app).ellipsis
+        self.paint_lines([cut(cell, width, ellipsis) for cell in self._cells])
 
     def _natural_size(self) -> tuple[int, int]:
         return max((cell.cell_len for cell in self._cells), default=0), len(self._cells)

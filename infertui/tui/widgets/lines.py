@@ -1,10 +1,13 @@
 """The base of our own widgets: whole lines of text, of which only those that changed are painted again."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar
 
+from rich.console import Console
 from rich.segment import Segment
-from rich.text import Text
+from rich.style import Style
+from rich.text import Span, Text
 from textual.events import Resize
 from textual.geometry import Region
 from textual.strip import Strip
@@ -69,18 +72,24 @@ class Lines(Widget):
     def to_strip(self, line: Text, width: int) -> Strip:
         """One line, exactly `width` cells."""
         base = self.visual_style.rich_style
-        console = self.app.console
-        segments = line.render(console, end="")
-        if line.style and not line.spans:
-            # rich leaves out the style of the whole when no part has one of its own.
-            segments = Segment.apply_style(segments, console.get_style(line.style))
-        return Strip(Segment.apply_style(segments, base)).adjust_cell_length(width, base)
+        return _strip(line.plain, line.style, tuple(line.spans), width, base, self.app.console)
 
     def render_line(self, y: int) -> Strip:
         """What Textual asks for."""
         if y < len(self._drawn):
             return self._drawn[y]
         return Strip.blank(self.size.width, self.visual_style.rich_style)
+
+
+@lru_cache(maxsize=1024)
+def _strip(plain: str, style: str | Style, spans: tuple[Span, ...], width: int, base: Style, console: Console) -> Strip:
+    """A line as it is painted. Bars and small figures come back again and again."""
+    line = Text(plain, style=style, spans=list(spans), no_wrap=True, end="")
+    segments = line.render(console, end="")
+    if style and not spans:
+        # rich leaves out the style of the whole when no part has one of its own.
+        segments = Segment.apply_style(segments, console.get_style(style))
+    return Strip(Segment.apply_style(segments, base)).adjust_cell_length(width, base)
 
 
 def _same(one: Text, other: Text) -> bool:
