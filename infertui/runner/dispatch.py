@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from infertui.config.sweep import Variant
 from infertui.errors import StoreError
-from infertui.gpu.readings import GpuInfo, Sample
+from infertui.gpu.readings import Sample
 from infertui.gpu.sampler import Sampler
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.execution import Execution
 from infertui.runner.idle import IdlePower
-from infertui.runner.lanes import CPU, startable
+from infertui.runner.lanes import CPU, lane_name, startable
 from infertui.runner.patience import undisturbed
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.rates import SampleRates
@@ -99,7 +99,7 @@ class Dispatcher:
         """Take a sample of the machine; `watched`: somebody looks on, and gets them more often."""
         self._rates.watched(watched)
         held = {name for name, lane in self._lanes.items() if lane.slot.occupied}
-        free = [gpu for gpu in self._sampler.gpus if not held & {CPU, _lane(gpu)}]
+        free = [gpu for gpu in self._sampler.gpus if not held & {CPU, lane_name(gpu)}]
         self._idle.add(sample, free, host=not held)
         for lane in self._lanes.values():
             if lane.execution:
@@ -174,7 +174,3 @@ class Dispatcher:
         if lane.unloading:
             lane.unloading.cancel()
         await undisturbed(lane.slot.clear())
-
-
-def _lane(gpu: GpuInfo) -> str:
-    return f"gpu{gpu.label}"

@@ -22,7 +22,12 @@ def lane_of(config: Config, gpus: tuple[GpuInfo, ...]) -> str:
         gpu = planned_gpu(config, gpus, probe(config.engine.name))
     except InfertuiError:
         return CPU
-    return CPU if gpu is None else f"gpu{gpu.label}"
+    return CPU if gpu is None else lane_name(gpu)
+
+
+def lane_name(gpu: GpuInfo) -> str:
+    """The lane of runs on this device."""
+    return f"gpu{gpu.label}"
 
 
 def startable(waiting: Sequence[Entry], busy: AbstractSet[str], *, cpu_exclusive: bool = True) -> list[Entry]:

@@ -13,9 +13,8 @@ from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
-from infertui.store.runs import BEGUN, Begun, Store, encode_result, write_whole
+from infertui.store.runs import BEGUN, RESULT, Begun, Store, encode_result, write_whole
 
-RESULT = "result.json"
 REASON = "its runner was killed"
 
 

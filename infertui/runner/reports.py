@@ -14,7 +14,7 @@ from infertui.runner.recovery import is_under_way, recover
 from infertui.store.details import RunDetails, read_details
 from infertui.store.index import ResultIndex, ResultPage, ResultQuery
 from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.store.runs import RESULT, Store
 from infertui.terminal_text import clean
 
 LOOK_S = 60.0
@@ -58,7 +58,7 @@ class Reports:
         if not run:
             return None
         try:
-            content = (Store(_folder(out)).folder_of(run) / "result.json").read_bytes()
+            content = (Store(_folder(out)).folder_of(run) / RESULT).read_bytes()
             return msgspec.json.decode(content, type=Result)
         except (OSError, InfertuiError, msgspec.MsgspecError):
             return None

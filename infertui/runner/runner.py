@@ -38,7 +38,7 @@ from infertui.runner.fingerprint import git_revision
 from infertui.runner.fitting import Fit, foresee_fit
 from infertui.runner.foretell import duration_of, foretell, kind_of
 from infertui.runner.hub import Hub
-from infertui.runner.lanes import lane_of
+from infertui.runner.lanes import lane_name, lane_of
 from infertui.runner.patience import answered, bounded, undisturbed
 from infertui.runner.placing import Placing
 from infertui.runner.progress import RunProgress
@@ -212,7 +212,7 @@ class Runner:
     async def forecast(self, config: Config) -> Forecast:
         """See `Control`."""
         lane = lane_of(config, self._sampler.gpus)
-        gpu = next((gpu for gpu in self._sampler.gpus if f"gpu{gpu.label}" == lane), None)
+        gpu = next((gpu for gpu in self._sampler.gpus if lane_name(gpu) == lane), None)
         latest = self._sampler.latest
 
         def look() -> tuple[Fit, int]:

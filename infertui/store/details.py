@@ -12,7 +12,7 @@ from infertui.errors import StoreError
 from infertui.gpu.readings import Sample
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.store.runs import RESULT, Store
 from infertui.terminal_text import clean
 
 MAX_BATCHES = 2000
@@ -73,7 +73,7 @@ def read_details(folder: Path) -> RunDetails:
         id=run,
         folder=str(folder),
         toml=_text(folder / "run.toml", TOML_BYTES),
-        result=_result(folder / "result.json"),
+        result=_result(folder / RESULT),
         batches=tuple(thin(list(_batches(folder / "requests.jsonl")), MAX_BATCHES, lambda point: point.latency)),
         telemetry=tuple(thin(_lines(folder / "telemetry.jsonl", Sample), MAX_SAMPLES, _power)),
         log=_text(folder / "worker.log", LOG_BYTES, end=True),

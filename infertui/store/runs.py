@@ -29,8 +29,9 @@ from infertui.store.results_file import append_line, remove_lines
 from infertui.terminal_text import clean
 
 BEGUN = "begun.json"
+RESULT = "result.json"
 # What tells a run's folder from any other.
-_MARKS = ("run.toml", "result.json", "requests.jsonl")
+_MARKS = ("run.toml", RESULT, "requests.jsonl")
 
 
 class Begun(Struct, frozen=True):
@@ -90,7 +91,7 @@ class RunFolder:
 
     def write_result(self, result: Result) -> None:
         """Keep the result beside what it summarises."""
-        write_whole(self.path / "result.json", encode_result(result))
+        write_whole(self.path / RESULT, encode_result(result))
 
     def settled(self) -> None:
         """The result is kept: forget what only a cut-off run would need."""
@@ -136,7 +137,7 @@ class Store:
     def without_result(self) -> list[str]:
         """Ids of runs that have begun and have no result: they are under way, or were cut off. Oldest first."""
         folders = (path.parent for path in self.root.glob("*/run.toml"))
-        return sorted(folder.name for folder in folders if not (folder / "result.json").exists())
+        return sorted(folder.name for folder in folders if not (folder / RESULT).exists())
 
     def results(self, *, warn: Callable[[str], None]) -> list[Result]:
         """All results, oldest first."""

@@ -60,34 +60,8 @@ class RowList(Lines, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     DEFAULT_CSS = "RowList { width: 1fr; height: 1fr; }"
 
-    class Moved(Message):
-        """The cursor came to another row: `key`, or None when there are none."""
-
-        def __init__(self, rows: "RowList", key: Hashable | None) -> None:
-            super().__init__()
-            self.rows = rows
-            self.key = key
-
-        @property
-        def control(self) -> "RowList":
-            """The list, for `@on(RowList.Moved, "#id")`."""
-            return self.rows
-
-    class Chosen(Message):
-        """Enter, or a double click, on the row of `key`."""
-
-        def __init__(self, rows: "RowList", key: Hashable) -> None:
-            super().__init__()
-            self.rows = rows
-            self.key = key
-
-        @property
-        def control(self) -> "RowList":
-            """The list."""
-            return self.rows
-
-    class Marked(Message):
-        """`marked` changed."""
+    class Told(Message):
+        """Base of what the list tells; `control` is for `@on(RowList.Moved, "#id")`."""
 
         def __init__(self, rows: "RowList") -> None:
             super().__init__()
@@ -98,18 +72,29 @@ class RowList(Lines, can_focus=True):
             """The list."""
             return self.rows
 
-    class Positioned(Message):
+    class Moved(Told):
+        """The cursor came to another row: `key`, or None when there are none."""
+
+        def __init__(self, rows: "RowList", key: Hashable | None) -> None:
+            super().__init__(rows)
+            self.key = key
+
+    class Chosen(Told):
+        """Enter, or a double click, on the row of `key`."""
+
+        def __init__(self, rows: "RowList", key: Hashable) -> None:
+            super().__init__(rows)
+            self.key = key
+
+    class Marked(Told):
+        """`marked` changed."""
+
+    class Positioned(Told):
         """`position` changed."""
 
         def __init__(self, rows: "RowList", position: str) -> None:
-            super().__init__()
-            self.rows = rows
+            super().__init__(rows)
             self.position = position
-
-        @property
-        def control(self) -> "RowList":
-            """The list."""
-            return self.rows
 
     def __init__(
         self,
