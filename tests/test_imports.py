@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-BACKENDS = ("torch", "transformers", "tensorrt_llm", "vllm", "llama_cpp")
+BACKENDS = ("torch", "transformers", "tensorrt_llm", "vllm", "llama_cpp", "openvino", "openvino_genai")
 
 
 def loaded_after(code: str) -> set[str]:
@@ -15,7 +15,8 @@ def loaded_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["doctor"], ["gpus"], ["models"], ["config", "show", "demo"]]
+    "arguments",
+    [["--help"], ["run", "--help"], ["doctor"], ["engines"], ["gpus"], ["models"], ["config", "show", "demo"]],
 )
 def test_no_command_but_the_worker_imports_a_backend(arguments: list[str]) -> None:
     modules = loaded_after(f"sys.argv = ['infertui', *{arguments!r}]; from infertui.cli.main import main; main()")
@@ -33,5 +34,5 @@ def test_the_runner_imports_no_backend() -> None:
 
 
 def test_probing_an_engine_does_not_import_it() -> None:
-    code = "from infertui.engines.base import ENGINES, probe; [probe(name) for name in ENGINES]"
+    code = "from infertui.engines.interpreters import probe_all; probe_all()"
     assert not loaded_after(code).intersection(BACKENDS)

@@ -4,12 +4,12 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from infertui.cli.table import print_table
 from infertui.config import layers, presets, schema_export, sweep, toml
 from infertui.config.decode import decode, flat_values
 from infertui.config.fields import FIELDS, toml_path
@@ -45,7 +45,7 @@ def show(
         (toml_path(path), clean(toml.value_literal(flat[path])), clean(resolved.sources[path]))
         for path in (resolved.changed() if changed else resolved.sources)
     ]
-    _print_table(("key", "value", "from"), rows, faint=lambda row: row[2] == layers.DEFAULT)
+    print_table(("key", "value", "from"), rows, faint=lambda row: row[2] == layers.DEFAULT)
 
 
 @app.command()
@@ -63,7 +63,7 @@ def keys() -> None:
 @app.command("presets")
 def list_presets() -> None:
     """List the configurations that ship with infertui."""
-    _print_table(("preset", "what for"), [(name, presets.description(name)) for name in presets.names()])
+    print_table(("preset", "what for"), [(name, presets.description(name)) for name in presets.names()])
 
 
 @app.command()
@@ -115,7 +115,7 @@ def expand(target: Target = None, sets: Sets = None) -> None:
         (str(number), config_hash(variant.config), variant.name or "(nothing varies)")
         for number, variant in enumerate(sweep.expand(resolved.config), start=1)
     ]
-    _print_table(("#", "hash", "configuration"), rows)
+    print_table(("#", "hash", "configuration"), rows)
 
 
 def _save(path: Path, text: str, *, force: bool) -> None:
@@ -135,24 +135,3 @@ def _print_json(value: object) -> None:
     import msgspec
 
     typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
-
-
-def _print_table(
-    head: Sequence[str], rows: Sequence[tuple[str, ...]], faint: Callable[[tuple[str, ...]], bool] = lambda _row: False
-) -> None:
-    """A table in a terminal; elsewhere aligned columns, a row a line however long."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for index, title in enumerate(head):
-            table.add_column(title, overflow="fold", no_wrap=index == 0)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row), style="dim" if faint(row) else "")
-        Console().print(table)
-        return
-    widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(head) - 1)]
-    for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))

@@ -59,15 +59,18 @@ def _program() -> list[Finding]:
 
 
 def _engines() -> list[Finding]:
-    from infertui.engines.base import ENGINES, probe
+    from infertui.cli.engine_facts import facts
+    from infertui.config.engines.registry import PROBLEMS
 
     findings = []
-    for name, entry in ENGINES.items():
-        status = probe(name)
-        versions = ", ".join(f"{library} {number}" for library, number in status.versions.items())
-        detail = f"{entry.summary}; {versions or status.reason}"
-        findings.append(Finding("engine", name, ok=status.available, detail=detail, remedy=status.remedy))
-    return findings
+    for engine in facts(None):
+        detail = f"{engine.summary}; {engine.state}"
+        detail += f"; in {engine.python}" if engine.python and engine.available else ""
+        detail += f"; not run on hardware: {engine.not_run_on_hardware}" if engine.not_run_on_hardware else ""
+        remedy = "" if engine.available else engine.remedy
+        findings.append(Finding("engine", engine.name, ok=engine.available, detail=detail, remedy=remedy))
+    remedy = "Install another version of that package, or remove it."
+    return findings + [Finding("engine", "plug-in", ok=False, detail=text, remedy=remedy) for text in PROBLEMS]
 
 
 def _gpus() -> list[Finding]:

@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 
 from infertui import __version__
-from infertui.cli import config, models
+from infertui.cli import config, engines, external, models
 from infertui.cli.attach import EPILOG as ATTACH_EXAMPLES
 from infertui.cli.attach import attach
+from infertui.cli.build import EPILOG as BUILD_EXAMPLES
+from infertui.cli.build import build
 from infertui.cli.doctor import doctor
 from infertui.cli.gpus import gpus
 from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
@@ -49,7 +51,10 @@ app.command(epilog=ATTACH_EXAMPLES)(attach)
 app.command(epilog=STATUS_EXAMPLES)(status)
 app.command(epilog=STOP_EXAMPLES)(stop)
 app.command(epilog=SERVE_EXAMPLES)(serve)
+app.add_typer(engines.app, name="engines")
+app.command(epilog=BUILD_EXAMPLES)(build)
 app.add_typer(models.app, name="models")
+app.add_typer(external.app, name="external")
 app.add_typer(config.app, name="config")
 
 

@@ -6,11 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from infertui.config.engines.registry import SPECS, words
+
 Ui = Literal["auto", "live", "plain", "none"]
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
 _SWEPT_BY_LISTS = frozenset(
-    {"workload.batch_size", "workload.input_len", "workload.output_len", "engine.dtype", "engine.attention"}
-)
+    {
+        "workload.batch_size", "workload.input_len", "workload.output_len", "engine.name", "engine.dtype",
+        "engine.mode", "engine.attention", "engine.quantization", "engine.speculation", "engine.tensor_parallel",
+    }
+)  # fmt: skip
+_ENGINES = ", ".join(SPECS)
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -25,7 +31,17 @@ EPILOG = """[bold]Examples[/bold]
   infertui run reports/RUN_ID/run.toml      (repeats that run)
 
   infertui run baseline --batch-size 1,2,4,8 --queue      (goes on when the terminal closes)
+
+  infertui run baseline --mode eager,static,compile,cudagraph
+
+  infertui run --engine llama-cpp --model synthetic:tinyllama-1.1b --set engine.llama_cpp.n_gpu_layers=10
+
+[bold]infertui engines NAME[/bold] says which levers and options an engine has; any option is a [bold]--set[/bold].
 """
+
+
+def _help(what: str, listed: tuple[str, ...]) -> str:
+    return f"{what}: {', '.join(listed)}."
 
 
 def run(
@@ -35,13 +51,38 @@ def run(
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="ID", help="Hugging Face id, directory or synthetic:NAME.")
     ] = None,
-    engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help="transformers or simulator.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help=f"{_ENGINES}.")] = None,
     dtype: Annotated[
         str | None, typer.Option("--dtype", metavar="TYPE", help="auto, float32, float16 or bfloat16.")
     ] = None,
-    attention: Annotated[
-        str | None, typer.Option("--attention", metavar="NAME", help="auto, eager, sdpa or flash_attention_2.")
+    mode: Annotated[
+        str | None,
+        typer.Option("--mode", metavar="NAME", help=_help("How steps are executed", ("auto", *words("mode")))),
     ] = None,
+    attention: Annotated[
+        str | None, typer.Option("--attention", metavar="NAME", help=_help("Attention kernels", words("attention")))
+    ] = None,
+    quantization: Annotated[
+        str | None,
+        typer.Option("--quantization", metavar="NAME", help=_help("Format of the weights", words("quantization"))),
+    ] = None,
+    speculation: Annotated[
+        str | None,
+        typer.Option("--speculation", metavar="NAME", help=_help("How tokens are drafted", words("speculation"))),
+    ] = None,
+    draft_model: Annotated[
+        str | None, typer.Option("--draft-model", metavar="ID", help="The model that drafts, as --model.")
+    ] = None,
+    tensor_parallel: Annotated[
+        str | None, typer.Option("--tensor-parallel", "--tp", metavar="N", help="GPUs that share every layer.")
+    ] = None,
+    engine_python: Annotated[
+        str | None,
+        typer.Option("--engine-python", metavar="PATH", help="Python of the environment that has the engine."),
+    ] = None,
+    fallback: Annotated[
+        bool, typer.Option("--fallback", help="Measure Transformers, marked so, where the engine cannot be used.")
+    ] = False,
     device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
     batch_size: Annotated[
         str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch; a list sweeps: 1,2,4.")
@@ -110,7 +151,14 @@ def run(
         "model.id": ("--model", model),
         "engine.name": ("--engine", engine),
         "engine.dtype": ("--dtype", dtype),
+        "engine.mode": ("--mode", mode),
         "engine.attention": ("--attention", attention),
+        "engine.quantization": ("--quantization", quantization),
+        "engine.speculation": ("--speculation", speculation),
+        "engine.draft_model": ("--draft-model", draft_model),
+        "engine.tensor_parallel": ("--tensor-parallel", tensor_parallel),
+        "engine.python": ("--engine-python", engine_python),
+        "engine.fallback": ("--fallback", True if fallback else None),
         "device.name": ("--device", device),
         "workload.batch_size": ("--batch-size", batch_size),
         "workload.input_len": ("--input-len", input_len),

@@ -6,6 +6,7 @@ the form in which layers are merged. What follows `labels.`, `sweep.grid.` and `
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,8 +22,9 @@ from infertui.config.fields import (
     toml_path,
     unknown_key,
 )
+from infertui.config.levers import LEVERS, NAME, draft_problem, lever_problem, named_engines, owner_of, path_of
 from infertui.config.ranges import MAX_POINTS, axis_values, label_text
-from infertui.config.schema import AxisValues, Config
+from infertui.config.schema import AxisValues, Config, EngineConfig
 from infertui.errors import ConfigError
 
 FlatValue = Value | AxisValues
@@ -231,6 +233,15 @@ def _check_together(config: Config, swept: set[str], source_of: SourceOf) -> Non
     for rule in _RULES:
         if swept.isdisjoint(rule.keys) and (problem := rule.problem(config)):
             raise ConfigError(rule.keys[0], problem, allowed=rule.allowed, source=_sources(rule.keys, source_of))
+    checks: list[tuple[tuple[str, ...], Callable[[EngineConfig], ConfigError | None]]] = [
+        ((path_of(lever), NAME), partial(lever_problem, lever=lever)) for lever in LEVERS
+    ]
+    checks.append((("engine.draft_model", "engine.draft_tokens", "engine.speculation"), draft_problem))
+    for keys, check in checks:
+        if swept.isdisjoint(keys) and (found := check(config.engine)) is not None:
+            raise ConfigError(
+                found.path, found.problem, allowed=found.allowed, source=_sources(keys, source_of), remedy=found.remedy
+            )
 
 
 def _sources(keys: Sequence[str], source_of: SourceOf) -> str:
@@ -243,6 +254,7 @@ def _sources(keys: Sequence[str], source_of: SourceOf) -> str:
 
 def _check_sweep(config: Config, source_of: SourceOf) -> None:
     grid, together = config.sweep.grid, config.sweep.zip
+    _check_tables(config, source_of)
     for key in grid.keys() & together.keys():
         path = f"sweep.zip.{key}"
         raise ConfigError(toml_path(path), "the grid has this axis too", allowed="one of both", source=source_of(path))
@@ -276,6 +288,23 @@ def _check_sweep(config: Config, source_of: SourceOf) -> None:
         _distinct("sweep.zip", rows, source)
         if count * len(rows) > MAX_POINTS:
             _too_many("sweep.zip", count * len(rows), source)
+
+
+def _check_tables(config: Config, source_of: SourceOf) -> None:
+    """An axis over an option of an engine that no variant uses would measure the same again and again."""
+    axes = {key: f"sweep.{table}.{key}" for table in ("grid", "zip") for key in getattr(config.sweep, table)}
+    swept = config.sweep.grid.get(NAME, config.sweep.zip.get(NAME))
+    used = named_engines(config.engine.name, swept)
+    for key, path in axes.items():
+        owner = owner_of(key)
+        if owner is not None and owner not in used:
+            raise ConfigError(
+                toml_path(path),
+                f"no variant of the sweep runs {owner.name}, whose option that is",
+                allowed=f"options of {', '.join(spec.name for spec in used)}",
+                source=_sources([path, NAME], source_of),
+                remedy=f'engine.name = "{owner.name}" runs it.',
+            )
 
 
 def _distinct(path: str, values: Sequence[Value | tuple[Value, ...]], source: str) -> None:

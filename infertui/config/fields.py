@@ -14,6 +14,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, inspect
 
+from infertui.config.engines.registry import SPECS
+from infertui.config.engines.registry import words as lever_words
 from infertui.config.schema import DTYPE_ALIASES, Config, Dtype
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean, shorten
@@ -54,6 +56,22 @@ _OTHER_NAMES = {
     "data_type": "engine.dtype",
     "torch_dtype": "engine.dtype",
     "attn_implementation": "engine.attention",
+    "quant": "engine.quantization",
+    "quantisation": "engine.quantization",
+    "execution": "engine.mode",
+    "compile": "engine.mode",
+    "cuda_graph": "engine.mode",
+    "cuda_graphs": "engine.mode",
+    "enforce_eager": "engine.mode",
+    "tp": "engine.tensor_parallel",
+    "tensor_parallel_size": "engine.tensor_parallel",
+    "speculative": "engine.speculation",
+    "speculative_model": "engine.draft_model",
+    "assistant_model": "engine.draft_model",
+    "num_assistant_tokens": "engine.draft_tokens",
+    "ngl": "engine.llama_cpp.n_gpu_layers",
+    "interpreter": "engine.python",
+    "venv": "engine.python",
     "gpu": "device.name",
     "device": "device.name",
     "timeout": "measurement.total_timeout_s",
@@ -76,6 +94,8 @@ class Field(Struct, frozen=True, kw_only=True):
     """The minimum itself is not allowed."""
     pattern: str = ""
     allowed: str = ""
+    is_path: bool = False
+    """Text that names a file or folder: relative ones are seen from the current folder (`extra={"path": True}`)."""
 
     @property
     def section(self) -> str:
@@ -286,16 +306,20 @@ def _describe(struct: type[Struct], prefix: str = "") -> list[Field]:
     return found
 
 
-def _field(path: str, entry: inspect.Field, words: tuple[str, ...]) -> Field:
-    kind, description, allowed = entry.type, "", ""
+def _field(path: str, entry: inspect.Field, literals: tuple[str, ...]) -> Field:
+    kind, description, allowed, is_path = entry.type, "", "", False
     while isinstance(kind, inspect.Metadata):
         description = str((kind.extra_json_schema or {}).get("description", description))
         allowed = str((kind.extra or {}).get("allowed", allowed))
+        is_path = bool((kind.extra or {}).get("path", is_path))
         kind = kind.type
     if isinstance(kind, inspect.UnionType):
         (kind,) = (member for member in kind.types if not isinstance(member, inspect.LiteralType))
+    words = literals or _CHOICES.get(path, ())
     default = entry.default if entry.default is not msgspec.NODEFAULT else entry.default_factory()
-    table: dict[str, object] = {"path": path, "default": default, "description": description, "choices": words}
+    table: dict[str, object] = {
+        "path": path, "default": default, "description": description, "choices": words, "is_path": is_path,
+    }  # fmt: skip
     match kind:
         case inspect.IntType() | inspect.FloatType():
             whole = isinstance(kind, inspect.IntType)
@@ -309,6 +333,8 @@ def _field(path: str, entry: inspect.Field, words: tuple[str, ...]) -> Field:
         case inspect.LiteralType():
             aliases = DTYPE_ALIASES if words == typing.get_args(Dtype) else {}
             table |= {"type": "choice", "aliases": aliases, "allowed": "one of " + ", ".join(words)}
+        case inspect.StrType() if words:
+            table |= {"type": "choice", "allowed": "one of " + ", ".join(words)}
         case inspect.StrType():
             table |= {"type": "text", "pattern": kind.pattern or "", "allowed": allowed or _PLAIN_TEXT}
         case _:
@@ -338,6 +364,14 @@ def _literals(hint: object) -> tuple[str, ...]:
 
 
 _PLAIN_TEXT = "text"
+# What engines, also those of other packages, say they take. Text in the schema, so that results are read anywhere.
+_CHOICES = {
+    "engine.name": tuple(SPECS),
+    "engine.mode": ("auto", *lever_words("mode")),
+    "engine.attention": lever_words("attention"),
+    "engine.quantization": lever_words("quantization"),
+    "engine.speculation": lever_words("speculation"),
+}
 
 FIELDS: dict[str, Field] = {field.path: field for field in _describe(Config)}
 """Every key by its dotted path, in the order of the schema; the tables `labels` and `sweep.*` are one entry each."""

@@ -6,6 +6,7 @@ import msgspec
 
 from infertui.config.decode import flat_values
 from infertui.config.fields import FIELDS
+from infertui.config.levers import owner_of
 from infertui.config.schema import Config
 
 LENGTH = 12
@@ -15,9 +16,13 @@ def config_hash(config: Config) -> str:
     """The first 12 hex digits of the SHA-256 of the config as canonical JSON (sorted dotted keys, full values).
 
     Everything that is measured counts, defaults included. Labels do not, nor the sweep: a run means the same whatever
-    it is called and whichever sweep it came from.
+    it is called and whichever sweep it came from. Of the engines' tables that of the chosen engine counts.
     """
-    measured = {path: value for path, value in flat_values(config).items() if path in FIELDS}
+    measured = {
+        path: value
+        for path, value in flat_values(config).items()
+        if path in FIELDS and ((owner := owner_of(path)) is None or owner.name == config.engine.name)
+    }
     for path, value in measured.items():
         if FIELDS[path].type == "number" and isinstance(value, int):
             measured[path] = float(value)  # a config made in code may say 20 where a file gives 20.0

@@ -4,16 +4,24 @@ The descriptions here are the comments in generated TOML files, the text of `inf
 exported JSON Schema.
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, defstruct, field
+
+from infertui.config.engines.llama_cpp import LlamaCppOptions
+from infertui.config.engines.openvino import OpenvinoOptions
+from infertui.config.engines.registry import BUILT_IN, SPECS
+from infertui.config.engines.simulator import SimulatorOptions
+from infertui.config.engines.tensorrt_llm import TensorrtLlmOptions
+from infertui.config.engines.transformers import TransformersOptions
+from infertui.config.engines.vllm import VllmOptions
+from infertui.config.section import MAX_INT, Section
+
+Options = TypeVar("Options", bound=Section)
 
 Auto = Literal["auto"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
-EngineName = Literal["transformers", "simulator"]
-Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 PromptSet = Literal["short", "medium", "long", "random"]
-SimulatorFault = Literal["none", "error", "crash", "hang", "exit", "out-of-memory", "oom-kill"]
 
 # What people call the dtypes elsewhere; accepted wherever a dtype is, written back by its full name.
 DTYPE_ALIASES: dict[str, Dtype] = {
@@ -22,19 +30,10 @@ DTYPE_ALIASES: dict[str, Dtype] = {
     "bf16": "bfloat16",
 }  # fmt: skip
 
-
-_MAX_INT = 2**31 - 1
 _YEAR_S = 31_536_000
 _GPU = r"([0-9]{1,3}|(GPU|MIG)-[0-9A-Za-z/-]+)"
 
 # `extra={"allowed": ...}` says in words what a pattern means; errors, `config keys` and generated files show it.
-
-
-class Section(Struct, frozen=True):
-    """Base of every table of the config: immutable.
-
-    `config.decode` refuses unknown keys. Results of other versions, which may have more, are read all the same.
-    """
 
 
 class ModelConfig(Section, frozen=True):
@@ -51,52 +50,79 @@ class ModelConfig(Section, frozen=True):
         ),
     ] = "synthetic:nano"
     revision: Annotated[str, Meta(description="branch, tag or commit of a Hugging Face model; empty: main")] = ""
-    seed: Annotated[int, Meta(ge=0, le=_MAX_INT, description="seed of synthetic weights")] = 0
+    seed: Annotated[int, Meta(ge=0, le=MAX_INT, description="seed of synthetic weights")] = 0
     trust_remote_code: Annotated[
         bool, Meta(description="run Python code that comes with the model; off unless you trust its author")
     ] = False
 
 
-class SimulatorConfig(Section, frozen=True):
-    """The simulator engine: exactly known timings, to check the measuring itself. It loads no model."""
+class EngineLevers(Section, frozen=True):
+    """Which engine runs the model, and its levers. Which levers an engine honours, its description says."""
 
-    ttft_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time to first token")] = 20.0
-    step_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time of every further token step")] = 5.0
-    jitter_ms: Annotated[
-        float, Meta(ge=0, le=3.6e6, description="each step is longer by a seeded draw from 0 to this")
-    ] = 0.0
-    load_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time that loading takes")] = 0.0
-    fail_every: Annotated[int, Meta(ge=0, le=_MAX_INT, description="every n-th batch fails; 0: none")] = 0
-    short_by: Annotated[int, Meta(ge=0, le=_MAX_INT, description="tokens by which each output falls short")] = 0
-    virtual_time: Annotated[
-        bool, Meta(description="advance a virtual clock instead of sleeping: reported times are exact")
-    ] = False
-    gpu_uuid: Annotated[
-        str, Meta(description="UUID of a GPU that it claims to use, so that its telemetry counts as the run's")
-    ] = ""
-    fault: Annotated[SimulatorFault, Meta(description="what goes wrong, once, in fault_batch")] = "none"
-    fault_batch: Annotated[
-        int,
+    name: Annotated[str, Meta(description="the backend")] = "transformers"
+    python: Annotated[
+        str,
         Meta(
-            ge=0,
-            le=_MAX_INT,
-            description="the batch half-way through which it does, warm-up included; 0: while loading",
+            description="Python interpreter of another environment, in which the engine is installed; empty: as "
+            "`infertui engines use` set it, else this one"
         ),
-    ] = 1
-
-
-class EngineConfig(Section, frozen=True):
-    """Which engine runs the model, and its knobs."""
-
-    name: Annotated[EngineName, Meta(description="the backend")] = "transformers"
+    ] = ""
+    fallback: Annotated[
+        bool, Meta(description="where the engine cannot be used, measure Transformers instead, marked as a fallback")
+    ] = False
     dtype: Annotated[
         Dtype,
         Meta(description="number format of weights and compute; auto: the checkpoint's, or float32 on a CPU"),
     ] = "auto"
+    mode: Annotated[str, Meta(description="how steps are executed; auto: the engine's own default")] = "auto"
     attention: Annotated[
-        Attention, Meta(description="attention implementation; auto: the library's choice for the model")
+        str, Meta(description="attention implementation; auto: the library's choice for the model")
     ] = "auto"
-    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+    quantization: Annotated[
+        str, Meta(description="number format of the weights where it is not dtype; auto: as the checkpoint has it")
+    ] = "auto"
+    speculation: Annotated[str, Meta(description="how tokens are drafted ahead, to be checked several at a time")] = (
+        "none"
+    )
+    draft_model: Annotated[str, Meta(description="the model that drafts, as model.id; needs speculation")] = ""
+    draft_tokens: Annotated[
+        int, Meta(ge=0, le=1000, description="tokens drafted at a time; 0: the engine's choice")
+    ] = 0
+    tensor_parallel: Annotated[int, Meta(ge=1, le=64, description="GPUs over which every layer is divided")] = 1
+
+    def options(self, table: str, kind: type[Options]) -> Options:
+        """The options of the engine whose table that is, as it described them."""
+        found = getattr(self, table)
+        assert isinstance(found, kind)  # noqa: S101
+        return found
+
+
+class _BuiltInEngines(EngineLevers, frozen=True):
+    """Which engine runs the model, its levers, and a table of options for each engine."""
+
+    transformers: TransformersOptions = field(default_factory=TransformersOptions)
+    tensorrt_llm: TensorrtLlmOptions = field(default_factory=TensorrtLlmOptions)
+    vllm: VllmOptions = field(default_factory=VllmOptions)
+    llama_cpp: LlamaCppOptions = field(default_factory=LlamaCppOptions)
+    openvino: OpenvinoOptions = field(default_factory=OpenvinoOptions)
+    simulator: SimulatorOptions = field(default_factory=SimulatorOptions)
+
+
+if TYPE_CHECKING:
+    EngineConfig = _BuiltInEngines
+else:  # engines of other packages have tables, too
+    EngineConfig = defstruct(
+        "EngineConfig",
+        [
+            (spec.table, spec.options, field(default_factory=spec.options))
+            for spec in SPECS.values()
+            if spec not in BUILT_IN
+        ],
+        bases=(_BuiltInEngines,),
+        frozen=True,
+        module=__name__,
+        namespace={"__doc__": _BuiltInEngines.__doc__},
+    )
 
 
 class WorkloadConfig(Section, frozen=True):
@@ -133,9 +159,9 @@ class WorkloadConfig(Section, frozen=True):
     temperature: Annotated[
         float, Meta(ge=0, le=100, description="0: greedy; above: sampling with this temperature")
     ] = 0.0
-    top_k: Annotated[int, Meta(ge=0, le=_MAX_INT, description="sample among the k likeliest tokens; 0: all")] = 0
+    top_k: Annotated[int, Meta(ge=0, le=MAX_INT, description="sample among the k likeliest tokens; 0: all")] = 0
     top_p: Annotated[float, Meta(gt=0, le=1, description="sample within this probability mass; 1: all")] = 1.0
-    seed: Annotated[int, Meta(ge=0, le=_MAX_INT, description="seed of random prompts and of sampling")] = 0
+    seed: Annotated[int, Meta(ge=0, le=MAX_INT, description="seed of random prompts and of sampling")] = 0
 
 
 class MeasurementConfig(Section, frozen=True):
@@ -198,8 +224,12 @@ AxisValues = list[int | float | bool | str] | str
 class SweepConfig(Section, frozen=True):
     """Axes over which a config expands to many. Keys are dotted paths such as "workload.batch_size"."""
 
-    grid: Annotated[dict[str, AxisValues], Meta(description="every combination of these axes")] = {}
-    zip: Annotated[dict[str, AxisValues], Meta(description="these axes advance together; equal lengths")] = {}
+    grid: Annotated[dict[str, AxisValues], Meta(description="every combination of these axes")] = field(
+        default_factory=dict
+    )
+    zip: Annotated[dict[str, AxisValues], Meta(description="these axes advance together; equal lengths")] = field(
+        default_factory=dict
+    )
 
 
 class Config(Section, frozen=True):
@@ -210,5 +240,7 @@ class Config(Section, frozen=True):
     workload: WorkloadConfig = field(default_factory=WorkloadConfig)
     measurement: MeasurementConfig = field(default_factory=MeasurementConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
-    labels: Annotated[dict[str, str], Meta(description="your own key = value notes, kept with the results")] = {}
+    labels: Annotated[dict[str, str], Meta(description="your own key = value notes, kept with the results")] = field(
+        default_factory=dict
+    )
     sweep: SweepConfig = field(default_factory=SweepConfig)

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from infertui.config.schema import Config
+from infertui.config.fields import FIELDS
+from infertui.config.levers import owner_of
+from infertui.config.schema import Config, EngineConfig
+from infertui.config.section import Section
 from infertui.config.sweep import Variant, expand
 
 
@@ -25,13 +28,36 @@ def rooted(config: Config) -> Config:
     prompts, model = config.workload.prompts_file, config.model.id
     if prompts:
         config = replace(config, workload=replace(config.workload, prompts_file=str(_expanded(prompts).absolute())))
+    engine = replace(config.engine, draft_model=_rooted_model(config.engine.draft_model))
+    if engine.python:
+        engine = replace(engine, python=str(_expanded(engine.python).absolute()))
+    engine = replace(engine, **_rooted_options(engine))
+    return replace(config, model=replace(config.model, id=_rooted_model(model)), engine=engine)
+
+
+def _rooted_model(model: str) -> str:
+    """A model's folder or file, absolute; every other name as it is."""
+    if not model:
+        return model
     prefix = "synthetic:" if model.startswith("synthetic:") else ""
     path = _expanded(model.removeprefix(prefix))
     try:
-        is_path = (path / "config.json").is_file() or (bool(prefix) and path.is_file())
+        is_file = path.is_file() and (bool(prefix) or path.suffix == ".gguf")
+        is_path = (path / "config.json").is_file() or is_file
     except (OSError, ValueError):  # no file can have such a name
         is_path = False
-    return replace(config, model=replace(config.model, id=f"{prefix}{path.absolute()}")) if is_path else config
+    return f"{prefix}{path.absolute()}" if is_path else model
+
+
+def _rooted_options(engine: EngineConfig) -> dict[str, Section]:
+    """The engines' tables whose options name files, those made absolute."""
+    found: dict[str, Section] = {}
+    for field in FIELDS.values():
+        spec = owner_of(field.path)
+        if field.is_path and spec is not None and (text := getattr(getattr(engine, spec.table), field.key)):
+            table = found.get(spec.table) or getattr(engine, spec.table)
+            found[spec.table] = replace(table, **{field.key: str(_expanded(text).absolute())})
+    return found
 
 
 def _expanded(text: str) -> Path:

@@ -19,6 +19,10 @@ _ABBREVIATIONS = {
     "engine.name": "engine",
     "engine.dtype": "dtype",
     "engine.attention": "attn",
+    "engine.quantization": "quant",
+    "engine.speculation": "spec",
+    "engine.draft_model": "draft",
+    "engine.tensor_parallel": "tp",
     "workload.batch_size": "bs",
     "workload.input_len": "isl",
     "workload.output_len": "osl",
@@ -100,7 +104,7 @@ def _names(keys: Sequence[str], rows: Sequence[Sequence[Value]]) -> list[str]:
 def _texts(key: str, values: Sequence[Value]) -> list[str]:
     """The values of one axis as names show them: models by their last part if that tells them apart."""
     texts = {value: _text(value) for value in values}
-    if key == "model.id":
+    if key in ("model.id", "engine.draft_model"):
         parts = {value: text.rstrip("/").rpartition("/")[2].rpartition(":")[2] for value, text in texts.items()}
         if len(set(parts.values())) == len(parts):
             texts = parts

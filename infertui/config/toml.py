@@ -4,13 +4,15 @@ import json
 import sys
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tomli_w
 
 from infertui.config.decode import flat_values
+from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, SECTIONS, Field
+from infertui.config.levers import NAME, TABLES, applies, limits_with, named_engines
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean
@@ -69,15 +71,25 @@ _REMEDY = "Text goes in double quotes, true and false in small letters, and each
 def write(config: Config) -> str:
     """Complete TOML for `config`, every key with its meaning, what is allowed and the default above it.
 
-    `decode(loads(...))` gives back an equal config.
+    Of the engines' keys and tables there are those that the chosen engine heeds, and others that are not at their
+    default. `decode(loads(...))` gives back an equal config.
     """
     flat = flat_values(config)
+    engines = named_engines(config.engine.name, config.sweep.grid.get(NAME, config.sweep.zip.get(NAME)))
     blocks = [_HEAD]
     for section, keys in SECTIONS.items():
         leaves = [FIELDS[path] for key in keys if (path := f"{section}.{key}") in FIELDS and not FIELDS[path].is_table]
+        if section in TABLES and TABLES[section] not in engines:
+            leaves = leaves if any(flat[field.path] != field.default for field in leaves) else []
+        elif section == "engine":
+            leaves = [
+                field
+                for field in leaves
+                if flat[field.path] != field.default or any(applies(spec, field.path) for spec in engines)
+            ]
         if section and leaves:
             blocks.append(_comment(_describe_section(section)) + f"[{section}]\n")
-            blocks += [_entry(field, flat[field.path]) for field in leaves]
+            blocks += [_entry(field, flat[field.path], engines) for field in leaves]
     for field in FIELDS.values():
         if field.is_table:
             start = field.path + "."
@@ -86,8 +98,8 @@ def write(config: Config) -> str:
     return "\n".join(blocks)
 
 
-def _entry(field: Field, value: object) -> str:
-    limits = f"allowed: {field.limits}; default: {json.dumps(field.default)}"
+def _entry(field: Field, value: object, engines: Sequence[EngineSpec]) -> str:
+    limits = f"allowed: {limits_with(field, engines)}; default: {json.dumps(field.default)}"
     return _comment(field.description) + _comment(limits) + literal(field.key, value)
 
 
@@ -112,10 +124,10 @@ def value_literal(value: object) -> str:
 
 
 def _describe_section(section: str) -> str:
-    kind: type = Config
+    table: object = Config()
     for part in section.split("."):
-        kind = kind.__annotations__[part]
-    return (kind.__doc__ or "").partition("\n")[0]
+        table = getattr(table, part)
+    return (type(table).__doc__ or "").partition("\n")[0]
 
 
 def _comment(text: str) -> str:

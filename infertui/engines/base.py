@@ -1,21 +1,42 @@
-"""The interface that matters: what an engine is, what it says of itself, and the registry.
+"""The interface that matters: what an engine is, and what it says of itself.
 
 An engine loads a model and generates tokens; it measures nothing. The loop that measures is the same for all.
 """
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from infertui.config.engines.registry import SPECS
+from infertui.config.engines.spec import EngineSpec
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
 
-OnStep = Callable[[int], None]
-"""Called right after each token step, with the number of tokens that each sequence gained. May raise to stop."""
+
+class Sink(Protocol):
+    """Where an engine tells that tokens have come, at the moment when the host knows of them. Calls may raise to stop.
+
+    An engine whose sequences advance together calls `step`; one that schedules them by itself calls `gained`.
+    """
+
+    def step(self, tokens: int = 1) -> None:
+        """Every sequence of the batch gained `tokens`."""
+        ...
+
+    def gained(self, sequence: int, tokens: int = 1) -> None:
+        """The sequence with that index gained `tokens`."""
+        ...
+
+
+class Generated(Struct, frozen=True):
+    """What a batch came to: tokens per sequence, and how to read their ids, which is not done while time counts."""
+
+    counts: Sequence[int]
+    read: Callable[[], list[list[int]]]
 
 
 class Probe(Struct, frozen=True):
@@ -28,19 +49,43 @@ class Probe(Struct, frozen=True):
     versions: dict[str, str] = {}
 
 
+class Capacity(Struct, frozen=True):
+    """The most that a run will ask of a loaded model: sequences at once, and tokens of each."""
+
+    sequences: int
+    prompt_tokens: int
+    output_tokens: int
+
+    @property
+    def positions(self) -> int:
+        """Tokens of prompt and output in one sequence."""
+        return self.prompt_tokens + self.output_tokens
+
+
 class LoadRequest(Struct, frozen=True):
-    """Everything that determines a loaded model. Two runs with equal requests can share one worker."""
+    """Everything that determines a loaded model. Two runs with equal requests can share one worker.
+
+    `capacity` is given to engines that are `sized_at_load`. `requested` is the engine that was asked for where
+    another one, `engine.name`, takes its place because of `fallback_reason`.
+    """
 
     model: ModelConfig
     engine: EngineConfig
     device: DeviceConfig
+    capacity: Capacity | None = None
+    requested: str = ""
+    fallback_reason: str = ""
 
 
 class Loaded(Struct, frozen=True):
-    """What was really loaded, as the engine reports it; never what was asked for.
+    """What was really loaded, as the engine found it by looking; never what was asked for.
 
-    `warms_by_shape` says that the backend loads kernels or picks algorithms when it first sees a prompt length, so
-    that warm-up has to show it every one.
+    `paths` names the file from which each library in `versions` was imported. `quantized_layers` counts the modules
+    whose weights are held in another format than `dtype`; `weight_bytes` counts what the weights really take, of which
+    `lookup_bytes` are tables that a step reads single rows of, as embeddings that are not the output layer as well.
+    `kv_token_bytes` is what one token of one sequence takes in the KV cache.
+    `offloaded_layers` says how many layers are on the GPU, as in `22 of 23`. `warms_by_shape` says that the backend
+    loads kernels or picks algorithms when it first sees a prompt length, so that warm-up has to show it every one.
     """
 
     engine: str
@@ -60,6 +105,12 @@ class Loaded(Struct, frozen=True):
     max_positions: int | None = None
     threads: int | None = None
     warms_by_shape: bool = False
+    paths: dict[str, str] = {}
+    fallback_reason: str = ""
+    quantized_layers: int | None = None
+    lookup_bytes: int | None = None
+    kv_token_bytes: int | None = None
+    offloaded_layers: str = ""
     details: dict[str, str] = {}
 
 
@@ -74,6 +125,47 @@ class Batch(Struct, frozen=True):
     seed: int = 0
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """What an engine is as well that has processes or services of its own to end."""
+
+    def close(self) -> None:
+        """End them. Called when the worker leaves; a worker that is killed takes its process group along."""
+        ...
+
+
+class Plan(Struct, frozen=True):
+    """What a run is going to ask of a loaded model, for an engine to get ready: compile, capture, allocate.
+
+    `widths` are the prompt lengths of its batches, padded, as far as they are known: of many different ones not all
+    are. Every batch has `batch_size` sequences.
+    """
+
+    batch_size: int
+    widths: tuple[int, ...]
+    output_len: int
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class Evidence(Struct, frozen=True):
+    """What is in force, as the engine finds it by looking, for the check against what was asked.
+
+    `levers` maps keys of `[engine]` to the word in force. `counters` only ever grow while the engine lives, such as
+    `graph_replays`, `drafted_tokens` and `accepted_tokens`; the run keeps their growth while it measured. `reasons`
+    says why a lever is not in force, where the engine knows.
+    """
+
+    levers: dict[str, str] = {}
+    counters: dict[str, int] = {}
+    facts: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+
+
+Getting = Literal["compile", "capture"]
+
+
 class Engine(Protocol):
     """One backend with one loaded model. Used from one thread."""
 
@@ -85,12 +177,16 @@ class Engine(Protocol):
         """Token ids of a prompt, as the model's tokenizer makes them for plain text."""
         ...
 
-    def generate(self, batch: Batch, on_step: OnStep) -> Sequence[int]:
-        """Generate `output_len` tokens for every prompt, ignoring end-of-sequence.
+    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+        """Get ready for a plan, before warm-up. `enter` is called when compiling and when capturing begins."""
+        ...
 
-        `on_step` is called when the tokens of a step are known to the host. Returns the number of tokens that each
-        sequence really gained.
-        """
+    def generate(self, batch: Batch, sink: Sink) -> Generated:
+        """Generate `output_len` tokens for every prompt, ignoring end-of-sequence; tell `sink` as they come."""
+        ...
+
+    def evidence(self) -> Evidence:
+        """What is in force now. Called after warm-up and after measuring."""
         ...
 
     def synchronize(self) -> None:
@@ -113,36 +209,20 @@ class Engine(Protocol):
 EngineFactory = Callable[[Clock], Engine]
 
 
-class EngineEntry(Struct, frozen=True):
-    """An engine of the registry: the module holds `create(clock)` and `probe()`, and imports its backend lazily."""
-
-    name: str
-    module: str
-    summary: str
-
-
-ENGINES = {
-    entry.name: entry
-    for entry in (
-        EngineEntry("transformers", "infertui.engines.transformers", "Hugging Face Transformers on PyTorch, eager"),
-        EngineEntry("simulator", "infertui.engines.simulator", "known timings, no model: checks the measuring"),
-    )
-}
-
-
 def create(name: str, clock: Clock) -> Engine:
     """A new engine of that name, nothing loaded yet."""
-    factory: EngineFactory = import_module(_entry(name).module).create
+    factory: EngineFactory = import_module(spec_of(name).module).create
     return factory(clock)
 
 
 def probe(name: str) -> Probe:
-    """Whether the engine can be used here. Takes milliseconds: nothing of the backend is imported."""
-    answer: Callable[[], Probe] = import_module(_entry(name).module).probe
+    """Whether the engine can be used in this environment. Takes milliseconds: nothing of the backend is imported."""
+    answer: Callable[[], Probe] = import_module(spec_of(name).module).probe
     return answer()
 
 
-def _entry(name: str) -> EngineEntry:
-    if name not in ENGINES:
-        raise EngineError(f"there is no engine {name!r}", remedy=f"Engines: {', '.join(ENGINES)}.")
-    return ENGINES[name]
+def spec_of(name: str) -> EngineSpec:
+    """The description of an engine. Raises EngineError when there is none of that name."""
+    if name not in SPECS:
+        raise EngineError(f"there is no engine {name!r}", remedy=f"Engines: {', '.join(SPECS)}.")
+    return SPECS[name]

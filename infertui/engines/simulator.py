@@ -7,11 +7,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from infertui import __version__
-from infertui.config.schema import SimulatorConfig
-from infertui.engines.base import Batch, Loaded, LoadRequest, OnStep, Probe
+from infertui.config.engines.simulator import SimulatorOptions
+from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Probe, Sink
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
@@ -30,7 +30,7 @@ class SimulatorEngine:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._config = SimulatorConfig()
+        self._config = SimulatorOptions()
         self._random = random.Random(0)  # noqa: S311 (jitter, not secrets)
         self._batches = 0
         self._tokenizer = ByteTokenizer()
@@ -60,7 +60,14 @@ class SimulatorEngine:
         """See `Engine`."""
         return self._tokenizer.encode(text)
 
-    def generate(self, batch: Batch, on_step: OnStep) -> Sequence[int]:
+    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+        """See `Engine`: there is nothing to get ready."""
+
+    def evidence(self) -> Evidence:
+        """See `Engine`."""
+        return Evidence()
+
+    def generate(self, batch: Batch, sink: Sink) -> Generated:
         """See `Engine`. Batches are numbered from 1 for `fail_every`, warm-up included."""
         self._batches += 1
         if self._config.fail_every and self._batches % self._config.fail_every == 0:
@@ -71,10 +78,11 @@ class SimulatorEngine:
             if step == steps // 2:
                 self._strike(batch=self._batches)
             self._clock.sleep_until(deadline)
-            on_step(1)
+            sink.step()
             jitter = self._random.uniform(0, self._config.jitter_ms) if self._config.jitter_ms else 0.0
             deadline += round((self._config.step_ms + jitter) * NS_PER_MS)
-        return [steps] * len(batch.prompts)
+        outputs = [list(range(steps)) for _ in batch.prompts]
+        return Generated([steps] * len(batch.prompts), lambda: outputs)
 
     def synchronize(self) -> None:
         """See `Engine`."""

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infertui.config.engines.registry import SPECS
 from infertui.config.fields import FIELDS, SECTIONS, field_of, nearest, parse_text, show, toml_path
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean
@@ -23,7 +24,12 @@ def test_the_table_follows_the_schema() -> None:
     assert FIELDS["engine.dtype"].choices == ("auto", "float32", "float16", "bfloat16")
     assert FIELDS["measurement.warmup"].allowed == 'an integer from 0 to 100000 or "auto"'
     assert FIELDS["workload.top_p"].allowed == "a number above 0, at most 1"
-    assert SECTIONS["engine"] == ("name", "dtype", "attention", "simulator")
+    levers = ("dtype", "mode", "attention", "quantization", "speculation", "draft_model", "draft_tokens")
+    tables = tuple(spec.table for spec in SPECS.values())
+    assert SECTIONS["engine"] == ("name", "python", "fallback", *levers, "tensor_parallel", *tables)
+    assert FIELDS["engine.name"].choices == tuple(SPECS)
+    assert FIELDS["engine.mode"].choices[:2] == ("auto", "eager")
+    assert FIELDS["engine.simulator.fault"].choices[0] == "none"
     assert SECTIONS[""] == ("model", "engine", "workload", "measurement", "device", "labels", "sweep")
 
 
@@ -122,6 +128,9 @@ def test_several_values_for_one_key_point_to_the_sweep() -> None:
         ("engine.simulator.ttft", "engine.simulator.ttft_ms"),
         ("measurement.warm_up", "measurement.warmup"),
         ("lables", "labels"),
+        ("tp", "engine.tensor_parallel"),
+        ("enforce_eager", "engine.mode"),
+        ("n_gpu_layers", "engine.llama_cpp.n_gpu_layers"),
     ],
 )
 def test_the_nearest_key(mistaken: str, meant: str) -> None:

@@ -1,6 +1,7 @@
 from infertui.config.decode import decode
+from infertui.config.engines.simulator import SimulatorOptions
 from infertui.config.hash import config_hash
-from infertui.config.schema import Config, EngineConfig, SimulatorConfig
+from infertui.config.schema import Config, EngineConfig
 
 
 def test_the_hash_is_twelve_hex_digits_and_follows_what_is_measured() -> None:
@@ -18,5 +19,13 @@ def test_labels_and_the_sweep_do_not_count() -> None:
 def test_spelling_does_not_count() -> None:
     assert config_hash(decode({"engine": {"dtype": "FP16"}})) == config_hash(decode({"engine": {"dtype": "float16"}}))
     assert config_hash(decode({"workload": {"temperature": -0.0}})) == config_hash(Config())
-    in_code = Config(engine=EngineConfig(simulator=SimulatorConfig(ttft_ms=20)))
+    in_code = Config(engine=EngineConfig(simulator=SimulatorOptions(ttft_ms=20)))
     assert config_hash(in_code) == config_hash(Config())
+
+
+def test_of_the_engines_tables_only_the_chosen_one_counts() -> None:
+    other = decode({"engine": {"vllm": {"kv_cache_mib": 64}}})
+    assert config_hash(other) == config_hash(Config())
+    named = decode({"engine": {"name": "vllm"}})
+    assert config_hash(named) != config_hash(Config())
+    assert config_hash(decode({"engine": {"name": "vllm", "vllm": {"kv_cache_mib": 64}}})) != config_hash(named)

@@ -6,7 +6,9 @@ from infertui.config.decode import decode
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
 
-NAMES = ["baseline", "cpu-baseline", "demo", "gpu-batch4", "gpu-long", "gpu-medium", "gpu-short", "tinyllama"]
+NAMES = [
+    "baseline", "cpu-baseline", "demo", "gpu-batch4", "gpu-long", "gpu-medium", "gpu-short", "modes", "tinyllama",
+]  # fmt: skip
 
 
 def _config(name: str) -> Config:

@@ -56,3 +56,12 @@ def test_what_is_no_path_stays_as_it_is(name: str, tmp_path: Path, monkeypatch: 
 def test_the_home_folder_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert rooted(decode({"workload": {"prompts_file": "~/p.txt"}})).workload.prompts_file == str(tmp_path / "p.txt")
+
+
+def test_paths_of_the_engine_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small.gguf").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    engine = {"python": "venv/bin/python", "speculation": "draft-model", "draft_model": "small.gguf"}
+    config = rooted(decode({"model": {"id": "small.gguf"}, "engine": engine}))
+    assert config.engine.python == str(tmp_path / "venv/bin/python")
+    assert config.engine.draft_model == config.model.id == str(tmp_path / "small.gguf")

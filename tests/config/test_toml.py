@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from infertui.config import toml
 from infertui.config.decode import build, decode
+from infertui.config.engines.registry import SPECS
+from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, Field
+from infertui.config.levers import applies, limits_with
 from infertui.config.schema import Config, ModelConfig, SweepConfig
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean
@@ -74,18 +77,31 @@ def test_a_written_file_holds_no_control_characters(config: Config) -> None:
     assert all(clean(line) == line for line in comments)
 
 
-def test_a_written_file_is_complete_and_explains_every_key() -> None:
-    text = toml.write(Config())
+@pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
+def test_a_written_file_is_complete_and_explains_every_key_that_the_engine_heeds(spec: EngineSpec) -> None:
+    text = toml.write(decode({"engine": {"name": spec.name}}))
     lines = text.splitlines()
     for field in FIELDS.values():
-        if not field.is_table:
-            position = lines.index(toml.literal(field.key, field.default).strip(), lines.index(f"[{field.section}]"))
+        if not field.is_table and applies(spec, field.path):
+            value = spec.name if field.path == "engine.name" else field.default
+            position = lines.index(toml.literal(field.key, value).strip(), lines.index(f"[{field.section}]"))
             above = " ".join(line.removeprefix("# ") for line in lines[max(0, position - 6) : position])
             assert field.description in above
-            assert field.allowed in above
+            assert limits_with(field, [spec]) in above
             assert "default: " in above
     assert {"[labels]", "[sweep.grid]", "[sweep.zip]"} <= set(lines)
     assert max(map(len, lines)) <= 100
+
+
+def test_a_written_file_leaves_out_what_the_engine_does_not_heed() -> None:
+    lines = toml.write(decode({"engine": {"name": "llama-cpp"}})).splitlines()
+    assert not {"[engine.vllm]", "[engine.simulator]", 'mode = "auto"', "tensor_parallel = 1"} & set(lines)
+    assert {"[engine.llama_cpp]", "n_gpu_layers = -1"} <= set(lines)
+    kept = decode({"engine": {"vllm": {"kv_cache_mib": 64}}})
+    assert "kv_cache_mib = 64" in toml.write(kept).splitlines()
+    several = toml.write(decode({"sweep": {"grid": {"engine.name": ["vllm", "openvino"]}}})).splitlines()
+    assert {"[engine.vllm]", "[engine.openvino]"} <= set(several)
+    assert "[engine.transformers]" not in several
 
 
 def test_lists_stay_on_one_line() -> None:

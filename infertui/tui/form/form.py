@@ -13,12 +13,14 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Variant, expand
 from infertui.errors import ConfigError
 from infertui.store.queue import Entry
-from infertui.tui.form import texts
+from infertui.tui.form import engines, texts
 from infertui.tui.form.base import Base
 
 EXPANDED_LIVE = 512
 """Sweeps up to so many runs are expanded, and each run checked, at every change; larger ones when they are queued."""
 _MOST_UNDONE = 500
+# Another value of these leaves other keys without a meaning.
+_FITTING = ("engine.name", "engine.speculation")
 
 
 class Contents(Struct, frozen=True):
@@ -119,13 +121,22 @@ class Form:
         if text != texts.shown(self.values, key):
             self._put(self.edit_path(key), self.check(key, text))
 
-    def set(self, key: str, value: Value) -> None:
-        """Give `key` a value; an axis over it ends. Raises ConfigError."""
+    def set(self, key: str, value: Value) -> str:
+        """Give `key` a value; an axis over it ends. Raises ConfigError.
+
+        Another engine puts levers that it does not take back to their defaults; returns what is to be said of that.
+        """
         field = field_of(key)
         assert field is not None  # noqa: S101
         checked = value if field.is_table else field.check(value)
         without = {path: old for path, old in self.values.items() if axis_key(path) != key}
-        self._change({**without, key: checked})
+        values: dict[str, FlatValue] = {**without, key: checked}
+        if key not in _FITTING:
+            self._change(values)
+            return ""
+        values, lost = engines.fitted(values)
+        self._change(values)
+        return engines.reset_note(key, str(checked), lost)
 
     def reset(self, key: str) -> bool:
         """Back to what was loaded; False where nothing changed. A label of one's own goes away."""
@@ -133,7 +144,7 @@ class Form:
             return False
         values = {path: value for path, value in self.values.items() if (axis_key(path) or path) != key}
         loaded = {path: value for path, value in self.base.values.items() if (axis_key(path) or path) == key}
-        self._change(values | loaded)
+        self._change(engines.fitted(values | loaded)[0] if key in _FITTING else values | loaded)
         return True
 
     def remove(self, key: str) -> None:

@@ -3,26 +3,29 @@
 from msgspec import Struct
 
 from infertui.config.fields import FIELDS, SECTIONS
+from infertui.config.levers import TABLES, option_fields
 from infertui.config.schema import Config
 
-LABELS, RUNS, ADVANCED, SIMULATOR = "labels", "runs", "advanced", "simulator"
+LABELS, RUNS, ADVANCED = "labels", "runs", "advanced"
 
 # What rarely changes between measurements; every other key stands under its table's name.
 _ADVANCED = (
-    "model.revision", "model.seed", "model.trust_remote_code", "workload.temperature", "workload.top_k",
-    "workload.top_p", "workload.seed", "measurement.sample_hz", "measurement.load_timeout_s",
+    "model.revision", "model.seed", "model.trust_remote_code", "engine.python", "engine.fallback",
+    "workload.temperature", "workload.top_k", "workload.top_p", "workload.seed", "measurement.sample_hz",
+    "measurement.load_timeout_s",
     "measurement.step_timeout_s", "measurement.total_timeout_s", "measurement.fresh_process", "device.visible",
     "device.threads", "device.force",
 )  # fmt: skip
 
 
 class Group(Struct, frozen=True):
-    """A heading, and the keys under it."""
+    """A heading, and the keys under it. `engine` is that to which all of them belong, whose name it has."""
 
     name: str
     about: str
     keys: tuple[str, ...] = ()
     folded: bool = False
+    engine: str = ""
 
 
 def _groups() -> tuple[Group, ...]:
@@ -34,19 +37,25 @@ def _groups() -> tuple[Group, ...]:
             if field.section == section and not field.is_table and path not in _ADVANCED
         )
         if keys:
-            found.append(Group(section, _about(section), keys))
-    simulator = tuple(path for path, field in FIELDS.items() if field.section == "engine.simulator")
+            found.append(Group(section, _about(Config.__annotations__[section].__doc__), keys))
+        if section == "engine":
+            found += [
+                Group(spec.name, _about(spec.options.__doc__), options, engine=spec.name)
+                for spec in TABLES.values()
+                if (options := tuple(field.path for field in option_fields(spec)))
+            ]
     return (
         *found,
         Group(ADVANCED, "what rarely changes", tuple(path for path in _ADVANCED if path in FIELDS), folded=True),
-        Group(SIMULATOR, "timings and faults of the engine that loads no model", simulator, folded=True),
         Group(LABELS, "your own notes, kept with the results", folded=True),
         Group(RUNS, "what the sweep makes", folded=True),
     )
 
 
-def _about(section: str) -> str:
-    about = (Config.__annotations__[section].__doc__ or "").partition("\n")[0].rstrip(".")
+def _about(docstring: str | None) -> str:
+    about = (docstring or "").partition("\n")[0].rstrip(".")
+    named, colon, rest = about.partition(": ")
+    about = rest if colon and len(named.split()) <= 3 else about  # the heading names it already
     return about[:1].lower() + about[1:]
 
 

@@ -4,11 +4,11 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from infertui.config.fields import Field, field_of
-from infertui.errors import ConfigError
+from infertui.tui.form import engines
 from infertui.tui.form.form import Form
-from infertui.tui.form.groups import ADVANCED, GROUPS, LABELS, RUNS, SIMULATOR
+from infertui.tui.form.groups import ADVANCED, GROUPS, LABELS, RUNS
 from infertui.tui.form.knowledge import Knowledge
-from infertui.tui.form.rows import Row, View, group_of
+from infertui.tui.form.rows import Row, View, concerns, group_of, shown_keys
 from infertui.tui.rows.cells import Look, beside, fit
 
 _MARK = 2
@@ -57,10 +57,12 @@ class Page:
     def _heading(self, row: Row, width: int) -> Text:
         group = next(group for group in GROUPS if group.name == row.group)
         everything = self.view.wanted is None and self.view.difference == "off"
-        folded = everything and self.view.folded(group, self.form)
+        folded = everything and self.view.folded(group)
         sign = self.look.glyph("▸", "+") if folded else self.look.glyph("▾", "-")
         keys = (
-            group.keys if row.group != "labels" else tuple(k for k in self.form.all_keys() if k.startswith("labels."))
+            shown_keys(self.form, group.keys)
+            if row.group != "labels"
+            else [key for key in self.form.all_keys() if key.startswith("labels.")]
         )
         changed = sum(self.form.changed(key) for key in keys) if folded else 0
         title = f"{sign} {row.group}"
@@ -70,7 +72,7 @@ class Page:
         about = f"{changed} changed" if changed else row.text
         if row.group == RUNS:
             about = f"{self.form.run_count():,} of the sweep" if self.form.run_count() else "the sweep cannot run"
-        elif folded and row.group in (ADVANCED, SIMULATOR):
+        elif folded and (row.group == ADVANCED or group.engine):
             about = f"{len(keys)} fields" + (f", {changed} changed" if changed else "")
         elif folded and row.group == LABELS:
             about = f"{len(keys)} set" + (f", {changed} changed" if changed else "") if keys else row.text
@@ -111,7 +113,11 @@ class Page:
         remark = self.knowledge.remark(key, self.form.values)
         if remark is not None and remark.standing == "warning" and not self.form.is_swept(key):
             return palette.warning
-        if changed or self.form.is_swept(key):
+        if self.form.is_swept(key):
+            return palette.accent
+        if not engines.heeded(self.form.values, key):
+            return palette.muted
+        if changed:
             return palette.accent
         return palette.muted if self.form.origin(key) == "default" else palette.figure
 
@@ -136,6 +142,8 @@ class Page:
         palette = self.look.palette
         if self.form.is_swept(key):
             return f"axis of the {'zip' if self.form.edit_path(key).startswith('sweep.zip') else 'grid'}", palette.muted
+        if why := engines.unheeded_because(self.form.values, key):
+            return why, palette.muted
         remark = self.knowledge.remark(key, self.form.values)
         if remark is not None and remark.text:
             return remark.text, palette.warning if remark.standing == "warning" else palette.muted
@@ -143,19 +151,16 @@ class Page:
         if origin == "edited":
             old = self.form.old_text(key)
             origin = "new" if old is None else f"was {old or '(empty)'}"
-        limits = short_limits(field) if field is not None else ""
-        said = [part for part in (origin if origin != "default" else "", limits) if part]
+        limits = short_limits(field, engines.limits(self.form.values, field)) if field is not None else ""
+        meant = engines.comes_to(self.form.values, key, self.form.text(key))
+        meant = f"comes to {meant}" if meant else ""
+        said = [part for part in (origin if origin != "default" else "", meant, limits) if part]
         return "; ".join(said), palette.muted
 
 
-def concerns(problem: ConfigError | None, key: str) -> bool:
-    """Whether an error is about `key`."""
-    return problem is not None and (problem.path == key or problem.path.endswith(f'"{key}"'))
-
-
-def short_limits(field: Field) -> str:
-    """What is allowed, in as few words as possible; nothing where any text is."""
-    text = "" if field.is_table or field.allowed == "text" else field.allowed
+def short_limits(field: Field, allowed: str = "") -> str:
+    """What is allowed (as the field has it, or `allowed`), in as few words as possible; nothing where any text is."""
+    text = "" if field.is_table or field.allowed == "text" else (allowed or field.allowed).partition(" (also ")[0]
     for start in ("an integer from ", "a number from ", "an integer ", "a number ", "one of "):
         text = text.removeprefix(start)
     return text

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from infertui.config.fields import field_of
 from infertui.errors import ConfigError
-from infertui.tui.form import verdict
+from infertui.tui.form import engines, verdict
 from infertui.tui.form.lines import HINT_FROM, Page, short_limits
 from infertui.tui.form.question import Question
 from infertui.tui.form.rows import NEW_LABEL, Row
@@ -69,8 +69,13 @@ def about(page: Page, row: Row | None, width: int) -> tuple[str, str]:
         return text, palette.muted
     if row.path.startswith("labels."):
         return field.description, palette.muted
-    limits = short_limits(field) if width - 2 < HINT_FROM else ""
-    return field.description + (f" ({limits})" if limits else ""), palette.muted
+    if why := engines.unheeded_because(page.form.values, row.path):
+        return f"{field.description}; {why}", palette.muted
+    allowed = engines.limits(page.form.values, field)
+    limits = short_limits(field, allowed) if width - 2 < HINT_FROM else ""
+    meant = engines.comes_to(page.form.values, row.path, page.form.text(row.path))
+    said = "; ".join(part for part in (f"here {meant}" if meant else "", limits) if part)
+    return field.description + (f" ({said})" if said else ""), palette.muted
 
 
 def forecast_text(page: Page, question: Question) -> tuple[str, str]:

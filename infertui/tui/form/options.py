@@ -6,10 +6,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from infertui.config import presets
+from infertui.config.decode import FlatValue
+from infertui.config.engines.registry import SPECS
 from infertui.config.fields import FIELDS, Field
 from infertui.errors import ConfigError
 from infertui.models.catalogue import LocalModel
 from infertui.store.table import ResultRow
+from infertui.tui.form import engines
 from infertui.tui.form.knowledge import Knowledge, Standing, described, described_model, is_hub_id
 from infertui.units import format_number
 
@@ -87,13 +90,14 @@ def download_hint(model: str) -> str:
 def engine_options(knowledge: Knowledge) -> list[Option]:
     """The engines; those that cannot be used here are muted and say why."""
     found = []
-    for name in FIELDS["engine.name"].choices:
+    for name, spec in SPECS.items():
         remark = knowledge.on_engine(name)
+        never = f"; not run on hardware: {spec.not_run_on_hardware}" if spec.not_run_on_hardware else ""
         if remark is not None and remark.standing == "warning":
-            found.append(Option(name, name, remark.text, remark.text, standing="muted"))
+            found.append(Option(name, name, remark.text, f"{remark.text}{never}", standing="muted"))
         else:
-            about = "times that are exactly known; loads no model" if name == "simulator" else ""
-            found.append(Option(name, name, (remark.text if remark else "") or about))
+            versions = remark.text if remark else ""
+            found.append(Option(name, name, versions or spec.summary, f"{spec.summary}{never}"))
     return found
 
 
@@ -112,8 +116,8 @@ def device_options(knowledge: Knowledge) -> list[Option]:
     return found
 
 
-def choice_options(field: Field) -> list[Option]:
-    """The words of a choice."""
+def choice_options(field: Field, values: Mapping[str, FlatValue]) -> list[Option]:
+    """The words of a choice, those that the engine takes; with what a word comes to where the engine decides."""
     aliases: dict[str, list[str]] = {}
     for alias, word in field.aliases.items():
         aliases.setdefault(word, []).append(alias)
@@ -125,11 +129,12 @@ def choice_options(field: Field) -> list[Option]:
             "; ".join(
                 [
                     *(["default"] if word == default else []),
+                    *([f"comes to {meant}"] if (meant := engines.comes_to(values, field.path, word)) else []),
                     *([", ".join(names)] if (names := aliases.get(word)) else []),
                 ]
             ),
         )
-        for word in field.choices
+        for word in engines.words(values, field.path)
     ]
 
 

@@ -7,8 +7,10 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.config.fields import field_of, nearest
+from infertui.errors import ConfigError
+from infertui.tui.form import engines
 from infertui.tui.form.form import Form
-from infertui.tui.form.groups import GROUP_OF, GROUPS, LABELS, RUNS, SIMULATOR, Group, name_of
+from infertui.tui.form.groups import GROUP_OF, GROUPS, LABELS, RUNS, Group, name_of
 
 Kind = Literal["heading", "field", "label", "new-label", "error", "run"]
 Difference = Literal["off", "base", "default"]
@@ -41,15 +43,14 @@ class View:
         self.error = ""
         """What is wrong with the text that is being edited."""
 
-    def folded(self, group: Group, form: Form) -> bool:
+    def folded(self, group: Group) -> bool:
         """Whether only the group's heading shows."""
-        own_engine = group.name == SIMULATOR and form.values.get("engine.name") == "simulator"
-        return self.toggled.get(group.name, group.folded and not own_engine)
+        return self.toggled.get(group.name, group.folded)
 
-    def toggle(self, name: str, form: Form) -> None:
+    def toggle(self, name: str) -> None:
         """Fold or unfold a group."""
         group = next(group for group in GROUPS if group.name == name)
-        self.toggled[name] = not self.folded(group, form)
+        self.toggled[name] = not self.folded(group)
 
     def reveal(self, key: str) -> None:
         """Unfold the group that `key` stands in."""
@@ -70,15 +71,15 @@ def build_rows(form: Form, view: View, width: int) -> list[Row]:
     """Every row that shows, `width` cells being there for messages."""
     rows: list[Row] = []
     for group in GROUPS:
-        inside = list(_inside(form, view, group))
+        inside = _inside(form, view, group)
         if view.wanted is not None or view.difference != "off":
             if inside:
                 rows += [Row(f"#{group.name}", "heading", group.name, text=group.about), *inside]
             continue
-        if group.name == RUNS and not form.axes():
+        if (group.name == RUNS and not form.axes()) or (group.engine and not inside):
             continue
         rows.append(Row(f"#{group.name}", "heading", group.name, text=group.about))
-        if not view.folded(group, form):
+        if not view.folded(group):
             rows += inside
     return _with_error(rows, view, width)
 
@@ -86,7 +87,7 @@ def build_rows(form: Form, view: View, width: int) -> list[Row]:
 def _inside(form: Form, view: View, group: Group) -> list[Row]:
     if group.name == RUNS:
         plain = view.wanted is None and view.difference == "off"
-        variants = (form.variants() or []) if plain and not view.folded(group, form) else []
+        variants = (form.variants() or []) if plain and not view.folded(group) else []
         return [Row(f"run:{index}", "run", RUNS, text=run.name) for index, run in enumerate(variants) if run.name]
     keys = [key for key in form.all_keys() if key.startswith("labels.")] if group.name == LABELS else list(group.keys)
     if view.wanted is not None:
@@ -95,6 +96,8 @@ def _inside(form: Form, view: View, group: Group) -> list[Row]:
         keys = [key for key in keys if form.changed(key, default=view.difference == "default")]
     elif group.name == LABELS:
         keys = [key for key in keys if form.text(key) or key in form.values]
+    else:
+        keys = shown_keys(form, keys)
     rows = [
         Row(key, "label" if group.name == LABELS else "field", group.name, key, name_of(key, group.name))
         for key in keys
@@ -102,6 +105,17 @@ def _inside(form: Form, view: View, group: Group) -> list[Row]:
     if group.name == LABELS and view.wanted is None and view.difference == "off":
         rows.append(Row(NEW_LABEL, "new-label", LABELS, name="new label", text="key = value"))
     return rows
+
+
+def shown_keys(form: Form, keys: Sequence[str]) -> list[str]:
+    """Those of `keys` that show while nothing is looked for: the engine heeds them, or an error is about them."""
+    problem = form.problem
+    return [key for key in keys if engines.shows(form.values, key) or concerns(problem, key)]
+
+
+def concerns(problem: ConfigError | None, key: str) -> bool:
+    """Whether an error is about `key`."""
+    return problem is not None and (problem.path == key or problem.path.endswith(f'"{key}"'))
 
 
 def found(form: Form, wanted: str) -> list[str]:

@@ -271,18 +271,20 @@ class ConfigPane(Pane):
         value = self.form.values.get(key, "")
         if isinstance(value, list):
             return
-        after = step(field, value, direction, self._choosing.knowledge.options(key))
+        after = step(field, value, direction, self._choosing.words(key))
         if after is None:
             self.cockpit.say("This field is free text: enter edits it.")
         elif after != value:
-            self.form.set(key, after)
+            note = self.form.set(key, after)
             self._changed()
+            if note:
+                self.cockpit.say(note)
             self._choosing.warn(key)
 
     def _fold(self, group: str, *, folded: bool | None = None) -> None:
         """Fold or unfold a group; what it holds comes into view."""
         if folded is None:
-            self.view.toggle(group, self.form)
+            self.view.toggle(group)
         else:
             self.view.toggled[group] = folded
         self._draw()

@@ -8,7 +8,7 @@ from textual.widget import Widget
 from infertui.config.fields import Field
 from infertui.errors import ConfigError, InfertuiError
 from infertui.tui.cockpit import Cockpit
-from infertui.tui.form import options, texts
+from infertui.tui.form import engines, options, texts
 from infertui.tui.form.form import Form
 from infertui.tui.form.knowledge import Knowledge, is_hub_id
 from infertui.tui.form.options import Option
@@ -51,6 +51,10 @@ class Choosing:
             self._list_models()
         return self.knowledge != before
 
+    def words(self, key: str) -> tuple[str, ...]:
+        """Words to step through: those of the machine, or those that the engine takes."""
+        return self.knowledge.options(key) or engines.words(self._form.values, key)
+
     def choose(self, key: str, field: Field) -> bool:
         """Offer what `key` can be; False for a field into which one types."""
         if key == MODEL:
@@ -60,7 +64,7 @@ class Choosing:
         elif key == DEVICE:
             self._pick("Device", key, options.device_options(self.knowledge), free="a name")
         elif field.type == "choice":
-            self._pick(field.key, key, options.choice_options(field))
+            self._pick(field.key, key, options.choice_options(field, self._form.values))
         else:
             return False
         return True
@@ -102,11 +106,13 @@ class Choosing:
             try:
                 parsed = texts.parse(key, value)
                 assert not isinstance(parsed, list)  # noqa: S101
-                self._form.set(key, parsed)
+                note = self._form.set(key, parsed)
             except ConfigError as error:
                 self._cockpit.say(str(error), "error")
                 return
             self._changed()
+            if note:
+                self._cockpit.say(note)
             self.warn(key)
 
         self._widget.app.push_screen(screen, picked)

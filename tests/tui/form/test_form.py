@@ -328,3 +328,36 @@ def test_a_saved_form_is_what_later_changes_are_compared_with() -> None:
     form.saved(from_config(form.config(), "file x.toml", "x"))
     assert not form.changed("workload.batch_size")
     assert toml.loads(form.toml().encode(), "x")["workload"]
+
+
+def test_another_engine_keeps_the_levers_that_it_takes_and_resets_the_others_with_a_note() -> None:
+    form = demo()
+    form.set("engine.dtype", "bfloat16")
+    form.set("engine.mode", "cudagraph")
+    form.set("engine.speculation", "draft-model")
+    form.set("engine.draft_model", "synthetic:nano")
+    form.set("engine.transformers.tuning", "max-autotune")
+    before = dict(form.values)
+    note = form.set("engine.name", "llama-cpp")
+    assert form.values["engine.dtype"] == "bfloat16"
+    assert (form.text("engine.mode"), form.text("engine.speculation"), form.text("engine.draft_model")) == (
+        *("auto", "none"),
+        "",
+    )
+    assert form.values["engine.transformers.tuning"] == "max-autotune"
+    assert form.problem is None
+    for said in ("llama-cpp does not take", "engine.mode = cudagraph", "engine.draft_model = synthetic:nano"):
+        assert said in note
+    assert form.undo()
+    assert form.values == before
+    assert form.set("engine.name", "vllm").count("engine.") == 1
+
+
+def test_an_axis_that_the_next_engine_does_not_take_ends() -> None:
+    form = demo()
+    form.sweep("engine.mode")
+    form.set_text("engine.mode", "eager,static")
+    form.sweep("engine.transformers.tuning")
+    assert "eager,static" in form.set("engine.name", "vllm")
+    assert form.axes() == []
+    assert form.problem is None

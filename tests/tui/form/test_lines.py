@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from tui.rows.scenes import HOST, HOSTILE, gpus
 
 from infertui.config.decode import decode
+from infertui.config.engines.registry import SPECS
+from infertui.config.fields import FIELDS
 from infertui.config.schema import Config
 from infertui.engines.base import Probe
 from infertui.models.catalogue import LocalModel
@@ -16,6 +18,7 @@ from infertui.tui.form.groups import GROUPS
 from infertui.tui.form.knowledge import Knowledge
 from infertui.tui.form.lines import Page
 from infertui.tui.form.notes import above, below
+from infertui.tui.form.options import choice_options
 from infertui.tui.form.question import Question
 from infertui.tui.form.rows import View, build_rows, found
 from infertui.tui.mirror import Mirror
@@ -139,19 +142,69 @@ def test_what_the_machine_says_about_values() -> None:
     assert models["/a/b/c"] is None
 
 
-def test_every_key_of_the_schema_has_a_line() -> None:
-    form = Form(from_preset("demo", {}))
-    rows = build_rows(form, everything_open(), 80)
-    assert {row.path for row in rows if row.kind == "field"} == set(form.all_keys())
-    ids = [row.id for row in rows]
-    assert len(ids) == len(set(ids))
+def keys_shown(form: Form, view: View | None = None) -> set[str]:
+    return {row.path for row in build_rows(form, view or everything_open(), 80) if row.kind == "field"}
 
 
-def test_the_simulator_s_knobs_show_when_it_is_the_engine() -> None:
+def test_every_key_of_the_schema_has_a_line_with_an_engine_that_heeds_it() -> None:
     form = Form(from_preset("demo", {}))
-    assert "ttft_ms" not in lines_of(form)
+    everywhere = set()
+    for name, spec in SPECS.items():
+        form.set("engine.name", name)
+        if "speculation" in spec.levers:
+            form.set("engine.speculation", "draft-model")
+        everywhere |= keys_shown(form)
+        ids = [row.id for row in build_rows(form, everything_open(), 80)]
+        assert len(ids) == len(set(ids))
+    assert everywhere == set(form.all_keys())
+
+
+def test_only_what_the_engine_heeds_has_a_line() -> None:
+    form = Form(from_preset("demo", {}))
+    assert "engine.mode" in keys_shown(form)
+    assert "engine.draft_model" not in keys_shown(form)
+    assert "engine.simulator.ttft_ms" not in keys_shown(form)
     form.set("engine.name", "simulator")
     assert "ttft_ms" in lines_of(form)
+    assert not {"engine.mode", "engine.transformers.tuning"} & keys_shown(form)
+    form.set("engine.name", "llama-cpp")
+    heading = next(line for line in lines_of(form).splitlines() if "llama-cpp  " in line and "name" not in line)
+    assert "layers on the GPU" in heading
+
+
+def test_what_the_engine_does_not_heed_is_found_and_says_why() -> None:
+    form = Form(from_preset("demo", {}))
+    form.set("engine.name", "llama-cpp")
+    view = View()
+    view.wanted = "mode"
+    assert "llama-cpp takes no engine.mode" in lines_of(form, view)
+    view.wanted = "kv_cache_mib"
+    assert "only with the engine vllm" in lines_of(form, view)
+
+
+def test_the_words_of_a_lever_are_the_engine_s_and_auto_says_what_it_comes_to() -> None:
+    form = Form(from_preset("demo", {}))
+    form.set("engine.name", "vllm")
+    line = next(line for line in lines_of(form).splitlines() if line.strip().startswith("mode "))
+    assert "comes to compile" in line
+    assert "auto, eager, compile" in line
+    offered = {option.value: option.detail for option in choice_options(FIELDS["engine.mode"], form.values)}
+    assert set(offered) == {"auto", "compile", "eager"}
+    assert "comes to compile" in offered["auto"]
+    form.sweep("engine.name")
+    form.set_text("engine.name", "vllm,transformers")
+    line = next(line for line in lines_of(form).splitlines() if line.strip().startswith("mode "))
+    assert "comes to compile with vllm, eager with" in line
+
+
+def test_a_key_that_an_error_is_about_has_a_line() -> None:
+    form = Form(from_config(decode({}), "run x", "x"))
+    form.sweep("engine.name")
+    form.set_text("engine.name", "llama-cpp,simulator")
+    form.sweep("engine.mode")
+    form.set_text("engine.mode", "eager")
+    assert form.problem is not None
+    assert "engine.mode" in keys_shown(form)
 
 
 def said_below(form: Form, forecast: Forecast | None, trouble: str = "", width: int = 100) -> str:

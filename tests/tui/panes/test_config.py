@@ -328,7 +328,7 @@ def test_headings_fold_and_say_what_changed_inside() -> None:
         stage.pane._list.cursor = stage.pane._places["#advanced"]
         await pilot.press("space")
         await settle(pilot)
-        assert "15 fields, 1 changed" in stage.text
+        assert "16 fields, 1 changed" in stage.text
 
     play(scene)
 
@@ -383,16 +383,42 @@ def test_a_model_that_is_not_here_says_how_to_download_it() -> None:
     play(scene)
 
 
+def test_another_engine_shows_its_own_options_and_says_which_levers_it_reset() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        await go_to(pilot, "engine.mode")
+        await pilot.press("l", "l")
+        assert stage.pane.form.text("engine.mode") == "static"
+        assert "tuning" in stage.text
+        await pilot.press("E")
+        await filtered(pilot, "llama-cpp")
+        assert "llama-cpp does not take engine.mode = static: back to the default." in said(stage)
+        assert "n_gpu_layers" in stage.text
+        assert "tuning" not in stage.text
+        await pilot.press("u")
+        assert stage.pane.form.text("engine.mode") == "static"
+        await pilot.press("E")
+        await filtered(pilot, "vllm")
+        await go_to(pilot, "engine.mode")
+        seen = []
+        for _ in range(3):
+            seen.append(stage.pane.form.text("engine.mode"))
+            await pilot.press("l")
+        assert seen == ["auto", "eager", "compile"]
+        assert stage.pane.form.text("engine.mode") == "auto"
+
+    play(scene)
+
+
 def test_an_engine_that_does_not_work_here_is_chosen_with_a_warning_only() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
         await pilot.press("E")
         await settle(pilot)
         assert "torch is missing" in stage.text
-        await pilot.press("j", "enter")
-        await settle(pilot)
+        await filtered(pilot, "simulator")
         assert stage.pane.form.text("engine.name") == "simulator"
         assert said(stage) == ""
-        await pilot.press("E", "k", "enter")
+        await pilot.press("E")
+        await filtered(pilot, "transformers")
         await settle(pilot)
         assert stage.pane.form.text("engine.name") == "transformers"
         assert "torch is missing. Install it." in said(stage)

@@ -174,7 +174,7 @@ def test_only_what_waits_can_be_edited() -> None:
 
 
 def test_the_command_line_repeats_the_config() -> None:
-    config = simulated(model__id="/models/it's here", labels__owner="me", engine__dtype="bfloat16")
+    config = simulated(model__id="/models/it's here", labels__owner="me", workload__temperature=0.5)
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await press(bench, pilot, "y")

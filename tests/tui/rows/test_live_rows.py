@@ -62,10 +62,24 @@ def test_the_phases_tell_what_is_done() -> None:
     assert head_line(RUN, 120, LOOK, number=1, total=2).plain.startswith("[1/2] #5")
 
 
+def test_compiling_and_capturing_are_told_where_a_run_had_them() -> None:
+    known = progress("run-5", "warmup")
+    known.entered = [(0, "load"), (4 * S, "compile"), (34 * S, "capture"), (35 * S, "compile"), (37 * S, "warmup")]
+    run = LiveRun(entry(5, "running"), known)
+    assert phase_line(run, 120, LOOK).plain == (
+        "spawn → load 4.20 s → compile 32.0 s → capture 1.00 s → [warmup] → measure"
+    )
+    known.phase, known.entered = "compile", known.entered[:4]
+    assert phase_line(run, 120, LOOK).plain == ("spawn → load 4.20 s → [compile] → capture 1.00 s → warmup → measure")
+    assert elapsed_s(known, 36 * S) == 1.0
+    assert phase_line(run, 30, LOOK).cell_len <= 30
+
+
 def test_a_fallback_of_the_engine_is_said() -> None:
     known = progress("run-5")
     known.loaded = msgspec.structs.replace(loaded(), engine_requested="tensorrt-llm")
-    assert "asked for tensorrt-llm" in head_line(LiveRun(entry(5, "running"), known), 150, LOOK).plain
+    line = head_line(LiveRun(entry(5, "running"), known), 150, LOOK).plain
+    assert "FALLBACK, not tensorrt-llm:  transformers" in line
 
 
 FIGURES = st.lists(st.builds(Figure, st.text(max_size=8), st.text(max_size=20)), min_size=1, max_size=12)

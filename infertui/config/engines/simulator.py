@@ -1,0 +1,47 @@
+"""The simulator: exactly known timings, to check the measuring itself."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from infertui.config.engines.spec import EngineSpec
+from infertui.config.section import MAX_INT, Section
+
+SimulatorFault = Literal["none", "error", "crash", "hang", "exit", "out-of-memory", "oom-kill"]
+
+
+class SimulatorOptions(Section, frozen=True):
+    """The simulator engine: exactly known timings, to check the measuring itself. It loads no model."""
+
+    ttft_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time to first token")] = 20.0
+    step_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time of every further token step")] = 5.0
+    jitter_ms: Annotated[
+        float, Meta(ge=0, le=3.6e6, description="each step is longer by a seeded draw from 0 to this")
+    ] = 0.0
+    load_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time that loading takes")] = 0.0
+    fail_every: Annotated[int, Meta(ge=0, le=MAX_INT, description="every n-th batch fails; 0: none")] = 0
+    short_by: Annotated[int, Meta(ge=0, le=MAX_INT, description="tokens by which each output falls short")] = 0
+    virtual_time: Annotated[
+        bool, Meta(description="advance a virtual clock instead of sleeping: reported times are exact")
+    ] = False
+    gpu_uuid: Annotated[
+        str, Meta(description="UUID of a GPU that it claims to use, so that its telemetry counts as the run's")
+    ] = ""
+    fault: Annotated[SimulatorFault, Meta(description="what goes wrong, once, in fault_batch")] = "none"
+    fault_batch: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_INT,
+            description="the batch half-way through which it does, warm-up included; 0: while loading",
+        ),
+    ] = 1
+
+
+SPEC = EngineSpec(
+    name="simulator",
+    summary="known timings, no model: checks the measuring",
+    module="infertui.engines.simulator",
+    options=SimulatorOptions,
+    levers={},
+)

@@ -1,0 +1,42 @@
+"""The description of an engine: what it is called, which levers of `[engine]` it takes, and its own options."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.config.section import Section
+
+DeviceKind = Literal["cpu", "cuda"]
+Lever = Literal["dtype", "mode", "attention", "quantization", "speculation", "tensor_parallel"]
+
+
+class NoOptions(Section, frozen=True):
+    """An engine without options of its own."""
+
+
+class EngineSpec(Struct, frozen=True, kw_only=True):
+    """An engine as config, form, command line and docs know it. Importing one imports no backend.
+
+    `module` holds `create(clock) -> Engine` and `probe() -> Probe`, see `infertui.engines.base`. `options` is the
+    table `[engine.TABLE]`, a Section whose annotations give types, limits and help. `levers` names the keys of
+    `[engine]` that it honours, each with the words allowed there, its own default first; an empty tuple allows all
+    that the schema does. Any other lever has to stay at its default. An engine that is `sized_at_load` reserves
+    memory for the workload while it loads, so that another workload needs another load.
+    """
+
+    name: str
+    summary: str
+    module: str
+    levers: Mapping[Lever, tuple[str, ...]]
+    options: type[Section] = NoOptions
+    install: str = ""
+    devices: tuple[DeviceKind, ...] = ("cpu", "cuda")
+    sized_at_load: bool = False
+    not_run_on_hardware: str = ""
+    """Says so, where the adapter was written from documents and never ran against the library itself."""
+
+    @property
+    def table(self) -> str:
+        """The key of its options under `[engine]`: `llama_cpp` for `llama-cpp`."""
+        return self.name.replace("-", "_")

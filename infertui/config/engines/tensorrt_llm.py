@@ -1,0 +1,50 @@
+"""TensorRT-LLM through its LLM API."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from infertui.config.engines.spec import EngineSpec
+from infertui.config.section import MAX_INT, Section
+
+
+class TensorrtLlmOptions(Section, frozen=True):
+    """TensorRT-LLM: its backend, its KV cache and its scheduler."""
+
+    backend: Annotated[
+        Literal["pytorch", "engine"],
+        Meta(description="pytorch: the LLM API of 1.x; engine: a built TensorRT engine, where the version has it"),
+    ] = "pytorch"
+    engine_dir: Annotated[
+        str,
+        Meta(description="folder of a built engine, for backend = engine; empty: one that `infertui build` made"),
+    ] = ""
+    kv_cache_dtype: Annotated[Literal["auto", "fp8"], Meta(description="number format of the KV cache")] = "auto"
+    max_num_tokens: Annotated[
+        int,
+        Meta(ge=0, le=MAX_INT, description="most tokens of one scheduler step; 0: 8192, or the prompt if longer"),
+    ] = 0
+    chunked_prefill: Annotated[bool, Meta(description="prefill long prompts in chunks between decode steps")] = False
+    overlap_scheduler: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="schedule the next step while the device computes; auto: the library's choice"),
+    ] = "auto"
+
+
+SPEC = EngineSpec(
+    name="tensorrt-llm",
+    summary="NVIDIA TensorRT-LLM, LLM API",
+    module="infertui.engines.tensorrt_llm",
+    options=TensorrtLlmOptions,
+    levers={
+        "dtype": (),
+        "mode": ("cudagraph", "eager"),
+        "quantization": ("auto", "fp8"),
+        "speculation": ("none", "prompt-lookup", "draft-model", "eagle", "mtp"),
+        "tensor_parallel": (),
+    },
+    install="see the TensorRT-LLM section of the README",
+    devices=("cuda",),
+    sized_at_load=True,
+    not_run_on_hardware="written from the documented API and tested against its recorded surface",
+)

@@ -1,0 +1,41 @@
+"""Hugging Face Transformers on PyTorch."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from infertui.config.engines.spec import EngineSpec
+from infertui.config.section import Section
+
+
+class TransformersOptions(Section, frozen=True):
+    """Transformers: what the captured decode step is made of, and how it is compiled."""
+
+    graph_step: Annotated[
+        Literal["model", "compiled", "fused"],
+        Meta(
+            description="what engine.mode = cudagraph captures: the library's forward as it is, compiled by inductor, "
+            "or kernels of infertui's own for Llama-like models"
+        ),
+    ] = "model"
+    tuning: Annotated[
+        Literal["none", "coordinate-descent", "max-autotune"],
+        Meta(description="how far inductor searches for faster kernels where something is compiled"),
+    ] = "none"
+
+
+SPEC = EngineSpec(
+    name="transformers",
+    summary="Hugging Face Transformers on PyTorch",
+    module="infertui.engines.transformers",
+    options=TransformersOptions,
+    levers={
+        "dtype": (),
+        "mode": ("eager", "static", "compile", "cudagraph", "continuous"),
+        "attention": ("auto", "eager", "sdpa", "flash_attention_2"),
+        "quantization": ("auto", "int8", "int4", "fp8", "fp8-dynamic"),
+        "speculation": ("none", "prompt-lookup", "draft-model"),
+        "tensor_parallel": (),
+    },
+    install='pip install "infertui[transformers]"',
+)

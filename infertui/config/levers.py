@@ -1,0 +1,157 @@
+"""Which keys of `[engine]` an engine takes, and which words there: read from its description, asked by everybody.
+
+A lever that the chosen engine does not take has to stay at its default, so that no config says what nobody heeds.
+"""
+
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+
+from infertui.config.engines.registry import SPECS
+from infertui.config.engines.spec import EngineSpec, Lever
+from infertui.config.fields import FIELDS, Field, Value, show
+from infertui.config.ranges import axis_values
+from infertui.config.schema import EngineConfig
+from infertui.errors import ConfigError
+
+NAME = "engine.name"
+LEVERS: tuple[Lever, ...] = typing.get_args(Lever)
+# Keys that only mean something beside a lever.
+DRAFTING = ("engine.draft_model", "engine.draft_tokens")
+_WITHOUT_DRAFT_MODEL = ("none", "prompt-lookup", "mtp")
+TABLES: Mapping[str, EngineSpec] = {f"engine.{spec.table}": spec for spec in SPECS.values()}
+"""The table of each engine's own options, by its dotted path."""
+
+
+def path_of(lever: Lever) -> str:
+    """The key of a lever: `engine.mode`."""
+    return f"engine.{lever}"
+
+
+def lever_of(path: str) -> Lever | None:
+    """The lever whose key that is."""
+    return next((lever for lever in LEVERS if path_of(lever) == path), None)
+
+
+def owner_of(path: str) -> EngineSpec | None:
+    """The engine in whose table a key stands; None for every other key."""
+    return TABLES.get(path.rpartition(".")[0])
+
+
+def words(spec: EngineSpec, lever: Lever) -> tuple[str, ...] | None:
+    """The words that an engine takes for a lever, the key's default first; None where it takes what the schema does."""
+    default = str(FIELDS[path_of(lever)].default)
+    taken = spec.levers.get(lever)
+    if taken is None:
+        return (default,)
+    if taken == ():
+        return FIELDS[path_of(lever)].choices or None
+    return tuple(dict.fromkeys((default, *taken)))
+
+
+def takes(spec: EngineSpec, path: str, value: object) -> bool:
+    """Whether an engine takes `value` for the key at `path`; True for keys that are no lever."""
+    lever = lever_of(path)
+    return lever is None or (allowed := words(spec, lever)) is None or str(value) in allowed
+
+
+def applies(spec: EngineSpec, path: str) -> bool:
+    """Whether a key of `[engine]` means something to an engine at all: its levers, and the keys of its own table."""
+    if (owner := owner_of(path)) is not None:
+        return owner.name == spec.name
+    if path in DRAFTING:
+        return "speculation" in spec.levers
+    if path == "engine.fallback":
+        return spec.name != FIELDS[NAME].default
+    lever = lever_of(path)
+    return lever is None or lever in spec.levers
+
+
+def drafts(path: str, speculation: object) -> bool:
+    """Whether a key of DRAFTING means something with that speculation."""
+    return speculation not in (_WITHOUT_DRAFT_MODEL if path == "engine.draft_model" else ("none",))
+
+
+def own_default(spec: EngineSpec, lever: Lever) -> str:
+    """What the default of a lever comes to with an engine: `auto` may stand for `compile`."""
+    default = str(FIELDS[path_of(lever)].default)
+    taken = spec.levers.get(lever, ())
+    return taken[0] if taken and default not in taken else default
+
+
+def words_with(path: str, engines: Sequence[EngineSpec]) -> tuple[str, ...]:
+    """The words that one of `engines` or another takes for a key, in the order of the schema; none for free values."""
+    choices, lever = FIELDS[path].choices if path in FIELDS else (), lever_of(path)
+    if lever is None or not engines:
+        return choices
+    return tuple(word for word in choices if any(takes(spec, path, word) for spec in engines))
+
+
+def limits_with(field: Field, engines: Sequence[EngineSpec]) -> str:
+    """What is allowed for a key with `engines`: a lever's words are theirs alone."""
+    chosen = words_with(field.path, engines)
+    return f"one of {', '.join(chosen)}" if chosen != field.choices else field.limits
+
+
+def option_fields(spec: EngineSpec) -> tuple[Field, ...]:
+    """The options of an engine's own table."""
+    return tuple(field for path, field in FIELDS.items() if owner_of(path) is spec)
+
+
+def lever_problem(engine: EngineConfig, lever: Lever) -> ConfigError | None:
+    """Why an engine cannot do as a lever says, and what it can."""
+    spec, path, value = SPECS[engine.name], path_of(lever), getattr(engine, lever)
+    allowed = words(spec, lever)
+    if allowed is None or str(value) in allowed:
+        return None
+    field = FIELDS[path]
+    if lever not in spec.levers:
+        others = [name for name, other in SPECS.items() if takes(other, path, value)]
+        return ConfigError(
+            path,
+            f"{spec.name} takes no {path}, and it is {show(value)}",
+            allowed=f"{show(field.default)} with engine.name = {show(spec.name)}",
+            remedy=f"Engines that take it: {', '.join(others)}." if others else "",
+        )
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    return ConfigError(
+        path,
+        f"{spec.name} does not take {show(value)}",
+        allowed=f"one of {', '.join(allowed)} with engine.name = {show(spec.name)}",
+        remedy=f'Did you mean "{near[0]}"?' if near else "",
+    )
+
+
+def draft_problem(engine: EngineConfig) -> ConfigError | None:
+    """Why the keys about drafting contradict each other."""
+    speculation = engine.speculation
+    if engine.draft_model and not drafts("engine.draft_model", speculation):
+        return ConfigError(
+            "engine.draft_model",
+            f"engine.speculation = {show(speculation)} has no draft model, and it is {show(engine.draft_model)}",
+            allowed='"", or an engine.speculation that drafts with a model',
+        )
+    if engine.draft_tokens and not drafts("engine.draft_tokens", speculation):
+        return ConfigError(
+            "engine.draft_tokens",
+            f"nothing is drafted with engine.speculation = none, and it is {engine.draft_tokens}",
+            allowed="0, or an engine.speculation that drafts",
+        )
+    if speculation == "draft-model" and not engine.draft_model:
+        return ConfigError(
+            "engine.draft_model",
+            "engine.speculation = draft-model needs the model that drafts, and it is empty",
+            allowed="a model, as model.id",
+        )
+    return None
+
+
+def named_engines(name: object, axis: object = None) -> tuple[EngineSpec, ...]:
+    """The engines of a config: those of an axis over engine.name, else the one called `name`. Others are left out."""
+    names: list[Value] = [str(name)]
+    if isinstance(axis, str | list):
+        try:
+            names = axis_values(NAME, axis)
+        except ConfigError:
+            names = []
+    return tuple(SPECS[str(found)] for found in dict.fromkeys(names) if str(found) in SPECS)
