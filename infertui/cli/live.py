@@ -1,7 +1,7 @@
 """A run on a terminal: one frame, redrawn in place; the summary stays when it is over."""
 
 import sys
-from typing import Self, TextIO, get_args
+from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,17 +12,16 @@ from rich.text import Text
 from infertui.cli.plain import error_lines
 from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
-from infertui.measure.records import Phase
 from infertui.report.figures import figures, headline, verdict_lines
+from infertui.report.identity import FALLBACK, fallback_of, identity
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
-from infertui.runner.progress import RunProgress
+from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.store.result import Result
 from infertui.terminal_text import clean, shorten
 from infertui.units import format_bytes, format_number, format_seconds
 
 # A frame is about 1 kB: two a second are what a slow link carries without lagging.
 FRAMES_PER_S = 2
-PHASES = get_args(Phase)
 
 
 class LiveView:
@@ -75,7 +74,10 @@ def frame(progress: RunProgress, width: int) -> RenderableType:
     if progress.loaded:
         loaded = progress.loaded
         text = f"{loaded.engine} {loaded.dtype} {loaded.attention} on {loaded.device_name}"
-        rows.add_row("engine", Text(clean(text)))
+        instead = fallback_of(loaded)
+        rows.add_row("engine", Text(clean(text), style="warning" if instead else ""))
+        if instead:
+            rows.add_row("FALLBACK", Text(instead, style="warning"))
     rows.add_row("phase", _phases(progress))
     rows.add_row("progress", _bar(progress, width))
     rows.add_row("speed", _speed(progress))
@@ -94,14 +96,16 @@ def _phases(progress: RunProgress) -> Text:
     """`spawn > load 4.2 s > [warmup 2] > measure`: what is done, what is on, what comes."""
     text = Text()
     done = progress.phase is not None
-    for position, phase in enumerate(PHASES):
+    for position, phase in enumerate(progress.phases):
         if position:
             text.append(" > ", style="muted")
-        label = phase
+        label: str = phase
         if phase == "load" and progress.load_seconds is not None:
             label += f" {format_seconds(progress.load_seconds)}"
         if phase == "warmup" and progress.warmup_batches:
             label += f" {progress.warmup_batches}"
+        if phase in OPTIONAL and (seconds := progress.seconds_in(phase)) is not None:
+            label += f" {format_seconds(seconds)}"
         if phase == progress.phase:
             text.append(f"[{label}]", style="active")
             done = False
@@ -187,6 +191,8 @@ def summary(result: Result, *, kept: bool) -> RenderableType:
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="muted", no_wrap=True)
     rows.add_column(overflow="fold")
+    for name, value in identity(result):
+        rows.add_row(f"  {name}", Text(value, style="warning" if name == FALLBACK else ""))
     if result.summary.iterations:
         for name, value in figures(result):
             rows.add_row(f"  {name}", Text(value, style="figure" if name == "output throughput" else ""))

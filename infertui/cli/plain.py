@@ -4,6 +4,7 @@ import time
 from typing import Self, TextIO
 
 from infertui.report.figures import figures, headline, verdict_lines
+from infertui.report.identity import FALLBACK, fallback_of, identity
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -14,7 +15,7 @@ from infertui.runner.events import (
     RunFinished,
     RunStarted,
 )
-from infertui.runner.progress import RunProgress
+from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_number, format_seconds
@@ -52,8 +53,11 @@ class PlainView:
                         f"attention {loaded.attention}"
                     )
                 )
+                if instead := fallback_of(loaded):
+                    self._say(f"{FALLBACK}: {instead}")
             case PhaseEntered():
-                self._say(f"phase {event.phase}")
+                before = self._ended(event)
+                self._say(f"phase {event.phase}{before}")
             case BatchMeasured():
                 self._batch(event)
             case Noted():
@@ -64,6 +68,12 @@ class PlainView:
                     self._say(line)
             case _:
                 pass
+
+    def _ended(self, event: PhaseEntered) -> str:
+        """What the phase before this one took, where that is an engine's compiling or capturing."""
+        ended = [phase for _, phase in self._progress.entered][-2:-1]
+        seconds = self._progress.seconds_in(ended[0]) if ended and ended[0] in OPTIONAL else None
+        return f", {ended[0]} took {format_seconds(seconds)}" if seconds is not None else ""
 
     def _batch(self, event: BatchMeasured) -> None:
         batch, progress = event.batch, self._progress
@@ -96,10 +106,9 @@ class PlainView:
 def summary_lines(result: Result, *, kept: bool) -> list[str]:
     """The end of a run: state, figures, verdict, where it is kept."""
     lines = [f"{result.state}: {headline(result)}", *error_lines(result)]
-    if result.summary.iterations:
-        rows = figures(result)
-        width = max(len(name) for name, _ in rows)
-        lines += [f"  {name:<{width}}  {value}" for name, value in rows]
+    rows = identity(result) + (figures(result) if result.summary.iterations else [])
+    width = max((len(name) for name, _ in rows), default=0)
+    lines += [f"  {name:<{width}}  {value}" for name, value in rows]
     lines += [f"  {level}: {text}" for level, text in verdict_lines(result)]
     return [*lines, f"  kept as {result.id}" if kept else f"  NOT in the index; requests are in {result.id}"]
 

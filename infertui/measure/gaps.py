@@ -14,7 +14,12 @@ _LOG_RATIO = math.log(1.02)
 
 
 class Gaps(Struct, frozen=True):
-    """The gaps between consecutive token steps. Seconds; `histogram` maps a bucket to its count."""
+    """The gaps between consecutive token steps. Seconds; `histogram` maps a bucket to its count.
+
+    A step may bring a sequence several tokens at once, where they are drafted ahead: a gap is then still that between
+    two steps, as who reads the text sees it. `tokens` counts what one sequence gained in the steps that end the gaps,
+    so that the time per token is known too; 0 in files of earlier versions, which had one token in each step.
+    """
 
     count: int
     mean: float
@@ -24,6 +29,17 @@ class Gaps(Struct, frozen=True):
     p90: float
     p99: float
     histogram: dict[int, int]
+    tokens: int = 0
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens that a sequence gained in a step, on average over the steps after the first."""
+        return self.tokens / self.count if self.tokens else 1.0
+
+    @property
+    def per_token(self) -> float:
+        """TPOT: seconds per token after the first step's, (last - first) / (tokens - those of the first step)."""
+        return self.mean if self.tokens in (0, self.count) else self.mean * self.count / self.tokens
 
 
 def bucket_of(nanoseconds: int) -> int:
@@ -36,8 +52,11 @@ def bucket_seconds(bucket: int) -> float:
     return math.exp((bucket + 0.5) * _LOG_RATIO) / NS_PER_S
 
 
-def summarise_gaps(stamps_ns: Sequence[int]) -> Gaps | None:
-    """Gaps between the stamps of successive token steps; None when there are fewer than two steps."""
+def summarise_gaps(stamps_ns: Sequence[int], tokens: Sequence[int] = ()) -> Gaps | None:
+    """Gaps between the stamps of successive token steps; None when there are fewer than two steps.
+
+    `tokens` says how many tokens each step brought a sequence, one for one with the stamps; without it one each.
+    """
     gaps = sorted(after - before for before, after in itertools.pairwise(stamps_ns))
     if not gaps:
         return None
@@ -50,6 +69,7 @@ def summarise_gaps(stamps_ns: Sequence[int]) -> Gaps | None:
         p90=_nearest_rank(gaps, 0.90) / NS_PER_S,
         p99=_nearest_rank(gaps, 0.99) / NS_PER_S,
         histogram=dict(sorted(Counter(map(bucket_of, gaps)).items())),
+        tokens=sum(tokens[1:]) if tokens else len(gaps),
     )
 
 
@@ -85,6 +105,7 @@ def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
         p90=percentile(0.90),
         p99=percentile(0.99),
         histogram=merged,
+        tokens=sum(part.tokens or part.count for part in parts),
     )
 
 

@@ -7,7 +7,10 @@ from msgspec import Struct
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import Gaps
 
-Phase = Literal["spawn", "load", "warmup", "measure"]
+Phase = Literal["spawn", "load", "compile", "capture", "warmup", "measure"]
+"""What a run goes through, in this order. Only what an engine does apart has its `compile` and `capture`."""
+Activity = Literal[Phase, "prepare", "idle"]
+"""What a worker is at."""
 
 
 class EngineMemory(Struct, frozen=True):
@@ -23,18 +26,29 @@ class EngineMemory(Struct, frozen=True):
 
 
 class RequestPart(Struct, frozen=True):
-    """One request's share of a batch: what differs between the sequences of one static batch."""
+    """One request's share of a batch: what differs between its sequences.
+
+    The sequences of a static batch advance together, and their times are the batch's. An engine that schedules
+    sequences by itself has times for each: `first_ns`, `last_ns` and `itl`, else None. `output` holds the generated
+    ids where they were read, and `prompt_sha256` then tells the prompt.
+    """
 
     prompt: str
     prompt_tokens: int
     tokens: int
+    first_ns: int | None = None
+    last_ns: int | None = None
+    itl: Gaps | None = None
+    output: tuple[int, ...] = ()
+    prompt_sha256: str = ""
 
 
 class BatchRecord(Struct, frozen=True):
     """One batch as the worker measured it. Stamps are monotonic nanoseconds.
 
-    The batch was handed to the engine at `start_ns`; `first_ns` and `last_ns` are its first and last token step;
-    at `end_ns` the engine had returned and the device was synchronised.
+    The batch was handed to the engine at `start_ns`; `first_ns` and `last_ns` are its first and last token step, of
+    whichever sequence; at `end_ns` the engine had returned and the device was synchronised. `itl` holds the gaps
+    between the steps, which all sequences of a static batch share; of sequences that have `own_times`, all their gaps.
     """
 
     phase: Literal["warmup", "measure"]
@@ -47,6 +61,7 @@ class BatchRecord(Struct, frozen=True):
     requests: tuple[RequestPart, ...]
     memory: EngineMemory
     error: str = ""
+    own_times: bool = False
 
     @property
     def seconds(self) -> float:
@@ -70,8 +85,31 @@ class BatchRecord(Struct, frozen=True):
 
     @property
     def tpot(self) -> float | None:
-        """Seconds per output token after the first: (last - first) / (n - 1) over token steps."""
-        return None if self.itl is None else self.itl.mean
+        """Seconds per output token after the first step: (last - first) / (n - those of the first step).
+
+        Over sequences with times of their own: the time of all of them, over the tokens of all of them.
+        """
+        return None if self.itl is None else self.itl.per_token
+
+    def times(self, part: RequestPart) -> "RequestTimes":
+        """The times of one of the requests: its own, or those that it shares with the whole batch."""
+        if not self.own_times:
+            return RequestTimes(self.ttft, self.tpot, self.latency, self.itl)
+        return RequestTimes(
+            ttft=None if part.first_ns is None else (part.first_ns - self.start_ns) / NS_PER_S,
+            tpot=None if part.itl is None else part.itl.per_token,
+            latency=None if part.last_ns is None else (part.last_ns - self.start_ns) / NS_PER_S,
+            itl=part.itl,
+        )
+
+
+class RequestTimes(Struct, frozen=True):
+    """What a request took, in seconds from handing its batch over; see `BatchRecord`. None is not available."""
+
+    ttft: float | None
+    tpot: float | None
+    latency: float | None
+    itl: Gaps | None
 
 
 class RequestRecord(Struct, frozen=True):
@@ -81,7 +119,7 @@ class RequestRecord(Struct, frozen=True):
     from the start of measuring; `batch` is the index of the batch that the request was part of; `energy_j` is its
     equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile.
     `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an `error` and no
-    latency.
+    latency. Without `own_times` the times are those of the batch, which all its requests share.
     """
 
     prompt: str
@@ -99,6 +137,7 @@ class RequestRecord(Struct, frozen=True):
     batch: int
     error: str = ""
     batch_seconds: float | None = None
+    own_times: bool = False
 
 
 def request_records(
@@ -106,16 +145,18 @@ def request_records(
 ) -> list[RequestRecord]:
     """The request lines of a batch. `energy_j` is the whole batch's; `origin_ns` is when measuring began."""
     memory = batch.memory.allocated_peak if batch.memory.allocated_peak is not None else batch.memory.resident_peak
-    latency = None if batch.error else batch.latency
-    return [
-        RequestRecord(
+
+    def record(part: RequestPart) -> RequestRecord:
+        times = batch.times(part)
+        latency = None if batch.error else times.latency
+        return RequestRecord(
             prompt=part.prompt,
             prompt_tokens=part.prompt_tokens,
             tokens=part.tokens,
             latency=latency,
-            ttft=batch.ttft,
-            tpot=batch.tpot,
-            itl=batch.itl,
+            ttft=times.ttft,
+            tpot=times.tpot,
+            itl=times.itl,
             tps=part.tokens / latency if latency else None,
             memory_mb=None if memory is None else round(memory / 2**20, 3),
             power_w=power_w,
@@ -124,6 +165,7 @@ def request_records(
             batch=batch.index,
             error=batch.error,
             batch_seconds=batch.seconds,
+            own_times=batch.own_times,
         )
-        for part in batch.requests
-    ]
+
+    return [record(part) for part in batch.requests]

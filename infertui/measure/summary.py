@@ -1,12 +1,12 @@
 """From the batches of a run to its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from infertui.measure.gaps import Gaps, merge_gaps
-from infertui.measure.records import BatchRecord, EngineMemory
+from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestTimes
 from infertui.measure.statistics import Distribution, Interval, bootstrap_ratio, describe, drift
 
 
@@ -15,7 +15,8 @@ class Summary(Struct, frozen=True):
 
     Throughput is tokens over the summed wall time of the measured batches: what happens between them is not the
     engine's. `output_throughput` counts generated tokens, `total_throughput` prompt tokens as well. Distributions
-    are over requests; requests of one static batch share their times and count as one observation.
+    are over requests. Those of a static batch share their times, those of a scheduled one compete for the same device:
+    either way a batch counts as one independent observation.
     """
 
     iterations: int
@@ -60,23 +61,32 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         output_throughput_interval=bootstrap_ratio([batch.tokens for batch in good], [batch.seconds for batch in good]),
         total_throughput=(output + prompt) / seconds,
         drift=drift([batch.tokens / batch.seconds for batch in good if batch.seconds]),
-        latency=_over_requests([(batch, batch.latency) for batch in good]),
-        ttft=_over_requests([(batch, batch.ttft) for batch in good]),
-        tpot=_over_requests([(batch, batch.tpot) for batch in good]),
+        latency=_over_requests(good, lambda times: times.latency),
+        ttft=_over_requests(good, lambda times: times.ttft),
+        tpot=_over_requests(good, lambda times: times.tpot),
         tps=_speed_of_requests(good),
         itl=merge_gaps(batch.itl for batch in good if batch.itl),
     )
 
 
-def _over_requests(values: Sequence[tuple[BatchRecord, float | None]]) -> Distribution | None:
-    known = [(batch, value) for batch, value in values if value is not None]
-    return describe([value for batch, value in known for _ in batch.requests], independent=len(known))
+def _over_requests(
+    batches: Sequence[BatchRecord], figure: Callable[[RequestTimes], float | None]
+) -> Distribution | None:
+    return _by_batch([[figure(batch.times(part)) for part in batch.requests] for batch in batches])
 
 
 def _speed_of_requests(batches: Sequence[BatchRecord]) -> Distribution | None:
-    timed = [(batch, batch.latency) for batch in batches if batch.latency]
-    speeds = [part.tokens / latency for batch, latency in timed if latency for part in batch.requests]
-    return describe(speeds, independent=len(timed))
+    def speed(batch: BatchRecord, part: RequestPart) -> float | None:
+        latency = batch.times(part).latency
+        return part.tokens / latency if latency else None
+
+    return _by_batch([[speed(batch, part) for part in batch.requests] for batch in batches])
+
+
+def _by_batch(values: Sequence[Sequence[float | None]]) -> Distribution | None:
+    """Over all values that are known; each batch in which there is one is an independent observation."""
+    known = [[value for value in batch if value is not None] for batch in values]
+    return describe([value for batch in known for value in batch], independent=sum(1 for batch in known if batch))
 
 
 def _peaks(batches: Sequence[BatchRecord]) -> EngineMemory:

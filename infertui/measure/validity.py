@@ -39,6 +39,8 @@ class Circumstances(Struct, frozen=True):
     stopped: str = ""
     random_weights: bool = False
     remote_code: bool = False
+    fallback: str = ""
+    """Which engine ran instead of which, and why; empty when it was the one that was asked for."""
 
 
 def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
@@ -67,6 +69,8 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
         invalid.append(f"another process used the GPU: {', '.join(seen.foreign_processes)}")
     if seen.lost_gpus:
         invalid.append(f"telemetry of the GPU was lost: {', '.join(seen.lost_gpus)}")
+    if seen.fallback:
+        notes.append(f"FALLBACK: {seen.fallback}")
     if seen.warmup_steady is False:
         notes.append("warm-up was not steady when measuring began")
     notes += _unsteadiness([batch.tokens / batch.seconds for batch in batches if not batch.error and batch.seconds])

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from infertui.config.schema import Attention, Dtype
+from infertui.config.schema import Dtype
 from infertui.errors import ConfigError, DoesNotFitError
 from infertui.models.shapes import ModelShape, dtype_bytes, kv_bytes_per_token, weight_bytes
 from infertui.units import format_bytes, format_count
@@ -19,6 +19,14 @@ CUDA_OVERHEAD = 690 << 20
 held beyond its allocator on an H200 with PyTorch 2.11 and CUDA 13.0."""
 CPU_OVERHEAD = 350 << 20
 """Bytes that a Python process takes once PyTorch and Transformers are imported."""
+
+QUANTIZED_BYTES = {
+    "int8": 1.0, "fp8": 1.0, "int4": 0.5 + 4 / 128, "q8_0": 34 / 32, "q4_0": 18 / 32,
+}  # fmt: skip
+"""Bytes of a weight by `engine.quantization`, scales included: int4 with a 16-bit scale and zero point for every 128
+weights, GGUF's formats with a 16-bit scale for every 32. Those of int8 and fp8, one a row, are too few to count."""
+_WHOLE = ("q8_0", "q4_0")
+# In the other formats a row of the embedding stays as it is: it is looked up, not multiplied with.
 
 # Eager attention, per score: 16-bit scores, their softmax in float32 and its 16-bit copy; or two copies in float32.
 _SCORE_BYTES = 8
@@ -81,12 +89,15 @@ def estimate(
     batch_size: int,
     input_len: int,
     output_len: int,
-    attention: Attention = "auto",
+    attention: str = "auto",
     weights_on_disk: int = 0,
+    quantization: str = "auto",
+    tensor_parallel: int = 1,
 ) -> MemoryEstimate:
     """Bytes at the peak of generating `output_len` tokens for `batch_size` prompts of `input_len` tokens each.
 
-    - weights: parameters x bytes; for a quantized checkpoint what it takes on disk (`weights_on_disk`);
+    - weights: parameters x bytes; for a quantized checkpoint what it takes on disk (`weights_on_disk`). Where the
+      engine quantizes them, by QUANTIZED_BYTES; a word that is not there is taken for the model's own format;
     - KV cache: 2 (key, value) x layers x KV heads x head size x bytes x sequences x tokens of prompt and output.
       Layers with a sliding window keep no more tokens than the window;
     - activations, at their peak in the prefill, inside one layer. Per prompt token 4 x hidden: the embeddings and the
@@ -100,14 +111,16 @@ def estimate(
       Logits of the last position alone: sequences x vocabulary in the model's format and in float32;
     - overhead: the CUDA context and libraries, or the process itself on a CPU.
 
-    Nothing is added for fragmentation: a refusal means that it cannot fit, not that it may be tight.
+    With `tensor_parallel` it is what each device needs: a share of the weights and of the KV cache, whose heads are
+    divided too. Nothing is added for fragmentation: a refusal means that it cannot fit, not that it may be tight.
     """
     if batch_size < 1 or input_len < 0 or output_len < 0:
         raise ValueError("batch_size must be positive, lengths must not be negative")
     name = dtype_in_use(shape, dtype, device_kind)
     size = dtype_bytes(name)
-    weights = _weights_term(shape, name, weights_on_disk)
-    kv_terms = _kv_terms(shape, name, batch_size, input_len + output_len)
+    weights = _shared(_weights_term(shape, name, weights_on_disk, quantization), tensor_parallel)
+    heads = min(tensor_parallel, shape.kv_heads)  # more devices than heads hold copies of them
+    kv_terms = [_shared(term, heads) for term in _kv_terms(shape, name, batch_size, input_len + output_len)]
     activations = _activation_terms(shape, size, batch_size, max(1, input_len), attention)
     overhead = (
         MemoryTerm("overhead", "CUDA context and libraries", CUDA_OVERHEAD)
@@ -155,12 +168,25 @@ def check_positions(shape: ModelShape, input_len: int, output_len: int) -> None:
         )
 
 
-def _weights_term(shape: ModelShape, dtype: str, weights_on_disk: int) -> MemoryTerm:
+def _shared(term: MemoryTerm, devices: int) -> MemoryTerm:
+    if devices <= 1:
+        return term
+    return MemoryTerm(term.name, f"{term.arithmetic} / {devices} GPUs", term.bytes // devices)
+
+
+def _weights_term(shape: ModelShape, dtype: str, weights_on_disk: int, quantization: str) -> MemoryTerm:
     if shape.quantization and weights_on_disk:
         return MemoryTerm("weights", f"as stored ({shape.quantization})", weights_on_disk)
     about = "" if shape.exact else "about "
     count = f"{about}{format_count(shape.parameters)} parameters"
-    return MemoryTerm("weights", f"{count} x {dtype_bytes(dtype)} bytes ({dtype})", weight_bytes(shape, dtype))
+    each = QUANTIZED_BYTES.get(quantization)
+    if each is None:
+        return MemoryTerm("weights", f"{count} x {dtype_bytes(dtype)} bytes ({dtype})", weight_bytes(shape, dtype))
+    kept = 0 if quantization in _WHOLE else shape.vocab * shape.hidden
+    arithmetic = f"{count} x {each:.4g} bytes ({quantization})"
+    if kept:
+        arithmetic += f", but {format_count(kept)} of the embedding x {dtype_bytes(dtype)} ({dtype})"
+    return MemoryTerm("weights", arithmetic, round((shape.parameters - kept) * each) + kept * dtype_bytes(dtype))
 
 
 def _kv_terms(shape: ModelShape, dtype: str, batch_size: int, tokens: int) -> list[MemoryTerm]:
@@ -181,7 +207,7 @@ def _kv_terms(shape: ModelShape, dtype: str, batch_size: int, tokens: int) -> li
 
 
 def _activation_terms(
-    shape: ModelShape, size: int, batch_size: int, input_len: int, attention: Attention
+    shape: ModelShape, size: int, batch_size: int, input_len: int, attention: str
 ) -> list[MemoryTerm]:
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     experts = max(1, shape.active_experts)

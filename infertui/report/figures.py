@@ -1,6 +1,8 @@
 """The figures of a result as text: the same wording on the screen and on the command line."""
 
+from infertui.measure.gaps import Gaps
 from infertui.measure.statistics import Distribution
+from infertui.report.limits import DecodeLimit, decode_limit
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_number, format_seconds
@@ -27,12 +29,14 @@ def figures(result: Result) -> list[tuple[str, str]]:
             (
                 "ITL",
                 f"p50 {format_seconds(gaps.p50)}  p90 {format_seconds(gaps.p90)}  p99 {format_seconds(gaps.p99)}"
-                f"  max {format_seconds(gaps.maximum)}  of {gaps.count:,} steps",
+                f"  max {format_seconds(gaps.maximum)}  of {gaps.count:,} steps{_several(gaps)}",
             )
         )
     rows.append(("energy", _energy(result)))
     rows.append(("memory", _memory(result)))
     rows.append(("device", _device(result)))
+    if (limit := decode_limit(result)) is not None:
+        rows.append(("MBU", _limit(limit)))
     if summary.drift is not None:
         rows.append(("drift", f"{summary.drift:+.1%} from the first to the second half"))
     phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())
@@ -41,12 +45,23 @@ def figures(result: Result) -> list[tuple[str, str]]:
     return rows
 
 
+def _limit(found: DecodeLimit) -> str:
+    device, reads = found.device, found.reads
+    return (
+        f"{found.share:.1%} of {device.bandwidth / 1e12:.2f} TB/s ({device.kind}) in decode: a step reads"
+        f" {format_bytes(reads.weights)} of weights and {format_bytes(round(reads.kv))} of KV cache;"
+        f" the limit is {format_number(found.limit)} tok/s"
+    )
+
+
 def headline(result: Result) -> str:
     """One line: what was measured, with what."""
     config, loaded = result.config, result.loaded
     parts = [config.model.id]
     if loaded:
         versions = " ".join(f"{name} {number}" for name, number in loaded.versions.items())
+        if loaded.engine != loaded.engine_requested:
+            parts.append(f"FALLBACK, not {loaded.engine_requested}:")
         parts += [f"{loaded.engine} ({versions})", loaded.dtype, f"{loaded.device_name} ({loaded.device})"]
     workload = config.workload
     isl = workload.input_len or workload.prompts_file or workload.prompts
@@ -59,6 +74,11 @@ def verdict_lines(result: Result) -> list[tuple[str, str]]:
     lines = [("invalid", reason) for reason in result.verdict.invalid]
     lines += [("note", note) for note in result.verdict.notes]
     return [(level, clean(text)) for level, text in lines]
+
+
+def _several(gaps: Gaps) -> str:
+    """A gap is between steps: where these bring several tokens, its reader has to know."""
+    return f" of {gaps.tokens_per_step:.2f} tokens" if gaps.tokens_per_step != 1 else ""
 
 
 def _times(values: Distribution | None) -> str:

@@ -20,7 +20,7 @@ from infertui.store.details import RunDetails
 from infertui.store.queue import Entry
 from infertui.store.table import ResultPage, ResultQuery
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Grows with every change that a client or a runner of another version would misread."""
 
 

@@ -15,7 +15,7 @@ from infertui.gpu.sampler import Sampler
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.execution import Execution
 from infertui.runner.idle import IdlePower
-from infertui.runner.lanes import CPU, lane_name, startable
+from infertui.runner.lanes import CPU, devices_of, lane_name, startable
 from infertui.runner.patience import undisturbed
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.rates import SampleRates
@@ -98,7 +98,7 @@ class Dispatcher:
     def sampled(self, sample: Sample, *, watched: bool) -> None:
         """Take a sample of the machine; `watched`: somebody looks on, and gets them more often."""
         self._rates.watched(watched)
-        held = {name for name, lane in self._lanes.items() if lane.slot.occupied}
+        held = {device for name, lane in self._lanes.items() if lane.slot.occupied for device in devices_of(name)}
         free = [gpu for gpu in self._sampler.gpus if not held & {CPU, lane_name(gpu)}]
         self._idle.add(sample, free, host=not held)
         for lane in self._lanes.values():
@@ -133,6 +133,7 @@ class Dispatcher:
                 number=group.index(entry.id) + 1,
                 total=len(group),
                 idle=self._idle,
+                make_room=lambda: self._make_room(entry.lane),
             )
         except Exception as error:  # noqa: BLE001 (whatever is wrong with one entry, the others have their turn)
             self._settle(entry, None, error, None)
@@ -141,6 +142,12 @@ class Dispatcher:
         lane.task = asyncio.create_task(execution.run())
         lane.task.add_done_callback(lambda task: self._done(lane, entry.id, task))
         self._queue.note(replace(entry, state="running", run=execution.id, started=stamp()))
+
+    async def _make_room(self, name: str) -> None:
+        """End the idle workers that hold memory of this lane's devices for another lane."""
+        devices = devices_of(name)
+        shared = [lane for other, lane in self._lanes.items() if other != name and devices & devices_of(other)]
+        await asyncio.gather(*(lane.slot.clear() for lane in shared))
 
     def _done(self, lane: Lane, number: int, task: asyncio.Task[Result]) -> None:
         ending, lane.ending = lane.ending, None

@@ -1,16 +1,25 @@
 """The environment of a worker, and which device it will use as far as can be told before it runs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from infertui.config.schema import Config, DeviceConfig
-from infertui.engines.base import Probe
+from infertui.engines.base import spec_of
+from infertui.engines.interpreters import environment_for
+from infertui.errors import ConfigError
 from infertui.gpu.readings import GpuInfo
 from infertui.gpu.visible import as_cuda_value, visible
+from infertui.runner.choice import Choice
 
 
-def worker_environment(device: DeviceConfig, gpus: tuple[GpuInfo, ...], inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a worker. GPUs are named by UUID, so no two ways of numbering them can disagree."""
-    environment = dict(inherited)
+def worker_environment(
+    device: DeviceConfig, gpus: tuple[GpuInfo, ...], inherited: Mapping[str, str], python: Path | None = None
+) -> dict[str, str]:
+    """The variables of a worker, of another interpreter where `python` names one.
+
+    GPUs are named by UUID, so no two ways of numbering them can disagree.
+    """
+    environment = environment_for(python, inherited)
     environment["PYTHONUNBUFFERED"] = "1"
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -23,13 +32,30 @@ def worker_environment(device: DeviceConfig, gpus: tuple[GpuInfo, ...], inherite
     return environment
 
 
-def planned_gpu(config: Config, gpus: tuple[GpuInfo, ...], engine: Probe) -> GpuInfo | None:
-    """The GPU that a run will use; None for the CPU. Raises ConfigError for a device that cannot be."""
-    device = config.device
-    if config.engine.name == "simulator":  # it uses none, and may claim one
-        return next((gpu for gpu in gpus if gpu.uuid == config.engine.simulator.gpu_uuid), None)
-    if device.name == "cpu" or not gpus or engine.versions.get("torch", "").endswith("+cpu"):
-        return None
-    seen = visible(device.visible, gpus)
+def planned_gpus(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice) -> tuple[GpuInfo, ...]:
+    """The GPUs that a run will use, several where its layers are divided; none for the CPU.
+
+    Raises ConfigError for a device that cannot be.
+    """
+    device, engine = config.device, choice.engine
+    if engine.name == "simulator":  # it uses none, and may claim one
+        return tuple(gpu for gpu in gpus if gpu.uuid == engine.simulator.gpu_uuid)[:1]
+    devices = spec_of(engine.name).devices
+    if devices == ("cpu",):
+        if device.name.startswith("cuda"):
+            raise ConfigError("device.name", f"{engine.name} computes on CPUs alone", allowed="auto or cpu")
+        return ()
+    if device.name == "cpu" or not gpus or choice.status.versions.get("torch", "").endswith("+cpu"):
+        if "cpu" not in devices:
+            here = "and device.name is cpu" if device.name == "cpu" else "and none was found here"
+            raise ConfigError("engine.name", f"{engine.name} needs an NVIDIA GPU, {here}")
+        return ()
     index = int(device.name.partition(":")[2] or 0)
-    return seen[index] if index < len(seen) else None
+    found = tuple(visible(device.visible, gpus)[index : index + engine.tensor_parallel])
+    if found and len(found) < engine.tensor_parallel:
+        raise ConfigError(
+            "engine.tensor_parallel",
+            f"{engine.tensor_parallel} GPUs are asked for, and this run can see {len(found)}",
+            allowed=f"at most {len(found)}",
+        )
+    return found

@@ -2,24 +2,29 @@
 
 import asyncio
 import os
+import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.config.toml import write
-from infertui.engines.base import Loaded, LoadRequest, probe
-from infertui.errors import EngineError, InfertuiError, StoreError
+from infertui.engines.base import Evidence, Loaded
+from infertui.engines.interpreters import interpreter_for
+from infertui.errors import InfertuiError, StoreError
 from infertui.gpu.readings import Counters, GpuInfo, Sample
 from infertui.gpu.sampler import Sampler
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord, Phase, request_records
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, Verdict, judge
-from infertui.runner.environment import planned_gpu, worker_environment
+from infertui.runner.choice import Choice, choose, require_usable
+from infertui.runner.environment import planned_gpus, worker_environment
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -38,8 +43,10 @@ from infertui.runner.idle import IdlePower
 from infertui.runner.patience import answered, bounded, undisturbed
 from infertui.runner.phases import PhaseTimer
 from infertui.runner.rates import SampleRates
+from infertui.runner.request import load_request
 from infertui.runner.telemetry import RunTelemetry
 from infertui.runner.workers import WorkerSlot
+from infertui.store.outputs import outputs_of
 from infertui.store.result import Error, Result, State
 from infertui.store.runs import Begun, Store
 from infertui.terminal_text import clean
@@ -53,6 +60,7 @@ from infertui.worker.protocol import (
     LoadDone,
     Measure,
     MeasureDone,
+    MeasureEnded,
     PhaseStarted,
     Proceed,
     Ready,
@@ -81,6 +89,7 @@ class Execution:
         number: int,
         total: int,
         idle: IdlePower,
+        make_room: Callable[[], Awaitable[None]],
     ) -> None:
         self._config: Config = variant.config
         self._store = store
@@ -89,6 +98,7 @@ class Execution:
         self._rates = rates
         self._slot = slot
         self._idle = idle
+        self._make_room = make_room
         self._emit = emit
         self._number, self._total = number, total
         self._telemetry = RunTelemetry(sampler)
@@ -96,6 +106,7 @@ class Execution:
         self._batches: list[BatchRecord] = []
         self._phases = PhaseTimer()
         self._loaded: Loaded | None = None
+        self._evidence: Evidence | None = None
         self._steady: bool | None = None
         self._stopped = ""
         self._before: Counters | None = None
@@ -189,38 +200,45 @@ class Execution:
                 batch_size=workload.batch_size,
             )
         )
-        request = LoadRequest(config.model, config.engine, config.device)
-        deadline = _deadline(config.measurement.total_timeout_s)
-        worker, self._loaded = await self._loaded_worker(request, prompts, deadline)
-        self._telemetry.device_is(self._loaded)
         needed = prompts[: iterations * workload.batch_size]
+        deadline = _deadline(config.measurement.total_timeout_s)
+        choice = await answered(lambda: choose(config.engine))
+        if choice.requested:
+            self._emit(Noted(self._folder.id, "warning", f"FALLBACK: {_fallback(choice.engine.name, choice)}"))
+        require_usable(choice)
+        worker, self._loaded = await self._loaded_worker(choice, needed, deadline)
+        planned = planned_gpus(config, self._sampler.gpus, choice)
+        self._telemetry.device_is(self._loaded, planned if len(planned) > 1 else ())
         command = Measure(workload, config.measurement, needed, iterations)
-        async for event in worker.measure(command, deadline=deadline):
+        loading_s = self._phases.seconds.get("load", 0.0)
+        async for event in worker.measure(command, deadline=deadline, loading_s=loading_s):
             await self._on_measure_event(worker, event)
         if config.measurement.fresh_process:
             await self._slot.clear()
 
     async def _loaded_worker(
-        self, request: LoadRequest, prompts: tuple[str, ...], deadline: float | None
+        self, choice: Choice, prompts: tuple[str, ...], deadline: float | None
     ) -> tuple[WorkerProcess, Loaded]:
         """A worker with the model loaded: the one there is, or a new one."""
-        status = probe(request.engine.name)
-        if not status.available:
-            raise EngineError(f"engine {request.engine.name} cannot be used: {status.reason}", remedy=status.remedy)
-        gpu = planned_gpu(self._config, self._sampler.gpus, status)
-        held = None if self._config.measurement.fresh_process else self._slot.holding(request)
+        request = load_request(self._config, choice, prompts)
+        other = await answered(lambda: interpreter_for(choice.engine))
+        python = str(other or sys.executable)
+        gpu = next(iter(planned_gpus(self._config, self._sampler.gpus, choice)), None)
+        held = None if self._config.measurement.fresh_process else self._slot.holding(request, python)
         if held is None:
+            await self._make_room()
             await self._slot.clear()
             await self._come_to_rest(gpu)
         latest = self._sampler.latest
-        lines = await answered(lambda: check_fit(self._config, prompts, gpu, latest, loaded=held is not None))
+        really = replace(self._config, engine=choice.engine)
+        lines = await answered(lambda: check_fit(really, prompts, gpu, latest, loaded=held is not None))
         self._emit(Estimated(self._folder.id, lines))
         if held:
             self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))
             return held
         self._enter("spawn", time.monotonic_ns())
-        environment = worker_environment(request.device, self._sampler.gpus, os.environ)
-        worker = await self._slot.spawn(self._folder.log, environment)
+        environment = worker_environment(request.device, self._sampler.gpus, os.environ, other)
+        worker = await self._slot.spawn(self._folder.log, environment, python)
         await worker.hello()
         limit, name = self._config.measurement.load_timeout_s, "load_timeout_s"
         if deadline is not None and deadline - time.monotonic() < limit:
@@ -260,17 +278,19 @@ class Execution:
             case BatchDone():
                 self._on_batch(event.batch)
             case Ready():
-                self._steady = event.steady
+                self._steady, self._evidence = event.steady, event.evidence
                 self._phases.end(event.t_ns)
                 self._rates.ask(self, self._config.measurement.sample_hz)
                 await self._read_processes(worker)
                 self._before = await self._counters()
                 await worker.send(Proceed())
-            case MeasureDone():
+            case MeasureEnded():
                 self._phases.end(event.t_ns)
                 self._after = await self._counters()
                 self._stopped = event.stopped
                 await self._read_processes(worker)
+            case MeasureDone():
+                self._evidence = event.evidence
             case _:
                 pass
 
@@ -290,12 +310,15 @@ class Execution:
             energy = None if power is None else power * batch.seconds
             origin = self._batches[0].start_ns
             self._folder.requests.append(*request_records(batch, origin_ns=origin, power_w=power, energy_j=energy))
+            self._folder.outputs.append(*outputs_of(batch))
         else:
             self._warmup.append(batch)
-        self._emit(BatchMeasured(self._folder.id, batch))
+        # Who watches does not read what was generated.
+        told = replace(batch, requests=tuple(replace(part, output=()) for part in batch.requests))
+        self._emit(BatchMeasured(self._folder.id, told))
 
     def _on_heartbeat(self, beat: Heartbeat) -> None:
-        if beat.phase == "idle" or self._phases.current is None:
+        if beat.phase == "idle" or beat.phase == "prepare" or self._phases.current is None:
             return
         if beat.tokens < (self._recent[-1][1] if self._recent else 0):
             self._recent.clear()
@@ -353,6 +376,7 @@ class Execution:
                 stopped=self._stopped,
                 random_weights=bool(self._loaded and self._loaded.random_weights),
                 remote_code=self._config.model.trust_remote_code,
+                fallback=_fallback(self._loaded.engine, self._loaded) if self._loaded else "",
             ),
         )
         return Result(
@@ -372,6 +396,7 @@ class Execution:
             warmup_steady=self._steady,
             sample_hz=self._config.measurement.sample_hz,
             error=error,
+            evidence=self._evidence,
         )
 
     def _keep(self, result: Result) -> bool:
@@ -390,6 +415,16 @@ class Execution:
 
 def _default_name(config: Config) -> str:
     return f"{config.model.id.rsplit('/', 1)[-1].removeprefix('synthetic:')} {config.engine.name}"
+
+
+def _fallback(used: str, told: Choice | Loaded) -> str:
+    """What is said of a fallback; nothing where there was none."""
+    asked, reason = (
+        (told.requested, told.reason) if isinstance(told, Choice) else (told.engine_requested, told.fallback_reason)
+    )
+    if not asked or asked == used:
+        return ""
+    return f"{used} is measured, not {asked}, which cannot be used: {clean(reason) or 'no reason is known'}"
 
 
 def _deadline(total_timeout_s: float) -> float | None:

@@ -64,6 +64,8 @@ def foresee_fit(
         output_len=workload.output_len,
         attention=config.engine.attention,
         weights_on_disk=source.weights_bytes_on_disk,
+        quantization=config.engine.quantization,
+        tensor_parallel=config.engine.tensor_parallel if gpu else 1,
     )
     where = f"GPU {gpu.label} {gpu.name}" if gpu else "the CPU"
     head = f"memory estimate for {source.label} on {where}:"

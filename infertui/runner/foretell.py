@@ -1,9 +1,13 @@
 """How long a run will take, from earlier runs of the same kind."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 
-from infertui.config.schema import Config
+import msgspec
+
+from infertui.config.engines.registry import SPECS
+from infertui.config.schema import Config, EngineLevers
 from infertui.store.queue import Duration
 from infertui.store.result import Result
 from infertui.workloads.batches import iterations_of
@@ -14,7 +18,11 @@ USUAL_WARMUP_BATCHES = 2
 def kind_of(config: Config, lane: str) -> str:
     """What runs must share to foretell each other: everything that decides the speed but batch and lengths."""
     model, engine = config.model, config.engine
-    return "|".join((model.id, model.revision, engine.name, engine.dtype, engine.attention, lane))
+    levers = {name: getattr(engine, name) for name in EngineLevers.__struct_fields__ if name != "fallback"}
+    options = getattr(engine, spec.table, None) if (spec := SPECS.get(engine.name)) else None
+    told = msgspec.json.encode((model.id, model.revision, levers, options, lane), order="sorted")
+    # Durations of every queue are searched by it: its length matters, and what it says no more than that it differs.
+    return f"{model.id}|{engine.name}|{lane}|{hashlib.sha256(told).hexdigest()[:16]}"
 
 
 def duration_of(result: Result, lane: str) -> Duration | None:
@@ -22,11 +30,13 @@ def duration_of(result: Result, lane: str) -> Duration | None:
     summary, workload = result.summary, result.config.workload
     if result.state != "finished" or not summary.iterations:
         return None
+    if result.loaded and result.loaded.engine != result.config.engine.name:
+        return None  # another engine ran: that says nothing about this one
     return Duration(
         kind=kind_of(result.config, lane),
         batch_size=workload.batch_size,
         output_len=workload.output_len,
-        load_s=result.phases.get("spawn", 0.0) + result.phases.get("load", 0.0),
+        load_s=sum(result.phases.get(phase, 0.0) for phase in ("spawn", "load", "compile", "capture")),
         step_s=summary.measured_s / (summary.iterations * workload.output_len),
         warmup_batches=result.warmup_batches,
     )

@@ -30,7 +30,7 @@ class IdlePower:
         self._samples += 1
         for gpu in gpus:
             reading = next((reading for reading in sample.gpus if reading.uuid == gpu.uuid), None)
-            watts = power_of(sample, gpu)
+            watts = power_of(sample, [gpu])
             self._seen.add(gpu.uuid)
             self._restless.discard(gpu.uuid)
             if reading is None or reading.throttle is None or watts is None:
@@ -41,7 +41,7 @@ class IdlePower:
                 self._calm.pop(gpu.uuid, None)
             if gpu.uuid not in self._known:
                 self._restless.add(gpu.uuid)
-        cpu = power_of(sample, None)
+        cpu = power_of(sample, ())
         if cpu is not None and host:
             self._rests("", cpu)
         self._sampled.set()

@@ -4,40 +4,49 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from infertui.config.schema import Config
-from infertui.engines.base import probe
 from infertui.errors import InfertuiError
 from infertui.gpu.readings import GpuInfo
-from infertui.runner.environment import planned_gpu
+from infertui.runner.choice import Choice, choose
+from infertui.runner.environment import planned_gpus
 from infertui.store.queue import Entry
 
 CPU = "cpu"
 
 
-def lane_of(config: Config, gpus: tuple[GpuInfo, ...]) -> str:
+def lane_of(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice | None = None) -> str:
     """The device that a config runs on, as the name of a lane: `cpu`, `gpu0`, `gpu0:1` of a MIG instance.
 
-    A config that cannot run goes to `cpu`; running it says why.
+    A run whose layers are divided takes several: `gpu0+1`. A config that cannot run goes to `cpu`; running it says
+    why. Without a `choice` it is made here, which is nothing for an event loop.
     """
     try:
-        gpu = planned_gpu(config, gpus, probe(config.engine.name))
+        used = planned_gpus(config, gpus, choice or choose(config.engine))
     except InfertuiError:
         return CPU
-    return CPU if gpu is None else lane_name(gpu)
+    return "+".join((lane_name(used[0]), *(gpu.label for gpu in used[1:]))) if used else CPU
 
 
 def lane_name(gpu: GpuInfo) -> str:
-    """The lane of runs on this device."""
+    """The lane of runs on this device alone."""
     return f"gpu{gpu.label}"
 
 
+def devices_of(lane: str) -> frozenset[str]:
+    """The lanes of the single devices that a lane takes."""
+    first, *others = lane.split("+")
+    return frozenset((first, *(f"gpu{label}" for label in others)))
+
+
 def startable(waiting: Sequence[Entry], busy: AbstractSet[str], *, cpu_exclusive: bool = True) -> list[Entry]:
-    """The waiting entries that may start now, given the lanes under way: one run a lane, in order.
+    """The waiting entries that may start now, given the lanes under way: one run a device, in order.
+
+    What waits for several devices is not overtaken by runs that would take one of them.
 
     A run on the CPU has the machine to itself when `cpu_exclusive`: it starts when nothing else runs, nothing starts
     beside it, and what waits behind it does not overtake it.
     """
     starting: list[Entry] = []
-    held = set(busy)
+    held = {device for lane in busy for device in devices_of(lane)}
     for entry in waiting:
         if entry.lane == CPU and cpu_exclusive:
             if not held:
@@ -45,7 +54,7 @@ def startable(waiting: Sequence[Entry], busy: AbstractSet[str], *, cpu_exclusive
             break
         if cpu_exclusive and CPU in held:
             break
-        if entry.lane not in held:
+        if not devices_of(entry.lane) & held:
             starting.append(entry)
-            held.add(entry.lane)
+        held |= devices_of(entry.lane)
     return starting

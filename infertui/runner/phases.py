@@ -20,5 +20,6 @@ class PhaseTimer:
     def end(self, t_ns: int) -> None:
         """End the current phase, if there is one."""
         if self.current:
-            self.seconds[self.current] = (t_ns - self._started_ns) / NS_PER_S
+            # An engine may compile and capture by turns.
+            self.seconds[self.current] = self.seconds.get(self.current, 0.0) + (t_ns - self._started_ns) / NS_PER_S
             self.current = None

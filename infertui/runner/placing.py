@@ -7,8 +7,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from infertui.config.schema import Config, DeviceConfig, EngineConfig, WorkloadConfig
+from infertui.engines.base import Probe
 from infertui.errors import InfertuiError
 from infertui.gpu.readings import GpuInfo
+from infertui.runner.choice import Choice, choose
 from infertui.runner.foretell import foretell, kind_of
 from infertui.runner.lanes import lane_of
 from infertui.runner.patience import bounded
@@ -16,6 +18,7 @@ from infertui.store.queue import Duration, Entry
 from infertui.workloads.prompts import load_prompts
 
 COUNTING_S = 5.0
+ASKING_S = 25.0
 NEWS = 0.1
 """An estimate that moves by less than this share is not worth an event."""
 
@@ -27,10 +30,16 @@ class Placing:
         self._gpus = gpus
         self._durations = durations
         self._pools: dict[str, int] = {}
+        self._choices: dict[tuple[str, str, bool], Choice] = {}
 
     async def learn(self, configs: Iterable[Config]) -> None:
-        """Count the prompts of configs in a thread. A file that cannot be read, or not soon, has no number."""
+        """Count the prompts of configs, and ask for their engines, in threads.
+
+        A file that cannot be read, or not soon, has no number; an engine that does not answer soon is not known.
+        """
+        configs = list(configs)
         wanted = {_pool_of(config.workload): config.workload for config in configs if _counts(config)}
+        engines = {_asked_of(config.engine): config.engine for config in configs}
 
         def count() -> dict[str, int]:
             found = {}
@@ -41,6 +50,10 @@ class Placing:
 
         if wanted:
             self._pools |= await bounded(count, COUNTING_S) or {}
+        if engines:
+            self._choices |= (
+                await bounded(lambda: {key: choose(engine) for key, engine in engines.items()}, ASKING_S) or {}
+            )
 
     def placed(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries with their lanes and estimates."""
@@ -52,7 +65,7 @@ class Placing:
             config = entry.config
             where = (config.device, config.engine)
             if where not in lanes:
-                lanes[where] = lane_of(config, gpus)
+                lanes[where] = lane_of(config, gpus, self._choice(config.engine))
             kind = kind_of(config, lanes[where])
             if kind not in earlier:
                 earlier[kind] = _latest(self._durations(kind))
@@ -60,10 +73,22 @@ class Placing:
             placed.append(replace(entry, lane=lanes[where], estimate_s=seconds))
         return placed
 
+    def _choice(self, engine: EngineConfig) -> Choice:
+        """As `learn` found it; where it did not, as if the engine could be used."""
+        known = self._choices.get(_asked_of(engine))
+        if known is None:
+            return Choice(engine, Probe(engine.name, available=True, reason="it was not asked"))
+        return known if known.requested else replace(known, engine=engine)
+
     def foreseen_anew(self, waiting: Sequence[Entry], duration: Duration) -> list[Entry]:
         """Those of the waiting entries that will take another time, now that a run of this kind took so long."""
         kin = [entry for entry in waiting if kind_of(entry.config, entry.lane) == duration.kind]
         return [new for old, new in zip(kin, self.placed(kin), strict=True) if _differs(old.estimate_s, new.estimate_s)]
+
+
+def _asked_of(engine: EngineConfig) -> tuple[str, str, bool]:
+    """What decides whether an engine can be used; a sweep over its options asks once."""
+    return engine.name, engine.python, engine.fallback
 
 
 def _differs(old: float | None, new: float | None) -> bool:

@@ -1,10 +1,14 @@
 """What a watcher of a run shows, kept up to date from the runner's events. Pure state, drawn elsewhere."""
 
+from itertools import pairwise
+from typing import get_args
+
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from infertui.engines.base import Loaded
 from infertui.gpu.readings import Sample
+from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import Gaps
 from infertui.measure.records import Phase
 from infertui.runner.events import (
@@ -21,6 +25,8 @@ from infertui.runner.events import (
 )
 
 RATES = 600
+OPTIONAL: tuple[Phase, ...] = ("compile", "capture")
+"""Phases that a run has only where its engine compiles or captures."""
 
 
 class RunProgress(Struct):
@@ -47,9 +53,22 @@ class RunProgress(Struct):
     """Tokens per second of late, for charts: (monotonic ns, rate), the last RATES of them."""
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that this run has, as far as is known yet, in order."""
+        begun = {phase for _, phase in self.entered} | {self.phase}
+        return tuple(phase for phase in get_args(Phase) if phase not in OPTIONAL or phase in begun)
+
+    def seconds_in(self, phase: Phase) -> float | None:
+        """What a phase took that is over, all its turns together; None while it lasts, or where it never was."""
+        if phase == self.phase:
+            return None
+        turns = [after - began for (began, entered), (after, _) in pairwise(self.entered) if entered == phase]
+        return sum(turns) / NS_PER_S if turns else None
+
     def copy(self) -> "RunProgress":
         """This state, which further events leave as it is."""
-        return replace(self, rates=[*self.rates], notes=[*self.notes])
+        return replace(self, entered=[*self.entered], rates=[*self.rates], notes=[*self.notes])
 
     def take(self, event: AnyRunEvent) -> None:
         """Take in the next event."""

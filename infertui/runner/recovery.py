@@ -8,6 +8,7 @@ import msgspec
 
 from infertui.errors import StoreError
 from infertui.measure.clock import NS_PER_S
+from infertui.measure.gaps import merge_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
@@ -107,15 +108,27 @@ def _batch(lines: list[RequestRecord]) -> BatchRecord:
     def after(seconds: float | None) -> int | None:
         return None if seconds is None else start + round(seconds * NS_PER_S)
 
+    own = first.own_times
     return BatchRecord(
         phase="measure",
         index=first.batch,
         start_ns=start,
-        first_ns=after(first.ttft),
-        last_ns=after(first.latency),
+        first_ns=after(min((line.ttft for line in lines if line.ttft is not None), default=None)),
+        last_ns=after(max((line.latency for line in lines if line.latency is not None), default=None)),
         end_ns=after(first.batch_seconds) or start,
-        itl=first.itl,
-        requests=tuple(RequestPart(line.prompt, line.prompt_tokens, line.tokens) for line in lines),
+        itl=merge_gaps(line.itl for line in lines if line.itl) if own else first.itl,
+        requests=tuple(
+            RequestPart(
+                line.prompt,
+                line.prompt_tokens,
+                line.tokens,
+                first_ns=after(line.ttft) if own else None,
+                last_ns=after(line.latency) if own else None,
+                itl=line.itl if own else None,
+            )
+            for line in lines
+        ),
         memory=EngineMemory(),  # whose memory `memory_mb` was, a device's or the host's, the lines do not say
         error=first.error,
+        own_times=own,
     )

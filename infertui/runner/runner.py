@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Self
 
 from msgspec import to_builtins
+from msgspec.structs import replace
 
 import infertui
 from infertui.config.decode import decode
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.engines.base import ENGINES, probe
+from infertui.engines.interpreters import probe_all, probe_known
 from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.gpu.host import host_facts
 from infertui.gpu.readings import GpuProcess, Sample
@@ -21,6 +22,7 @@ from infertui.gpu.sampler import Sampler
 from infertui.measure.clock import NS_PER_S
 from infertui.models.catalogue import LocalModel, local_models
 from infertui.runner.acceptance import accepted, accepted_variant
+from infertui.runner.choice import choose
 from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
@@ -38,7 +40,7 @@ from infertui.runner.fingerprint import git_revision
 from infertui.runner.fitting import Fit, foresee_fit
 from infertui.runner.foretell import duration_of, foretell, kind_of
 from infertui.runner.hub import Hub
-from infertui.runner.lanes import lane_name, lane_of
+from infertui.runner.lanes import devices_of, lane_name, lane_of
 from infertui.runner.patience import answered, bounded, undisturbed
 from infertui.runner.placing import Placing
 from infertui.runner.progress import RunProgress
@@ -114,6 +116,7 @@ class Runner:
         await asyncio.gather(
             bounded(lambda: self._sampler.wait_ready(READY_TIMEOUT_S), READY_TIMEOUT_S),
             bounded(git_revision, READY_TIMEOUT_S),  # it is remembered, and no run has to wait for it
+            bounded(probe_all, READY_TIMEOUT_S),  # remembered, too
         )
         await self._take_up()
         self._dispatcher.kick()
@@ -211,16 +214,19 @@ class Runner:
 
     async def forecast(self, config: Config) -> Forecast:
         """See `Control`."""
-        lane = lane_of(config, self._sampler.gpus)
-        gpu = next((gpu for gpu in self._sampler.gpus if lane_name(gpu) == lane), None)
-        latest = self._sampler.latest
+        gpus, latest = self._sampler.gpus, self._sampler.latest
 
-        def look() -> tuple[Fit, int]:
+        def look() -> tuple[Fit, int, str]:
             prompts = load_prompts(decode(to_builtins(config)).workload)
-            return foresee_fit(config, prompts, gpu, latest), len(prompts)
+            # Nobody asked for this config to be run yet: the interpreter that it names is not.
+            choice = choose(replace(config.engine, python=""))
+            lane = lane_of(config, gpus, choice)
+            gpu = next((gpu for gpu in gpus if lane_name(gpu) in devices_of(lane)), None)
+            really = replace(config, engine=choice.engine)
+            return foresee_fit(really, prompts, gpu, latest), len(prompts), lane
 
         try:
-            fit, pool = await answered(look)
+            fit, pool, lane = await answered(look)
         except InfertuiError as error:
             lines = (error.message, error.remedy) if error.remedy else (error.message,)
             return Forecast(lines, fits=None)
@@ -360,6 +366,6 @@ class Runner:
                 started=stamp(),
                 gpus=self._sampler.gpus,
                 gpus_unavailable=str(unavailable) if unavailable else "",
-                engines=tuple(probe(name) for name in ENGINES),
+                engines=probe_known(),
             )
         return self._facts

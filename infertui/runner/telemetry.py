@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import msgspec
 
@@ -18,33 +19,39 @@ from infertui.store.result import DeviceFigures, PowerFigures
 
 # A power sample speaks for the half second around it, no more.
 REACH_NS = NS_PER_S // 2
+Number = TypeVar("Number", int, float)
 
 
-def power_of(sample: Sample, gpu: GpuInfo | None) -> float | None:
-    """Watts of the GPU, instantaneous where the driver tells; of the CPU packages without a GPU."""
-    if gpu is None:
+def power_of(sample: Sample, gpus: Sequence[GpuInfo]) -> float | None:
+    """Watts of the GPUs together, instantaneous where the driver tells; of the CPU packages without a GPU.
+
+    None where one of them is not known.
+    """
+    if not gpus:
         return sample.host.cpu_power_w
-    reading = next((reading for reading in sample.gpus if reading.uuid == gpu.uuid), None)
-    return reading.power_now_w if reading else None
+    readings = {reading.uuid: reading.power_now_w for reading in sample.gpus}
+    return _sum([readings.get(gpu.uuid) for gpu in gpus])
 
 
 class RunTelemetry:
-    """Reads the sampler on behalf of one run, whose device is known once its model is loaded."""
+    """Reads the sampler on behalf of one run, whose devices are known once its model is loaded."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
-        self._gpu: GpuInfo | None = None
+        self._gpus: tuple[GpuInfo, ...] = ()
         self._vram_process: int | None = None
         self.foreign_processes: tuple[str, ...] | None = None
 
-    def device_is(self, loaded: Loaded) -> None:
-        """The engine reported its device."""
-        self._gpu = by_uuid(loaded.device_uuid, self._sampler.gpus) if loaded.device_uuid else None
+    def device_is(self, loaded: Loaded, planned: Sequence[GpuInfo] = ()) -> None:
+        """The engine reported its device; with the layers divided it is one of several that were `planned`."""
+        used = by_uuid(loaded.device_uuid, self._sampler.gpus) if loaded.device_uuid else None
+        together = used is not None and used.uuid in {gpu.uuid for gpu in planned}
+        self._gpus = tuple(planned) if together else (used,) if used else ()
 
     def mean_power(self, start_ns: int, end_ns: int) -> float | None:
         """Mean watts from `start_ns` to `end_ns`; None unless samples cover all of it to half a second."""
         samples = self._sampler.window(start_ns, end_ns)
-        points = [(s.t_ns, watts) for s in samples if (watts := power_of(s, self._gpu)) is not None]
+        points = [(s.t_ns, watts) for s in samples if (watts := power_of(s, self._gpus)) is not None]
         if not points or points[0][0] > start_ns + REACH_NS or points[-1][0] < end_ns - REACH_NS:
             return None
         if any(after[0] - before[0] > 2 * REACH_NS for before, after in pairwise(points)):
@@ -53,9 +60,10 @@ class RunTelemetry:
         return None if joules is None or end_ns <= start_ns else joules * NS_PER_S / (end_ns - start_ns)
 
     def read_processes(self, group: int) -> None:
-        """Note what the worker's process group holds of the GPU now, and add to who else was seen to compute on it."""
-        listed = self._sampler.processes(self._gpu) if self._gpu else None
-        if listed is None:
+        """Note what the worker's process group holds of the GPUs now, and add to who else was seen to compute there."""
+        known = [self._sampler.processes(gpu) for gpu in self._gpus]
+        listed = [process for processes in known if processes is not None for process in processes]
+        if not known or None in known:
             return
         own = [process for process in listed if _group_of(process.pid) == group]
         if not own:
@@ -65,10 +73,11 @@ class RunTelemetry:
         self.foreign_processes = tuple(dict.fromkeys((*(self.foreign_processes or ()), *foreign)))
 
     def lost(self) -> tuple[str, ...]:
-        """Why readings of the run's GPU ended before their time; empty when they did not."""
-        if self._gpu is None:
+        """Why readings of the run's GPUs ended before their time; empty when they did not."""
+        if not self._gpus:
             return ()
-        return tuple(fault.message for fault in self._sampler.faults if fault.uuid in ("", self._gpu.uuid))
+        concerned = {"", *(gpu.uuid for gpu in self._gpus)}
+        return tuple(fault.message for fault in self._sampler.faults if fault.uuid in concerned)
 
     def figures(
         self,
@@ -87,43 +96,58 @@ class RunTelemetry:
             return None, None
         start_ns, end_ns = batches[0].start_ns, batches[-1].end_ns
         readings = window_readings(self._sampler.window(start_ns, end_ns), start_ns, end_ns, before, after)
-        gpu = next((entry for entry in readings.gpus if self._gpu and entry.uuid == self._gpu.uuid), None)
-        power = self._gpu_power(gpu) if gpu else _cpu_power(readings, before, after)
-        at_rest = idle.get(self._gpu.uuid if self._gpu else "")
-        return _per_token(power, readings.length_s, tokens, at_rest), self._device(readings, gpu)
+        uuids = {gpu.uuid for gpu in self._gpus}
+        gpus = [entry for entry in readings.gpus if entry.uuid in uuids]
+        power = self._gpu_power(gpus) if gpus else _cpu_power(readings, before, after)
+        at_rest = _sum([idle.get(uuid) for uuid in uuids or {""}])
+        return _per_token(power, readings.length_s, tokens, at_rest), self._device(readings, gpus)
 
-    def _gpu_power(self, gpu: GpuReadings) -> PowerFigures:
-        spread = gpu.power_instant_w or gpu.power_w
+    def _gpu_power(self, gpus: Sequence[GpuReadings]) -> PowerFigures:
+        """Of all GPUs together: energy that is missing for one of them is missing."""
+        energies = [gpu.energy for gpu in gpus]
+        spreads = [gpu.power_instant_w or gpu.power_w for gpu in gpus]
+        sources = {energy.source for energy in energies}
+        reasons = dict.fromkeys(energy.reason for energy in energies if energy.reason)
+        known = len(gpus) == len(self._gpus)
+        gaps = [energy.largest_gap_s for energy in energies if energy.largest_gap_s is not None]
         return PowerFigures(
             domain="gpu",
-            source=gpu.energy.source,
-            energy_j=gpu.energy.joules,
-            mean_power_w=gpu.energy.mean_power_w,
-            max_power_w=spread.max if spread else None,
-            samples=gpu.energy.samples,
-            largest_gap_s=gpu.energy.largest_gap_s,
-            reason=gpu.energy.reason,
+            source=sources.pop() if len(sources) == 1 else "integral",
+            energy_j=_sum([energy.joules for energy in energies]) if known else None,
+            mean_power_w=_sum([energy.mean_power_w for energy in energies]) if known else None,
+            max_power_w=_sum([spread.max if spread else None for spread in spreads]) if known else None,
+            samples=min(energy.samples for energy in energies),
+            largest_gap_s=max(gaps, default=None),
+            reason="; ".join(reasons) if known else "one of the run's GPUs gave no readings",
         )
 
-    def _device(self, readings: WindowReadings, gpu: GpuReadings | None) -> DeviceFigures:
+    def _device(self, readings: WindowReadings, gpus: Sequence[GpuReadings]) -> DeviceFigures:
+        """Of all GPUs together: bytes and seconds are summed, for the rest the extremes and means are over all."""
         host = readings.host
-        utilization = gpu.utilization if gpu else None
-        temperature = gpu.temperature_c if gpu else None
-        clock = gpu.sm_mhz if gpu else None
+        utilization = [gpu.utilization for gpu in gpus if gpu.utilization]
+        temperature = [gpu.temperature_c for gpu in gpus if gpu.temperature_c]
+        clock = [gpu.sm_mhz for gpu in gpus if gpu.sm_mhz]
+        throttles = [gpu.throttle for gpu in gpus if gpu.throttle is not None]
+        policies = [gpu.violation_s for gpu in gpus if gpu.violation_s is not None]
         return DeviceFigures(
-            vram_device_peak=gpu.memory_peak if gpu else None,
+            vram_device_peak=_sum([gpu.memory_peak for gpu in gpus]),
             vram_process=self._vram_process,
-            utilization_mean=utilization.mean if utilization else None,
-            utilization_max=utilization.max if utilization else None,
-            temperature_min=temperature.min if temperature else None,
-            temperature_max=temperature.max if temperature else None,
-            sm_clock_min=clock.min if clock else None,
-            sm_clock_mean=clock.mean if clock else None,
-            sm_clock_max=clock.max if clock else None,
-            throttles=tuple(gpu.throttle) if gpu and gpu.throttle is not None else None,
-            violation_s=gpu.violation_s if gpu else None,
-            pcie_tx_mod_4gib=gpu.pcie_tx_mod_4gib if gpu else None,
-            pcie_rx_mod_4gib=gpu.pcie_rx_mod_4gib if gpu else None,
+            utilization_mean=_mean([spread.mean for spread in utilization]),
+            utilization_max=max((spread.max for spread in utilization), default=None),
+            temperature_min=min((spread.min for spread in temperature), default=None),
+            temperature_max=max((spread.max for spread in temperature), default=None),
+            sm_clock_min=min((spread.min for spread in clock), default=None),
+            sm_clock_mean=_mean([spread.mean for spread in clock]),
+            sm_clock_max=max((spread.max for spread in clock), default=None),
+            throttles=tuple(dict.fromkeys(name for names in throttles for name in names)) if throttles else None,
+            violation_s={
+                name: sum(policy.get(name, 0.0) for policy in policies) for policy in policies for name in policy
+            }
+            if policies
+            else None,
+            # The counters wrap: of several GPUs there is no sum.
+            pcie_tx_mod_4gib=gpus[0].pcie_tx_mod_4gib if len(gpus) == 1 else None,
+            pcie_rx_mod_4gib=gpus[0].pcie_rx_mod_4gib if len(gpus) == 1 else None,
             cpu_mean=host.cpu_percent.mean if host.cpu_percent else None,
             ram_peak=host.memory_peak,
             samples=readings.samples,
@@ -162,6 +186,16 @@ def _per_token(power: PowerFigures, window_s: float, tokens: int, idle: float | 
         joules_per_token_above_idle=None if idle is None else (energy - idle * window_s) / tokens,
         tokens_per_s_per_w=tokens / energy if energy else None,
     )
+
+
+def _sum(values: Sequence[Number | None]) -> Number | None:
+    """The sum; None where one is not known, or there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known and len(known) == len(values) else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _group_of(pid: int) -> int | None:

@@ -15,11 +15,13 @@ class WorkerSlot:
         self._worker: WorkerProcess | None = None
         self._request: LoadRequest | None = None
         self._loaded: Loaded | None = None
+        self._python = ""
         self._clearing = asyncio.Lock()
 
-    def holding(self, request: LoadRequest) -> tuple[WorkerProcess, Loaded] | None:
-        """The living worker that has exactly this loaded."""
-        if self._worker and self._worker.alive and self._loaded and self._request == request:
+    def holding(self, request: LoadRequest, python: str) -> tuple[WorkerProcess, Loaded] | None:
+        """The living worker that has exactly this loaded, in that interpreter."""
+        wanted = self._request == request and self._python == python
+        if self._worker and self._worker.alive and self._loaded and wanted:
             return self._worker, self._loaded
         return None
 
@@ -33,10 +35,11 @@ class WorkerSlot:
         """Whether a worker lives, be it one that is ending."""
         return self.current is not None or self._clearing.locked()
 
-    async def spawn(self, log: Path, environment: Mapping[str, str]) -> WorkerProcess:
-        """A new worker in place of the old one, which is gone when this returns."""
+    async def spawn(self, log: Path, environment: Mapping[str, str], python: str) -> WorkerProcess:
+        """A new worker of that interpreter in place of the old one, which is gone when this returns."""
         await self.clear()
-        self._worker = await WorkerProcess.spawn(log, environment)
+        self._worker = await WorkerProcess.spawn(log, environment, python)
+        self._python = python
         return self._worker
 
     def keep(self, request: LoadRequest, loaded: Loaded) -> None:

@@ -1,7 +1,8 @@
 """Everything that a run's folder holds, thinned out for showing. Whatever is missing or torn is left out."""
 
+import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,7 +58,7 @@ class _Request(Struct, frozen=True, gc=False):
     latency: float | None = None
     ttft: float | None = None
     tpot: float | None = None
-    tps: float | None = None
+    tokens: int = 0
     error: str = ""
 
 
@@ -103,22 +104,26 @@ def _power(sample: Sample) -> float | None:
 
 
 def _batches(path: Path) -> Iterator[BatchPoint]:
-    """One point for the requests of each batch, which share their times."""
-    last: _Request | None = None
-    speed: float | None = None
-    for request in _lines(path, _Request):
-        if last is None or request.batch != last.batch:
-            if last is not None:
-                yield _point(last, speed)
-            last, speed = request, None
-        if request.tps is not None:
-            speed = (speed or 0.0) + request.tps
-    if last is not None:
-        yield _point(last, speed)
+    """One point for the requests of each batch: from its start to its first token, and to its last."""
+    for _, requests in itertools.groupby(_lines(path, _Request), key=lambda request: request.batch):
+        yield _point(list(requests))
 
 
-def _point(request: _Request, speed: float | None) -> BatchPoint:
-    return BatchPoint(request.start, request.latency, request.ttft, request.tpot, speed, clean(request.error))
+def _point(requests: list[_Request]) -> BatchPoint:
+    latency = max(_known(request.latency for request in requests), default=None)
+    each = _known(request.tpot for request in requests)
+    return BatchPoint(
+        requests[0].start,
+        latency,
+        ttft=min(_known(request.ttft for request in requests), default=None),
+        tpot=sum(each) / len(each) if each else None,
+        tps=sum(request.tokens for request in requests) / latency if latency else None,
+        error=clean(requests[0].error),
+    )
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _lines(path: Path, kind: type[T]) -> list[T]:

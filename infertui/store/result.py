@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.config.schema import Config
-from infertui.engines.base import Loaded
+from infertui.engines.base import Evidence, Loaded
 from infertui.gpu.readings import GpuInfo, HostFacts
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
@@ -87,7 +87,12 @@ class Fingerprint(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """One run. `phases` holds seconds per phase; `started` is wall-clock time, ISO 8601 with offset."""
+    """One run. `phases` holds seconds per phase; `started` is wall-clock time, ISO 8601 with offset.
+
+    `loaded` and `evidence` say what really ran, as the engine found it by looking; the counters of `evidence` are what
+    they grew by while measuring, and empty where that was cut off. `source` names the program that measured where it
+    was not infertui, as in `llama-bench build 0c1e570`.
+    """
 
     id: str
     name: str
@@ -105,3 +110,5 @@ class Result(Struct, frozen=True):
     warmup_steady: bool | None = None
     sample_hz: float = 0.0
     error: Error | None = None
+    evidence: Evidence | None = None
+    source: str = ""

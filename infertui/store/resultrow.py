@@ -115,6 +115,7 @@ class ResultLine(Struct, frozen=True, gc=False):
     power: _Power | None = None
     device: _Device | None = None
     error: _Error | None = None
+    source: str = ""
 
 
 _NO_SPREAD, _NO_INTERVAL, _NO_LOADED = _Spread(), _Interval(), _Loaded()
@@ -176,6 +177,8 @@ def _flags(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[str, ...
         flags.append("invalid")
     if loaded.engine_requested and loaded.engine != loaded.engine_requested:
         flags.append("fallback")
+    if line.source:
+        flags.append("external")
     if any(text.startswith("another process used") for text in against):
         flags.append("foreign")
     if any("thermal" in name for name in throttles):

@@ -3,6 +3,7 @@
 reports/results.jsonl            one line a run
 reports/<run id>/run.toml        the resolved config: `infertui run` on it repeats the run
 reports/<run id>/requests.jsonl  a line a request
+reports/<run id>/outputs.jsonl   the token ids that were generated, of each prompt once
 reports/<run id>/telemetry.jsonl device and host samples
 reports/<run id>/result.json     the run's line of the index
 reports/<run id>/worker.log      what the backend printed
@@ -24,6 +25,7 @@ from msgspec import Struct
 from infertui.config.schema import Config
 from infertui.errors import StoreError
 from infertui.store.jsonl import JsonlWriter, read_lines, store_error
+from infertui.store.outputs import OUTPUTS, read_outputs
 from infertui.store.result import Fingerprint, Result
 from infertui.store.results_file import append_line, remove_lines
 from infertui.terminal_text import clean
@@ -50,10 +52,14 @@ class RunFolder:
         self.path = path
         self._claim: IO[bytes] | None = None
         self.requests = JsonlWriter(path / "requests.jsonl")
+        opened = [self.requests]
         try:
             self.telemetry = JsonlWriter(path / "telemetry.jsonl")
+            opened.append(self.telemetry)
+            self.outputs = JsonlWriter(path / OUTPUTS)
         except StoreError:
-            self.requests.close()
+            for writer in opened:
+                writer.close()
             raise
 
     @property
@@ -101,6 +107,7 @@ class RunFolder:
         """Release the files."""
         self.requests.close()
         self.telemetry.close()
+        self.outputs.close()
         if self._claim:
             self._claim.close()
 
@@ -169,6 +176,10 @@ class Store:
         except OSError as error:
             raise store_error(path, error) from error
         return path
+
+    def outputs(self, run: str) -> dict[str, tuple[int, ...]]:
+        """The token ids that a run generated, by the name of the prompt; see `store.outputs`. Raises StoreError."""
+        return read_outputs(self.folder_of(run))
 
     def delete(self, runs: Collection[str]) -> None:
         """Take runs out of the index, then remove their folders. All or, where one cannot be a run, none.

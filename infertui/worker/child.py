@@ -16,7 +16,11 @@ import threading
 import time
 import traceback
 
-from infertui.engines.base import Engine, Loaded, create
+from msgspec.structs import replace
+
+from infertui.config.schema import EngineConfig
+from infertui.engines.base import Closing, Engine, Loaded, create
+from infertui.engines.identity import check_loaded
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.measure.clock import Clock, MonotonicClock, VirtualClock
 from infertui.terminal_text import clean
@@ -38,7 +42,8 @@ from infertui.worker.protocol import (
     decode_command,
     encode,
 )
-from infertui.worker.session import Cancelled, Progress, Session
+from infertui.worker.session import Session
+from infertui.worker.stamps import Cancelled, Progress
 
 HEARTBEAT_S = 0.2
 
@@ -109,6 +114,7 @@ class Child:
         self._progress = Progress(self._clock)
         self._engine: Engine | None = None
         self._loaded: Loaded | None = None
+        self._config: EngineConfig | None = None
 
     def serve(self) -> None:
         """Answer commands until told to leave."""
@@ -129,15 +135,23 @@ class Child:
                 self._explain(error)
             self._progress.enter("idle")
 
+    def close(self) -> None:
+        """Let the engine end what it started. The runner does not wait for it for long."""
+        engine: object = self._engine
+        if isinstance(engine, Closing):
+            with contextlib.suppress(Exception):
+                engine.close()
+
     def _obey(self, command: AnyCommand) -> None:
         if isinstance(command, Load):
             self._load(command)
         elif isinstance(command, Measure):
-            if self._engine is None or self._loaded is None:
+            if self._engine is None or self._loaded is None or self._config is None:
                 raise ConfigError("", "the worker was asked to measure before a model was loaded")
             Session(
                 self._engine,
                 self._loaded,
+                self._config,
                 command,
                 clock=self._clock,
                 progress=self._progress,
@@ -147,18 +161,25 @@ class Child:
             ).run()
 
     def _load(self, command: Load) -> None:
-        engine = command.request.engine
+        request, engine = command.request, command.request.engine
+        self._loaded = None
         if engine.name == "simulator" and engine.simulator.virtual_time:
             self._clock = VirtualClock(time.monotonic_ns())
             self._progress = Progress(self._clock)
         self._progress.enter("load")
         self._link.emit(PhaseStarted(self._clock.now_ns(), "load"))
         self._engine = create(engine.name, self._clock)
-        self._loaded = self._engine.load(command.request)
+        loaded = self._engine.load(request)
         self._engine.synchronize()
+        done_ns = self._clock.now_ns()
+        check_loaded(engine, loaded)
+        # Whom it stands in for an engine need not know, nor may it say otherwise.
+        asked = request.requested or engine.name
+        self._loaded = replace(loaded, engine_requested=asked, fallback_reason=request.fallback_reason)
+        self._config = engine
         if self._link.cancelled.is_set():
             raise Cancelled
-        self._link.emit(LoadDone(self._clock.now_ns(), self._loaded))
+        self._link.emit(LoadDone(done_ns, self._loaded))
 
     def _explain(self, error: Exception) -> None:
         text = clean(str(error)) or type(error).__name__
@@ -202,7 +223,9 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to act on
     link = Link(events, commands)
     threading.Thread(target=link.listen, name="commands", daemon=True).start()
-    Child(link).serve()
+    child = Child(link)
+    child.serve()
+    child.close()
     # Interpreter shutdown of a backend can hang or crash; everything was said.
     sys.stdout.flush()
     sys.stderr.flush()

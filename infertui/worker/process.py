@@ -35,6 +35,8 @@ SPAWN_TIMEOUT_S = 60.0
 CANCEL_GRACE_S = 1.0
 LEAVE_GRACE_S = 1.0
 UNREAD_GRACE_S = 0.25
+PREPARING = ("prepare", "compile", "capture")
+STEPPING = ("warmup", "measure")
 
 
 class WorkerProcess:
@@ -59,8 +61,11 @@ class WorkerProcess:
         self._phase = "spawn"
 
     @classmethod
-    async def spawn(cls, log: Path, environment: Mapping[str, str]) -> Self:
-        """Start a worker whose output goes to `log`. It says `Hello` before it imports any backend."""
+    async def spawn(cls, log: Path, environment: Mapping[str, str], python: str = sys.executable) -> Self:
+        """Start a worker whose output goes to `log`. It says `Hello` before it imports any backend.
+
+        `python` is the interpreter, of whichever environment holds the engine; infertui has to be importable there.
+        """
         events_read, events_write = os.pipe()
         commands_read, commands_write = os.pipe()
         lifeline_read, lifeline_write = os.pipe()
@@ -68,7 +73,7 @@ class WorkerProcess:
         try:
             with log.open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable,
+                    python,
                     *("-P", "-m", "infertui.worker.child", *map(str, theirs)),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
@@ -130,23 +135,36 @@ class WorkerProcess:
             if time.monotonic() > deadline:
                 raise self._too_long(complaint)
 
-    async def measure(self, command: Measure, *, deadline: float | None) -> AsyncIterator[AnyEvent]:
-        """Warm up and measure; yields events up to and including `MeasureDone`.
+    async def measure(
+        self, command: Measure, *, deadline: float | None, loading_s: float = 0.0
+    ) -> AsyncIterator[AnyEvent]:
+        """Get ready, warm up and measure; yields events up to and including `MeasureDone`.
 
         The caller answers `Ready` with `Proceed`. Raises WorkerError when measuring fails, one step takes longer
-        than its time-out, `deadline` (of `time.monotonic`) passes, or the worker dies.
+        than its time-out, `deadline` (of `time.monotonic`) passes, or the worker dies. Compiling and capturing have
+        what `load_timeout_s` leaves after the `loading_s` that loading took.
         """
         await self.send(command)
-        self._phase = "warmup"
-        limit = command.measurement.step_timeout_s
-        stalled = f"no token step for step_timeout_s ({limit:g} s)"
-        overdue = f"the run took longer than total_timeout_s ({command.measurement.total_timeout_s:g} s)"
+        self._phase = "prepare"
+        measurement = command.measurement
+        step, ready = measurement.step_timeout_s, max(0.0, measurement.load_timeout_s - loading_s)
+        stalled = f"no token step for step_timeout_s ({step:g} s)"
+        unready = f"getting ready was not done within load_timeout_s ({ready:.4g} s left for it)"
+        overdue = f"the run took longer than total_timeout_s ({measurement.total_timeout_s:g} s)"
+        began_ns: int | None = None
         while True:
+            preparing = self._phase in PREPARING
+            limit, complaint = (ready, unready) if preparing else (step, stalled)
             left = limit if deadline is None else min(limit, deadline - time.monotonic())
-            event = await self._next(left, stalled if left == limit else overdue)
-            # The worker's own clock judges a stall: a runner that was suspended meanwhile finds old news first.
-            if isinstance(event, Heartbeat) and _stalled_ns(event) > limit * NS_PER_S:
-                raise self._too_long(f"{stalled} during {event.phase}")
+            event = await self._next(left, complaint if left == limit else overdue)
+            # The worker's own clock judges: a runner that was suspended meanwhile finds old news first.
+            if isinstance(event, Heartbeat):
+                if event.phase in STEPPING and event.t_ns - event.progress_ns > step * NS_PER_S:
+                    raise self._too_long(f"{stalled} during {event.phase}")
+                if event.phase in PREPARING:
+                    began_ns = event.t_ns if began_ns is None else began_ns
+                    if event.t_ns - began_ns > ready * NS_PER_S:
+                        raise self._too_long(f"{unready} during {event.phase}")
             yield event
             if isinstance(event, MeasureDone):
                 return
@@ -241,10 +259,6 @@ class WorkerProcess:
     async def _epitaph(self) -> WorkerError:
         code = await self._process.wait()
         return of_exit(code, self._phase, self._signs, self._log)
-
-
-def _stalled_ns(beat: Heartbeat) -> int:
-    return beat.t_ns - beat.progress_ns if beat.phase in ("warmup", "measure") else 0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

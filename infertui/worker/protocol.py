@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from infertui.config.schema import MeasurementConfig, WorkloadConfig
-from infertui.engines.base import Loaded, LoadRequest
-from infertui.measure.records import BatchRecord
+from infertui.engines.base import Evidence, Loaded, LoadRequest
+from infertui.measure.records import Activity, BatchRecord
 
 # One line may hold a batch of many long prompts.
 MAX_LINE = 256 << 20
@@ -65,7 +65,7 @@ class Hello(Event, frozen=True, tag="hello"):
 class PhaseStarted(Event, frozen=True, tag="phase"):
     """A phase began."""
 
-    phase: Literal["load", "warmup", "measure"]
+    phase: Literal["load", "compile", "capture", "warmup", "measure"]
 
 
 class LoadDone(Event, frozen=True, tag="loaded"):
@@ -75,10 +75,14 @@ class LoadDone(Event, frozen=True, tag="loaded"):
 
 
 class Ready(Event, frozen=True, tag="ready"):
-    """Warm-up is over; the worker waits for `Proceed`. `steady` is None when a fixed count was asked for."""
+    """Warm-up is over; the worker waits for `Proceed`. `steady` is None when a fixed count was asked for.
+
+    `evidence` says what is in force, so that it is known of runs that are cut off as well; its counters are left out.
+    """
 
     warmup_batches: int
     steady: bool | None
+    evidence: Evidence = Evidence()
 
 
 class BatchDone(Event, frozen=True, tag="batch"):
@@ -90,10 +94,11 @@ class BatchDone(Event, frozen=True, tag="batch"):
 class Heartbeat(Event, frozen=True, tag="heartbeat"):
     """Sent a few times a second by a thread of the worker, whatever the engine does.
 
-    `progress_ns` is the time of the last token step or phase change: it stands still when the engine hangs.
+    `progress_ns` is the time of the last token step or phase change: it stands still when the engine hangs. In
+    `prepare` the engine gets ready, before it says that it compiles or captures.
     """
 
-    phase: Literal["spawn", "load", "warmup", "measure", "idle"]
+    phase: Activity
     batch: int
     step: int
     tokens: int
@@ -101,10 +106,16 @@ class Heartbeat(Event, frozen=True, tag="heartbeat"):
     resident: int
 
 
-class MeasureDone(Event, frozen=True, tag="measured"):
-    """Measuring ended; `stopped` says why when it was before the last iteration."""
+class MeasureEnded(Event, frozen=True, tag="ended"):
+    """The last batch is done; what follows is not measured. `stopped` says why it was before the last iteration."""
 
     stopped: str = ""
+
+
+class MeasureDone(Event, frozen=True, tag="measured"):
+    """The engine is free again. `evidence` is what was in force, its counters what they grew by while measuring."""
+
+    evidence: Evidence = Evidence()
 
 
 class Failure(Event, frozen=True, tag="failure"):
@@ -117,7 +128,7 @@ class Failure(Event, frozen=True, tag="failure"):
 
 
 AnyCommand = Load | Measure | Proceed | Cancel | Shutdown
-AnyEvent = Hello | PhaseStarted | LoadDone | Ready | BatchDone | Heartbeat | MeasureDone | Failure
+AnyEvent = Hello | PhaseStarted | LoadDone | Ready | BatchDone | Heartbeat | MeasureEnded | MeasureDone | Failure
 
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

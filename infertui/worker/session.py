@@ -4,43 +4,28 @@ The loop owns the order of things (warm up, wait for the runner's counters, meas
 only generates. Between the stamps of a batch nothing else happens on this thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Literal
 
-from infertui.engines.base import Batch, Engine, Loaded
+from msgspec.structs import replace
+
+from infertui.config.schema import EngineConfig
+from infertui.engines.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
+from infertui.engines.identity import check, check_growth, growth
 from infertui.errors import ConfigError, EngineError
 from infertui.measure.clock import NS_PER_S, Clock
-from infertui.measure.gaps import summarise_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
 from infertui.measure.warmup import warmup_state
 from infertui.terminal_text import clean
 from infertui.worker.memory import reset_resident_peak, resident_peak
-from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, PhaseStarted, Ready
+from infertui.worker.outputs import OutputPicker, name_of
+from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
+from infertui.worker.stamps import Cancelled, Progress, SequenceTimes, StampSink
 from infertui.workloads.batches import BatchSource, Request
 
 # Prompts of more different lengths than this are not all seen in warm-up.
 MOST_WIDTHS = 64
-
-
-class Cancelled(BaseException):
-    """Raised at a token step after the runner asked to stop; no engine swallows it as one of its own errors."""
-
-
-class Progress:
-    """What the heartbeat tells: written by the measuring thread, read by another. Plain assignments, no lock."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.phase: Literal["spawn", "load", "warmup", "measure", "idle"] = "spawn"
-        self.batch = 0
-        self.step = 0
-        self.tokens = 0
-        self.progress_ns = clock.now_ns()
-
-    def enter(self, phase: Literal["load", "warmup", "measure", "idle"]) -> None:
-        """A phase begins; its counts start at zero."""
-        self.phase, self.batch, self.step, self.tokens = phase, 0, 0, 0
-        self.progress_ns = self._clock.now_ns()
 
 
 class Session:
@@ -50,6 +35,7 @@ class Session:
         self,
         engine: Engine,
         loaded: Loaded,
+        config: EngineConfig,
         command: Measure,
         *,
         clock: Clock,
@@ -66,6 +52,9 @@ class Session:
         self._await_proceed = await_proceed
         self._cancelled = cancelled
         self._loaded = loaded
+        self._config = config
+        self._outputs = OutputPicker()
+        self._good = False
         self._source = BatchSource(
             command.workload,
             command.prompts,
@@ -75,13 +64,46 @@ class Session:
         )
 
     def run(self) -> None:
-        """Warm up, measure, report. Raises what the engine raises, and `Cancelled`."""
+        """Get ready, warm up, measure, report. Raises what the engine raises, and `Cancelled`."""
+        self._progress.enter("prepare")
         self._engine.release_memory()
-        steady, warmed = self._warm_up()
-        self._emit(Ready(self._clock.now_ns(), warmup_batches=warmed, steady=steady))
+        widths = self._widths()
+        self._check_positions(max(widths))
+        self._prepare(widths)
+        steady, warmed = self._warm_up(widths)
+        before = self._evidence()
+        told = replace(before, counters={})
+        self._emit(Ready(self._clock.now_ns(), warmup_batches=warmed, steady=steady, evidence=told))
         self._await_proceed()
         stopped = self._measure()
-        self._emit(MeasureDone(self._clock.now_ns(), stopped=stopped))
+        self._emit(MeasureEnded(self._clock.now_ns(), stopped=stopped))
+        after = self._evidence()
+        grown = growth(before, after)
+        if self._good:
+            check_growth(self._config, grown, self._command.workload.output_len)
+        self._emit(MeasureDone(self._clock.now_ns(), evidence=replace(after, counters=grown)))
+
+    def _prepare(self, widths: dict[int, int]) -> None:
+        """Let the engine compile, capture and allocate, in phases of their own."""
+        workload = self._command.workload
+        plan = Plan(
+            batch_size=workload.batch_size,
+            widths=tuple(sorted(widths)),
+            output_len=workload.output_len,
+            temperature=workload.temperature,
+            top_k=workload.top_k,
+            top_p=workload.top_p,
+        )
+        if self._cancelled():
+            raise Cancelled
+        self._engine.prepare(plan, self._enter)
+        self._engine.synchronize()
+
+    def _evidence(self) -> Evidence:
+        """What is in force. Raises EngineError when it is not what was asked for."""
+        evidence = self._engine.evidence()
+        check(self._config, spec_of(self._config.name), evidence)
+        return evidence
 
     def _check_positions(self, widest: int) -> None:
         """A model generates garbage, or fails on the device, past its last position: refuse before starting."""
@@ -94,10 +116,8 @@ class Session:
                 allowed=f"at most {max(0, limit - widest)} after this prompt",
             )
 
-    def _warm_up(self) -> tuple[bool | None, int]:
+    def _warm_up(self, widths: dict[int, int]) -> tuple[bool | None, int]:
         self._enter("warmup")
-        widths = self._widths()
-        self._check_positions(max(widths))
         wanted = self._command.measurement.warmup
         count = None if wanted == "auto" else wanted
         if count != 0 and self._loaded.warms_by_shape:
@@ -106,16 +126,21 @@ class Session:
         steps: list[float] = []
         while not (state := warmup_state(steps, (self._clock.now_ns() - started) / NS_PER_S, count=count)).done:
             # The widest batch first: it reaches every length of the KV cache that measuring will.
-            batch = self._run_batch("warmup", len(steps), self._source.batch(widths[max(widths)] + len(steps)))
+            chosen = (widths[max(widths)] + len(steps)) % self._looked_at
+            batch = self._run_batch("warmup", len(steps), self._source.batch(chosen))
             steps.append(batch.tpot or batch.seconds)
         return state.steady, len(steps)
+
+    @property
+    def _looked_at(self) -> int:
+        """How many batches the engine gets ready for; warm-up shows it no others."""
+        return min(self._command.iterations, MOST_WIDTHS)
 
     def _widths(self) -> dict[int, int]:
         """The padded prompt lengths that will be measured, each with the first batch that has it."""
         widths: dict[int, int] = {}
         # With a fixed input length the first batch speaks for all; making more of them would cost seconds.
-        batches = 1 if self._command.workload.input_len else min(self._command.iterations, MOST_WIDTHS)
-        for index in range(batches):
+        for index in range(1 if self._command.workload.input_len else self._looked_at):
             widths.setdefault(max(len(request.ids) for request in self._source.batch(index)), index)
         return widths
 
@@ -125,7 +150,8 @@ class Session:
         On an H200, PyTorch's lazy loading of kernels made 45 ms of a 6 ms TTFT whenever a new length came.
         """
         for index in widths.values():
-            self._generate(self._source.batch(index), min(2, self._command.workload.output_len), index, [])
+            requests = self._source.batch(index)
+            self._generate(requests, min(2, self._command.workload.output_len), index, self._sink(requests))
 
     def _measure(self) -> str:
         self._engine.reset_peak_memory()
@@ -139,38 +165,57 @@ class Session:
             self._run_batch("measure", index, self._source.batch(index))
         return ""
 
-    def _enter(self, phase: Literal["warmup", "measure"]) -> None:
+    def _enter(self, phase: Literal["compile", "capture", "warmup", "measure"]) -> None:
         self._progress.enter(phase)
         self._emit(PhaseStarted(self._clock.now_ns(), phase))
 
     def _run_batch(self, phase: Literal["warmup", "measure"], index: int, requests: list[Request]) -> BatchRecord:
-        counts, error = [0] * len(requests), ""
-        stamps: list[int] = []
+        generated, error = Generated((), list), ""
+        sink = self._sink(requests)
         self._progress.batch, self._progress.step = index, 0
         self._engine.synchronize()
         start = self._progress.progress_ns = self._clock.now_ns()
         try:
-            counts = self._generate(requests, self._command.workload.output_len, index, stamps)
+            generated = self._generate(requests, self._command.workload.output_len, index, sink)
         except EngineError as failure:
             error = clean(failure.message)
         end = self._clock.now_ns()
+        # From here to the next batch nothing is timed.
+        counts: Sequence[int] = [0] * len(requests)
+        times: list[SequenceTimes] = []
+        if not error:
+            try:
+                counts = list(generated.counts)
+                sink.check(counts)
+                times = sink.times()
+            except EngineError as failure:
+                counts, error = [0] * len(requests), clean(failure.message)
+        memory = self._memory()
+        outputs: list[tuple[int, ...]] = []
+        if phase == "measure" and not error:
+            self._good = True
+            outputs = self._outputs.pick([request.ids for request in requests], counts, generated.read)
         record = BatchRecord(
             phase=phase,
             index=index,
             start_ns=start,
-            first_ns=stamps[0] if stamps else None,
-            last_ns=stamps[-1] if stamps else None,
+            first_ns=sink.first_ns,
+            last_ns=sink.last_ns,
             end_ns=end,
-            itl=summarise_gaps(stamps),
-            requests=_parts(requests, counts),
-            memory=self._memory(),
+            itl=None if error else sink.itl(times),
+            requests=_parts(requests, counts, times, outputs),
+            memory=memory,
             error=error,
+            own_times=bool(times),
         )
         self._emit(BatchDone(self._clock.now_ns(), record))
         return record
 
-    def _generate(self, requests: list[Request], output_len: int, index: int, stamps: list[int]) -> list[int]:
-        """Generate, noting the time of every token step in `stamps`; returns with the device synchronised."""
+    def _sink(self, requests: list[Request]) -> StampSink:
+        return StampSink(len(requests), self._clock, self._progress, self._cancelled)
+
+    def _generate(self, requests: list[Request], output_len: int, index: int, sink: StampSink) -> Generated:
+        """Generate, telling `sink` of every token step; returns with the device synchronised."""
         workload = self._command.workload
         batch = Batch(
             prompts=tuple(request.ids for request in requests),
@@ -180,30 +225,30 @@ class Session:
             top_p=workload.top_p,
             seed=workload.seed + index,
         )
-        now, progress, cancelled, size = self._clock.now_ns, self._progress, self._cancelled, len(requests)
-
-        def on_step(tokens: int) -> None:
-            stamp = now()
-            stamps.append(stamp)
-            progress.step += 1
-            progress.tokens += tokens * size
-            progress.progress_ns = stamp
-            if cancelled():
-                raise Cancelled
-
-        if cancelled():
+        if self._cancelled():
             raise Cancelled
-        counts = list(self._engine.generate(batch, on_step))
+        generated = self._engine.generate(batch, sink)
         self._engine.synchronize()
-        return counts
+        return generated
 
     def _memory(self) -> EngineMemory:
         known = self._engine.memory()
         return EngineMemory(known.allocated_peak, known.reserved_peak, resident_peak())
 
 
-def _parts(requests: list[Request], counts: list[int]) -> tuple[RequestPart, ...]:
+def _parts(
+    requests: list[Request], counts: Sequence[int], times: Sequence[SequenceTimes], outputs: Sequence[tuple[int, ...]]
+) -> tuple[RequestPart, ...]:
     return tuple(
-        RequestPart(prompt=request.text, prompt_tokens=len(request.ids), tokens=count)
-        for request, count in zip(requests, counts, strict=True)
+        RequestPart(
+            prompt=request.text,
+            prompt_tokens=len(request.ids),
+            tokens=count,
+            first_ns=own.first_ns if own else None,
+            last_ns=own.last_ns if own else None,
+            itl=own.itl if own else None,
+            output=output or (),
+            prompt_sha256=name_of(request.ids) if output else "",
+        )
+        for request, count, own, output in zip_longest(requests, counts, times, outputs)
     )

@@ -30,12 +30,13 @@ from msgspec import Struct
 
 from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.engines.base import Loaded, LoadRequest
-from infertui.engines.transformers import TransformersEngine
+from infertui.engines.transformers.engine import TransformersEngine
 from infertui.measure.clock import NS_PER_S, MonotonicClock
 from infertui.worker.child import HEARTBEAT_S
 from infertui.worker.memory import resident
 from infertui.worker.protocol import BatchDone, Event, Heartbeat, Measure, encode
-from infertui.worker.session import Progress, Session
+from infertui.worker.session import Session
+from infertui.worker.stamps import Progress
 from infertui.workloads.batches import BatchSource
 
 WARMUP = 5
@@ -168,6 +169,7 @@ def measure_case(
         Session(
             engine,
             loaded,
+            EngineConfig(),
             Measure(workload, MeasurementConfig(warmup=WARMUP, max_seconds=args.seconds), (), args.rounds),
             clock=clock,
             progress=progress,

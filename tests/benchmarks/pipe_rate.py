@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from infertui.config.engines.simulator import SimulatorOptions
 from infertui.config.schema import (
     DeviceConfig,
     EngineConfig,
     MeasurementConfig,
     ModelConfig,
-    SimulatorConfig,
     WorkloadConfig,
 )
 from infertui.engines.base import LoadRequest
@@ -28,7 +28,7 @@ async def main(messages: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with await WorkerProcess.spawn(Path(folder) / "log", os.environ) as worker:
             await worker.hello()
-            engine = EngineConfig(name="simulator", simulator=SimulatorConfig(virtual_time=True))
+            engine = EngineConfig(name="simulator", simulator=SimulatorOptions(virtual_time=True))
             async for _ in worker.load(Load(LoadRequest(ModelConfig(), engine, DeviceConfig())), timeout_s=60):
                 pass
             command = Measure(WorkloadConfig(output_len=2), MeasurementConfig(warmup=0), ("a prompt",), messages)

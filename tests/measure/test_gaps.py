@@ -121,3 +121,26 @@ def test_nothing_merges_to_nothing() -> None:
 def test_gaps_survive_json(stamps_ns: list[int]) -> None:
     gaps = summarised(stamps_ns)
     assert msgspec.json.decode(msgspec.json.encode(gaps), type=Gaps) == gaps
+
+
+def test_steps_of_several_tokens() -> None:
+    found = summarise_gaps([0, 10, 40], [5, 1, 2])
+    assert found is not None
+    assert (found.count, found.tokens, found.tokens_per_step) == (2, 3, 1.5)
+    assert found.per_token == pytest.approx(40e-9 / 3)
+    single = summarise_gaps([0, 10, 40])
+    assert single is not None
+    assert (single.tokens, single.per_token) == (2, single.mean)
+    merged = merge_gaps([found, single])
+    assert merged is not None
+    assert (merged.count, merged.tokens) == (4, 5)
+
+
+def test_files_of_earlier_versions_had_a_token_in_each_step() -> None:
+    whole = summarise_gaps([0, 10, 40])
+    assert whole is not None
+    earlier = msgspec.structs.replace(whole, tokens=0)
+    assert (earlier.tokens_per_step, earlier.per_token) == (1.0, whole.mean)
+    merged = merge_gaps([earlier, whole])
+    assert merged is not None
+    assert merged.tokens == 4

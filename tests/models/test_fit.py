@@ -165,3 +165,29 @@ def test_nonsense_is_a_programming_error(changes: dict[str, int]) -> None:
     workload: dict[str, Any] = {"batch_size": 1, "input_len": 1, "output_len": 1, **changes}
     with pytest.raises(ValueError, match="batch_size"):
         estimate(shape("nano"), dtype="auto", device_kind="cpu", **workload)
+
+
+@pytest.mark.parametrize(
+    ("word", "size"), [("q8_0", 34 / 32), ("q4_0", 18 / 32), ("int8", 1.0), ("fp8", 1.0), ("int4", 0.53125)]
+)
+def test_quantized_weights_by_format(word: str, size: float) -> None:
+    options: dict[str, Any] = {"device_kind": "cuda", "batch_size": 1, "input_len": 10, "output_len": 1}
+    model = shape("tinyllama-1.1b")
+    needed = estimate(model, dtype="bfloat16", quantization=word, **options)
+    embedding = 0 if word.startswith("q") else 32000 * 2048
+    assert needed.weights == round((model.parameters - embedding) * size) + embedding * 2
+    assert word in needed.explain()[0]
+    plain = estimate(model, dtype="bfloat16", **options)
+    assert (needed.kv_cache, needed.activations) == (plain.kv_cache, plain.activations)
+    assert estimate(model, dtype="bfloat16", quantization="awq-of-somebody", **options).weights == plain.weights
+
+
+def test_divided_layers_need_a_share_of_each_device() -> None:
+    options: dict[str, Any] = {"device_kind": "cuda", "batch_size": 1, "input_len": 10, "output_len": 1}
+    one = estimate(shape("llama-8b"), dtype="bfloat16", **options)
+    four = estimate(shape("llama-8b"), dtype="bfloat16", tensor_parallel=4, **options)
+    assert (four.weights, four.kv_cache) == (one.weights // 4, one.kv_cache // 4)
+    assert four.explain()[0].startswith("weights 8.03 G parameters x 2 bytes (bfloat16) / 4 GPUs = ")
+    many = estimate(shape("tinyllama-1.1b"), dtype="bfloat16", tensor_parallel=16, **options)
+    few = estimate(shape("tinyllama-1.1b"), dtype="bfloat16", tensor_parallel=4, **options)
+    assert many.kv_cache == few.kv_cache, "it has four KV heads"

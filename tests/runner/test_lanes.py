@@ -1,11 +1,18 @@
 """Which runs may start beside those under way."""
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.runs import simulated
 
+from infertui.config.schema import EngineConfig
+from infertui.engines.base import Probe
+from infertui.errors import ConfigError
 from infertui.gpu.readings import GpuInfo
-from infertui.runner.lanes import CPU, lane_of, startable
+from infertui.runner.choice import Choice
+from infertui.runner.environment import planned_gpus
+from infertui.runner.lanes import CPU, devices_of, lane_of, startable
 from infertui.store.queue import Entry
 
 GPUS = (GpuInfo(0, "GPU-a"), GpuInfo(1, "GPU-b"))
@@ -58,3 +65,38 @@ def test_lanes_by_device() -> None:
     assert lane_of(claims, ()) == CPU
     cpu = simulated(engine__name="transformers", device__name="cpu")
     assert lane_of(cpu, GPUS) == CPU
+
+
+def choice_of(name: str, **levers: object) -> Choice:
+    return Choice(EngineConfig(name=name, **levers), Probe(name, available=True, reason=""))  # type: ignore[arg-type]
+
+
+def test_a_run_whose_layers_are_divided_takes_several_devices() -> None:
+    lane = lane_of(simulated(), GPUS, choice_of("transformers", tensor_parallel=2))
+    assert lane == "gpu0+1"
+    assert devices_of(lane) == {"gpu0", "gpu1"}
+    assert devices_of("gpu0:1+0:2") == {"gpu0:1", "gpu0:2"}
+    assert ids(startable(waiting(lane, "gpu0", "gpu1", "gpu2"), set())) == [1, 4]
+    assert ids(startable(waiting("gpu1", "gpu2"), {lane})) == [2]
+    assert ids(startable(waiting(lane, "gpu1"), {"gpu0"})) == [], "nor is it overtaken on a part of its devices"
+
+
+def test_more_devices_than_can_be_seen_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"engine\.tensor_parallel: 3 GPUs are asked for, and this run can see 2"):
+        planned_gpus(simulated(), GPUS, choice_of("transformers", tensor_parallel=3))
+    assert lane_of(simulated(), GPUS, choice_of("transformers", tensor_parallel=3)) == CPU
+
+
+def test_engines_of_one_kind_of_device() -> None:
+    config = simulated()
+    assert planned_gpus(config, GPUS, choice_of("openvino")) == ()
+    assert planned_gpus(config, GPUS, choice_of("tensorrt-llm")) == GPUS[:1]
+    with pytest.raises(ConfigError, match="tensorrt-llm needs an NVIDIA GPU, and none was found"):
+        planned_gpus(config, (), choice_of("tensorrt-llm"))
+    for device, engine, complaint in (
+        ("cpu", "tensorrt-llm", "device.name is cpu"),
+        ("cuda:1", "openvino", "on CPUs alone"),
+    ):
+        elsewhere = msgspec.structs.replace(config, device=msgspec.structs.replace(config.device, name=device))
+        with pytest.raises(ConfigError, match=complaint):
+            planned_gpus(elsewhere, GPUS, choice_of(engine))

@@ -42,7 +42,7 @@ def test_events_tell_a_run_in_order(tmp_path: Path) -> None:
 def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     (result,), _ = run(simulated(), out=tmp_path)
     names = {path.name for path in (tmp_path / result.id).iterdir()}
-    assert names == {"run.toml", "requests.jsonl", "telemetry.jsonl", "result.json", "worker.log"}
+    assert names == {"run.toml", "requests.jsonl", "outputs.jsonl", "telemetry.jsonl", "result.json", "worker.log"}
 
 
 def test_run_toml_repeats_the_run(tmp_path: Path) -> None:

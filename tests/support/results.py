@@ -106,7 +106,7 @@ def _result(number: int, started: datetime, draw: random.Random) -> Result:
     engine = draw.choices(("transformers", "simulator"), (0.9, 0.1))[0]
     config = Config(
         model=ModelConfig(id=model),
-        engine=EngineConfig(name=engine),  # type: ignore[arg-type]
+        engine=EngineConfig(name=engine),
         workload=WorkloadConfig(
             batch_size=batch, output_len=output, input_len=draw.choice((0, 0, 128, 512, 2048)),
             prompts=draw.choice(("short", "medium", "long")),

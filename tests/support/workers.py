@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from infertui.config.engines.simulator import SimulatorOptions
 from infertui.config.schema import (
     DeviceConfig,
     EngineConfig,
     MeasurementConfig,
     ModelConfig,
-    SimulatorConfig,
     WorkloadConfig,
 )
 from infertui.engines.base import LoadRequest
@@ -23,7 +23,7 @@ HANG_S = 60
 
 
 def load_command(**simulator: Any) -> Load:
-    engine = EngineConfig(name="simulator", simulator=SimulatorConfig(**simulator))
+    engine = EngineConfig(name="simulator", simulator=SimulatorOptions(**simulator))
     return Load(LoadRequest(ModelConfig(), engine, DeviceConfig()))
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import Gaps, bucket_seconds
 from infertui.report.figures import NOT_AVAILABLE, figures, headline, verdict_lines
+from infertui.report.identity import FALLBACK, fallback_of, identity
 from infertui.store.details import RunDetails
 from infertui.store.result import Fingerprint, Result
 from infertui.tui.rows.cells import Look, beside, fit
@@ -55,7 +56,10 @@ def summary(details: RunDetails, width: int, look: Look) -> Lines:
             Text(),
             *paragraph(f"What it measured so far is in {details.folder}.", width, ""),
         ]
-    lines = [*paragraph(headline(result), width, colours.title), Text(), *_state(result, width, look)]
+    lines = paragraph(headline(result), width, colours.title)
+    if result.loaded and (instead := fallback_of(result.loaded)):
+        lines += entry(FALLBACK, instead, width, look, style=colours.warning)
+    lines += [Text(), *_state(result, width, look)]
     lines.append(Text())
     measured = result.summary.output_throughput is not None
     for name, value in figures(result):
@@ -266,9 +270,9 @@ def config(details: RunDetails, width: int, look: Look) -> Lines:
     """The config that repeats the run, and where it ran."""
     lines: Lines = []
     if details.result:
-        lines += [*_section("environment", look), *_environment(details.result.fingerprint, width, look)]
-        lines += _loaded(details.result, width, look)
-        lines.append(Text())
+        if ran := _identity(details.result, width, look):
+            lines += [*ran, Text()]
+        lines += [*_section("environment", look), *_environment(details.result.fingerprint, width, look), Text()]
     lines += _section(f"run.toml in {details.folder}", look)
     if not details.toml:
         return [*lines, *paragraph("run.toml is gone.", width, look.palette.muted)]
@@ -301,21 +305,16 @@ def _environment(marks: Fingerprint, width: int, look: Look) -> Lines:
     return [line for name, value in told for line in entry(name, value, width, look)]
 
 
-def _loaded(result: Result, width: int, look: Look) -> Lines:
-    loaded = result.loaded
-    if loaded is None:
-        return []
-    asked = f", asked for {loaded.engine_requested}" if loaded.engine != loaded.engine_requested else ""
-    versions = "  ".join(f"{name} {version}" for name, version in loaded.versions.items())
-    told = [
-        ("engine", f"{loaded.engine}{asked}  {versions}"),
-        ("loaded", f"{loaded.dtype}  attention {loaded.attention}  on {loaded.device_name} ({loaded.device})"),
+def _identity(result: Result, width: int, look: Look) -> Lines:
+    """What really ran, as the engine found it by looking."""
+    told = identity(result, full=True)
+    colour = look.palette.warning
+    lines = [
+        line
+        for name, value in told
+        for line in entry(name, value, width, look, style=colour if name == FALLBACK else "")
     ]
-    if loaded.parameters is not None:
-        size = f", weights {format_bytes(loaded.weight_bytes)}" if loaded.weight_bytes is not None else ""
-        told.append(("parameters", f"{loaded.parameters:,}{size}{', random' if loaded.random_weights else ''}"))
-    told += list(loaded.details.items())
-    return [line for name, value in told for line in entry(name, value, width, look)]
+    return [*_section("what ran", look), *lines] if lines else []
 
 
 def log(details: RunDetails, look: Look) -> Lines:

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from infertui.gpu.readings import GpuInfo, GpuSample, HostFacts, HostSample
-from infertui.runner.lanes import lane_name
+from infertui.runner.lanes import devices_of, lane_name
 from infertui.tui.rows.cells import Align, Look, fit
 from infertui.tui.safety import safe
 from infertui.tui.widgets.gauges import bar
@@ -466,6 +466,6 @@ def devices_in_use(runs: Iterable[tuple[str, str, str]], infos: Sequence[GpuInfo
     found: dict[str, tuple[str, ...]] = {}
     for label, lane, uuid in runs:
         for info in infos:
-            if info.uuid == uuid or (not uuid and lane == lane_name(info)):
+            if info.uuid == uuid or (not uuid and lane_name(info) in devices_of(lane)):
                 found[info.uuid] = (*found.get(info.uuid, ()), label)
     return found

@@ -9,7 +9,8 @@ from rich.text import Text
 from infertui.gpu.readings import Sample
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import Phase
-from infertui.runner.progress import RunProgress
+from infertui.runner.lanes import devices_of
+from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.store.queue import ENDED, Entry
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.rows.queue import short_engine, short_model
@@ -17,7 +18,6 @@ from infertui.tui.rows.times import clock
 from infertui.tui.widgets.gauges import bar
 from infertui.units import format_number, format_seconds
 
-_PHASES: tuple[Phase, ...] = ("spawn", "load", "warmup", "measure")
 _MISSING = "-"
 _LEAST_RATE = 1e-6
 _FIGURE_WIDTH = 18
@@ -34,7 +34,8 @@ def began_ns(progress: RunProgress, phase: Phase | None) -> int | None:
 
 def elapsed_s(progress: RunProgress, now_ns: int) -> float | None:
     """Seconds since the present phase began; None before the first."""
-    began = began_ns(progress, progress.phase)
+    # The last time: an engine may compile and capture by turns.
+    began = next((stamp for stamp, entered in reversed(progress.entered) if entered == progress.phase), None)
     return None if began is None else (now_ns - began) / NS_PER_S
 
 
@@ -64,7 +65,9 @@ def device_power(sample: Sample, entry: Entry, progress: RunProgress) -> float |
     if not uuid and not entry.lane.startswith("gpu"):
         return sample.host.cpu_power_w
     found = (
-        gpu for gpu in sample.gpus if (gpu.uuid == uuid if uuid else entry.lane == f"gpu{gpu.index}") and not gpu.lost
+        gpu
+        for gpu in sample.gpus
+        if (gpu.uuid == uuid if uuid else f"gpu{gpu.index}" in devices_of(entry.lane)) and not gpu.lost
     )
     gpu = next(found, None)
     return gpu.power_now_w if gpu else None
@@ -110,7 +113,7 @@ def head_line(run: LiveRun, width: int, look: Look, *, number: int = 1, total: i
     if loaded:
         parts += [loaded.engine, loaded.dtype, f"on {loaded.device_name or loaded.device}"]
         if loaded.engine != loaded.engine_requested:
-            parts.append(f"(asked for {loaded.engine_requested})")
+            parts.insert(1, f"FALLBACK, not {loaded.engine_requested}:")
         if loaded.random_weights:
             parts.append("random weights")
     else:
@@ -127,7 +130,7 @@ def phase_line(run: LiveRun, width: int, look: Look) -> Text:
     progress, palette = run.progress, look.palette
     line = Text(no_wrap=True, end="")
     done = progress.phase is not None
-    for position, phase in enumerate(_PHASES):
+    for position, phase in enumerate(progress.phases):
         if position:
             line.append(look.glyph(" → ", " > "), style=palette.muted)
         label = _phase_label(phase, progress)
@@ -146,7 +149,7 @@ def _phase_brief(run: LiveRun, width: int, look: Look) -> Text:
     progress = run.progress
     elapsed = f" {clock(run.elapsed_s)}" if run.elapsed_s is not None else ""
     line = beside(Text(f"[{_phase_label(progress.phase, progress)}]", style=look.palette.active), Text(elapsed))
-    for phase in _PHASES[1:3]:
+    for phase in progress.phases[1:-1]:
         label = f"  {_phase_label(phase, progress)}"
         if phase != progress.phase and label.strip() != phase and line.cell_len + len(label) <= width:
             line.append(label, style=look.palette.muted)
@@ -159,6 +162,8 @@ def _phase_label(phase: Phase | None, progress: RunProgress) -> str:
         return f"load {format_seconds(progress.load_seconds)}"
     if phase == "warmup" and progress.warmup_batches:
         return f"warmup {progress.warmup_batches}"
+    if phase in OPTIONAL and (seconds := progress.seconds_in(phase)) is not None:
+        return f"{phase} {format_seconds(seconds)}"
     return phase or "starting"
 
 

@@ -14,7 +14,7 @@ from infertui.units import format_number
 
 _SHORT_ENGINES = {"transformers": "hf", "simulator": "sim"}
 # Words that fit where there are nine cells.
-_BRIEF = {"interrupted": "cut off", "RUN warmup": "RUN warm"}
+_BRIEF = {"interrupted": "cut off", "RUN warmup": "RUN warm", "RUN compile": "RUN comp", "RUN capture": "RUN capt"}
 _TINY = 32
 _LEAST_NAME = 7
 _COMPACT = 60

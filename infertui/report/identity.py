@@ -1,0 +1,103 @@
+"""What really ran, as the engine found it by looking at itself: the same wording wherever a result is shown."""
+
+from collections.abc import Iterator, Mapping
+
+from infertui.engines.base import Loaded
+from infertui.store.result import Result
+from infertui.terminal_text import clean
+from infertui.units import format_bytes, format_seconds
+
+FALLBACK = "FALLBACK"
+"""The name of the row that says so."""
+
+
+def fallback_of(loaded: Loaded) -> str:
+    """Which engine ran instead of which, and why; empty where it was the one that was asked for."""
+    if not loaded.engine_requested or loaded.engine == loaded.engine_requested:
+        return ""
+    reason = loaded.fallback_reason or "no reason is known"
+    return clean(f"{loaded.engine} was measured, NOT {loaded.engine_requested}, which cannot be used: {reason}")
+
+
+def identity(result: Result, *, full: bool = False) -> list[tuple[str, str]]:
+    """Name and value of what ran; with `full` also the files that libraries came from and everything else known."""
+    loaded = result.loaded
+    if loaded is None:
+        return []
+    rows = [(FALLBACK, fallback_of(loaded)), ("weights", _weights(loaded)), ("in force", _in_force(result))]
+    rows += [("getting ready", _ready(result)), ("speculation", _acceptance(result))]
+    if full:
+        rows[1:1] = [("engine", _engine(loaded)), *_libraries(loaded), ("device", _device(loaded))]
+        rows += [("memory policy", loaded.memory_policy), ("counters", _counters(result)), *_facts(result)]
+    return [(clean(name), clean(value)) for name, value in rows if value]
+
+
+def acceptance(counters: Mapping[str, int]) -> float | None:
+    """The share of drafted tokens that were accepted; None where none were drafted."""
+    drafted = counters.get("drafted_tokens", 0)
+    return counters.get("accepted_tokens", 0) / drafted if drafted else None
+
+
+def _engine(loaded: Loaded) -> str:
+    asked = "" if loaded.engine == loaded.engine_requested else f", asked for {loaded.engine_requested}"
+    return f"{loaded.engine}{asked}"
+
+
+def _libraries(loaded: Loaded) -> Iterator[tuple[str, str]]:
+    for name, version in loaded.versions.items():
+        path = loaded.paths.get(name, "")
+        yield name, f"{version}  {path}" if path else version
+
+
+def _device(loaded: Loaded) -> str:
+    threads = f", {loaded.threads} threads" if loaded.threads and loaded.device == "cpu" else ""
+    return f"{loaded.device_name} ({loaded.device}){threads}  {loaded.device_uuid}"
+
+
+def _weights(loaded: Loaded) -> str:
+    parts = [loaded.dtype]
+    if loaded.parameters is not None:
+        parts.append(f"{loaded.parameters:,} parameters{', random' if loaded.random_weights else ''}")
+    if loaded.weight_bytes is not None:
+        parts.append(format_bytes(loaded.weight_bytes))
+    if loaded.quantized_layers:
+        parts.append(f"{loaded.quantized_layers} layers quantized")
+    if loaded.offloaded_layers:
+        parts.append(f"on the GPU: {loaded.offloaded_layers} layers")
+    return "  ".join(parts)
+
+
+def _in_force(result: Result) -> str:
+    """The levers: those that evidence speaks of, and the attention."""
+    loaded, evidence = result.loaded, result.evidence
+    levers = dict(evidence.levers) if evidence else {}
+    if loaded and "attention" not in levers:
+        levers["attention"] = loaded.attention
+    reasons = evidence.reasons if evidence else {}
+    return "  ".join(
+        f"{name} {word}" + (f" ({reasons[name]})" if name in reasons else "") for name, word in sorted(levers.items())
+    )
+
+
+def _ready(result: Result) -> str:
+    phases = (phase for phase in ("compile", "capture") if phase in result.phases)
+    return "  ".join(f"{phase} {format_seconds(result.phases[phase])}" for phase in phases)
+
+
+def _acceptance(result: Result) -> str:
+    counters = result.evidence.counters if result.evidence else {}
+    share = acceptance(counters)
+    if share is None:
+        return ""
+    random = ", which means nothing for random weights" if result.loaded and result.loaded.random_weights else ""
+    return f"accepted {counters.get('accepted_tokens', 0):,} of {counters['drafted_tokens']:,} ({share:.0%}){random}"
+
+
+def _counters(result: Result) -> str:
+    counters = result.evidence.counters if result.evidence else {}
+    return "  ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
+
+
+def _facts(result: Result) -> Iterator[tuple[str, str]]:
+    yield from (result.loaded.details if result.loaded else {}).items()
+    yield from (result.evidence.facts if result.evidence else {}).items()

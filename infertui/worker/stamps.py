@@ -1,0 +1,142 @@
+"""Notes when tokens came, between two steps of an engine, and works out afterwards whose they were."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from infertui.errors import EngineError
+from infertui.measure.clock import Clock
+from infertui.measure.gaps import Gaps, merge_gaps, summarise_gaps
+from infertui.measure.records import Activity
+
+
+class Cancelled(BaseException):
+    """Raised at a token step after the runner asked to stop; no engine swallows it as one of its own errors."""
+
+
+class Progress:
+    """What the heartbeat tells: written by the measuring thread, read by another. Plain assignments, no lock.
+
+    `step` counts the tokens that every sequence of the batch has gained, or that they have on average; `tokens` those
+    of all sequences in the phase so far.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.phase: Activity = "spawn"
+        self.batch = 0
+        self.step = 0
+        self.tokens = 0
+        self.progress_ns = clock.now_ns()
+
+    def enter(self, phase: Activity) -> None:
+        """A phase begins; its counts start at zero."""
+        self.phase, self.batch, self.step, self.tokens = phase, 0, 0, 0
+        self.progress_ns = self._clock.now_ns()
+
+
+class SequenceTimes(Struct, frozen=True):
+    """When a sequence gained its tokens: monotonic nanoseconds; None where it gained none."""
+
+    first_ns: int | None
+    last_ns: int | None
+    itl: Gaps | None
+
+
+class StampSink:
+    """See `Sink`. Its two methods run between two steps of the engine, so they do next to nothing; the rest is later.
+
+    `stamps_ns` and `tokens` hold a value for each call; `sequences` one for each call of `gained`.
+    """
+
+    def __init__(self, size: int, clock: Clock, progress: Progress, cancelled: Callable[[], bool]) -> None:
+        self._now, self._progress, self._cancelled, self._size = clock.now_ns, progress, cancelled, size
+        self._before = progress.tokens
+        self.stamps_ns: list[int] = []
+        self.tokens: list[int] = []
+        self.sequences: list[int] = []
+
+    def step(self, tokens: int = 1) -> None:
+        """See `Sink`."""
+        stamp = self._now()
+        self.stamps_ns.append(stamp)
+        self.tokens.append(tokens)
+        progress = self._progress
+        progress.step += tokens
+        progress.tokens += tokens * self._size
+        progress.progress_ns = stamp
+        if self._cancelled():
+            raise Cancelled
+
+    def gained(self, sequence: int, tokens: int = 1) -> None:
+        """See `Sink`."""
+        stamp = self._now()
+        self.stamps_ns.append(stamp)
+        self.tokens.append(tokens)
+        self.sequences.append(sequence)
+        progress = self._progress
+        progress.tokens += tokens
+        progress.step = (progress.tokens - self._before) // self._size
+        progress.progress_ns = stamp
+        if self._cancelled():
+            raise Cancelled
+
+    @property
+    def first_ns(self) -> int | None:
+        """When the first tokens of the batch came."""
+        return self.stamps_ns[0] if self.stamps_ns else None
+
+    @property
+    def last_ns(self) -> int | None:
+        """When the last tokens of the batch came."""
+        return self.stamps_ns[-1] if self.stamps_ns else None
+
+    @property
+    def by_sequence(self) -> bool:
+        """Whether the engine told of each sequence by itself."""
+        return bool(self.sequences)
+
+    def check(self, counts: Sequence[int]) -> None:
+        """Raise EngineError for times that cannot be those of the tokens which the engine says it made."""
+        if self.sequences and len(self.sequences) != len(self.stamps_ns):
+            raise EngineError("the engine told of steps of all sequences and of single ones in one batch")
+        if any(not 0 <= sequence < self._size for sequence in self.sequences):
+            raise EngineError(f"the engine told of a sequence that is none of the {self._size} of the batch")
+        if any(tokens < 1 for tokens in self.tokens):
+            raise EngineError("the engine told of a step without tokens")
+        if len(counts) != self._size:
+            raise EngineError(f"the engine returned {len(counts)} sequences for a batch of {self._size}")
+        for sequence, (told, count) in enumerate(zip(self._told(), counts, strict=True)):
+            if told != count:
+                raise EngineError(
+                    f"the engine made {count} tokens of sequence {sequence} and told of {told} as they came: "
+                    "its times cannot be right"
+                )
+
+    def itl(self, times: Sequence[SequenceTimes]) -> Gaps | None:
+        """The gaps of the batch: between its steps, or of all its sequences together."""
+        if self.by_sequence:
+            return merge_gaps(each.itl for each in times if each.itl)
+        return summarise_gaps(self.stamps_ns, self.tokens)
+
+    def times(self) -> list[SequenceTimes]:
+        """The times of each sequence; none for sequences that advance together. To be asked after `check`."""
+        if not self.by_sequence:
+            return []
+        stamps: list[list[int]] = [[] for _ in range(self._size)]
+        tokens: list[list[int]] = [[] for _ in range(self._size)]
+        for sequence, stamp, count in zip(self.sequences, self.stamps_ns, self.tokens, strict=True):
+            stamps[sequence].append(stamp)
+            tokens[sequence].append(count)
+        return [
+            SequenceTimes(own[0], own[-1], summarise_gaps(own, gained)) if own else SequenceTimes(None, None, None)
+            for own, gained in zip(stamps, tokens, strict=True)
+        ]
+
+    def _told(self) -> list[int]:
+        if not self.by_sequence:
+            return [sum(self.tokens)] * self._size
+        told = [0] * self._size
+        for sequence, tokens in zip(self.sequences, self.tokens, strict=True):
+            told[sequence] += tokens
+        return told

@@ -1,0 +1,95 @@
+"""What really ran, in words."""
+
+import io
+
+from msgspec.structs import replace
+from support.results import make_results
+
+from infertui.cli.plain import PlainView, summary_lines
+from infertui.engines.base import Evidence
+from infertui.report.identity import acceptance, fallback_of, identity
+from infertui.runner.events import ModelLoaded, PhaseEntered
+from infertui.store.details import RunDetails
+from infertui.store.result import Result
+from infertui.tui.rows import details
+from infertui.tui.rows.cells import Look
+from infertui.tui.themes import DEFAULT_PALETTE
+
+S = 1_000_000_000
+
+
+def measured(**loaded: object) -> Result:
+    """A result of a GPU run in which everything that can be known is known."""
+    found = next(r for r in make_results(50) if r.state == "finished" and r.loaded and r.loaded.device != "cpu")
+    assert found.loaded
+    known = {
+        "paths": {"torch": "/venv/torch/__init__.py"}, "quantized_layers": 154, "offloaded_layers": "22 of 23",
+        "weight_bytes": 1 << 30, "memory_policy": "fixed pool of 2 GiB", **loaded,
+    }  # fmt: skip
+    return replace(
+        found,
+        loaded=replace(found.loaded, **known),
+        phases={"spawn": 0.1, "load": 2.0, "compile": 31.5, "capture": 0.25, "warmup": 1.0, "measure": 5.0},
+        evidence=Evidence(
+            {"mode": "cudagraph", "speculation": "none"},
+            {"graph_replays": 1270},
+            {"graphs": "1 of batch 4"},
+            {"speculation": "not asked for"},
+        ),
+    )
+
+
+def test_everything_that_is_known_is_told() -> None:
+    rows = dict(identity(measured(), full=True))
+    assert rows["torch"] == "2.11.0  /venv/torch/__init__.py"
+    assert "1.00 GiB" in rows["weights"]
+    assert "154 layers quantized" in rows["weights"]
+    assert "on the GPU: 22 of 23 layers" in rows["weights"]
+    assert rows["in force"] == "attention sdpa  mode cudagraph  speculation none (not asked for)"
+    assert rows["getting ready"] == "compile 31.5 s  capture 250 ms"
+    assert rows["memory policy"] == "fixed pool of 2 GiB"
+    assert rows["counters"] == "graph_replays 1,270"
+    assert rows["graphs"] == "1 of batch 4"
+    assert "speculation" not in rows
+    assert "FALLBACK" not in rows
+
+
+def test_a_run_that_loaded_nothing_has_no_identity() -> None:
+    assert identity(replace(measured(), loaded=None)) == []
+
+
+def test_acceptance_needs_drafts() -> None:
+    assert acceptance({"drafted_tokens": 8, "accepted_tokens": 2}) == 0.25
+    assert acceptance({"drafted_tokens": 0}) is None
+    assert acceptance({"drafted_tokens": 8}) == 0.0
+
+
+def test_the_details_and_the_plain_output_say_what_ran_and_what_it_stands_in_for() -> None:
+    result = measured(engine="transformers", engine_requested="vllm", fallback_reason="no \x1b[31mvllm")
+    shown = RunDetails(id=result.id, folder="/r", toml="[engine]", result=result)
+    look = Look(DEFAULT_PALETTE)
+    told = "transformers was measured, NOT vllm, which cannot be used: no vllm"
+    for lines in (
+        [line.plain for line in details.summary(shown, 160, look)],
+        [line.plain for line in details.config(shown, 160, look)],
+        summary_lines(result, kept=True),
+    ):
+        assert any("FALLBACK" in line and told in line for line in lines)
+        assert not any("\x1b" in line for line in lines)
+    whole = "\n".join(line.plain for line in details.config(shown, 160, look))
+    for words in ("/venv/torch/__init__.py", "154 layers quantized", "compile 31.5 s", "graph_replays 1,270"):
+        assert words in whole
+
+
+def test_plain_lines_tell_of_the_fallback_at_once_and_of_compiling() -> None:
+    result = measured(engine="transformers", engine_requested="vllm", fallback_reason="no vllm")
+    assert result.loaded
+    stream = io.StringIO()
+    view = PlainView(stream)
+    view.take(ModelLoaded("r", result.loaded, seconds=1.0, reused=False))
+    view.take(PhaseEntered("r", 1 * S, "compile"))
+    view.take(PhaseEntered("r", 33 * S, "capture"))
+    view.take(PhaseEntered("r", 34 * S, "warmup"))
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == f"FALLBACK: {fallback_of(result.loaded)}"
+    assert lines[2:] == ["phase compile", "phase capture, compile took 32.0 s", "phase warmup, capture took 1.00 s"]

@@ -1,0 +1,312 @@
+"""One measurement inside the worker, on a clock that moves only as the engine says: every time is exact."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from support.fake_engine import ALL, Behaviour, FakeEngine, loaded
+from support.fake_spec import NAME, SPEC
+
+from infertui.config.engines.registry import SPECS
+from infertui.config.schema import EngineConfig, MeasurementConfig, WorkloadConfig
+from infertui.engines.base import Evidence, Plan
+from infertui.errors import EngineError
+from infertui.measure.clock import VirtualClock
+from infertui.measure.records import BatchRecord
+from infertui.measure.summary import summarise
+from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
+from infertui.worker.session import Session
+from infertui.worker.stamps import Cancelled, Progress
+
+MS = 1_000_000
+PROMPTS = ("one prompt", "another", "the third of them")
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SPECS, NAME, SPEC)
+
+
+class Stage:
+    """A session with everything around it."""
+
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        *,
+        output_len: int = 4,
+        batch_size: int = 1,
+        iterations: int = 1,
+        warmup: int = 0,
+        prompts: Sequence[str] = PROMPTS,
+        workload: dict[str, Any] | None = None,
+        **levers: Any,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.events: list[Event] = []
+        self.progress = Progress(self.clock)
+        self.engine = FakeEngine(self.clock, behaviour)
+        self.cancel = False
+        self._session = Session(
+            self.engine,
+            loaded(behaviour),
+            EngineConfig(name=NAME, **levers),
+            Measure(
+                WorkloadConfig(batch_size=batch_size, output_len=output_len, **workload or {}),
+                MeasurementConfig(warmup=warmup),
+                tuple(prompts),
+                iterations,
+            ),
+            clock=self.clock,
+            progress=self.progress,
+            emit=self.events.append,
+            await_proceed=lambda: None,
+            cancelled=lambda: self.cancel,
+        )
+
+    def run(self) -> "Stage":
+        self._session.run()
+        return self
+
+    @property
+    def batches(self) -> list[BatchRecord]:
+        found = [event.batch for event in self.events if isinstance(event, BatchDone)]
+        return [batch for batch in found if batch.phase == "measure"]
+
+    def last(self, kind: type[Any]) -> Any:
+        return next(event for event in reversed(self.events) if isinstance(event, kind))
+
+
+# Times
+
+
+def test_steps_of_several_tokens_divide_their_time_among_them() -> None:
+    """4 + 1 + 3 tokens: TPOT is over the four after the first step's, ITL stays the gap between the steps."""
+    stage = Stage(Behaviour(steps=[(ALL, 4, 50), (ALL, 1, 10), (ALL, 3, 14)]), output_len=8, batch_size=2).run()
+    (batch,) = stage.batches
+    assert batch.ttft == 0.050
+    assert batch.latency == pytest.approx(0.074)
+    assert batch.tpot == pytest.approx(0.024 / 4)
+    assert batch.itl is not None
+    assert (batch.itl.count, batch.itl.tokens, batch.itl.tokens_per_step) == (2, 4, 2.0)
+    assert (batch.itl.minimum, batch.itl.maximum) == (0.010, 0.014)
+    assert not batch.own_times
+    assert [part.first_ns for part in batch.requests] == [None, None]
+    assert [part.tokens for part in batch.requests] == [8, 8]
+    summary = summarise(stage.batches)
+    assert summary.tpot is not None
+    assert summary.tpot.mean == pytest.approx(0.006)
+
+
+def test_all_tokens_in_one_step_have_no_time_each() -> None:
+    (batch,) = Stage(Behaviour(steps=[(ALL, 4, 50)])).run().batches
+    assert (batch.itl, batch.tpot) == (None, None)
+    assert batch.latency == 0.050
+
+
+def test_sequences_that_advance_by_themselves_have_times_of_their_own() -> None:
+    steps = [(0, 1, 10.0), (0, 1, 5.0), (1, 2, 5.0), (0, 1, 5.0), (1, 1, 5.0)]
+    stage = Stage(Behaviour(steps=steps), output_len=3, batch_size=2).run()
+    (batch,) = stage.batches
+    first, second = batch.requests
+    start = batch.start_ns
+    assert (first.first_ns, first.last_ns) == (start + 10 * MS, start + 25 * MS)
+    assert (second.first_ns, second.last_ns) == (start + 20 * MS, start + 30 * MS)
+    assert (batch.first_ns, batch.last_ns) == (start + 10 * MS, start + 30 * MS)
+    assert first.itl is not None
+    assert second.itl is not None
+    assert (first.itl.count, first.itl.tokens) == (2, 2)
+    assert (second.itl.count, second.itl.tokens) == (1, 1)
+    assert (first.itl.per_token, second.itl.per_token) == pytest.approx((0.0075, 0.010))
+    assert batch.itl is not None
+    assert (batch.itl.count, batch.itl.minimum, batch.itl.maximum) == (3, 0.005, 0.010)
+    assert batch.tpot == pytest.approx(0.025 / 3)
+    summary = summarise(stage.batches)
+    assert summary.latency is not None
+    assert summary.ttft is not None
+    assert (summary.latency.n, summary.latency.minimum, summary.latency.maximum) == (1, 0.025, 0.030)
+    assert summary.ttft.mean == pytest.approx(0.015)
+    assert summary.output_throughput == pytest.approx(6 / 0.030)
+
+
+@pytest.mark.parametrize(
+    ("steps", "counts", "complaint"),
+    [
+        ([(ALL, 1, 1), (0, 1, 1), (ALL, 2, 1)], None, "of all sequences and of single ones in one batch"),
+        ([(0, 4, 1)], [5], "made 5 tokens of sequence 0 and told of 4"),
+        ([(ALL, 3, 1)], [4], "made 4 tokens of sequence 0 and told of 3"),
+        ([], [4], "told of 0"),
+        ([(ALL, 0, 1), (ALL, 4, 1)], None, "a step without tokens"),
+        ([(ALL, 4, 1)], [4, 4], "returned 2 sequences for a batch of 1"),
+    ],
+)
+def test_times_that_cannot_be_right_fail_the_batch(
+    steps: list[tuple[int, int, float]], counts: list[int] | None, complaint: str
+) -> None:
+    (batch,) = Stage(Behaviour(steps=steps, counts=counts)).run().batches
+    assert complaint in batch.error
+    assert batch.tokens == 0
+    assert summarise([batch]).output_throughput is None
+
+
+def test_progress_counts_the_tokens_of_all_sequences() -> None:
+    seen: list[tuple[int, int]] = []
+    for steps in ([(ALL, 2, 1.0), (ALL, 1, 1.0)], [(0, 2, 1.0), (1, 1, 1.0), (0, 1, 1.0), (1, 2, 1.0)]):
+        stage = Stage(Behaviour(steps=steps), output_len=3, batch_size=2, iterations=2)
+
+        def note(event: Event, stage: Stage = stage) -> None:
+            if isinstance(event, BatchDone):
+                seen.append((stage.progress.step, stage.progress.tokens))
+
+        stage._session._emit = note
+        stage.run()
+    assert seen == [(3, 6), (3, 12)] * 2
+
+
+def test_a_cancelled_step_ends_the_session() -> None:
+    stage = Stage(Behaviour())
+    stage.cancel = True
+    with pytest.raises(Cancelled):
+        stage.run()
+    assert not stage.batches
+
+
+# Getting ready
+
+
+def test_compiling_and_capturing_are_phases_before_warm_up() -> None:
+    stage = Stage(Behaviour(prepare=[("compile", 300), ("capture", 20), ("compile", 100)]), warmup=1).run()
+    phases = [(event.phase, event.t_ns // MS) for event in stage.events if isinstance(event, PhaseStarted)]
+    assert phases[:4] == [("compile", 0), ("capture", 300), ("compile", 320), ("warmup", 420)]
+    assert stage.engine.calls[:2] == ["prepare", "generate"]
+
+
+def test_the_plan_holds_what_the_run_will_ask() -> None:
+    workload = {"temperature": 0.5, "top_k": 7, "top_p": 0.9}
+    stage = Stage(Behaviour(), batch_size=2, iterations=3, workload=workload).run()
+    # Prompts of 10, 7 and 17 bytes go round: batches of (10, 7), (17, 10), (7, 17).
+    assert stage.engine.plans == [Plan(2, (10, 17), 4, temperature=0.5, top_k=7, top_p=0.9)]
+
+
+def test_warm_up_shows_no_width_that_was_not_planned() -> None:
+    stage = Stage(Behaviour(), iterations=2, warmup=5).run()
+    lengths = {part.prompt_tokens for event in stage.events if isinstance(event, BatchDone)
+               for part in event.batch.requests}  # fmt: skip
+    assert lengths == set(stage.engine.plans[0].widths) == {10, 7}
+
+
+# Evidence
+
+ASKED: dict[str, Any] = {"mode": "cudagraph", "quantization": "int8"}
+
+
+def test_evidence_is_told_with_the_growth_of_its_counters() -> None:
+    behaviour = Behaviour(
+        evidence=[
+            Evidence(levers=ASKED, counters={"graph_replays": 5, "other": 1}, facts={"captured": "32"}),
+            Evidence(levers=ASKED, counters={"graph_replays": 14, "other": 1, "late": 2}, facts={"captured": "33"}),
+        ]
+    )
+    stage = Stage(behaviour, **ASKED).run()
+    assert stage.last(Ready).evidence == Evidence(levers=ASKED, facts={"captured": "32"})
+    found = stage.last(MeasureDone).evidence
+    assert found.counters == {"graph_replays": 9, "other": 0, "late": 2}
+    assert found.facts == {"captured": "33"}
+
+
+def test_evidence_is_asked_for_outside_of_what_is_measured() -> None:
+    stage = Stage(Behaviour(), iterations=2, warmup=1).run()
+    assert stage.engine.calls == ["prepare", "generate", "evidence", "generate", "read", "generate", "read", "evidence"]
+    kinds = [type(event) for event in stage.events]
+    assert kinds.index(MeasureEnded) < kinds.index(MeasureDone)
+
+
+@pytest.mark.parametrize(
+    ("levers", "evidence", "words"),
+    [
+        ({"mode": "cudagraph"}, Evidence({"mode": "eager"}, reasons={"mode": "no GPU"}), ["eager is in force: no GPU"]),
+        ({"mode": "cudagraph"}, Evidence(), ["the engine does not say"]),
+        ({"attention": "sdpa"}, Evidence({"attention": "eager"}), ["engine.attention = sdpa", "eager"]),
+        ({"quantization": "int8"}, Evidence({"quantization": "none"}), ["int8", "none is in force"]),
+        ({"quantization": "int8"}, Evidence({"quantization": ""}), ["nothing is in force"]),
+        ({"speculation": "prompt-lookup"}, Evidence({"speculation": "none"}), ["prompt-lookup"]),
+        ({"tensor_parallel": 2}, Evidence({"tensor_parallel": "1"}), ["engine.tensor_parallel = 2", "1 is in force"]),
+        ({}, Evidence({"speculation": "prompt-lookup"}), ["engine.speculation = none", "prompt-lookup is in force"]),
+        ({}, Evidence({"tensor_parallel": "8"}), ["engine.tensor_parallel = 1"]),
+    ],
+)  # fmt: skip
+def test_a_lever_that_is_not_in_force_fails_the_run(
+    levers: dict[str, Any], evidence: Evidence, words: list[str]
+) -> None:
+    stage = Stage(Behaviour(evidence=[evidence]), **levers)
+    with pytest.raises(EngineError) as caught:
+        stage.run()
+    for word in words:
+        assert word in caught.value.message
+    assert "infertui engines fake" in caught.value.remedy
+    assert not stage.batches, "before anything was measured"
+
+
+def test_what_was_not_asked_for_need_not_be_said() -> None:
+    Stage(Behaviour(evidence=[Evidence({"mode": "eager", "attention": "sdpa"})])).run()
+
+
+def test_a_lever_that_is_lost_while_measuring_fails_the_run() -> None:
+    behaviour = Behaviour(evidence=[Evidence({"mode": "cudagraph"}), Evidence({"mode": "eager"})])
+    with pytest.raises(EngineError, match="eager is in force"):
+        Stage(behaviour, mode="cudagraph").run()
+
+
+@pytest.mark.parametrize(
+    ("lever", "word", "counter"),
+    [("mode", "cudagraph", "graph_replays"), ("speculation", "draft-model", "drafted_tokens")],
+)
+def test_a_lever_whose_counter_stands_still_was_not_in_force(lever: str, word: str, counter: str) -> None:
+    evidence = [Evidence({lever: word}, {counter: 7})]
+    asked: dict[str, Any] = {lever: word}
+    with pytest.raises(EngineError, match=f"{counter} stood still"):
+        Stage(Behaviour(evidence=evidence), **asked).run()
+    Stage(Behaviour(evidence=evidence), output_len=2, **asked).run()
+
+
+def test_a_counter_that_goes_back_proves_nothing() -> None:
+    evidence = [Evidence(counters={"graph_replays": 7}), Evidence(counters={"graph_replays": 3})]
+    with pytest.raises(EngineError, match="went back by 4"):
+        Stage(Behaviour(evidence=evidence)).run()
+
+
+def test_hostile_words_do_not_reach_the_terminal() -> None:
+    evidence = Evidence({"mode": "\x1b]0;owned\x07eager"}, reasons={"mode": "\x1b[31mred"})
+    with pytest.raises(EngineError) as caught:
+        Stage(Behaviour(evidence=[evidence]), mode="cudagraph").run()
+    assert "\x1b" not in caught.value.message
+
+
+# Outputs
+
+
+def test_the_first_output_of_each_prompt_is_kept_and_reading_it_is_not_timed() -> None:
+    stage = Stage(Behaviour(outputs=[[5, 6, 7, 8]], read_ms=1000), iterations=5).run()
+    outputs = [(part.prompt, part.output) for batch in stage.batches for part in batch.requests]
+    assert outputs[:3] == [(prompt, (5, 6, 7, 8)) for prompt in PROMPTS]
+    assert outputs[3:] == [(prompt, ()) for prompt in PROMPTS[:2]]
+    assert stage.engine.calls.count("read") == 3
+    assert [batch.seconds for batch in stage.batches] == [pytest.approx(0.004)] * 5
+    gaps = [after.start_ns - before.end_ns for before, after in zip(stage.batches, stage.batches[1:], strict=False)]
+    assert gaps == [1000 * MS, 1000 * MS, 1000 * MS, 0], "the engine takes a second to read"
+    ids = ",".join(str(byte) for byte in b"another")
+    assert stage.batches[1].requests[0].prompt_sha256 == hashlib.sha256(ids.encode()).hexdigest()
+    assert stage.batches[4].requests[0].prompt_sha256 == ""
+
+
+def test_no_more_are_kept_than_64_prompts_of_4096_tokens() -> None:
+    many = [f"prompt {number}" for number in range(70)]
+    stage = Stage(Behaviour(steps=[(ALL, 5000, 1)]), output_len=5000, batch_size=35, iterations=2, prompts=many).run()
+    lengths = [len(part.output) for batch in stage.batches for part in batch.requests]
+    assert lengths == [4096] * 64 + [0] * 6
+
+
+def test_ids_that_are_not_as_many_as_was_counted_fail_the_run() -> None:
+    with pytest.raises(EngineError, match="as many tokens as it counted"):
+        Stage(Behaviour(outputs=[[1, 2, 3]])).run()
