@@ -13,6 +13,7 @@ from msgspec import Struct
 from infertui.errors import ModelError
 from infertui.models import hub_cache
 from infertui.models.disk import expand, is_dir, is_file
+from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts, shape_of
 from infertui.models.resolve import CONFIG_NAME, SYNTHETIC, ModelKind, read_config, resolve, synthetic_names
 from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights
@@ -50,7 +51,8 @@ def local_models(
     """Everything that `resolve` finds on this machine, by kind and name.
 
     Looks into the hub's cache, `extra_dirs`, the directories of INFERTUI_MODELS_DIR and ./models. A directory is a
-    model when it holds a config.json; its children and grandchildren are looked at too (ORG/NAME).
+    model when it holds a config.json; its children and grandchildren are looked at too (ORG/NAME), and every GGUF file
+    in them is a model.
     """
     found = [*_cached(hub_cache.cache_dir(environ)), *_in_directories(extra_dirs, environ)]
     found.sort(key=lambda model: (model.kind != "hub", model.id.lower()))
@@ -97,6 +99,51 @@ def _in_directories(extra_dirs: Iterable[Path], environ: Mapping[str, str]) -> I
                 # A relative name of one part would read as a hub id.
                 name = str(directory) if len(directory.parts) > 1 else f"./{directory}"
                 yield _examined(name, "local", directory, size=_size_on_disk(directory))
+        for path in _gguf_files(root):
+            real = Path(os.path.realpath(path))
+            if real not in seen:
+                seen.add(real)
+                yield _examined_gguf(path)
+
+
+def _gguf_files(root: Path) -> Iterator[Path]:
+    """GGUF files in `root`, its children and grandchildren; of one in parts the first."""
+    children = _folders(root)
+    for folder in (root, *children, *(inner for child in children for inner in _folders(child))):
+        try:
+            names = sorted(entry.name for entry in os.scandir(folder) if is_gguf_name(entry.name))
+        except OSError:
+            continue
+        for path in (folder / name for name in names if not name.startswith(".")):
+            if is_file(path) and parts_of(path)[0] == path:
+                yield path
+
+
+def _examined_gguf(path: Path) -> LocalModel:
+    """Describe a GGUF file; whatever is wrong with it becomes the model's `problem`."""
+    described: dict[str, object] = {}
+    problem = ""
+    size, used = 0, None
+    try:
+        status = path.stat()
+        size, used = status.st_size, status.st_atime
+        file, size = read_parts(path)
+        described = _described(shape_of(file, path.name))
+        described["dtype"] = file.weight_type()
+    except ModelError as error:
+        problem = error.message
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+    return LocalModel(
+        _shown(str(path)),
+        "gguf",
+        _shown(str(path)),
+        size,
+        complete=not problem,
+        problem=_shown(problem),
+        last_used=used,
+        **described,  # type: ignore[arg-type]
+    )
 
 
 def _model_directories(root: Path) -> Iterator[Path]:

@@ -14,11 +14,12 @@ from infertui import resources
 from infertui.errors import ModelError
 from infertui.models import hub_cache
 from infertui.models.disk import expand, is_dir, is_file, read_at_most
+from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts, shape_of
 from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights, stored_parameters
 from infertui.terminal_text import clean, shorten
 
-ModelKind = Literal["synthetic", "local", "hub"]
+ModelKind = Literal["synthetic", "local", "hub", "gguf"]
 SYNTHETIC = "synthetic:"
 CONFIG_NAME = "config.json"
 
@@ -28,9 +29,10 @@ _MAX_CONFIG_BYTES = 8 << 20
 class ModelSource(Struct, frozen=True):
     """One model that is here and can be loaded.
 
-    `path` is the config.json of a synthetic model, else the directory with config and weights. `config` is the parsed
-    config.json. `weights_bytes_on_disk` is 0 for synthetic models. `revision` is the commit of a hub model. `label`
-    is what results are shown under: it says when the weights are random.
+    `path` is the config.json of a synthetic model, the first file of a GGUF model, else the directory with config and
+    weights. `config` is the parsed config.json, empty for a GGUF model. `weights_bytes_on_disk` is 0 for synthetic
+    models. `revision` is the commit of a hub model. `label` is what results are shown under: it says when the weights
+    are random.
     """
 
     id: str
@@ -59,14 +61,17 @@ def resolve(model_id: str, revision: str = "") -> ModelSource:
     """Find the model that `model_id` names.
 
     `synthetic:NAME`, `synthetic:PATH` to a config.json or its directory; a directory with config.json and weights;
-    or a Hugging Face id that is in the local cache, at `revision` (a branch, tag or commit; empty: main). A relative
-    directory that holds a config.json goes before a hub id of the same name.
+    a GGUF file (any part of one that is split); or a Hugging Face id that is in the local cache, at `revision` (a
+    branch, tag or commit; empty: main). A relative directory that holds a config.json goes before a hub id of the
+    same name.
 
     Raises ModelError, with a remedy, when the model is not there, is incomplete, or its config.json cannot be used.
     """
     if model_id.startswith(SYNTHETIC):
         return _synthetic(model_id)
     directory = expand(model_id)
+    if is_gguf_name(model_id) and not is_dir(directory):
+        return _gguf(model_id, directory)
     if _looks_like_path(model_id) or (model_id and is_file(directory / CONFIG_NAME)):
         return _local(model_id, directory)
     return _hub(model_id, revision, also_a_directory=is_dir(directory))
@@ -133,6 +138,23 @@ def _local(model_id: str, directory: Path) -> ModelSource:
             else "A local model is a directory with config.json and weights (*.safetensors or *.bin).",
         )
     return _from_directory(model_id, "local", directory, label=shown, remedy="Complete the directory.")
+
+
+def _gguf(model_id: str, path: Path) -> ModelSource:
+    missing = [part for part in parts_of(path) if not is_file(part)]
+    if missing:
+        raise ModelError(f"there is no file {_shown(str(missing[0]))}", remedy="Name a GGUF file that is here, whole.")
+    file, size = read_parts(path)
+    random = " (random weights)" if file.random_weights else ""
+    return ModelSource(
+        model_id,
+        "gguf",
+        parts_of(path)[0],
+        {},
+        shape_of(file, _shown(str(path))),
+        _shown(model_id) + random,
+        weights_bytes_on_disk=size,
+    )
 
 
 def _hub(model_id: str, revision: str, *, also_a_directory: bool) -> ModelSource:

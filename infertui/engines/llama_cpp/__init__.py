@@ -1,0 +1,5 @@
+"""llama.cpp through llama-cpp-python's low-level API."""
+
+from infertui.engines.llama_cpp.engine import create, probe
+
+__all__ = ["create", "probe"]

@@ -1,0 +1,82 @@
+"""Which GGUF file a request means: a file of the user's, or one written for it in the format asked for."""
+
+import sys
+from pathlib import Path
+
+from msgspec import Struct
+
+from infertui.config.schema import EngineConfig, ModelConfig
+from infertui.errors import ConfigError, EngineError
+from infertui.models.fit import DeviceKind, dtype_in_use
+from infertui.models.gguf_reader import DTYPES, GgufFile, read_parts
+from infertui.models.gguf_weights import GgufFormat
+from infertui.models.gguf_writer import cached_gguf
+from infertui.models.resolve import ModelSource
+from infertui.terminal_text import clean
+
+_FORMATS: dict[str, GgufFormat] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
+
+class Weights(Struct, frozen=True):
+    """A file to load and what is in it. `dtype` is what its unquantized weights are held in."""
+
+    path: Path
+    file: GgufFile
+
+    @property
+    def kind(self) -> str:
+        """The format that most weights have, as ggml names it."""
+        return self.file.weight_type()
+
+    @property
+    def dtype(self) -> str:
+        """The plain number format: that of the weights, or float32, in which all else is, where they are quantized."""
+        return DTYPES.get(self.kind, "float32")
+
+    @property
+    def quantization(self) -> str:
+        """The word of the lever: `none` for weights in a plain number format."""
+        return "none" if self.kind in DTYPES else self.kind
+
+
+def find_weights_file(source: ModelSource, model: ModelConfig, engine: EngineConfig, device: DeviceKind) -> Weights:
+    """The file for a request, written now where there is none yet.
+
+    Raises ConfigError where dtype or quantization contradict a given file or each other, and what writing raises.
+    """
+    if source.kind == "gguf":
+        file, _ = read_parts(source.path)
+        weights = Weights(source.path, file)
+        _must_agree(weights, engine)
+        return weights
+    if engine.quantization != "auto" and engine.dtype not in ("auto", "float32"):
+        raise ConfigError(
+            "engine.dtype",
+            f"{engine.dtype} beside engine.quantization = {engine.quantization}: the matrices are quantized, and all "
+            "else is float32",
+            allowed="auto or float32",
+        )
+    if engine.quantization == "auto":
+        form = _FORMATS[dtype_in_use(source.shape, engine.dtype, device)]
+    else:
+        form = "q8_0" if engine.quantization == "q8_0" else "q4_0"
+    try:
+        path = cached_gguf(source, form, seed=model.seed, tell=lambda text: print(clean(text), file=sys.stderr))  # noqa: T201
+    except ImportError as error:
+        raise EngineError(
+            f"writing {source.label} as a GGUF file needs the package gguf, which is not installed",
+            remedy="pip install gguf; or name a .gguf file as model.id.",
+        ) from error
+    return Weights(path, read_parts(path)[0])
+
+
+def _must_agree(weights: Weights, engine: EngineConfig) -> None:
+    """A file is what it is."""
+    for key, asked, held in (
+        ("engine.quantization", engine.quantization, weights.quantization),
+        ("engine.dtype", engine.dtype, weights.dtype),
+    ):
+        if asked not in ("auto", held):
+            raise ConfigError(
+                key, f"{asked} was asked for, but the file holds {clean(weights.kind)} weights", allowed=f"auto, {held}"
+            )
