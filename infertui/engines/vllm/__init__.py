@@ -1,0 +1,6 @@
+"""vLLM through the engine class under its `LLM` and its server, without HTTP."""
+
+from infertui.engines.vllm.engine import create
+from infertui.engines.vllm.probing import probe
+
+__all__ = ["create", "probe"]

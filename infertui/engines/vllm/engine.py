@@ -1,0 +1,329 @@
+"""The vLLM engine: a request per sequence, all submitted at once, and a token's time taken when its step returns.
+
+`LLMEngine` is driven, the class under `vllm.LLM`: the same input processing, scheduler, core and output processing as
+under vLLM's server, without an event loop between a step and its time stamp.
+"""
+
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from infertui.config.schema import EngineConfig
+from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
+from infertui.engines.vllm import arguments, proof, surroundings
+from infertui.engines.vllm.probing import probe
+from infertui.errors import EngineError, ModelError
+from infertui.measure.clock import Clock
+from infertui.measure.records import EngineMemory
+from infertui.models.byte_tokenizer import ByteTokenizer
+from infertui.models.fit import DeviceKind, dtype_in_use
+from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
+from infertui.terminal_text import clean, shorten
+
+LIBRARIES = ("vllm", "torch", "transformers")
+
+
+class VllmEngine:
+    """See `Engine`. Sequences advance by themselves: the scheduler decides what every step computes."""
+
+    _engine: Any
+    _sampling: Any
+    _asked: EngineConfig
+
+    def __init__(self) -> None:
+        self._tokenizer: Any = None
+        self._requests = 0
+        self._cached_tokens = 0
+        self._facts: dict[str, str] = {}
+        self._folders: list[tempfile.TemporaryDirectory[str]] = []
+
+    def load(self, request: LoadRequest) -> Loaded:
+        """See `Engine`."""
+        status = probe()
+        if not status.available:
+            raise EngineError(f"vLLM cannot be used: {status.reason}", remedy=status.remedy)
+        self._asked = request.engine
+        self._set_environment(request)
+        source = resolve(request.model.id, request.model.revision)
+        draft = _draft(request, source)
+        kind = _device_kind(request.device.name)
+        dtype = dtype_in_use(source.shape, request.engine.dtype, kind)
+        self._tokenizer = _tokenizer_of(source, trust=request.model.trust_remote_code)
+        known = arguments.engine_arguments(
+            request, source, self._folder(source), dtype, draft, self._folder(draft) if draft else Path()
+        )
+        self._engine = _start(known, source, request.device.threads)
+        self._keep_sampling()
+        return self._loaded(request, source, draft)
+
+    def _set_environment(self, request: LoadRequest) -> None:
+        wanted = surroundings.variables(
+            os.environ,
+            core=request.engine.vllm.engine_core,
+            threads=request.device.threads,
+            processors=len(os.sched_getaffinity(0)),
+            tensor_parallel=request.engine.tensor_parallel,
+            device=request.device.name,
+        )
+        for name, value in wanted.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    def _folder(self, source: ModelSource) -> Path:
+        """The folder of a model, for a library that takes no file: config.json under that name, alone if need be."""
+        if source.kind != "synthetic":
+            return source.path
+        if source.path.name == CONFIG_NAME:
+            return source.path.parent
+        folder = tempfile.TemporaryDirectory(prefix="infertui-vllm-")
+        self._folders.append(folder)
+        shutil.copyfile(source.path, Path(folder.name, CONFIG_NAME))
+        return Path(folder.name)
+
+    def _keep_sampling(self) -> None:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        def sampling(batch: Batch, sequence: int) -> Any:
+            # No minimum of tokens: it would forbid the end-of-sequence token, where it only has to be ignored.
+            chosen: dict[str, Any] = {"temperature": 0.0}
+            if batch.temperature > 0:
+                chosen = {
+                    "temperature": batch.temperature, "top_k": batch.top_k, "top_p": batch.top_p,
+                    "seed": batch.seed + sequence,
+                }  # fmt: skip
+            return SamplingParams(
+                max_tokens=batch.output_len,
+                ignore_eos=True,
+                detokenize=False,
+                output_kind=RequestOutputKind.DELTA,
+                **chosen,
+            )
+
+        self._sampling = sampling
+
+    def _loaded(self, request: LoadRequest, source: ModelSource, draft: ModelSource | None) -> Loaded:
+        looks = self._look()
+        first = looks[0]
+        config = self._engine.vllm_config
+        random = source.kind == "synthetic"
+        blocks, positions = config.cache_config.num_gpu_blocks, config.cache_config.block_size
+        pool = proof.described(looks)["kv_cache"]
+        self._facts = {
+            "engine_core": type(self._engine.engine_core).__name__,
+            "prefix_cache": "on" if config.cache_config.enable_prefix_caching else "off",
+            "scheduler": f"{config.scheduler_config.max_num_seqs} sequences, "
+            f"{config.scheduler_config.max_num_batched_tokens} tokens a step",
+            "kv_blocks": f"{blocks} of {positions} positions",
+        }
+        if random:
+            self._facts["random_weights"] = "vLLM's dummy weights, uniform within 0.001 of 0, from a seed of its own"
+        if draft or request.engine.speculation != "none":
+            marked = random or (draft is not None and draft.kind == "synthetic")
+            self._facts["speculation"] = f"{arguments.draft_tokens(request)} tokens at a time" + (
+                "; acceptance means nothing on random weights" if marked else ""
+            )
+        return Loaded(
+            engine="vllm",
+            engine_requested=request.requested or request.engine.name,
+            fallback_reason=request.fallback_reason,
+            versions={name: clean(str(sys.modules[name].__version__)) for name in LIBRARIES},
+            paths={name: clean(str(sys.modules[name].__file__)) for name in LIBRARIES},
+            device=first["device"],
+            device_name=clean(first["device_name"]),
+            device_uuid=first["device_uuid"],
+            dtype=proof.weights_dtype(first),
+            attention=", ".join(first["attention"]),
+            # Ranks hold some weights twice: their sum is no count of the model's parameters.
+            parameters=first["parameters"] if len(looks) == 1 else None,
+            weight_bytes=sum(sum(look["formats"].values()) for look in looks),
+            vocabulary=source.shape.vocab,
+            special_ids=tuple(sorted(set(getattr(self._tokenizer, "all_special_ids", ())))),
+            max_positions=source.shape.max_positions or None,
+            random_weights=random,
+            memory_policy=f"paged KV cache of {pool}, reserved at load ({blocks} blocks of {positions} positions)",
+            threads=first["threads"],
+            warms_by_shape=True,
+            quantized_layers=sum(first["quantized"].values()),
+            details={**self._facts, **proof.described(looks)},
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """See `Engine`."""
+        ids: list[int] = self._tokenizer.encode(text)
+        return ids
+
+    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+        """See `Engine`: vLLM compiles and captures while it loads."""
+
+    def generate(self, batch: Batch, sink: Sink) -> Generated:
+        """See `Engine`."""
+        engine = self._engine
+        outputs: list[list[int]] = [[] for _ in batch.prompts]
+        names = {}
+        for sequence, prompt in enumerate(batch.prompts):
+            self._requests += 1
+            names[str(self._requests)] = sequence
+            engine.add_request(str(self._requests), {"prompt_token_ids": list(prompt)}, self._sampling(batch, sequence))
+        gained = sink.gained
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    new = output.outputs[0].token_ids
+                    sequence = names[output.request_id]
+                    gained(sequence, len(new))
+                    outputs[sequence] += new
+                    if output.finished:
+                        self._cached_tokens += output.num_cached_tokens or 0
+        except BaseException:
+            engine.abort_request(list(names))
+            while engine.has_unfinished_requests():
+                engine.step()
+            raise
+        return Generated([len(ids) for ids in outputs], lambda: outputs)
+
+    def evidence(self) -> Evidence:
+        """See `Engine`."""
+        inside = hasattr(self._engine.engine_core, "engine_core")
+        return proof.evidence(
+            self._look(),
+            self._engine.get_metrics(),
+            self._facts,
+            asked=self._asked,
+            cached_tokens=self._cached_tokens,
+            engine_core="in-process" if inside else "process",
+        )
+
+    def _look(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._engine.collective_rpc("infertui_look")
+        return found
+
+    def synchronize(self) -> None:
+        """See `Engine`. A step returns when its tokens are on the host; what was begun ahead of them is finished here.
+
+        With the core in a process of its own, that process finishes it by itself.
+        """
+        core = getattr(self._engine.engine_core, "engine_core", None)
+        while getattr(core, "batch_queue", None):
+            self._engine.step()
+
+    def release_memory(self) -> None:
+        """See `Engine`: all memory is reserved at load, nothing grows with a batch."""
+
+    def reset_peak_memory(self) -> None:
+        """See `Engine`."""
+        self._engine.collective_rpc("infertui_reset_peak_memory")
+
+    def memory(self) -> EngineMemory:
+        """See `Engine`. Peaks of PyTorch's allocator, summed over the GPUs."""
+        peaks = self._engine.collective_rpc("infertui_memory")
+        if any(peak is None for peak in peaks):
+            return EngineMemory()
+        return EngineMemory(
+            allocated_peak=sum(allocated for allocated, _ in peaks), reserved_peak=sum(held for _, held in peaks)
+        )
+
+
+def create(clock: Clock) -> VllmEngine:
+    """A new engine; it needs no clock of its own."""
+    return VllmEngine()
+
+
+def _draft(request: LoadRequest, source: ModelSource) -> ModelSource | None:
+    if request.engine.speculation != "draft-model":
+        return None
+    if not request.engine.draft_model:
+        raise EngineError("engine.speculation = draft-model needs engine.draft_model", remedy="Name a smaller model.")
+    draft = resolve(request.engine.draft_model)
+    if (draft.kind == "synthetic") != (source.kind == "synthetic"):
+        # The library loads both in the same way: it would look for weights that are not there, or ignore real ones.
+        raise EngineError(
+            f"engine.draft_model {clean(draft.id)} and model.id {clean(source.id)}: vLLM takes random weights for "
+            "both models or for neither",
+            remedy="Let both be synthetic:..., or neither.",
+        )
+    return draft
+
+
+def _device_kind(name: str) -> DeviceKind:
+    """What this build of vLLM runs on. Imports vLLM."""
+    from vllm.platforms import current_platform
+
+    kind = clean(str(current_platform.device_type))
+    if kind not in ("cpu", "cuda"):
+        raise EngineError(
+            f"this vLLM finds no device that it was built for (it says {kind or 'nothing'!r})",
+            remedy="The usual build needs an NVIDIA GPU and its driver; there are builds for CPUs.",
+        )
+    wanted = name.partition(":")[0]
+    if wanted not in ("auto", kind):
+        raise EngineError(
+            f"device.name is {name}, but this vLLM runs on {kind}",
+            remedy=f"Use --device {kind}, or install a build of vLLM for {wanted}.",
+        )
+    return "cuda" if kind == "cuda" else "cpu"
+
+
+def _start(known: list[arguments.Argument], source: ModelSource, threads: int) -> Any:
+    import torch
+    import vllm
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    version = clean(str(vllm.__version__))
+    fields = {field.name for field in dataclasses.fields(EngineArgs)}
+    accepted = arguments.accept(known, fields, version)
+    if "quantization" in accepted:
+        arguments.check_quantization(accepted["quantization"], QUANTIZATION_METHODS, version)
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        return LLMEngine.from_engine_args(EngineArgs(**accepted))
+    except Exception as error:
+        if _is_memory(error):
+            raise  # the worker tells it with its figures
+        raise _load_error(source, error) from error
+
+
+def _is_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
+    )
+
+
+def _load_error(source: ModelSource, error: Exception) -> ModelError:
+    """Whatever type the part at fault chose; from a process of its own comes a RuntimeError that names no cause."""
+    return ModelError(
+        f"vLLM cannot load {clean(source.id)}: {_said(error)}", remedy="worker.log has the cause in full."
+    )
+
+
+def _said(error: Exception) -> str:
+    """What the library says, without the listing of all arguments that pydantic puts behind it."""
+    listed = getattr(error, "errors", None)
+    problems = listed(include_url=False) if callable(listed) else ()
+    text = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in problems) or str(error)
+    return shorten(clean(text), 600) or type(error).__name__
+
+
+def _tokenizer_of(source: ModelSource, *, trust: bool) -> Any:
+    if source.kind == "synthetic":
+        return ByteTokenizer()
+    import transformers
+
+    try:
+        return transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True, trust_remote_code=trust)
+    except Exception as error:
+        raise ModelError(
+            f"vLLM: the tokenizer of {clean(source.id)} cannot be loaded: {_said(error)}",
+            remedy="worker.log has more; `infertui models` lists what is here.",
+        ) from error
