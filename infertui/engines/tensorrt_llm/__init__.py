@@ -1,0 +1,20 @@
+"""TensorRT-LLM through its LLM API: the PyTorch backend of 1.x, and built engines where the version still has them.
+
+Written from the documented API and tested against its recorded surface; not run on hardware by infertui's makers.
+"""
+
+from infertui.engines.base import Engine, Probe
+from infertui.engines.tensorrt_llm.installation import examine
+from infertui.measure.clock import Clock
+
+
+def probe() -> Probe:
+    """Whether TensorRT-LLM can be used here, from files, versions and the driver; nothing of it is imported."""
+    return examine().probe
+
+
+def create(clock: Clock) -> Engine:
+    """A new engine, nothing loaded yet; it needs no clock of its own."""
+    from infertui.engines.tensorrt_llm.engine import TensorrtLlmEngine
+
+    return TensorrtLlmEngine()
