@@ -1,0 +1,420 @@
+"""OpenVINO GenAI: its pipeline with paged attention and continuous batching, step by step.
+
+The pipeline is driven by its own `step`, which returns when the tokens of a step are with the host; a streamer would be
+called from another thread, and some tokens late.
+"""
+
+import importlib.metadata
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from infertui.config.engines.openvino import SPEC
+from infertui.engines.base import (
+    Batch,
+    Capacity,
+    Evidence,
+    Generated,
+    Getting,
+    Loaded,
+    LoadRequest,
+    Plan,
+    Probe,
+    Sink,
+)
+from infertui.engines.openvino.compiled import PRECISIONS, listening
+from infertui.engines.openvino.graph import ARCHITECTURES, LLAMA_LIKE, build, held_types
+from infertui.errors import ConfigError, EngineError, ModelError
+from infertui.measure.clock import Clock
+from infertui.measure.records import EngineMemory
+from infertui.models.byte_tokenizer import ByteTokenizer
+from infertui.models.disk import is_file
+from infertui.models.fit import dtype_in_use
+from infertui.models.gguf_reader import DTYPES, parts_of, read_gguf
+from infertui.models.gguf_weights import GgufFormat
+from infertui.models.gguf_writer import cached_gguf
+from infertui.models.resolve import ModelSource, resolve
+from infertui.models.tokenizer import Tokenizer, load_tokenizer
+from infertui.terminal_text import clean, shorten
+
+NEEDS = {"openvino_genai": "openvino-genai", "openvino": "openvino", "gguf": "gguf"}
+"""Modules and the packages that hold them."""
+
+EXPORTED = "openvino_model.xml"
+BLOCK = 32
+"""Positions of one block of the KV cache, fixed by the CPU plugin."""
+
+_HINTS = {name: word for word, name in PRECISIONS.items()}
+_FORMS: Mapping[str, GgufFormat] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_QUANTIZED: Mapping[str, GgufFormat] = {"q8_0": "q8_0", "q4_0": "q4_0"}
+# Where the library raised; of no use to anybody else.
+_PLACE = re.compile(r"^(Exception from|While validating) .*$|^Check '.*' failed at .*:$", re.MULTILINE)
+_NO_MEMORY = ("bad_alloc", "out of memory", "annot allocate", "Failed to allocate")
+
+
+def probe() -> Probe:
+    """Usable when OpenVINO GenAI and gguf are installed. Neither is imported."""
+    missing = [package for module, package in NEEDS.items() if find_spec(module) is None]
+    if missing:
+        reason = f"{' and '.join(missing)} not installed"
+        return Probe("openvino", available=False, reason=reason, remedy=SPEC.install)
+    try:
+        versions = {package: importlib.metadata.version(package) for package in NEEDS.values()}
+    except importlib.metadata.PackageNotFoundError as error:
+        reason = f"there is a folder or module named {error.name}, but not the package"
+        return Probe("openvino", available=False, reason=reason, remedy=SPEC.install)
+    return Probe("openvino", available=True, reason="installed", versions=versions)
+
+
+class _Model(Struct, frozen=True):
+    """A model as the library is going to read it, and what its weights are."""
+
+    path: Path
+    kind: str
+    weight_bytes: int
+    quantized: int
+    types: str
+    random: bool = False
+
+
+class OpenvinoEngine:
+    """See `Engine`. Sequences are scheduled by the library, all prompts in the first step where they fit."""
+
+    _pipeline: Any
+    _tokenizer: Tokenizer
+
+    def __init__(self) -> None:
+        self._compiled: Mapping[str, str] = {}
+        self._last: dict[str, str] = {}
+        self._requests = 0
+        self._quantization = "none"
+        self._types = ""
+        self._blocks = 0
+        self._vocabulary = 0
+
+    def load(self, request: LoadRequest) -> Loaded:
+        """See `Engine`."""
+        status = probe()
+        if not status.available:
+            raise EngineError(f"OpenVINO cannot be used: {status.reason}", remedy=status.remedy)
+        if request.device.name not in ("auto", "cpu"):
+            raise EngineError(
+                f"device.name is {request.device.name}, but the OpenVINO engine runs on CPUs",
+                remedy="Use --device cpu, or another engine.",
+            )
+        capacity = request.capacity or Capacity(sequences=1, prompt_tokens=1024, output_tokens=1024)
+        source = resolve(request.model.id, request.model.revision)
+        dtype = dtype_in_use(source.shape, request.engine.dtype, "cpu")
+        with tempfile.TemporaryDirectory(prefix="infertui-openvino-") as folder:
+            model = _prepared(source, request, dtype, Path(folder))
+            self._compile(model, request, dtype, capacity)
+        self._tokenizer = _tokenizer(source, random_weights=model.random)
+        self._quantization = model.kind if model.quantized else "none"
+        self._types = model.types
+        self._vocabulary = source.shape.vocab
+        return self._loaded(request, source, model)
+
+    def _compile(self, model: _Model, request: LoadRequest, dtype: str, capacity: Capacity) -> None:
+        import openvino_genai
+
+        options = request.engine.openvino
+        properties: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+            "KV_CACHE_PRECISION": _HINTS[dtype] if options.kv_cache == "auto" else options.kv_cache,
+        }
+        if request.device.threads:
+            properties["INFERENCE_NUM_THREADS"] = request.device.threads
+        if not options.dynamic_quantization:
+            properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
+        schedule = openvino_genai.SchedulerConfig()
+        schedule.enable_prefix_caching = False
+        schedule.dynamic_split_fuse = False
+        schedule.max_num_seqs = capacity.sequences
+        schedule.max_num_batched_tokens = max(256, capacity.sequences * capacity.prompt_tokens)
+        self._blocks = capacity.sequences * -(-capacity.positions // BLOCK)
+        schedule.num_kv_blocks = self._blocks
+        try:
+            with listening() as told:
+                self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(model.path), schedule, "CPU", properties)
+        except MemoryError:
+            raise
+        except Exception as error:
+            if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY):
+                raise
+            raise ModelError(
+                f"OpenVINO cannot load {clean(request.model.id)}: {_shown(error)}", remedy="worker.log has more."
+            ) from error
+        self._compiled = told.properties
+
+    def _loaded(self, request: LoadRequest, source: ModelSource, model: _Model) -> Loaded:
+        import openvino
+        import openvino_genai
+
+        threads = self._compiled.get("INFERENCE_NUM_THREADS", "")
+        return Loaded(
+            engine="openvino",
+            engine_requested=request.requested or request.engine.name,
+            fallback_reason=request.fallback_reason,
+            versions={package: importlib.metadata.version(package) for package in NEEDS.values()},
+            paths={
+                "openvino-genai": str(openvino_genai.__file__),
+                "openvino": str(openvino.__file__),
+            },
+            device="cpu",
+            device_name=clean(self._compiled.get("DEVICE", "CPU")),
+            dtype=self._dtype,
+            attention="paged",
+            parameters=source.shape.parameters,
+            weight_bytes=model.weight_bytes,
+            vocabulary=source.shape.vocab,
+            special_ids=tuple(self._tokenizer.all_special_ids),
+            max_positions=source.shape.max_positions or None,
+            random_weights=source.kind == "synthetic" or model.random,
+            memory_policy=f"KV cache for {self._blocks * BLOCK} positions, reserved in the first step",
+            threads=int(threads) if threads.isdecimal() else None,
+            warms_by_shape=True,
+            quantized_layers=model.quantized,
+            details={"weights": model.types, "kv_cache": self._compiled.get("KV_CACHE_PRECISION", "unknown")},
+        )
+
+    @property
+    def _dtype(self) -> str:
+        """What is computed in, by the compiled model's own word."""
+        word = self._compiled.get("INFERENCE_PRECISION_HINT", "unknown")
+        return PRECISIONS.get(word, clean(word))
+
+    def encode(self, text: str) -> list[int]:
+        """See `Engine`."""
+        return self._tokenizer.encode(text)
+
+    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+        """See `Engine`: what there is to compile is compiled while loading."""
+
+    def evidence(self) -> Evidence:
+        """See `Engine`."""
+        compiled = {key: clean(value) for key, value in self._compiled.items()}
+        group = compiled.get("DYNAMIC_QUANTIZATION_GROUP_SIZE", "unknown")
+        kv_cache = compiled.get("KV_CACHE_PRECISION", "unknown")
+        facts = {
+            "weights": self._types,
+            "kv_cache": kv_cache,
+            "kv_blocks": str(self._blocks),
+            "kv_bytes": str(self._pipeline.get_metrics().kv_cache_size_in_bytes),
+            "activations": f"8 bits in groups of {group}"
+            if self._quantization != "none" and group not in ("0", "unknown")
+            else self._dtype,
+            "prefix_caching": "off",
+            **{key.lower(): compiled[key] for key in _TOLD if key in compiled},
+            **self._last,
+        }
+        levers = {"dtype": self._dtype, "quantization": self._quantization, "openvino.kv_cache": kv_cache}
+        if self._quantization != "none" or group == "0":  # where nothing is quantized, it changes nothing
+            levers["openvino.dynamic_quantization"] = "unknown" if group == "unknown" else str(group != "0").lower()
+        return Evidence(levers=levers, facts=facts)
+
+    def generate(self, batch: Batch, sink: Sink) -> Generated:
+        """See `Engine`."""
+        import numpy as np
+        import openvino
+
+        needed = sum(-(-(len(prompt) + batch.output_len) // BLOCK) for prompt in batch.prompts)
+        if needed > self._blocks:  # the library would let sequences wait, and compute some again
+            raise EngineError(f"the batch takes {needed} blocks of the KV cache, and {self._blocks} are reserved")
+        tensors = [openvino.Tensor(np.array([prompt], dtype=np.int64)) for prompt in batch.prompts]
+        configs = [_generation(batch, index, self._vocabulary) for index in range(len(batch.prompts))]
+        outputs: list[list[int]] = [[] for _ in batch.prompts]
+        handles: list[Any] = []
+        gained, step, unfinished = sink.gained, self._pipeline.step, self._pipeline.has_non_finished_requests
+        try:
+            for tensor, config in zip(tensors, configs, strict=True):
+                self._requests += 1
+                handles.append(self._pipeline.add_request(self._requests, tensor, config))
+            while unfinished():
+                step()
+                for index, handle in enumerate(handles):
+                    if handle.can_read():
+                        for new in handle.read().values():
+                            outputs[index] += new.generated_ids
+                            gained(index, len(new.generated_ids))
+        except BaseException:
+            self._abandon(handles)
+            raise
+        if any(len(output) != batch.output_len for output in outputs):
+            raise EngineError(
+                f"OpenVINO generated {min(map(len, outputs))} to {max(map(len, outputs))} tokens a sequence "
+                f"where {batch.output_len} were asked for"
+            )
+        self._last = _own_times(handles[0])
+        return Generated([len(output) for output in outputs], lambda: outputs)
+
+    def _abandon(self, handles: list[Any]) -> None:
+        """Let go of requests in the middle: the scheduler frees the blocks of cancelled ones in its next step."""
+        for handle in handles:
+            handle.cancel()
+        while self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+
+    def synchronize(self) -> None:
+        """See `Engine`: a step returns when it is done."""
+
+    def release_memory(self) -> None:
+        """See `Engine`: blocks are given back with the request that held them."""
+
+    def reset_peak_memory(self) -> None:
+        """See `Engine`."""
+
+    def memory(self) -> EngineMemory:
+        """See `Engine`: the library counts none but the KV cache, which `evidence` has."""
+        return EngineMemory()
+
+
+_TOLD = ("EXECUTION_DEVICES", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "ENABLE_CPU_PINNING", "RUNTIME_REQUIREMENTS")
+
+
+def create(clock: Clock) -> OpenvinoEngine:
+    """A new engine; it needs no clock of its own."""
+    return OpenvinoEngine()
+
+
+def _prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path) -> _Model:
+    """The model in a form that the library reads: an exported one, a quantized GGUF file, or a graph built here."""
+    wanted = request.engine.quantization
+    if is_file(source.path / EXPORTED):
+        if wanted != "auto":
+            raise ConfigError(
+                "engine.quantization",
+                f"{wanted} was asked for, but {clean(source.id)} is an exported model, whose weights are what they are",
+                allowed="auto",
+            )
+        return _exported(source.path)
+    given = source.kind == "gguf"
+    if given and len(parts_of(source.path)) > 1:
+        raise ModelError(
+            f"{clean(source.id)} is a model in {len(parts_of(source.path))} files; OpenVINO reads those of one file",
+            remedy="Join them with llama.cpp's gguf-split --merge.",
+        )
+    form: GgufFormat = _QUANTIZED[wanted] if wanted in _QUANTIZED else _FORMS[dtype]
+    path = source.path if given else cached_gguf(source, form, seed=request.model.seed, tell=_tell)
+    file = read_gguf(path)
+    kind = file.weight_type()
+    if given and wanted not in ("auto", kind):
+        raise ConfigError("engine.quantization", f"{wanted} was asked for, but the file's weights are {kind}")
+    if kind in DTYPES:
+        _save(path, folder)
+        return replace(_exported(folder), random=file.random_weights)
+    if file.architecture not in LLAMA_LIKE:
+        raise ModelError(
+            f"OpenVINO reads quantized GGUF files of {', '.join(LLAMA_LIKE)}, not of {file.architecture}",
+            remedy=f"Leave out engine.quantization: {', '.join(ARCHITECTURES)} run in float32 and bfloat16.",
+        )
+    types = {tensor.type for tensor in file.tensors if len(tensor.shape) > 1}
+    listed = f"{', '.join(sorted(types))} (GGUF)"
+    return _Model(path, kind, path.stat().st_size, file.quantized_tensors(), listed, file.random_weights)
+
+
+def _save(path: Path, folder: Path) -> None:
+    import openvino
+
+    graph = build(path)
+    try:
+        openvino.save_model(graph, str(folder / EXPORTED), compress_to_fp16=False)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the model cannot be written for OpenVINO to {clean(str(folder))}: {_shown(error)}",
+            remedy="Free some space there, or set TMPDIR to a folder on another disk.",
+        ) from error
+
+
+def _exported(folder: Path) -> _Model:
+    """A folder with an OpenVINO model, looked into for the number formats of its weights."""
+    import openvino
+
+    try:
+        graph = openvino.Core().read_model(str(folder / EXPORTED))
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO cannot read {clean(str(folder / EXPORTED))}: {_shown(error)}") from error
+    types = held_types(graph)
+    main = max(types, key=lambda kind: types[kind], default="none")
+    integers = sum(1 for node in graph.get_ops() if _is_quantized(node))
+    listed = ", ".join(
+        sorted((kind for kind in types if types[kind] * 100 > sum(types.values())), key=types.__getitem__)
+    )
+    return _Model(folder, main, sum(types.values()), integers, f"{listed} (OpenVINO model)")
+
+
+def _is_quantized(node: Any) -> bool:
+    """Whether a node is a matrix of weights that are held as integers of 8 bits or fewer."""
+    if node.get_type_name() != "Constant" or len(node.get_output_shape(0)) < 2:
+        return False
+    return node.get_element_type().to_string() in ("u8", "i8", "u4", "i4", "nf4", "f8e4m3", "f8e5m2", "u2")
+
+
+class _GgufTokenizer:
+    """The tokenizer that a GGUF file holds, as OpenVINO reads it."""
+
+    def __init__(self, path: Path) -> None:
+        import gguf
+        import openvino_genai
+
+        try:
+            self._tokenizer = openvino_genai.Tokenizer(str(path))
+        except Exception as error:
+            raise ModelError(f"OpenVINO cannot use the tokenizer of {clean(str(path))}: {_shown(error)}") from error
+        types = gguf.GGUFReader(path).fields["tokenizer.ggml.token_type"].contents()
+        self.vocab_size = len(types)
+        self.all_special_ids = tuple(id_ for id_, kind in enumerate(types) if kind == gguf.TokenType.CONTROL)
+
+    def encode(self, text: str) -> list[int]:
+        text = text.encode("utf-8", errors="replace").decode()
+        ids: list[int] = self._tokenizer.encode(text).input_ids.data[0].tolist()
+        return ids
+
+
+def _tokenizer(source: ModelSource, *, random_weights: bool) -> Tokenizer:
+    if source.kind != "gguf":
+        return load_tokenizer(source)
+    return ByteTokenizer() if random_weights else _GgufTokenizer(source.path)
+
+
+def _generation(batch: Batch, index: int, vocabulary: int) -> Any:
+    """How to continue one prompt. A new config each time: what a checkpoint asks for has no say."""
+    import openvino_genai
+
+    config = openvino_genai.GenerationConfig()
+    config.max_new_tokens = batch.output_len
+    config.ignore_eos = True
+    # Without an end the library takes -1 for one, and refuses that: name an id that no model gives.
+    config.set_eos_token_id(vocabulary)
+    config.apply_chat_template = False
+    config.do_sample = batch.temperature > 0
+    if config.do_sample:
+        config.temperature = batch.temperature
+        config.top_p = batch.top_p
+        config.rng_seed = batch.seed + index
+        if batch.top_k:
+            config.top_k = batch.top_k
+    return config
+
+
+def _own_times(handle: Any) -> dict[str, str]:
+    """What the library measured of the first sequence of the last batch, beside what is measured from outside."""
+    times = list(handle.get_perf_metrics().raw_metrics.m_new_token_times)
+    if len(times) < 2:
+        return {}
+    return {"own_tpot_ms": f"{(times[-1] - times[0]) / (len(times) - 1):.4f}"}  # they are in milliseconds
+
+
+def _shown(error: Exception) -> str:
+    """What the library says, without the places in its sources."""
+    text = " ".join(_PLACE.sub("", str(error)).split())
+    return shorten(clean(text), 500) or type(error).__name__
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 (to worker.log)
