@@ -1,56 +1,109 @@
 """Results as a Markdown table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from infertui.errors import UsageError
 from infertui.report.figures import NOT_AVAILABLE
+from infertui.report.limits import decode_limit
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_number, format_seconds
 
-HEADER = (
-    "run", "model", "device", "dtype", "batch", "prompt tokens", "new tokens",
-    "output tok/s (95 % interval)", "TTFT", "ITL p50", "J/token", "allocator peak", "valid",
-)  # fmt: skip
 
+def markdown_table(results: Sequence[Result], columns: Sequence[str] = ()) -> str:
+    """A GitHub-flavoured table, one row a result, with the columns asked for or the usual ones. Cells are inert text.
 
-def markdown_table(results: Sequence[Result]) -> str:
-    """A GitHub-flavoured table, one row a result. Cells are inert text."""
-    lines = [f"| {' | '.join(HEADER)} |", f"|{' --- |' * len(HEADER)}"]
-    lines += [f"| {' | '.join(map(_cell, _row(result)))} |" for result in results]
+    Raises UsageError for a column that there is not.
+    """
+    names = columns or USUAL
+    if unknown := [name for name in names if name not in COLUMNS]:
+        raise UsageError(
+            f"there is no column {clean(unknown[0])!r} for --markdown", remedy=f"Columns: {', '.join(COLUMNS)}."
+        )
+    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    lines += [f"| {' | '.join(_cell(COLUMNS[name](result)) for name in names)} |" for result in results]
     return "\n".join(lines)
 
 
-def _row(result: Result) -> list[str]:
-    summary, power, workload = result.summary, result.power, result.config.workload
+def _speed(result: Result) -> str:
+    summary = result.summary
     interval = summary.output_throughput_interval
-    speed = NOT_AVAILABLE
-    if summary.output_throughput is not None:
-        speed = format_number(summary.output_throughput)
-        speed += f" ({format_number(interval.low)} to {format_number(interval.high)})" if interval else ""
-    joules = power.joules_per_token if power else None
-    peak = summary.memory.allocated_peak
-    valid = "yes" if result.verdict.valid else "no: " + "; ".join(result.verdict.invalid)
-    return [
-        result.name,
-        result.config.model.id,
-        result.loaded.device_name if result.loaded else NOT_AVAILABLE,
-        result.loaded.dtype if result.loaded else NOT_AVAILABLE,
-        str(workload.batch_size),
-        _prompt_tokens(result),
-        str(workload.output_len),
-        speed,
-        format_seconds(summary.ttft.mean) if summary.ttft else NOT_AVAILABLE,
-        format_seconds(summary.itl.p50) if summary.itl else NOT_AVAILABLE,
-        format_number(joules) if joules is not None else NOT_AVAILABLE,
-        format_bytes(peak) if peak is not None else NOT_AVAILABLE,
-        valid if result.state == "finished" else result.state,
-    ]
+    if summary.output_throughput is None:
+        return NOT_AVAILABLE
+    speed = format_number(summary.output_throughput)
+    return speed + (f" ({format_number(interval.low)} to {format_number(interval.high)})" if interval else "")
+
+
+def _valid(result: Result) -> str:
+    if result.state != "finished":
+        return result.state
+    return "yes" if result.verdict.valid else "no: " + "; ".join(result.verdict.invalid)
 
 
 def _prompt_tokens(result: Result) -> str:
     summary = result.summary
     good = summary.requests - summary.failed
     return f"{summary.prompt_tokens / good:.0f}" if good else NOT_AVAILABLE
+
+
+def _mode(result: Result) -> str:
+    """How steps were executed, by what was found in force; what the engine calls it without evidence."""
+    evidence, engine = result.evidence, result.config.engine
+    mode = evidence.levers.get("mode", engine.mode) if evidence else engine.mode
+    step = evidence.facts.get("graph_step", "") if evidence else ""
+    mode = "" if mode == "auto" else f"{mode}, {step} step" if step else mode
+    name = result.loaded.engine if result.loaded else engine.name
+    return " ".join(part for part in ("" if name == "transformers" and mode else name, mode) if part)
+
+
+def _bandwidth(result: Result) -> str:
+    limit = decode_limit(result)
+    return NOT_AVAILABLE if limit is None else f"{limit.share:.1%}"
+
+
+def _or_not(value: float | None, form: Callable[[float], str]) -> str:
+    return NOT_AVAILABLE if value is None else form(value)
+
+
+def _phase(name: str) -> Callable[[Result], str]:
+    return lambda result: format_seconds(result.phases[name]) if name in result.phases else "-"
+
+
+def _quantization(result: Result) -> str:
+    return result.evidence.levers.get("quantization", "none") if result.evidence else NOT_AVAILABLE
+
+
+COLUMNS: dict[str, Callable[[Result], str]] = {
+    "run": lambda result: result.name,
+    "model": lambda result: result.config.model.id,
+    "engine": lambda result: result.loaded.engine if result.loaded else NOT_AVAILABLE,
+    "mode": _mode,
+    "device": lambda result: result.loaded.device_name if result.loaded else NOT_AVAILABLE,
+    "dtype": lambda result: result.loaded.dtype if result.loaded else NOT_AVAILABLE,
+    "quantization": _quantization,
+    "layers on GPU": lambda result: (result.loaded.offloaded_layers if result.loaded else "") or NOT_AVAILABLE,
+    "batch": lambda result: str(result.config.workload.batch_size),
+    "prompt tokens": _prompt_tokens,
+    "new tokens": lambda result: str(result.config.workload.output_len),
+    "output tok/s (95 % interval)": _speed,
+    "TTFT": lambda result: format_seconds(result.summary.ttft.mean) if result.summary.ttft else NOT_AVAILABLE,
+    "TPOT": lambda result: format_seconds(result.summary.tpot.mean) if result.summary.tpot else NOT_AVAILABLE,
+    "ITL p50": lambda result: format_seconds(result.summary.itl.p50) if result.summary.itl else NOT_AVAILABLE,
+    "MBU": _bandwidth,
+    "compile": _phase("compile"),
+    "capture": _phase("capture"),
+    "J/token": lambda result: _or_not(result.power.joules_per_token if result.power else None, format_number),
+    "weights": lambda result: _or_not(result.loaded.weight_bytes if result.loaded else None, format_bytes),
+    "allocator peak": lambda result: _or_not(result.summary.memory.allocated_peak, format_bytes),
+    "VRAM": lambda result: _or_not(result.device.vram_process if result.device else None, format_bytes),
+    "valid": _valid,
+}
+"""What a table can show, by its heading."""
+
+USUAL = (
+    "run", "model", "device", "dtype", "batch", "prompt tokens", "new tokens",
+    "output tok/s (95 % interval)", "TTFT", "ITL p50", "J/token", "allocator peak", "valid",
+)  # fmt: skip
 
 
 def _cell(text: str) -> str:

@@ -30,6 +30,9 @@ def results(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per result.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README or a pull request.")] = False,
+    columns: Annotated[
+        str, typer.Option("--columns", metavar="NAMES", help="Columns of --markdown by their headings, with commas.")
+    ] = "",
 ) -> None:
     """List results, the newest last."""
     import msgspec
@@ -40,6 +43,8 @@ def results(
 
     if as_json + as_csv + as_markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude each other")
+    if columns and not as_markdown:
+        raise UsageError("--columns goes with --markdown")
     wanted = [_parse_filter(text) for text in filters or []]
     found = [
         result
@@ -56,7 +61,7 @@ def results(
     elif as_markdown:
         from infertui.cli.markdown import markdown_table
 
-        typer.echo(markdown_table(found))
+        typer.echo(markdown_table(found, [name.strip() for name in columns.split(",") if name.strip()]))
     elif found:
         _print_table(found)
     else:

@@ -78,7 +78,7 @@ def test_keys_lists_every_key_with_default_meaning_and_variable() -> None:
 
 def test_presets_are_listed_with_what_they_are_for() -> None:
     lines = _run("presets").stdout.splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 9
     assert any(line.startswith("demo ") and "seconds on a CPU" in line for line in lines)
 
 

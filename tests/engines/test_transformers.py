@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.sinks import Stamps
 
-from infertui.config.schema import Attention, DeviceConfig, Dtype, EngineConfig, ModelConfig
+from infertui.config.schema import DeviceConfig, Dtype, EngineConfig, ModelConfig
 from infertui.engines.base import Batch, Loaded, LoadRequest, create
-from infertui.engines.transformers import TransformersEngine
+from infertui.engines.transformers.engine import TransformersEngine
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
 
@@ -23,7 +24,7 @@ def load(
     model: str = NANO,
     *,
     dtype: Dtype = "float32",
-    attention: Attention = "auto",
+    attention: str = "auto",
     device: str = "cpu",
     seed: int = 0,
 ) -> tuple[TransformersEngine, Loaded]:
@@ -73,7 +74,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def generate(engine: TransformersEngine, batch: Batch) -> tuple[list[list[int]], list[int]]:
     """The token ids that the model really produced, and the tokens of every step."""
-    steps: list[int] = []
+    sink = Stamps()
     produced: list[list[int]] = []
     original = engine._model.generate
 
@@ -85,11 +86,12 @@ def generate(engine: TransformersEngine, batch: Batch) -> tuple[list[list[int]],
 
     engine._model.generate = spy
     try:
-        counts = engine.generate(batch, steps.append)
+        generated = engine.generate(batch, sink)
     finally:
         engine._model.generate = original
-    assert list(counts) == [len(ids) for ids in produced]
-    return produced, steps
+    assert list(generated.counts) == [len(ids) for ids in produced]
+    assert generated.read() == produced
+    return produced, sink.tokens
 
 
 def test_it_reports_what_it_loaded(nano: tuple[TransformersEngine, Loaded]) -> None:
@@ -153,7 +155,7 @@ def test_the_dtype_is_the_one_asked_for(dtype: Dtype) -> None:
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_the_attention_is_the_one_asked_for(attention: Attention) -> None:
+def test_the_attention_is_the_one_asked_for(attention: str) -> None:
     _, loaded = load(attention=attention)
     assert loaded.attention == attention
 

@@ -1,0 +1,279 @@
+"""Hugging Face Transformers on PyTorch: loads a model and hands the generating to one of the ways of doing it."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from infertui.config.schema import EngineConfig, ModelConfig
+from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
+from infertui.engines.transformers import identity, parallel, quantize
+from infertui.engines.transformers.continuous import ContinuousWay
+from infertui.engines.transformers.generate import GenerateMode, GenerateWay
+from infertui.engines.transformers.loading import (
+    clear_generation_config,
+    load_model,
+    load_tokenizer,
+    pad_id,
+    pick_device,
+)
+from infertui.engines.transformers.speculation import Speculation
+from infertui.engines.transformers.ways import Held, Way
+from infertui.errors import ConfigError, EngineError
+from infertui.measure.clock import Clock
+from infertui.measure.records import EngineMemory
+from infertui.models.resolve import ModelSource, resolve
+from infertui.models.shapes import kv_bytes_per_token
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TransformersEngine:
+    """See `Engine`."""
+
+    _model: Any
+    _device: "torch.device"
+    _way: Way
+
+    def __init__(self, rank: int = 0) -> None:
+        """`rank` is this process's in a group of `engine.tensor_parallel`; those above 0 are started by the first."""
+        self._rank = rank
+        self._ranks: parallel.Ranks | None = None
+        self._tokenizer: Any = None
+        self._pad_id = 0
+        self._facts: dict[str, str] = {}
+
+    def load(self, request: LoadRequest) -> Loaded:
+        """See `Engine`."""
+        status = identity.probe()
+        if not status.available:
+            raise EngineError(f"Transformers cannot be used: {status.reason}", remedy=status.remedy)
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        import torch
+        import transformers
+
+        transformers.logging.disable_progress_bar()
+        source = resolve(request.model.id, request.model.revision)
+        engine = request.engine
+        self._device = pick_device(request.device.name)
+        mode = "eager" if engine.mode == "auto" else engine.mode
+        _check_levers(engine, mode, source)
+        if request.device.threads:
+            torch.set_num_threads(request.device.threads)
+        if engine.tensor_parallel > 1:
+            parallel.check(request, self._device)
+            if self._device.type == "cuda":
+                self._device = torch.device("cuda", self._rank)
+            if not self._rank:
+                self._ranks = parallel.Ranks(request)
+        try:
+            return self._load(request, source, mode)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, request: LoadRequest, source: ModelSource, mode: str) -> Loaded:
+        import torch
+
+        engine = request.engine
+        self._model = load_model(source, request.model, engine, self._device)
+        if engine.quantization != "auto":
+            self._facts |= quantize.quantize(self._model, engine.quantization, self._device)
+        self._tokenizer = load_tokenizer(source, request.model)
+        self._pad_id = pad_id(self._tokenizer, self._model.config)
+        clear_generation_config(self._model, self._pad_id)
+        self._way = self._way_of(mode, request)
+        if engine.tensor_parallel > 1:
+            self._facts["weight_bytes_per_rank"] = ", ".join(map(str, _gathered(identity.weight_bytes(self._model))))
+            if self._ranks:
+                self._way = parallel.ParallelWay(self._way, self._ranks, self._model)
+        text_config = self._model.config.get_text_config()
+        dtype, mixed = identity.dtype_in_force(self._model)
+        word, quantized, classes = identity.quantization_in_force(self._model)
+        self._facts |= {"weight_dtypes": mixed} if mixed else {}
+        self._facts |= {"quantized_modules": classes} if classes else {}
+        versions, paths = identity.libraries(self._device)
+        return Loaded(
+            engine="transformers",
+            engine_requested=request.requested or engine.name,
+            fallback_reason=request.fallback_reason,
+            versions=versions,
+            paths=paths,
+            device=str(self._device),
+            device_name=identity.device_name(self._device),
+            device_uuid=identity.device_uuid(self._device),
+            dtype=dtype,
+            attention=identity.attention_in_force(self._model),
+            parameters=sum(tensor.numel() for tensor in self._model.parameters()),
+            weight_bytes=identity.weight_bytes(self._model),
+            lookup_bytes=identity.lookup_bytes(self._model),
+            kv_token_bytes=kv_bytes_per_token(source.shape, dtype),
+            quantized_layers=quantized if word != "none" else None,
+            vocabulary=int(text_config.vocab_size),
+            special_ids=tuple(sorted(set(getattr(self._tokenizer, "all_special_ids", ())))),
+            max_positions=getattr(text_config, "max_position_embeddings", None),
+            random_weights=source.kind == "synthetic",
+            memory_policy=_memory_policy(mode, self._device),
+            threads=torch.get_num_threads(),
+            warms_by_shape=True,
+            details={"model_class": type(self._model).__name__, **self._facts},
+        )
+
+    def _way_of(self, mode: str, request: LoadRequest) -> Way:
+        held = Held(self._model, self._device, self._pad_id)
+        options = request.engine.transformers
+        match mode:
+            case "cudagraph":
+                from infertui.engines.transformers.graph import GraphWay
+
+                return GraphWay(self._model, self._pad_id, options)
+            case "continuous":
+                return ContinuousWay(held)
+            case _:
+                return GenerateWay(held, cast(GenerateMode, mode), options.tuning, self._speculation(request))
+
+    def _speculation(self, request: LoadRequest) -> Speculation | None:
+        engine = request.engine
+        if engine.speculation == "none":
+            return None
+        draft = None
+        if engine.speculation == "draft-model":
+            draft = self._draft(request)
+        return Speculation(draft, engine.draft_tokens)
+
+    def _draft(self, request: LoadRequest) -> Any:
+        """The draft model, loaded as the main one is, but never quantised."""
+        model = ModelConfig(id=request.engine.draft_model, trust_remote_code=request.model.trust_remote_code)
+        source = resolve(model.id)
+        if source.kind == "synthetic":
+            raise _meaningless("engine.draft_model", source)
+        draft = load_model(source, model, msgspec.structs.replace(request.engine, tensor_parallel=1), self._device)
+        ours, theirs = (int(each.config.get_text_config().vocab_size) for each in (self._model, draft))
+        if ours != theirs:
+            raise ConfigError(
+                "engine.draft_model",
+                f"its vocabulary has {theirs:,} tokens, the model's {ours:,}",
+                allowed="a model with the same tokenizer",
+            )
+        clear_generation_config(draft, self._pad_id)
+        return draft
+
+    def encode(self, text: str) -> list[int]:
+        """See `Engine`."""
+        ids: list[int] = self._tokenizer.encode(text)
+        return ids
+
+    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+        """See `Engine`."""
+        self._way.prepare(plan, enter)
+
+    def generate(self, batch: Batch, sink: Sink) -> Generated:
+        """See `Engine`."""
+        return self._way.generate(batch, sink)
+
+    def evidence(self) -> Evidence:
+        """See `Engine`."""
+        found = self._way.evidence()
+        attention = identity.attention_in_force(self._model)
+        levers = {
+            "dtype": identity.dtype_in_force(self._model)[0],
+            "attention": attention,
+            "quantization": identity.quantization_in_force(self._model)[0],
+            "speculation": "none",
+            "tensor_parallel": "1",
+        }
+        facts = dict(self._facts)
+        if "sdpa" in attention:
+            facts["sdpa_kernels"] = identity.sdpa_kernels() if self._device.type == "cuda" else "CPU"
+        return msgspec.structs.replace(found, levers=levers | found.levers, facts=facts | found.facts)
+
+    def synchronize(self) -> None:
+        """See `Engine`."""
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self._device)
+
+    def release_memory(self) -> None:
+        """See `Engine`."""
+        self._way.release()
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def reset_peak_memory(self) -> None:
+        """See `Engine`."""
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+    def memory(self) -> EngineMemory:
+        """See `Engine`. PyTorch counts its own allocations on CUDA only, and those of this process."""
+        if self._device.type != "cuda":
+            return EngineMemory()
+        import torch
+
+        return EngineMemory(
+            allocated_peak=torch.cuda.max_memory_allocated(self._device),
+            reserved_peak=torch.cuda.max_memory_reserved(self._device),
+        )
+
+    def close(self) -> None:
+        """End threads and processes that it started. A worker need not ask: they end with it."""
+        if hasattr(self, "_way"):
+            self._way.release()
+        if self._ranks:
+            self._ranks.close()
+            self._ranks = None
+
+
+def create(clock: Clock) -> TransformersEngine:
+    """A new engine; it needs no clock of its own."""
+    return TransformersEngine()
+
+
+def _check_levers(engine: EngineConfig, mode: str, source: ModelSource) -> None:
+    """Raise ConfigError for levers that do not go together, before anything is loaded."""
+    if engine.speculation == "none":
+        return
+    if mode != "eager":
+        raise ConfigError(
+            "engine.speculation",
+            f"{engine.speculation} does not go with engine.mode = {mode} in Transformers",
+            allowed="engine.mode = eager, or speculation = none",
+        )
+    if source.kind == "synthetic":
+        raise _meaningless("engine.speculation", source)
+    if engine.speculation == "draft-model" and not engine.draft_model:
+        raise ConfigError("engine.draft_model", "empty, but engine.speculation is draft-model", allowed="a model's id")
+
+
+def _meaningless(path: str, source: ModelSource) -> ConfigError:
+    return ConfigError(
+        path,
+        f"{source.id} has random weights, on which the acceptance of drafts means nothing",
+        allowed="a model with trained weights, or engine.speculation = none",
+    )
+
+
+def _memory_policy(mode: str, device: "torch.device") -> str:
+    grows = "grows as needed (PyTorch caching allocator)" if device.type == "cuda" else "grows as needed"
+    match mode:
+        case "eager":
+            return grows
+        case "continuous":
+            return "pages of the KV cache reserved for the workload"
+        case _:
+            return "KV cache of fixed length, made for the workload"
+
+
+def _gathered(number: int) -> list[int]:
+    import torch.distributed as dist
+
+    numbers: list[int] = [0] * dist.get_world_size()
+    dist.all_gather_object(numbers, number)
+    return numbers
