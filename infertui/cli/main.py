@@ -17,6 +17,8 @@ from infertui.cli.attach import EPILOG as ATTACH_EXAMPLES
 from infertui.cli.attach import attach
 from infertui.cli.build import EPILOG as BUILD_EXAMPLES
 from infertui.cli.build import build
+from infertui.cli.compare import EPILOG as COMPARE_EXAMPLES
+from infertui.cli.compare import compare
 from infertui.cli.doctor import doctor
 from infertui.cli.gpus import gpus
 from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
@@ -45,6 +47,7 @@ app = typer.Typer(
 )
 app.command(epilog=RUN_EXAMPLES)(run)
 app.command(epilog=RESULTS_EXAMPLES)(results)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command()(gpus)
 app.command()(doctor)
 app.command(epilog=ATTACH_EXAMPLES)(attach)

@@ -1,0 +1,98 @@
+"""Runs compared, with the simulator as ground truth: its step times are what the verdicts have to say."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.runs import infertui, run, simulated
+
+from infertui.report.compare import Comparison, compare
+from infertui.store.observations import read_observations
+from infertui.store.result import Result
+from infertui.store.runs import Store
+
+
+def measured(out: Path, step_ms: float, **changes: object) -> Result:
+    settings = {
+        "engine__simulator__step_ms": step_ms, "engine__simulator__ttft_ms": step_ms,
+        "engine__simulator__jitter_ms": 0.5, "measurement__iterations": 8, "workload__output_len": 20, **changes,
+    }  # fmt: skip
+    results, _ = run(simulated(**settings), out=out)
+    return results[0]
+
+
+def compared(out: Path, first: Result, second: Result) -> Comparison:
+    store = Store(out)
+    return compare(
+        first, second, (read_observations(store.folder_of(first.id)), read_observations(store.folder_of(second.id)))
+    )
+
+
+def verdict(comparison: Comparison, name: str) -> str:
+    return next(figure.verdict for figure in comparison.figures if figure.name.startswith(name))
+
+
+def test_a_true_factor_is_found_and_said(tmp_path: Path) -> None:
+    slow, fast = measured(tmp_path, 20.0), measured(tmp_path, 10.0)
+    found = compared(tmp_path, slow, fast)
+    for name in ("throughput", "E2E", "TTFT", "TPOT"):
+        assert verdict(found, name).startswith(("1.9", "2.0")), name
+        assert " faster, " in verdict(found, name)
+    throughput = found.figures[0].ratio
+    assert throughput is not None and throughput.interval is not None  # noqa: PT018
+    assert throughput.interval.low < 20.25 / 10.25 < throughput.interval.high
+    assert {difference.what for difference in found.differences} >= {"engine.simulator.step_ms"}
+    assert found.unlike == ()
+    assert " slower, " in verdict(compared(tmp_path, fast, slow), "throughput")
+
+
+def test_a_run_against_itself_is_no_difference(tmp_path: Path) -> None:
+    one = measured(tmp_path, 10.0)
+    found = compared(tmp_path, one, one)
+    assert found.differences == ()
+    assert verdict(found, "throughput").startswith("no difference: 1.000")
+    assert verdict(found, "energy") == "n/a"
+
+
+def test_few_iterations_say_so_in_place_of_an_interval(tmp_path: Path) -> None:
+    found = compared(tmp_path, measured(tmp_path, 10.0, measurement__iterations=2), measured(tmp_path, 20.0))
+    assert "too few iterations" in verdict(found, "throughput")
+
+
+def test_unlike_runs_are_called_so(tmp_path: Path) -> None:
+    one = measured(tmp_path, 10.0)
+    other = measured(tmp_path, 10.0, workload__output_len=10, workload__batch_size=2, engine__simulator__short_by=1)
+    found = compared(tmp_path, one, other)
+    assert "other output lengths" in found.unlike
+    assert "other batch sizes" in found.unlike
+    assert any("is invalid" in text for text in found.unlike)
+
+
+def test_the_command_compares_prints_and_gates(tmp_path: Path) -> None:
+    out = tmp_path / "reports"
+    slow, fast = measured(out, 20.0), measured(out, 10.0)
+    shown = infertui("compare", "--out", str(out), slow.id, fast.id, cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "differs engine.simulator.step_ms: 20.0 -> 10.0" in shown.stdout
+    assert "faster, 1.9" in shown.stdout
+    gate = infertui("compare", "--out", str(out), fast.id, slow.id, "--fail-if", "throughput < -3%", cwd=tmp_path)
+    assert gate.returncode == 4
+    assert "--fail-if holds" in gate.stderr
+    passes = infertui("compare", "--out", str(out), slow.id, fast.id, "--fail-if", "ttft > 5%", "--json", cwd=tmp_path)
+    assert passes.returncode == 0
+    assert [entry.second for entry in msgspec.json.decode(passes.stdout, type=list[Comparison])] == [fast.id]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "else"), "there is no run 'nothing'"),
+        (("one",), "a baseline and at least one other run"),
+        (("a", "b", "--fail-if", "speed < 3"), "is not understood"),
+    ],
+)
+def test_wrong_requests_are_told(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = infertui("compare", "--out", str(tmp_path), *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
