@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from support.runs import infertui
 
 ROOT = Path(__file__).parents[1]
@@ -14,6 +15,16 @@ def test_the_table_of_results_is_what_the_command_prints() -> None:
     assert between is not None
     printed = infertui("results", "--out", "reports/h200", "--markdown", cwd=ROOT).stdout.strip()
     assert between[1] == printed
+
+
+@pytest.mark.parametrize("name", ["modes", "quantized", "llamacpp"])
+def test_the_tables_of_engines_are_what_the_command_prints(name: str) -> None:
+    marker = f"results:h200-engines:{name}"
+    between = re.search(rf"<!-- {marker} -->\n(\| (.*?) \|\n.*?)\n<!-- /{marker} -->", README, re.DOTALL)
+    assert between is not None
+    columns = ",".join(between[2].split(" | "))
+    out = ("--out", "reports/h200-engines", f"labels.table={name}")
+    assert between[1] == infertui("results", *out, "--markdown", "--columns", columns, cwd=ROOT).stdout.strip()
 
 
 def test_every_command_that_it_shows_is_understood() -> None:
