@@ -80,7 +80,10 @@ def use(
 
     spec_of(name)
     if (python is None) == (not forget):
-        raise UsageError("either --python PATH or --forget is needed", remedy=f"infertui engines use {name} --forget")
+        raise UsageError(
+            "either --python PATH or --forget is needed",
+            remedy=f"For example: infertui engines use {name} --python ~/{name}/bin/python",
+        )
     if python is None:
         choose(name, None)
         typer.echo(f"{name} runs in this interpreter: {clean(sys.executable)}")

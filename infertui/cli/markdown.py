@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from infertui.errors import UsageError
 from infertui.report.figures import NOT_AVAILABLE
+from infertui.report.identity import caveats, in_force
 from infertui.report.limits import decode_limit
 from infertui.store.result import Result
 from infertui.terminal_text import clean
@@ -37,7 +38,8 @@ def _speed(result: Result) -> str:
 def _valid(result: Result) -> str:
     if result.state != "finished":
         return result.state
-    return "yes" if result.verdict.valid else "no: " + "; ".join(result.verdict.invalid)
+    said = "yes" if result.verdict.valid else "no: " + "; ".join(result.verdict.invalid)
+    return "; ".join((said, *caveats(result)))
 
 
 def _prompt_tokens(result: Result) -> str:
@@ -49,7 +51,7 @@ def _prompt_tokens(result: Result) -> str:
 def _mode(result: Result) -> str:
     """How steps were executed, by what was found in force; what the engine calls it without evidence."""
     evidence, engine = result.evidence, result.config.engine
-    mode = evidence.levers.get("mode", engine.mode) if evidence else engine.mode
+    mode = in_force(result, "mode") or engine.mode
     step = evidence.facts.get("graph_step", "") if evidence else ""
     mode = "" if mode == "auto" else f"{mode}, {step} step" if step else mode
     name = result.loaded.engine if result.loaded else engine.name
@@ -70,7 +72,7 @@ def _phase(name: str) -> Callable[[Result], str]:
 
 
 def _quantization(result: Result) -> str:
-    return result.evidence.levers.get("quantization", "none") if result.evidence else NOT_AVAILABLE
+    return in_force(result, "quantization") or NOT_AVAILABLE
 
 
 COLUMNS: dict[str, Callable[[Result], str]] = {

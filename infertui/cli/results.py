@@ -18,6 +18,10 @@ EPILOG = """[bold]Examples[/bold]
   infertui results workload.batch_size=4 engine=transformers
 
   infertui results labels.owner=me valid=yes --csv > results.csv
+
+  infertui results --markdown --columns "run,engine,mode,batch,output tok/s (95 % interval),MBU,valid"
+
+  infertui results --agreement RUN_ID      (which runs generated the same tokens as that one)
 """
 
 
@@ -33,6 +37,9 @@ def results(
     columns: Annotated[
         str, typer.Option("--columns", metavar="NAMES", help="Columns of --markdown by their headings, with commas.")
     ] = "",
+    agreement: Annotated[
+        str, typer.Option("--agreement", metavar="RUN", help="Compare generated tokens with those of that run.")
+    ] = "",
 ) -> None:
     """List results, the newest last."""
     import msgspec
@@ -43,6 +50,8 @@ def results(
 
     if as_json + as_csv + as_markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude each other")
+    if agreement and (as_json or as_csv or as_markdown):
+        raise UsageError("--agreement is a table of its own: without --json, --csv and --markdown")
     if columns and not as_markdown:
         raise UsageError("--columns goes with --markdown")
     wanted = [_parse_filter(text) for text in filters or []]
@@ -51,6 +60,11 @@ def results(
         for result in Store(out).results(warn=lambda text: typer.echo(f"warning: {text}", err=True))
         if all(_matches(result, key, value) for key, value in wanted)
     ]
+    if agreement:
+        from infertui.cli.agreement import print_agreement
+
+        print_agreement(Store(out), agreement, found)
+        return
     if as_json:
         for result in found:
             sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
@@ -107,6 +121,18 @@ SHORT_KEYS: dict[str, "Callable[[Result], str]"] = {
     "model": lambda result: result.config.model.id,
 }
 
+
+def _lever(name: str) -> "Callable[[Result], object]":
+    """What was found in force."""
+
+    def read(result: "Result") -> object:
+        from infertui.report.identity import in_force
+
+        return in_force(result, name) or None
+
+    return read
+
+
 CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "id": lambda result: result.id,
     "name": lambda result: result.name,
@@ -117,6 +143,8 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "model": lambda result: result.config.model.id,
     "engine_requested": lambda result: result.config.engine.name,
     "engine_used": lambda result: result.loaded.engine if result.loaded else None,
+    "source": lambda result: result.source or "infertui",
+    **{lever: _lever(lever) for lever in ("mode", "attention", "quantization", "speculation", "tensor_parallel")},
     "dtype": lambda result: result.loaded.dtype if result.loaded else None,
     "device": lambda result: result.loaded.device_name if result.loaded else None,
     "batch_size": lambda result: result.config.workload.batch_size,
@@ -129,6 +157,8 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "output_throughput_high": lambda result: _part(result.summary.output_throughput_interval, "high"),
     "mean_ttft_s": lambda result: _part(result.summary.ttft, "mean"),
     "mean_tpot_s": lambda result: _part(result.summary.tpot, "mean"),
+    "compile_s": lambda result: result.phases.get("compile"),
+    "capture_s": lambda result: result.phases.get("capture"),
     "mean_latency_s": lambda result: _part(result.summary.latency, "mean"),
     "p50_itl_s": lambda result: _part(result.summary.itl, "p50"),
     "p99_itl_s": lambda result: _part(result.summary.itl, "p99"),
@@ -184,16 +214,20 @@ def _columns() -> list[_Column]:
         value = result.summary.output_throughput
         return format_number(value) if value is not None else "-"
 
+    from infertui.report.identity import in_force
+
     return [
         _Column("run", 0, False, lambda result: clean(result.id)),
-        _Column("dtype", 6, False, lambda result: result.loaded.dtype.replace("float", "f") if result.loaded else "-"),
+        _Column("engine", 2, False, lambda result: clean(SHORT_KEYS["engine"](result))),
+        _Column("mode", 3, False, lambda result: clean(in_force(result, "mode")) or "-"),
+        _Column("dtype", 7, False, lambda result: result.loaded.dtype.replace("float", "f") if result.loaded else "-"),
         _Column("b", 2, True, lambda result: str(result.config.workload.batch_size)),
-        _Column("out", 3, True, lambda result: str(result.config.workload.output_len)),
+        _Column("out", 4, True, lambda result: str(result.config.workload.output_len)),
         _Column("tok/s", 0, True, speed),
-        _Column("95 %", 5, True, interval),
-        _Column("TTFT", 4, True, lambda r: format_seconds(r.summary.ttft.mean) if r.summary.ttft else "-"),
-        _Column("ITL", 7, True, lambda r: format_seconds(r.summary.itl.p50) if r.summary.itl else "-"),
-        _Column("J/tok", 8, True, joules),
+        _Column("95 %", 6, True, interval),
+        _Column("TTFT", 5, True, lambda r: format_seconds(r.summary.ttft.mean) if r.summary.ttft else "-"),
+        _Column("ITL", 8, True, lambda r: format_seconds(r.summary.itl.p50) if r.summary.itl else "-"),
+        _Column("J/tok", 9, True, joules),
         _Column("", 1, False, _mark),
     ]
 
@@ -224,6 +258,7 @@ def _print_table(found: list["Result"]) -> None:
 
 
 def _mark(result: "Result") -> str:
-    if result.state != "finished":
-        return result.state
-    return "" if result.verdict.valid else "invalid"
+    from infertui.report.identity import caveats
+
+    state = result.state if result.state != "finished" else "" if result.verdict.valid else "invalid"
+    return ", ".join(filter(None, (state, *caveats(result))))

@@ -3,63 +3,35 @@
 An engine loads a model and generates tokens; it measures nothing. The loop that measures is the same for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol
 
 from msgspec import Struct
 
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
+from infertui.engines.contract import (
+    Batch,
+    Capacity,
+    Closing,
+    Evidence,
+    Generated,
+    Getting,
+    Loaded,
+    Plan,
+    Probe,
+    Sink,
+)
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
 
-
-class Sink(Protocol):
-    """Where an engine tells that tokens have come, at the moment when the host knows of them. Calls may raise to stop.
-
-    An engine whose sequences advance together calls `step`; one that schedules them by itself calls `gained`.
-    """
-
-    def step(self, tokens: int = 1) -> None:
-        """Every sequence of the batch gained `tokens`."""
-        ...
-
-    def gained(self, sequence: int, tokens: int = 1) -> None:
-        """The sequence with that index gained `tokens`."""
-        ...
-
-
-class Generated(Struct, frozen=True):
-    """What a batch came to: tokens per sequence, and how to read their ids, which is not done while time counts."""
-
-    counts: Sequence[int]
-    read: Callable[[], list[list[int]]]
-
-
-class Probe(Struct, frozen=True):
-    """Whether an engine can be used here, found out without importing its backend."""
-
-    engine: str
-    available: bool
-    reason: str
-    remedy: str = ""
-    versions: dict[str, str] = {}
-
-
-class Capacity(Struct, frozen=True):
-    """The most that a run will ask of a loaded model: sequences at once, and tokens of each."""
-
-    sequences: int
-    prompt_tokens: int
-    output_tokens: int
-
-    @property
-    def positions(self) -> int:
-        """Tokens of prompt and output in one sequence."""
-        return self.prompt_tokens + self.output_tokens
+__all__ = [
+    "Batch", "Capacity", "Closing", "Engine", "EngineFactory", "Evidence", "Generated", "Getting", "LoadRequest",
+    "Loaded", "Plan", "Probe", "Sink", "create", "probe", "spec_of",
+]  # fmt: skip
 
 
 class LoadRequest(Struct, frozen=True):
@@ -75,95 +47,6 @@ class LoadRequest(Struct, frozen=True):
     capacity: Capacity | None = None
     requested: str = ""
     fallback_reason: str = ""
-
-
-class Loaded(Struct, frozen=True):
-    """What was really loaded, as the engine found it by looking; never what was asked for.
-
-    `paths` names the file from which each library in `versions` was imported. `quantized_layers` counts the modules
-    whose weights are held in another format than `dtype`; `weight_bytes` counts what the weights really take, of which
-    `lookup_bytes` are tables that a step reads single rows of, as embeddings that are not the output layer as well.
-    `kv_token_bytes` is what one token of one sequence takes in the KV cache.
-    `offloaded_layers` says how many layers are on the GPU, as in `22 of 23`. `warms_by_shape` says that the backend
-    loads kernels or picks algorithms when it first sees a prompt length, so that warm-up has to show it every one.
-    """
-
-    engine: str
-    engine_requested: str
-    versions: dict[str, str]
-    device: str
-    device_name: str
-    dtype: str
-    attention: str
-    parameters: int | None
-    weight_bytes: int | None
-    vocabulary: int
-    random_weights: bool
-    memory_policy: str
-    device_uuid: str = ""
-    special_ids: tuple[int, ...] = ()
-    max_positions: int | None = None
-    threads: int | None = None
-    warms_by_shape: bool = False
-    paths: dict[str, str] = {}
-    fallback_reason: str = ""
-    quantized_layers: int | None = None
-    lookup_bytes: int | None = None
-    kv_token_bytes: int | None = None
-    offloaded_layers: str = ""
-    details: dict[str, str] = {}
-
-
-class Batch(Struct, frozen=True):
-    """One static batch: prompts by token ids, and how to continue them."""
-
-    prompts: tuple[tuple[int, ...], ...]
-    output_len: int
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-
-
-@runtime_checkable
-class Closing(Protocol):
-    """What an engine is as well that has processes or services of its own to end."""
-
-    def close(self) -> None:
-        """End them. Called when the worker leaves; a worker that is killed takes its process group along."""
-        ...
-
-
-class Plan(Struct, frozen=True):
-    """What a run is going to ask of a loaded model, for an engine to get ready: compile, capture, allocate.
-
-    `widths` are the prompt lengths of its batches, padded, as far as they are known: of many different ones not all
-    are. Every batch has `batch_size` sequences.
-    """
-
-    batch_size: int
-    widths: tuple[int, ...]
-    output_len: int
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-
-
-class Evidence(Struct, frozen=True):
-    """What is in force, as the engine finds it by looking, for the check against what was asked.
-
-    `levers` maps keys of `[engine]` to the word in force. `counters` only ever grow while the engine lives, such as
-    `graph_replays`, `drafted_tokens` and `accepted_tokens`; the run keeps their growth while it measured. `reasons`
-    says why a lever is not in force, where the engine knows.
-    """
-
-    levers: dict[str, str] = {}
-    counters: dict[str, int] = {}
-    facts: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-
-
-Getting = Literal["compile", "capture"]
 
 
 class Engine(Protocol):

@@ -63,6 +63,8 @@ def headline(result: Result) -> str:
         if loaded.engine != loaded.engine_requested:
             parts.append(f"FALLBACK, not {loaded.engine_requested}:")
         parts += [f"{loaded.engine} ({versions})", loaded.dtype, f"{loaded.device_name} ({loaded.device})"]
+    else:
+        parts.append(config.engine.name)
     workload = config.workload
     isl = workload.input_len or workload.prompts_file or workload.prompts
     parts.append(f"batch {workload.batch_size}, in {isl}, out {workload.output_len}")

@@ -32,6 +32,18 @@ def identity(result: Result, *, full: bool = False) -> list[tuple[str, str]]:
     return [(clean(name), clean(value)) for name, value in rows if value]
 
 
+def in_force(result: Result, lever: str) -> str:
+    """The word of a lever that the engine found in force; empty where it did not say."""
+    return result.evidence.levers.get(lever, "") if result.evidence else ""
+
+
+def caveats(result: Result) -> list[str]:
+    """What has to stand beside the figures wherever results are compared: another engine's, or not infertui's own."""
+    loaded = result.loaded
+    marks = [f"fallback, not {loaded.engine_requested}"] if loaded and fallback_of(loaded) else []
+    return [clean(mark) for mark in (*marks, *([f"external: {result.source}"] if result.source else []))]
+
+
 def acceptance(counters: Mapping[str, int]) -> float | None:
     """The share of drafted tokens that were accepted; None where none were drafted."""
     drafted = counters.get("drafted_tokens", 0)

@@ -21,7 +21,9 @@ from infertui.terminal_text import clean
 Operator = Literal[":", "=", ">", ">=", "<", "<="]
 
 MAX_LENGTH = 500
-TEXT_KEYS = ("id", "name", "state", "model", "engine", "dtype", "device", "error", "config_hash")
+TEXT_KEYS = (
+    "id", "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "error", "config_hash",
+)  # fmt: skip
 COUNT_KEYS = ("batch_size", "output_len", "iterations")
 _TIME = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"b": 1.0, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40,
@@ -44,7 +46,7 @@ ALIASES = {
     "run": "id", "batch": "batch_size", "b": "batch_size", "bs": "batch_size", "in": "input_len", "out": "output_len",
     "tok/s": "throughput", "tps": "throughput", "e2e": "latency", "w": "power", "j/tok": "joules_per_token",
     "energy": "joules_per_token", "time": "started", "date": "started", "gpu": "device", "flags": "flag",
-    "hash": "config_hash", "quant": "dtype", "reason": "error",
+    "hash": "config_hash", "quant": "quantization", "reason": "error",
 }  # fmt: skip
 KEYS = (*TEXT_KEYS, *COUNT_KEYS, *FIGURE_KEYS, "input_len", "started", "valid", "flag")
 # `synthetic:gpt2-124m` is the name of a model, and what people type to find it.

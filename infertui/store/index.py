@@ -30,11 +30,11 @@ __all__ = ["Column", "ResultIndex", "ResultPage", "ResultQuery", "ResultRow", "c
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_SCHEMA = 1
+_SCHEMA = 2
 _KEPT_ORDERS = 8
 _EDGE = 1024
 """Bytes at the start and before the end of what was read, by which a file is recognised."""
-_TEXT_COLUMNS = ("name", "state", "model", "engine", "dtype", "device")
+_TEXT_COLUMNS = ("name", "state", "model", "engine", "mode", "quantization", "dtype", "device")
 _SORTED_BY = {
     "started": "started_at",
     "input_len": "nullif(input_len, '') COLLATE NOCASE",

@@ -94,6 +94,15 @@ class _Device(Struct, frozen=True, gc=False):
     throttles: tuple[str, ...] | None = None
 
 
+class _Levers(Struct, frozen=True, gc=False):
+    mode: str = ""
+    quantization: str = ""
+
+
+class _Evidence(Struct, frozen=True, gc=False):
+    levers: _Levers = _Levers()
+
+
 class _Error(Struct, frozen=True, gc=False):
     kind: str = ""
     message: str = ""
@@ -114,18 +123,20 @@ class ResultLine(Struct, frozen=True, gc=False):
     loaded: _Loaded | None = None
     power: _Power | None = None
     device: _Device | None = None
+    evidence: _Evidence | None = None
     error: _Error | None = None
     source: str = ""
 
 
 _NO_SPREAD, _NO_INTERVAL, _NO_LOADED = _Spread(), _Interval(), _Loaded()
-_NO_POWER, _NO_DEVICE = _Power(), _Device()
+_NO_POWER, _NO_DEVICE, _NO_EVIDENCE = _Power(), _Device(), _Evidence()
 
 
 def row_of(line: ResultLine) -> ResultRow:
     """The row of a result: every text cleaned, every figure as measured."""
     summary, workload = line.summary, line.config.workload
     loaded, power, device = line.loaded or _NO_LOADED, line.power or _NO_POWER, line.device or _NO_DEVICE
+    levers = (line.evidence or _NO_EVIDENCE).levers
     interval, ttft = summary.output_throughput_interval or _NO_INTERVAL, summary.ttft or _NO_SPREAD
     vram = device.vram_process if device.vram_process is not None else summary.memory.allocated_peak
     if vram is None and loaded.device == "cpu":
@@ -160,6 +171,8 @@ def row_of(line: ResultLine) -> ResultRow:
         iterations=summary.iterations,
         seconds=sum(line.phases.values()) if line.phases else None,
         error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",
+        mode=clean(levers.mode),
+        quantization=clean(levers.quantization),
     )
 
 

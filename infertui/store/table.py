@@ -8,7 +8,8 @@ MAX_LIMIT = 1000
 """Rows that a page holds at most."""
 
 Column = Literal[
-    "started", "name", "state", "model", "engine", "dtype", "device", "batch_size", "input_len", "output_len",
+    "started", "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "batch_size", "input_len",
+    "output_len",
     "throughput", "ttft", "ttft_p99", "tpot", "itl_p99", "latency", "vram", "power", "joules_per_token", "drift",
     "iterations", "seconds",
 ]  # fmt: skip
@@ -52,6 +53,9 @@ class ResultRow(Struct, frozen=True):
     seconds: float | None = None
     """From the first phase to the last."""
     error: str = ""
+    mode: str = ""
+    """How steps were executed and what the weights were held in, as the engine found it; empty where it did not say."""
+    quantization: str = ""
 
 
 class ResultQuery(Struct, frozen=True):

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from infertui.store.table import Column, ResultRow
 from infertui.tui.rows.cells import Align, Look, beside, fit
+from infertui.tui.rows.queue import short_engine
 from infertui.tui.safety import safe
 from infertui.units import format_number
 
@@ -95,6 +96,10 @@ def short_model(model: str, width: int) -> str:
     return model.rstrip("/").rpartition("/")[2]
 
 
+def _engine(row: ResultRow, width: int) -> str:
+    return (row.engine if len(row.engine) <= width else short_engine(row.engine)) or NONE
+
+
 def local_time(started: str, width: int) -> str:
     """When a run began, in this machine's time: `11-20 09:41`, and year and seconds where there is room."""
     try:
@@ -125,7 +130,11 @@ COLUMNS: dict[Column, ColumnSpec] = {
     for spec in (
         ColumnSpec("model", "model", "the model", 1, 14, 32, lambda row, width: short_model(row.model, width) or NONE,
                    align="left", figure=False),
-        ColumnSpec("engine", "engine", "the engine that ran it", 7, 6, 12, _text("engine"), align="left", figure=False),
+        ColumnSpec("engine", "engine", "the engine that ran it", 4, 6, 12, _engine, align="left", figure=False),
+        ColumnSpec("mode", "mode", "how steps were executed, as found in force", 4, 6, 10, _text("mode"), align="left",
+                   figure=False),
+        ColumnSpec("quantization", "quant", "number format of quantized weights, as found in force", 11, 5, 11,
+                   _text("quantization"), align="left", figure=False),
         ColumnSpec("dtype", "dtype", "number format, as loaded", 4, 5, 5,
                    lambda row, width: _DTYPES.get(row.dtype, row.dtype) or NONE, align="left", figure=False),
         ColumnSpec("batch_size", "batch", "batch size", 2, 5, 5, _text("batch_size"), figure=False),
@@ -156,12 +165,12 @@ COLUMNS: dict[Column, ColumnSpec] = {
     )
 }  # fmt: skip
 RATIO = ColumnSpec("ratio", "ratio", "throughput as a multiple of the baseline's", 2, 6, 7, lambda row, width: NONE)
-FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3, 10, 200, lambda row, width: "",
+FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3, 12, 200, lambda row, width: "",
                    align="left", figure=False)  # fmt: skip
 # What room there is left goes to these, in this order, up to this width (0: as wide as they get).
 _GROWTH: tuple[tuple[Key, int], ...] = (
-    ("model", 18), ("flags", 14), ("engine", 0), ("throughput", 0), ("model", 0), ("name", 0), ("device", 0),
-    ("flags", 22), ("started", 0), ("input_len", 0),
+    ("mode", 7), ("model", 18), ("flags", 14), ("engine", 0), ("mode", 0), ("throughput", 0), ("model", 0), ("name", 0),
+    ("device", 0), ("flags", 22), ("started", 0), ("input_len", 0),
 )  # fmt: skip
 _ALL_OR_NOTHING = frozenset({"throughput", "started"})
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from infertui.config.userdir import config_dir
+
 MAX_BYTES = 1 << 20
 
 
@@ -20,9 +22,7 @@ class Early(Struct, frozen=True):
 
 def settings_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the settings of this user are kept."""
-    home = environ.get("XDG_CONFIG_HOME", "")
-    base = Path(home) if home.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".config"
-    return base / "infertui" / "settings.toml"
+    return config_dir(environ) / "settings.toml"
 
 
 def read(path: Path) -> Early:

@@ -65,3 +65,10 @@ def test_paths_of_the_engine_become_absolute(tmp_path: Path, monkeypatch: pytest
     config = rooted(decode({"model": {"id": "small.gguf"}, "engine": engine}))
     assert config.engine.python == str(tmp_path / "venv/bin/python")
     assert config.engine.draft_model == config.model.id == str(tmp_path / "small.gguf")
+
+
+def test_paths_among_an_engines_own_options_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = {"name": "tensorrt-llm", "tensorrt_llm": {"backend": "engine", "engine_dir": "engines/small"}}
+    assert rooted(decode({"engine": engine})).engine.tensorrt_llm.engine_dir == str(tmp_path / "engines/small")
+    assert rooted(decode({})).engine.tensorrt_llm.engine_dir == ""

@@ -1,16 +1,23 @@
 """What really ran, in words."""
 
+import csv
 import io
+from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 from support.results import make_results
+from support.runs import infertui
 
+from infertui.cli.markdown import markdown_table
 from infertui.cli.plain import PlainView, summary_lines
 from infertui.engines.base import Evidence
-from infertui.report.identity import acceptance, fallback_of, identity
+from infertui.report.figures import headline
+from infertui.report.identity import acceptance, caveats, fallback_of, identity
 from infertui.runner.events import ModelLoaded, PhaseEntered
 from infertui.store.details import RunDetails
 from infertui.store.result import Result
+from infertui.store.resultrow import ResultLine, row_of
 from infertui.tui.rows import details
 from infertui.tui.rows.cells import Look
 from infertui.tui.themes import DEFAULT_PALETTE
@@ -93,3 +100,39 @@ def test_plain_lines_tell_of_the_fallback_at_once_and_of_compiling() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[1] == f"FALLBACK: {fallback_of(result.loaded)}"
     assert lines[2:] == ["phase compile", "phase capture, compile took 32.0 s", "phase warmup, capture took 1.00 s"]
+
+
+def test_no_table_shows_a_fallback_or_another_programs_figures_unmarked(tmp_path: Path) -> None:
+    good = measured(engine="transformers", engine_requested="transformers")
+    fallen = measured(engine="transformers", engine_requested="vllm", fallback_reason="vllm is not installed")
+    other = replace(good, source="llama-bench build \x1b[2J0c1")
+    assert [caveats(one) for one in (good, fallen, other)] == [
+        [],
+        ["fallback, not vllm"],
+        ["external: llama-bench build 0c1"],
+    ]
+    rows = markdown_table([good, fallen, other]).splitlines()[2:]
+    assert ["fallback, not vllm" in row for row in rows] == [False, True, False]
+    assert ["external: llama-bench" in row for row in rows] == [False, False, True]
+    (tmp_path / "results.jsonl").write_bytes(
+        b"".join(msgspec.json.encode(one) + b"\n" for one in (good, fallen, other))
+    )
+    lines = infertui("results", "--out", str(tmp_path), cwd=tmp_path).stdout.splitlines()
+    assert ["cudagraph" in line for line in lines] == [False, True, True, True]
+    assert ["fallback, not vllm" in line for line in lines] == [False, False, True, False]
+    assert ["external: llama-bench" in line for line in lines] == [False, False, False, True]
+    table = list(csv.DictReader(infertui("results", "--out", str(tmp_path), "--csv", cwd=tmp_path).stdout.splitlines()))
+    assert [row["source"] for row in table] == ["infertui", "infertui", "llama-bench build 0c1"]
+    assert {(row["mode"], row["compile_s"], row["capture_s"]) for row in table} == {("cudagraph", "31.5", "0.25")}
+
+
+def test_the_table_of_results_knows_what_was_in_force() -> None:
+    row = row_of(msgspec.json.decode(msgspec.json.encode(measured()), type=ResultLine))
+    assert (row.mode, row.quantization) == ("cudagraph", "")
+    older = row_of(msgspec.json.decode(msgspec.json.encode(replace(measured(), evidence=None)), type=ResultLine))
+    assert older.mode == ""
+
+
+def test_a_run_that_loaded_nothing_names_the_engine_that_was_asked_for() -> None:
+    failed = replace(measured(), loaded=None)
+    assert failed.config.engine.name in headline(failed)

@@ -45,7 +45,7 @@ def test_what_is_written_is_what_is_meant(text: str, terms: tuple[Term, ...]) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("modle:x", "modle is no column; nearest: model"),
+        ("modl:x", "modl is no column; nearest: model"),
         ("zzz:x", '"zzz:x" in quotes finds that text'),
         ("model:", "model: needs a value, as in model:text"),
         ("ttft<", "ttft< needs a value, as in ttft<50ns"),

@@ -387,7 +387,7 @@ def test_a_run_is_found_wherever_it_is(out: Path) -> None:
 
 def test_a_filter_that_makes_no_sense_is_refused(out: Path) -> None:
     with pytest.raises(FilterError, match="nearest: model"):
-        opened(out).page(query(out, filter="modle:x"))
+        opened(out).page(query(out, filter="modl:x"))
 
 
 def test_a_run_that_is_there_twice_is_shown_as_it_was_last(out: Path) -> None:

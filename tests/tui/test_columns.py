@@ -17,9 +17,9 @@ from infertui.tui.themes import DEFAULT_PALETTE
 LOOK = Look(DEFAULT_PALETTE)
 ROW = ResultRow(
     id="run", name="a run", state="finished", started="2026-11-20T09:41:30+00:00", model="meta-llama/Llama-8B",
-    engine="transformers", dtype="bfloat16", device="NVIDIA H200", batch_size=8, input_len="short", output_len=64,
-    valid=True, throughput=1931.4, low=1917.0, high=1945.0, ttft=0.1824, tpot=0.0081, vram=65712000000,
-    joules_per_token=0.871,
+    engine="transformers", mode="cudagraph", dtype="bfloat16", device="NVIDIA H200", batch_size=8,
+    input_len="short", output_len=64, valid=True, throughput=1931.4, low=1917.0, high=1945.0, ttft=0.1824, tpot=0.0081,
+    vram=65712000000, joules_per_token=0.871,
 )  # fmt: skip
 
 
@@ -34,8 +34,8 @@ def test_every_column_can_be_chosen() -> None:
 
 def test_at_80_columns_the_most_important_remain_and_the_rest_is_counted() -> None:
     layout = arrange(Settings().columns, 76)
-    assert {"model", "batch_size", "throughput", "ttft", "flags"} <= set(keys(layout))
-    assert layout.left_out == 10 + 1 - len(layout.placed)
+    assert {"model", "engine", "mode", "batch_size", "throughput", "ttft", "flags"} <= set(keys(layout))
+    assert layout.left_out == 11 + 1 - len(layout.placed)
     header = header_text(layout, 76, LOOK, sort="throughput", descending=True).plain
     assert header.rstrip().endswith(f"+{layout.left_out}")
     assert "tok/s▼" in header
@@ -149,3 +149,11 @@ def test_a_copied_row_has_a_cell_for_every_heading() -> None:
     assert dict(zip(copied_header(columns), copied(ROW, columns), strict=True)) | {
         "id": "run", "model": "meta-llama/Llama-8B", "tok/s": "1,931 ±14", "TTFT ms": "182", "valid": "yes",
     } == dict(zip(copied_header(columns), copied(ROW, columns), strict=True))  # fmt: skip
+
+
+def test_at_120_columns_a_fallback_the_engine_and_the_mode_can_be_read() -> None:
+    row = replace(ROW, mode="compile", flags=("fallback", "synthetic"))
+    shown = row_text(row, arrange(Settings().columns, 116), 116, LOOK).plain
+    assert "fallback +1" in shown
+    assert {"hf", "compile"} <= set(shown.split())
+    assert "…" not in shown.partition("hf")[0]

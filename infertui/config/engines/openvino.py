@@ -9,7 +9,7 @@ from infertui.config.section import Section
 
 
 class OpenvinoOptions(Section, frozen=True):
-    """OpenVINO GenAI on a CPU: the KV cache, and what quantized weights are multiplied with."""
+    """OpenVINO GenAI: the KV cache, and what quantized weights are multiplied with."""
 
     kv_cache: Annotated[
         Literal["auto", "f32", "bf16", "f16", "u8"],

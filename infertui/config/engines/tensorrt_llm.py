@@ -13,11 +13,17 @@ class TensorrtLlmOptions(Section, frozen=True):
 
     backend: Annotated[
         Literal["pytorch", "engine"],
-        Meta(description="pytorch: the LLM API of 1.x; engine: a built TensorRT engine, where the version has it"),
+        Meta(
+            description="pytorch: the LLM API of 1.x; engine: a TensorRT engine that `infertui build MODEL` made, with "
+            "versions 1.0 to 1.2"
+        ),
     ] = "pytorch"
     engine_dir: Annotated[
         str,
-        Meta(description="folder of a built engine, for backend = engine; empty: one that `infertui build` made"),
+        Meta(
+            extra={"path": True},
+            description="folder of a built engine, for backend = engine; empty: one that `infertui build` made",
+        ),
     ] = ""
     kv_cache_dtype: Annotated[Literal["auto", "fp8"], Meta(description="number format of the KV cache")] = "auto"
     max_num_tokens: Annotated[

@@ -92,12 +92,13 @@ def engine_options(knowledge: Knowledge) -> list[Option]:
     found = []
     for name, spec in SPECS.items():
         remark = knowledge.on_engine(name)
-        never = f"; not run on hardware: {spec.not_run_on_hardware}" if spec.not_run_on_hardware else ""
+        never = f"not run on hardware: {spec.not_run_on_hardware}" if spec.not_run_on_hardware else ""
         if remark is not None and remark.standing == "warning":
-            found.append(Option(name, name, remark.text, f"{remark.text}{never}", standing="muted"))
+            # Remedies can be long, and the end of a note is cut.
+            found.append(Option(name, name, remark.text, f"{never}; {remark.text}".lstrip("; "), standing="muted"))
         else:
             versions = remark.text if remark else ""
-            found.append(Option(name, name, versions or spec.summary, f"{spec.summary}{never}"))
+            found.append(Option(name, name, versions or spec.summary, f"{spec.summary}; {never}".rstrip("; ")))
     return found
 
 

@@ -20,6 +20,7 @@ from infertui.tui.cockpit import Cockpit
 from infertui.tui.form import verdict
 from infertui.tui.form.base import Base, from_config, from_preset, from_text
 from infertui.tui.form.command import command_line
+from infertui.tui.form.engines import unheeded_because
 from infertui.tui.form.form import Form
 from infertui.tui.form.lines import Layout, Page
 from infertui.tui.form.notes import above, below, forecast_text, problem_text
@@ -495,6 +496,9 @@ class ConfigPane(Pane):
         if not back and key:
             self.view.reveal(key)
         self._draw()
+        if not back and key and key not in self._places:
+            self.cockpit.say(f"{key}: {unheeded_because(self.form.values, key)}.")
+            back = True
         wanted = self._places.get(self._before_find if back else key)
         if wanted is not None:
             self._list.cursor = wanted

@@ -41,8 +41,8 @@ MOST_REPEATED = 100
 _MOST_NAMED = 3
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({
-    "name", "state", "model", "engine", "dtype", "device", "ttft", "ttft_p99", "tpot", "itl_p99", "latency", "vram",
-    "power", "joules_per_token",
+    "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "ttft", "ttft_p99", "tpot",
+    "itl_p99", "latency", "vram", "power", "joules_per_token",
 })  # fmt: skip
 
 ACTIONS = (

@@ -12,7 +12,9 @@ from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.rows.times import clock
 from infertui.units import format_number
 
-_SHORT_ENGINES = {"transformers": "hf", "simulator": "sim"}
+_SHORT_ENGINES = {
+    "transformers": "hf", "tensorrt-llm": "trtllm", "llama-cpp": "llama", "openvino": "ov", "simulator": "sim",
+}  # fmt: skip
 # Words that fit where there are nine cells.
 _BRIEF = {"interrupted": "cut off", "RUN warmup": "RUN warm", "RUN compile": "RUN comp", "RUN capture": "RUN capt"}
 _TINY = 32

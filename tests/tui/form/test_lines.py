@@ -18,7 +18,7 @@ from infertui.tui.form.groups import GROUPS
 from infertui.tui.form.knowledge import Knowledge
 from infertui.tui.form.lines import Page
 from infertui.tui.form.notes import above, below
-from infertui.tui.form.options import choice_options
+from infertui.tui.form.options import choice_options, engine_options
 from infertui.tui.form.question import Question
 from infertui.tui.form.rows import View, build_rows, found
 from infertui.tui.mirror import Mirror
@@ -243,3 +243,12 @@ def test_what_stands_above_the_form() -> None:
     config: Config = decode({})
     form.load(from_config(config, "queue entry 7", "demo"), Entry(7, 1, "demo", "bs=1", config, "/r", ""))
     assert "editing queue entry 7, demo bs=1" in said()
+
+
+def test_what_never_ran_is_said_before_a_remedy_that_may_be_cut() -> None:
+    mirror = Mirror()
+    engines = (Probe("tensorrt-llm", False, "not installed", remedy="Long words. " * 30),)
+    mirror.take(Snapshot(0, RunnerFacts("0", 1, 1, HOST, "", engines=engines), False, ()))
+    notes = {option.value: option.note for option in engine_options(Knowledge.of(mirror, ()))}
+    assert notes["tensorrt-llm"].startswith("not run on hardware")
+    assert "not installed" in notes["tensorrt-llm"]

@@ -299,6 +299,17 @@ def test_fields_are_found_by_name_and_by_what_others_call_them() -> None:
     play(scene)
 
 
+def test_a_field_of_another_engine_is_found_and_says_whose_it_is() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        await go_to(pilot, "workload.output_len")
+        await pilot.press("slash", *"ngl", "enter")
+        await settle(pilot)
+        assert stage.pane._key() == "workload.output_len"  # not on whatever stands first, to be changed by mistake
+        assert "n_gpu_layers: only with the engine llama-cpp" in said(stage)
+
+    play(scene)
+
+
 def test_only_what_differs_shows_old_and_new() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
         await go_to(pilot, "workload.output_len")

@@ -180,11 +180,11 @@ def test_a_filter_acts_while_it_is_typed_enter_keeps_it_and_esc_clears_it(out: P
 
 def test_a_filter_that_makes_no_sense_says_so_and_the_last_good_one_stays(out: Path) -> None:
     async def act(scene: Scene) -> None:
-        await scene.filter("modle")
+        await scene.filter("modl")
         scene.pane.query_one(LineInput).value += ":x"
         await scene.settle()
-        assert any("modle is no column; nearest: model" in line for line in scene.lines)
-        assert "/ modle" in scene.title
+        assert any("modl is no column; nearest: model" in line for line in scene.lines)
+        assert "/ modl" in scene.title
         await scene.press("escape")
         assert not any("no column" in line for line in scene.lines)
 
@@ -379,8 +379,8 @@ def test_columns_are_chosen_and_kept(out: Path) -> None:
     async def act(scene: Scene) -> None:
         await scene.press("C")
         assert isinstance(scene.app.screen, ColumnsScreen)
-        await scene.press("space", "K", "enter")  # without the model, and the dtype before the engine
-        assert scene.app.settings.columns[:2] == ("engine", "dtype")
+        await scene.press("space", "K", "enter")  # without the model, and the cursor's before the engine
+        assert scene.app.settings.columns[:2] == ("engine", "mode")
         assert "model" not in scene.app.settings.columns
         assert not any("model" in line for line in scene.lines)
         before = scene.app.settings

@@ -1,0 +1,56 @@
+"""`infertui results --agreement`: which runs generated the same tokens as one of them."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from support.results import make_results, write_folder
+from support.runs import infertui
+
+from infertui.store.outputs import OUTPUTS, Output
+from infertui.store.result import Result
+
+
+def keep(out: Path, result: Result, **outputs: tuple[int, ...]) -> None:
+    folder = write_folder(out, result)
+    lines = [Output(prompt, 3, ids, 0) for prompt, ids in outputs.items()]
+    (folder / OUTPUTS).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    with (out / "results.jsonl").open("ab") as stream:
+        stream.write(msgspec.json.encode(result) + b"\n")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A reference, a run that says the same, one that parts, one of another engine, and one with other prompts."""
+    made = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
+    assert made.loaded
+    keep(tmp_path, replace(made, id="20260101-000000-first-0001"), aa=(1, 2, 3), bb=(4, 5, 6))
+    keep(tmp_path, replace(made, id="20260101-000000-same-0002"), aa=(1, 2, 3), bb=(4, 5, 6))
+    keep(tmp_path, replace(made, id="20260101-000000-parts-0003"), aa=(1, 9, 3), bb=(4, 5, 6))
+    drawn = replace(made.loaded, engine="llama-cpp", random_weights=True)
+    keep(tmp_path, replace(made, id="20260101-000000-drawn-0004", loaded=drawn), aa=(7, 8, 9))
+    keep(tmp_path, replace(made, id="20260101-000000-else-0005"), cc=(1, 2, 3))
+    return tmp_path
+
+
+def test_each_run_says_how_far_it_agrees(out: Path) -> None:
+    done = infertui("results", "--out", str(out), "--agreement", "20260101-000000-first-0001", cwd=out)
+    assert done.returncode == 0, done.stderr
+    same, parts, drawn, other = done.stdout.splitlines()
+    assert same.split()[-5:] == ["2", "of", "2", "100.0%", "-"]
+    assert parts.split()[-6:] == ["1", "of", "2", "83.3%", "token", "2"]
+    assert "0 of 1  0.0%" in drawn
+    assert "token 1: random weights, which engines draw for themselves" in drawn
+    assert "no prompt in common" in other
+
+
+def test_filters_count_and_what_cannot_be_compared_is_refused(out: Path) -> None:
+    first = "20260101-000000-first-0001"
+    one = infertui("results", "--out", str(out), "--agreement", first, "engine=llama-cpp", cwd=out)
+    assert len(one.stdout.splitlines()) == 1
+    for run, said in (("nope", "no generated tokens are kept"), ("../..", "is no run")):
+        refused = infertui("results", "--out", str(out), "--agreement", run, cwd=out)
+        assert refused.returncode != 0
+        assert said in refused.stderr
+    assert infertui("results", "--out", str(out), "--agreement", first, "--csv", cwd=out).returncode == 2
