@@ -45,6 +45,11 @@ class GraphWay:
                 f"engine.mode = cudagraph needs a CUDA device, and the model is on {model.device.type}",
                 remedy="Use engine.mode = eager or static there.",
             )
+        if "flash" in model.config._attn_implementation:
+            raise EngineError(
+                f"engine.mode = cudagraph cannot use {model.config._attn_implementation}, which takes no mask",
+                remedy="Set engine.attention = sdpa or auto.",
+            )
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
         """Allocate the cache and capture the step for this plan; nothing to do where that was done."""
@@ -107,7 +112,7 @@ class GraphWay:
         """See `Engine`."""
         if self._graph is None:
             return Evidence(levers={"mode": "none"}, reasons={"mode": "no step was captured"})
-        replayed = 0 < self._replays == self._steps
+        replayed = self._replays == self._steps  # none of either, where one token is all that was asked for
         step = self._step_in_force()
         return Evidence(
             levers={
