@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 
 from infertui.config.engines.spec import EngineSpec
-from infertui.config.schema import EngineConfig
+from infertui.config.schema import DeviceConfig, EngineConfig
 from infertui.engines.base import Evidence, Loaded
 from infertui.errors import EngineError
 from infertui.terminal_text import clean
 
-CHECKED = ("mode", "attention", "quantization", "speculation", "tensor_parallel")
-"""The levers that evidence speaks of; `dtype` is the loaded model's."""
+CHECKED = ("dtype", "mode", "attention", "quantization", "speculation", "tensor_parallel")
+"""The levers that evidence speaks of; it may leave out `dtype`, which the loaded model has as well."""
 _NOT_ASKED = {"speculation": "none", "tensor_parallel": "1"}
 _SILENT = "the engine does not say"
+
+# Counters that have to stand still: what they count makes TTFT that of a shorter prompt.
+_CACHED = ("cached_prompt_tokens", "prefix_cache_hits")
 
 # Counters that have to grow while a lever's decode steps run. Prompt lookup may find nothing to draft.
 _PROOFS = {
@@ -33,6 +36,24 @@ def check_loaded(config: EngineConfig, loaded: Loaded) -> None:
         raise _not_in_force("dtype", config.dtype, loaded.dtype, "", config.name)
 
 
+def check_device(device: DeviceConfig, loaded: Loaded) -> None:
+    """Raise EngineError when the model is on another kind of device, or computes with more or fewer threads.
+
+    An engine may count GPUs from the one that was asked for, so that their numbers are not compared.
+    """
+    asked, found = device.name.partition(":")[0], loaded.device.partition(":")[0]
+    if asked not in ("auto", found):
+        raise EngineError(
+            f"device.name = {device.name} was asked of {clean(loaded.engine)}, but the model is on {clean(found)}",
+            remedy="Set device.name to where it can run; `infertui doctor` says what is there.",
+        )
+    if device.threads and loaded.threads not in (None, device.threads):
+        raise EngineError(
+            f"device.threads = {device.threads} was asked of {clean(loaded.engine)}, but it uses {loaded.threads}",
+            remedy="Look for OMP_NUM_THREADS and its like in the environment, or leave device.threads out.",
+        )
+
+
 def check(config: EngineConfig, spec: EngineSpec, evidence: Evidence) -> None:
     """Raise EngineError when a lever that was asked for is not in force, or one is that was not.
 
@@ -42,7 +63,7 @@ def check(config: EngineConfig, spec: EngineSpec, evidence: Evidence) -> None:
     """
     for lever, asked in _asked(config, spec):
         found = evidence.levers.get(lever)
-        if found is None and (asked == _NOT_ASKED.get(lever) or "." in lever):
+        if found is None and (asked == _NOT_ASKED.get(lever) or lever == "dtype" or "." in lever):
             continue
         if found != asked:
             raise _not_in_force(lever, asked, found, evidence.reasons.get(lever, ""), config.name)
@@ -58,12 +79,20 @@ def growth(before: Evidence, after: Evidence) -> dict[str, int]:
 
 
 def check_growth(config: EngineConfig, grown: dict[str, int], output_len: int) -> None:
-    """Raise EngineError when a counter that a lever moves in each decode step stood still while measuring.
+    """Raise EngineError when a counter that a lever moves in each decode step stood still while measuring, or when
+    prompts were taken from a prefix cache.
 
     Outputs of up to two tokens need no step that could be captured or drafted for.
     """
+    for counter in _CACHED:
+        if grown.get(counter):
+            raise EngineError(
+                f"{grown[counter]} prompt tokens came from a prefix cache while measuring, and none was asked for",
+                remedy=f"Look for settings of {config.name} in the environment that turn prefix caching on.",
+            )
     for (lever, word), counter in _PROOFS.items():
-        if getattr(config, lever) == word and grown.get(counter) == 0 and output_len > 2:
+        told = counter in grown or lever == "speculation"
+        if getattr(config, lever) == word and told and not grown.get(counter) and output_len > 2:
             reason = f"its counter {counter} stood still while measuring"
             raise _not_in_force(lever, word, "something else", reason, config.name)
 

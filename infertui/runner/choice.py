@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from infertui.config.levers import LEVERS
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Probe
 from infertui.engines.interpreters import probe_for
@@ -29,7 +30,12 @@ def choose(engine: EngineConfig) -> Choice:
     if status.available or not engine.fallback or engine.name == STAND_IN:
         return Choice(engine, status)
     instead = EngineConfig(name=STAND_IN, dtype=engine.dtype)
-    return Choice(instead, probe_for(instead), requested=engine.name, reason=status.reason)
+    reason = status.reason
+    if dropped := [
+        f"{lever} = {getattr(engine, lever)}" for lever in LEVERS if getattr(engine, lever) != getattr(instead, lever)
+    ]:
+        reason += f" (and without engine.{', engine.'.join(dropped)})"
+    return Choice(instead, probe_for(instead), requested=engine.name, reason=reason)
 
 
 def require_usable(choice: Choice) -> None:

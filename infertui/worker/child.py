@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Closing, Engine, Loaded, create
-from infertui.engines.identity import check_loaded
+from infertui.engines.identity import check_device, check_loaded
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.measure.clock import Clock, MonotonicClock, VirtualClock
 from infertui.terminal_text import clean
@@ -173,6 +173,7 @@ class Child:
         self._engine.synchronize()
         done_ns = self._clock.now_ns()
         check_loaded(engine, loaded)
+        check_device(request.device, loaded)
         # Whom it stands in for an engine need not know, nor may it say otherwise.
         asked = request.requested or engine.name
         self._loaded = replace(loaded, engine_requested=asked, fallback_reason=request.fallback_reason)

@@ -258,6 +258,7 @@ def test_options_are_in_force() -> None:
     check(config, SPECS["llama-cpp"], found)
     assert (found.facts["n_ctx"], found.facts["n_batch"], found.facts["n_ubatch"]) == ("1536", "64", "32")
     assert (found.levers["llama_cpp.type_k"], found.levers["llama_cpp.type_v"]) == ("q8_0", "q4_0")
+    assert found.levers["llama_cpp.n_ctx"] == "1000", "rounded up, which facts tell"
     assert "3 x 512" in loaded.memory_policy
     engine, loaded, config = load(NANO, options=LlamaCppOptions(flash_attention=False))
     check(config, SPECS["llama-cpp"], engine.evidence())

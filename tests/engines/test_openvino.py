@@ -200,6 +200,33 @@ def test_options_are_in_force(llama: str) -> None:
     assert generate(engine, *PROMPTS)
 
 
+def test_a_prefix_cache_that_is_on_all_the_same_fails_the_load(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino_genai
+
+    pipeline = openvino_genai.ContinuousBatchingPipeline
+
+    def caching(path: str, schedule: Any, *arguments: Any) -> Any:
+        schedule.enable_prefix_caching = True
+        return pipeline(path, schedule, *arguments)
+
+    monkeypatch.setattr(openvino_genai, "ContinuousBatchingPipeline", caching)
+    with pytest.raises(EngineError, match="says enable_prefix_caching: true"):
+        load(llama)
+
+
+def test_another_kv_cache_than_the_default_promises_fails_the_load(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino_genai
+
+    pipeline = openvino_genai.ContinuousBatchingPipeline
+
+    def forgetting(path: str, schedule: Any, device: str, properties: dict[str, Any]) -> Any:
+        return pipeline(path, schedule, device, {**properties, "KV_CACHE_PRECISION": "u8"})
+
+    monkeypatch.setattr(openvino_genai, "ContinuousBatchingPipeline", forgetting)
+    with pytest.raises(EngineError, match="kv_cache = f32 was asked of openvino, but u8 is in force"):
+        load(llama)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_number_format_that_the_processor_lacks_is_not_claimed(llama: str, dtype: str) -> None:
     """OpenVINO takes another one without a word."""

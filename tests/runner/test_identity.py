@@ -184,6 +184,7 @@ def test_a_fallback_runs_transformers_and_says_so(monkeypatch: pytest.MonkeyPatc
     assert result.loaded is not None
     assert (result.loaded.engine, result.loaded.engine_requested) == ("transformers", "vllm")
     assert "not here" in result.loaded.fallback_reason
+    assert "without engine.mode = compile, engine.quantization = int8" in result.loaded.fallback_reason
     assert result.loaded.dtype == "float32"
     assert not result.loaded.quantized_layers
     assert any(isinstance(event, Noted) and "FALLBACK" in event.text for event in events)

@@ -1,16 +1,19 @@
 """One measurement inside the worker, on a clock that moves only as the engine says: every time is exact."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.fake_engine import ALL, Behaviour, FakeEngine, loaded
 from support.fake_spec import NAME, SPEC
 
 from infertui.config.engines.registry import SPECS
-from infertui.config.schema import EngineConfig, MeasurementConfig, WorkloadConfig
+from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, WorkloadConfig
 from infertui.engines.base import Evidence, Plan
+from infertui.engines.identity import check_device
 from infertui.errors import EngineError
 from infertui.measure.clock import VirtualClock
 from infertui.measure.records import BatchRecord
@@ -227,6 +230,7 @@ def test_evidence_is_asked_for_outside_of_what_is_measured() -> None:
     [
         ({"mode": "cudagraph"}, Evidence({"mode": "eager"}, reasons={"mode": "no GPU"}), ["eager is in force: no GPU"]),
         ({"mode": "cudagraph"}, Evidence(), ["the engine does not say"]),
+        ({"dtype": "float32"}, Evidence({"dtype": "float32 with autocast"}), ["engine.dtype = float32", "autocast"]),
         ({"attention": "sdpa"}, Evidence({"attention": "eager"}), ["engine.attention = sdpa", "eager"]),
         ({"quantization": "int8"}, Evidence({"quantization": "none"}), ["int8", "none is in force"]),
         ({"quantization": "int8"}, Evidence({"quantization": ""}), ["nothing is in force"]),
@@ -268,6 +272,38 @@ def test_a_lever_whose_counter_stands_still_was_not_in_force(lever: str, word: s
     with pytest.raises(EngineError, match=f"{counter} stood still"):
         Stage(Behaviour(evidence=evidence), **asked).run()
     Stage(Behaviour(evidence=evidence), output_len=2, **asked).run()
+
+
+def test_speculation_of_which_nothing_is_counted_was_not_in_force() -> None:
+    with pytest.raises(EngineError, match="drafted_tokens stood still"):
+        Stage(Behaviour(evidence=[Evidence({"speculation": "draft-model"})]), speculation="draft-model").run()
+
+
+@pytest.mark.parametrize("counter", ["cached_prompt_tokens", "prefix_cache_hits"])
+def test_prompts_from_a_cache_fail_the_run(counter: str) -> None:
+    evidence = [Evidence(counters={counter: 5}), Evidence(counters={counter: 29})]
+    with pytest.raises(EngineError, match="24 prompt tokens came from a prefix cache"):
+        Stage(Behaviour(evidence=evidence)).run()
+    Stage(Behaviour(evidence=evidence[:1])).run()
+
+
+@pytest.mark.parametrize(
+    ("device", "found", "words"),
+    [
+        ("cuda:2", {"device": "cuda:0"}, ""),
+        ("auto", {"device": "cuda:0"}, ""),
+        ("cuda", {"device": "cpu"}, "device.name = cuda was asked of fake, but the model is on cpu"),
+        ("cpu", {"device": "cuda:0"}, "device.name = cpu was asked of fake, but the model is on cuda"),
+        ("cpu", {"threads": 4}, ""),
+        ("cpu", {"threads": None}, ""),
+        ("cpu", {"threads": 1}, "device.threads = 4 was asked of fake, but it uses 1"),
+    ],
+)
+def test_another_device_or_fewer_threads_than_asked_fail_the_load(
+    device: str, found: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(EngineError, match=words) if words else contextlib.nullcontext():
+        check_device(DeviceConfig(name=device, threads=4), replace(loaded(Behaviour()), **found))
 
 
 def test_a_counter_that_goes_back_proves_nothing() -> None:

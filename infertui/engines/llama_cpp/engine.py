@@ -233,11 +233,11 @@ class LlamaCppEngine:
             "dtype": self._weights.dtype,
             "quantization": self._weights.quantization,
             "llama_cpp.n_gpu_layers": str(account.offloaded or 0),
-            "llama_cpp.flash_attention": {True: "true", False: "false"}.get(bool(account.flash), "")
-            if account.flash is not None
-            else "not known",
+            "llama_cpp.flash_attention": "not known" if account.flash is None else str(account.flash).lower(),
             "llama_cpp.type_k": account.type_k.lower(),
             "llama_cpp.type_v": account.type_v.lower(),
+            # The part of each sequence is rounded up.
+            "llama_cpp.n_ctx": str(options.n_ctx if 0 < options.n_ctx <= n_ctx else n_ctx),
             # More than there are positions can never be handed over, and llama.cpp lowers it to that.
             "llama_cpp.n_batch": str(options.n_batch if n_batch == min(options.n_batch, n_ctx) else n_batch),
             "llama_cpp.n_ubatch": str(options.n_ubatch if n_ubatch == min(options.n_ubatch, n_batch) else n_ubatch),

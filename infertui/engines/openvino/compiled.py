@@ -14,6 +14,7 @@ from typing import IO
 
 _LEVEL = "OPENVINO_LOG_LEVEL"
 _MODEL = "Model: "
+_SCHEDULER = "SchedulerConfig {"
 _STATE = "KV_CACHE_PRECISION"
 _MAX_TEXT = 4 << 20
 
@@ -31,6 +32,19 @@ class Told:
     def properties(self) -> Mapping[str, str]:
         """The properties of the language model that was compiled last; empty when nothing was said of one."""
         return properties_in(self.text)
+
+    @property
+    def scheduler(self) -> Mapping[str, str]:
+        """The settings that the scheduler was made with; empty when nothing was said of them."""
+        return scheduler_in(self.text)
+
+
+def scheduler_in(text: str) -> dict[str, str]:
+    """The settings in the last `SchedulerConfig { ... }` that GenAI wrote."""
+    _, opened, rest = text.rpartition(_SCHEDULER)
+    inside = rest.partition("}")[0] if opened else ""
+    pairs = (line.partition(":") for line in inside.splitlines())
+    return {key.strip(): value.strip() for key, colon, value in pairs if colon}
 
 
 def properties_in(text: str) -> dict[str, str]:

@@ -91,6 +91,7 @@ class OpenvinoEngine:
 
     def __init__(self) -> None:
         self._compiled: Mapping[str, str] = {}
+        self._scheduled: Mapping[str, str] = {}
         self._last: dict[str, str] = {}
         self._requests = 0
         self._quantization = "none"
@@ -151,6 +152,8 @@ class OpenvinoEngine:
                 f"OpenVINO cannot load {clean(request.model.id)}: {_shown(error)}", remedy="worker.log has more."
             ) from error
         self._compiled = told.properties
+        self._scheduled = told.scheduler
+        _check_settings(properties, self._compiled, self._scheduled)
 
     def _loaded(self, request: LoadRequest, source: ModelSource, model: _Model) -> Loaded:
         import openvino
@@ -209,7 +212,7 @@ class OpenvinoEngine:
             "activations": f"8 bits in groups of {group}"
             if self._quantization != "none" and group not in ("0", "unknown")
             else self._dtype,
-            "prefix_caching": "off",
+            "prefix_caching": {"false": "off", "true": "on"}[self._scheduled["enable_prefix_caching"]],
             **{key.lower(): compiled[key] for key in _TOLD if key in compiled},
             **self._last,
         }
@@ -346,6 +349,25 @@ def _exported(folder: Path) -> _Model:
         sorted((kind for kind in types if types[kind] * 100 > sum(types.values())), key=types.__getitem__)
     )
     return _Model(folder, main, sum(types.values()), integers, f"{listed} (OpenVINO model)")
+
+
+def _check_settings(asked: Mapping[str, Any], compiled: Mapping[str, str], scheduled: Mapping[str, str]) -> None:
+    """Raise EngineError where what no lever speaks of is not as it was asked for, by what the library says of itself.
+
+    Where it says nothing of the compiled model, evidence has no levers to show, which fails a run that asked for some.
+    """
+    held = scheduled.get("enable_prefix_caching", "unknown")
+    if held != "false":
+        raise EngineError(
+            f"OpenVINO was told to cache no prefixes, but says enable_prefix_caching: {clean(held)}",
+            remedy="Use a version of openvino-genai that infertui was tested with: the README names it.",
+        )
+    wanted, found = asked["KV_CACHE_PRECISION"], compiled.get("KV_CACHE_PRECISION", "unknown")
+    if wanted != found:
+        raise EngineError(
+            f"engine.openvino.kv_cache = {wanted} was asked of openvino, but {clean(found)} is in force",
+            remedy=f"Set engine.openvino.kv_cache = {clean(found)}, or another engine.dtype.",
+        )
 
 
 def _is_quantized(node: Any) -> bool:

@@ -34,6 +34,7 @@ class Compilation:
         torch._dynamo.utils.counters.clear()
         # Past the limit, PyTorch would quietly go on uncompiled.
         torch._dynamo.config.fail_on_recompile_limit_hit = True
+        torch._dynamo.config.suppress_errors = False  # as it would after a failure
         self.config = transformers.CompileConfig(**_TUNINGS[tuning])
         if device.type == "cpu":
             self.config._compile_all_devices = True  # a CPU is left out otherwise
@@ -62,8 +63,23 @@ class Compilation:
 
     @property
     def in_force(self) -> bool:
-        """Whether compiled code was called and PyTorch really compiled graphs for it."""
-        return self._calls > 0 and self.graphs > 0
+        """Whether compiled code was called and inductor really compiled graphs for it."""
+        return self._calls > 0 and self.graphs > 0 and self.settings is not None
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """What inductor was set to; None where another backend, which need not compile, got the graphs."""
+        describe = getattr(self._compiled, "get_compiler_config", None)
+        found: dict[str, Any] | None = describe() if describe else None
+        return found
+
+    @property
+    def tuning(self) -> str:
+        """The word of the option for what inductor was set to."""
+        found = self.settings or {}
+        if found.get("max_autotune"):
+            return "max-autotune"
+        return "coordinate-descent" if found.get("coordinate_descent_tuning") else "none"
 
     @property
     def graphs(self) -> int:
@@ -83,10 +99,9 @@ class Compilation:
 
         counters = torch._dynamo.utils.counters
         facts = {"graph_breaks": str(sum(counters["graph_break"].values()))}
-        describe = getattr(self._compiled, "get_compiler_config", None)
-        found = describe() if describe else None
+        found = self.settings
         if found is not None:
-            facts["tuning"] = _tuning_of(found)
+            facts["tuning"] = self.tuning
             facts["cuda_graphs"] = self._cuda_graphs(found)
         return facts
 
@@ -96,12 +111,6 @@ class Compilation:
         if self._device.type != "cuda" or not found.get("triton.cudagraphs"):
             return "no"
         return "skipped by inductor" if torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] else "by inductor"
-
-
-def _tuning_of(config: dict[str, Any]) -> str:
-    if config.get("max_autotune"):
-        return "max-autotune"
-    return "coordinate-descent" if config.get("coordinate_descent_tuning") else "none"
 
 
 @contextmanager

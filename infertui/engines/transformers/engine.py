@@ -178,7 +178,7 @@ class TransformersEngine:
         found = self._way.evidence()
         attention = identity.attention_in_force(self._model)
         levers = {
-            "dtype": identity.dtype_in_force(self._model)[0],
+            "dtype": identity.compute_in_force(identity.dtype_in_force(self._model)[0], self._device),
             "attention": attention,
             "quantization": identity.quantization_in_force(self._model)[0],
             "speculation": "none",
@@ -238,6 +238,19 @@ def create(clock: Clock) -> TransformersEngine:
 
 def _check_levers(engine: EngineConfig, mode: str, source: ModelSource) -> None:
     """Raise ConfigError for levers that do not go together, before anything is loaded."""
+    options = engine.transformers
+    if options.graph_step != "model" and mode != "cudagraph":
+        raise ConfigError(
+            "engine.transformers.graph_step",
+            f"{options.graph_step}, but with engine.mode = {mode} nothing is captured",
+            allowed="engine.mode = cudagraph, or graph_step = model",
+        )
+    if options.tuning != "none" and mode != "compile" and (mode != "cudagraph" or options.graph_step != "compiled"):
+        raise ConfigError(
+            "engine.transformers.tuning",
+            f"{options.tuning}, but with engine.mode = {mode} and these options inductor compiles nothing",
+            allowed="engine.mode = compile, graph_step = compiled, or tuning = none",
+        )
     if engine.speculation == "none":
         return
     if mode != "eager":

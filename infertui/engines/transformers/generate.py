@@ -94,18 +94,25 @@ class GenerateWay:
         reasons: dict[str, str] = {}
         mode = "static" if "Static" in self._cache else "eager"
         compilation = self._compilation
+        levers: dict[str, str] = {}
         if compilation:
             counters = {"compiled_graphs": compilation.graphs, "compiled_steps": compilation.calls}
             facts |= compilation.facts()
             if compilation.in_force:
                 mode = "compile"
+                levers["transformers.tuning"] = compilation.tuning
+            elif compilation.graphs and compilation.calls:
+                reasons["mode"] = "the compiler of PyTorch was another than inductor"
             else:
                 reasons["mode"] = (
                     "PyTorch compiled nothing of what it was given"
                     if self._compilable
                     else "the library does not compile this model on this device"
                 )
-        levers = {"mode": mode} if self._cache else {}
+        elif self._compilable:
+            mode, reasons["mode"] = "compile", "the library compiled although it was told not to"
+        if self._cache:
+            levers["mode"] = mode
         if self._speculation:
             drafts = self._speculation.evidence()
             levers |= drafts.levers

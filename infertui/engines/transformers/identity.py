@@ -59,11 +59,35 @@ def attention_in_force(model: Any) -> str:
     Continuous batching calls eager attention over pages `paged|eager`.
     """
     found = {
-        str(module.config._attn_implementation).removeprefix("paged|")
+        _attention_word(str(module.config._attn_implementation))
         for module in model.modules()
         if "attention" in type(module).__name__.lower() and hasattr(module, "config")
     }
-    return "+".join(sorted(found)) or str(model.config._attn_implementation)
+    return "+".join(sorted(found)) or _attention_word(str(model.config._attn_implementation))
+
+
+def _attention_word(name: str) -> str:
+    """A name by which attention modules look up a function; with the function's, where it is not the library's."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    word = name.removeprefix("paged|")
+    function = ALL_ATTENTION_FUNCTIONS.get(name)
+    home = str(getattr(function, "__module__", ""))
+    if function is None or (home.startswith("transformers.integrations.") and word.partition("_")[0] in home):
+        return word
+    return f"{home}.{getattr(function, '__name__', '?')} in place of {word}"
+
+
+def compute_in_force(dtype: str, device: "torch.device") -> str:
+    """`dtype`, that of the weights; with what products are computed in, where the process was told otherwise."""
+    import torch
+
+    if torch.is_autocast_enabled(device.type):
+        other = str(torch.get_autocast_dtype(device.type)).removeprefix("torch.")
+        return dtype if other == dtype else f"{dtype} with autocast to {other}"
+    if dtype == "float32" and torch.get_float32_matmul_precision() != "highest":
+        return f"float32 with products in {torch.get_float32_matmul_precision()} precision"
+    return dtype
 
 
 def sdpa_kernels() -> str:
@@ -140,7 +164,7 @@ def quantization_in_force(model: Any) -> tuple[str, int, str]:
     kinds: Counter[str] = Counter()
     for module in model.modules():
         weight = module._parameters.get("weight")
-        word = _word_of(weight)
+        word = weight_word(weight)
         if word:
             words[word] += 1
             kinds[type(weight).__name__] += 1
@@ -154,7 +178,8 @@ def quantization_in_force(model: Any) -> tuple[str, int, str]:
     return method, len(foreign), ", ".join(f"{count} {name}" for name, count in names.items())
 
 
-def _word_of(weight: Any) -> str:
+def weight_word(weight: Any) -> str:
+    """The word for a weight that torchao quantised, empty for any other."""
     name = type(weight).__name__
     if name == "Float8Tensor" and getattr(weight, "act_quant_kwargs", None) is not None:
         return "fp8-dynamic"

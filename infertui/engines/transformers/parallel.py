@@ -148,6 +148,7 @@ class Ranks:
         code = process.wait()
         if not self._closing:
             print(f"rank {rank} of engine.tensor_parallel ended with code {code}", file=sys.stderr, flush=True)  # noqa: T201
+            self._folder.cleanup()
             os._exit(_DEAD)
 
 

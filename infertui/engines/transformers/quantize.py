@@ -6,6 +6,7 @@ Linear layers are quantised; embeddings, norms and the output layer stay as they
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from infertui.engines.transformers.identity import weight_word
 from infertui.errors import EngineError, InfertuiError
 from infertui.terminal_text import clean, shorten
 
@@ -48,6 +49,13 @@ def quantize(model: Any, word: str, device: "torch.device") -> dict[str, str]:
             f"on {device.type}: {shorten(clean(str(error)), 300) or type(error).__name__}",
             remedy=_REMEDY,
         ) from error
+    left = [name for name in layers if not weight_word(model.get_submodule(name).weight)]
+    if left:
+        raise EngineError(
+            f"engine.quantization = {word}: torchao left {len(left)} of {len(layers)} linear layers as they were, "
+            f"{clean(left[0])} among them",
+            remedy=_REMEDY,
+        )
     if converted:
         facts["converted_layers"] = f"{converted} Conv1D to Linear"
     return facts

@@ -5,11 +5,13 @@ under vLLM's server, without an event loop between a step and its time stamp.
 """
 
 import dataclasses
+import multiprocessing.connection
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.terminal_text import clean, shorten
 
+_DEAD = 71
 LIBRARIES = ("vllm", "torch", "transformers")
 
 
@@ -40,6 +43,7 @@ class VllmEngine:
         self._requests = 0
         self._cached_tokens = 0
         self._facts: dict[str, str] = {}
+        self._closing = False
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
 
     def load(self, request: LoadRequest) -> Loaded:
@@ -58,6 +62,7 @@ class VllmEngine:
             request, source, self._folder(source), dtype, draft, self._folder(draft) if draft else Path()
         )
         self._engine = _start(known, source, request.device.threads)
+        self._guard_core()
         self._keep_sampling()
         return self._loaded(request, source, draft)
 
@@ -75,6 +80,11 @@ class VllmEngine:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        if request.engine.vllm.engine_core == "process":
+            # Its sockets, which outlive processes that are killed.
+            folder = tempfile.TemporaryDirectory(prefix="infertui-vllm-")
+            self._folders.append(folder)
+            os.environ["VLLM_RPC_BASE_PATH"] = folder.name
 
     def _folder(self, source: ModelSource) -> Path:
         """The folder of a model, for a library that takes no file: config.json under that name, alone if need be."""
@@ -86,6 +96,31 @@ class VllmEngine:
         self._folders.append(folder)
         shutil.copyfile(source.path, Path(folder.name, CONFIG_NAME))
         return Path(folder.name)
+
+    def _guard_core(self) -> None:
+        """A core in a process of its own: when that dies, `step` would wait for it for ever. End this one, too."""
+        resources = getattr(self._engine.engine_core, "resources", None)
+        processes = getattr(getattr(resources, "engine_manager", None), "processes", ())
+        if processes:
+            threading.Thread(target=self._watch_core, args=(processes,), daemon=True, name="engine core").start()
+
+    def _watch_core(self, processes: Sequence[Any]) -> None:
+        multiprocessing.connection.wait([process.sentinel for process in processes])
+        if not self._closing:
+            print("vLLM's engine core has ended by itself", file=sys.stderr, flush=True)  # noqa: T201
+            self._remove_folders()
+            os._exit(_DEAD)
+
+    def close(self) -> None:
+        """End the process of the engine core, if it has one, and remove what was written for vLLM."""
+        self._closing = True
+        self._remove_folders()  # first: the worker may be killed before a core has ended
+        if hasattr(self, "_engine"):
+            self._engine.engine_core.shutdown()
+
+    def _remove_folders(self) -> None:
+        for folder in self._folders:
+            folder.cleanup()
 
     def _keep_sampling(self) -> None:
         from vllm import SamplingParams
