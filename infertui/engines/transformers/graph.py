@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Plan, Sink
+from infertui.engines.transformers.compilation import compile_errors_in_words
 from infertui.engines.transformers.graph_state import GraphState
 from infertui.errors import EngineError
 
@@ -38,7 +39,7 @@ class GraphWay:
         self._weights: FusedWeights | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._prefills: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
-        self._compiled_frames = 0
+        self._tuning, self._breaks = "", 0
         self._replays = self._steps = self._recaptures = 0
         if model.device.type != "cuda":
             raise EngineError(
@@ -118,13 +119,14 @@ class GraphWay:
             levers={
                 "mode": "cudagraph" if replayed else "none",
                 "transformers.graph_step": step,
-                "transformers.tuning": self._options.tuning if step == "compiled" else "none",
+                "transformers.tuning": self._tuning or "none",
             },
             counters={"graph_replays": self._replays, "recaptures": self._recaptures},
             facts={
                 "graph_step": step,
                 "kv_positions": str(self._state.positions),
                 "captured_prefills": str(len(self._prefills)),
+                **({"graph_breaks": str(self._breaks)} if self._tuning else {}),
             },
             reasons={"transformers.tuning": "only a compiled step is tuned"} if step != "compiled" else {},
         )
@@ -133,7 +135,7 @@ class GraphWay:
         """What the captured step is made of, by looking at what was launched while it was captured."""
         if type(self._step).__name__ == "FusedStep":
             return "fused"
-        return "compiled" if self._compiled_frames else "model"
+        return "compiled" if self._tuning else "model"
 
     def release(self) -> None:
         """Give the graph and the cache back."""
@@ -219,8 +221,9 @@ class GraphWay:
             enter("compile")
             forward = compiled(self._model, self._options.tuning)
         self._step = lambda: self._model_step(forward)
-        self._rehearse()
-        self._compiled_frames = _compiled_graphs() if forward is not self._model else 0
+        with compile_errors_in_words():
+            self._rehearse()
+        self._tuning, self._breaks = tuning_in_force(forward), graph_breaks()
 
     def _model_step(self, forward: Any) -> None:
         state = self._state
@@ -273,15 +276,8 @@ class GraphWay:
         return graph
 
 
-def _compiled_graphs() -> int:
-    """How many graphs PyTorch has compiled since it was last reset."""
-    import torch
-
-    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-
-
 def compiled(model: Any, tuning: str) -> Any:
-    """The model's forward, compiled by inductor for one shape."""
+    """The model's forward, compiled by inductor for one shape; its CUDA graphs are left to us."""
     import torch
 
     options: dict[str, Any] = {"triton.cudagraphs": False}
@@ -291,4 +287,26 @@ def compiled(model: Any, tuning: str) -> Any:
         options["max_autotune"] = True
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    return torch.compile(model.forward, fullgraph=True, dynamic=False, options=options)
+    torch._dynamo.config.suppress_errors = False  # else it would quietly run uncompiled after a failure
+    # Without `fullgraph`, with which PyTorch does not tell what the compiler was set to; breaks are counted instead.
+    return torch.compile(model.forward, dynamic=False, options=options)
+
+
+def tuning_in_force(forward: Any) -> str:
+    """What inductor was set to; empty where nothing was compiled, or by another compiler."""
+    import torch
+
+    describe = getattr(forward, "get_compiler_config", None)
+    settings: dict[str, Any] | None = describe() if describe else None
+    if settings is None or not torch._dynamo.utils.counters["stats"]["unique_graphs"]:
+        return ""
+    if settings.get("max_autotune"):
+        return "max-autotune"
+    return "coordinate-descent" if settings.get("coordinate_descent_tuning") else "none"
+
+
+def graph_breaks() -> int:
+    """At how many places the compiler left pieces to be run as they are, since it was last reset."""
+    import torch
+
+    return sum(torch._dynamo.utils.counters["graph_break"].values())
