@@ -64,10 +64,10 @@ class Loaded(Struct, frozen=True):
     `kv_token_bytes` is what one token of one sequence takes in the KV cache.
     `offloaded_layers` says how many layers are on the GPU, as in `22 of 23`. `warms_by_shape` says that the backend
     loads kernels or picks algorithms when it first sees a prompt length, so that warm-up has to show it every one.
+    `engine_requested` and `fallback_reason` are filled in by the worker.
     """
 
     engine: str
-    engine_requested: str
     versions: dict[str, str]
     device: str
     device_name: str
@@ -84,6 +84,7 @@ class Loaded(Struct, frozen=True):
     threads: int | None = None
     warms_by_shape: bool = False
     paths: dict[str, str] = {}
+    engine_requested: str = ""
     fallback_reason: str = ""
     quantized_layers: int | None = None
     lookup_bytes: int | None = None

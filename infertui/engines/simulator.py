@@ -42,7 +42,6 @@ class SimulatorEngine:
         self._strike(batch=0)
         return Loaded(
             engine="simulator",
-            engine_requested=request.engine.name,
             versions={"infertui": __version__},
             device="cpu",
             device_name="simulator",

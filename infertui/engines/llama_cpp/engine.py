@@ -181,8 +181,6 @@ class LlamaCppEngine:
         each, sequences = int(api.llama_n_ctx_seq(self._context)), int(api.llama_n_seq_max(self._context))
         return Loaded(
             engine="llama-cpp",
-            engine_requested=request.requested or request.engine.name,
-            fallback_reason=request.fallback_reason,
             versions=self._library.versions(),
             paths=self._library.paths(),
             device=_device_of(self._library, self._gpu),

@@ -162,8 +162,6 @@ class OpenvinoEngine:
         threads = self._compiled.get("INFERENCE_NUM_THREADS", "")
         return Loaded(
             engine="openvino",
-            engine_requested=request.requested or request.engine.name,
-            fallback_reason=request.fallback_reason,
             versions={package: importlib.metadata.version(package) for package in NEEDS.values()},
             paths={
                 "openvino-genai": str(openvino_genai.__file__),

@@ -372,7 +372,6 @@ class TensorrtLlmEngine:
         positions = (self._built.max_positions if self._built else shape.max_positions) or None
         return Loaded(
             engine=SPEC.name,
-            engine_requested=request.requested or request.engine.name,
             versions=versions,
             device="cuda",
             device_name=name,
@@ -388,7 +387,6 @@ class TensorrtLlmEngine:
             memory_policy=looking.kv_pool(self._llm.args, log),
             warms_by_shape=True,
             paths=paths,
-            fallback_reason=request.fallback_reason,
             details=details,
         )
 

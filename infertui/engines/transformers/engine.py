@@ -97,8 +97,6 @@ class TransformersEngine:
         versions, paths = identity.libraries(self._device)
         return Loaded(
             engine="transformers",
-            engine_requested=request.requested or engine.name,
-            fallback_reason=request.fallback_reason,
             versions=versions,
             paths=paths,
             device=str(self._device),

@@ -17,12 +17,12 @@ from typing import Any
 
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
+from infertui.engines.transformers.loading import load_tokenizer
 from infertui.engines.vllm import arguments, proof, surroundings
 from infertui.engines.vllm.probing import probe
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
-from infertui.models.byte_tokenizer import ByteTokenizer
 from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.terminal_text import clean, shorten
@@ -57,7 +57,7 @@ class VllmEngine:
         draft = _draft(request, source)
         kind = _device_kind(request.device.name)
         dtype = dtype_in_use(source.shape, request.engine.dtype, kind)
-        self._tokenizer = _tokenizer_of(source, trust=request.model.trust_remote_code)
+        self._tokenizer = load_tokenizer(source, request.model)
         known = arguments.engine_arguments(
             request, source, self._folder(source), dtype, draft, self._folder(draft) if draft else Path()
         )
@@ -167,8 +167,6 @@ class VllmEngine:
             )
         return Loaded(
             engine="vllm",
-            engine_requested=request.requested or request.engine.name,
-            fallback_reason=request.fallback_reason,
             versions={name: clean(str(sys.modules[name].__version__)) for name in LIBRARIES},
             paths={name: clean(str(sys.modules[name].__file__)) for name in LIBRARIES},
             device=first["device"],
@@ -348,17 +346,3 @@ def _said(error: Exception) -> str:
     problems = listed(include_url=False) if callable(listed) else ()
     text = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in problems) or str(error)
     return shorten(clean(text), 600) or type(error).__name__
-
-
-def _tokenizer_of(source: ModelSource, *, trust: bool) -> Any:
-    if source.kind == "synthetic":
-        return ByteTokenizer()
-    import transformers
-
-    try:
-        return transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True, trust_remote_code=trust)
-    except Exception as error:
-        raise ModelError(
-            f"vLLM: the tokenizer of {clean(source.id)} cannot be loaded: {_said(error)}",
-            remedy="worker.log has more; `infertui models` lists what is here.",
-        ) from error
