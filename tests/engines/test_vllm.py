@@ -131,7 +131,7 @@ def greedy_of_transformers(folder: Path, prompts: tuple[tuple[int, ...], ...], c
 def test_it_reports_what_it_loaded(plain: Running, saved: Path) -> None:
     loaded = plain.loaded
     model = transformers.AutoModelForCausalLM.from_pretrained(saved)
-    assert loaded.engine == loaded.engine_requested == "vllm"
+    assert loaded.engine == "vllm"
     assert (loaded.device, loaded.dtype, loaded.threads) == ("cpu", "float32", 1)
     assert loaded.attention == "CPU_ATTN"
     assert loaded.parameters == sum(parameter.numel() for parameter in model.parameters()) == 397_952
