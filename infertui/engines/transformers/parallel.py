@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,10 @@ def check(request: LoadRequest, device: "torch.device") -> None:
     import torch
 
     engine = request.engine
+    if find_spec("accelerate") is None:
+        raise EngineError(
+            "engine.tensor_parallel above 1 needs accelerate, which is not installed", remedy="pip install accelerate"
+        )
     mode = "eager" if engine.mode == "auto" else engine.mode
     if mode not in ("eager", "static"):
         raise ConfigError(
