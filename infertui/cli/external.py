@@ -4,9 +4,12 @@ import json
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from infertui.gpu.readings import GpuInfo
 
 app = typer.Typer(help="Run another program's benchmark and keep its results, marked as its own.", no_args_is_help=True)
 
@@ -27,25 +30,17 @@ def llama_bench(
     """Measure with llama.cpp's own llama-bench: without sampling, one sequence, no times of single tokens."""
     import msgspec
 
-    from infertui.gpu.nvml import Nvml, NvmlUnavailableError
     from infertui.runner.llama_bench import gguf_path, run_llama_bench
     from infertui.terminal_text import clean
     from infertui.units import format_number
 
-    try:
-        nvml = Nvml.open()
-        gpus = nvml.devices()
-        nvml.close()
-    except NvmlUnavailableError:
-        gpus = ()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    _end_on_signals()
     results = run_llama_bench(
         gguf_path(model),
         context.args,
         binary=binary,
         out=Path(out),
-        gpus=gpus,
+        gpus=_gpus(),
         told=lambda line: typer.echo(line, err=True),
     )
     if as_json:
@@ -76,19 +71,11 @@ def trtllm_bench(
     """Measure with TensorRT-LLM's own trtllm-bench, on the prompts that infertui's engines get for random prompts."""
     import msgspec
 
-    from infertui.gpu.nvml import Nvml, NvmlUnavailableError
     from infertui.runner.trtllm_bench import BenchOrder, run_trtllm_bench
     from infertui.terminal_text import clean
     from infertui.units import format_number
 
-    try:
-        nvml = Nvml.open()
-        gpus = nvml.devices()
-        nvml.close()
-    except NvmlUnavailableError:
-        gpus = ()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    _end_on_signals()
     order = BenchOrder(
         model=model,
         input_len=input_len,
@@ -101,7 +88,7 @@ def trtllm_bench(
         engine_dir=engine_dir,
     )
     result = run_trtllm_bench(
-        order, binary=binary, out=Path(out), gpus=gpus, told=lambda line: typer.echo(line, err=True)
+        order, binary=binary, out=Path(out), gpus=_gpus(), told=lambda line: typer.echo(line, err=True)
     )
     if as_json:
         typer.echo(json.dumps({"results": [msgspec.to_builtins(result)]}))
@@ -115,3 +102,22 @@ def trtllm_bench(
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _gpus() -> "tuple[GpuInfo, ...]":
+    """The GPUs of this machine; none without a driver."""
+    from infertui.gpu.nvml import Nvml, NvmlUnavailableError
+
+    try:
+        nvml = Nvml.open()
+        gpus = nvml.devices()
+        nvml.close()
+    except NvmlUnavailableError:
+        return ()
+    return gpus
+
+
+def _end_on_signals() -> None:
+    """End the other program, too, when this one is told to end."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.sinks import Stamps
+from support.transformers_models import save_llama
 
 from infertui.config.schema import DeviceConfig, Dtype, EngineConfig, ModelConfig
 from infertui.engines.base import Batch, Loaded, LoadRequest, create
@@ -48,28 +49,7 @@ def nano() -> Iterator[tuple[TransformersEngine, Loaded]]:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with a trained tokenizer and a generation config that asks for sampling."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    tokenizer.train_from_iterator(["the quick brown fox jumps over the lazy dog"] * 20, trainer)
-    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")  # noqa: S106
-    wrapped.save_pretrained(folder)
-    config = transformers.LlamaConfig(
-        vocab_size=400, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, bos_token_id=0, eos_token_id=1,
-    )  # fmt: skip
-    torch.manual_seed(1)
-    model = transformers.LlamaForCausalLM(config)
-    model.generation_config = transformers.GenerationConfig(
-        do_sample=True, temperature=0.7, top_p=0.9, eos_token_id=list(range(400)), bos_token_id=0, pad_token_id=1
-    )
-    model.save_pretrained(folder)
-    return folder
+    return save_llama(tmp_path_factory.mktemp("checkpoint"))
 
 
 def generate(engine: TransformersEngine, batch: Batch) -> tuple[list[list[int]], list[int]]:
