@@ -10,18 +10,22 @@ from infertui.config.levers import owner_of
 from infertui.config.schema import Config
 
 LENGTH = 12
+_JUDGED = ("validity", "quality")
 
 
 def config_hash(config: Config) -> str:
     """The first 12 hex digits of the SHA-256 of the config as canonical JSON (sorted dotted keys, full values).
 
     Everything that is measured counts, defaults included. Labels do not, nor the sweep: a run means the same whatever
-    it is called and whichever sweep it came from. Of the engines' tables that of the chosen engine counts.
+    it is called and whichever sweep it came from; nor what its figures are judged by afterwards. Of the engines'
+    tables that of the chosen engine counts.
     """
     measured = {
         path: value
         for path, value in flat_values(config).items()
-        if path in FIELDS and ((owner := owner_of(path)) is None or owner.name == config.engine.name)
+        if path in FIELDS
+        and path.partition(".")[0] not in _JUDGED
+        and ((owner := owner_of(path)) is None or owner.name == config.engine.name)
     }
     for path, value in measured.items():
         if FIELDS[path].type == "number" and isinstance(value, int):

@@ -194,6 +194,58 @@ class MeasurementConfig(Section, frozen=True):
     ] = False
 
 
+class ValidityConfig(Section, frozen=True):
+    """When a run's numbers are not to be believed. A threshold of 0 is never crossed."""
+
+    max_drift: Annotated[
+        float, Meta(ge=0, le=10, description="change of throughput from the first to the second half, as a share")
+    ] = 0.10
+    max_variation: Annotated[
+        float, Meta(ge=0, le=10, description="standard deviation of the iterations' throughput over their mean")
+    ] = 0.15
+    min_iterations: Annotated[int, Meta(ge=0, le=100_000, description="fewest measured batches")] = 3
+    max_swap_mib: Annotated[
+        float, Meta(ge=0, le=MAX_INT, description="MiB that the host swapped in or out while measuring")
+    ] = 16.0
+    max_host_cpu: Annotated[
+        float,
+        Meta(ge=0, le=100, description="percent of the host's CPUs that others than the worker kept busy, on average"),
+    ] = 50.0
+    max_clock_change: Annotated[
+        float,
+        Meta(ge=0, le=1, description="fall of the GPU's clock below its highest while measuring, as a share"),
+    ] = 0.15
+    steady_warmup: Annotated[
+        bool, Meta(description="a warm-up that did not become steady counts against the run, not as a note")
+    ] = False
+
+
+class QualityConfig(Section, frozen=True):
+    """Whether a run still says the same: its tokens beside a reference's, and how well it predicts a text."""
+
+    reference: Annotated[
+        str,
+        Meta(
+            description="run to compare greedy outputs with; auto: the first one in the same folder of the same model "
+            "and prompts; none: no comparison"
+        ),
+    ] = "auto"
+    min_agreement: Annotated[
+        float, Meta(ge=0, le=1, description="share of equal tokens below which the run is marked; 0: never")
+    ] = 0.0
+    perplexity: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="perplexity on a text; auto: where the weights are real and the engine can tell"),
+    ] = "auto"
+    text_file: Annotated[str, Meta(description="the text, UTF-8; empty: a bundled one, in the public domain")] = ""
+    text_tokens: Annotated[int, Meta(ge=16, le=1 << 20, description="most tokens of the text that are scored")] = 1024
+    max_perplexity_rise: Annotated[
+        float,
+        Meta(ge=0, le=1000, description="rise over the reference's perplexity that is marked, as a share; 0: never"),
+    ] = 0.05
+    bleu: Annotated[bool, Meta(description="BLEU between the outputs and the reference's (needs sacrebleu)")] = False
+
+
 class DeviceConfig(Section, frozen=True):
     """Where it runs."""
 
@@ -239,6 +291,8 @@ class Config(Section, frozen=True):
     engine: EngineConfig = field(default_factory=EngineConfig)
     workload: WorkloadConfig = field(default_factory=WorkloadConfig)
     measurement: MeasurementConfig = field(default_factory=MeasurementConfig)
+    validity: ValidityConfig = field(default_factory=ValidityConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
     labels: Annotated[dict[str, str], Meta(description="your own key = value notes, kept with the results")] = field(
         default_factory=dict

@@ -33,13 +33,28 @@ _ABBREVIATIONS = {
 }
 
 
+class Place(Struct, frozen=True):
+    """Where a run stands in a bench, which measures several configs in turn: rounds of one run for each arm."""
+
+    bench: str
+    """The same for all runs of one bench, unlike that of any other."""
+    arm: str
+    """The name of the config."""
+    round: int
+    """From 0. The runs of one round are compared with each other."""
+    rounds: int
+    baseline: bool = False
+    """Whether this arm is the one that the others are compared with."""
+
+
 class Variant(Struct, frozen=True):
-    """One config of a sweep. `name` says what sets it apart, as in "bs=4 isl=128"; empty where nothing varies."""
+    """One config of a sweep or a bench. `name` says what sets it apart, as in "bs=4 isl=128"; empty if nothing does."""
 
     name: str
     config: Config
     values: dict[str, Value]
     """The swept keys by dotted path, with this variant's values."""
+    place: Place | None = None
 
 
 def expand(config: Config) -> list[Variant]:

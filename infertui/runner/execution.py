@@ -92,6 +92,7 @@ class Execution:
         make_room: Callable[[], Awaitable[None]],
     ) -> None:
         self._config: Config = variant.config
+        self._place = variant.place
         self._store = store
         self._marks = fingerprint(self._config, sampler.gpus)
         self._sampler = sampler
@@ -397,6 +398,7 @@ class Execution:
             sample_hz=self._config.measurement.sample_hz,
             error=error,
             evidence=self._evidence,
+            bench=self._place,
         )
 
     def _keep(self, result: Result) -> bool:

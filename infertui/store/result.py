@@ -5,8 +5,12 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.config.schema import Config
+from infertui.config.sweep import Place
 from infertui.engines.base import Evidence, Loaded
 from infertui.gpu.readings import GpuInfo, HostFacts
+from infertui.measure.ceilings import Ceilings
+from infertui.measure.limits import Limits
+from infertui.measure.quality import Quality
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 
@@ -91,7 +95,9 @@ class Result(Struct, frozen=True):
 
     `loaded` and `evidence` say what really ran, as the engine found it by looking; the counters of `evidence` are what
     they grew by while measuring, and empty where that was cut off. `source` names the program that measured where it
-    was not infertui, as in `llama-bench build 0c1e570`.
+    was not infertui, as in `llama-bench build 0c1e570`; `imported` is the name of the file that its figures were read
+    from, and `unknown` lists the keys of `config` that such a file does not tell: their values mean nothing.
+    `ceilings` are those of the device as calibrated before the run, and `limits` how near it came to them.
     """
 
     id: str
@@ -112,3 +118,9 @@ class Result(Struct, frozen=True):
     error: Error | None = None
     evidence: Evidence | None = None
     source: str = ""
+    imported: str = ""
+    unknown: tuple[str, ...] = ()
+    bench: Place | None = None
+    ceilings: Ceilings | None = None
+    limits: Limits | None = None
+    quality: Quality | None = None

@@ -30,7 +30,17 @@ def test_the_table_follows_the_schema() -> None:
     assert FIELDS["engine.name"].choices == tuple(SPECS)
     assert FIELDS["engine.mode"].choices[:2] == ("auto", "eager")
     assert FIELDS["engine.simulator.fault"].choices[0] == "none"
-    assert SECTIONS[""] == ("model", "engine", "workload", "measurement", "device", "labels", "sweep")
+    assert SECTIONS[""] == (
+        "model",
+        "engine",
+        "workload",
+        "measurement",
+        "validity",
+        "quality",
+        "device",
+        "labels",
+        "sweep",
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,11 @@ def test_labels_and_the_sweep_do_not_count() -> None:
     assert config_hash(named) == config_hash(Config())
 
 
+def test_what_figures_are_judged_by_does_not_count() -> None:
+    judged = decode({"validity": {"max_drift": 0.5}, "quality": {"perplexity": "off"}})
+    assert config_hash(judged) == config_hash(Config())
+
+
 def test_spelling_does_not_count() -> None:
     assert config_hash(decode({"engine": {"dtype": "FP16"}})) == config_hash(decode({"engine": {"dtype": "float16"}}))
     assert config_hash(decode({"workload": {"temperature": -0.0}})) == config_hash(Config())

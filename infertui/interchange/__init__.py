@@ -1,0 +1,1 @@
+"""Results in the forms of other programs: read from their files, and written for them."""
