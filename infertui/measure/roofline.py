@@ -1,7 +1,8 @@
-"""How near decoding comes to what the memory allows.
+"""What the arithmetic of a model asks of a device at least: bytes of a decode step, operations of prefill and step.
 
 A decode step reads every weight once for the whole batch, and the keys and values of each sequence so far. At small
-batches that, not arithmetic, bounds its time: the bytes over the bandwidth are the least that a step can take.
+batches that, not arithmetic, bounds its time: the bytes over the bandwidth are the least that a step can take. Prefill
+multiplies every prompt token with every matrix: there the operations over the matrix rate are the least.
 """
 
 from msgspec import Struct
@@ -10,11 +11,11 @@ from msgspec import Struct
 class DecodeReads(Struct, frozen=True):
     """What a decode step has to read at least, in bytes: weights once, a sequence's KV cache for each sequence."""
 
-    weights: int
+    weights: float
     kv_per_token: int
     batch_size: int
     context: float
-    """Mean length of a sequence while it is decoded, in tokens."""
+    """Mean number of tokens that a sequence attends to while it is decoded."""
 
     @property
     def kv(self) -> float:
@@ -35,6 +36,76 @@ class DecodeReads(Struct, frozen=True):
         return self.bytes / step_s / bandwidth
 
 
+class Arithmetic(Struct, frozen=True):
+    """The products that a forward pass of a decoder consists of, biases, norms and activations left out.
+
+    `layer_parameters` are the weights of all layers' matrices that one token is multiplied with (of a mixture of
+    experts: the experts that it passes through), `head_parameters` those of the output layer. `attention_width` is
+    heads x head_dim: in grouped-query attention every query head still has its own scores. `sliding_layers` of the
+    `layers` attend to the last `window` tokens alone.
+    """
+
+    layer_parameters: int
+    head_parameters: int
+    layers: int
+    attention_width: int
+    sliding_layers: int = 0
+    window: int | None = None
+
+    def prefill(self, prompt_tokens: float) -> float:
+        """Operations to prefill one sequence of n tokens, a multiplication and an addition counting as two.
+
+        2 x layer parameters x n, plus attention, 4 x layers x heads x head_dim x n^2 / 2: 2 operations for the scores
+        and 2 for the weighted values, each over the n^2 / 2 pairs that causal masking leaves; plus 2 x head
+        parameters, since of a prompt the last position's logits alone are needed. That is the forward part of the
+        count in Kaplan et al. 2020 ("Scaling Laws for Neural Language Models", table 1) and in appendix B of the PaLM
+        paper (Chowdhery et al. 2022), which does not halve for the mask.
+        """
+        pairs = (self.layers - self.sliding_layers) * prompt_tokens**2 / 2
+        reach = min(prompt_tokens, self.window or prompt_tokens)
+        pairs += self.sliding_layers * (prompt_tokens * reach - reach**2 / 2)
+        return 2 * self.layer_parameters * prompt_tokens + 4 * self.attention_width * pairs + 2 * self.head_parameters
+
+    def step(self, context: float) -> float:
+        """Operations of one decode step of one sequence that attends to `context` tokens."""
+        reach = min(context, self.window or context)
+        attended = (self.layers - self.sliding_layers) * context + self.sliding_layers * reach
+        return 2 * (self.layer_parameters + self.head_parameters) + 4 * self.attention_width * attended
+
+
+class Experts(Struct, frozen=True):
+    """A mixture of experts: `count` experts in a layer, of which a token passes through `active`.
+
+    `parameters` are the model's, `active_parameters` those that one token passes through.
+    """
+
+    count: int
+    active: int
+    parameters: int
+    active_parameters: int
+
+    def touched(self, batch_size: int) -> float:
+        """Experts of a layer that a step of so many sequences reads, where each token draws its experts evenly.
+
+        Each expert is missed by all sequences with probability (1 - active / count)^batch_size.
+        """
+        return self.count * (1 - (1 - self.active / self.count) ** batch_size)
+
+    def share_read(self, batch_size: int) -> float:
+        """Share of all weights that a step reads: what is outside the experts, and the experts that it touches."""
+        if self.count <= self.active:
+            return 1.0
+        idle = (self.count - self.touched(batch_size)) / (self.count - self.active)
+        return 1 - idle * (self.parameters - self.active_parameters) / self.parameters
+
+
 def mean_context(prompt_tokens: float, output_tokens: float) -> float:
     """Tokens that a step attends to on average: the prompt and half of the output."""
     return prompt_tokens + output_tokens / 2
+
+
+def attended(context: float, layers: int, sliding_layers: int, window: int | None) -> float:
+    """Tokens that a layer attends to on average, of a context of which sliding layers see the last `window` alone."""
+    if not sliding_layers or window is None or not layers:
+        return context
+    return ((layers - sliding_layers) * context + sliding_layers * min(context, window)) / layers

@@ -35,6 +35,8 @@ class Summary(Struct, frozen=True):
     tps: Distribution | None = None
     itl: Gaps | None = None
     memory: EngineMemory = EngineMemory()
+    prefill: float | None = None
+    """Mean over the batches of the time until every sequence had its first token."""
 
 
 def summarise(batches: Sequence[BatchRecord]) -> Summary:
@@ -66,7 +68,20 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         tpot=_over_requests(good, lambda times: times.tpot),
         tps=_speed_of_requests(good),
         itl=merge_gaps(batch.itl for batch in good if batch.itl),
+        prefill=_prefill(good),
     )
+
+
+def _prefill(batches: Sequence[BatchRecord]) -> float | None:
+    """None where a sequence's first token is not known."""
+    longest: list[float] = []
+    for batch in batches:
+        firsts = [batch.times(part).ttft for part in batch.requests]
+        known = [first for first in firsts if first is not None]
+        if len(known) < len(firsts) or not known:
+            return None
+        longest.append(max(known))
+    return sum(longest) / len(longest) if longest else None
 
 
 def _over_requests(

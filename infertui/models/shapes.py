@@ -60,6 +60,8 @@ class ModelShape(Struct, frozen=True):
     experts: int = 0
     active_experts: int = 0
     quantization: str = ""
+    matrix_parameters: int = 0
+    """Weights of the layers' matrices that one token is multiplied with, the output layer left out; 0: not known."""
 
 
 class _Family(Struct, frozen=True):
@@ -219,7 +221,19 @@ def _with_parameters(shape: ModelShape, reader: "_Reader", traits: _Family, *, d
         sparse_layer = around + experts * mlp(shape.intermediate)
         return outside + layers * attention + (layers - sparse) * mlp(dense_width) + sparse * sparse_layer
 
-    return replace(shape, parameters=total(shape.experts), active_parameters=total(shape.active_experts))
+    def matrices(width: int) -> int:
+        return (3 if traits.gated_mlp else 2) * hidden * width
+
+    routed = hidden * shape.experts + shape.active_experts * matrices(shape.intermediate)
+    routed += matrices(shared_width) + hidden if shared_width else 0
+    matrix = layers * (hidden * (query + 2 * key) + query * hidden)
+    matrix += (layers - sparse) * matrices(dense_width) + sparse * routed
+    return replace(
+        shape,
+        parameters=total(shape.experts),
+        active_parameters=total(shape.active_experts),
+        matrix_parameters=matrix,
+    )
 
 
 def _sparse_layers(reader: "_Reader", layers: int) -> int:

@@ -1,75 +1,187 @@
-"""The share of the device's memory bandwidth that a run's decoding reached."""
+"""How near a run came to what its device can do: shares of memory bandwidth and matrix rate, and what held it back."""
 
-import tomllib
+import math
 from functools import cache
 
-import msgspec
-from msgspec import Struct
+from msgspec.structs import replace
 
-from infertui.measure.roofline import DecodeReads, mean_context
-from infertui.resources import data
+from infertui.engines.base import Loaded
+from infertui.errors import InfertuiError
+from infertui.measure.ceilings import Ceilings
+from infertui.measure.limits import Limits, Source
+from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
+from infertui.models.shapes import ModelShape
+from infertui.report.bottleneck import bottleneck
+from infertui.report.hardware import Device, device_named
+from infertui.report.work import Work, work_of
 from infertui.store.result import Result
+from infertui.terminal_text import clean
+from infertui.units import format_bytes, format_number, format_rate, format_seconds
 
 
-class Device(Struct, frozen=True):
-    """A line of data/hardware.toml."""
-
-    name: str
-    memory_bandwidth: float
-    source: str
-    copied: float | None = None
-    measured: str = ""
-
-    @property
-    def bandwidth(self) -> float:
-        """Bytes per second to compare with: as measured, or of the datasheet."""
-        return self.copied or self.memory_bandwidth
-
-    @property
-    def kind(self) -> str:
-        """Which of the two that is."""
-        return "measured" if self.copied else "datasheet"
+def limits_of(result: Result) -> Limits | None:
+    """The limits that a result was kept with; of one of before they were, those that follow from what it holds."""
+    return result.limits or derive(result, shape=shipped_shape(result.config.model.id))
 
 
-class DecodeLimit(Struct, frozen=True):
-    """How near a run came: `share` is its MBU, `limit` the tokens per second at a share of 1."""
+def derive(result: Result, *, shape: ModelShape | None = None) -> Limits | None:
+    """The shares of a result's device, by its `ceilings`, else by data/hardware.toml.
 
-    device: Device
-    reads: DecodeReads
-    share: float
-    limit: float
+    `shape` is the model's. None where there is nothing to say: the simulator computes nothing, and figures that come
+    from other programs' files do not tell what was loaded.
+    """
+    loaded = result.loaded
+    if loaded is None or loaded.engine == "simulator" or result.imported or not result.summary.iterations:
+        return None
+    try:
+        limits = _derived(result, loaded, shape)
+    except ArithmeticError:
+        return _CONTRADICTORY
+    return limits if _sound(limits) else _CONTRADICTORY
+
+
+_NONSENSE = "the figures of this result contradict each other"
+_CONTRADICTORY = Limits(why=_NONSENSE, reasons={"mbu": _NONSENSE, "mfu": _NONSENSE})
+"""Of a line that anybody may have written."""
+
+
+def _sound(limits: Limits) -> bool:
+    figures = (getattr(limits, name) for name in limits.__struct_fields__)
+    return all(math.isfinite(value) and value >= 0 for value in figures if isinstance(value, float | int))
+
+
+def _derived(result: Result, loaded: Loaded, shape: ModelShape | None) -> Limits:
+    work = work_of(result, loaded, shape)
+    device = device_named(loaded.device_name)
+    bandwidth, bandwidth_source = _bandwidth(result.ceilings, device)
+    rate, rate_source = _matrix_rate(result.ceilings, device, work.format)
+    if bandwidth is not None:
+        bandwidth *= work.devices
+    if rate is not None:
+        rate *= work.devices
+    reasons = dict(work.reasons)
+    if bandwidth is None:
+        reasons.setdefault("mbu", "the memory bandwidth of the device is not known: `infertui calibrate` measures it")
+    if rate is None:
+        of = f" for {work.format}" if work.format else ""
+        reasons.setdefault("mfu", f"the device's matrix rate{of} is not known: `infertui calibrate` measures it")
+    limits = Limits(
+        bandwidth=bandwidth,
+        bandwidth_source=bandwidth_source,
+        matrix_rate=rate,
+        matrix_source=rate_source,
+        step_s=work.step_s,
+        step_operations=work.step_operations,
+        prefill_s=work.prefill_s,
+        prefill_operations=work.prefill_operations,
+        matrix_format=work.format,
+        reasons=reasons,
+    )
+    limits = _with_shares(limits, work)
+    found = bottleneck(result, loaded, limits)
+    return replace(limits, bound=found.bound, why=clean(found.why), knob=clean(found.knob))
+
+
+def _with_shares(limits: Limits, work: Work) -> Limits:
+    if work.reads is not None:
+        limits = replace(limits, step_weights=work.reads.weights, step_kv=work.reads.kv)
+        if limits.bandwidth and work.step_s:
+            limits = replace(
+                limits,
+                mbu=work.reads.share(work.step_s, limits.bandwidth),
+                decode_limit=work.reads.limit(limits.bandwidth),
+            )
+    if work.prefill_operations is not None and work.prefill_s and limits.matrix_rate and "mfu" not in work.reasons:
+        limits = replace(limits, mfu=work.prefill_operations / work.prefill_s / limits.matrix_rate)
+    return limits
+
+
+def _bandwidth(ceilings: Ceilings | None, device: Device | None) -> tuple[float | None, Source | None]:
+    if ceilings is not None:
+        return ceilings.copy_bandwidth, "calibrated"
+    if device is None:
+        return None, None
+    return (device.copied, "measured") if device.copied else (device.memory_bandwidth, "datasheet")
+
+
+def _matrix_rate(ceilings: Ceilings | None, device: Device | None, kind: str) -> tuple[float | None, Source | None]:
+    if ceilings is not None and kind in ceilings.matrix_rates:
+        return ceilings.matrix_rates[kind], "calibrated"
+    if device is not None and kind in device.matrix_rates:
+        return device.matrix_rates[kind], "datasheet"
+    return None, None
 
 
 @cache
-def devices() -> tuple[Device, ...]:
-    """The devices that are known."""
-    table = tomllib.loads((data() / "hardware.toml").read_text(encoding="utf-8"))
-    return msgspec.convert(table["device"], tuple[Device, ...])
+def _shipped() -> frozenset[str]:
+    return frozenset(synthetic_names())
 
 
-def device_named(name: str) -> Device | None:
-    """The device whose name begins the driver's name for it; the longest one."""
-    found = [device for device in devices() if name.startswith(device.name)]
-    return max(found, key=lambda device: len(device.name), default=None)
-
-
-def decode_limit(result: Result) -> DecodeLimit | None:
-    """How near decoding came to the memory's limit; None where the device or what it reads is not known.
-
-    The step time is the mean TPOT, which with speculation covers several tokens a step: then there is none.
-    """
-    loaded, summary = result.loaded, result.summary
-    if loaded is None or loaded.weight_bytes is None or loaded.lookup_bytes is None or loaded.kv_token_bytes is None:
+@cache
+def _shape_of(model: str) -> ModelShape | None:
+    try:
+        return resolve(model).shape
+    except InfertuiError:
         return None
-    device = device_named(loaded.device_name)
-    good = summary.requests - summary.failed
-    several = summary.itl is not None and summary.itl.tokens_per_step != 1
-    if device is None or summary.tpot is None or not good or several or result.config.engine.tensor_parallel > 1:
-        return None
-    reads = DecodeReads(
-        weights=loaded.weight_bytes - loaded.lookup_bytes,
-        kv_per_token=loaded.kv_token_bytes,
-        batch_size=result.config.workload.batch_size,
-        context=mean_context(summary.prompt_tokens / good, summary.output_tokens / good),
+
+
+def shipped_shape(model: str) -> ModelShape | None:
+    """The shape of a synthetic model that ships with infertui; None for any other, which may have changed since."""
+    return _shape_of(model) if model.startswith(SYNTHETIC) and model.removeprefix(SYNTHETIC) in _shipped() else None
+
+
+def limit_lines(result: Result) -> list[tuple[str, str]]:
+    """Name and text of what a reader wants to know of the limits, in reading order; nothing where nothing is known."""
+    limits, loaded = limits_of(result), result.loaded
+    if limits is None or loaded is None:
+        return []
+    rows = [("MBU", mbu_text(limits)), ("MFU", mfu_text(limits))]
+    if result.ceilings is not None and result.ceilings.disturbed:
+        rows.append(("ceilings", f"disturbed when they were calibrated: {'; '.join(result.ceilings.disturbed)}"))
+    if limits.bound != "unknown" or limits.why:
+        rows.append(("bound by", f"{limits.bound}: {limits.why}" if limits.why else limits.bound))
+    if limits.knob:
+        rows.append(("next", limits.knob))
+    return [(name, clean(text)) for name, text in rows]
+
+
+def limit_line(result: Result) -> str:
+    """Everything in one line; empty where nothing is known."""
+    limits = limits_of(result)
+    if limits is None:
+        return ""
+    shares = [
+        f"{name} {share_text(share)}" for name, share in (("MBU", limits.mbu), ("MFU", limits.mfu)) if share is not None
+    ]
+    bound = f"bound by {limits.bound}" if limits.bound != "unknown" else "bound unknown" if shares else ""
+    knob = f"next: {limits.knob}" if limits.knob else ""
+    return clean("  ".join(part for part in (*shares, bound, knob) if part))
+
+
+def share_text(share: float | None) -> str:
+    """A share of a ceiling."""
+    return "n/a" if share is None else f"{share:.1%}"
+
+
+def mbu_text(limits: Limits) -> str:
+    """Decode's share of the memory bandwidth, with what it is made of."""
+    if limits.mbu is None or limits.bandwidth is None or limits.step_weights is None or limits.decode_limit is None:
+        return f"n/a: {limits.reasons.get('mbu', 'not known')}"
+    return (
+        f"{share_text(limits.mbu)} of {format_rate(limits.bandwidth, 'B/s')} ({limits.bandwidth_source}) in decode:"
+        f" a step of {format_seconds(limits.step_s or 0.0)} reads {format_bytes(round(limits.step_weights))} of weights"
+        f" and {format_bytes(round(limits.step_kv or 0.0))} of KV cache;"
+        f" the limit is {format_number(limits.decode_limit)} tok/s"
     )
-    return DecodeLimit(device, reads, reads.share(summary.tpot.mean, device.bandwidth), reads.limit(device.bandwidth))
+
+
+def mfu_text(limits: Limits) -> str:
+    """Prefill's share of the matrix rate, with what it is made of."""
+    if limits.mfu is None or limits.matrix_rate is None or limits.prefill_operations is None:
+        return f"n/a: {limits.reasons.get('mfu', 'not known')}"
+    rate, operations = format_rate(limits.matrix_rate, "FLOP/s"), format_rate(limits.prefill_operations, "FLOP")
+    return (
+        f"at least {share_text(limits.mfu)} of {rate} ({limits.matrix_source}, {limits.matrix_format}) in prefill:"
+        f" {operations} in {format_seconds(limits.prefill_s or 0.0)},"
+        f" the first choice of a token and the host's part included"
+    )

@@ -76,7 +76,7 @@ def test_the_shape_of_llama_8b() -> None:
     assert read_shape(shipped("llama-8b")) == ModelShape(
         architecture="llama", layers=32, hidden=4096, heads=32, kv_heads=8, head_dim=128, intermediate=14336,
         vocab=128256, max_positions=131072, tied_embeddings=False, parameters=8_030_261_248,
-        active_parameters=8_030_261_248, exact=True, dtype="bfloat16",
+        active_parameters=8_030_261_248, exact=True, dtype="bfloat16", matrix_parameters=6_979_321_856,
     )  # fmt: skip
 
 
@@ -91,6 +91,27 @@ def test_parameters_are_those_that_transformers_counts(model_type: str, changes:
     sliding = read_shape(full).sliding_layers
     listed = getattr(built, "layer_types", None)
     assert listed is None or sliding == listed.count("sliding_attention")
+
+
+@pytest.mark.parametrize(("model_type", "changes"), FAMILIES)
+def test_a_token_is_multiplied_with_the_matrices_that_transformers_builds(
+    model_type: str, changes: dict[str, Any]
+) -> None:
+    """All weights of two dimensions and more but embeddings and output layer; of experts those that are active."""
+    torch = pytest.importorskip("torch", reason="compares with the models that torch builds")
+    transformers = pytest.importorskip("transformers", reason="compares with the models that Transformers builds")
+    config = {**SMALL, **changes}
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(model_type, **config))
+    shape = read_shape({**config, "model_type": model_type})
+    head = model.get_output_embeddings().weight
+    tables = {id(part.weight) for part in model.modules() if isinstance(part, torch.nn.Embedding)} | {id(head)}
+    expected = 0
+    for name, weight in model.named_parameters():
+        if weight.dim() > 1 and id(weight) not in tables:
+            routed = ".experts." in name
+            expected += weight.numel() * shape.active_experts // shape.experts if routed else weight.numel()
+    assert shape.matrix_parameters == expected
 
 
 def test_a_mixture_of_experts_passes_a_token_through_a_few() -> None:

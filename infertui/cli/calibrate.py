@@ -1,0 +1,195 @@
+"""`infertui calibrate`: what this device can do at most, measured once."""
+
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from infertui.engines.ceilings.figures import Told
+    from infertui.measure.ceilings import Ceilings
+    from infertui.runner.calibration import Known
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui calibrate
+
+  infertui calibrate --device cuda:1 --force
+
+  infertui calibrate --device cpu --threads 8 --quick
+
+  infertui calibrate --list
+
+It takes up to a minute on a GPU, half of that on a CPU; with --quick about ten seconds. The figures are kept in
+~/.local/state/infertui/ceilings.json (XDG_STATE_HOME), by GPU and driver or by CPU and threads, and every run on that
+device is from then on shown as a share of them.
+"""
+
+_DEVICE = re.compile(r"auto|cpu|cuda|cuda:[0-9]{1,3}")
+_WIDEST = 60
+
+
+def calibrate(
+    device: Annotated[
+        str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="auto: a GPU where PyTorch sees one.")
+    ] = "auto",
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, max=4096, help="Of a CPU, as device.threads; 0: the library's choice.")
+    ] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller and shorter: seconds, and less exact.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Measure again, even if it was measured before.")] = False,
+    list_only: Annotated[
+        bool, typer.Option("--list", help="Show what was measured before, and measure nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Measure the device's ceilings once: memory bandwidth by a copy, and matrix products by number format."""
+    from infertui.errors import UsageError
+    from infertui.store.ceilings import read_ceilings
+    from infertui.terminal_text import clean
+
+    if not _DEVICE.fullmatch(device):
+        raise UsageError(f"--device {clean(device)[:80]!r} is not a device", remedy="auto, cpu, cuda or cuda:N.")
+    if list_only:
+        _list(read_ceilings(), as_json=as_json)
+        return
+    found, fresh = _run(device, threads, quick=quick, force=force, silent=as_json)
+    if as_json:
+        _print_json(found, fresh=fresh)
+    else:
+        _print(found)
+        if not fresh:
+            typer.echo("  measured before; --force measures again")
+        if found.disturbed:
+            typer.echo(typer.style("  Something disturbed it: measure again when nothing else runs.", fg="yellow"))
+
+
+def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -> "tuple[Ceilings, bool]":
+    import asyncio
+
+    from infertui.runner.calibration import Wanted
+    from infertui.runner.calibration import calibrate as measure
+    from infertui.store.ceilings import find_ceilings, keep_ceilings, read_ceilings
+
+    def kept(known: "Known") -> "Ceilings | None":
+        if force:
+            return None
+        entry = find_ceilings(
+            read_ceilings(), name=known.name, uuid=known.uuid, driver=known.driver, threads=known.threads
+        )
+        # One that was disturbed, or a quick one where more is asked for, does not save the measuring.
+        return None if entry is None or entry.disturbed or (entry.quick and not quick) else entry
+
+    def tell(told: "Told") -> None:
+        if not silent:
+            _progress(told)
+
+    try:
+        found, fresh = asyncio.run(measure(Wanted(device, threads, quick), kept=kept, tell=tell))
+    except KeyboardInterrupt:
+        typer.echo("\nstopped: nothing was kept", err=True)
+        raise typer.Exit(130) from None
+    if fresh:
+        keep_ceilings(found)
+    return found, fresh
+
+
+def _progress(told: "Told") -> None:
+    """A line on standard error while it is measured: it is no part of the answer."""
+    from infertui.engines.ceilings.figures import Missing, Rate, Started, Subject
+    from infertui.terminal_text import clean
+
+    match told:
+        case Subject():
+            what = clean(told.device) or f"the CPU, {told.threads} threads"
+            typer.echo(f"measuring {what} with {clean(told.software)}", err=True)
+        case Started():
+            if sys.stderr.isatty():
+                typer.echo(f"  {told.what} ...\r", err=True, nl=False)
+        case Rate():
+            typer.echo(f"  {told.what:<9} {_rate(told.what, max(told.rates))}", err=True)
+        case Missing():
+            typer.echo(f"  {told.what:<9} not measured: {clean(told.reason)}", err=True)
+        case _:
+            pass
+
+
+def _rate(what: str, value: float) -> str:
+    from infertui.measure.ceilings import COPY
+    from infertui.units import format_rate
+
+    unit = "B/s" if what == COPY else "OP/s" if what == "int8" else "FLOP/s"
+    return format_rate(value, unit)
+
+
+def _print(found: "Ceilings") -> None:
+    from infertui.report.hardware import device_named, reached
+    from infertui.terminal_text import clean, shorten
+
+    typer.echo(
+        typer.style(clean(found.words), bold=True) + clean(f"  {found.uuid}  driver {found.driver}".rstrip())
+        if found.uuid
+        else typer.style(clean(found.words), bold=True)
+    )
+    how = "quick, " if found.quick else ""
+    took = f", took {found.seconds:.0f} s" if found.seconds is not None else ""
+    typer.echo(clean(f"  {how}measured {found.measured} by {found.software}{took}"))
+    lines = [("", "measured", "datasheet", "reached", "spread", "")]
+    for row in reached(found):
+        if row.measured is None:
+            lines.append((row.what, "n/a", _or_missing(row.what, row.datasheet), "", "", row.missing))
+            continue
+        share = "n/a" if row.share is None else f"{row.share:.1%}"
+        spread = "n/a" if row.spread is None else f"{row.spread:.1%}"
+        lines.append(
+            (row.what, _rate(row.what, row.measured), _or_missing(row.what, row.datasheet), share, spread, row.size)
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    for line in lines:
+        cells = [
+            f"{line[0]:<{widths[0]}}",
+            *(f"{cell:>{width}}" for cell, width in zip(line[1:5], widths[1:], strict=True)),
+        ]
+        typer.echo(("  " + "  ".join(cells) + "  " + shorten(clean(line[5]), _WIDEST)).rstrip())
+    if found.copy_by_clock is not None:
+        typer.echo(f"  copy by the host's clock: {_rate('copy', found.copy_by_clock)}")
+    device = device_named(found.device)
+    typer.echo(
+        f"  datasheet: {device.source}, dense" if device else "  datasheet: this device is not in data/hardware.toml"
+    )
+    for text in found.disturbed:
+        typer.echo(typer.style(f"  disturbed: {clean(text)}", fg="yellow"))
+    for text in found.notes:
+        typer.echo(f"  note: {clean(text)}")
+
+
+def _or_missing(what: str, value: float | None) -> str:
+    return "n/a" if value is None else _rate(what, value)
+
+
+def _document(found: "Ceilings") -> dict[str, object]:
+    from infertui.report.hardware import device_named, reached
+
+    return {"ceilings": found, "datasheet": device_named(found.device), "reached": reached(found)}
+
+
+def _print_json(found: "Ceilings", *, fresh: bool) -> None:
+    import msgspec
+
+    from infertui.store.ceilings import ceilings_file
+
+    document = {**_document(found), "fresh": fresh, "file": str(ceilings_file())}
+    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def _list(entries: "tuple[Ceilings, ...]", *, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode([_document(entry) for entry in entries]), indent=2).decode())
+        return
+    if not entries:
+        typer.echo("nothing was calibrated yet: `infertui calibrate` measures this device")
+    for entry in entries:
+        _print(entry)

@@ -1,0 +1,270 @@
+"""What held a run back, by its shares of the ceilings and by what telemetry saw; and what to try next.
+
+A ceiling holds a run back where at least half of the time is what the ceiling alone would take. Where none does, a GPU
+that had nothing to run for half of the time or more was waiting for its host; one that ran nearly all of the time was
+held back by its own kernels. Anything else is not told apart by these figures, and is called unknown.
+"""
+
+from msgspec import Struct
+
+from infertui.config.engines.registry import SPECS
+from infertui.engines.base import Loaded
+from infertui.measure.limits import Bound, Limits
+from infertui.report.identity import in_force
+from infertui.store.result import Result
+
+EXPLAINS = 0.5
+"""Share of a ceiling from which that is what holds a run back: it explains most of the time."""
+IDLE = 50.0
+BUSY = 90.0
+"""Percent of the time with a kernel running below which a GPU waits, and from which it does not."""
+FULL_HOST = 90.0
+"""Percent of the CPUs from which the host has none to spare."""
+_LEAST_SAMPLES = 3
+_FEW = 8
+"""Sequences up to which decoding does not come near any device's matrix rate."""
+_SHORT_S = 2.0
+"""The driver averages utilization over up to a second: in a shorter run its edges weigh."""
+_KERNEL_BY_KERNEL = ("", "eager", "static")
+_TOO_MUCH = 1.1
+_ONE_THREAD = (0.9, 1.2)
+
+
+class Finding(Struct, frozen=True):
+    """What holds a run back, what tells so, and what to try."""
+
+    bound: Bound
+    why: str
+    knob: str = ""
+
+
+class _Seen(Struct, frozen=True):
+    """What telemetry saw; None is not known."""
+
+    gpu: float | None
+    cpus: float | None
+    """CPUs that were busy, on average."""
+    cpu_share: float | None
+    all_cpus: int | None = None
+
+
+def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
+    """What holds the run back."""
+    seen = _seen(result, loaded)
+    preempted = result.evidence.counters.get("preemptions", 0) if result.evidence else 0
+    if preempted:
+        return Finding(
+            "KV capacity",
+            f"{preempted} sequences lost their place in the KV cache and were computed again",
+            "a larger KV cache, a smaller workload.batch_size, or shorter sequences",
+        )
+    if (split := _split_over_host(loaded)) is not None:
+        layers, total = split
+        told = f"{total - layers} of {total} layers are computed by the CPU"
+        idle = seen.gpu is not None and seen.gpu < IDLE
+        return Finding(
+            "host" if idle else "unknown",
+            "; ".join(part for part in (told, _busy(seen)) if part),
+            "engine.llama_cpp.n_gpu_layers=-1, or as many as fit",
+        )
+    prefill = _prefill_dominates(result)
+    phase = "prefill" if prefill else "decode"
+    memory, compute = _shares(limits, prefill=prefill)
+    shares = _told(phase, memory, compute, limits)
+    if max(memory or 0.0, compute or 0.0) > _TOO_MUCH:
+        return Finding(
+            "unknown",
+            f"{shares}: more than the ceiling, so a ceiling is too low or not all of that was read or computed",
+            "infertui calibrate --force",
+        )
+    if max(memory or 0.0, compute or 0.0) >= EXPLAINS:
+        if (memory or 0.0) >= (compute or 0.0):
+            return Finding("memory bandwidth", shares, _less_to_read(result, loaded, limits, prefill=prefill))
+        return Finding("compute", shares, _less_to_compute(result, loaded, prefill=prefill))
+    if seen.gpu is not None and seen.gpu < IDLE:
+        return _waiting(result, loaded, seen, shares)
+    few = not prefill and result.config.workload.batch_size <= _FEW
+    ruled_out = memory is not None and (compute is not None or few)
+    return _neither(result, loaded, seen, shares, ruled_out=ruled_out)
+
+
+def _seen(result: Result, loaded: Loaded) -> _Seen:
+    device, host = result.device, result.fingerprint.host
+    if device is None or device.samples < _LEAST_SAMPLES:
+        return _Seen(None, None, None)
+    share = device.cpu_mean
+    cpus = share / 100 * host.logical_cores if share is not None and host.logical_cores else None
+    return _Seen(None if loaded.device == "cpu" else device.utilization_mean, cpus, share, host.logical_cores)
+
+
+def _split_over_host(loaded: Loaded) -> tuple[int, int] | None:
+    """Layers on the GPU and in all, where the CPU computes the others."""
+    on_gpu, _, total = loaded.offloaded_layers.partition(" of ")
+    if loaded.device == "cpu" or not on_gpu.isdecimal() or not total.isdecimal() or int(on_gpu) >= int(total):
+        return None
+    return int(on_gpu), int(total)
+
+
+def _prefill_dominates(result: Result) -> bool:
+    summary = result.summary
+    return bool(summary.ttft and summary.latency and summary.ttft.mean > summary.latency.mean / 2)
+
+
+def _shares(limits: Limits, *, prefill: bool) -> tuple[float | None, float | None]:
+    """Shares of the phase's time that memory and matrix units alone would take."""
+    if not prefill:
+        return limits.mbu, _share(limits.step_operations, limits.step_s, limits.matrix_rate)
+    return _share(limits.step_weights, limits.prefill_s, limits.bandwidth), limits.mfu
+
+
+def _share(amount: float | None, seconds: float | None, rate: float | None) -> float | None:
+    return amount / seconds / rate if amount is not None and seconds and rate else None
+
+
+def _told(phase: str, memory: float | None, compute: float | None, limits: Limits) -> str:
+    """The shares in words, each with whose ceiling it refers to."""
+    parts = []
+    if memory is not None:
+        parts.append(f"{percent(memory)} of the {limits.bandwidth_source} memory bandwidth")
+    if compute is not None:
+        parts.append(f"{percent(compute)} of the {limits.matrix_source} {limits.matrix_format} rate")
+    if not parts:
+        return f"{phase} is most of the time, its share of the ceilings is not known"
+    return f"{phase} is most of the time and reached {' and '.join(parts)}"
+
+
+def percent(share: float) -> str:
+    """A share as people compare it: two significant digits, or whole percent."""
+    if share < 0.0005:
+        return "below 0.1 %"
+    return f"{share * 100:.0f} %" if share >= 0.1 else f"{share * 100:.2g} %"
+
+
+def _busy(seen: _Seen) -> str:
+    """What GPU and CPUs did, in words; empty where neither is known."""
+    parts = []
+    if seen.gpu is not None:
+        parts.append(f"GPU busy {seen.gpu:.0f} % of the time")
+    if seen.cpus is not None:
+        one = ", as one thread keeps it" if _ONE_THREAD[0] <= seen.cpus <= _ONE_THREAD[1] else ""
+        parts.append(f"{seen.cpus:.1f} of {seen.all_cpus} CPUs busy{one}")
+    return ", ".join(parts)
+
+
+def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Finding:
+    """A GPU without work for most of the time waits for the host: for its launches, or for whatever else it does."""
+    told = f"{_busy(seen)}; {shares}"
+    if seen.cpu_share is not None and seen.cpu_share >= FULL_HOST:
+        return Finding("host", f"{told}; every CPU was busy", "fewer programs on the host, or more CPUs")
+    mode = in_force(result, "mode")
+    batch = "a larger workload.batch_size, so that each launch does more"
+    if result.config.engine.tensor_parallel > 1:
+        batch = f"fewer GPUs (engine.tensor_parallel), if the model fits, or {batch}"
+    if loaded.engine == "transformers" and mode in _KERNEL_BY_KERNEL:
+        graph = "" if result.config.engine.tensor_parallel > 1 else "engine.mode=cudagraph, or "
+        why = f"{told}; kernels are launched one by one{f' (mode {mode})' if mode else ''}"
+        return Finding("launch overhead", why, graph + batch)
+    if mode == "eager":
+        knob = _other_mode(loaded)
+        return Finding("launch overhead", f"{told}; mode eager", f"{knob}, or {batch}" if knob else batch)
+    graph = "engine.mode=cudagraph, or " if loaded.engine == "transformers" and mode != "cudagraph" else ""
+    return Finding("host", f"{told}; the GPU waited for the host between its steps", graph + batch)
+
+
+def _neither(result: Result, loaded: Loaded, seen: _Seen, shares: str, *, ruled_out: bool) -> Finding:
+    """Neither a ceiling nor waiting explains most of the time; `ruled_out` says whether both ceilings are known."""
+    busy = _busy(seen)
+    told = shares + (f"; {busy}" if busy else "")
+    if "not known" in shares:
+        device = "cpu" if loaded.device == "cpu" else loaded.device
+        return Finding("unknown", told, f"infertui calibrate --device {device}" if _calibrates(loaded) else "")
+    if loaded.device == "cpu":
+        return Finding("unknown", told, "device.threads, or another engine")
+    if seen.gpu is None:
+        return Finding("unknown", f"{told}; whether the GPU waited is not known", "a longer run")
+    if seen.gpu < BUSY:
+        others = result.config.engine.tensor_parallel > 1
+        waits = ", or for the other GPUs, which counts as busy" if others else ""
+        why = f"{told}: in part the GPU waited for the host{waits}"
+        if (seconds := result.summary.measured_s) < _SHORT_S:
+            why += f", or {seconds:.2g} s are too short for the driver's reading"
+        return Finding("unknown", why, _shorter_steps(result, loaded))
+    if not ruled_out:
+        return Finding("unknown", f"{told}: the GPU did not wait, and not both of its ceilings are known to be far")
+    return Finding(
+        "kernel efficiency",
+        f"{told}: the GPU did not wait, so short or slow kernels take the time",
+        _shorter_steps(result, loaded),
+    )
+
+
+def _calibrates(loaded: Loaded) -> bool:
+    return loaded.device == "cpu" or loaded.device.startswith("cuda")
+
+
+def _shorter_steps(result: Result, loaded: Loaded) -> str:
+    """What makes fewer and better kernels of a step."""
+    step = result.evidence.facts.get("graph_step", "") if result.evidence else ""
+    mode = in_force(result, "mode")
+    larger = "a larger workload.batch_size"
+    if result.config.engine.tensor_parallel > 1:
+        return f"fewer GPUs (engine.tensor_parallel), if the model fits; {larger}"
+    if loaded.engine == "transformers" and mode == "cudagraph":
+        fused = not loaded.details.get("model_class", "").startswith("GPT")  # for Llama-like models
+        if step == "model":
+            return f"engine.transformers.graph_step=compiled{' or fused' if fused else ''}; {larger}"
+        if step == "compiled":
+            better = "engine.transformers.graph_step=fused, or " if fused else ""
+            return f"{better}engine.transformers.tuning=max-autotune; {larger}"
+        return larger
+    if loaded.engine == "transformers":
+        return f"engine.mode=cudagraph; {larger}"
+    other = _other_mode(loaded) if mode == "eager" else ""
+    return f"{other}; {larger}" if other else larger
+
+
+def _other_mode(loaded: Loaded) -> str:
+    """A mode of the engine that launches less than eager does."""
+    spec = SPECS.get(loaded.engine)
+    words = spec.levers.get("mode", ()) if spec else ()
+    better = next((word for word in ("cudagraph", "compile") if word in words), "")
+    return f"engine.mode={better}" if better else ""
+
+
+def _less_to_read(result: Result, loaded: Loaded, limits: Limits, *, prefill: bool) -> str:
+    """How a step reads less, or does more with what it reads."""
+    larger = "a larger workload.batch_size (weights are read once for all sequences)"
+    if prefill:
+        return "longer prompts or a larger workload.batch_size: the weights are read once for all of their tokens"
+    if limits.step_kv is not None and limits.step_weights is not None and limits.step_kv > limits.step_weights:
+        return "shorter sequences or a KV cache in fewer bits: it is most of what a step reads"
+    narrower = _narrower(result, loaded)
+    return f"{narrower} (fewer bytes), or {larger}" if narrower else larger
+
+
+def _less_to_compute(result: Result, loaded: Loaded, *, prefill: bool) -> str:
+    shorter = "shorter prompts" if prefill else "a smaller workload.batch_size for shorter steps"
+    words = _words(loaded, "quantization")
+    dynamic = next((word for word in ("fp8-dynamic",) if word in words), "")
+    narrower = f"engine.quantization={dynamic}" if dynamic and in_force(result, "quantization") in ("", "none") else ""
+    more = "engine.tensor_parallel over more GPUs" if _has(loaded, "tensor_parallel") else ""
+    return ", ".join(part for part in (narrower, more, shorter) if part)
+
+
+def _narrower(result: Result, loaded: Loaded) -> str:
+    """A quantization that the engine knows, where the weights are not quantized yet."""
+    told = in_force(result, "quantization")
+    if told not in ("", "none", "f16", "f32", "bf16"):
+        return ""
+    found = [word for word in _words(loaded, "quantization") if word in ("int8", "fp8", "q8_0")]
+    return f"engine.quantization={' or '.join(found)}" if found else ""
+
+
+def _words(loaded: Loaded, lever: str) -> tuple[str, ...]:
+    spec = SPECS.get(loaded.engine)
+    return next((words for name, words in spec.levers.items() if name == lever), ()) if spec else ()
+
+
+def _has(loaded: Loaded, lever: str) -> bool:
+    spec = SPECS.get(loaded.engine)
+    return bool(spec and lever in spec.levers and loaded.device != "cpu")
