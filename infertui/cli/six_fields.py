@@ -2,33 +2,21 @@
 
 from pathlib import Path
 
-import msgspec
-
 from infertui.errors import UsageError
+from infertui.interchange.six_field import line_of
 from infertui.measure.records import RequestRecord
 from infertui.store.jsonl import read_lines, store_error
 from infertui.terminal_text import clean
-
-
-class SixField(msgspec.Struct, frozen=True):
-    """A request in the simple form of the field."""
-
-    prompt: str
-    latency: float | None
-    tokens: int
-    memory_mb: float | None
-    power_w: float | None
-    tps: float | None
 
 
 class SixFieldFile:
     """Gathers the requests of finished runs and puts them in place at the end: an older file survives a failure."""
 
     def __init__(self, path: Path) -> None:
+        if not path.name or (path.exists() and not path.is_file()):
+            raise UsageError(f"--save-json {clean(str(path))} is not a file")
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
-        if path.exists() and not path.is_file():
-            raise UsageError(f"--save-json {clean(str(path))} is not a file")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._partial.write_bytes(b"")
@@ -40,10 +28,7 @@ class SixFieldFile:
         try:
             with self._partial.open("ab") as stream:
                 for record in read_lines(requests, RequestRecord, warn=lambda _: None):
-                    row = SixField(
-                        record.prompt, record.latency, record.tokens, record.memory_mb, record.power_w, record.tps
-                    )
-                    stream.write(msgspec.json.encode(row) + b"\n")
+                    stream.write(line_of(record))
         except OSError as error:
             raise store_error(self._path, error) from error
 

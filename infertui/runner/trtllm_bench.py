@@ -11,25 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from infertui.config.engines.tensorrt_llm import TensorrtLlmOptions
-from infertui.config.schema import Config, Dtype, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
+from infertui.config.schema import Config, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.config.toml import write
 from infertui.engines.base import Loaded
-from infertui.engines.tensorrt_llm.bench import (
-    TOOL,
-    Job,
-    Percentiles,
-    Report,
-    command,
-    dataset,
-    extra_options,
-    parse,
-)
+from infertui.engines.tensorrt_llm.bench import Job, command, dataset, extra_options
 from infertui.errors import ModelError, StoreError
 from infertui.gpu.readings import GpuInfo
-from infertui.measure.statistics import PERCENTILES, Distribution, samples_needed
-from infertui.measure.summary import Summary
+from infertui.interchange.trtllm_bench import TOOL, Report, contradictions, loaded_of, parse, summary_of
 from infertui.measure.validity import Verdict
 from infertui.models.resolve import ModelSource, resolve
 from infertui.models.tokenizer import load_tokenizer
@@ -112,13 +103,13 @@ def result_of(
         f"measured by {TOOL} {report.version}, not by infertui: no telemetry, no gaps between tokens",
         f"all {report.requests} requests were sent at once, {order.batch_size} run together",
     ]
-    invalid = [f"the report contradicts itself: {problem}" for problem in report.problems]
+    invalid = contradictions(report)
     if report.requests != order.requests or round(report.output_tokens) != order.output_len:
         invalid.append(
             f"{report.requests} requests of {report.output_tokens:g} tokens were measured, and {order.requests} of "
             f"{order.output_len} were asked for"
         )
-    summary = _summary(report)
+    summary = summary_of(report)
     return Result(
         id=run,
         name=f"{TOOL} batch {order.batch_size}",
@@ -181,66 +172,13 @@ def _config(order: BenchOrder) -> Config:
     )
 
 
-def _summary(report: Report) -> Summary:
-    """One window of measuring: nothing was repeated, so there is no interval and no drift."""
-    return Summary(
-        iterations=1,
-        requests=report.requests,
-        failed=0,
-        prompt_tokens=round(report.requests * report.input_tokens),
-        output_tokens=round(report.requests * report.output_tokens),
-        measured_s=report.seconds,
-        output_throughput=report.output_per_s,
-        total_throughput=report.total_per_s,
-        latency=_distribution(report.latency, report.requests),
-        ttft=_distribution(report.ttft, report.requests),
-        tpot=_distribution(report.tpot, report.requests),
-        tps=_distribution(report.token_speed, report.requests),
-    )
-
-
-def _distribution(found: Percentiles | None, n: int) -> Distribution | None:
-    if found is None:
-        return None
-    return Distribution(
-        n=n,
-        mean=found.average,
-        median=found.p50,
-        std=None,
-        minimum=found.minimum,
-        maximum=found.maximum,
-        p50=found.p50,
-        p90=found.p90,
-        p95=found.p95,
-        p99=found.p99,
-        supported=tuple(f"p{p}" for p in PERCENTILES if n >= samples_needed(p)),
-    )
-
-
 def _loaded(report: Report, source: ModelSource) -> Loaded:
-    dtypes: dict[str, Dtype] = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float32"}
-    details = {
-        "backend": report.backend,
-        "quantization": report.quantization,
-        "kv_cache_dtype": report.kv_cache_dtype,
-        "max_batch_size": str(report.max_batch_size or ""),
-        "max_num_tokens": str(report.max_num_tokens or ""),
-    }
-    share = "" if report.kv_fraction is None else f": {report.kv_fraction:.0%} of what was free"
-    return Loaded(
-        engine=TOOL,
-        engine_requested=TOOL,
-        versions={"tensorrt_llm": report.version},
-        device="cuda",
-        device_name=report.gpu or "unknown GPU",
-        dtype=dtypes.get(report.dtype, report.dtype),
-        attention="not known",
+    loaded = loaded_of(report)
+    return replace(
+        loaded,
+        device_name=loaded.device_name or "unknown GPU",
         parameters=source.shape.parameters if source.shape.exact else None,
-        weight_bytes=None,
         vocabulary=source.shape.vocab,
-        random_weights=False,
-        memory_policy=f"KV pool{share}, reserved at load",
-        details={name: value for name, value in details.items() if value},
     )
 
 

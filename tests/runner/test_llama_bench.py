@@ -11,7 +11,8 @@ import pytest
 from support.sample_gguf import write_sample
 
 from infertui.errors import EngineError, UsageError
-from infertui.runner.llama_bench import NAME, bench_command, parse_report, run_llama_bench
+from infertui.interchange.llama_bench import NAME, parse_report
+from infertui.runner.llama_bench import bench_command, run_llama_bench
 from infertui.store.resultrow import ResultLine, row_of
 from infertui.store.runs import Store
 

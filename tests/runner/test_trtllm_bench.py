@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support import trtllm
 
-from infertui.engines.tensorrt_llm.bench import TOOL
 from infertui.errors import EngineError, ModelError, StoreError, UsageError
+from infertui.interchange.trtllm_bench import TOOL
 from infertui.runner.trtllm_bench import BenchOrder, run_trtllm_bench
 from infertui.store.result import Result
 from infertui.store.resultrow import ResultLine, row_of

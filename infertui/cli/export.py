@@ -1,0 +1,162 @@
+"""`infertui export`: runs in the forms that other programs read."""
+
+import contextlib
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from infertui.store.result import Result
+    from infertui.store.runs import Store
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui export --format csv -o runs.csv
+
+  infertui export RUN --format vllm -o vllm-infqps-gpt2.json
+
+  infertui export --filter engine=vllm --filter valid=yes --format six-field > requests.jsonl
+
+RUN is a run's id, or its beginning where that is enough; without any all runs are meant. csv: a line a run. six-field:
+a line of JSON a request, with prompt, latency, tokens, memory_mb, power_w and tps. vllm: what `vllm bench serve
+--save-result --save-detailed` writes, one object a line where there are several runs. Runs that are invalid or imported
+are exported as well: csv and vllm say it in the file, of six-field a warning does.
+"""
+
+Form = Literal["csv", "six-field", "vllm"]
+
+
+def export(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids of runs; else all.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="Which form.")] = "csv",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
+    ] = "-",
+    source: Annotated[Path, typer.Option("--from", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="KEY=VALUE", help="Only these runs, as in `infertui results`; repeatable."),
+    ] = None,
+) -> None:
+    """Write runs as CSV, as six-field JSONL, or as the JSON of vllm bench serve."""
+    from infertui.cli.named import runs_named
+    from infertui.cli.result_filter import matches, parse_filters
+    from infertui.errors import UsageError
+    from infertui.store.runs import Store
+    from infertui.terminal_text import clean
+
+    wanted = parse_filters(filters or [])
+    store = Store(source)
+    found = runs_named(store, runs) if runs else _all(store)
+    chosen = (result for result in found if matches(result, wanted))
+    first = next(chosen, None)
+    if first is None:
+        raise UsageError(
+            f"no runs to export in {clean(str(source))}" + (" that match" if wanted else ""),
+            remedy=f"`infertui results --out {clean(str(source))}` lists what is there.",
+        )
+    with _target(output) as stream:
+        for line in _WRITERS[form](_doubted(first, chosen, form), store):
+            stream.write(line)
+
+
+def _all(store: "Store") -> "Iterator[Result]":
+    from infertui.store.jsonl import read_lines
+    from infertui.store.result import Result
+
+    return read_lines(store.index, Result, warn=lambda text: typer.echo(f"warning: {text}", err=True))
+
+
+def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator[Result]":
+    """The runs, each told of where the form has no place to say what speaks against it."""
+    from infertui.report.identity import caveats
+    from infertui.terminal_text import clean
+
+    def with_first() -> "Iterator[Result]":
+        yield first
+        yield from rest
+
+    for result in with_first():
+        against = [*caveats(result), *result.verdict.invalid]
+        against += [f"it is {result.state}"] if result.state != "finished" else []
+        if form == "six-field" and against:
+            typer.echo(f"warning: {clean(result.id)}: {clean('; '.join(against))}", err=True)
+        yield result
+
+
+def _csv(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
+    from infertui.cli.results import CSV_COLUMNS, csv_values
+
+    yield _line(list(CSV_COLUMNS))
+    for result in results:
+        yield _line(csv_values(result))
+
+
+def _line(values: list[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue().encode()
+
+
+def _six_field(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
+    from infertui.interchange.six_field import line_of
+    from infertui.measure.records import RequestRecord
+    from infertui.store.jsonl import read_lines
+    from infertui.terminal_text import clean
+
+    for result in results:
+        lines = 0
+        for record in read_lines(store.folder_of(result.id) / "requests.jsonl", RequestRecord, warn=_warn):
+            lines += 1
+            yield line_of(record)
+        if not lines:
+            _warn(f"{clean(result.id)} has no request lines: it adds nothing")
+
+
+def _vllm(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
+    import msgspec
+
+    from infertui.interchange.vllm_writing import document
+    from infertui.measure.records import RequestRecord
+    from infertui.store.jsonl import read_lines
+
+    for result in results:
+        records = read_lines(store.folder_of(result.id) / "requests.jsonl", RequestRecord, warn=_warn)
+        yield msgspec.json.encode(document(result, records)) + b"\n"
+
+
+_WRITERS = {"csv": _csv, "six-field": _six_field, "vllm": _vllm}
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)
+
+
+@contextlib.contextmanager
+def _target(output: str) -> Iterator[IO[bytes]]:
+    """Standard output, or a file that is put in place whole at the end: an older one survives a failure."""
+    from infertui.errors import UsageError
+    from infertui.terminal_text import clean
+
+    if output == "-":
+        yield sys.stdout.buffer
+        return
+    path = Path(output)
+    if not path.name or (path.exists() and not path.is_file()):
+        raise UsageError(f"--output {clean(output)} is not a file")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            yield stream
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"--output {clean(output)}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

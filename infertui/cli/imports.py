@@ -1,0 +1,171 @@
+"""`infertui import`: results of other programs, read from their files into the same table."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from infertui.interchange.finding import Given
+    from infertui.store.result import Result
+    from infertui.store.runs import Store
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui import vllm-infqps-concurrency16.json --device "NVIDIA H200"
+
+  infertui import llama-bench.csv benchmarks.json --label site=lab --dry-run
+
+  infertui import requests.jsonl --model gpt2 --batch-size 8      (eight lines are one batch, one batch after another)
+
+Read are: six-field JSONL (prompt, latency, tokens, memory_mb, power_w, tps), the JSON of vllm bench serve, throughput
+and latency, llama-bench -o json, jsonl or csv, trtllm-bench --report_json, aiperf's profile_export_aiperf.json and
+guidellm's benchmarks.json. What a file is, its content says, not its name. What it does not tell is shown as not
+available; what you know of it, say with --model, --device, --batch-size, --input-len and --output-len. A file is
+imported as a whole or not at all, and the same content once.
+"""
+
+_ASKED = {
+    "model.id": "model", "workload.batch_size": "batch size", "workload.input_len": "input length",
+    "workload.output_len": "output length", "summary.prompt_tokens": "prompt tokens",
+    "summary.output_tokens": "output tokens", "summary.measured_s": "measured time",
+}  # fmt: skip
+
+
+def import_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of other programs.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A note to keep with them; repeatable.")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", metavar="ID", help="The model, where a file does not tell it.")] = "",
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="What it ran on, likewise.")] = "",
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, max=65536, help="Requests of each batch, likewise.")
+    ] = None,
+    input_len: Annotated[
+        int | None, typer.Option("--input-len", min=1, max=1 << 22, help="Prompt tokens of each request, likewise.")
+    ] = None,
+    output_len: Annotated[
+        int | None, typer.Option("--output-len", min=1, max=1 << 20, help="Generated tokens of each, likewise.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be imported, and write nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Import content that was imported before once more.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document about all files.")] = False,
+) -> None:
+    """Read results of other programs into the table, marked as imported."""
+    from infertui.errors import UsageError
+    from infertui.interchange.finding import Given
+    from infertui.interchange.source import FormatError
+    from infertui.store.runs import Store
+    from infertui.terminal_text import clean
+
+    given = Given(model, device, _labels(labels or []), batch_size, input_len, output_len)
+    store, told = Store(out), []
+    for path in files:
+        try:
+            told.append(_import(path, store, given, dry_run=dry_run, again=again))
+        except FormatError as error:
+            told.append(
+                {"file": clean(str(path)), "status": "refused", "reason": error.message, "remedy": error.remedy}
+            )
+        if not as_json:
+            _print(told[-1])
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(told).decode())
+    if refused := sum(one["status"] == "refused" for one in told):
+        raise UsageError(f"{refused} of {len(files)} files could not be imported") if len(files) > 1 else typer.Exit(2)
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    from infertui.errors import UsageError
+    from infertui.terminal_text import clean
+
+    labels = {}
+    for text in texts:
+        key, equals, value = clean(text).partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--label {clean(text)!r} is not of the form KEY=VALUE", remedy="As in --label site=lab.")
+        labels[key.strip()] = value
+    return labels
+
+
+def _import(path: Path, store: "Store", given: "Given", *, dry_run: bool, again: bool) -> dict[str, object]:
+    """What was done with a file, as the JSON tells it. Raises FormatError and StoreError."""
+    from datetime import datetime
+
+    from infertui.interchange.keeping import imported_before, keep, results_of
+    from infertui.interchange.recognise import read
+    from infertui.interchange.source import Source
+    from infertui.terminal_text import clean
+
+    with Source.open(path) as source:
+        sha256 = source.digest()
+        file = {"file": clean(str(path)), "sha256": sha256}
+        before = imported_before(store, sha256)
+        if before and not again:
+            return {**file, "status": "known", "runs": [_told(result) for result in before]}
+        found = read(source, given)
+        results = results_of(found, source, given, sha256, datetime.now().astimezone())
+        if not dry_run:
+            results = keep(found.findings, results, store, told=_progress)
+    status = "would import" if dry_run else "imported"
+    return {**file, "status": status, "form": found.form, "runs": [_told(result) for result in results]}
+
+
+def _told(result: "Result") -> dict[str, object]:
+    summary, loaded = result.summary, result.loaded
+    missing = [name for key, name in _ASKED.items() if not result.knows(key)]
+    if loaded is not None:
+        told = (("engine", loaded.engine != "unknown"), ("device", loaded.device_name), ("dtype", loaded.dtype))
+        missing += [name for name, is_told in told if not is_told]
+    return {
+        "id": result.id,
+        "name": result.name,
+        "source": result.source,
+        "valid": result.verdict.valid,
+        "invalid": list(result.verdict.invalid),
+        "output_throughput": summary.output_throughput,
+        "mean_latency_s": summary.latency.mean if summary.latency else None,
+        "not_available": missing,
+    }
+
+
+def _progress(requests: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{requests:,} requests")
+        sys.stderr.flush()
+
+
+def _print(told: dict[str, object]) -> None:
+    from infertui.terminal_text import clean
+    from infertui.units import format_number, format_seconds
+
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    status = told["status"]
+    if status == "refused":
+        typer.echo(f"infertui: {told['reason']}", err=True)
+        if told["remedy"]:
+            typer.echo(f"{told['remedy']}", err=True)
+        return
+    runs = told["runs"]
+    assert isinstance(runs, list)  # noqa: S101
+    words = {
+        "known": "was imported before; --again imports it once more",
+        "imported": f"imported, {told.get('form')}",
+        "would import": f"would be imported, {told.get('form')}",
+    }
+    typer.echo(f"{told['file']}: {words[str(status)]}")
+    for run in runs:
+        speed, latency = run["output_throughput"], run["mean_latency_s"]
+        figures = [f"{format_number(speed)} tok/s" if speed is not None else "throughput n/a"]
+        figures += [f"E2E {format_seconds(latency)}"] if latency is not None else []
+        typer.echo(f"  {run['id'] or '(no id yet)'}  {clean(run['name'])}  {'  '.join(figures)}")
+        if status != "known" and run["not_available"]:
+            typer.echo(f"    not told: {', '.join(run['not_available'])}")
+        for reason in run["invalid"]:
+            typer.echo(f"    invalid: {clean(reason)}")

@@ -1,0 +1,290 @@
+"""What `vllm bench serve --save-result` writes, and the older benchmark_serving.py: the interchange form of the field.
+
+One object of JSON; with `--append-result` one on each line. Times of distributions are in milliseconds, those of single
+requests (`--save-detailed`) in seconds. A request's E2E latency is TTFT plus its gaps, its TPOT (E2E - TTFT) / (n - 1);
+a gap is that between two chunks of the stream, whatever they held. Standard deviations are of the population.
+Fields as in vllm/benchmarks/serve.py.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from infertui.interchange.finding import (
+    UNKNOWN,
+    Finding,
+    Records,
+    Value,
+    as_given,
+    contradiction,
+    described,
+    failures,
+    gaps_of,
+    loaded_as,
+    moment,
+    same,
+)
+from infertui.interchange.values import Table
+from infertui.measure.gaps import Gaps, merge_gaps
+from infertui.measure.records import RequestRecord
+from infertui.measure.statistics import Distribution, bootstrap_ratio, drift
+from infertui.measure.summary import Summary
+
+SOURCE = "vllm bench serve"
+# Programs that the file names as its backend; the other words, such as `openai`, name a protocol.
+_ENGINES = {"vllm": "vllm", "tensorrt-llm": "tensorrt-llm", "openvino": "openvino"}
+_OTHERS = ("sglang", "lmdeploy", "tgi", "llama.cpp", "scalellm", "deepspeed-mii")
+# What else it tells, by the names that are shown.
+_SHOWN = {
+    "backend": "backend", "request_rate": "request_rate", "burstiness": "burstiness",
+    "max_concurrency": "max_concurrency", "requests/s": "request_throughput", "goodput": "request_goodput",
+    "peak concurrency": "max_concurrent_requests", "peak tokens/s": "max_output_tokens_per_s",
+    "tokenizer": "tokenizer_id", "acceptance rate": "spec_decode_acceptance_rate",
+    "acceptance length": "spec_decode_acceptance_length",
+}  # fmt: skip
+EXPORTED = "infertui_version"
+"""A key of ours in files that infertui wrote itself, beside the metadata that the form allows."""
+
+
+class _Request(Struct, frozen=True):
+    prompt_tokens: int | None
+    tokens: int
+    ttft: float
+    gaps: tuple[float, ...]
+    latency: float
+    start: float
+    error: str
+    batch: int | None = None
+    batch_seconds: float | None = None
+
+    @property
+    def tpot(self) -> float | None:
+        return (self.latency - self.ttft) / (self.tokens - 1) if self.tokens > 1 else None
+
+    @property
+    def itl(self) -> Gaps | None:
+        return gaps_of(self.gaps, self.tokens - 1)
+
+
+def is_one(first: dict[str, object]) -> bool:
+    """Whether an object is of this form."""
+    return all(name in first for name in ("request_throughput", "duration", "completed"))
+
+
+def read(documents: Iterable[Table]) -> list[Finding]:
+    """A run for each document."""
+    return [_finding(table) for table in documents]
+
+
+def _finding(table: Table) -> Finding:
+    if not table.has("output_throughput"):
+        table.refuse("output_throughput", "is not there: only benchmarks of generation are read")
+    completed, seconds = table.count("completed"), table.number("duration")
+    requests = _requests(table)
+    good = [request for request in requests if not request.error]
+    failed = table.maybe_count("failed")
+    if failed is None:
+        failed = max(0, (table.maybe_count("num_prompts") or completed) - completed)
+    prompt, output = table.maybe_count("total_input_tokens"), table.count("total_output_tokens")
+    speed = table.number("output_throughput")
+    summary = Summary(
+        iterations=0,
+        requests=completed + failed,
+        failed=failed,
+        prompt_tokens=prompt or 0,
+        output_tokens=output,
+        measured_s=seconds,
+        output_throughput=speed,
+        total_throughput=table.maybe_number("total_token_throughput"),
+        latency=_figure(table, "e2el", completed, [request.latency for request in good]),
+        ttft=_figure(table, "ttft", completed, [request.ttft for request in good]),
+        tpot=_figure(table, "tpot", completed, [request.tpot for request in good]),
+        tps=described([request.tokens / request.latency for request in good if request.latency]),
+        itl=merge_gaps(gaps for request in good if (gaps := request.itl)),
+    )
+    batched = all(request.batch is not None for request in requests) and bool(requests) and not failed
+    if batched:
+        summary = _in_batches(summary, requests)
+    model, backend, ours = table.text("model_id"), table.text("backend"), table.text(EXPORTED)
+    return Finding(
+        source=(table.text("infertui_source") or f"infertui {ours}") if ours else SOURCE,
+        title=_title(table, model),
+        summary=summary,
+        untold=(*(() if batched else ("iterations",)), *(() if prompt is not None else ("prompt_tokens",))),
+        config=_config(table, model, backend, requests, good),
+        started=moment(table.text("date")),
+        loaded=replace(
+            loaded_as(
+                backend if backend in (*_ENGINES, *_OTHERS) or ours else UNKNOWN,
+                device_name=table.text("infertui_device"),
+                dtype=table.text("infertui_dtype"),
+                details={name: table.text(key) for name, key in _SHOWN.items()},
+            ),
+            random_weights=table.values.get("infertui_random_weights") is True,
+        ),
+        notes=() if batched else _notes(table),
+        invalid=(
+            *failures(failed, completed + failed),
+            *contradiction("output_throughput", speed, output / seconds if seconds else None),
+            *(contradiction("completed", completed, len(good)) if requests else ()),
+            *(contradiction("total_output_tokens", output, sum(one.tokens for one in good)) if good else ()),
+            *_apart(table, good),
+            *(table.texts("infertui_invalid") if table.has("infertui_invalid") else ()),
+            *((f"the run was {state}",) if (state := table.text("infertui_state")) not in ("", "finished") else ()),
+        ),
+        records=_records(requests, seconds, one_by_one=_one_by_one(table)) if requests else None,
+    )
+
+
+def _in_batches(summary: Summary, requests: Sequence[_Request]) -> Summary:
+    """With the batches that a file of ours tells: each is an observation, as where it was measured."""
+    tokens: dict[int | None, float] = {}
+    seconds: dict[int | None, float] = {}
+    for request in requests:
+        tokens[request.batch] = tokens.get(request.batch, 0.0) + request.tokens
+        seconds[request.batch] = request.batch_seconds or 0.0
+    times = list(seconds.values())
+    return replace(
+        summary,
+        iterations=len(times),
+        output_throughput_interval=bootstrap_ratio(list(tokens.values()), times),
+        drift=drift([count / time for count, time in zip(tokens.values(), times, strict=True) if time]),
+    )
+
+
+def _title(table: Table, model: str) -> str:
+    parts = [table.text("label") or SOURCE, model.rpartition("/")[2]]
+    rate, together = table.text("request_rate"), table.text("max_concurrency")
+    parts += [f"{rate} req/s"] if rate not in ("", "inf", "Infinity") else []
+    parts += [f"concurrency {together}"] if together else []
+    return " ".join(part for part in parts if part)
+
+
+def _config(
+    table: Table, model: str, backend: str, requests: Sequence[_Request], good: Sequence[_Request]
+) -> dict[str, Value]:
+    told: dict[str, Value | None] = {
+        "model.id": model or None,
+        "engine.name": _ENGINES.get(backend),
+        "workload.num_prompts": table.maybe_count("num_prompts"),
+        "workload.input_len": same([request.prompt_tokens or 0 for request in requests]) or None,
+        "workload.output_len": same([request.tokens for request in good]) or None,
+    }
+    return {path: value for path, value in told.items() if value is not None}
+
+
+def _notes(table: Table) -> tuple[str, ...]:
+    if _one_by_one(table):
+        return ("one request at a time: each is an observation by its own latency",)
+    return ("its requests ran at the same time: they are one observation, and there is no interval",)
+
+
+def _one_by_one(table: Table) -> bool:
+    return table.maybe_number("max_concurrency") == 1
+
+
+def _figure(table: Table, name: str, completed: int, values: Sequence[float | None]) -> Distribution | None:
+    """Over the single requests where they are told; else as far as the file gives it, which is in milliseconds."""
+    if values:
+        return described(values)
+
+    def seconds(key: str) -> float | None:
+        found = table.maybe_number(f"{key}_{name}_ms")
+        return None if found is None else found / 1000
+
+    std, n = seconds("std"), completed
+    if std is not None:  # of the population, and ours is of the sample
+        std = std * math.sqrt(n / (n - 1)) if n > 1 else None
+    mean, median = seconds("mean"), seconds("median")
+    if not mean and not median:  # what was not measured, as TTFT without streaming, is written as zeros
+        return None
+    return as_given(n, mean=mean, median=median, std=std, p90=seconds("p90"), p95=seconds("p95"), p99=seconds("p99"))
+
+
+def _apart(table: Table, good: Sequence[_Request]) -> Iterator[str]:
+    """Where the means of the file are not those of its requests."""
+    for name, values in (("ttft", [one.ttft for one in good]), ("e2el", [one.latency for one in good])):
+        key = f"mean_{name}_ms"
+        if values and table.has(key):
+            yield from contradiction(key, table.number(key), 1000 * math.fsum(values) / len(values))
+
+
+def _requests(table: Table) -> list[_Request]:
+    """The single requests of `--save-detailed`; none without it."""
+    if not table.has("ttfts", "output_lens") or not (table.has("itls") or table.has("latencies")):
+        return []
+    tokens, ttfts = table.numbers("output_lens"), table.numbers("ttfts")
+    count = len(tokens)
+    gaps = table.lists_of_numbers("itls") if table.has("itls") else [[]] * count
+    errors = table.texts("errors") if table.has("errors") else ["" if length else "failed" for length in tokens]
+    prompts = table.numbers("input_lens") if table.has("input_lens") else []
+    latencies = table.numbers("latencies") if table.has("latencies") else [
+        ttft + math.fsum(inner) for ttft, inner in zip(ttfts, gaps, strict=False)
+    ]  # fmt: skip
+    starts = table.numbers("start_times") if table.has("start_times") else [0.0] * count
+    for name, found in (
+        ("ttfts", ttfts), ("itls", gaps), ("errors", errors), ("latencies", latencies), ("start_times", starts),
+        ("input_lens", prompts or tokens),
+    ):  # fmt: skip
+        if len(found) != count:
+            table.refuse(name, f"has {len(found)} entries, and output_lens has {count}")
+    batches, batch_seconds = _batches(table, count)
+    first = min(starts, default=0.0)
+    return [
+        _Request(
+            prompt_tokens=int(prompts[number]) if prompts else None,
+            tokens=int(tokens[number]),
+            ttft=ttfts[number],
+            gaps=tuple(gaps[number]),
+            latency=latencies[number],
+            start=starts[number] - first,
+            error=errors[number],
+            batch=batches[number],
+            batch_seconds=batch_seconds[number],
+        )
+        for number in range(count)
+    ]
+
+
+def _batches(table: Table, count: int) -> tuple[Sequence[int | None], Sequence[float | None]]:
+    """Which requests were one batch, and its seconds: only files of ours tell."""
+    keys = ("infertui_batches", "infertui_batch_seconds")
+    if not table.has(EXPORTED, *keys):
+        return [None] * count, [None] * count
+    found, seconds = (table.numbers(key) for key in keys)
+    for key, values in zip(keys, (found, seconds), strict=True):
+        if len(values) != count:
+            table.refuse(key, f"has {len(values)} entries, and output_lens has {count}")
+    return [int(number) for number in found], seconds
+
+
+def _records(requests: Sequence[_Request], seconds: float, *, one_by_one: bool) -> Records:
+    """The requests as lines: one batch of all that ran at the same time, and those that failed behind it."""
+
+    def records() -> Iterator[RequestRecord]:
+        told = any(request.batch is not None for request in requests)
+        order = requests if one_by_one or told else sorted(requests, key=lambda request: bool(request.error))
+        for number, request in enumerate(order):
+            failed = bool(request.error)
+            yield RequestRecord(
+                prompt="",
+                prompt_tokens=request.prompt_tokens,
+                tokens=request.tokens,
+                latency=None if failed else request.latency,
+                ttft=None if failed else request.ttft,
+                tpot=None if failed else request.tpot,
+                itl=None if failed else request.itl,
+                tps=None if failed or not request.latency else request.tokens / request.latency,
+                memory_mb=None,
+                power_w=None,
+                energy_j=None,
+                start=request.start,
+                batch=(number if one_by_one else int(failed)) if request.batch is None else request.batch,
+                error=request.error,
+                batch_seconds=request.batch_seconds or (request.latency if one_by_one else seconds),
+                own_times=True,
+            )
+
+    return records

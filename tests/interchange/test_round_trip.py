@@ -1,0 +1,160 @@
+"""What is exported and imported again says the same."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from support.foreign_files import dumped, six_field, vllm_serve
+from support.results import make_results
+
+from infertui.config.schema import WorkloadConfig
+from infertui.interchange.finding import Given, result_of
+from infertui.interchange.recognise import read
+from infertui.interchange.six_field import line_of
+from infertui.interchange.source import Source
+from infertui.interchange.vllm_writing import document
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.gaps import summarise_gaps
+from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord, request_records
+from infertui.measure.statistics import Distribution
+from infertui.measure.summary import summarise
+from infertui.measure.validity import Verdict
+from infertui.store.result import Result
+
+NOW = datetime(2026, 3, 1, 8, 15, tzinfo=UTC)
+MADE = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
+
+
+def batch(index: int, size: int, steps: list[int], start: int = 0) -> BatchRecord:
+    """A static batch of so many requests; `steps` are the nanoseconds up to each token."""
+    stamps = [start + sum(steps[: number + 1]) for number in range(len(steps))]
+    return BatchRecord(
+        phase="measure", index=index, start_ns=start, first_ns=stamps[0], last_ns=stamps[-1], end_ns=stamps[-1] + 1000,
+        itl=summarise_gaps(stamps), memory=EngineMemory(resident_peak=512 << 20),
+        requests=tuple(RequestPart(f"p{number}", 10, len(steps)) for number in range(size)),
+    )  # fmt: skip
+
+
+def of_batches(batches: list[BatchRecord], size: int, steps: int) -> tuple[Result, list[RequestRecord]]:
+    summary = summarise(batches)
+    workload = WorkloadConfig(batch_size=size, output_len=steps, input_len=10, prompts="random")
+    result = replace(
+        MADE, summary=summary, config=replace(MADE.config, workload=workload), verdict=Verdict(), source="", power=None
+    )
+    records = [line for one in batches for line in request_records(one, origin_ns=0, power_w=None, energy_j=None)]
+    return result, records
+
+
+def imported(content: bytes, **given: int) -> Result:
+    (finding,) = read(Source.of(content), Given(**given)).findings  # type: ignore[arg-type]
+    return result_of(finding, Given(), file="e.json", sha256="0" * 64, now=NOW)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[Result, list[RequestRecord]]:
+    size, tokens = draw(st.integers(1, 4)), draw(st.integers(2, 6))
+    steps = st.lists(st.integers(1000, 2 * NS_PER_S), min_size=tokens, max_size=tokens)
+    count = draw(st.integers(1, 8))
+    batches: list[BatchRecord] = []
+    for index in range(count):
+        start = batches[-1].end_ns if batches else 0
+        batches.append(batch(index, size, draw(steps), start))
+    return of_batches(batches, size, tokens)
+
+
+def near(found: Distribution | None, measured: Distribution | None) -> None:
+    assert found is not None
+    assert measured is not None
+    for name in ("mean", "median", "minimum", "maximum", "p50", "p90", "p95", "p99"):
+        assert getattr(found, name) == pytest.approx(getattr(measured, name), rel=1e-9), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(runs())
+def test_a_run_in_vllm_form_comes_back_with_its_figures(run: tuple[Result, list[RequestRecord]]) -> None:
+    result, records = run
+    back = imported(msgspec.json.encode(document(result, records)))
+    ours, theirs = result.summary, back.summary
+    assert back.verdict.invalid == ()
+    for name in ("requests", "failed", "prompt_tokens", "output_tokens", "iterations"):
+        assert getattr(theirs, name) == getattr(ours, name)
+        assert back.knows(f"summary.{name}")
+    for name in ("measured_s", "output_throughput", "total_throughput", "output_throughput_interval", "drift"):
+        found, measured = getattr(theirs, name), getattr(ours, name)
+        if hasattr(measured, "low"):
+            found, measured = (found.low, found.high), (measured.low, measured.high)
+        assert found == (None if measured is None else pytest.approx(measured, rel=1e-9)), name
+    for name in ("latency", "ttft", "tpot", "tps"):
+        near(getattr(theirs, name), getattr(ours, name))
+    assert (back.config.model.id, back.config.workload.output_len) == (
+        result.config.model.id, result.config.workload.output_len,
+    )  # fmt: skip
+    assert back.loaded is not None
+    assert result.loaded is not None
+    assert (back.loaded.device_name, back.loaded.dtype) == (result.loaded.device_name, result.loaded.dtype)
+
+
+@settings(max_examples=40, deadline=None)
+@given(runs())
+def test_a_run_in_six_fields_comes_back_with_its_latency(run: tuple[Result, list[RequestRecord]]) -> None:
+    result, records = run
+    content = b"".join(map(line_of, records))
+    near(imported(content).summary.latency, result.summary.latency)
+    assert imported(content).summary.output_throughput is None
+    back = imported(content, batch_size=result.config.workload.batch_size).summary
+    assert back.output_tokens == result.summary.output_tokens
+    # The synchronised end of a batch, a microsecond after its last token here, is not in this form.
+    seconds = result.summary.measured_s - 1e-6 * result.summary.iterations
+    assert back.output_throughput == pytest.approx(result.summary.output_tokens / seconds, rel=1e-6)
+
+
+def test_the_document_is_that_of_vllm_by_hand() -> None:
+    """Two batches of one request of three tokens: 0.1 s to the first, then 0.02 and 0.04 s; and half as fast."""
+    one = batch(0, 1, [100_000_000, 20_000_000, 40_000_000])
+    two = batch(1, 1, [200_000_000, 40_000_000, 80_000_000], start=one.end_ns)
+    result, records = of_batches([one, two], 1, 3)
+    found = document(result, records)
+    expected = {
+        "num_prompts": 2, "completed": 2, "failed": 0, "request_rate": "inf", "burstiness": None,
+        "max_concurrency": 1, "total_input_tokens": 20, "total_output_tokens": 6, "duration": 0.480002,
+        "request_throughput": 2 / 0.480002, "output_throughput": 6 / 0.480002, "total_token_throughput": 26 / 0.480002,
+        "mean_ttft_ms": 150.0, "median_ttft_ms": 150.0, "std_ttft_ms": 50.0, "p99_ttft_ms": 199.0,
+        "mean_tpot_ms": 45.0, "std_tpot_ms": 15.0, "mean_e2el_ms": 240.0, "std_e2el_ms": 80.0,
+        "mean_itl_ms": 45.0, "std_itl_ms": None, "input_lens": [10, 10], "output_lens": [3, 3], "errors": ["", ""],
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert found[name] == (pytest.approx(value) if isinstance(value, float) else value), name
+    assert found["ttfts"] == pytest.approx([0.1, 0.2])
+    assert found["latencies"] == pytest.approx([0.16, 0.32])
+    assert found["model_id"] == result.config.model.id
+    assert "itls" not in found
+    written = set(vllm_serve(detailed=True)) - {
+        "itls", "generated_texts", "max_output_tokens_per_s", "max_concurrent_requests", "rtfx",
+    }  # fmt: skip
+    assert {name for name in found if not name.startswith("infertui_")} == written, "vLLM's fields, and no others"
+
+
+def test_what_speaks_against_a_run_travels_along() -> None:
+    one = batch(0, 2, [100_000_000, 20_000_000])
+    result, records = of_batches([one], 2, 2)
+    wrong = replace(result, verdict=Verdict(invalid=("the GPU was throttled: hw-thermal",)))
+    content = document(wrong, records)
+    assert (content["infertui_valid"], content["infertui_run_id"]) == (False, result.id)
+    assert imported(msgspec.json.encode(content)).verdict.invalid == ("the GPU was throttled: hw-thermal",)
+
+
+def test_an_imported_run_is_exported_as_what_it_was() -> None:
+    first = imported(dumped(vllm_serve(detailed=True)))
+    (finding,) = read(Source.of(dumped(vllm_serve(detailed=True)))).findings
+    assert finding.records is not None
+    content = document(first, finding.records())
+    back = imported(msgspec.json.encode(content))
+    assert back.source == "vllm bench serve"
+    assert (content["request_rate"], content["max_concurrency"]) == ("inf", 4)
+    assert back.summary.output_throughput == 40.0
+    near(back.summary.latency, first.summary.latency)
+    untold = document(imported(six_field([0.5])), [])
+    assert (untold["duration"], untold["total_input_tokens"], untold["model_id"]) == (None, None, None)
