@@ -3,16 +3,19 @@
 from typing import Literal
 
 Kind = Literal["wide", "tabs", "compact"]
-PaneId = Literal["gpus", "queue", "config", "live", "results", "logs"]
+PaneId = Literal["gpus", "queue", "config", "live", "results", "logs", "cost"]
 
-PANES: tuple[PaneId, ...] = ("gpus", "queue", "config", "live", "results", "logs")
+PANES: tuple[PaneId, ...] = ("gpus", "queue", "config", "live", "results", "logs", "cost")
 """In the order of their numbers, from 1."""
 TITLES: dict[PaneId, str] = {
     "gpus": "GPUs", "queue": "Queue", "config": "Config", "live": "Live", "results": "Results", "logs": "Logs",
+    "cost": "Cost",
 }  # fmt: skip
-MIDDLE: tuple[PaneId, ...] = ("queue", "config", "live", "logs")
+MIDDLE: tuple[PaneId, ...] = ("queue", "config", "live", "logs", "cost")
 """Those that stand side by side."""
-TABBED: tuple[PaneId, ...] = ("queue", "config", "live", "results", "logs")
+THIRD: tuple[PaneId, ...] = ("live", "logs", "cost")
+"""Those that share the third place there."""
+TABBED: tuple[PaneId, ...] = ("queue", "config", "live", "results", "logs", "cost")
 """Those that share one place on small screens."""
 
 
@@ -23,11 +26,10 @@ def kind_of(width: int, height: int) -> Kind:
     return "wide" if width >= 96 and height >= 28 else "tabs"
 
 
-def shown(kind: Kind, active: PaneId, *, zoomed: bool, logs_for_live: bool, tab: PaneId) -> frozenset[PaneId]:
+def shown(kind: Kind, active: PaneId, *, zoomed: bool, third: PaneId, tab: PaneId) -> frozenset[PaneId]:
     """The panes on the screen.
 
-    `active` has the focus; `logs_for_live` says that the logs have taken the place of the live pane; `tab` is the one
-    that the tabbed place shows.
+    `active` has the focus; `third` is the one of THIRD that has their place, `tab` the one that the tabbed place shows.
     """
     if kind == "compact":
         return frozenset({active} if zoomed else ())
@@ -35,7 +37,6 @@ def shown(kind: Kind, active: PaneId, *, zoomed: bool, logs_for_live: bool, tab:
         return frozenset({active})
     if kind == "tabs":
         return frozenset({"gpus", tab})
-    third: PaneId = "logs" if logs_for_live else "live"
     return frozenset({"gpus", "queue", "config", third, "results"})
 
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.tui.layouts import PANES, gpu_rows, kind_of, neighbour, number_of, shown
+from infertui.tui.layouts import PANES, THIRD, gpu_rows, kind_of, neighbour, number_of, shown
 
 
 def test_kinds() -> None:
@@ -10,14 +10,14 @@ def test_kinds() -> None:
     assert [kind_of(*size) for size in ((59, 40), (80, 19), (1, 1))] == ["compact"] * 3
 
 
-@given(st.sampled_from(["wide", "tabs", "compact"]), st.sampled_from(PANES), st.booleans(), st.booleans())
-def test_what_is_active_can_be_shown(kind: str, active: str, zoomed: bool, logs: bool) -> None:
-    panes = shown(kind, active, zoomed=zoomed, logs_for_live=logs, tab="queue")  # type: ignore[arg-type]
+@given(st.sampled_from(["wide", "tabs", "compact"]), st.sampled_from(PANES), st.booleans(), st.sampled_from(THIRD))
+def test_what_is_active_can_be_shown(kind: str, active: str, zoomed: bool, third: str) -> None:
+    panes = shown(kind, active, zoomed=zoomed, third=third, tab="queue")  # type: ignore[arg-type]
     if zoomed:
         assert panes == {active}
     elif kind == "wide":
         assert len(panes) == 5
-        assert ("logs" in panes) is logs
+        assert panes.intersection(THIRD) == {third}
 
 
 @given(st.sampled_from(["wide", "tabs"]), st.integers(20, 80), st.integers(1, 40))
@@ -37,5 +37,5 @@ def test_round_the_panes() -> None:
     assert neighbour(panes, "gpus", -1) == "results"  # type: ignore[arg-type]
     assert neighbour(panes, "logs", 1) == "gpus"  # type: ignore[arg-type]
     assert neighbour(frozenset(), "logs", 1) == "logs"
-    assert [number_of(pane) for pane in PANES] == list("123456")
+    assert [number_of(pane) for pane in PANES] == list("1234567")
     assert number_of("other") == ""

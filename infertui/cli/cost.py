@@ -1,0 +1,301 @@
+"""`infertui cost`: what runs cost in money, and what else follows from prices."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from infertui.config.prices import Prices
+    from infertui.report.cost import Deal, Gain, Remedies, RunCost, Terms
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui cost RUN RUN                                    (cost per million tokens; the first run is the baseline)
+
+  infertui cost RUN RUN --gpu-hour 2.5 --currency EUR --load "2000 tok/s" --budget 10000
+
+  infertui cost --gain 40% --budget 10000 --currency EUR   (40 % more throughput, and 40 % lower cost)
+
+  infertui cost --purchase "8x H100" --gpu-hour 3.94       (buying a listed server against renting its GPUs)
+
+  infertui cost RUN --purchase 250000 --gpus 8 --years 4 --electricity 0.20
+
+  infertui cost --throughput 3000 --gpu H200 --load "20k tok/s"
+
+  infertui cost --prices
+
+Prices ship with their source and date, approximate list prices all of them; yours go into prices.toml in the config
+directory, in the same form. Nothing is converted from one currency into another.
+"""
+
+_REMEDY = "--gpu-hour PRICE gives one, or prices.toml ([[gpu]] name, price, currency) in your config directory"
+_MACHINE_REMEDY = "--gpu-hour PRICE gives it"
+
+
+def cost(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN", help="Ids of runs; the first is the baseline.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    gpu_hour: Annotated[
+        float | None,
+        typer.Option(
+            "--gpu-hour", metavar="PRICE", min=0, help="One GPU for an hour; for a run on a CPU, the machine."
+        ),
+    ] = None,
+    currency: Annotated[
+        str,
+        typer.Option("--currency", metavar="CODE", help="Of the prices given here: EUR; else the listed one's, USD."),
+    ] = "",
+    load: Annotated[
+        str, typer.Option("--load", metavar="LOAD", help='A fleet for "2000 tok/s" or "5 req/s", as at its peak.')
+    ] = "",
+    headroom: Annotated[
+        str, typer.Option("--headroom", metavar="PERCENT", help="Of every GPU, kept free under that load.")
+    ] = "20%",
+    budget: Annotated[
+        float | None, typer.Option("--budget", metavar="MONEY", min=0, help="A month's, for what is saved of it.")
+    ] = None,
+    gain: Annotated[
+        str, typer.Option("--gain", metavar="PERCENT", help="What so much more throughput, or lower cost, saves.")
+    ] = "",
+    electricity: Annotated[
+        float | None, typer.Option("--electricity", metavar="PRICE", min=0, help="A kilowatt-hour.")
+    ] = None,
+    pue: Annotated[
+        float, typer.Option("--pue", min=1, max=10, help="What the building takes for each watt of the machines.")
+    ] = 1.56,
+    purchase: Annotated[
+        str, typer.Option("--purchase", metavar="PRICE", help="Buy a server: its price, or a listed one by name.")
+    ] = "",
+    gpus: Annotated[int, typer.Option("--gpus", min=1, max=1000, help="GPUs of the server whose price is given.")] = 8,
+    watts: Annotated[float | None, typer.Option("--watts", min=0, help="Mean draw of that server.")] = None,
+    years: Annotated[float, typer.Option("--years", min=0.1, max=50, help="Until it is written off.")] = 3.0,
+    upkeep: Annotated[
+        str, typer.Option("--upkeep", metavar="PERCENT", help="Of its price a year: space, staff, repairs.")
+    ] = "0%",
+    throughput: Annotated[
+        float | None,
+        typer.Option("--throughput", metavar="TOK/S", min=0, help="Without a run: tokens a second of one GPU."),
+    ] = None,
+    gpu: Annotated[
+        str, typer.Option("--gpu", metavar="NAME", help="Without a run: the GPU whose listed price counts.")
+    ] = "",
+    prices: Annotated[bool, typer.Option("--prices", help="List the prices, with source and date.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The table of runs for a README.")] = False,
+) -> None:
+    """Money: cost per million tokens, a fleet for a load, what a gain saves, buying against renting."""
+    from infertui.config.prices import is_currency, load_prices
+    from infertui.errors import UsageError
+    from infertui.report import cost as words
+    from infertui.terminal_text import clean
+
+    if currency and not is_currency(currency):
+        raise UsageError(f"--currency {clean(currency)!r} is no currency; allowed: three capitals, as in EUR")
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown exclude each other")
+    if as_markdown and not runs:
+        raise UsageError("--markdown is a table of runs", remedy="`infertui results` lists them.")
+    known = load_prices()
+    if prices:
+        _print_prices(known, as_json=as_json)
+        return
+    if runs and (gpu or throughput is not None):
+        raise UsageError("--gpu and --throughput are for when there is no run")
+    terms = words.Terms(
+        gpu_hour,
+        currency,
+        electricity,
+        pue,
+        words.parse_load(load) if load else None,
+        words.parse_percent(headroom, "--headroom", low=0, high=1),
+        budget,
+    )
+    device = _listed_gpu(gpu, known) if gpu else ""
+    costs = _costs(runs, out, known, terms) if runs else []
+    if throughput is not None:
+        costs = [words.speed_cost(throughput or None, device, known, terms)]
+    if load and not costs:
+        raise UsageError("--load needs a run, or --throughput", remedy="`infertui results` lists runs.")
+    bought = _deal(purchase, device, costs, known, terms, (gpus, watts, years), upkeep) if purchase else None
+    share = words.parse_percent(gain, "--gain", low=0, high=10) if gain else None
+    if share is not None and budget is None:
+        raise UsageError("--gain needs a --budget", remedy="infertui cost --gain 40% --budget 10000")
+    if not costs and bought is None and share is None:
+        raise UsageError(
+            "there is nothing to work out: name a run, or give --throughput, --gain or --purchase",
+            remedy="`infertui cost --help` has examples; `infertui results` lists runs.",
+        )
+    saved = (
+        words.gain_of(share, budget, currency or words.CURRENCY) if share is not None and budget is not None else None
+    )
+    if as_json:
+        _print_json(costs, saved, bought)
+        return
+    remedies = words.Remedies(_REMEDY, _MACHINE_REMEDY)
+    if as_markdown:
+        _print_markdown(costs, remedies)
+        return
+    if len(costs) > 1:
+        _print_table(costs, remedies)
+    else:
+        for one in costs:
+            _print_rows(words.cost_rows(one, terms, remedies))
+    if len(costs) > 1 and (terms.load is not None or terms.budget is not None):
+        for one in costs:
+            rows = words.cost_rows(one, terms, remedies)
+            if shown := [row for row in rows if row[0] in ("fleet", "saving")]:
+                typer.echo(f"\n{one.id}")
+                _print_rows(shown)
+    sections = [words.gain_rows(saved) if saved else [], words.deal_rows(bought, pue) if bought else []]
+    for at, rows in enumerate(sections):
+        if rows:
+            if costs or any(sections[:at]):
+                typer.echo("")
+            _print_rows(rows)
+
+
+def _costs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Terms") -> list["RunCost"]:
+    from infertui.cli.named import runs_named
+    from infertui.report.cost import beside, run_cost
+    from infertui.store.runs import Store
+
+    costs = [run_cost(result, prices, terms) for result in runs_named(Store(out), list(runs))]
+    return [costs[0], *(beside(other, costs[0], terms) for other in costs[1:])]
+
+
+def _listed_gpu(name: str, prices: "Prices") -> str:
+    """The GPU of the list that is meant: by its whole name, or a part that no other has."""
+    from infertui.errors import UsageError
+    from infertui.terminal_text import clean
+
+    if (whole := prices.of_gpu(name)) is not None:
+        return whole.name
+    found = [one.name for one in prices.gpus if name.casefold() in one.name.casefold()]
+    if len(found) == 1:
+        return found[0]
+    problem = f"--gpu {clean(name)!r} is {'any of ' + ', '.join(found) if found else 'not in the list of prices'}"
+    raise UsageError(problem, remedy="`infertui cost --prices` lists them; yours go into prices.toml.")
+
+
+def _deal(
+    what: str,
+    device: str,
+    costs: Sequence["RunCost"],
+    prices: "Prices",
+    terms: "Terms",
+    given: tuple[int, float | None, float],
+    upkeep: str,
+) -> "Deal":
+    """Buying against renting; the last run tells GPU, measured power and, with a load, how many are needed."""
+    from infertui.errors import UsageError
+    from infertui.report.cost import CURRENCY, Offer, Price, deal, gpu_price, kwh_price, offer_of, parse_percent
+    from infertui.terminal_text import clean
+
+    gpus, watts, years = given
+    last = costs[-1] if costs else None
+    gpu_w = last.mean_power_w / last.gpus if last and last.on_gpu and last.mean_power_w is not None else None
+    try:
+        amount: float | None = float(what.replace(",", "").replace("_", ""))
+    except ValueError:
+        amount = None
+    if amount is not None:
+        if not 0 < amount < 1e12:
+            raise UsageError(f"--purchase {clean(what)!r} is no price")
+        told = "as given" if watts is not None else "its GPUs alone, as measured" if gpu_w is not None else ""
+        draw = watts if watts is not None else gpu_w * gpus if gpu_w is not None else None
+        offer = Offer("the server", Price(amount, terms.currency or CURRENCY, "as given"), gpus, draw, told)
+    else:
+        found = [one for one in prices.servers if what.casefold() in one.name.casefold()]
+        if len(found) != 1:
+            raise UsageError(
+                f"--purchase {clean(what)!r} is neither a price nor a server of the list",
+                remedy=f"Listed: {', '.join(one.name for one in prices.servers)}. `infertui cost --prices` shows them.",
+            )
+        device = device or found[0].gpu
+        offer = offer_of(found[0], gpu_w)
+        if watts is not None:
+            offer = Offer(offer.name, offer.price, offer.gpus, watts, "as given")
+    hour: Price | None = (
+        Price(terms.gpu_hour, terms.currency or CURRENCY, "as given") if terms.gpu_hour is not None else None
+    )
+    hour = hour or (last.price if last else gpu_price(device, prices, terms.currency))
+    if hour is None:
+        raise UsageError("buying is compared with renting, and there is no price of a GPU-hour", remedy=f"{_REMEDY}.")
+    needed = last.fleet.gpus if last and last.fleet else None
+    share = parse_percent(upkeep, "--upkeep", low=0, high=1)
+    kwh = kwh_price(prices, terms, hour.currency)
+    return deal(offer, hour, kwh, pue=terms.pue, years=years, upkeep=share, gpus=needed)
+
+
+def _print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from infertui.report.cost import HEADINGS, NOT_AVAILABLE, notes, table
+
+    rows = table(costs)
+    # A column in which nothing is known for any run says nothing: the notes say why.
+    shown = [at for at in range(len(HEADINGS)) if at < 2 or any(row[at] not in (NOT_AVAILABLE, "-") for row in rows)]
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 400
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for at in shown:
+        drawn.add_column(HEADINGS[at], justify="left" if at < 2 else "right", overflow="fold")
+    for row, one in zip(rows, costs, strict=True):
+        drawn.add_row(*(Text(row[at], style="" if one.valid else "red") for at in shown))
+    console.print(drawn)
+    for note in notes(costs, remedies):
+        typer.echo(note)
+
+
+def _print_markdown(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
+    from infertui.report.cost import HEADINGS, notes, table
+    from infertui.report.document.escaping import markdown, markdown_line
+
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(markdown(cell) for cell in cells)} |"
+
+    typer.echo(line(HEADINGS))
+    typer.echo(f"|{' --- |' * len(HEADINGS)}")
+    for row in table(costs):
+        typer.echo(line(row))
+    for note in notes(costs, remedies):
+        typer.echo(f"\n{markdown_line(note)}")
+
+
+def _print_json(costs: Sequence["RunCost"], saved: "Gain | None", bought: "Deal | None") -> None:
+    import msgspec
+
+    document = {"runs": list(costs), "gain": saved, "purchase": bought}
+    typer.echo(msgspec.json.encode(document).decode())
+
+
+def _print_prices(prices: "Prices", *, as_json: bool) -> None:
+    import msgspec
+
+    from infertui.cli.table import print_table
+    from infertui.config.prices import user_file
+    from infertui.report.cost import PUE, PUE_SOURCE, price_lists
+    from infertui.terminal_text import clean
+
+    if as_json:
+        typer.echo(msgspec.json.encode(prices).decode())
+        return
+    for title, rows in price_lists(prices).items():
+        typer.echo(f"{title}:")
+        print_table(("name", "price", "source", "date"), rows)
+        typer.echo("")
+    typer.echo(f"PUE {PUE}: {PUE_SOURCE}")
+    typer.echo(f"yours: {clean(str(user_file()))}")
