@@ -1,11 +1,14 @@
-"""Whether runs generated the same tokens as one of them, prompt by prompt."""
+"""Whether runs generated the same tokens as one of them, prompt by prompt, and how well they predict the same text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
 from infertui.cli.table import print_table
-from infertui.errors import UsageError
+from infertui.errors import InfertuiError, UsageError
 from infertui.measure.agreement import agreement
+from infertui.measure.quality import same_text
 from infertui.report.identity import in_force
 from infertui.terminal_text import clean
 
@@ -13,20 +16,32 @@ if TYPE_CHECKING:
     from infertui.store.result import Result
     from infertui.store.runs import Store
 
-HEAD = ("run", "engine", "mode", "dtype", "prompts", "equal", "same tokens", "parts first at")
+HEAD = ("run", "engine", "mode", "dtype", "perplexity", "prompts", "equal", "same tokens")
+Outputs = Mapping[str, tuple[int, ...]]
 
 
-def print_agreement(store: "Store", reference: str, results: "Sequence[Result]") -> None:
-    """A row for each result beside `reference`, a run's id. Raises UsageError where that kept no tokens."""
+def print_agreement(store: "Store", reference: str, results: "Sequence[Result]", *, bleu: bool = False) -> None:
+    """A row for each result beside `reference`, a run's id; with `bleu` also that of the outputs as text.
+
+    Raises UsageError where that run kept no tokens, or where sacrebleu is missing.
+    """
     ours = store.outputs(reference)
     if not ours:
         raise UsageError(
             f"no generated tokens are kept of {clean(reference)}",
             remedy="Name a run of `infertui results` whose folder holds an outputs.jsonl.",
         )
-    known = next((result for result in store.results(warn=lambda _: None) if result.id == reference), None)
+    known = store.result_of(reference)
     others = [result for result in results if result.id != reference]
-    print_table(HEAD, list(_rows(store, ours, _engine(known) if known else "", others)))
+    if known and known.quality and known.quality.perplexity is not None:
+        quality = known.quality
+        typer.echo(
+            f"the reference's perplexity: {quality.perplexity:.4g} on {quality.text_tokens:,} tokens of "
+            f"{clean(quality.text)}",
+            err=True,
+        )
+    head = (*HEAD, *(("BLEU",) if bleu else ()), "parts first at")
+    print_table(head, list(_rows(store, ours, known, others, bleu=bleu)))
 
 
 def _engine(result: "Result") -> str:
@@ -34,18 +49,48 @@ def _engine(result: "Result") -> str:
 
 
 def _rows(
-    store: "Store", ours: dict[str, tuple[int, ...]], whose: str, results: "Sequence[Result]"
+    store: "Store", ours: Outputs, known: "Result | None", results: "Sequence[Result]", *, bleu: bool
 ) -> Iterator[tuple[str, ...]]:
+    whose = _engine(known) if known else ""
     for result in results:
         engine = _engine(result)
         dtype = result.loaded.dtype if result.loaded else "-"
-        what = (clean(result.id), clean(engine), clean(in_force(result, "mode")) or "-", clean(dtype))
+        mode = clean(in_force(result, "mode")) or "-"
+        what = (clean(result.id), clean(engine), mode, clean(dtype), _perplexity(result, known))
         theirs = store.outputs(result.id)
         found = agreement(ours, theirs)
         if found.share is None:
-            yield (*what, "0", "-", "-", "nothing was kept" if not theirs else "no prompt in common")
+            missing = "nothing was kept" if not theirs else "no prompt in common"
+            yield (*what, "0", "-", "-", *(("-",) if bleu else ()), missing)
             continue
         at = "-" if found.first_divergence is None else f"token {found.first_divergence + 1}"
         if not found.exact and engine != whose and result.loaded and result.loaded.random_weights:
             at += ": random weights, which engines draw for themselves"
-        yield (*what, str(found.prompts), f"{found.equal} of {found.prompts}", f"{found.share:.1%}", at)
+        same: tuple[str, ...] = (str(found.prompts), f"{found.equal} of {found.prompts}", f"{found.share:.1%}")
+        if bleu:
+            score, why = _bleu(result, ours, theirs)
+            same, at = (*same, score), f"{at}; no BLEU: {why}" if why else at
+        yield (*what, *same, at)
+
+
+def _perplexity(result: "Result", reference: "Result | None") -> str:
+    """With the change from the reference's, where both were scored on the same."""
+    quality, other = result.quality, reference.quality if reference else None
+    if quality is None or quality.perplexity is None:
+        return "n/a"
+    if other is None or not other.perplexity or not same_text(quality, other):
+        return f"{quality.perplexity:.4g}"
+    return f"{quality.perplexity:.4g} ({quality.perplexity / other.perplexity - 1:+.2%})"
+
+
+def _bleu(result: "Result", ours: Outputs, theirs: Outputs) -> tuple[str, str]:
+    """The score, or why there is none. Raises UsageError where sacrebleu is missing."""
+    from infertui.models.outputs_bleu import outputs_bleu
+
+    model = result.config.model
+    try:
+        return f"{outputs_bleu(model.id, model.revision, ours, theirs):.1f}", ""
+    except UsageError:
+        raise
+    except InfertuiError as error:
+        return "n/a", clean(error.message)

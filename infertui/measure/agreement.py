@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
-from msgspec import Struct
+from msgspec import Struct, structs
+
+_NAME = 12
 
 
 class Agreement(Struct, frozen=True):
@@ -24,6 +26,15 @@ class Agreement(Struct, frozen=True):
     def exact(self) -> bool:
         """Whether every prompt that was compared has the same output, and there was one to compare."""
         return self.prompts > 0 and self.equal == self.prompts
+
+    @property
+    def begun_alike(self) -> int:
+        """Prompts whose first token is the same: the one position to which no earlier difference led."""
+        return self.prompts - sum(at == 0 for at in self.diverged.values())
+
+    def brief(self) -> "Agreement":
+        """This, with the names of prompts cut to what tells 64 of them apart: it is kept with every result."""
+        return structs.replace(self, diverged={name[:_NAME]: at for name, at in self.diverged.items()})
 
 
 def agreement(reference: Mapping[str, Sequence[int]], other: Mapping[str, Sequence[int]]) -> Agreement:

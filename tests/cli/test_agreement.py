@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from support.results import make_results, write_folder
 from support.runs import infertui
 
+from infertui.measure.quality import Quality
 from infertui.store.outputs import OUTPUTS, Output
 from infertui.store.result import Result
 
@@ -54,3 +55,27 @@ def test_filters_count_and_what_cannot_be_compared_is_refused(out: Path) -> None
         assert refused.returncode != 0
         assert said in refused.stderr
     assert infertui("results", "--out", str(out), "--agreement", first, "--csv", cwd=out).returncode == 2
+
+
+def test_perplexity_stands_beside_and_bleu_says_why_there_is_none(tmp_path: Path) -> None:
+    out = tmp_path
+    first = "20260101-000000-first-0001"
+    made = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
+    scored = Quality(perplexity=8.0, text="alice.txt 12", text_tokens=100, window=50)
+    keep(out, replace(made, id=first, quality=scored), aa=(1, 2, 3))
+    worse = replace(scored, perplexity=8.4)
+    keep(out, replace(made, id="20260101-000000-worse-0006", quality=worse), aa=(1, 2, 3))
+    elsewhere = replace(scored, perplexity=5.0, text="mine 34")
+    keep(out, replace(made, id="20260101-000000-other-0007", quality=elsewhere), aa=(1, 2, 3))
+    done = infertui("results", "--out", str(out), "--agreement", first, "--bleu", cwd=out)
+    assert done.returncode == 0, done.stderr
+    assert "the reference's perplexity: 8 on 100 tokens of alice.txt 12" in done.stderr
+    lines = done.stdout.splitlines()
+    assert "8.4 (+5.00%)" in next(line for line in lines if "worse" in line)
+    other = next(line for line in lines if "other" in line)
+    assert " 5 " in other
+    assert "(" not in other.split("no BLEU")[0]  # another text: no change is told
+    assert "no BLEU: " in other
+    refused = infertui("results", "--out", str(out), "--bleu", cwd=out)
+    assert refused.returncode == 2
+    assert "--agreement RUN" in refused.stderr
