@@ -1,129 +1,135 @@
 """`infertui compare`: runs against a baseline, with intervals and verdicts."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infertui.cli import gate
+from infertui.cli.named import bench_named, runs_named
+
 if TYPE_CHECKING:
+    from infertui.report.bench import Bench
     from infertui.report.compare import Comparison
+    from infertui.store.runs import Store
 
 EPILOG = """[bold]Examples[/bold]
 
   infertui compare BASELINE RUN
 
-  infertui compare BASELINE RUN RUN --json
+  infertui compare BASELINE RUN RUN RUN      (one table)
+
+  infertui compare BASELINE RUN RUN --markdown > pull-request.md
+
+  infertui compare --bench bench-20260301-101500-3f9a      (a bench, paired by rounds, once more)
 
   infertui compare BASELINE RUN --fail-if "throughput < -3%"
 
 RUN is a run's id, or its beginning where that is enough. Exit code 4: a --fail-if holds for sure, that is, for the
-whole interval.
+whole interval. The interval of single runs holds what varies within a process; processes differ by several percent
+more: `infertui bench` repeats them.
 """
-
-FAILED = 4
-_RULE = re.compile(
-    r"\s*(throughput|latency|ttft|tpot|energy|memory)\s*([<>])\s*([+-]?[0-9]{1,4}(?:\.[0-9]{1,4})?)\s*%\s*"
-)
-_NAMES = {"throughput": "throughput, tok/s", "latency": "E2E latency", "ttft": "TTFT", "tpot": "TPOT",
-          "energy": "energy, J/token", "memory": "memory"}  # fmt: skip
 
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="BASELINE RUN...", help="Ids of runs; the first is the baseline.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option("--fail-if", metavar="RULE", help='For CI: "throughput < -3%", "ttft > 5%"; repeatable.'),
+        list[str] | None, typer.Argument(metavar="BASELINE RUN...", help="Ids of runs; the first is the baseline.")
     ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    bench: Annotated[
+        str, typer.Option("--bench", metavar="ID", help="The runs of a bench, round by round, in place of single runs.")
+    ] = "",
+    with_invalid: Annotated[
+        bool, typer.Option("--with-invalid", help="With --bench: let rounds count that have an invalid run.")
+    ] = False,
+    fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document with all comparisons.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a pull request.")] = False,
 ) -> None:
     """Compare runs with a baseline: what differs, by how much, and how sure that is."""
     from infertui.errors import UsageError
-    from infertui.report.compare import compare as compare_runs
-    from infertui.store.observations import read_observations
     from infertui.store.runs import Store
 
-    rules = [_rule(text) for text in fail_if or []]
-    if len(runs) < 2:
-        raise UsageError("compare needs a baseline and at least one other run", remedy="`infertui results` lists them.")
+    rules = gate.rules_of(fail_if or [])
+    names = runs or []
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown exclude each other")
+    if bench and names:
+        raise UsageError("--bench compares the runs of a bench: without ids of runs")
     store = Store(out)
-    known = {result.id: result for result in store.results(warn=lambda text: typer.echo(f"warning: {text}", err=True))}
-    results = [known[_id(name, list(known), out)] for name in runs]
-    observed = {result.id: read_observations(store.folder_of(result.id)) for result in results}
-    first = results[0]
-    found = [compare_runs(first, other, (observed[first.id], observed[other.id])) for other in results[1:]]
+    if bench:
+        from infertui.report.bench import bench_report
+
+        report = bench_report(bench_named(store, bench), with_invalid=with_invalid)
+        show_bench(report, as_json=as_json, as_markdown=as_markdown)
+        gate.enforce(report.comparisons, rules)
+        return
+    if with_invalid:
+        raise UsageError("--with-invalid goes with --bench")
+    if len(names) < 2:
+        raise UsageError("compare needs a baseline and at least one other run", remedy="`infertui results` lists them.")
+    found = _compared(store, names)
+    _show(found, as_json=as_json, as_markdown=as_markdown)
+    gate.enforce(found, rules)
+
+
+def show_bench(report: "Bench", *, as_json: bool, as_markdown: bool) -> None:
+    """Print what a bench found."""
+    from infertui.report.comparison_text import bench_lines, bench_notes, bench_title, markdown
+
     if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.encode(found).decode())
+        typer.echo(_json(report, report.comparisons))
+    elif as_markdown and report.comparisons:
+        typer.echo(markdown(report.comparisons, bench_title(report), bench_notes(report)))
     else:
-        for comparison in found:
-            _print(comparison)
-    broken = [text for comparison in found for text in _broken(comparison, rules)]
-    for text in broken:
-        typer.echo(f"--fail-if holds: {text}", err=True)
-    if broken:
-        raise typer.Exit(FAILED)
+        _print(bench_lines(report, _width()))
 
 
-def _id(name: str, known: list[str], out: Path) -> str:
-    from infertui.errors import UsageError
-    from infertui.terminal_text import clean
+def _compared(store: "Store", names: list[str]) -> "list[Comparison]":
+    from infertui.report.compare import compare as compare_runs
+    from infertui.store.observations import read_observations
 
-    if name in known:
-        return name
-    found = [run for run in known if run.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    problem = f"{len(found)} runs begin with" if found else "there is no run"
-    raise UsageError(
-        f"{problem} {clean(name)!r} in {clean(str(out))}",
-        remedy=f"`infertui results --out {clean(str(out))}` lists them.",
-    )
+    first, *others = runs_named(store, names)
+    ours = read_observations(store.folder_of(first.id))
+    # One at a time: the batches of long runs may fill a lot of memory.
+    return [compare_runs(first, other, (ours, read_observations(store.folder_of(other.id)))) for other in others]
 
 
-def _rule(text: str) -> tuple[str, str, float]:
-    from infertui.errors import UsageError
-    from infertui.terminal_text import clean
+def _show(found: "list[Comparison]", *, as_json: bool, as_markdown: bool) -> None:
+    from infertui.report.comparison_text import lines, markdown, table
 
-    match = _RULE.fullmatch(text)
-    if match is None:
-        raise UsageError(
-            f"--fail-if {clean(text)!r} is not understood",
-            remedy=f'Write it like "throughput < -3%", with one of {", ".join(_NAMES)}.',
-        )
-    return match[1], match[2], 1 + float(match[3]) / 100
+    if as_json:
+        typer.echo(_json(found, found))
+    elif as_markdown:
+        typer.echo(markdown(found))
+    else:
+        _print(lines(found[0], _width()) if len(found) == 1 else table(found, _width()))
 
 
-def _broken(comparison: "Comparison", rules: list[tuple[str, str, float]]) -> list[str]:
-    """The rules that hold for the whole interval; one that has none cannot be sure, and says so by failing too."""
-    broken = []
-    for name, sign, limit in rules:
-        figure = next(figure for figure in comparison.figures if figure.name == _NAMES[name])
-        if figure.ratio is None:
-            broken.append(f"{comparison.second}: {name} is not available, so the rule cannot be checked")
-            continue
-        interval = figure.ratio.interval
-        low, high = (interval.low, interval.high) if interval else (figure.ratio.value, figure.ratio.value)
-        if high < limit if sign == "<" else low > limit:
-            broken.append(f"{comparison.second}: {name} {sign} {limit - 1:+.1%}: {figure.verdict}")
-    return broken
+def _json(document: object, comparisons: "list[Comparison] | tuple[Comparison, ...]") -> str:
+    """The document, each figure with its verdict in words beside the numbers that it rests on."""
+    import msgspec
+
+    whole = msgspec.to_builtins(document)
+    for shown, comparison in zip(whole if isinstance(whole, list) else whole["comparisons"], comparisons, strict=True):
+        for entry, figure in zip(shown["figures"], comparison.figures, strict=True):
+            entry["verdict"] = figure.verdict
+            entry["differs"] = figure.ratio.differs if figure.ratio else None
+    return msgspec.json.encode(whole).decode()
 
 
-def _print(comparison: "Comparison") -> None:
-    typer.echo(f"{comparison.second}  against  {comparison.first}")
-    for text in comparison.unlike:
-        typer.echo(typer.style(f"  UNLIKE  {text}", fg="yellow"))
-    for difference in comparison.differences:
-        typer.echo(f"  differs {difference.what}: {difference.first} -> {difference.second}")
-    if not comparison.differences:
-        typer.echo("  differs nothing: the same config on the same software")
-    width = max(len(figure.name) for figure in comparison.figures)
-    for figure in comparison.figures:
-        values = f"{figure.text(figure.first):>10} -> {figure.text(figure.second):<10}"
-        p = figure.ratio.p if figure.ratio else None
-        rank = f"  (rank test p {'< 0.001' if p < 0.001 else f'{p:.3f}'})" if p is not None else ""
-        typer.echo(f"  {figure.name:<{width}}  {values}  {figure.verdict}{rank}")
+def _print(lines: list[str]) -> None:
+    from infertui.report.comparison_text import MARGIN, UNLIKE
+
+    for line in lines:
+        loud = line.startswith(tuple(MARGIN + word for word in (UNLIKE, "invalid", "left out")))
+        typer.echo(typer.style(line, fg="yellow") if loud else line)
+
+
+def _width() -> int:
+    import shutil
+    import sys
+
+    from infertui.report.comparison_text import WIDTH
+
+    return max(40, shutil.get_terminal_size((WIDTH, 24)).columns) if sys.stdout.isatty() else WIDTH

@@ -45,6 +45,10 @@ class Place(Struct, frozen=True):
     rounds: int
     baseline: bool = False
     """Whether this arm is the one that the others are compared with."""
+    arms: tuple[str, ...] = ()
+    """All arms as they were given, the baseline first; empty where that was not kept."""
+    seed: int = 0
+    """What the order of the runs was drawn with."""
 
 
 class Variant(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The measured batches of a run as independent observations, read back from its requests.jsonl for comparisons."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -9,12 +9,16 @@ from msgspec import Struct
 from infertui.store.jsonl import read_lines
 
 REQUESTS = "requests.jsonl"
+MOST = 1 << 10
+"""Observations that are kept of one run. Of longer ones, neighbouring batches are taken together."""
 
 
 class Observation(Struct, frozen=True, gc=False):
     """One measured batch: its requests share the machine's state, so that together they are one observation.
 
-    Seconds and joules; times are means over the batch's requests. None is not available.
+    Seconds and joules; times are means over the batch's requests, of `itl_p99` over their 99th percentiles. None is
+    not available. Of a very long run it is as many batches in a row as `batches` says, alike in all observations but
+    the last: times are then means over these, the rest sums.
     """
 
     tokens: int
@@ -23,6 +27,15 @@ class Observation(Struct, frozen=True, gc=False):
     ttft: float | None
     tpot: float | None
     energy_j: float | None
+    requests: int = 1
+    itl: float | None = None
+    itl_p99: float | None = None
+    batches: int = 1
+
+
+class _Gaps(Struct, frozen=True, gc=False):
+    mean: float | None = None
+    p99: float | None = None
 
 
 class _Request(Struct, frozen=True, gc=False):
@@ -31,33 +44,100 @@ class _Request(Struct, frozen=True, gc=False):
     latency: float | None = None
     ttft: float | None = None
     tpot: float | None = None
+    itl: _Gaps | None = None
     energy_j: float | None = None
     batch_seconds: float | None = None
     error: str = ""
 
 
-def read_observations(folder: Path) -> list[Observation]:
-    """The batches that did not fail, in order; none where the file is missing. Raises StoreError."""
+def read_observations(
+    folder: Path, most: int = MOST, *, look: Callable[[], object] = lambda: None
+) -> list[Observation]:
+    """The batches that did not fail, in order; none where the file is missing. Raises StoreError.
+
+    The file is read line by line; what is held is a batch's lines, and at most so many observations. `look` is called
+    at every batch: what it raises ends the reading.
+    """
     lines = read_lines(folder / REQUESTS, _Request, warn=lambda _: None)
-    batches = (list(requests) for _, requests in itertools.groupby(lines, key=lambda request: request.batch))
-    return [_observation(requests) for requests in batches if not any(request.error for request in requests)]
+    return thinned(_observations(lines, look), most)
+
+
+def thinned(observations: Iterable[Observation], most: int = MOST) -> list[Observation]:
+    """At most so many (an even number): whenever there are more, every two neighbours become one.
+
+    Means over stretches of a series are less dependent on each other than its single values, so that intervals from
+    them are no narrower than they should be.
+    """
+    kept: list[Observation] = []
+    pending: list[Observation] = []
+    width = 1
+    for one in observations:
+        pending.append(one)
+        if len(pending) < width:
+            continue
+        kept.append(_together(pending))
+        pending.clear()
+        if len(kept) == most:
+            kept = [_together(kept[at : at + 2]) for at in range(0, most, 2)]
+            width *= 2
+    return [*kept, _together(pending)] if pending else kept
+
+
+def _observations(lines: Iterable[_Request], look: Callable[[], object]) -> Iterator[Observation]:
+    for _, group in itertools.groupby(lines, key=lambda request: request.batch):
+        look()
+        requests = list(group)
+        if not any(request.error for request in requests):
+            yield _observation(requests)
 
 
 def _observation(requests: Sequence[_Request]) -> Observation:
-    def mean(read: Callable[[_Request], float | None]) -> float | None:
-        values = [value for request in requests if (value := read(request)) is not None]
-        return sum(values) / len(values) if values else None
+    if len(requests) == 1:
+        (one,) = requests
+        return Observation(
+            one.tokens, one.batch_seconds, one.latency, one.ttft, one.tpot, one.energy_j,
+            itl=one.itl.mean if one.itl else None, itl_p99=one.itl.p99 if one.itl else None,
+        )  # fmt: skip
 
-    energies = list(_known(request.energy_j for request in requests))
+    def mean(read: Callable[[_Request], float | None]) -> float | None:
+        return _mean([read(request) for request in requests])
+
     return Observation(
         tokens=sum(request.tokens for request in requests),
-        seconds=next(_known(request.batch_seconds for request in requests), None),
+        seconds=next((request.batch_seconds for request in requests if request.batch_seconds is not None), None),
         latency=mean(lambda request: request.latency),
         ttft=mean(lambda request: request.ttft),
         tpot=mean(lambda request: request.tpot),
-        energy_j=sum(energies) if len(energies) == len(requests) else None,
+        energy_j=_sum([request.energy_j for request in requests]),
+        requests=len(requests),
+        itl=mean(lambda request: request.itl.mean if request.itl else None),
+        itl_p99=mean(lambda request: request.itl.p99 if request.itl else None),
     )
 
 
-def _known(values: Iterator[float | None]) -> Iterator[float]:
-    return (value for value in values if value is not None)
+def _together(parts: Sequence[Observation]) -> Observation:
+    """Batches in a row as one observation; what one of them lacks is a mean over the others."""
+    if len(parts) == 1:
+        return parts[0]
+    return Observation(
+        tokens=sum(part.tokens for part in parts),
+        seconds=_sum([part.seconds for part in parts]),
+        latency=_mean([part.latency for part in parts]),
+        ttft=_mean([part.ttft for part in parts]),
+        tpot=_mean([part.tpot for part in parts]),
+        energy_j=_sum([part.energy_j for part in parts]),
+        requests=sum(part.requests for part in parts),
+        itl=_mean([part.itl for part in parts]),
+        itl_p99=_mean([part.itl_p99 for part in parts]),
+        batches=sum(part.batches for part in parts),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -87,6 +87,7 @@ async def main() -> None:
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=1.5, help="length of a stretch")
     parser.add_argument("--settle", type=float, default=0.3, help="left out at the beginning of a stretch")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any other key of the config")
     parser.add_argument("--control", action="store_true", help="start no screen at all: what chance does")
     chosen = parser.parse_args()
     flags = {
@@ -96,6 +97,7 @@ async def main() -> None:
         "device.threads": chosen.threads,
         "workload.output_len": chosen.tokens,
         "measurement.iterations": "1000000",
+        **dict(text.split("=", 1) for text in chosen.set),
     }
     config = load(None, environ={}, flags={key: ("option", value) for key, value in flags.items()}).config
     with tempfile.TemporaryDirectory() as name:

@@ -63,8 +63,8 @@ def test_unlike_runs_are_called_so(tmp_path: Path) -> None:
     one = measured(tmp_path, 10.0)
     other = measured(tmp_path, 10.0, workload__output_len=10, workload__batch_size=2, engine__simulator__short_by=1)
     found = compared(tmp_path, one, other)
-    assert "other output lengths" in found.unlike
-    assert "other batch sizes" in found.unlike
+    assert "other output lengths: 20, 10" in found.unlike
+    assert "other batch sizes: 1, 2" in found.unlike
     assert any("is invalid" in text for text in found.unlike)
 
 

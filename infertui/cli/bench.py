@@ -1,0 +1,283 @@
+"""`infertui bench`: configurations measured in turn, round after round, and compared in pairs."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from infertui.cli import gate
+from infertui.cli.compare import show_bench
+from infertui.cli.named import bench_named
+from infertui.config.bench import DEFAULT_ROUNDS
+
+if TYPE_CHECKING:
+    from infertui.config.schema import Config
+    from infertui.config.sweep import Variant
+    from infertui.store.result import Result
+    from infertui.store.runs import Store
+
+Ui = Literal["auto", "live", "plain", "none"]
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui bench baseline --vary engine.mode=eager,cudagraph
+
+  infertui bench before.toml after.toml --repeat 10
+
+  infertui bench RUN_ID RUN_ID --set measurement.iterations=20 --fail-if "throughput < -3%"
+
+  infertui bench --model synthetic:gpt2-124m -b 8 --vary engine.mode=eager,static,compile --markdown
+
+  infertui bench baseline baseline      (a self-comparison: it should find no difference)
+
+  infertui bench --continue bench-20260301-101500-3f9a      (measures what is missing)
+
+Each round measures every configuration once, in an order that is drawn by chance and mirrored in the next round, so
+that clocks and temperatures that drift cost all alike. [bold]Every run is a process of its own that loads the model
+anew[/bold]: processes that do the same work differ by several percent, and only repeated ones show by how much. The
+intervals are over rounds, so --repeat is what makes them narrow; more iterations do not.
+
+Exit codes: 3 a run was invalid (its round is left out), 4 a --fail-if holds.
+"""
+
+
+def bench(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PRESET|FILE|RUN]...", help="What to compare, the baseline first; a run repeats it."),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", metavar="KEY=LIST", help="Let a key differ: engine.mode=eager,compile; repeatable."),
+    ] = None,
+    repeat: Annotated[
+        int | None, typer.Option("--repeat", "-r", metavar="N", help=f"Rounds; {DEFAULT_ROUNDS} unless told.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Of the order of runs; drawn, and told, unless given.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="ID", help="Hugging Face id, directory or synthetic:NAME.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch.")
+    ] = None,
+    input_len: Annotated[
+        str | None, typer.Option("--input-len", "--isl", metavar="N", help="Prompt tokens, exactly.")
+    ] = None,
+    output_len: Annotated[
+        str | None, typer.Option("--output-len", "--osl", metavar="N", help="Tokens to generate, exactly.")
+    ] = None,
+    iterations: Annotated[
+        str | None, typer.Option("--iterations", "-n", metavar="N", help="Batches to measure in each run.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="K=V", help="A note kept with the results; repeatable.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key, in all of them; repeatable.")
+    ] = None,
+    resume: Annotated[
+        str, typer.Option("--continue", metavar="ID", help="Measure what a bench still lacks; --repeat adds rounds.")
+    ] = "",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    with_invalid: Annotated[
+        bool, typer.Option("--with-invalid", help="Let rounds count that have an invalid run.")
+    ] = False,
+    fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it as a table for a pull request.")] = False,
+    ui: Annotated[
+        Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
+    ] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs in their order, and stop.")] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Hand them to the runner in the background, and return.")
+    ] = False,
+) -> None:
+    """Measure configurations in turn, round after round, and compare them in pairs."""
+    from infertui.config.bench import plan_bench
+    from infertui.errors import UsageError
+
+    rules = gate.rules_of(fail_if or [])
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown exclude each other")
+    earlier: list[Result] = []
+    if resume:
+        changes = (targets, vary, seed, model, device, batch_size, input_len, output_len, iterations, label, sets)
+        if any(change not in (None, []) for change in changes):
+            raise UsageError("--continue repeats a bench as it was: of what is measured only --repeat can be changed")
+        earlier = bench_named(_store(out), resume)
+        plan = _rest(earlier, repeat)
+    else:
+        given = {
+            "model.id": ("--model", model),
+            "device.name": ("--device", device),
+            "workload.batch_size": ("--batch-size", batch_size),
+            "workload.input_len": ("--input-len", input_len),
+            "workload.output_len": ("--output-len", output_len),
+            "measurement.iterations": ("--iterations", iterations),
+        }
+        arms = _arms(targets or [], vary or [], given, label or [], sets or [], out)
+        plan = plan_bench(arms, DEFAULT_ROUNDS if repeat is None else repeat, _drawn() if seed is None else seed)
+    if dry_run:
+        for variant in plan:
+            typer.echo(variant.name)
+        return
+    if queue:
+        _refuse_with_queue({"--ui": ui != "auto", "--fail-if": bool(rules), "--markdown": as_markdown})
+        _enqueue(plan, out, as_json=as_json)
+        return
+    raise typer.Exit(
+        _measure(plan, earlier, out, ui, rules, with_invalid=with_invalid, as_json=as_json, as_markdown=as_markdown)
+    )
+
+
+def _measure(
+    plan: "Sequence[Variant]",
+    earlier: "list[Result]",
+    out: Path,
+    ui: Ui,
+    rules: "Sequence[gate.Rule]",
+    *,
+    with_invalid: bool,
+    as_json: bool,
+    as_markdown: bool,
+) -> int:
+    """Run what is planned, print what all rounds say, and return the exit code."""
+    from infertui.cli.benchview import Standing, bench_view
+    from infertui.cli.foreground import run_in_foreground
+    from infertui.report.bench import bench_report
+
+    quiet = as_json or as_markdown
+    stream = sys.stderr if quiet else sys.stdout
+    place = plan[0].place if plan else earlier[0].bench
+    bench = place.bench if place else ""
+    code = 0
+    if plan:
+        view = bench_view(ui, stream, Standing(earlier), quiet=quiet)
+        typer.echo(f"{bench}: {len(plan)} runs, order drawn with seed {place.seed if place else 0}", file=stream)
+        code = run_in_foreground(plan, out=out, save_json=None, as_json=False, ui=ui, view=view)
+    found = [result for result in _store(out).naming(bench) if result.bench and result.bench.bench == bench]
+    if not found:
+        return code
+    report = bench_report(found, with_invalid=with_invalid)
+    if not quiet:
+        typer.echo("")
+    show_bench(report, as_json=as_json, as_markdown=as_markdown)
+    if report.missing:
+        typer.echo(f"{report.missing} runs are missing: `infertui bench --continue {report.bench}`", err=True)
+    if code == 0:
+        gate.enforce(report.comparisons, rules)
+    return code
+
+
+def _arms(
+    targets: list[str],
+    vary: list[str],
+    given: dict[str, tuple[str, str | None]],
+    labels: list[str],
+    sets: list[str],
+    out: Path,
+) -> "list[tuple[str, Config]]":
+    """The configs that the command line asks for, with names that tell them apart."""
+    import os
+
+    from infertui.config.layers import load
+    from infertui.config.submission import variants_of
+
+    flags: dict[str, tuple[str, object]] = dict(given)
+    for flag, prefix, texts in (("--label", "labels", labels), ("--vary", "sweep.grid", vary)):
+        flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts)}
+    arms: list[tuple[str, Config]] = []
+    asked: list[str | None] = [*targets] or [None]
+    for target in asked:
+        source, title = _source(target, out)
+        config = load(source, environ=os.environ, sets=sets, flags=flags).config
+        alone = title if len(targets) > 1 or not vary else ""
+        arms += [(variant.name or title, variant.config) for variant in variants_of(config, alone)]
+    return arms
+
+
+def _source(target: str | None, out: Path) -> tuple[str | None, str]:
+    """What to load a target from, and what to call it: a run of the reports folder is its run.toml."""
+    from infertui.config import presets
+    from infertui.errors import UsageError
+    from infertui.terminal_text import clean
+
+    if target is None:
+        return None, "defaults"
+    if target in presets.names():
+        return target, target
+    if target.endswith(".toml") or "/" in target:
+        path = Path(target)
+        return target, clean(path.parent.name if path.name == "run.toml" and path.parent.name else path.stem)
+    try:
+        if Path(target).is_file():
+            return target, clean(target)
+        exact = out / target / "run.toml"
+        runs = [exact] if exact.is_file() else [path for path in out.glob("*/run.toml") if _begins(path, target)]
+    except (OSError, ValueError):
+        runs = []
+    if len(runs) > 1:
+        raise UsageError(
+            f"{len(runs)} runs begin with {clean(target)!r} in {clean(str(out))}", remedy="Write more of its id."
+        )
+    return (str(runs[0].absolute()), clean(runs[0].parent.name)) if runs else (target, clean(target))
+
+
+def _begins(path: Path, target: str) -> bool:
+    return bool(target) and path.parent.name.startswith(target)
+
+
+def _rest(earlier: "list[Result]", repeat: int | None) -> "list[Variant]":
+    """What a bench still lacks. A run that is invalid is not repeated: picking runs would bend what is found."""
+    from infertui.config.bench import plan_rest
+
+    configs = {result.bench.arm: result.config for result in earlier if result.bench}
+    finished = [result.bench for result in earlier if result.bench and result.state == "finished"]
+    places = [result.bench for result in earlier if result.bench]
+    return plan_rest(places, finished, configs.get, repeat)
+
+
+def _drawn() -> int:
+    import secrets
+
+    return secrets.randbelow(1000)
+
+
+def _enqueue(plan: "Sequence[Variant]", out: Path, *, as_json: bool) -> None:
+    from infertui.cli.enqueue import enqueue
+
+    enqueue(plan, title="bench", out=out, as_json=as_json)
+    place = plan[0].place
+    if not as_json and place:
+        typer.echo(f"Afterwards: infertui compare --bench {place.bench}")
+
+
+def _refuse_with_queue(given: dict[str, bool]) -> None:
+    from infertui.errors import UsageError
+
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise UsageError(f"{flag} and --queue exclude each other: queued runs are measured in the background")
+
+
+def _pairs(flag: str, texts: list[str]) -> list[tuple[str, str]]:
+    from infertui.errors import UsageError
+
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} {text!r} is not of the form KEY=VALUE")
+        pairs.append((key.strip(), value))
+    return pairs
+
+
+def _store(out: Path) -> "Store":
+    from infertui.store.runs import Store
+
+    return Store(out)

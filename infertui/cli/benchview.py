@@ -1,0 +1,108 @@
+"""A bench while it runs: a line for each run that has ended, and what the whole rounds say so far."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal, Self, TextIO
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from infertui.cli.foreground import View
+from infertui.cli.live import LiveView
+from infertui.cli.plain import error_lines
+from infertui.measure.comparison import FEWEST
+from infertui.report.bench import bench_report, headline
+from infertui.report.identity import caveats
+from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunStarted
+from infertui.store.result import Result
+from infertui.terminal_text import clean
+from infertui.units import format_number, format_seconds
+
+
+class Standing:
+    """What is known of a bench so far; `earlier` are its results from before it was continued."""
+
+    def __init__(self, earlier: Sequence[Result] = ()) -> None:
+        self._results = list(earlier)
+
+    def take(self, result: Result) -> list[str]:
+        """The lines for a run that has ended: its own and, where that completes a round, the interim verdicts."""
+        self._results.append(result)
+        lines = [run_line(result), *error_lines(result)]
+        place = result.bench
+        if place is None:
+            return lines
+        found = bench_report(self._results)
+        ended = {one.bench.arm for one in self._results if one.bench and one.bench.round == place.round}
+        if place.round + 1 in found.used and len(ended) == len(found.arms) and FEWEST <= len(found.used) < found.rounds:
+            lines += [f"  after {len(found.used)} of {found.rounds} rounds: {text}" for text in headline(found)]
+        return lines
+
+
+def run_line(result: Result) -> str:
+    """One run on one line."""
+    summary, place = result.summary, result.bench
+    name = f"round {place.round + 1}/{place.rounds}  {place.arm}" if place else result.name
+    speed = f"{format_number(summary.output_throughput)} tok/s" if summary.output_throughput else "no figures"
+    parts = [name, speed]
+    if summary.ttft:
+        parts.append(f"TTFT {format_seconds(summary.ttft.mean)}")
+    if summary.tpot:
+        parts.append(f"TPOT {format_seconds(summary.tpot.mean)}")
+    wrong = [result.state] if result.state != "finished" else [f"INVALID: {text}" for text in result.verdict.invalid]
+    return clean("  ".join([*parts, *wrong, *caveats(result)]))
+
+
+class BenchLines:
+    """Plain lines."""
+
+    def __init__(self, stream: TextIO, standing: Standing) -> None:
+        self._stream = stream
+        self._standing = standing
+
+    def take(self, event: AnyRunEvent) -> None:
+        """See `View`."""
+        match event:
+            case RunStarted():
+                self._say(f"run {event.number}/{event.total} {clean(event.name)}: {event.folder}")
+            case Noted():
+                self._say(f"  {event.level}: {clean(event.text)}")
+            case RunFinished():
+                for line in self._standing.take(event.result):
+                    self._say(f"  {line}")
+            case _:
+                pass
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+class _Silent(BenchLines):
+    def _say(self, line: str) -> None:
+        pass
+
+
+def bench_view(
+    ui: Literal["auto", "live", "plain", "none"], stream: TextIO, standing: Standing, *, quiet: bool
+) -> View:
+    """What shows a bench; with `quiet`, `auto` shows nothing where nobody looks."""
+    if ui == "none" or (ui == "auto" and quiet and not stream.isatty()):
+        return _Silent(stream, standing)
+    if ui == "live" or (ui == "auto" and stream.isatty() and os.environ.get("TERM") != "dumb"):
+        return LiveView(stream, _lines_of(standing))
+    return BenchLines(stream, standing)
+
+
+def _lines_of(standing: Standing) -> Callable[[RunFinished], RenderableType]:
+    def stays(event: RunFinished) -> RenderableType:
+        good = event.result.state == "finished" and event.result.verdict.valid
+        first, *others = standing.take(event.result)
+        return Group(Text(first, style="figure" if good else "failure"), *(Text(line) for line in others))
+
+    return stays

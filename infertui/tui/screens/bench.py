@@ -1,0 +1,105 @@
+"""Asks how many rounds a bench is to have, and says what it will measure."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Input, Static
+
+from infertui.config.bench import DEFAULT_ROUNDS
+from infertui.store.table import ResultRow
+from infertui.tui.actions import Action, bindings
+from infertui.tui.rows.times import clock
+from infertui.tui.safety import plain, safe
+from infertui.tui.screens.dialog import Dialog
+from infertui.tui.terminal import glyphs
+from infertui.tui.themes import palette
+from infertui.tui.widgets.prompt import LineInput
+
+ROUNDS = DEFAULT_ROUNDS
+MOST_ROUNDS = 1000
+_NAMED = 8
+
+
+def rounds_of(text: str) -> int | None:
+    """The number of rounds that was typed; None where it is none from 1 to 1000."""
+    return int(text) if text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= MOST_ROUNDS else None
+
+
+def about(rows: Sequence[ResultRow], rounds: int) -> str:
+    """How many runs that makes, and how long they take if they take as long as before."""
+    runs = f"{rounds * len(rows)} runs, in an order drawn by chance and mirrored every other round"
+    known = [row.seconds for row in rows if row.seconds is not None]
+    if not known:
+        return runs
+    least = "at least " if len(known) < len(rows) else "about "
+    return f"{runs}; {least}{clock(rounds * sum(known))}, going by how long these runs took"
+
+
+class BenchScreen(Dialog[int | None]):
+    """Returns the rounds, or None. The first of `rows` is the baseline."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = (Action("bench.back", "escape", "Back", "queue nothing"),)
+    BINDINGS = bindings(ACTIONS)
+    CSS_PATH = "../dialogs.tcss"
+    DEFAULT_CSS = "BenchScreen #bench-note { height: auto; min-height: 2; max-height: 4; }"
+
+    def __init__(self, rows: Sequence[ResultRow]) -> None:
+        super().__init__(classes="dialog")
+        self._runs = tuple(rows)
+
+    def compose(self) -> ComposeResult:
+        """What is measured, the line for the rounds, what that means."""
+        signs, colours = glyphs(self.app), palette(self.app)
+        with Vertical(classes="box") as box:
+            box.border_title = f"Bench: measure these {len(self._runs)} configurations in turn"
+            for index, row in enumerate(self._runs[:_NAMED]):
+                line = plain("baseline  " if index == 0 else "          ", colours.accent)
+                yield Static(line.append_text(plain(safe(row.name or row.id))), markup=False)
+            if len(self._runs) > _NAMED:
+                more = f"          {signs.ellipsis} {len(self._runs) - _NAMED} more"
+                yield Static(plain(more, colours.muted), markup=False)
+            yield Static(plain(""), markup=False)
+            yield Static(plain("rounds", colours.title), markup=False)
+            yield LineInput(str(ROUNDS))
+            yield Static(id="bench-note", markup=False)
+            yield Static(plain("enter queue   esc back"), classes="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Type at once, over the number that is proposed."""
+        line = self.query_one(LineInput)
+        line.focus()
+        line.action_select_all()
+        self._tell(line.value)
+
+    def _tell(self, typed: str) -> int | None:
+        rounds, colours = rounds_of(typed.strip()), palette(self.app)
+        if rounds is None:
+            text = plain(f"a whole number from 1 to {MOST_ROUNDS:,}", colours.error)
+        else:
+            text = plain(about(self._runs, rounds), colours.muted)
+        text.no_wrap = False
+        self.query_one("#bench-note", Static).update(text)
+        return rounds
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._tell(event.value)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if rounds := self._tell(event.value):
+            self.dismiss(rounds)
+
+    @on(LineInput.Cancelled)
+    def _cancelled(self, event: LineInput.Cancelled) -> None:
+        event.stop()
+        self.dismiss(None)
+
+    def action_back(self) -> None:
+        """Queue nothing."""
+        self.dismiss(None)

@@ -1,0 +1,204 @@
+"""Comparisons as text: verdicts in words, one table for many runs, Markdown."""
+
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+from support.results import make_results
+
+from infertui.config.schema import WorkloadConfig
+from infertui.config.sweep import Place
+from infertui.measure.comparison import Better, Ratio
+from infertui.measure.quality import Quality
+from infertui.measure.statistics import Interval
+from infertui.report.compare import Comparison, compare
+from infertui.report.comparison_text import lines, markdown, table
+from infertui.report.verdict import Figure, p_text, percent
+from infertui.store.observations import Observation
+from infertui.store.result import DeviceFigures, Result
+
+MEASURED = [
+    result for result in make_results(60) if result.state == "finished" and result.verdict.valid and result.device
+]
+
+
+def figure(value: float, low: float, high: float, better: Better = "higher", show: str = "number") -> Figure:
+    return Figure("f", 1.0, value, better, Ratio(value, Interval(low, high), 0.01), show, "f")
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "short"),
+    [
+        (figure(2.41, 2.38, 2.44), "2.41x faster, 2.38 to 2.44", "2.41 2.38-2.44 +"),
+        (figure(1.01, 0.98, 1.04), "no difference: 1.01, 0.98 to 1.04", "1.01 0.98-1.04 ="),
+        (figure(0.5, 0.4, 0.625), "2.00x slower, 1.60 to 2.50", "0.50 0.40-0.62 -"),
+        (figure(0.5, 0.4, 0.625, "lower", "seconds"), "2.00x faster, 1.60 to 2.50", "0.50 0.40-0.62 +"),
+        (figure(1.034, 1.021, 1.047), "3.4% faster, 2.1% to 4.7%", "1.03 1.02-1.05 +"),
+        (figure(1.0042, 1.0021, 1.0063), "0.42% faster, 0.21% to 0.63%", "1.004 1.002-1.006 +"),
+        (figure(1.002, 0.999, 1.005, "lower", "bytes"), "no difference: 1.002, 0.999 to 1.005", "1.002 0.999-1.005 ="),
+        (figure(0.8, 0.7, 0.9, "lower"), "1.25x less, 1.11 to 1.43", "0.80 0.70-0.90 +"),
+        (figure(12.34, 12.0, 12.6), "12.3x faster, 12.0 to 12.6", "12.3 12.0-12.6 +"),
+    ],
+)
+def test_verdicts_in_words(given: Figure, words: str, short: str) -> None:
+    assert given.verdict == words
+    assert given.ratio_text == short
+
+
+def test_verdicts_without_an_interval() -> None:
+    alone = Figure("f", 1.0, 2.0, "higher", Ratio(2.0), "number", "f")
+    assert alone.verdict == "2.00x faster, too few iterations to say how sure"
+    assert replace(alone, basis="rounds").verdict.endswith("too few rounds to say how sure")
+    assert replace(alone, basis="whole", show="bytes", better="lower").verdict == "2.00x more"
+    assert replace(alone, ratio=Ratio(1.0)).verdict == "the same"
+    assert alone.sign == "?"
+    assert (replace(alone, ratio=None).verdict, replace(alone, ratio=None).sign) == ("n/a", "")
+
+
+def test_rounding_is_no_difference() -> None:
+    assert figure(1 + 1e-15, 1 + 1e-15, 1 + 2e-15).sign == "="
+    assert (p_text(0.0004), p_text(0.0625), p_text(0.25)) == ("< 0.001", "0.0625", "0.250")
+    assert (percent(0.034), percent(0.0042), percent(0.00042)) == ("3.4%", "0.42%", "0.042%")
+
+
+def batches(step: float, count: int = 12) -> list[Observation]:
+    return [
+        Observation(
+            tokens=100, seconds=step * (100 + at % 3), latency=step * (99 + at % 3), ttft=step, tpot=step,
+            energy_j=50.0, requests=2, itl=step, itl_p99=step * 2,
+        )
+        for at in range(count)
+    ]  # fmt: skip
+
+
+def compared(count: int, **changes: object) -> list[Comparison]:
+    first = replace(MEASURED[0], id="20260301-101500-baseline-0000")
+    return [
+        compare(
+            first, replace(first, id=f"2026030{at}-101500-other-{at}", **changes), (batches(1.0), batches(1.0 / at))
+        )
+        for at in range(1, count + 1)
+    ]
+
+
+def test_one_comparison_says_what_differs_before_any_figure() -> None:
+    workload = replace(MEASURED[0].config.workload, output_len=7)
+    found = lines(compared(1, config=replace(MEASURED[0].config, workload=workload))[0])
+    assert found[0] == "20260301-101500-other-1  against  20260301-101500-baseline-0000"
+    assert found[1].startswith("  UNLIKE  other output lengths: ")
+    assert found[2].startswith("  differs workload.output_len: ")
+    assert found[3].startswith("  throughput, tok/s")
+    joined = " ".join(line.strip() for line in found)
+    assert "not what varies from one process to the next" in joined
+    assert "`infertui bench` repeats both in turn" in joined
+
+
+def test_the_same_run_needs_no_warning_about_processes() -> None:
+    one = compare(MEASURED[0], MEASURED[0], (batches(1.0), batches(1.0)))
+    assert one.notes == ()
+    assert "differs nothing: the same config on the same software" in "\n".join(lines(one))
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_many_runs_are_one_table_of_eighty_columns(count: int) -> None:
+    found = table(compared(count))
+    assert max(map(len, found)) <= 80
+    assert found[0] == "A  20260301-101500-baseline-0000  (baseline)"
+    rows = [line for line in found if line.startswith("throughput, tok/s")]
+    ratios = " ".join(row.removeprefix("throughput, tok/s").split(maxsplit=1)[1] for row in rows)
+    assert ratios.split()[::3] == [f"{at:.2f}" if at > 1 else "1.000" for at in range(1, count + 1)]
+    assert ratios.split()[2::3] == ["=", *"+" * (count - 1)]
+    heads = " ".join(line for line in found if line.split()[:1] == ["A"] and "baseline" not in line).split()
+    assert [name for name in heads if name != "A"] == list("BCDEFGH"[:count])
+
+
+def test_a_table_names_the_runs_that_a_mark_is_about() -> None:
+    first, *_ = MEASURED
+    short = replace(first.config, workload=replace(first.config.workload, output_len=7))
+    others = [
+        replace(first, id="same"),
+        replace(first, id="short", config=short, quality=Quality(beyond=("3 of 4 prompts part",))),
+    ]
+    found = table([compare(first, other, (batches(1.0), batches(1.0))) for other in others])
+    assert any(line.startswith("  UNLIKE  C: other output lengths: ") for line in found)
+    assert "  UNLIKE  C says something else: 3 of 4 prompts part" in found
+    assert any(line.startswith("  differs workload.output_len: ") and line.endswith("-> 7 (C)") for line in found)
+
+
+def test_markdown_is_small_and_inert() -> None:
+    evil = "a|b`<img src=x>\n# head"
+    config = replace(MEASURED[0].config, labels={"who": evil})
+    found = markdown(compared(2, config=config), title=evil)
+    assert "<img" not in found.replace("\\<img", "")
+    head = next(line for line in found.split("\n") if line.startswith("| |"))
+    assert head == "| | A | B | C |"
+    body = found.split("\n")[found.split("\n").index(head) + 1 :]
+    rows = [line for line in body if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in rows} == {5}
+    assert any("2.00x faster" in line for line in rows)
+    assert len(found) < 4000
+
+
+def imported(**changes: object) -> Result:
+    return replace(
+        MEASURED[0], id="imp", imported="vllm.json", source="vllm bench serve",
+        unknown=("workload.prompts", "model.id"), **changes,
+    )  # fmt: skip
+
+
+def test_what_an_imported_file_does_not_tell_is_not_available() -> None:
+    first = replace(MEASURED[0], config=replace(MEASURED[0].config, workload=WorkloadConfig(prompts="long")))
+    found = compare(first, imported(), (batches(1.0), []))
+    whats = {one.what: one for one in found.differences}
+    assert whats["workload.prompts"].second == "n/a"
+    assert whats["model.id"].second == "n/a"
+    assert "imp: prompts not known" in found.unlike
+    assert "imp: models not known" in found.unlike
+    throughput = found.figures[0]
+    assert throughput.second == MEASURED[0].summary.output_throughput
+    assert throughput.ratio is not None
+    assert throughput.ratio.interval is None
+    assert throughput.verdict.endswith("too few iterations to say how sure")
+
+
+def marks(one: Result, other: Result) -> Sequence[str]:
+    return compare(one, other, (batches(1.0), batches(1.0))).unlike
+
+
+def test_unlike_things_are_loud() -> None:
+    one = MEASURED[0]
+    assert one.loaded is not None
+    assert one.device is not None
+    newer = replace(one, loaded=replace(one.loaded, versions={"torch": "9.9", "transformers": "5.1"}))
+    assert "other versions of transformers: torch 2.11.0 -> 9.9, transformers none -> 5.1" in marks(one, newer)
+    hot = replace(one, id="hot", device=DeviceFigures(throttles=("hw-thermal", "power-cap")))
+    assert "hot was throttled: hw-thermal" in marks(one, hot)
+    real = replace(one, loaded=replace(one.loaded, random_weights=not one.loaded.random_weights))
+    assert "random weights against real ones" in marks(one, real)
+    assert any(mark.startswith("other devices: ") for mark in marks(one, replace(one, loaded=replace(
+        one.loaded, device_name="another"))))  # fmt: skip
+    assert any(mark.startswith("other number formats: ") for mark in marks(one, replace(one, loaded=replace(
+        one.loaded, dtype="int4"))))  # fmt: skip
+    slow = replace(one, id="slow", loaded=replace(one.loaded, engine="transformers", engine_requested="vllm",
+                                                  fallback_reason="none"))  # fmt: skip
+    assert any(mark.startswith("slow is a fallback") for mark in marks(one, slow))
+    assert marks(one, one) == ()
+
+
+def test_memory_is_compared_with_its_own_kind() -> None:
+    one = MEASURED[0]
+    assert one.device is not None
+    lacking = replace(one, device=replace(one.device, vram_process=None))
+    figure = compare(one, lacking, (batches(1.0), batches(1.0))).figures[-1]
+    assert figure.name == "allocator peak"
+    assert figure.verdict == "the same"
+    host = replace(lacking, summary=replace(one.summary, memory=replace(
+        one.summary.memory, allocated_peak=None, resident_peak=5)))  # fmt: skip
+    figure = compare(one, host, (batches(1.0), batches(1.0))).figures[-1]
+    assert (figure.name, figure.verdict) == ("memory, not of one kind", "n/a")
+
+
+def test_runs_of_one_bench_point_to_it() -> None:
+    one, other = (replace(MEASURED[0], id=name, bench=Place("b7", name, 0, 5)) for name in "ab")
+    (note,) = compare(one, other, (batches(1.0), batches(1.0))).notes
+    assert "`infertui compare --bench b7`" in note
