@@ -1,17 +1,24 @@
 """Results as a Markdown table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infertui.errors import UsageError
+from infertui.report.document.escaping import markdown
+from infertui.report.energy import energy_from, gross
 from infertui.report.figures import NOT_AVAILABLE
-from infertui.report.identity import caveats, in_force
-from infertui.report.limits import decode_limit
+from infertui.report.identity import caveats, in_force, told
+from infertui.report.limits import limits_of, share_text
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_number, format_seconds
 
 
-def markdown_table(results: Sequence[Result], columns: Sequence[str] = ()) -> str:
+def markdown_table(results: Iterable[Result], columns: Sequence[str] = ()) -> str:
+    """The lines of `markdown_lines` as one text."""
+    return "\n".join(markdown_lines(results, columns))
+
+
+def markdown_lines(results: Iterable[Result], columns: Sequence[str] = ()) -> Iterator[str]:
     """A GitHub-flavoured table, one row a result, with the columns asked for or the usual ones. Cells are inert text.
 
     Raises UsageError for a column that there is not.
@@ -21,9 +28,10 @@ def markdown_table(results: Sequence[Result], columns: Sequence[str] = ()) -> st
         raise UsageError(
             f"there is no column {clean(unknown[0])!r} for --markdown", remedy=f"Columns: {', '.join(COLUMNS)}."
         )
-    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
-    lines += [f"| {' | '.join(_cell(COLUMNS[name](result)) for name in names)} |" for result in results]
-    return "\n".join(lines)
+    yield f"| {' | '.join(names)} |"
+    yield f"|{' --- |' * len(names)}"
+    for result in results:
+        yield f"| {' | '.join(markdown(COLUMNS[name](result)) for name in names)} |"
 
 
 def _speed(result: Result) -> str:
@@ -45,7 +53,9 @@ def _valid(result: Result) -> str:
 def _prompt_tokens(result: Result) -> str:
     summary = result.summary
     good = summary.requests - summary.failed
-    return f"{summary.prompt_tokens / good:.0f}" if good else NOT_AVAILABLE
+    if not (good and result.knows("summary.prompt_tokens") and result.knows("summary.requests")):
+        return NOT_AVAILABLE
+    return f"{summary.prompt_tokens / good:.0f}"
 
 
 def _mode(result: Result) -> str:
@@ -59,8 +69,26 @@ def _mode(result: Result) -> str:
 
 
 def _bandwidth(result: Result) -> str:
-    limit = decode_limit(result)
-    return NOT_AVAILABLE if limit is None else f"{limit.share:.1%}"
+    limits = limits_of(result)
+    return share_text(limits.mbu if limits else None)
+
+
+def _compute(result: Result) -> str:
+    limits = limits_of(result)
+    return share_text(limits.mfu if limits else None)
+
+
+def _bound(result: Result) -> str:
+    limits = limits_of(result)
+    return limits.bound if limits else NOT_AVAILABLE
+
+
+def _agreement(result: Result) -> str:
+    """The share of its reference's tokens that it has, or that it is the reference."""
+    quality = result.quality
+    if quality is not None and quality.reference and quality.reference == result.id:
+        return "reference"
+    return _or_not(quality.agreement.share if quality and quality.agreement else None, "{:.1%}".format)
 
 
 def _or_not(value: float | None, form: Callable[[float], str]) -> str:
@@ -77,24 +105,31 @@ def _quantization(result: Result) -> str:
 
 COLUMNS: dict[str, Callable[[Result], str]] = {
     "run": lambda result: result.name,
-    "model": lambda result: result.config.model.id,
+    "model": lambda result: str(told(result, "model.id") or NOT_AVAILABLE),
     "engine": lambda result: result.loaded.engine if result.loaded else NOT_AVAILABLE,
     "mode": _mode,
-    "device": lambda result: result.loaded.device_name if result.loaded else NOT_AVAILABLE,
-    "dtype": lambda result: result.loaded.dtype if result.loaded else NOT_AVAILABLE,
+    "device": lambda result: (result.loaded.device_name if result.loaded else "") or NOT_AVAILABLE,
+    "dtype": lambda result: (result.loaded.dtype if result.loaded else "") or NOT_AVAILABLE,
     "quantization": _quantization,
     "layers on GPU": lambda result: (result.loaded.offloaded_layers if result.loaded else "") or NOT_AVAILABLE,
-    "batch": lambda result: str(result.config.workload.batch_size),
+    "batch": lambda result: str(told(result, "workload.batch_size") or NOT_AVAILABLE),
     "prompt tokens": _prompt_tokens,
-    "new tokens": lambda result: str(result.config.workload.output_len),
+    "new tokens": lambda result: str(told(result, "workload.output_len") or NOT_AVAILABLE),
     "output tok/s (95 % interval)": _speed,
     "TTFT": lambda result: format_seconds(result.summary.ttft.mean) if result.summary.ttft else NOT_AVAILABLE,
     "TPOT": lambda result: format_seconds(result.summary.tpot.mean) if result.summary.tpot else NOT_AVAILABLE,
     "ITL p50": lambda result: format_seconds(result.summary.itl.p50) if result.summary.itl else NOT_AVAILABLE,
     "MBU": _bandwidth,
+    "MFU": _compute,
+    "bound by": _bound,
+    "agreement": _agreement,
+    "perplexity": lambda result: _or_not(result.quality.perplexity if result.quality else None, format_number),
     "compile": _phase("compile"),
     "capture": _phase("capture"),
     "J/token": lambda result: _or_not(result.power.joules_per_token if result.power else None, format_number),
+    "J/request": lambda result: _or_not(gross(result).joules_per_request, format_number),
+    "tok/s/W": lambda result: _or_not(gross(result).tokens_per_s_per_w, format_number),
+    "energy from": lambda result: energy_from(result) or NOT_AVAILABLE,
     "weights": lambda result: _or_not(result.loaded.weight_bytes if result.loaded else None, format_bytes),
     "allocator peak": lambda result: _or_not(result.summary.memory.allocated_peak, format_bytes),
     "VRAM": lambda result: _or_not(result.device.vram_process if result.device else None, format_bytes),
@@ -106,7 +141,3 @@ USUAL = (
     "run", "model", "device", "dtype", "batch", "prompt tokens", "new tokens",
     "output tok/s (95 % interval)", "TTFT", "ITL p50", "J/token", "allocator peak", "valid",
 )  # fmt: skip
-
-
-def _cell(text: str) -> str:
-    return "".join(f"\\{char}" if char in "\\|`*_[]<>" else char for char in clean(text))

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -22,7 +22,11 @@ EPILOG = """[bold]Examples[/bold]
   infertui results --markdown --columns "run,engine,mode,batch,output tok/s (95 % interval),MBU,valid"
 
   infertui results --agreement RUN_ID      (which runs generated the same tokens as that one)
+
+  infertui results --agreement RUN_ID --bleu
 """
+
+MANY_ROWS = 1000
 
 
 def results(
@@ -40,11 +44,15 @@ def results(
     agreement: Annotated[
         str, typer.Option("--agreement", metavar="RUN", help="Compare generated tokens with those of that run.")
     ] = "",
+    bleu: Annotated[
+        bool, typer.Option("--bleu", help="With --agreement: BLEU between the outputs as text (needs sacrebleu).")
+    ] = False,
 ) -> None:
     """List results, the newest last."""
-    import msgspec
-
+    from infertui.cli.result_filter import matches, parse_filters
     from infertui.errors import UsageError
+    from infertui.store.jsonl import read_lines
+    from infertui.store.result import Result
     from infertui.store.runs import Store
     from infertui.terminal_text import clean
 
@@ -52,74 +60,42 @@ def results(
         raise UsageError("--json, --csv and --markdown exclude each other")
     if agreement and (as_json or as_csv or as_markdown):
         raise UsageError("--agreement is a table of its own: without --json, --csv and --markdown")
+    if bleu and not agreement:
+        raise UsageError("--bleu goes with --agreement RUN, the run that others are compared with")
     if columns and not as_markdown:
         raise UsageError("--columns goes with --markdown")
-    wanted = [_parse_filter(text) for text in filters or []]
-    found = [
-        result
-        for result in Store(out).results(warn=lambda text: typer.echo(f"warning: {text}", err=True))
-        if all(_matches(result, key, value) for key, value in wanted)
-    ]
+    wanted = parse_filters(filters or [])
+    store = Store(out)
+    lines = read_lines(store.index, Result, warn=lambda text: typer.echo(f"warning: {text}", err=True))
+    found = (result for result in lines if matches(result, wanted))  # one at a time: there may be very many
     if agreement:
         from infertui.cli.agreement import print_agreement
 
-        print_agreement(Store(out), agreement, found)
+        print_agreement(store, agreement, list(found), bleu=bleu)
         return
     if as_json:
-        for result in found:
-            sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+        _print_json(found)
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
-        writer.writerows([_csv_value(read(result)) for read in CSV_COLUMNS.values()] for result in found)
+        writer.writerows(csv_values(result) for result in found)
     elif as_markdown:
-        from infertui.cli.markdown import markdown_table
+        from infertui.cli.markdown import markdown_lines
 
-        typer.echo(markdown_table(found, [name.strip() for name in columns.split(",") if name.strip()]))
-    elif found:
-        _print_table(found)
-    else:
+        for line in markdown_lines(found, [name.strip() for name in columns.split(",") if name.strip()]):
+            typer.echo(line)
+    elif not _print_table(found):
         typer.echo(f"no results in {out}" + (" that match" if wanted else "; `infertui run demo` makes one"), err=True)
     if not (wanted or as_json or as_csv or as_markdown):
-        for run_id in Store(out).without_result():
+        for run_id in store.without_result():
             typer.echo(f"without a result, still running or cut off: {clean(run_id)}", err=True)
 
 
-def _parse_filter(text: str) -> tuple[str, str]:
-    from infertui.config.fields import FIELDS, nearest
-    from infertui.errors import UsageError
+def _print_json(found: "Iterable[Result]") -> None:
+    import msgspec
 
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"{text!r} is not of the form KEY=VALUE", remedy="For example: infertui results state=failed")
-    if key not in SHORT_KEYS and key not in FIELDS and not key.startswith("labels."):
-        raise UsageError(
-            f"there is no key {key!r} to filter by; nearest: {nearest(key)}",
-            remedy=f"Keys: {', '.join(SHORT_KEYS)}, labels.NAME, and those of `infertui config keys`.",
-        )
-    return key, value
-
-
-def _matches(result: "Result", key: str, value: str) -> bool:
-    if key in SHORT_KEYS:
-        return SHORT_KEYS[key](result) == value
-    if key.startswith("labels."):
-        return result.config.labels.get(key.removeprefix("labels.")) == value
-    from infertui.config.decode import flat_values
-    from infertui.config.fields import parse_text
-
-    return bool(flat_values(result.config)[key] == parse_text(key, value, source="filter"))
-
-
-SHORT_KEYS: dict[str, "Callable[[Result], str]"] = {
-    "id": lambda result: result.id,
-    "name": lambda result: result.name,
-    "state": lambda result: result.state,
-    "valid": lambda result: "yes" if result.verdict.valid else "no",
-    "engine": lambda result: result.loaded.engine if result.loaded else result.config.engine.name,
-    "device": lambda result: result.loaded.device_name if result.loaded else "",
-    "model": lambda result: result.config.model.id,
-}
+    for result in found:
+        sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
 
 
 def _lever(name: str) -> "Callable[[Result], object]":
@@ -144,6 +120,7 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "engine_requested": lambda result: result.config.engine.name,
     "engine_used": lambda result: result.loaded.engine if result.loaded else None,
     "source": lambda result: result.source or "infertui",
+    "imported": lambda result: result.imported or None,
     **{lever: _lever(lever) for lever in ("mode", "attention", "quantization", "speculation", "tensor_parallel")},
     "dtype": lambda result: result.loaded.dtype if result.loaded else None,
     "device": lambda result: result.loaded.device_name if result.loaded else None,
@@ -164,13 +141,41 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "p99_itl_s": lambda result: _part(result.summary.itl, "p99"),
     "energy_j": lambda result: _part(result.power, "energy_j"),
     "joules_per_token": lambda result: _part(result.power, "joules_per_token"),
+    "joules_per_token_above_idle": lambda result: _part(result.power, "joules_per_token_above_idle"),
+    "joules_per_request": lambda result: _joules_per_request(result),
+    "tokens_per_s_per_w": lambda result: _part(result.power, "tokens_per_s_per_w"),
     "mean_power_w": lambda result: _part(result.power, "mean_power_w"),
+    "idle_power_w": lambda result: _part(result.power, "idle_power_w"),
+    "energy_source": lambda result: _part(result.power, "source"),
+    "energy_window_s": lambda result: _part(result.power, "window_s"),
+    "power_samples": lambda result: _part(result.power, "samples"),
+    "largest_power_gap_s": lambda result: _part(result.power, "largest_gap_s"),
     "allocated_peak": lambda result: result.summary.memory.allocated_peak,
     "vram_device_peak": lambda result: _part(result.device, "vram_device_peak"),
     "config_hash": lambda result: result.fingerprint.config_hash,
     "infertui": lambda result: result.fingerprint.infertui,
     "git_revision": lambda result: result.fingerprint.git_revision,
 }
+
+
+# What an imported file need not tell.
+_CSV_KEYS = {
+    "model": "model.id", "engine_requested": "engine.name", "batch_size": "workload.batch_size",
+    **{name: f"summary.{name}" for name in ("iterations", "failed", "prompt_tokens", "output_tokens")},
+}  # fmt: skip
+
+
+def csv_values(result: "Result") -> list[object]:
+    """The line of a result under CSV_COLUMNS, safe for spreadsheets; empty for what is not available."""
+    return [
+        _csv_value(read(result)) if result.knows(_CSV_KEYS.get(name, "")) else "" for name, read in CSV_COLUMNS.items()
+    ]
+
+
+def _joules_per_request(result: "Result") -> object:
+    from infertui.report.energy import gross
+
+    return gross(result).joules_per_request
 
 
 def _part(whole: object, name: str) -> object:
@@ -210,19 +215,22 @@ def _columns() -> list[_Column]:
         value = result.power.joules_per_token if result.power else None
         return format_number(value) if value is not None else "n/a"
 
+    def dtype(result: "Result") -> str:
+        return (result.loaded.dtype if result.loaded else "").replace("float", "f") or "-"
+
     def speed(result: "Result") -> str:
         value = result.summary.output_throughput
         return format_number(value) if value is not None else "-"
 
-    from infertui.report.identity import in_force
+    from infertui.report.identity import in_force, told
 
     return [
         _Column("run", 0, False, lambda result: clean(result.id)),
-        _Column("engine", 2, False, lambda result: clean(SHORT_KEYS["engine"](result))),
+        _Column("engine", 2, False, lambda result: clean(_engine(result))),
         _Column("mode", 3, False, lambda result: clean(in_force(result, "mode")) or "-"),
-        _Column("dtype", 7, False, lambda result: result.loaded.dtype.replace("float", "f") if result.loaded else "-"),
-        _Column("b", 2, True, lambda result: str(result.config.workload.batch_size)),
-        _Column("out", 4, True, lambda result: str(result.config.workload.output_len)),
+        _Column("dtype", 7, False, dtype),
+        _Column("b", 2, True, lambda result: str(told(result, "workload.batch_size") or "-")),
+        _Column("out", 4, True, lambda result: str(told(result, "workload.output_len") or "-")),
         _Column("tok/s", 0, True, speed),
         _Column("95 %", 6, True, interval),
         _Column("TTFT", 5, True, lambda r: format_seconds(r.summary.ttft.mean) if r.summary.ttft else "-"),
@@ -232,33 +240,63 @@ def _columns() -> list[_Column]:
     ]
 
 
-def _print_table(found: list["Result"]) -> None:
-    """As many columns as the terminal has room for; the run and its speed are never cut."""
+def _print_table(found: "Iterable[Result]") -> bool:
+    """As many columns as the terminal has room for; the run and its speed are never cut. False where there are none.
+
+    Of each result no more than its cells is held.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    columns = [(column, [column.cell(result) for result in found]) for column in _columns()]
-    widths = {id(column): max(len(column.name), *map(len, cells)) + 2 for column, cells in columns}
+    columns = _columns()
+    rows = [
+        (result.state == "finished" and result.verdict.valid, [column.cell(result) for column in columns])
+        for result in found
+    ]
+    if not rows:
+        return False
+    widths = {
+        at: max(len(column.name), *(len(cells[at]) for _, cells in rows)) + 2 for at, column in enumerate(columns)
+    }
     if console.is_terminal:
-        for column, _ in sorted(columns, key=lambda entry: -entry[0].rank):
+        for at, column in sorted(enumerate(columns), key=lambda entry: -entry[1].rank):
             if column.rank and sum(widths.values()) - 2 > console.width:
-                del widths[id(column)]
+                del widths[at]
     else:
         console.width = sum(widths.values())
-    shown = [(column, cells) for column, cells in columns if id(column) in widths]
+    if len(rows) > MANY_ROWS:
+        _print_many([columns[at] for at in widths], [[cells[at] for at in widths] for _, cells in rows])
+        return True
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, _ in shown:
-        table.add_column(column.name, justify="right" if column.right else "left", overflow="fold")
-    for row, result in enumerate(found):
-        style = "" if result.state == "finished" and result.verdict.valid else "red"
-        table.add_row(*(Text(cells[row], style=style) for _, cells in shown))
+    for at in widths:
+        table.add_column(columns[at].name, justify="right" if columns[at].right else "left", overflow="fold")
+    for believed, cells in rows:
+        table.add_row(*(Text(cells[at], style="" if believed else "red") for at in widths))
     console.print(table)
+    return True
+
+
+def _print_many(columns: "Sequence[_Column]", rows: "Sequence[Sequence[str]]") -> None:
+    """The same without colours: a table by rich holds and measures every cell many times over."""
+    widths = [max(len(column.name), *(len(row[at]) for row in rows)) for at, column in enumerate(columns)]
+    for row in ([column.name for column in columns], *rows):
+        cells = (
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        )
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _engine(result: "Result") -> str:
+    return result.loaded.engine if result.loaded else result.config.engine.name
 
 
 def _mark(result: "Result") -> str:
     from infertui.report.identity import caveats
+    from infertui.terminal_text import clean
 
-    state = result.state if result.state != "finished" else "" if result.verdict.valid else "invalid"
+    against = ": ".join(("invalid", ", ".join(result.verdict.marks))) if result.verdict.marks else "invalid"
+    state = result.state if result.state != "finished" else "" if result.verdict.valid else clean(against)
     return ", ".join(filter(None, (state, *caveats(result))))

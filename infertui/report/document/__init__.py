@@ -1,0 +1,1 @@
+"""A report as a document of plain values, put together from runs, and its writers."""

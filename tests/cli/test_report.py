@@ -1,0 +1,84 @@
+"""`infertui report`, and the forms of `infertui results`."""
+
+import json
+from pathlib import Path
+
+from support.reported import made, stored
+from support.runs import infertui
+
+from infertui.report.charts.rendering import require_matplotlib
+
+ENGINES = Path("reports/h200-engines").absolute()
+
+
+def test_a_report_is_written_of_named_runs(tmp_path: Path) -> None:
+    require_matplotlib()
+    chosen = [result for result in stored(ENGINES) if "gpt2" in result.config.model.id][:2]
+    names = [result.id[:24] for result in chosen]
+    found = infertui("report", *names, "--from", str(ENGINES), "--out", "made", "--title", "Two runs", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "made/report.html" in found.stdout
+    text = (tmp_path / "made/report.html").read_text()
+    assert "<title>Two runs</title>" in text
+    assert all(result.id in text for result in chosen)
+    assert (tmp_path / "made/charts/throughput.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_names_it_is_about_the_newest_valid_runs_and_says_what_is_left_out(tmp_path: Path) -> None:
+    made(tmp_path / "reports", 40, folders=False)
+    found = infertui("report", "--no-charts", "--last", "10", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    told = json.loads(found.stdout)
+    assert len(told["runs"]) == 10
+    valid = [r.id for r in stored(tmp_path / "reports") if r.state == "finished" and r.verdict.valid]
+    assert told["runs"] == valid[-10:]
+    text = (tmp_path / "report/report.md").read_text()
+    assert "older runs of the folder are left out" in text
+    assert "not finished, or invalid" in text
+    assert not (tmp_path / "report/charts").exists()
+
+
+def test_filters_and_baselines(tmp_path: Path) -> None:
+    chosen = [r for r in stored(ENGINES) if r.config.labels.get("table") == "modes"][-40:]
+    last = chosen[-1].id
+    arguments = ("--filter", "labels.table=modes", "--from", str(ENGINES), "--no-charts", "--out", "r", "--json")
+    found = infertui("report", *arguments, "--baseline", last, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["runs"] == [result.id for result in chosen]
+    report = json.loads((tmp_path / "r/report.json").read_text())
+    assert last in [contest["baseline"] for contest in report["contests"]]
+
+
+def test_what_cannot_be_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    for arguments, problem in (
+        (("--out", str(ENGINES)), "--from"),
+        (("nothing-begins-so", "--from", str(ENGINES), "--no-charts"), "no run"),
+        (("--from", "empty", "--no-charts"), "no runs to report about"),
+        (("a", "--filter", "state=failed", "--no-charts"), "exclude each other"),
+        (("--filter", "stat=failed", "--no-charts"), "nearest"),
+    ):
+        found = infertui("report", *arguments, cwd=tmp_path)
+        assert found.returncode == 2, arguments
+        assert problem in found.stderr, arguments
+        assert "Traceback" not in found.stderr
+
+
+def test_help_needs_no_matplotlib(tmp_path: Path) -> None:
+    found = infertui("report", "--help", cwd=tmp_path)
+    assert found.returncode == 0
+    assert "infertui report RUN RUN RUN" in found.stdout
+    assert "--bench" in found.stdout
+
+
+def test_results_are_told_one_by_one_in_every_form(tmp_path: Path) -> None:
+    results = made(tmp_path / "reports", 30, folders=False)
+    lines = infertui("results", "--json", cwd=tmp_path).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [result.id for result in results]
+    table = infertui("results", "--markdown", cwd=tmp_path).stdout.splitlines()
+    assert len(table) == 32
+    assert len({line.count("|") for line in table}) == 1
+    assert len(infertui("results", "--csv", "state=failed", cwd=tmp_path).stdout.splitlines()) == 1 + sum(
+        result.state == "failed" for result in results
+    )
+    shown = infertui("results", cwd=tmp_path).stdout
+    assert all(result.id in shown for result in results)
