@@ -14,13 +14,15 @@ from infertui.config.sweep import Variant
 from infertui.engines.base import Probe
 from infertui.gpu.readings import GpuInfo, GpuProcess, HostFacts, Sample
 from infertui.models.catalogue import LocalModel
+from infertui.report.bench import Bench
+from infertui.report.compare import Comparison
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.progress import RunProgress
 from infertui.store.details import RunDetails
 from infertui.store.queue import Entry
 from infertui.store.table import ResultPage, ResultQuery
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Grows with every change that a client or a runner of another version would misread."""
 
 
@@ -124,6 +126,13 @@ class Forecast(Struct, frozen=True):
     """From earlier runs of the same kind; None where there are none."""
 
 
+class Compared(Struct, frozen=True):
+    """Runs against the first of them, in order; `bench` is the paired result where all are of one bench."""
+
+    runs: tuple[Comparison, ...]
+    bench: Bench | None = None
+
+
 class Control(Protocol):
     """A runner as seen by whoever steers or watches it. Every method raises InfertuiError for what cannot be."""
 
@@ -200,6 +209,14 @@ class Control(Protocol):
 
     async def details(self, out: str, run: str) -> RunDetails:
         """Everything about a run."""
+        ...
+
+    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
+        """Every run but the first against the first. Takes a while for runs of very many requests."""
+        ...
+
+    async def bench(self, out: str, bench: str) -> Bench:
+        """The paired result of a bench, as far as it was measured."""
         ...
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:

@@ -21,11 +21,14 @@ from infertui.gpu.readings import GpuProcess, Sample
 from infertui.gpu.sampler import Sampler
 from infertui.measure.clock import NS_PER_S
 from infertui.models.catalogue import LocalModel, local_models
+from infertui.report.bench import Bench
 from infertui.runner.acceptance import accepted, accepted_variant
 from infertui.runner.choice import choose
+from infertui.runner.comparing import abandonable, benched, compared
 from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
+    Compared,
     Forecast,
     Measured,
     Numbered,
@@ -257,6 +260,14 @@ class Runner:
     async def details(self, out: str, run: str) -> RunDetails:
         """See `Control`."""
         return await answered(lambda: self._reports.details(out, run))
+
+    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
+        """See `Control`."""
+        return await abandonable(lambda stop: compared(self._reports, out, runs, stop))
+
+    async def bench(self, out: str, bench: str) -> Bench:
+        """See `Control`."""
+        return await answered(lambda: benched(out, bench))
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         """See `Control`."""

@@ -4,9 +4,11 @@ Everything is under /v1 and answers JSON; `curl --unix-socket PATH http://localh
 `Problem` with status 4xx; one that is the program's own fault has status 500 and leaves its traceback in the log.
 """
 
+import asyncio
 import logging
 import traceback
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, Router, delete, get, patch, post
@@ -20,7 +22,8 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError, UsageError
 from infertui.models.catalogue import LocalModel
-from infertui.runner.control import PROTOCOL, Control, Forecast, Snapshot, Submission
+from infertui.report.bench import Bench
+from infertui.runner.control import PROTOCOL, Compared, Control, Forecast, Snapshot, Submission
 from infertui.server.stream import EventAnswer, Presence, event_stream
 from infertui.server.wire import (
     IDENTITY_HEADER,
@@ -43,6 +46,7 @@ MAX_BODY = 64 * 1024 * 1024
 """Bytes of a request: a submission of tens of thousands of configs."""
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 TheControl = NamedDependency[SkipValidation[Control]]
 ThePresence = NamedDependency[SkipValidation[Presence]]
 TheIdentity = NamedDependency[SkipValidation[str]]
@@ -170,6 +174,18 @@ async def details(control: TheControl, out: FromQuery[str], run: FromQuery[str])
     return await control.details(out, run)
 
 
+@post("/compare", status_code=200)
+async def compare(control: TheControl, data: JSONBody[Runs], request: Request[Any, Any, Any]) -> Compared:
+    """`Control.compare`; a client that leaves ends it."""
+    return await while_heard(request, control.compare(data.out, data.runs))
+
+
+@get("/benches")
+async def bench(control: TheControl, out: FromQuery[str], bench: FromQuery[str]) -> Bench:
+    """`Control.bench`."""
+    return await control.bench(out, bench)
+
+
 @delete("/runs")
 async def delete_runs(control: TheControl, data: JSONBody[Runs]) -> None:
     """`Control.delete`."""
@@ -184,7 +200,7 @@ async def stop(control: TheControl, data: JSONBody[Ending]) -> None:
 
 ROUTES: list[ControllerRouterHandler] = [
     hello, snapshot, events, submit, cancel, skip, retry, duplicate, move, edit, remove, clear, queue, forecast,
-    models, processes, results, details, delete_runs, stop,
+    models, processes, results, details, compare, bench, delete_runs, stop,
 ]  # fmt: skip
 
 
@@ -218,6 +234,24 @@ def create_app(control: Control, presence: Presence, *, identity: str) -> Litest
         openapi_config=None,
         logging_config=None,
     )
+
+
+async def while_heard(request: Request[Any, Any, Any], work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` for as long as the client listens. The request's body has to be read already."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise InfertuiError("nobody waits for the answer any more")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request[Any, Any, Any]) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _answer(problem: Problem, status: int) -> Response[Problem]:

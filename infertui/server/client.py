@@ -15,7 +15,8 @@ from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError, UsageError
 from infertui.gpu.readings import GpuProcess
 from infertui.models.catalogue import LocalModel
-from infertui.runner.control import PROTOCOL, Forecast, Numbered, Snapshot, Submission
+from infertui.report.bench import Bench
+from infertui.runner.control import PROTOCOL, Compared, Forecast, Numbered, Snapshot, Submission
 from infertui.server.errors import OtherVersionError
 from infertui.server.http import Answer, broken, exchange, unresponsive
 from infertui.server.wire import (
@@ -39,6 +40,8 @@ from infertui.terminal_text import clean
 
 CALL_TIMEOUT_S = 60.0
 """Ending runs and reading a large folder take a while; a runner that is well answers in milliseconds."""
+COMPARE_TIMEOUT_S = 600.0
+"""Runs of millions of requests are read whole to be compared."""
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_S = 3 * KEEP_ALIVE_S
 T = TypeVar("T")
@@ -168,6 +171,15 @@ class Client:
         """See `Control`."""
         return await self._get(f"/runs?{_query({'out': out, 'run': run})}", RunDetails)
 
+    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
+        """See `Control`. Ending the wait ends the runner's work on it."""
+        content = await self._exchange("POST", "/compare", Runs(out, tuple(runs)), timeout_s=COMPARE_TIMEOUT_S)
+        return _decode(content[1], Compared)
+
+    async def bench(self, out: str, bench: str) -> Bench:
+        """See `Control`."""
+        return await self._get(f"/benches?{_query({'out': out, 'bench': bench})}", Bench)
+
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         """See `Control`."""
         await self._tell("DELETE", "/runs", Runs(out, tuple(runs)))
@@ -185,18 +197,20 @@ class Client:
     async def _tell(self, method: str, path: str, body: object) -> None:
         await self._exchange(method, path, body)
 
-    async def _exchange(self, method: str, path: str, body: object) -> tuple[Answer, bytes]:
-        content = None if body is None else _encode(body)
+    async def _exchange(
+        self, method: str, path: str, body: object, *, timeout_s: float | None = None
+    ) -> tuple[Answer, bytes]:
+        content, limit = None if body is None else _encode(body), timeout_s or self._timeout_s
         try:
             async with (
-                asyncio.timeout(self._timeout_s),
+                asyncio.timeout(limit),
                 exchange(self.path, timeout_s=min(CONNECT_TIMEOUT_S, self._timeout_s)) as connection,
             ):
                 answer = await connection.ask(method, PREFIX + path, content)
                 await _check(answer)
                 return answer, await answer.body()
         except TimeoutError:
-            raise unresponsive(self._timeout_s) from None
+            raise unresponsive(limit) from None
 
 
 async def _check(answer: Answer) -> None:

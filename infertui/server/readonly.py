@@ -7,7 +7,8 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.gpu.readings import GpuProcess
 from infertui.models.catalogue import LocalModel
-from infertui.runner.control import Control, Forecast, Numbered, Snapshot, Submission
+from infertui.report.bench import Bench
+from infertui.runner.control import Compared, Control, Forecast, Numbered, Snapshot, Submission
 from infertui.server.errors import ReadOnlyError
 from infertui.store.details import RunDetails
 from infertui.store.table import ResultPage, ResultQuery
@@ -50,6 +51,14 @@ class ReadOnly:
     async def details(self, out: str, run: str) -> RunDetails:
         """See `Control`."""
         return await self._control.details(out, run)
+
+    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
+        """See `Control`."""
+        return await self._control.compare(out, runs)
+
+    async def bench(self, out: str, bench: str) -> Bench:
+        """See `Control`."""
+        return await self._control.bench(out, bench)
 
     async def submit(self, submission: Submission) -> tuple[int, ...]:
         """Refused."""

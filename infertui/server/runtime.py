@@ -18,6 +18,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
+from infertui.config.userdir import state_dir as state_dir
 from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.terminal_text import clean
 
@@ -93,13 +94,6 @@ def start_lock(environ: Mapping[str, str]) -> Path:
 def log_file(environ: Mapping[str, str]) -> Path:
     """What a runner in the background has to say."""
     return state_dir(environ) / "runner.log"
-
-
-def state_dir(environ: Mapping[str, str]) -> Path:
-    """$XDG_STATE_HOME/infertui, or ~/.local/state/infertui. Makes nothing."""
-    named = environ.get("XDG_STATE_HOME", "")
-    base = Path(named) if named.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".local" / "state"
-    return base.absolute() / "infertui"
 
 
 def make_state_dir(environ: Mapping[str, str]) -> Path:

@@ -24,7 +24,7 @@ from infertui.tui.actions import Action, bindings
 from infertui.tui.asciiwall import AsciiWall
 from infertui.tui.cellsaver import CellSaver
 from infertui.tui.commands import GLOBAL_ACTIONS
-from infertui.tui.header import Condition, HeaderLine, header_text
+from infertui.tui.header import Condition, header_text
 from infertui.tui.layouts import PANES, PaneId
 from infertui.tui.leaving import HANGUP, Leaving, catch_signals
 from infertui.tui.pace import Pace, stepped
@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     from infertui.tui.cockpit import Severity
     from infertui.tui.link import Connect, Link
     from infertui.tui.mirror import Mirror
+    from infertui.tui.panes.results import ResultsPane
     from infertui.tui.settings import Settings
 
 PANE_CLASSES: dict[PaneId, str] = {
     "gpus": "GpusPane", "queue": "QueuePane", "config": "ConfigPane", "live": "LivePane", "results": "ResultsPane",
-    "logs": "LogsPane",
+    "logs": "LogsPane", "cost": "CostPane",
 }  # fmt: skip
 _HOUSEKEEPING_S = 1.0
 
@@ -111,6 +112,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._key_pressed = False
         self._is_composed = False
         self._saver = CellSaver()
+        self._line_filters: tuple[tuple[object, ...], tuple[LineFilter, ...]] = ((), ())
+        """What they depend on, and themselves."""
         self.furnished = asyncio.Event()
         """The panes are there."""
         self.linked = asyncio.Event()
@@ -257,8 +260,11 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Colours as the theme has them, and the last wall against control characters."""
-        filters = themes.line_filters(self, super().get_line_filters())
-        return [*filters, AsciiWall()] if self.ascii_only else filters
+        key = (self.theme, self.ascii_only, *(one.enabled for one in self._filters))
+        if key != self._line_filters[0]:  # every widget asks whenever it draws
+            filters = themes.line_filters(self, super().get_line_filters())
+            self._line_filters = key, (*filters, *([AsciiWall()] if self.ascii_only else []))
+        return self._line_filters[1]
 
     def on_mount(self) -> None:
         """Everything that the first paint needs; the rest follows it."""
@@ -458,11 +464,28 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def _finish_announcements(self) -> None:
         while self.mirror.finished:
-            self.announce(self.mirror.finished.popleft().result)
+            result = self.mirror.finished.popleft().result
+            if result.bench is None or result.state != "finished":  # of a bench the end counts, not each run
+                self.announce(result)
+            if result.bench is not None:
+                self._announce_bench(result)
+
+    def _announce_bench(self, result: "Result") -> None:
+        """What a bench found, where that was its last run."""
+        from infertui.tui.benching import ended_bench
+
+        ended = ended_bench(self.mirror.entries.values(), result)
+        if ended is None:
+            return
+
+        async def tell(control: "Control") -> None:
+            text, severity = toasts.of_bench(await control.bench(*ended))
+            self.say(text, severity)
+
+        self.intend(tell)
 
     def _tell_header(self) -> None:
-        header = next(iter(self._main.query(HeaderLine)), None) if self._is_composed else None
-        if header is None:  # not there yet, or gone already: the program is ending
+        if not (self._is_composed and self._main.header.is_attached):  # or gone already: the program is ending
             return
         self._minute = time.strftime("%H:%M")
         pace = self._painter.pace if self._painter else None
@@ -474,7 +497,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
             frozen=pace is not None and pace.frozen,
             slow_terminal=self._preferences.slow_link or (pace is not None and pace.backoff > 1),
         )
-        header.tell(
+        self._main.header.tell(
             header_text(self._mirror, condition, self.size.width, themes.palette(self), glyphs(cast(Any, self)))
         )
 
@@ -516,6 +539,10 @@ class InfertuiApp(App[None], inherit_bindings=False):
     def on_tab_line_picked(self, event: TabLine.Picked) -> None:
         """A tab was clicked."""
         self.go(event.pane)
+
+    def on_results_pane_looked(self, event: "ResultsPane.Looked") -> None:
+        """What the Cost pane tells of follows the cursor in Results."""
+        cast(Any, self.stage.pane("cost")).look_at(event.runs)
 
     # Themes, keys, mouse.
 

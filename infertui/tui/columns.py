@@ -8,18 +8,25 @@ from msgspec import Struct
 from rich.text import Text
 
 from infertui.store.table import Column, ResultRow
+from infertui.tui.ratios import OF, RatioColumn, row_ratio
 from infertui.tui.rows.cells import Align, Look, beside, fit
 from infertui.tui.rows.queue import short_engine
 from infertui.tui.safety import safe
+from infertui.tui.settings import Shown
 from infertui.units import format_number
 
 GAP = 2
 NONE = "-"
 _DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
 # Flags that say that the figures of the row are wrong, in contrast to those that a reader should merely know.
-_AGAINST = frozenset({"invalid", "foreign", "thermal", "throttle", "short-output", "gpu-lost", "fallback"})
+_AGAINST = frozenset(
+    {
+        "invalid", "failures", "few", "short-output", "long-output", "thermal", "throttle", "foreign", "gpu-lost",
+        "swap", "host-busy", "fallback", "diverged",
+    }
+)  # fmt: skip
 
-Key = Literal["ratio", "flags"] | Column
+Key = Literal["flags"] | RatioColumn | Column
 
 
 class ColumnSpec(Struct, frozen=True):
@@ -82,7 +89,8 @@ def _number(value: float, width: int) -> str:
 
 def _text(name: str) -> Callable[[ResultRow, int], str]:
     def cell(row: ResultRow, width: int) -> str:
-        return str(getattr(row, name)) or NONE
+        value = getattr(row, name)
+        return NONE if value is None else str(value) or NONE
 
     return cell
 
@@ -154,6 +162,13 @@ COLUMNS: dict[Column, ColumnSpec] = {
         ColumnSpec("power", "power", "mean power while measuring", 14, 7, 7, figure("power"), "W"),
         ColumnSpec("joules_per_token", "J/tok", "energy per output token", 8, 6, 8, figure("joules_per_token")),
         ColumnSpec("drift", "drift", "change of throughput from the first half to the second", 16, 7, 7, _drift, "%"),
+        ColumnSpec("mbu", "MBU", "decode's share of the memory bandwidth: see infertui calibrate", 12, 6, 6,
+                   figure("mbu", 1e-2), "%"),
+        ColumnSpec("mfu", "MFU", "prefill's share of the matrix rate, at least: see infertui calibrate", 13, 6, 6,
+                   figure("mfu", 1e-2), "%"),
+        ColumnSpec("agreement", "agree", "share of greedy tokens that are those of the run's reference", 13, 7, 7,
+                   figure("agreement", 1e-2), "%"),
+        ColumnSpec("perplexity", "PPL", "perplexity on the text of quality.text_file", 15, 6, 8, figure("perplexity")),
         ColumnSpec("iterations", "iter", "batches measured", 17, 4, 6, _text("iterations")),
         ColumnSpec("seconds", "total", "duration of the whole run", 18, 7, 8, figure("seconds"), "s"),
         ColumnSpec("started", "started", "when the run began", 9, 11, 19,
@@ -164,7 +179,20 @@ COLUMNS: dict[Column, ColumnSpec] = {
                    figure=False),
     )
 }  # fmt: skip
-RATIO = ColumnSpec("ratio", "ratio", "throughput as a multiple of the baseline's", 2, 6, 7, lambda row, width: NONE)
+_RATIOS: tuple[tuple[RatioColumn, str, str, int], ...] = (
+    ("ratio", "ratio", "throughput", 2),
+    ("ratio_ttft", "x TTFT", "time to first token", 7),
+    ("ratio_tpot", "x TPOT", "time per output token", 7),
+    ("ratio_latency", "x E2E", "latency", 7),
+    ("ratio_energy", "x J/tok", "energy per token", 7),
+)
+RATIOS: dict[RatioColumn, ColumnSpec] = {
+    key: ColumnSpec(key, label, f"{what} as a multiple of the baseline's; ~ may be none, ( ) unlike runs", rank, 7, 7,
+                    lambda row, width: NONE)
+    for key, label, what, rank in _RATIOS
+}  # fmt: skip
+SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}  # type: ignore[dict-item]
+"""All that can be chosen."""
 FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3, 12, 200, lambda row, width: "",
                    align="left", figure=False)  # fmt: skip
 # What room there is left goes to these, in this order, up to this width (0: as wide as they get).
@@ -175,12 +203,15 @@ _GROWTH: tuple[tuple[Key, int], ...] = (
 _ALL_OR_NOTHING = frozenset({"throughput", "started"})
 
 
-def arrange(columns: Sequence[Column], width: int, *, ratio: bool = False) -> Layout:
-    """Place `columns` in their order, then the ratio if wanted, then the flags, in `width` cells."""
-    wanted = [COLUMNS[key] for key in dict.fromkeys(columns)]
-    if ratio:
+def arrange(columns: Sequence[Shown], width: int, *, ratio: bool = False) -> Layout:
+    """Place `columns` in their order, then the flags, in `width` cells.
+
+    Ratios are among them only where `ratio` says that there is a baseline; that of the throughput is then in any case.
+    """
+    wanted = [SPECS[key] for key in dict.fromkeys(columns) if ratio or key not in OF]
+    if ratio and RATIOS["ratio"] not in wanted:
         at = next((n + 1 for n, spec in enumerate(wanted) if spec.key == "throughput"), len(wanted))
-        wanted.insert(at, RATIO)
+        wanted.insert(at, RATIOS["ratio"])
     wanted.append(FLAGS)
     fitting = list(wanted)
     while len(fitting) > 1 and _least(fitting) > width:
@@ -236,6 +267,7 @@ def row_text(row: ResultRow, layout: Layout, width: int, look: Look, *, baseline
     colours = look.palette
     excuse = row.throughput is None and row.state != "finished"
     cells: list[Text] = []
+    flagged = any(one.spec.key == "flags" for one in layout.placed)
     for one in layout.placed:
         spec = one.spec
         if excuse and (spec.figure or spec.key == "flags"):
@@ -244,12 +276,14 @@ def row_text(row: ResultRow, layout: Layout, width: int, look: Look, *, baseline
             break
         if spec.key == "flags":
             cells.append(_flags(row, one.width, look))
-        elif spec.key == "ratio":
-            cells.append(fit(_ratio(row, baseline), one.width, look, align="right"))
+        elif (ratio := _ratio_key(spec.key)) is not None:
+            cells.append(_ratio(ratio, row, baseline, one.width, look))
         else:
             style = _style(row, spec, colours.figure, colours.muted)
             shown = spec.cell(row, one.width - (look.ascii and spec.key == "throughput"))
             shown = shown.replace("±", look.glyph("±", "+-"))
+            if spec.key == "throughput" and not row.valid and not flagged:
+                shown = f"!{shown}" if len(shown) < one.width else f"!{_number(row.throughput or 0.0, one.width - 1)}"
             cells.append(fit(shown, one.width, look, style=style, align=spec.align))
         cells.append(Text(" " * GAP))
     line = beside(*cells)
@@ -269,13 +303,16 @@ def _excuse(row: ResultRow) -> str:
     return f"{words} {kind}".strip() + (f": {row.error}" if row.error else "")
 
 
-def _ratio(row: ResultRow, baseline: ResultRow | None) -> str:
-    if baseline is None or row.throughput is None or not baseline.throughput:
-        return NONE
-    if row.id == baseline.id:
-        return "base"
-    ratio = row.throughput / baseline.throughput
-    return f"{ratio:.2f}x" if ratio < 100 else f"{ratio:.0f}x"
+def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: int, look: Look) -> Text:
+    colours = look.palette
+    found = row_ratio(key, row, baseline)
+    if baseline is not None and row.id == baseline.id:
+        return fit("base" if key == "ratio" else NONE, width, look, style=colours.muted, align="right")
+    if found is None:
+        return fit(NONE, width, look, align="right")
+    sure = found.differs is not False and not found.unlike
+    style = (colours.ok if found.better else colours.warning) if sure and found.differs else ""
+    return fit(found.text, width, look, style=style if sure else colours.muted, align="right")
 
 
 def _flags(row: ResultRow, width: int, look: Look) -> Text:
@@ -298,12 +335,25 @@ def _flags(row: ResultRow, width: int, look: Look) -> Text:
     return text
 
 
-def copied_header(columns: Sequence[Column]) -> list[str]:
+def copied_header(columns: Sequence[Shown]) -> list[str]:
     """What stands above copied rows."""
-    return ["id", *(COLUMNS[key].heading for key in columns), "valid", "flags"]
+    return ["id", *(SPECS[key].heading for key in columns), "valid", "flags"]
 
 
-def copied(row: ResultRow, columns: Sequence[Column]) -> list[str]:
+def copied(row: ResultRow, columns: Sequence[Shown], baseline: ResultRow | None = None) -> list[str]:
     """A row for a spreadsheet: every chosen column in full, in the units of its header."""
-    shown = [COLUMNS[key].cell(row, 1000) if key != "model" else row.model for key in columns]
+    shown = [_copied(row, key, baseline) for key in columns]
     return [row.id, *shown, "yes" if row.valid else "no", " ".join(row.flags)]
+
+
+def _ratio_key(key: Key) -> RatioColumn | None:
+    return next((one for one in OF if one == key), None)
+
+
+def _copied(row: ResultRow, key: Shown, baseline: ResultRow | None) -> str:
+    if key == "model":
+        return row.model
+    if (of := _ratio_key(key)) is not None:
+        found = row_ratio(of, row, baseline)
+        return NONE if found is None else found.text
+    return SPECS[key].cell(row, 1000)

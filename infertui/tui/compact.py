@@ -17,7 +17,7 @@ def compact_lines(mirror: Mirror, colours: Palette, *, fahrenheit: bool) -> list
     return [
         *_runs(mirror, colours),
         *_gpus(mirror, colours, fahrenheit=fahrenheit),
-        plain("1-6 open a pane", colours.muted),
+        plain("1-7 open a pane", colours.muted),
     ]
 
 

@@ -16,6 +16,10 @@ from infertui.errors import StoreError, UsageError
 from infertui.store.table import Column
 from infertui.terminal_text import clean, shorten
 from infertui.tui.early import MAX_BYTES
+from infertui.tui.ratios import RatioColumn
+
+Shown = Literal[Column, RatioColumn]
+"""What can be a column of the results table."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,13 +37,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         83.0
     )
     full_vram: Annotated[float, Meta(gt=0, le=1, description="from this share on, used memory is marked")] = 0.95
-    columns: Annotated[tuple[Column, ...], Meta(description="columns of the results table, in order")] = (
+    columns: Annotated[tuple[Shown, ...], Meta(description="columns of the results table, in order")] = (
         "model", "engine", "mode", "dtype", "batch_size", "throughput", "ttft", "tpot", "vram", "joules_per_token",
         "started",
     )  # fmt: skip
     sort: Annotated[Column, Meta(description="column that sorts the results")] = "started"
     descending: Annotated[bool, Meta(description="largest first")] = True
     baseline: Annotated[str, Meta(description="run id that results are compared with; empty: none")] = ""
+    currency: Annotated[
+        str, Meta(description="currency of the prices and the budget given here, as EUR; empty: as listed, USD")
+    ] = ""
+    electricity: Annotated[
+        float, Meta(ge=0, le=1000, description="price of a kilowatt-hour; 0: as listed for the currency")
+    ] = 0.0
+    load: Annotated[str, Meta(description="load that the Cost pane sizes a fleet for, as 2000 tok/s; empty: none")] = ""
+    monthly_budget: Annotated[
+        float, Meta(ge=0, le=1e12, description="what is spent a month, to see what is saved of it; 0: none")
+    ] = 0.0
     keys: Annotated[dict[str, str], Meta(description="other keys for actions: action id = key, key")] = {}
 
 

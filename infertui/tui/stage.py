@@ -23,7 +23,8 @@ class Stage:
         self._main = main
         self._later = later
         self._stale: set[Pane] = set()
-        self._logs_for_live = False
+        self._panes: list[Pane] = []
+        self._third: PaneId = "live"
         self.kind: Kind = "wide"
         self.active: PaneId = "config"
         """The pane that has or had the focus."""
@@ -44,7 +45,9 @@ class Stage:
 
     def panes(self) -> Iterator[Pane]:
         """All panes; their frames do not count."""
-        return iter([pane for pane in self._main.query(Pane) if not isinstance(pane, Unfurnished)])
+        if len(self._panes) < len(PANES):  # a query costs as much as drawing a pane: once all are there, no more
+            self._panes = [pane for pane in self._main.query(Pane) if not isinstance(pane, Unfurnished)]
+        return (pane for pane in self._panes if pane.is_attached)
 
     def pane(self, place: PaneId) -> Pane:
         """The pane of that name. Raises NoMatches before the panes are there."""
@@ -57,9 +60,7 @@ class Stage:
 
     def shown(self) -> frozenset[PaneId]:
         """The panes in view."""
-        return layouts.shown(
-            self.kind, self.active, zoomed=self.zoomed, logs_for_live=self._logs_for_live, tab=self.tab
-        )
+        return layouts.shown(self.kind, self.active, zoomed=self.zoomed, third=self._third, tab=self.tab)
 
     def arrange(self, width: int, height: int) -> None:
         """Lay the panes out for a terminal of this size."""
@@ -85,8 +86,8 @@ class Stage:
         self.active = place
         if place in layouts.TABBED:
             self.tab = place
-        if place in ("live", "logs"):
-            self._logs_for_live = place == "logs"
+        if place in layouts.THIRD:
+            self._third = place
         if self.kind == "compact":
             self.zoomed = True
         self._later(self.focus)

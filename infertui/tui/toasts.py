@@ -7,6 +7,7 @@ from infertui.terminal_text import clean, shorten
 from infertui.units import format_number
 
 if TYPE_CHECKING:
+    from infertui.report.bench import Bench
     from infertui.store.result import Result
 
 Severity = Literal["information", "warning", "error"]
@@ -37,3 +38,13 @@ def of_result(result: "Result") -> tuple[str, Severity]:
     if not result.verdict.valid:
         return of_text(f"{name} finished{speed}, but is not valid"), "warning"
     return of_text(f"{name} finished{speed}"), "information"
+
+
+def of_bench(bench: "Bench") -> tuple[str, Severity]:
+    """What a bench found."""
+    from infertui.report.bench import headline
+
+    if not bench.used:
+        return of_text(f"{bench.bench} is over, and no round of it counts: {'; '.join(bench.left_out)}"), "warning"
+    rounds = f"{len(bench.used)} of {bench.rounds} rounds" if bench.left_out else f"{bench.rounds} rounds"
+    return of_text("\n".join((f"The bench is over, {rounds}.", *headline(bench)))), "information"

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,16 @@ from infertui import __version__
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, ModelError, UsageError
 from infertui.gpu.readings import GpuProcess
-from infertui.runner.control import PROTOCOL, Control, Numbered, PausedChanged, ResultsChanged, Snapshot, Submission
+from infertui.runner.control import (
+    PROTOCOL,
+    Compared,
+    Control,
+    Numbered,
+    PausedChanged,
+    ResultsChanged,
+    Snapshot,
+    Submission,
+)
 from infertui.server.client import Client
 from infertui.server.errors import OtherVersionError, RunnerUnavailableError
 from infertui.server.http import exchange
@@ -47,6 +56,8 @@ CALLS: list[tuple[str, tuple[Any, ...]]] = [
     ("processes", ("MIG-GPU-1/2 3?&=#",)),
     ("results", (ResultQuery("/re ports/ü&?", "bs>2 !x", "ttft", descending=False, offset=5, limit=7),)),
     ("details", ("/reports/ü", "run 1/2")),
+    ("compare", ("/reports/ü", ("run 1/2", "b"))),
+    ("bench", ("/re ports/ü&?", "bench 1/2")),
     ("delete", ("/reports", ("a", "b"))),
     ("snapshot", ()),
 ]
@@ -419,3 +430,29 @@ def test_a_socket_of_somebody_else_is_not_talked_to(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(os, "getuid", lambda: 1000)
         with pytest.raises(RunnerUnavailableError, match=r"another user \(4242\)"):
             play(Client(tmp_path / "runner.sock").snapshot())
+
+
+def test_a_client_that_gives_up_a_comparison_ends_the_work_on_it(tmp_path: Path) -> None:
+    class Slow(FakeControl):
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun, self.given_up = asyncio.Event(), asyncio.Event()
+
+        async def compare(self, out: str, runs: Sequence[str]) -> Compared:
+            self.begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.given_up.set()
+            raise AssertionError
+
+    async def scenario() -> None:
+        slow = Slow()
+        async with served(slow, tmp_path) as (client, _):
+            asking = asyncio.create_task(client.compare("/reports", ("a", "b")))
+            await slow.begun.wait()
+            asking.cancel()
+            await slow.given_up.wait()
+            assert (await client.hello()).pid == FACTS.pid  # the runner answers as before
+
+    play(scenario())

@@ -11,6 +11,7 @@ from support.runs import HANG_S, simulated
 from support.served import mirrored, served
 
 from infertui import __version__
+from infertui.config.bench import plan_bench
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError, UsageError
@@ -96,6 +97,54 @@ def test_what_is_submitted_is_measured_and_told(opened: Opened, tmp_path: Path) 
             assert details.result.config.workload.batch_size == 2
             await control.delete(str(tmp_path / "reports"), [details.id])
             assert (await control.results(ResultQuery(str(tmp_path / "reports")))).total == 1
+
+    play(scenario())
+
+
+def test_runs_are_compared_with_the_first(opened: Opened, tmp_path: Path) -> None:
+    out = str(tmp_path / "reports")
+
+    async def scenario() -> None:
+        async with opened() as control:
+            slow, fast = simulated(), simulated(engine__simulator__step_ms=1.0, workload__batch_size=2)
+            await control.submit(submission(tmp_path, slow, fast, slow))
+            await mirrored(control, ended)
+            page = await control.results(ResultQuery(out, sort="started", descending=False))
+            base, other, same = (row.id for row in page.rows)
+            found = (await control.compare(out, [base, other, same])).runs
+            assert [(one.first, one.second) for one in found] == [(base, other), (base, same)]
+            assert "workload.batch_size" in {difference.what for difference in found[0].differences}
+            ratios = {figure.name.partition(",")[0]: figure.ratio for figure in found[0].figures}
+            assert ratios["throughput"] is not None
+            assert ratios["throughput"].value > 2
+            assert found[0].unlike
+            assert (await control.compare(out, [base, same])).bench is None
+            for runs, said in (([base], "2 to"), ([base, base], "itself"), ([base, "nowhere"], "no result")):
+                with pytest.raises(InfertuiError, match=said):
+                    await control.compare(out, runs)
+
+    play(scenario())
+
+
+def test_a_bench_is_measured_in_turn_and_told_in_pairs(opened: Opened, tmp_path: Path) -> None:
+    out = str(tmp_path / "reports")
+    arms = [("slow", simulated()), ("fast", simulated(engine__simulator__step_ms=2.5))]
+
+    async def scenario() -> None:
+        async with opened() as control:
+            plan = plan_bench(arms, 3, seed=1, bench="the-bench")
+            await control.submit(Submission("bench", tuple(plan), out))
+            mirror = await mirrored(control, ended)
+            assert [entry.place for entry in mirror.entries.values()] == [variant.place for variant in plan]
+            found = await control.bench(out, "the-bench")
+            assert ([arm.name for arm in found.arms], found.rounds, found.missing) == (["slow", "fast"], 3, 0)
+            runs = [run for arm in found.arms for run in arm.runs]
+            if found.used:  # on a busy machine rounds may be disturbed
+                beside = await control.compare(out, runs[:2])
+                assert beside.bench == found
+                assert [(one.first, one.second) for one in beside.runs] == [(runs[0], runs[1])]
+            with pytest.raises(UsageError, match="no result of the bench"):
+                await control.bench(out, "another")
 
     play(scenario())
 

@@ -11,7 +11,7 @@ from infertui.runner.control import Control
 from infertui.server.errors import ReadOnlyError
 from infertui.server.readonly import ReadOnly
 
-WATCHING = {"snapshot", "events", "forecast", "models", "processes", "results", "details"}
+WATCHING = {"snapshot", "events", "forecast", "models", "processes", "results", "details", "compare", "bench"}
 METHODS = {name for name, _ in inspect.getmembers(Control, inspect.isfunction) if not name.startswith("_")}
 
 

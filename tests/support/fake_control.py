@@ -9,9 +9,11 @@ from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.gpu.readings import GpuProcess, HostFacts
 from infertui.models.catalogue import LocalModel
+from infertui.report.bench import Bench
 from infertui.runner.control import (
     PROTOCOL,
     AnyEvent,
+    Compared,
     Forecast,
     Numbered,
     RunnerFacts,
@@ -47,6 +49,8 @@ class FakeControl:
             "models": (),
             "processes": None,
             "results": ResultPage(total=0, matching=0, offset=0, rows=()),
+            "compare": Compared(()),
+            "bench": Bench("bench", 0, 0, (), (), (), ()),
             "details": RunDetails(id="run", folder="/run", toml=""),
         }
         self.failures: dict[str, InfertuiError] = {}
@@ -144,6 +148,12 @@ class FakeControl:
 
     async def details(self, out: str, run: str) -> RunDetails:
         return self._ask("details", out, run)  # type: ignore[return-value]
+
+    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
+        return self._ask("compare", out, runs)  # type: ignore[return-value]
+
+    async def bench(self, out: str, bench: str) -> Bench:
+        return self._ask("bench", out, bench)  # type: ignore[return-value]
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         self._ask("delete", out, tuple(runs))

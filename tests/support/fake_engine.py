@@ -4,7 +4,8 @@ What it does stands in the environment variable FAKE_ENGINE, as JSON; it loads n
 """
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,18 @@ from support import fake_spec
 from support.fake_spec import NAME
 
 from infertui.config.engines import registry
-from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Probe, Sink
+from infertui.engines.base import (
+    Batch,
+    Evidence,
+    Generated,
+    Getting,
+    Loaded,
+    LoadRequest,
+    Plan,
+    Probe,
+    ScoringWay,
+    Sink,
+)
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
@@ -43,6 +55,11 @@ class Behaviour(Struct):
     says_engine: str = NAME
     says_requested: str = NAME
     dtype: str = "float32"
+    random_weights: bool = True
+    likelihood: float | None = None
+    """ln p that it gives each token; None: it cannot score."""
+    score_fault: str = ""
+    """Half-way through scoring: `refuse` with an error of ours, `raise` another one, `exit`, `wait` until stopped."""
 
 
 def told() -> Behaviour:
@@ -123,15 +140,39 @@ class FakeEngine:
         self._clock.sleep_until(self._clock.now_ns() + round(milliseconds * NS_PER_MS))
 
 
+class ScoringEngine(FakeEngine):
+    """See `Scoring`, too."""
+
+    def scoring(self) -> ScoringWay:
+        if self._does.score_fault == "refuse":
+            raise EngineError("the fake engine was told not to score")
+        return ScoringWay("the fake engine", positions=8)
+
+    def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+        going_on()
+        match self._does.score_fault:
+            case "raise":
+                raise RuntimeError("the fake engine was told to break")
+            case "exit":
+                os._exit(9)
+            case "wait":
+                while True:
+                    going_on()
+                    time.sleep(0.01)
+        assert self._does.likelihood is not None
+        return self._does.likelihood * (len(ids) - 1)
+
+
 def create(clock: Clock) -> FakeEngine:
-    return FakeEngine(clock, told())
+    behaviour = told()
+    return FakeEngine(clock, behaviour) if behaviour.likelihood is None else ScoringEngine(clock, behaviour)
 
 
 def loaded(does: Behaviour) -> Loaded:
     return Loaded(
         engine=does.says_engine, engine_requested=does.says_requested, versions={"fake": "1.0"}, device="cpu",
         device_name="CPU", dtype=does.dtype, attention="sdpa", parameters=None, weight_bytes=None, vocabulary=256,
-        random_weights=True, memory_policy="none", paths={"fake": __file__},
+        random_weights=does.random_weights, memory_policy="none", paths={"fake": __file__},
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A Cockpit over a real reports folder, without a runner: what panes and screens of results are tested on."""
 
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from textual.filter import LineFilter
 from textual.widget import Widget
 
 from infertui.errors import InfertuiError
-from infertui.runner.control import Control
+from infertui.report.bench import Bench
+from infertui.runner.comparing import benched, compared
+from infertui.runner.control import Compared, Control
+from infertui.runner.reports import Reports
 from infertui.store.details import RunDetails, read_details
 from infertui.store.index import ResultIndex, ResultPage, ResultQuery
 from infertui.store.queue import Entry
@@ -38,6 +42,14 @@ class StoredControl(FakeControl):
     async def details(self, out: str, run: str) -> RunDetails:
         self._ask("details", out, run)
         return read_details(Store(Path(out)).folder_of(run))
+
+    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
+        self._ask("compare", out, tuple(runs))
+        return compared(Reports(), out, runs, threading.Event())
+
+    async def bench(self, out: str, bench: str) -> Bench:
+        self._ask("bench", out, bench)
+        return benched(out, bench)
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         self._ask("delete", out, tuple(runs))

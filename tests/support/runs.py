@@ -19,11 +19,17 @@ from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
 
 HANG_S = 60
+# Tests share their machine, with each other at least: what that does to a run is no reason against it here.
+UNDISTURBED = {
+    "validity.max_drift": 0.0, "validity.max_variation": 0.0, "validity.max_others_cpu": 0.0,
+    "validity.max_swap_mib": 0.0, "validity.steady_warmup": False,
+}  # fmt: skip
 
 
 def simulated(**values: object) -> Config:
     """A config of the simulator on a virtual clock; `workload__batch_size=4` sets workload.batch_size."""
     settings: dict[str, object] = {
+        **UNDISTURBED,
         "engine.name": "simulator",
         "engine.simulator.virtual_time": True,
         "measurement.warmup": 1,
@@ -61,9 +67,11 @@ def requests_of(out: Path, run_id: str) -> list[RequestRecord]:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """This process's environment without what would configure infertui."""
+    """This process's environment without what would configure infertui, but for what makes runs UNDISTURBED."""
     ours = ("INFERTUI_", "NVML_STUB_", "MODEL_ID", "BATCH_SIZE", "MAX_NEW_TOKENS", "TRT_PRECISION", "CUDA_VISIBLE")
-    return {**{name: value for name, value in os.environ.items() if not name.startswith(ours)}, **extra}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    limits = {f"INFERTUI_{key.replace('.', '_').upper()}": str(value).lower() for key, value in UNDISTURBED.items()}
+    return {**kept, **limits, **extra}
 
 
 def infertui(

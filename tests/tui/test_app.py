@@ -103,19 +103,19 @@ def test_number_keys_tab_and_zoom(tmp_path: Path) -> None:
             await pilot.pause()
             assert app.stage.active == place
             assert place in displayed(app)
-        assert displayed(app) == {"gpus", "queue", "config", "logs", "results"}
+        assert displayed(app) == {"gpus", "queue", "config", "cost", "results"}
         await pilot.press("1", "tab")
         await pilot.pause()
         assert active(app) == "queue"
         await pilot.press("shift+tab", "shift+tab")
         await pilot.pause()
-        assert active(app) == "logs"
+        assert active(app) == "cost"
         await pilot.press("z")
         await pilot.pause()
-        assert displayed(app) == {"logs"}
+        assert displayed(app) == {"cost"}
         await pilot.press("escape")
         await pilot.pause()
-        assert displayed(app) == {"gpus", "queue", "config", "logs", "results"}
+        assert displayed(app) == {"gpus", "queue", "config", "cost", "results"}
         await pilot.press("escape")
         assert app.is_running
 
@@ -630,7 +630,7 @@ def test_a_small_screen_says_how_much_it_leaves_out(tmp_path: Path) -> None:
     app = app_over(machine(gpus=16), tmp_path)
 
     async def steps(pilot: Pilot[None]) -> None:
-        assert "… 7 more lines  1-6 open a pane" in text_of(app)
+        assert "… 7 more lines  1-7 open a pane" in text_of(app)
 
     drive(app, steps, size=(50, 14))
 

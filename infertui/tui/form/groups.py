@@ -14,8 +14,11 @@ _ADVANCED = (
     "workload.temperature", "workload.top_k", "workload.top_p", "workload.seed", "measurement.sample_hz",
     "measurement.load_timeout_s",
     "measurement.step_timeout_s", "measurement.total_timeout_s", "measurement.fresh_process", "device.visible",
-    "device.threads", "device.force",
+    "device.threads", "device.force", "quality.score_timeout_s",
 )  # fmt: skip
+
+# Tables that have sane defaults, and many keys.
+_FOLDED = ("validity", "quality")
 
 
 class Group(Struct, frozen=True):
@@ -37,7 +40,8 @@ def _groups() -> tuple[Group, ...]:
             if field.section == section and not field.is_table and path not in _ADVANCED
         )
         if keys:
-            found.append(Group(section, _about(Config.__annotations__[section].__doc__), keys))
+            about = _about(Config.__annotations__[section].__doc__)
+            found.append(Group(section, about, keys, folded=section in _FOLDED))
         if section == "engine":
             found += [
                 Group(spec.name, _about(spec.options.__doc__), options, engine=spec.name)

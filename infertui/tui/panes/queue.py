@@ -324,5 +324,7 @@ def _submissions(entries: Sequence[Entry]) -> tuple[Submission, ...]:
     """What queues these entries again, group by group."""
     groups: dict[tuple[int, str, str], list[Variant]] = {}
     for entry in entries:
-        groups.setdefault((entry.group, entry.title, entry.out), []).append(Variant(entry.name, entry.config, {}))
+        groups.setdefault((entry.group, entry.title, entry.out), []).append(
+            Variant(entry.name, entry.config, {}, entry.place)
+        )
     return tuple(Submission(title, tuple(variants), out) for (_, title, out), variants in groups.items())

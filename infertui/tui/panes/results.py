@@ -12,19 +12,21 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.events import Click, Resize
+from textual.message import Message
 from textual.widgets import Input, Static
 
 from infertui.errors import InfertuiError, UsageError
 from infertui.store.filter import FilterError, parse
 from infertui.store.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
 from infertui.tui.actions import Action, bindings
+from infertui.tui.benching import ask_for_bench
 from infertui.tui.columns import COLUMNS, Layout, arrange, copied, copied_header, header_text, row_text
 from infertui.tui.panes.heading import Heading
 from infertui.tui.panes.pane import Pane
 from infertui.tui.resultpages import ResultPages
 from infertui.tui.rows.cells import Look
 from infertui.tui.safety import safe
-from infertui.tui.settings import Settings
+from infertui.tui.settings import Settings, Shown
 from infertui.tui.terminal import glyphs
 from infertui.tui.themes import DEFAULT_PALETTE, palette
 from infertui.tui.topics import ALL_TOPICS, Topic
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 MOST_MARKED = 5000
 MOST_REPEATED = 100
+MOST_COMPARED = 24
 _MOST_NAMED = 3
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({
@@ -50,8 +53,10 @@ ACTIONS = (
     Action("results.filter", "slash", "Filter", "show only what matches: llama  batch_size>=4  ttft<50ms"),
     Action("results.sort", "s", "Sort", "sort by the next column"),
     Action("results.reverse", "S", "Reverse", "sort the other way round"),
+    Action("results.compare", "c", "Compare", "the marked runs side by side, or this one with the baseline"),
     Action("results.baseline", "b", "Baseline", "compare all runs with this one, or with none"),
     Action("results.run-again", "R", "Run again", "queue the marked runs, or this one, once more", writes=True),
+    Action("results.bench", "B", "Bench", "measure the marked configurations in turn, several rounds", writes=True),
     Action("results.load", "L", "Load", "load the run's config into the Config pane"),
     Action("results.delete", "D", "Delete", "delete the marked runs, or this one (asks)", writes=True),
     Action("results.columns", "C", "Columns", "choose the columns and their order", footer=False),
@@ -97,8 +102,16 @@ class ResultsPane(Pane):
     ResultsPane #results-filter-error { height: auto; display: none; }
     """
 
+    class Looked(Message):
+        """The cursor came to another run, or others are marked: `runs` are the marked ones, else that one."""
+
+        def __init__(self, runs: tuple[str, ...]) -> None:
+            super().__init__()
+            self.runs = runs
+
     def __init__(self, cockpit: "Cockpit", *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(cockpit, id=id)
+        self._looked: tuple[str, ...] = ()
         self._filter = ""
         self._hide_failed = False
         self._applied = cockpit.settings
@@ -239,6 +252,7 @@ class ResultsPane(Pane):
         if self._failed:
             words.append(self._failed)
         self._heading.say("  ".join(words))
+        self._tell_looked()
 
     def _row(self, row: ResultRow) -> Text:
         return row_text(row, self._layout, self._list.row_width, self._look, baseline=self._baseline)
@@ -276,6 +290,12 @@ class ResultsPane(Pane):
         if self._picked:
             return list(self._picked.values())
         return [self._current] if self._current else []
+
+    def _tell_looked(self) -> None:
+        runs = tuple(row.id for row in self._targets)
+        if runs != self._looked:
+            self._looked = runs
+            self.post_message(self.Looked(runs))
 
     # Asking the runner.
 
@@ -323,6 +343,7 @@ class ResultsPane(Pane):
     def on_row_list_moved(self, event: RowList.Moved) -> None:
         """Fetch what comes next."""
         event.stop()
+        self._tell_looked()
         self._pump()
 
     def on_row_list_positioned(self, event: RowList.Positioned) -> None:
@@ -339,7 +360,8 @@ class ResultsPane(Pane):
         """Keep what was marked: its page may be gone when it is needed."""
         event.stop()
         marked = self._list.marked = {key for key in self._list.marked if isinstance(key, str)}
-        known = {row.id: row for row in self._pages.rows() if row.id in marked} | self._picked
+        # In the order in which they were marked: the first may be what the others are compared with.
+        known = self._picked | {row.id: row for row in self._pages.rows() if row.id in marked}
         self._picked = {run: row for run, row in known.items() if run in marked}
         self._say()
 
@@ -453,6 +475,29 @@ class ResultsPane(Pane):
             self._baseline, self._baseline_due = row, False
             self._change(replace(self.cockpit.settings, baseline=row.id))
 
+    @property
+    def _compared(self) -> list[ResultRow]:
+        """The baseline first, then the marked runs, or the one under the cursor; without a baseline the marked ones."""
+        base = [self._baseline] if self._baseline else []
+        return [*base, *(row for row in self._targets if not base or row.id != base[0].id)]
+
+    def action_compare(self) -> None:
+        """Side by side."""
+        rows = self._compared
+        if len(rows) < 2:
+            mark, base = self.key("list.mark", "space"), self.key("results.baseline", "b")
+            self.cockpit.say(f"Mark two runs with {mark}, or make another one the baseline with {base}.", "warning")
+        elif len(rows) > MOST_COMPARED:
+            self.cockpit.say(f"{len(rows):,} runs are too many to compare: up to {MOST_COMPARED}.", "warning")
+        else:
+            from infertui.tui.screens.compare import CompareScreen
+
+            self.app.push_screen(CompareScreen(self.cockpit, rows, out=str(self.cockpit.out)))
+
+    def action_bench(self) -> None:
+        """Measure the marked configurations in turn."""
+        ask_for_bench(self.app, self.cockpit, self._compared, str(self.cockpit.out))
+
     def action_hide_failed(self) -> None:
         """Hide failed runs, or show them."""
         self._hide_failed = not self._hide_failed
@@ -464,7 +509,7 @@ class ResultsPane(Pane):
         """Choose the columns."""
         from infertui.tui.screens.columns import ColumnsScreen
 
-        def take(chosen: tuple[Column, ...] | None) -> None:
+        def take(chosen: tuple[Shown, ...] | None) -> None:
             if chosen:
                 self._change(replace(self.cockpit.settings, columns=chosen))
 
@@ -498,7 +543,7 @@ class ResultsPane(Pane):
     def action_copy(self) -> None:
         """Rows for a spreadsheet; several with a header."""
         columns, rows = self.cockpit.settings.columns, self._targets
-        lines = [copied(row, columns) for row in rows]
+        lines = [copied(row, columns, self._baseline) for row in rows]
         if len(rows) > 1:
             lines.insert(0, copied_header(columns))
         if rows:
@@ -507,7 +552,9 @@ class ResultsPane(Pane):
 
     def action_copy_command(self) -> None:
         """What repeats the runs from a shell."""
-        files = [str(self.cockpit.out / row.id / "run.toml") for row in self._targets]
+        files = [str(self.cockpit.out / row.id / "run.toml") for row in self._targets if "imported" not in row.flags]
+        if self._targets and not files:
+            self.cockpit.say("Imported runs cannot be repeated: there is no command for it.", "warning")
         if files:
             what = "the command line" if len(files) == 1 else f"{len(files):,} command lines"
             self.cockpit.copy("\n".join(shlex.join(["infertui", "run", file]) for file in files), what)
@@ -563,6 +610,8 @@ class ResultsPane(Pane):
             details = await control.details(out, row.id)
             if details.result is None:
                 raise UsageError(f"{row.id} keeps no config that can be read")
+            if details.result.imported:
+                raise UsageError(f"{row.id} was imported: another program measured it, and it cannot be repeated here")
             variants.append(Variant(row.name, details.result.config, {}))
         await control.submit(Submission("again", tuple(variants), out))
         self._unmark()
@@ -575,5 +624,7 @@ class ResultsPane(Pane):
     async def _load(self, control: "Control", row: ResultRow) -> None:
         details = await control.details(str(self.cockpit.out), row.id)
         if not details.toml:
-            raise UsageError(f"{row.id} has no run.toml: its folder is gone")
+            imported = details.result is not None and details.result.imported
+            why = "it was imported, and cannot be repeated" if imported else "its folder is gone"
+            raise UsageError(f"{row.id} has no run.toml: {why}")
         self.cockpit.open_in_config(details.toml, row.name)

@@ -2,25 +2,23 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from textwrap import wrap
 
 from rich.text import Text
 
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import Gaps, bucket_seconds
-from infertui.report.figures import NOT_AVAILABLE, figures, headline, verdict_lines
-from infertui.report.identity import FALLBACK, fallback_of, identity
+from infertui.report.identity import FALLBACK, identity
 from infertui.store.details import RunDetails
 from infertui.store.result import Fingerprint, Result
-from infertui.tui.rows.cells import Look, beside, fit
-from infertui.tui.safety import plain, safe
+from infertui.tui.rows.cells import Look, beside
+from infertui.tui.rows.paragraphs import entry, foreign, paragraph, section
+from infertui.tui.rows.summary import summary
+from infertui.tui.safety import plain
 from infertui.tui.widgets.chart import histogram
-from infertui.tui.widgets.gauges import bar
 from infertui.tui.widgets.plot import Chart, Series, draw, nice_range, values_range
 from infertui.tui.widgets.plot import Look as ChartLook
 from infertui.units import format_bytes, format_seconds
 
-NAME_WIDTH = 18
 MARGIN = 1
 _HISTOGRAM_ROWS = 7
 _DRAWN_GAPS = 4000
@@ -42,76 +40,6 @@ def tab_lines(tab: int, details: RunDetails, width: int, height: int, look: Look
         lambda: log(details, look),
     )
     return makers[tab]()
-
-
-# Summary
-
-
-def summary(details: RunDetails, width: int, look: Look) -> Lines:
-    """What was measured, what it says, what speaks against it."""
-    result, colours = details.result, look.palette
-    if result is None:
-        return [
-            *paragraph("This run has no result: it is still under way, or it was cut off.", width, colours.warning),
-            Text(),
-            *paragraph(f"What it measured so far is in {details.folder}.", width, ""),
-        ]
-    lines = paragraph(headline(result), width, colours.title)
-    if result.loaded and (instead := fallback_of(result.loaded)):
-        lines += entry(FALLBACK, instead, width, look, style=colours.warning)
-    lines += [Text(), *_state(result, width, look)]
-    lines.append(Text())
-    measured = result.summary.output_throughput is not None
-    for name, value in figures(result):
-        if name != "phases" and (measured or not value.startswith(NOT_AVAILABLE)):
-            strong = colours.figure if name == "output throughput" else ""
-            lines += entry(name, value, width, look, style=strong)
-    if result.phases:
-        lines += [Text(), *_phases(result, width, look)]
-    if result.config.labels:
-        lines += [Text(), *_section("labels", look)]
-        lines += [line for key, value in result.config.labels.items() for line in entry(key, value, width, look)]
-    return lines
-
-
-def _state(result: Result, width: int, look: Look) -> Lines:
-    """The verdict in words, or what went wrong and what to do about it."""
-    colours = look.palette
-    lines: Lines = []
-    if result.state == "finished" and result.verdict.valid:
-        lines += paragraph(f"{look.glyph('✓', '+')} valid: nothing speaks against these figures", width, colours.ok)
-    elif result.state == "finished":
-        lines += paragraph(f"{look.glyph('✗', 'x')} invalid: do not believe these figures", width, colours.error)
-    else:
-        lines += paragraph(f"{look.glyph('✗', 'x')} {result.state}", width, colours.error)
-    if error := result.error:
-        lines += entry("error", f"{error.kind}: {error.message}", width, look, style=colours.error)
-        if error.remedy:
-            lines += entry("remedy", error.remedy, width, look)
-        for name, value in error.details.items():
-            lines += entry(name, value, width, look)
-    for level, text in verdict_lines(result):
-        lines += entry(level, text, width, look, style=colours.warning if level == "invalid" else "")
-    if result.error and result.error.log_tail:
-        lines += [Text(), *_section("its last words", look), *_foreign(result.error.log_tail)]
-    return lines
-
-
-def _phases(result: Result, width: int, look: Look) -> Lines:
-    longest = max(result.phases.values()) or 1.0
-    room = max(4, min(40, width - NAME_WIDTH - 12))
-    return [
-        *_section("phases", look),
-        *(
-            beside(
-                fit(name, NAME_WIDTH, look, style=look.palette.muted),
-                fit(format_seconds(seconds), 9, look, align="right"),
-                Text("  "),
-                bar(seconds / longest, room, style=look.palette.accent, ascii=look.ascii),
-            )
-            for name, seconds in result.phases.items()
-        ),
-    ]
 
 
 # Batches
@@ -272,8 +200,11 @@ def config(details: RunDetails, width: int, look: Look) -> Lines:
     if details.result:
         if ran := _identity(details.result, width, look):
             lines += [*ran, Text()]
-        lines += [*_section("environment", look), *_environment(details.result.fingerprint, width, look), Text()]
-    lines += _section(f"run.toml in {details.folder}", look)
+        if imported := details.result.imported:
+            text = f"Imported from {imported}: where it ran is not known, and it cannot be repeated."
+            return [*lines, *paragraph(text, width, look.palette.muted)]
+        lines += [*section("environment", look), *_environment(details.result.fingerprint, width, look), Text()]
+    lines += section(f"run.toml in {details.folder}", look)
     if not details.toml:
         return [*lines, *paragraph("run.toml is gone.", width, look.palette.muted)]
     for text in details.toml.split("\n"):
@@ -314,38 +245,11 @@ def _identity(result: Result, width: int, look: Look) -> Lines:
         for name, value in told
         for line in entry(name, value, width, look, style=colour if name == FALLBACK else "")
     ]
-    return [*_section("what ran", look), *lines] if lines else []
+    return [*section("what ran", look), *lines] if lines else []
 
 
 def log(details: RunDetails, look: Look) -> Lines:
     """The end of the worker's output."""
     if not details.log.strip():
         return [plain("worker.log is empty: the backend printed nothing.", look.palette.muted)]
-    return _foreign(details.log.rstrip("\n"))
-
-
-# Pieces
-
-
-def entry(name: str, value: str, width: int, look: Look, *, style: str = "") -> Lines:
-    """A name and its value, which goes on below itself where it is too long for a line."""
-    room = max(10, width - NAME_WIDTH)
-    parts = wrap(safe(value), room, break_on_hyphens=False) or [""]
-    names: Iterable[str] = (name, *("" for _ in parts[1:]))
-    return [
-        beside(fit(left, NAME_WIDTH, look, style=look.palette.muted), plain(part, style))
-        for left, part in zip(names, parts, strict=True)
-    ]
-
-
-def paragraph(text: str, width: int, style: str) -> Lines:
-    """Words over as many lines as they need."""
-    return [plain(part, style) for part in wrap(safe(text), max(10, width), break_on_hyphens=False) or [""]]
-
-
-def _section(title: str, look: Look) -> Lines:
-    return [plain(title, look.palette.title)]
-
-
-def _foreign(text: str) -> Lines:
-    return [plain(line) for line in text.split("\n")]
+    return foreign(details.log.rstrip("\n"))

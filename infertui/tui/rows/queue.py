@@ -6,10 +6,13 @@ from datetime import datetime
 from msgspec import Struct
 from rich.text import Text
 
+from infertui.report.verdict import Figure
 from infertui.runner.progress import RunProgress
 from infertui.store.queue import ENDED, Entry
+from infertui.tui.rows.benches import bench_words
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.rows.times import clock
+from infertui.tui.widgets.lines import cut
 from infertui.units import format_number
 
 _SHORT_ENGINES = {
@@ -269,7 +272,9 @@ def _group_text(group: Group, width: int, shown: Shown) -> Text:
     if ended < len(entries):
         left = time_left(entries, shown.progress, shown.now)
         rest = f"  ETA {left}" if left else ""
-    elif best := _best(entries):
+    if figures := bench_words(entries):
+        return _bench_text(line, group, f"{tail}{rest}", words, figures, width, look)
+    if ended == len(entries) and (best := _best(entries)):
         rest = f"  best {format_number(best.throughput or 0)} tok/s {best.name}".rstrip()
     after = beside(*(Text(f"  {word}", style=style) for word, style in words), fit(rest, len(rest), look))
     room = max(6, width - line.cell_len - len(tail) - after.cell_len)
@@ -278,6 +283,26 @@ def _group_text(group: Group, width: int, shown: Shown) -> Text:
     line.append(tail)
     line.append_text(after)
     return line
+
+
+def _bench_text(
+    line: Text, group: Group, tail: str, words: list[tuple[str, str]], figures: list[Figure], width: int, look: Look
+) -> Text:
+    """`v bench  3/10  RUN  ETA 4:10  compile 1.42x faster, 1.40 to 1.44`; of several arms each one's ratio."""
+    line.append_text(fit(group.title or "bench", min(len(group.title or "bench"), 12), look, style=look.palette.title))
+    line.append(tail if width >= _COMPACT else tail.partition("  ETA")[0])
+    for word, style in words:
+        line.append(f"  {word}", style=style)
+    if figures[0].ratio is None and all(entry.state in ENDED for entry in group.entries):
+        line.append("  no round counts", style=look.palette.warning)
+    for figure in figures:
+        if figure.ratio is not None:
+            style = {"+": look.palette.ok, "-": look.palette.error}.get(figure.sign, "")
+            full = f"  {figure.name} {figure.verdict}"
+            brief = f"  {figure.ratio.value:.2f}x {figure.sign} {figure.name}"
+            fits = len(figures) == 1 and line.cell_len + len(full) <= width
+            line.append_text(fit(full if fits else brief, len(full if fits else brief), look, style=style))
+    return cut(line, width, look.glyph("…", "~"))
 
 
 def _best(entries: Iterable[Entry]) -> Entry | None:

@@ -9,11 +9,11 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from infertui.store.table import Column
 from infertui.tui.actions import Action, bindings
-from infertui.tui.columns import COLUMNS
+from infertui.tui.columns import SPECS
 from infertui.tui.safety import plain
 from infertui.tui.screens.dialog import Dialog
+from infertui.tui.settings import Shown
 from infertui.tui.themes import palette
 from infertui.tui.widgets.rowlist import RowList
 
@@ -26,17 +26,17 @@ ACTIONS = (
 )
 
 
-class ColumnsScreen(Dialog[tuple[Column, ...] | None]):
+class ColumnsScreen(Dialog[tuple[Shown, ...] | None]):
     """Returns the chosen columns in their order; None when everything stays as it was."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     CSS_PATH = "../dialogs.tcss"
 
-    def __init__(self, chosen: Sequence[Column]) -> None:
+    def __init__(self, chosen: Sequence[Shown]) -> None:
         super().__init__(classes="dialog")
         self._chosen = set(chosen)
-        self._order: list[Column] = [*dict.fromkeys(chosen), *(key for key in COLUMNS if key not in self._chosen)]
+        self._order: list[Shown] = [*dict.fromkeys(chosen), *(key for key in SPECS if key not in self._chosen)]
         self._rows = RowList(self)
 
     def compose(self) -> ComposeResult:
@@ -66,7 +66,7 @@ class ColumnsScreen(Dialog[tuple[Column, ...] | None]):
 
     def row_text(self, index: int, width: int) -> Text:
         """See `RowSource`."""
-        spec, colours = COLUMNS[self._order[index]], palette(self.app)
+        spec, colours = SPECS[self._order[index]], palette(self.app)
         shown = spec.key in self._chosen
         text = Text("[x] " if shown else "[ ] ", style=colours.accent if shown else colours.muted, end="")
         text.append(f"{spec.heading:<12}", style=colours.title if shown else "")

@@ -97,7 +97,7 @@ class CompactView(Lines):
         height, ellipsis = self.size.height, glyphs(self.app).ellipsis
         lines = self._lines[:height]
         if len(self._lines) > height > 0:
-            more = f"{ellipsis} {len(self._lines) - height + 1} more lines  1-6 open a pane"
+            more = f"{ellipsis} {len(self._lines) - height + 1} more lines  1-7 open a pane"
             lines[-1] = Text(more, style=palette(self.app).muted, end="")
         self.paint_lines([cut(line, self.size.width, ellipsis) for line in lines])
 
@@ -113,6 +113,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._cockpit = cockpit
         self._when_composed = composed
         self._when_resumed = resumed
+        self.header = HeaderLine()
 
     def on_mount(self) -> None:
         """Everything is there to be arranged."""
@@ -124,7 +125,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """Frames at first; the panes follow."""
-        yield HeaderLine()
+        yield self.header
         with Vertical(id="body"):
             yield Unfurnished(self._cockpit, "gpus")
             yield TabLine()

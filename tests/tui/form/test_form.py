@@ -46,7 +46,11 @@ def values_of(field: Field) -> st.SearchStrategy[Value]:
         case "choice":
             return words
     if field.pattern:
-        known = {"model.id": WORDS.map(lambda text: f"m{text}"), "device.name": st.just("cuda:3")}
+        known = {
+            "model.id": WORDS.map(lambda text: f"m{text}"),
+            "device.name": st.just("cuda:3"),
+            "quality.reference": st.sampled_from(["auto", "none", "20261120-094130-a-run-1a2b"]),
+        }
         return known.get(field.path, st.sampled_from(["", "-1", "0,1"]))
     return WORDS
 

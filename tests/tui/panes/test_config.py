@@ -339,7 +339,7 @@ def test_headings_fold_and_say_what_changed_inside() -> None:
         stage.pane._list.cursor = stage.pane._places["#advanced"]
         await pilot.press("space")
         await settle(pilot)
-        assert "16 fields, 1 changed" in stage.text
+        assert "17 fields, 1 changed" in stage.text
 
     play(scene)
 

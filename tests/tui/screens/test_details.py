@@ -16,9 +16,10 @@ from infertui.store.details import BatchPoint, RunDetails, read_details
 from infertui.store.result import Error, Result
 from infertui.tui.rows import details as lines_of
 from infertui.tui.rows.cells import Look
-from infertui.tui.screens.details import DetailsScreen, Pager
+from infertui.tui.screens.details import DetailsScreen
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.pager import Pager
 from infertui.tui.widgets.staticplot import StaticPlot
 
 LOOK = Look(DEFAULT_PALETTE)

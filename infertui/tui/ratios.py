@@ -1,0 +1,63 @@
+"""A row's figures as multiples of the baseline's: how large, how sure, and whether like is compared with like. Pure."""
+
+import math
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.store.table import ResultRow
+
+RatioColumn = Literal["ratio", "ratio_ttft", "ratio_tpot", "ratio_latency", "ratio_energy"]
+"""Columns that are there while a baseline is pinned; `ratio` is the throughput's, and always among them."""
+OF: dict[RatioColumn, str] = {
+    "ratio": "throughput", "ratio_ttft": "ttft", "ratio_tpot": "tpot", "ratio_latency": "latency",
+    "ratio_energy": "joules_per_token",
+}  # fmt: skip
+"""The field of the row."""
+_ALIKE = ("model", "device", "dtype", "batch_size", "input_len", "output_len")
+
+
+class RowRatio(Struct, frozen=True):
+    """`differs` is None where nothing bounds the ratio. `better` is meant by direction alone."""
+
+    value: float
+    better: bool
+    differs: bool | None
+    unlike: bool
+
+    @property
+    def text(self) -> str:
+        """`1.15x`; `~1.01x` where it may be no difference; in brackets where the runs are unlike."""
+        value = self.value
+        shown = f"{value:.2f}x" if value < 9.995 else f"{value:.1f}x" if value < 99.95 else f"{value:.0f}x"
+        return f"({shown})" if self.unlike else f"~{shown}" if self.differs is False else shown
+
+
+def row_ratio(column: RatioColumn, row: ResultRow, baseline: ResultRow | None) -> RowRatio | None:
+    """The row's figure over the baseline's; None where either is not available.
+
+    Of the throughput both have an interval: the difference of the logarithms is sure where it exceeds the root of the
+    sum of the squares of their half-widths. Comparing the runs is more exact.
+    """
+    if baseline is None:
+        return None
+    value, base = getattr(row, OF[column]), getattr(baseline, OF[column])
+    if not value or not base or value < 0 or base < 0:
+        return None
+    ratio = value / base
+    if not 0 < ratio < math.inf:
+        return None
+    differs = None
+    if column == "ratio":
+        halves = [_half(one) for one in (row, baseline)]
+        if halves[0] is not None and halves[1] is not None:
+            differs = abs(math.log(ratio)) > math.hypot(halves[0], halves[1])
+    unlike = any(getattr(row, name) != getattr(baseline, name) for name in _ALIKE)
+    return RowRatio(ratio, (ratio > 1) == (column == "ratio"), differs, unlike)
+
+
+def _half(row: ResultRow) -> float | None:
+    """Half the width of the throughput's interval, as a logarithm."""
+    if not row.low or not row.high or not 0 < row.low <= row.high < math.inf:
+        return None
+    return math.log(row.high / row.low) / 2
