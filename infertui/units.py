@@ -23,6 +23,16 @@ def format_count(count: float) -> str:
     return f"{size:.0f}" if suffix == "" else f"{size:.{_decimals(size)}f}{suffix}"
 
 
+def format_rate(value: float, unit: str) -> str:
+    """A rate with a decimal prefix, up to tera: `4.27e12` of `B/s` is `4.27 TB/s`."""
+    rate = float(value)
+    for prefix in ("", "k", "M", "G", "T"):
+        if abs(rate) < 1000 or prefix == "T":
+            break
+        rate /= 1000
+    return f"{rate:,.{_decimals(rate)}f} {prefix}{unit}"
+
+
 def format_seconds(seconds: float) -> str:
     """A duration: microseconds to hours, whichever reads best."""
     if seconds < 1e-3:

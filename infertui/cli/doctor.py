@@ -8,6 +8,8 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infertui.measure.ceilings import Ceilings
+
 
 class Finding(Struct, frozen=True):
     """One thing that was looked at."""
@@ -87,10 +89,43 @@ def _gpus() -> list[Finding]:
             memory = format_bytes(gpu.memory_total) if gpu.memory_total is not None else "memory n/a"
             detail = f"{gpu.name}, {memory}, compute capability {gpu.compute_capability or 'n/a'}, driver {gpu.driver}"
             findings.append(Finding("gpu", f"GPU {gpu.label}", ok=True, detail=detail))
+            if not gpu.mig:
+                device = f"cuda:{gpu.index}" if gpu.parent is None else "cuda"
+                found = _ceilings(name=gpu.name, uuid=gpu.uuid, driver=gpu.driver or "")
+                findings.append(_calibrated("gpu", f"GPU {gpu.label} ceilings", found, device))
         findings += [Finding("gpu", "note", ok=False, detail=note) for note in nvml.notes]
         return findings or [Finding("gpu", "NVML", ok=False, detail="the driver runs but shows no GPU")]
     finally:
         nvml.close()
+
+
+def _ceilings(*, name: str, uuid: str = "", driver: str = "") -> "Ceilings | None":
+    """What was measured of a device; of a CPU with any number of threads."""
+    from infertui.errors import StoreError
+    from infertui.store.ceilings import find_ceilings, read_ceilings
+
+    try:
+        entries = read_ceilings()
+    except StoreError:
+        return None
+    if uuid:
+        return find_ceilings(entries, name=name, uuid=uuid, driver=driver)
+    return next((entry for entry in reversed(entries) if not entry.uuid and entry.device == name), None)
+
+
+def _calibrated(area: Literal["gpu", "host"], name: str, found: "Ceilings | None", device: str) -> Finding:
+    """Whether shares of a device's limits refer to what it was measured at itself."""
+    from infertui.units import format_rate
+
+    command = f"infertui calibrate --device {device}"
+    if found is None:
+        detail = "not calibrated: shares of its limits are of data/hardware.toml, or not available"
+        return Finding(area, name, ok=False, detail=detail, remedy=command)
+    best = max(found.matrix_rates.items(), key=lambda item: item[1], default=None)
+    fastest = f", {format_rate(best[1], 'OP/s')} {best[0]}" if best else ""
+    detail = f"{format_rate(found.copy_bandwidth, 'B/s')} copied{fastest}, measured {found.measured[:10]}"
+    disturbed = f"; disturbed: {found.disturbed[0]}" if found.disturbed else ""
+    return Finding(area, name, ok=not disturbed, detail=detail + disturbed, remedy=command if disturbed else "")
 
 
 def _host() -> list[Finding]:
@@ -101,6 +136,7 @@ def _host() -> list[Finding]:
     memory = format_bytes(facts.memory_total) if facts.memory_total is not None else "n/a"
     cores = f"{facts.affinity_cores} of {facts.logical_cores} CPUs, {memory} RAM"
     findings = [Finding("host", "CPU", ok=True, detail=f"{facts.cpu_model or 'unknown'}, {cores}")]
+    findings.append(_calibrated("host", "CPU ceilings", _ceilings(name=facts.cpu_model or "CPU"), "cpu"))
     governor = facts.governor
     findings.append(
         Finding(

@@ -80,8 +80,12 @@ def run_in_foreground(
     save_json: Path | None,
     as_json: bool,
     ui: Literal["auto", "live", "plain", "none"],
+    view: View | None = None,
 ) -> int:
-    """Run the variants and return the exit code. Interrupted, it keeps what was measured."""
+    """Run the variants and return the exit code. Interrupted, it keeps what was measured.
+
+    `view` shows them in place of the one that `ui` asks for.
+    """
     if save_json and any(_same(variant.config.workload.prompts_file, save_json) for variant in variants):
         raise UsageError(f"--save-json {clean(str(save_json))} is the prompts file itself")
     six_fields = SixFieldFile(save_json) if save_json else None
@@ -94,9 +98,9 @@ def run_in_foreground(
             sys.stdout.flush()
 
     interrupted = False
-    with ReliableView(_view(ui, as_json=as_json)) as view:
+    with ReliableView(view or _view(ui, as_json=as_json)) as shown:
         try:
-            asyncio.run(_run(variants, out.absolute(), view, finished))
+            asyncio.run(_run(variants, out.absolute(), shown, finished))
         except (KeyboardInterrupt, asyncio.CancelledError):
             interrupted = True
     if six_fields:

@@ -1,6 +1,7 @@
 """A run on a terminal: one frame, redrawn in place; the summary stays when it is over."""
 
 import sys
+from collections.abc import Callable
 from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -27,7 +28,11 @@ FRAMES_PER_S = 2
 class LiveView:
     """Shows phase, progress, speed, devices and time left."""
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
+    def __init__(
+        self, stream: TextIO = sys.stdout, stays: Callable[[RunFinished], RenderableType] | None = None
+    ) -> None:
+        """`stays` makes what is left on the screen of a run that has ended; by default its whole summary."""
+        self._stays = stays or (lambda event: summary(event.result, kept=event.kept))
         self._console = Console(file=stream, highlight=False, theme=theme())
         self._progress = RunProgress()
         self._live: Live | None = None
@@ -47,7 +52,7 @@ class LiveView:
             self._live.start()
         elif isinstance(event, RunFinished):
             self._stop()
-            self._console.print(summary(event.result, kept=event.kept))
+            self._console.print(self._stays(event))
 
     def _stop(self) -> None:
         if self._live:
@@ -194,7 +199,7 @@ def summary(result: Result, *, kept: bool) -> RenderableType:
     for name, value in identity(result):
         rows.add_row(f"  {name}", Text(value, style="warning" if name == FALLBACK else ""))
     if result.summary.iterations:
-        for name, value in figures(result):
+        for name, value in figures(result, brief=True):
             rows.add_row(f"  {name}", Text(value, style="figure" if name == "output throughput" else ""))
     for level, text in verdict_lines(result):
         rows.add_row(f"  {level}", Text(text, style="error" if level == "invalid" else "warning"))

@@ -15,12 +15,24 @@ from infertui import __version__
 from infertui.cli import config, engines, external, models
 from infertui.cli.attach import EPILOG as ATTACH_EXAMPLES
 from infertui.cli.attach import attach
+from infertui.cli.bench import EPILOG as BENCH_EXAMPLES
+from infertui.cli.bench import bench
 from infertui.cli.build import EPILOG as BUILD_EXAMPLES
 from infertui.cli.build import build
+from infertui.cli.calibrate import EPILOG as CALIBRATE_EXAMPLES
+from infertui.cli.calibrate import calibrate
 from infertui.cli.compare import EPILOG as COMPARE_EXAMPLES
 from infertui.cli.compare import compare
+from infertui.cli.cost import EPILOG as COST_EXAMPLES
+from infertui.cli.cost import cost
 from infertui.cli.doctor import doctor
+from infertui.cli.export import EPILOG as EXPORT_EXAMPLES
+from infertui.cli.export import export
 from infertui.cli.gpus import gpus
+from infertui.cli.imports import EPILOG as IMPORT_EXAMPLES
+from infertui.cli.imports import import_files
+from infertui.cli.report import EPILOG as REPORT_EXAMPLES
+from infertui.cli.report import report
 from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
 from infertui.cli.results import results
 from infertui.cli.run import EPILOG as RUN_EXAMPLES
@@ -48,6 +60,12 @@ app = typer.Typer(
 app.command(epilog=RUN_EXAMPLES)(run)
 app.command(epilog=RESULTS_EXAMPLES)(results)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog=BENCH_EXAMPLES)(bench)
+app.command(epilog=REPORT_EXAMPLES)(report)
+app.command(epilog=COST_EXAMPLES)(cost)
+app.command(epilog=CALIBRATE_EXAMPLES)(calibrate)
+app.command("import", epilog=IMPORT_EXAMPLES)(import_files)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command()(gpus)
 app.command()(doctor)
 app.command(epilog=ATTACH_EXAMPLES)(attach)

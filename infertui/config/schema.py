@@ -195,29 +195,47 @@ class MeasurementConfig(Section, frozen=True):
 
 
 class ValidityConfig(Section, frozen=True):
-    """When a run's numbers are not to be believed. A threshold of 0 is never crossed."""
+    """When a run counts as disturbed, and `infertui run` ends with exit code 3. A threshold of 0 is never crossed."""
 
     max_drift: Annotated[
         float, Meta(ge=0, le=10, description="change of throughput from the first to the second half, as a share")
-    ] = 0.10
+    ] = 0.15
     max_variation: Annotated[
         float, Meta(ge=0, le=10, description="standard deviation of the iterations' throughput over their mean")
     ] = 0.15
-    min_iterations: Annotated[int, Meta(ge=0, le=100_000, description="fewest measured batches")] = 3
+    min_iterations: Annotated[
+        int, Meta(ge=0, le=100_000, description="fewest measured batches that are enough for an interval")
+    ] = 3
+    max_others_cpu: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="percent of the CPUs' time that others than the run took where next to none was left idle",
+        ),
+    ] = 20.0
     max_swap_mib: Annotated[
-        float, Meta(ge=0, le=MAX_INT, description="MiB that the host swapped in or out while measuring")
+        float, Meta(ge=0, le=MAX_INT, description="MiB that the host swapped in and out while measuring")
     ] = 16.0
-    max_host_cpu: Annotated[
+    max_clock_fall: Annotated[
         float,
-        Meta(ge=0, le=100, description="percent of the host's CPUs that others than the worker kept busy, on average"),
-    ] = 50.0
-    max_clock_change: Annotated[
-        float,
-        Meta(ge=0, le=1, description="fall of the GPU's clock below its highest while measuring, as a share"),
+        Meta(
+            ge=0,
+            le=1,
+            description="fall of the GPU's clock below its highest while measuring, as a share; at the power limit it "
+            "is a note",
+        ),
     ] = 0.15
+    throttling: Annotated[
+        bool, Meta(description="clocks held down by heat, a power brake or a slowdown count against the run")
+    ] = True
+    foreign_processes: Annotated[
+        bool, Meta(description="another process that computes on the run's GPU counts against the run")
+    ] = True
     steady_warmup: Annotated[
-        bool, Meta(description="a warm-up that did not become steady counts against the run, not as a note")
-    ] = False
+        bool,
+        Meta(description="a warm-up that did not become steady counts against a run that drifted on by over 5 %"),
+    ] = True
 
 
 class QualityConfig(Section, frozen=True):
@@ -226,19 +244,32 @@ class QualityConfig(Section, frozen=True):
     reference: Annotated[
         str,
         Meta(
-            description="run to compare greedy outputs with; auto: the first one in the same folder of the same model "
-            "and prompts; none: no comparison"
+            description="run of the same folder to compare greedy outputs with, by its id; auto: the first of the same "
+            "model and prompts, an eager and unquantized one before others; none: no comparison",
         ),
     ] = "auto"
     min_agreement: Annotated[
-        float, Meta(ge=0, le=1, description="share of equal tokens below which the run is marked; 0: never")
-    ] = 0.0
+        Annotated[float, Meta(ge=0, le=1)] | Auto,
+        Meta(
+            description="share of equal tokens below which the run is marked; 0: never; auto: 0.9 where both compute "
+            "in float32, else never (in 16 bits rounding parts greedy outputs that are both right)"
+        ),
+    ] = "auto"
     perplexity: Annotated[
         Literal["auto", "on", "off"],
-        Meta(description="perplexity on a text; auto: where the weights are real and the engine can tell"),
+        Meta(
+            description="perplexity on a text, after measuring; auto: where the weights are real and the engine can "
+            "tell; on: refuse random weights"
+        ),
     ] = "auto"
-    text_file: Annotated[str, Meta(description="the text, UTF-8; empty: a bundled one, in the public domain")] = ""
+    text_file: Annotated[
+        str,
+        Meta(description="the text, UTF-8; empty: a bundled one, in the public domain", extra={"path": True}),
+    ] = ""
     text_tokens: Annotated[int, Meta(ge=16, le=1 << 20, description="most tokens of the text that are scored")] = 1024
+    score_timeout_s: Annotated[
+        float, Meta(gt=0, le=_YEAR_S, description="give up the perplexity when scoring takes longer")
+    ] = 120.0
     max_perplexity_rise: Annotated[
         float,
         Meta(ge=0, le=1000, description="rise over the reference's perplexity that is marked, as a share; 0: never"),

@@ -28,6 +28,8 @@ def rooted(config: Config) -> Config:
     prompts, model = config.workload.prompts_file, config.model.id
     if prompts:
         config = replace(config, workload=replace(config.workload, prompts_file=str(_expanded(prompts).absolute())))
+    if text := config.quality.text_file:
+        config = replace(config, quality=replace(config.quality, text_file=str(_expanded(text).absolute())))
     engine = replace(config.engine, draft_model=_rooted_model(config.engine.draft_model))
     if engine.python:
         engine = replace(engine, python=str(_expanded(engine.python).absolute()))

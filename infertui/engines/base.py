@@ -22,6 +22,8 @@ from infertui.engines.contract import (
     Loaded,
     Plan,
     Probe,
+    Scoring,
+    ScoringWay,
     Sink,
 )
 from infertui.errors import EngineError
@@ -30,7 +32,7 @@ from infertui.measure.records import EngineMemory
 
 __all__ = [
     "Batch", "Capacity", "Closing", "Engine", "EngineFactory", "Evidence", "Generated", "Getting", "LoadRequest",
-    "Loaded", "Plan", "Probe", "Sink", "create", "probe", "spec_of",
+    "Loaded", "Plan", "Probe", "Scoring", "ScoringWay", "Sink", "create", "probe", "spec_of",
 ]  # fmt: skip
 
 

@@ -113,6 +113,29 @@ class Closing(Protocol):
         ...
 
 
+class ScoringWay(Struct, frozen=True):
+    """How an engine finds likelihoods: `how` names weights and kernels; `positions` is the most tokens at once."""
+
+    how: str
+    positions: int | None = None
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """What an engine is as well that can tell how likely a text is. It is asked after measuring, never meanwhile."""
+
+    def scoring(self) -> ScoringWay:
+        """How it will, with the weights in force. Raises EngineError, with the reason, where it cannot."""
+        ...
+
+    def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+        """Sum over all ids but the first of ln p(id | ids before it), in nats, from logits in float32 or better.
+
+        `going_on` is called every few hundred tokens; it may raise to stop. Raises EngineError.
+        """
+        ...
+
+
 class Plan(Struct, frozen=True):
     """What a run is going to ask of a loaded model, for an engine to get ready: compile, capture, allocate.
 

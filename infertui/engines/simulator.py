@@ -32,12 +32,16 @@ class SimulatorEngine:
         self._clock = clock
         self._config = SimulatorOptions()
         self._random = random.Random(0)  # noqa: S311 (jitter, not secrets)
+        self._slower_ms = 0.0
         self._batches = 0
         self._tokenizer = ByteTokenizer()
 
     def load(self, request: LoadRequest) -> Loaded:
         """See `Engine`."""
         self._config = request.engine.simulator
+        if self._config.process_ms:
+            self._random = random.Random()  # noqa: S311 (as above)
+            self._slower_ms = self._random.uniform(0, self._config.process_ms)
         self._clock.sleep_until(self._clock.now_ns() + round(self._config.load_ms * NS_PER_MS))
         self._strike(batch=0)
         return Loaded(
@@ -79,8 +83,10 @@ class SimulatorEngine:
             self._clock.sleep_until(deadline)
             sink.step()
             jitter = self._random.uniform(0, self._config.jitter_ms) if self._config.jitter_ms else 0.0
-            deadline += round((self._config.step_ms + jitter) * NS_PER_MS)
-        outputs = [list(range(steps)) for _ in batch.prompts]
+            deadline += round((self._config.step_ms + self._slower_ms + jitter) * NS_PER_MS)
+        other = self._config.other_from
+        usual = range(steps) if not other else (step + (step + 1 >= other) for step in range(steps))
+        outputs = [list(usual)] * len(batch.prompts)
         return Generated([steps] * len(batch.prompts), lambda: outputs)
 
     def synchronize(self) -> None:

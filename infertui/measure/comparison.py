@@ -18,6 +18,7 @@ Better = Literal["higher", "lower"]
 FEWEST = 3
 """Observations on each side from which an interval is worth telling."""
 _EXACT = 400
+_ROUNDING = 1e-9
 # Draws held in memory at once.
 _DRAWS = 1 << 20
 
@@ -56,8 +57,10 @@ class Ratio(Struct, frozen=True):
 
     @property
     def differs(self) -> bool | None:
-        """Whether the interval leaves 1 out; None where there is no interval."""
-        return None if self.interval is None else not self.interval.low <= 1 <= self.interval.high
+        """Whether the interval leaves 1 out, by more than arithmetic rounds; None where there is no interval."""
+        if self.interval is None:
+            return None
+        return not self.interval.low - _ROUNDING <= 1 <= self.interval.high + _ROUNDING
 
 
 def ratio(first: Totals, second: Totals, *, seed: int = 0) -> Ratio | None:
@@ -67,7 +70,7 @@ def ratio(first: Totals, second: Totals, *, seed: int = 0) -> Ratio | None:
     from normal to Student's quantile with the fewer observations' degrees of freedom: with a handful of iterations
     the plain percentile interval is too narrow (Hesterberg 2015, What Teachers Should Know About the Bootstrap, 4.3).
     """
-    if not first.numerators or not second.numerators or first.value <= 0 or second.value <= 0:
+    if not (_usable(first) and _usable(second)):
         return None
     value = second.value / first.value
     fewest = min(len(first.numerators), len(second.numerators))
@@ -76,9 +79,17 @@ def ratio(first: Totals, second: Totals, *, seed: int = 0) -> Ratio | None:
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    logs = np.log(_resampled(second, generator)) - np.log(_resampled(first, generator))
+    drawn = _resampled(first, generator), _resampled(second, generator)
+    if min(drawn[0].min(), drawn[1].min()) <= 0:
+        return Ratio(value)
+    logs = np.log(drawn[1]) - np.log(drawn[0])
     low, high = np.percentile(logs, [100 * tail for tail in _tails(fewest)])
     return Ratio(value, Interval(math.exp(float(low)), math.exp(float(high))), rank_test(first.each, second.each))
+
+
+def _usable(totals: Totals) -> bool:
+    """Whether there is a ratio of sums, and it is positive."""
+    return bool(totals.numerators) and min(totals.denominators) > 0 and totals.value > 0
 
 
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
@@ -89,7 +100,7 @@ def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
     """
     m, n = len(first), len(second)
     pooled = sorted([(value, 0) for value in first] + [(value, 1) for value in second])
-    ranks, ties = _ranks([value for value, _ in pooled])
+    ranks, ties = mid_ranks([value for value, _ in pooled])
     total = math.fsum(rank for rank, (_, side) in zip(ranks, pooled, strict=True) if side == 0)
     u = total - m * (m + 1) / 2
     u = min(u, m * n - u)
@@ -152,7 +163,7 @@ def _student_cdf(t: float, degrees: int) -> float:
     return (1 + central) / 2
 
 
-def _ranks(ordered: Sequence[float]) -> tuple[list[float], list[int]]:
+def mid_ranks(ordered: Sequence[float]) -> tuple[list[float], list[int]]:
     """Mid-ranks from 1 of sorted values, and the sizes of groups of equal ones."""
     ranks: list[float] = []
     ties: list[int] = []

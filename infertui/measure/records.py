@@ -7,8 +7,11 @@ from msgspec import Struct
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import Gaps
 
-Phase = Literal["spawn", "load", "compile", "capture", "warmup", "measure"]
-"""What a run goes through, in this order. Only what an engine does apart has its `compile` and `capture`."""
+Phase = Literal["spawn", "load", "compile", "capture", "warmup", "measure", "score"]
+"""What a run goes through, in this order.
+
+Only what an engine does apart has its `compile` and `capture`, and only what is scored for quality its `score`.
+"""
 Activity = Literal[Phase, "prepare", "idle"]
 """What a worker is at."""
 
@@ -119,11 +122,12 @@ class RequestRecord(Struct, frozen=True):
     from the start of measuring; `batch` is the index of the batch that the request was part of; `energy_j` is its
     equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile.
     `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an `error` and no
-    latency. Without `own_times` the times are those of the batch, which all its requests share.
+    latency. `prompt_tokens` is None in what was imported without it. Without `own_times` the times are those of the
+    batch, which all its requests share.
     """
 
     prompt: str
-    prompt_tokens: int
+    prompt_tokens: int | None
     tokens: int
     latency: float | None
     ttft: float | None

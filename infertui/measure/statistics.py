@@ -8,6 +8,9 @@ from msgspec import Struct
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+NORMAL_FROM = 10_000
+Z = 1.959964
+"""The standard normal distribution's 97.5 % quantile."""
 # Draws held in memory at once: the resamples of a long run are taken a few at a time.
 _DRAWS = 1 << 21
 
@@ -23,19 +26,20 @@ class Distribution(Struct, frozen=True):
     """A sample of independent observations.
 
     `supported` names the percentiles that `n` observations can bound from both sides with 95 % confidence; the
-    others are little more than the sample's extreme and are shown as such.
+    others are little more than the sample's extreme and are shown as such. None is what another program's file did
+    not tell; what was measured here has it all, but for the deviation of a single value.
     """
 
     n: int
     mean: float
     median: float
     std: float | None
-    minimum: float
-    maximum: float
+    minimum: float | None
+    maximum: float | None
     p50: float
-    p90: float
-    p95: float
-    p99: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
     supported: tuple[str, ...]
 
 
@@ -83,6 +87,9 @@ def bootstrap_ratio(numerators: Sequence[float], denominators: Sequence[float], 
 
     With tokens and seconds of each iteration this is the interval of throughput. None below three pairs, from
     which nothing can be said, and where a denominator is not positive. Deterministic for a seed.
+
+    From 10,000 pairs on, the resamples would take minutes and tell what is known: a ratio of sums R is normal, with the
+    standard error sqrt(sum (numerator - R denominator)^2) / sum of denominators (the delta method).
     """
     n = len(numerators)
     if n < 3 or min(denominators) <= 0:
@@ -90,6 +97,10 @@ def bootstrap_ratio(numerators: Sequence[float], denominators: Sequence[float], 
     import numpy as np
 
     top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    if n >= NORMAL_FROM:
+        ratio = float(top.sum() / bottom.sum())
+        reach = Z * float(np.sqrt(np.square(top - ratio * bottom).sum()) / bottom.sum())
+        return Interval(ratio - reach, ratio + reach)
     generator = np.random.default_rng(seed)
     ratios = np.empty(RESAMPLES)
     rows = max(1, _DRAWS // n)

@@ -151,6 +151,9 @@ def shape_of(file: GgufFile, source: str = "the file") -> ModelShape:
     parameters = sum(tensor.elements for tensor in file.tensors if not tensor.name.startswith("rope_"))
     in_experts = sum(tensor.elements for tensor in file.tensors if "_exps." in tensor.name)
     idle = in_experts * (experts - used) // experts if experts else 0
+    # Matrices that a token is multiplied with: all but the tables it is looked up in and the output layer.
+    outside = ("token_embd.", "position_embd.", "output.", "rope_")
+    matrices = [t for t in file.tensors if len(t.shape) > 1 and not t.name.startswith(outside)]
     kind = file.weight_type()
     window = keys.integer("attention.sliding_window", 0)
     return ModelShape(
@@ -174,6 +177,7 @@ def shape_of(file: GgufFile, source: str = "the file") -> ModelShape:
         experts=experts,
         active_experts=used,
         quantization="" if kind in DTYPES else kind,
+        matrix_parameters=sum(tensor.elements for tensor in matrices) - idle,
     )
 
 

@@ -218,7 +218,15 @@ def refine_shape(shape: ModelShape, files: tuple[Path, ...]) -> ModelShape:
     count, dtype = stored
     if not shape.exact and not shape.quantization:
         active = shape.active_parameters if shape.experts else count
-        shape = msgspec.structs.replace(shape, parameters=count, active_parameters=min(active, count), exact=True)
+        # Of a family that is not known the matrices are those of a Llama only where the whole is about as large.
+        matrices = shape.matrix_parameters if abs(count - shape.parameters) <= 0.02 * count else 0
+        shape = msgspec.structs.replace(
+            shape,
+            parameters=count,
+            active_parameters=min(active, count),
+            exact=True,
+            matrix_parameters=matrices,
+        )
     return shape if shape.dtype else msgspec.structs.replace(shape, dtype=dtype)
 
 

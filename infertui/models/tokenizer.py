@@ -4,7 +4,7 @@ A checkpoint's tokenizer.json says everything: how text is split, which ids it b
 around it. It is what Transformers' AutoTokenizer reads, too, and its answers are the measure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,7 +42,15 @@ class Tokenizer(Protocol):
         ...
 
 
-def load_tokenizer(source: ModelSource) -> Tokenizer:
+class TextTokenizer(Tokenizer, Protocol):
+    """A tokenizer that also finds the way back."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, special tokens left out. Control characters stay: clean it before showing it."""
+        ...
+
+
+def load_tokenizer(source: ModelSource) -> TextTokenizer:
     """The tokenizer of a model that is here: bytes for a synthetic one, else that of its tokenizer.json.
 
     Raises ModelError where the model has no tokenizer.json or it cannot be read, EngineError where the `tokenizers`
@@ -70,6 +78,10 @@ class _FromFile:
         text = text.encode("utf-8", errors="replace").decode()
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=True).ids
         return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
 
 
 def _read(path: Path, shown: str) -> "tokenizers.Tokenizer":

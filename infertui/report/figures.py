@@ -2,7 +2,10 @@
 
 from infertui.measure.gaps import Gaps
 from infertui.measure.statistics import Distribution
-from infertui.report.limits import DecodeLimit, decode_limit
+from infertui.report.energy import energy_rows
+from infertui.report.identity import told
+from infertui.report.limits import limit_line, limit_lines
+from infertui.report.quality import quality_rows
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_number, format_seconds
@@ -10,8 +13,8 @@ from infertui.units import format_bytes, format_number, format_seconds
 NOT_AVAILABLE = "n/a"
 
 
-def figures(result: Result) -> list[tuple[str, str]]:
-    """Name and value of every figure that a person wants first, in reading order."""
+def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
+    """Name and value of every figure that a person wants first, in reading order; `brief`: the limits in one line."""
     summary = result.summary
     rows: list[tuple[str, str]] = []
     if summary.output_throughput is not None:
@@ -32,26 +35,24 @@ def figures(result: Result) -> list[tuple[str, str]]:
                 f"  max {format_seconds(gaps.maximum)}  of {gaps.count:,} steps{_several(gaps)}",
             )
         )
-    rows.append(("energy", _energy(result)))
+    rows += energy_rows(result)
     rows.append(("memory", _memory(result)))
     rows.append(("device", _device(result)))
-    if (limit := decode_limit(result)) is not None:
-        rows.append(("MBU", _limit(limit)))
+    rows += ([("limits", line)] if (line := limit_line(result)) else []) if brief else limit_lines(result)
+    rows += quality_rows(result, brief=brief)
     if summary.drift is not None:
         rows.append(("drift", f"{summary.drift:+.1%} from the first to the second half"))
     phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())
     rows.append(("phases", phases or NOT_AVAILABLE))
-    rows.append(("requests", f"{summary.requests} in {summary.iterations} iterations, {summary.failed} failed"))
+    rows.append(("requests", _requests(result)))
     return rows
 
 
-def _limit(found: DecodeLimit) -> str:
-    device, reads = found.device, found.reads
-    return (
-        f"{found.share:.1%} of {device.bandwidth / 1e12:.2f} TB/s ({device.kind}) in decode: a step reads"
-        f" {format_bytes(reads.weights)} of weights and {format_bytes(round(reads.kv))} of KV cache;"
-        f" the limit is {format_number(found.limit)} tok/s"
-    )
+def _requests(result: Result) -> str:
+    requests, iterations = told(result, "summary.requests"), told(result, "summary.iterations")
+    shown = [f"{requests}" if requests is not None else NOT_AVAILABLE]
+    shown += [f"in {iterations} iterations"] if iterations is not None else []
+    return f"{' '.join(shown)}, {result.summary.failed} failed"
 
 
 def headline(result: Result) -> str:
@@ -62,13 +63,17 @@ def headline(result: Result) -> str:
         versions = " ".join(f"{name} {number}" for name, number in loaded.versions.items())
         if loaded.engine != loaded.engine_requested:
             parts.append(f"FALLBACK, not {loaded.engine_requested}:")
-        parts += [f"{loaded.engine} ({versions})", loaded.dtype, f"{loaded.device_name} ({loaded.device})"]
+        parts.append(f"{loaded.engine} ({versions})" if versions else loaded.engine)
+        parts += [loaded.dtype, f"{loaded.device_name} ({loaded.device})" if loaded.device else loaded.device_name]
     else:
         parts.append(config.engine.name)
-    workload = config.workload
-    isl = workload.input_len or workload.prompts_file or workload.prompts
-    parts.append(f"batch {workload.batch_size}, in {isl}, out {workload.output_len}")
-    return clean("  ".join(parts))
+    batch, length, file, prompts, osl = (
+        told(result, f"workload.{key}") for key in ("batch_size", "input_len", "prompts_file", "prompts", "output_len")
+    )
+    isl = length or file or prompts
+    shown = ((name, value) for name, value in (("batch", batch), ("in", isl), ("out", osl)) if value is not None)
+    parts.append(", ".join(f"{name} {value}" for name, value in shown))
+    return clean("  ".join(part for part in parts if part))
 
 
 def verdict_lines(result: Result) -> list[tuple[str, str]]:
@@ -91,28 +96,8 @@ def _times(values: Distribution | None) -> str:
     shown += [
         f"{name} {format_seconds(getattr(values, name))}" for name in ("p90", "p95", "p99") if name in values.supported
     ]
-    if "p99" not in values.supported:
+    if "p99" not in values.supported and values.maximum is not None:
         shown.append(f"max {format_seconds(values.maximum)} (n={values.n})")
-    return "  ".join(shown)
-
-
-def _energy(result: Result) -> str:
-    power = result.power
-    if power is None or power.energy_j is None:
-        reason = f": {power.reason}" if power and power.reason else ""
-        return f"{NOT_AVAILABLE}{reason}"
-    shown = [f"{format_number(power.energy_j)} J ({power.source})"]
-    if power.joules_per_token is not None:
-        above = power.joules_per_token_above_idle
-        shown.append(
-            f"{format_number(power.joules_per_token)} J/tok"
-            + (f" ({format_number(above)} above idle)" if above is not None else "")
-        )
-    if power.tokens_per_s_per_w is not None:
-        shown.append(f"{format_number(power.tokens_per_s_per_w)} tok/s/W")
-    if power.mean_power_w is not None:
-        idle = f", idle {power.idle_power_w:.0f} W" if power.idle_power_w is not None else ""
-        shown.append(f"mean {power.mean_power_w:.0f} W{idle}")
     return "  ".join(shown)
 
 

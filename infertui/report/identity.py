@@ -41,7 +41,21 @@ def caveats(result: Result) -> list[str]:
     """What has to stand beside the figures wherever results are compared: another engine's, or not infertui's own."""
     loaded = result.loaded
     marks = [f"fallback, not {loaded.engine_requested}"] if loaded and fallback_of(loaded) else []
-    return [clean(mark) for mark in (*marks, *([f"external: {result.source}"] if result.source else []))]
+    if result.imported:
+        marks.append(f"imported from {result.imported}: {result.source}")
+    elif result.source:
+        marks.append(f"external: {result.source}")
+    return [clean(mark) for mark in marks]
+
+
+def told(result: Result, key: str) -> object | None:
+    """The value of a key of the config, or of `summary.NAME`; None where an imported file does not tell it."""
+    if not result.knows(key):
+        return None
+    found: object = result if key.startswith("summary.") else result.config
+    for name in key.split("."):
+        found = getattr(found, name)
+    return found
 
 
 def acceptance(counters: Mapping[str, int]) -> float | None:
@@ -63,7 +77,8 @@ def _libraries(loaded: Loaded) -> Iterator[tuple[str, str]]:
 
 def _device(loaded: Loaded) -> str:
     threads = f", {loaded.threads} threads" if loaded.threads and loaded.device == "cpu" else ""
-    return f"{loaded.device_name} ({loaded.device}){threads}  {loaded.device_uuid}"
+    kind = f" ({loaded.device})" if loaded.device else ""
+    return f"{loaded.device_name}{kind}{threads}  {loaded.device_uuid}".strip()
 
 
 def _weights(loaded: Loaded) -> str:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from infertui.config.decode import decode
 from infertui.config.ranges import MAX_POINTS
 from infertui.config.schema import SweepConfig
-from infertui.config.sweep import Variant
+from infertui.config.sweep import Place, Variant
 from infertui.errors import UsageError
 from infertui.runner.control import Submission
 from infertui.terminal_text import clean, shorten
@@ -42,7 +42,15 @@ def accepted_variant(variant: Variant) -> Variant:
         raise UsageError(f"a config of {size:,} bytes is too large; up to {MAX_CONFIG:,} are taken")
     if config.sweep != SweepConfig():
         raise UsageError("a config in the queue is a single run, and this one holds a sweep", remedy="Expand it first.")
-    return Variant(_name("name", variant.name), decode(msgspec.to_builtins(config)), variant.values)
+    place = _accepted_place(variant.place) if variant.place else None
+    return Variant(_name("name", variant.name), decode(msgspec.to_builtins(config)), variant.values, place)
+
+
+def _accepted_place(place: Place) -> Place:
+    if len(place.arms) > MAX_POINTS:
+        raise UsageError(f"a bench of {len(place.arms):,} configs is too large; up to {MAX_POINTS:,} are taken")
+    arms = tuple(_name("name of a config", arm) for arm in place.arms)
+    return replace(place, bench=_name("name of the bench", place.bench), arm=_name("name", place.arm), arms=arms)
 
 
 def _name(what: str, text: str) -> str:

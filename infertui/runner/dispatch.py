@@ -115,7 +115,9 @@ class Dispatcher:
 
     def _startable(self) -> list[Entry]:
         busy = {name for name, lane in self._lanes.items() if lane.task}
-        return startable(self._queue.waiting, busy, cpu_exclusive=self._cpu_exclusive)
+        running = [self._queue.get(lane.entry) for lane in self._lanes.values() if lane.entry is not None]
+        benches = {entry.place.bench for entry in running if entry.place}
+        return startable(self._queue.waiting, busy, cpu_exclusive=self._cpu_exclusive, benches=benches)
 
     def _start(self, entry: Entry) -> None:
         lane = self._lanes.setdefault(entry.lane, Lane())
@@ -124,7 +126,7 @@ class Dispatcher:
         group = [other.id for other in self._queue.entries if other.group == entry.group]
         try:
             execution = Execution(
-                Variant(entry.label, entry.config, {}),
+                Variant(entry.label, entry.config, {}, entry.place),
                 store=Store(Path(entry.out)),
                 sampler=self._sampler,
                 rates=self._rates,

@@ -37,15 +37,25 @@ def devices_of(lane: str) -> frozenset[str]:
     return frozenset((first, *(f"gpu{label}" for label in others)))
 
 
-def startable(waiting: Sequence[Entry], busy: AbstractSet[str], *, cpu_exclusive: bool = True) -> list[Entry]:
+def startable(
+    waiting: Sequence[Entry],
+    busy: AbstractSet[str],
+    *,
+    cpu_exclusive: bool = True,
+    benches: AbstractSet[str] = frozenset(),
+) -> list[Entry]:
     """The waiting entries that may start now, given the lanes under way: one run a device, in order.
 
     What waits for several devices is not overtaken by runs that would take one of them.
 
     A run on the CPU has the machine to itself when `cpu_exclusive`: it starts when nothing else runs, nothing starts
     beside it, and what waits behind it does not overtake it.
+
+    The runs of a bench go one at a time and in their order, also where they take different devices; `benches` are those
+    that have a run under way.
     """
     starting: list[Entry] = []
+    begun = set(benches)
     held = {device for lane in busy for device in devices_of(lane)}
     for entry in waiting:
         if entry.lane == CPU and cpu_exclusive:
@@ -54,7 +64,10 @@ def startable(waiting: Sequence[Entry], busy: AbstractSet[str], *, cpu_exclusive
             break
         if cpu_exclusive and CPU in held:
             break
-        if not devices_of(entry.lane) & held:
+        bench = entry.place.bench if entry.place else ""
+        if not devices_of(entry.lane) & held and bench not in begun:
             starting.append(entry)
+        if bench:
+            begun.add(bench)
         held |= devices_of(entry.lane)
     return starting

@@ -25,8 +25,8 @@ from infertui.runner.events import (
 )
 
 RATES = 600
-OPTIONAL: tuple[Phase, ...] = ("compile", "capture")
-"""Phases that a run has only where its engine compiles or captures."""
+OPTIONAL: tuple[Phase, ...] = ("compile", "capture", "score")
+"""Phases that a run has only where its engine compiles or captures, and where a text is scored afterwards."""
 
 
 class RunProgress(Struct):

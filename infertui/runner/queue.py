@@ -96,6 +96,7 @@ class Queue:
                 config=variant.config,
                 out=submission.out,
                 submitted=now,
+                place=variant.place,
             )
             for number, variant in zip(ids, submission.variants, strict=True)
         ]
@@ -106,7 +107,8 @@ class Queue:
     def copy(self, ids: Sequence[int], *, behind: bool) -> tuple[int, ...]:
         """Queue entries once more: right behind the last of them, or at the end; the new ids.
 
-        Behind an entry of a sweep the copy belongs to the sweep; otherwise copies form groups of their own.
+        Behind an entry of a sweep the copy belongs to the sweep; otherwise copies form groups of their own, and one of
+        a bench stands in for what it copies.
         """
         originals = [self.get(number) for number in ids]
         sizes = Counter(entry.group for entry in self._entries.values())
@@ -123,6 +125,7 @@ class Queue:
                 config=original.config,
                 out=original.out,
                 submitted=now,
+                place=None if behind else original.place,
             )
             new.append(fresh)
         order = list(self._entries)
@@ -135,7 +138,7 @@ class Queue:
         entry = self.get(number)
         if entry.state != "queued":
             raise UsageError(f"entry {number} is {entry.state}: only a waiting one can be edited")
-        self._keep(self._place([replace(entry, name=variant.name, config=variant.config)]))
+        self._keep(self._place([replace(entry, name=variant.name, config=variant.config, place=variant.place)]))
 
     def move(self, ids: Sequence[int], by: int) -> None:
         """Move waiting entries among those that wait; together they keep their order."""

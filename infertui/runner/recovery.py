@@ -1,6 +1,7 @@
 """Runs whose runner was killed: what they had measured becomes an interrupted result."""
 
 import fcntl
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,11 +22,7 @@ REASON = "its runner was killed"
 
 def recover(store: Store) -> list[Result]:
     """Give every run of a reports folder that was cut off its result; those results. A live runner's are left alone."""
-    return [
-        result
-        for path in sorted(store.root.glob(f"*/{BEGUN}"))
-        if (result := _recovered(store, path.parent)) is not None
-    ]
+    return [result for folder in store.folders_with(BEGUN) if (result := _recovered(store, folder)) is not None]
 
 
 def _recovered(store: Store, folder: Path) -> Result | None:
@@ -77,7 +74,8 @@ def is_under_way(folder: Path) -> bool:
 def _interrupted(folder: Path, begun: Begun) -> Result:
     records = read_lines(folder / "requests.jsonl", RequestRecord, warn=lambda _: None)
     batches = batches_of(records)
-    verdict = judge(batches, Circumstances(begun.config.workload.output_len, stopped=REASON))
+    seen = Circumstances(begun.config.workload.output_len, stopped=REASON)
+    verdict = judge(batches, seen, begun.config.validity)
     return Result(
         id=folder.name,
         name=begun.name,
@@ -93,12 +91,11 @@ def _interrupted(folder: Path, begun: Begun) -> Result:
 
 
 def batches_of(records: Iterable[RequestRecord]) -> list[BatchRecord]:
-    """The batches that request lines tell of; a batch whose lines are not all there is left out."""
-    by_batch: dict[int, list[RequestRecord]] = {}
-    for record in records:
-        by_batch.setdefault(record.batch, []).append(record)
-    size = max((len(lines) for lines in by_batch.values()), default=0)
-    return [_batch(lines) for lines in by_batch.values() if len(lines) == size and lines[0].batch_seconds is not None]
+    """The batches that request lines tell of, one after the other; one whose lines are not all there is left out."""
+    grouped = (list(lines) for _, lines in itertools.groupby(records, key=lambda record: record.batch))
+    found = [_batch(lines) for lines in grouped if lines[0].batch_seconds is not None]
+    size = max((len(batch.requests) for batch in found), default=0)
+    return [batch for batch in found if len(batch.requests) == size]
 
 
 def _batch(lines: list[RequestRecord]) -> BatchRecord:
@@ -119,8 +116,8 @@ def _batch(lines: list[RequestRecord]) -> BatchRecord:
         itl=merge_gaps(line.itl for line in lines if line.itl) if own else first.itl,
         requests=tuple(
             RequestPart(
-                line.prompt,
-                line.prompt_tokens,
+                "",  # figures need no texts, and those of a long run would fill the memory
+                line.prompt_tokens or 0,  # what was measured here always has it
                 line.tokens,
                 first_ns=after(line.ttft) if own else None,
                 last_ns=after(line.latency) if own else None,

@@ -32,21 +32,21 @@ class Reports:
     def page(self, query: ResultQuery) -> ResultPage:
         """Rows of a folder. A look at it also gives runs that were cut off their results, once in a while."""
         with self._locks[query.out]:
-            table = self._tables.get(query.out) or ResultIndex(_folder(query.out))
+            table = self._tables.get(query.out) or ResultIndex(folder(query.out))
             self._tables[query.out] = table
             if time.monotonic() - self._looked.get(query.out, -math.inf) >= LOOK_S:
-                recover(Store(_folder(query.out)))
+                recover(Store(folder(query.out)))
                 self._looked[query.out] = time.monotonic()
             table.refresh()
             return table.page(query)
 
     def details(self, out: str, run: str) -> RunDetails:
         """Everything about a run. Raises StoreError where there is no such run."""
-        return read_details(Store(_folder(out)).folder_of(run))
+        return read_details(Store(folder(out)).folder_of(run))
 
     def delete(self, out: str, runs: Sequence[str]) -> None:
         """Delete runs that have ended. Raises UsageError for one that some process still measures, and StoreError."""
-        store = Store(_folder(out))
+        store = Store(folder(out))
         for run in runs:
             if is_under_way(store.folder_of(run)):
                 raise UsageError(f"{clean(run)} is under way", remedy="Cancel it first.")
@@ -58,13 +58,14 @@ class Reports:
         if not run:
             return None
         try:
-            content = (Store(_folder(out)).folder_of(run) / RESULT).read_bytes()
+            content = (Store(folder(out)).folder_of(run) / RESULT).read_bytes()
             return msgspec.json.decode(content, type=Result)
         except (OSError, InfertuiError, msgspec.MsgspecError):
             return None
 
 
-def _folder(out: str) -> Path:
+def folder(out: str) -> Path:
+    """The reports folder of that name. Raises UsageError unless it is an absolute path."""
     path = Path(out)
     if not path.is_absolute() or "\0" in out:
         raise UsageError(f'the reports folder "{clean(out)}" is not an absolute path')

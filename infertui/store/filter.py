@@ -40,13 +40,17 @@ FIGURE_KEYS: dict[str, tuple[float, dict[str, float]]] = {
     "power": (1.0, {"w": 1.0, "kw": 1e3}),
     "joules_per_token": (1.0, {"j": 1.0, "mj": 1e-3, "j/tok": 1.0}),
     "drift": (0.01, {"%": 0.01}),
+    "mbu": (0.01, {"%": 0.01}),
+    "mfu": (0.01, {"%": 0.01}),
+    "agreement": (0.01, {"%": 0.01}),
+    "perplexity": (1.0, {}),
 }
 """What a number without a unit is multiplied with (the unit of the table's header), and the units."""
 ALIASES = {
     "run": "id", "batch": "batch_size", "b": "batch_size", "bs": "batch_size", "in": "input_len", "out": "output_len",
     "tok/s": "throughput", "tps": "throughput", "e2e": "latency", "w": "power", "j/tok": "joules_per_token",
     "energy": "joules_per_token", "time": "started", "date": "started", "gpu": "device", "flags": "flag",
-    "hash": "config_hash", "quant": "quantization", "reason": "error",
+    "hash": "config_hash", "ppl": "perplexity", "agrees": "agreement", "quant": "quantization", "reason": "error",
 }  # fmt: skip
 KEYS = (*TEXT_KEYS, *COUNT_KEYS, *FIGURE_KEYS, "input_len", "started", "valid", "flag")
 # `synthetic:gpt2-124m` is the name of a model, and what people type to find it.

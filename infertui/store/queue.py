@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.config.schema import Config
+from infertui.config.sweep import Place
 from infertui.errors import StoreError
 
 EntryState = Literal["queued", "running", "finished", "failed", "interrupted", "cancelled", "skipped"]
@@ -45,6 +46,8 @@ class Entry(Struct, frozen=True):
     throughput: float | None = None
     """Output tokens per second, once measured."""
     valid: bool | None = None
+    place: Place | None = None
+    """In a bench, if it belongs to one."""
 
     @property
     def label(self) -> str:

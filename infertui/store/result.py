@@ -55,7 +55,10 @@ class DeviceFigures(Struct, frozen=True):
 
     `vram_device_peak` is the whole device's, `vram_process` what the worker's processes hold at the end: with the
     allocator's two peaks in `Summary.memory` four different numbers. `violation_s` are the seconds for which a policy
-    held the clocks down. The driver's PCIe counters wrap: true traffic is these plus a multiple of 4 GiB.
+    held the clocks down, `throttle_shares` the share of samples (0 to 1) that showed a reason. The driver's PCIe
+    counters wrap: true traffic is these plus a multiple of 4 GiB. `sm_clock_fall` is the deepest fall below the highest
+    clock before it, as a share. `cpu_busy` and `cpu_others` are percent of the time of the CPUs that the run may use:
+    all that was spent, and what others than the worker's processes spent. `swapped` is bytes, in and out.
     """
 
     vram_device_peak: int | None = None
@@ -74,6 +77,11 @@ class DeviceFigures(Struct, frozen=True):
     cpu_mean: float | None = None
     ram_peak: int | None = None
     samples: int = 0
+    throttle_shares: dict[str, float] | None = None
+    sm_clock_fall: float | None = None
+    cpu_busy: float | None = None
+    cpu_others: float | None = None
+    swapped: int | None = None
 
 
 class Fingerprint(Struct, frozen=True):
@@ -96,7 +104,8 @@ class Result(Struct, frozen=True):
     `loaded` and `evidence` say what really ran, as the engine found it by looking; the counters of `evidence` are what
     they grew by while measuring, and empty where that was cut off. `source` names the program that measured where it
     was not infertui, as in `llama-bench build 0c1e570`; `imported` is the name of the file that its figures were read
-    from, and `unknown` lists the keys of `config` that such a file does not tell: their values mean nothing.
+    from, `imported_sha256` that of its content, and `unknown` lists the keys of `config`, and of `summary` as in
+    `summary.prompt_tokens`, that such a file does not tell: their values mean nothing, and `knows` asks for it.
     `ceilings` are those of the device as calibrated before the run, and `limits` how near it came to them.
     """
 
@@ -119,8 +128,13 @@ class Result(Struct, frozen=True):
     evidence: Evidence | None = None
     source: str = ""
     imported: str = ""
+    imported_sha256: str = ""
     unknown: tuple[str, ...] = ()
     bench: Place | None = None
     ceilings: Ceilings | None = None
     limits: Limits | None = None
     quality: Quality | None = None
+
+    def knows(self, key: str) -> bool:
+        """Whether a key of the config, or `summary.NAME`, has a value that means something."""
+        return key not in self.unknown

@@ -46,6 +46,7 @@ class _Fingerprint(Struct, frozen=True, gc=False):
 class _Verdict(Struct, frozen=True, gc=False):
     invalid: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 class _Interval(Struct, frozen=True, gc=False):
@@ -103,6 +104,21 @@ class _Evidence(Struct, frozen=True, gc=False):
     levers: _Levers = _Levers()
 
 
+class _Limits(Struct, frozen=True, gc=False):
+    mbu: float | None = None
+    mfu: float | None = None
+
+
+class _Agreement(Struct, frozen=True, gc=False):
+    share: float | None = None
+
+
+class _Quality(Struct, frozen=True, gc=False):
+    agreement: _Agreement | None = None
+    perplexity: float | None = None
+    beyond: tuple[str, ...] = ()
+
+
 class _Error(Struct, frozen=True, gc=False):
     kind: str = ""
     message: str = ""
@@ -125,11 +141,16 @@ class ResultLine(Struct, frozen=True, gc=False):
     device: _Device | None = None
     evidence: _Evidence | None = None
     error: _Error | None = None
+    limits: _Limits | None = None
+    quality: _Quality | None = None
     source: str = ""
+    imported: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 _NO_SPREAD, _NO_INTERVAL, _NO_LOADED = _Spread(), _Interval(), _Loaded()
 _NO_POWER, _NO_DEVICE, _NO_EVIDENCE = _Power(), _Device(), _Evidence()
+_NO_QUALITY, _NO_AGREEMENT = _Quality(), _Agreement()
 
 
 def row_of(line: ResultLine) -> ResultRow:
@@ -138,6 +159,7 @@ def row_of(line: ResultLine) -> ResultRow:
     loaded, power, device = line.loaded or _NO_LOADED, line.power or _NO_POWER, line.device or _NO_DEVICE
     levers = (line.evidence or _NO_EVIDENCE).levers
     interval, ttft = summary.output_throughput_interval or _NO_INTERVAL, summary.ttft or _NO_SPREAD
+    unknown, quality = frozenset(line.unknown), line.quality or _NO_QUALITY
     vram = device.vram_process if device.vram_process is not None else summary.memory.allocated_peak
     if vram is None and loaded.device == "cpu":
         vram = summary.memory.resident_peak
@@ -146,13 +168,13 @@ def row_of(line: ResultLine) -> ResultRow:
         name=clean(line.name),
         state=clean(line.state),
         started=clean(line.started),
-        model=clean(line.config.model.id),
-        engine=clean(loaded.engine or line.config.engine.name),
+        model="" if "model.id" in unknown else clean(line.config.model.id),
+        engine=_engine(line, loaded),
         dtype=clean(loaded.dtype),
         device=clean(loaded.device_name),
-        batch_size=workload.batch_size,
-        input_len=str(workload.input_len or clean(workload.prompts_file or workload.prompts)),
-        output_len=workload.output_len,
+        batch_size=None if "workload.batch_size" in unknown else workload.batch_size,
+        input_len=_input_len(workload, unknown),
+        output_len=None if "workload.output_len" in unknown else workload.output_len,
         valid=not line.verdict.invalid,
         flags=_flags(line, loaded, device),
         config_hash=clean(line.fingerprint.config_hash),
@@ -168,18 +190,33 @@ def row_of(line: ResultLine) -> ResultRow:
         power=power.mean_power_w,
         joules_per_token=power.joules_per_token,
         drift=summary.drift,
-        iterations=summary.iterations,
+        iterations=None if "summary.iterations" in unknown else summary.iterations,
         seconds=sum(line.phases.values()) if line.phases else None,
         error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",
         mode=clean(levers.mode),
         quantization=clean(levers.quantization),
+        mbu=line.limits.mbu if line.limits else None,
+        mfu=line.limits.mfu if line.limits else None,
+        agreement=(quality.agreement or _NO_AGREEMENT).share,
+        perplexity=quality.perplexity,
     )
+
+
+def _engine(line: ResultLine, loaded: _Loaded) -> str:
+    """The engine that ran; a file that was imported need not tell it, and the result then calls it unknown."""
+    engine = clean(loaded.engine or line.config.engine.name)
+    return "" if line.imported and engine == "unknown" else engine
+
+
+def _input_len(workload: _Workload, unknown: frozenset[str]) -> str:
+    length = 0 if "workload.input_len" in unknown else workload.input_len
+    prompts = "" if "workload.prompts" in unknown else clean(workload.prompts_file or workload.prompts)
+    return str(length or prompts)
 
 
 def _flags(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[str, ...]:
     """Short words for what a reader should know before believing a row; the worst first."""
     against = line.verdict.invalid
-    throttles = device.throttles or ()
     flags = []
     if line.state == "failed":
         kind = line.error.kind if line.error else "error"
@@ -190,24 +227,29 @@ def _flags(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[str, ...
         flags.append("invalid")
     if loaded.engine_requested and loaded.engine != loaded.engine_requested:
         flags.append("fallback")
-    if line.source:
+    if line.imported:
+        flags.append("imported")
+    elif line.source:
         flags.append("external")
-    if any(text.startswith("another process used") for text in against):
-        flags.append("foreign")
-    if any("thermal" in name for name in throttles):
-        flags.append("thermal")
-    if any(name in DISTURBING_THROTTLES and "thermal" not in name for name in throttles):
-        flags.append("throttle")
-    if any(text.startswith("output length not reached") for text in against):
-        flags.append("short-output")
-    if any(text.startswith("telemetry of the GPU was lost") for text in against):
-        flags.append("gpu-lost")
-    if "power-cap" in throttles:
-        flags.append("power-cap")
-    if line.summary.drift is not None and abs(line.summary.drift) > NOTED_DRIFT:
-        flags.append("drift")
-    if any(text.startswith("throughput varied") for text in line.verdict.notes):
-        flags.append("noisy")
+    flags += [clean(mark) for mark in line.verdict.marks] or _marks_of_old(line, device)
+    if line.quality and line.quality.beyond:
+        flags.append("diverged")
     if loaded.random_weights:
         flags.append("synthetic")
-    return tuple(flags)
+    return tuple(dict.fromkeys(flags))
+
+
+def _marks_of_old(line: ResultLine, device: _Device) -> list[str]:
+    """What a verdict without marks tells in words and figures: it was kept before there were any."""
+    against, throttles = line.verdict.invalid, device.throttles or ()
+    told = {
+        "foreign": any(text.startswith("another process used") for text in against),
+        "thermal": any("thermal" in name for name in throttles),
+        "throttle": any(name in DISTURBING_THROTTLES and "thermal" not in name for name in throttles),
+        "short-output": any(text.startswith("output length not reached") for text in against),
+        "gpu-lost": any(text.startswith("telemetry of the GPU was lost") for text in against),
+        "power-cap": "power-cap" in throttles,
+        "drift": line.summary.drift is not None and abs(line.summary.drift) > NOTED_DRIFT,
+        "noisy": any(text.startswith("throughput varied") for text in line.verdict.notes),
+    }
+    return [mark for mark, holds in told.items() if holds]

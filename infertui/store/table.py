@@ -11,7 +11,7 @@ Column = Literal[
     "started", "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "batch_size", "input_len",
     "output_len",
     "throughput", "ttft", "ttft_p99", "tpot", "itl_p99", "latency", "vram", "power", "joules_per_token", "drift",
-    "iterations", "seconds",
+    "mbu", "mfu", "agreement", "perplexity", "iterations", "seconds",
 ]  # fmt: skip
 
 
@@ -30,10 +30,10 @@ class ResultRow(Struct, frozen=True):
     engine: str
     dtype: str
     device: str
-    batch_size: int
+    batch_size: int | None
     input_len: str
-    """Prompt tokens asked for, or the name of the prompt set."""
-    output_len: int
+    """Prompt tokens asked for, or the name of the prompt set; empty where it is not known."""
+    output_len: int | None
     valid: bool
     flags: tuple[str, ...] = ()
     config_hash: str = ""
@@ -49,13 +49,20 @@ class ResultRow(Struct, frozen=True):
     power: float | None = None
     joules_per_token: float | None = None
     drift: float | None = None
-    iterations: int = 0
+    iterations: int | None = 0
     seconds: float | None = None
     """From the first phase to the last."""
     error: str = ""
     mode: str = ""
     """How steps were executed and what the weights were held in, as the engine found it; empty where it did not say."""
     quantization: str = ""
+    mbu: float | None = None
+    """Share of the memory bandwidth in decode; as `mfu` it is there for results that were kept with it."""
+    mfu: float | None = None
+    """Share of the matrix rate in prefill."""
+    agreement: float | None = None
+    """Share of greedy tokens that are those of the run's reference."""
+    perplexity: float | None = None
 
 
 class ResultQuery(Struct, frozen=True):

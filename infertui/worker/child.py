@@ -38,10 +38,12 @@ from infertui.worker.protocol import (
     Measure,
     PhaseStarted,
     Proceed,
+    Score,
     Shutdown,
     decode_command,
     encode,
 )
+from infertui.worker.scoring import scored
 from infertui.worker.session import Session
 from infertui.worker.stamps import Cancelled, Progress
 
@@ -159,6 +161,18 @@ class Child:
                 await_proceed=self._link.await_proceed,
                 cancelled=self._link.cancelled.is_set,
             ).run()
+
+        elif isinstance(command, Score):
+            self._score(command)
+
+    def _score(self, command: Score) -> None:
+        """Score a text; what an engine cannot do is an answer, not a failure."""
+        self._progress.enter("score")
+        self._link.emit(PhaseStarted(self._clock.now_ns(), "score"))
+        if self._engine is None or self._loaded is None:
+            raise ConfigError("", "the worker was asked to score before a model was loaded")
+        found = scored(self._engine, self._loaded, command, self._progress, self._link.cancelled.is_set)
+        self._link.emit(replace(found, t_ns=self._clock.now_ns()))
 
     def _load(self, command: Load) -> None:
         request, engine = command.request, command.request.engine

@@ -26,6 +26,8 @@ from infertui.worker.protocol import (
     Measure,
     MeasureDone,
     PhaseStarted,
+    Score,
+    Scored,
     Shutdown,
     decode_event,
     encode,
@@ -35,6 +37,7 @@ SPAWN_TIMEOUT_S = 60.0
 CANCEL_GRACE_S = 1.0
 LEAVE_GRACE_S = 1.0
 UNREAD_GRACE_S = 0.25
+SCORE_GRACE_S = 5.0
 PREPARING = ("prepare", "compile", "capture")
 STEPPING = ("warmup", "measure")
 
@@ -171,6 +174,21 @@ class WorkerProcess:
             if deadline is not None and time.monotonic() > deadline:
                 raise self._too_long(overdue)
 
+    async def score(self, command: Score) -> AsyncIterator[AnyEvent]:
+        """Score a text; yields events up to and including `Scored`.
+
+        Raises WorkerError when the worker fails at it, dies, or has not given up some time after its time-out.
+        """
+        await self.send(command)
+        self._phase = "score"
+        deadline = time.monotonic() + command.timeout_s + SCORE_GRACE_S
+        complaint = f"scoring was not done within score_timeout_s ({command.timeout_s:.4g} s)"
+        while True:
+            event = await self._next(deadline - time.monotonic(), complaint)
+            yield event
+            if isinstance(event, Scored):
+                return
+
     async def hello(self) -> AnyEvent:
         """The first event: the worker runs. Raises WorkerError when it does not come up."""
         return await self._next(SPAWN_TIMEOUT_S, f"no sign of life for {SPAWN_TIMEOUT_S:g} s")
@@ -253,7 +271,7 @@ class WorkerProcess:
             self._signs.resident, self._signs.available = event.resident, host_available()
         elif isinstance(event, PhaseStarted):
             self._phase = event.phase
-        elif isinstance(event, LoadDone | MeasureDone):
+        elif isinstance(event, LoadDone | MeasureDone | Scored):
             self._phase = "idle"
 
     async def _epitaph(self) -> WorkerError:

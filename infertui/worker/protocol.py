@@ -41,6 +41,17 @@ class Proceed(Command, frozen=True, tag="proceed"):
     """The answer to `Ready`: the runner has read its counters, measuring may start."""
 
 
+class Score(Command, frozen=True, tag="score"):
+    """Score a text with the loaded model, `tokens` of it at most. Answered by `Scored`, or `Failure`.
+
+    Never sent while a `Measure` is under way.
+    """
+
+    text: str
+    tokens: int
+    timeout_s: float
+
+
 class Cancel(Command, frozen=True, tag="cancel"):
     """Stop at the next token step and keep what was measured. Answered by `Failure` of kind cancelled."""
 
@@ -65,7 +76,7 @@ class Hello(Event, frozen=True, tag="hello"):
 class PhaseStarted(Event, frozen=True, tag="phase"):
     """A phase began."""
 
-    phase: Literal["load", "compile", "capture", "warmup", "measure"]
+    phase: Literal["load", "compile", "capture", "warmup", "measure", "score"]
 
 
 class LoadDone(Event, frozen=True, tag="loaded"):
@@ -118,6 +129,19 @@ class MeasureDone(Event, frozen=True, tag="measured"):
     evidence: Evidence = Evidence()
 
 
+class Scored(Event, frozen=True, tag="scored"):
+    """How likely a text is: the sum of ln p over `tokens` predicted ones, in windows of `window` tokens; see `Scoring`.
+
+    `log_likelihood` is None where it is not available, and `reason` says why.
+    """
+
+    log_likelihood: float | None = None
+    tokens: int = 0
+    window: int = 0
+    how: str = ""
+    reason: str = ""
+
+
 class Failure(Event, frozen=True, tag="failure"):
     """What was asked could not be done. `details` are figures that belong to the message."""
 
@@ -127,8 +151,10 @@ class Failure(Event, frozen=True, tag="failure"):
     details: dict[str, str] = {}
 
 
-AnyCommand = Load | Measure | Proceed | Cancel | Shutdown
-AnyEvent = Hello | PhaseStarted | LoadDone | Ready | BatchDone | Heartbeat | MeasureEnded | MeasureDone | Failure
+AnyCommand = Load | Measure | Score | Proceed | Cancel | Shutdown
+AnyEvent = (
+    Hello | PhaseStarted | LoadDone | Ready | BatchDone | Heartbeat | MeasureEnded | MeasureDone | Scored | Failure
+)
 
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -1,5 +1,7 @@
 """The ground truth itself: the simulator does exactly what its config says."""
 
+import itertools
+
 import pytest
 from support.sinks import Stamps
 
@@ -42,3 +44,11 @@ def test_every_engine_of_the_registry_answers_a_probe() -> None:
 def test_an_unknown_engine_is_refused_with_the_known() -> None:
     with pytest.raises(EngineError, match=r"transformers, .*, simulator"):
         create("warp", MonotonicClock())
+
+
+def test_processes_differ_by_a_draw_of_their_own() -> None:
+    config = SimulatorOptions(ttft_ms=10, step_ms=2, process_ms=1)
+    steps = [[after - before for before, after in itertools.pairwise(stamps(config, VirtualClock(), 5))] for _ in "abc"]
+    assert all(max(each) - min(each) <= 1 for each in steps), "the same for every step of a process"
+    assert all(2_000_000 <= each[0] <= 3_000_000 for each in steps)
+    assert len({each[0] for each in steps}) == 3

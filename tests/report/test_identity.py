@@ -20,6 +20,7 @@ from infertui.store.result import Result
 from infertui.store.resultrow import ResultLine, row_of
 from infertui.tui.rows import details
 from infertui.tui.rows.cells import Look
+from infertui.tui.rows.summary import summary
 from infertui.tui.themes import DEFAULT_PALETTE
 
 S = 1_000_000_000
@@ -77,7 +78,7 @@ def test_the_details_and_the_plain_output_say_what_ran_and_what_it_stands_in_for
     look = Look(DEFAULT_PALETTE)
     told = "transformers was measured, NOT vllm, which cannot be used: no vllm"
     for lines in (
-        [line.plain for line in details.summary(shown, 160, look)],
+        [line.plain for line in summary(shown, 160, look)],
         [line.plain for line in details.config(shown, 160, look)],
         summary_lines(result, kept=True),
     ):

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from support.runs import simulated
 
 from infertui.config.schema import SweepConfig
-from infertui.config.sweep import Variant
+from infertui.config.sweep import Place, Variant
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.runner.acceptance import accepted
 from infertui.runner.control import Submission
@@ -27,6 +27,14 @@ def test_a_reports_folder_that_cannot_be_is_refused(out: str) -> None:
     assert error.value.message.isprintable()
 
 
+def test_a_place_in_a_bench_is_kept_and_its_names_are_fit_to_be_shown() -> None:
+    place = Place("b1", "arm", 0, 2, baseline=True, arms=("arm", "other"), seed=3)
+    assert accepted(replace(GOOD, variants=(Variant("n", simulated(), {}, place),))).variants[0].place == place
+    evil = replace(place, bench="b\x1b[2J", arm="a\x1b]0;x\x07", arms=("a\nb", "c"))
+    (variant,) = accepted(replace(GOOD, variants=(Variant("n", simulated(), {}, evil),))).variants
+    assert variant.place == replace(evil, bench="b", arm="a", arms=("a b", "c"))
+
+
 def test_titles_are_fit_to_be_shown() -> None:
     queued = accepted(replace(GOOD, title="a\x1b]0;x\x07b\nc", variants=(Variant("\x1b[2Jn", simulated(), {}),)))
     assert (queued.title, queued.variants[0].name) == ("ab c", "n")
@@ -40,6 +48,8 @@ def test_titles_are_fit_to_be_shown() -> None:
         replace(GOOD, title="x" * 10_000_000),
         replace(GOOD, variants=(Variant("x" * 10_000_000, simulated(), {}),)),
         replace(GOOD, variants=(Variant("", replace(simulated(), labels={"a": "b" * 10_000_000}), {}),)),
+        replace(GOOD, variants=(Variant("", simulated(), {}, Place("b", "a", 0, 1, arms=("a",) * 10_001)),)),
+        replace(GOOD, variants=(Variant("", simulated(), {}, Place("b", "x" * 10_000_000, 0, 1)),)),
         replace(GOOD, variants=(Variant("", replace(simulated(), sweep=SweepConfig({"model.seed": [1, 2]})), {}),)),
     ],
 )

@@ -4,9 +4,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.runs import simulated
 
 from infertui.config.schema import EngineConfig
+from infertui.config.sweep import Place
 from infertui.engines.base import Probe
 from infertui.errors import ConfigError
 from infertui.gpu.readings import GpuInfo
@@ -39,6 +41,14 @@ def test_a_cpu_run_has_the_machine_to_itself() -> None:
     assert ids(startable(waiting(CPU, "gpu0"), {"gpu1"})) == [], "nor does anything overtake it"
     assert ids(startable(waiting("gpu0", CPU, "gpu1"), set())) == [1]
     assert ids(startable(waiting("gpu0"), {CPU})) == []
+
+
+def test_the_runs_of_a_bench_go_one_at_a_time_whatever_their_devices() -> None:
+    line = [replace(entry, place=Place("b1", entry.lane, 0, 2)) for entry in waiting("gpu0", "gpu1", "gpu0")]
+    others = [replace(entry, id=entry.id + 10) for entry in waiting("gpu1", "gpu2")]
+    assert ids(startable([*line, *others], set())) == [1, 12], "what waits behind takes no device that it waits for"
+    assert ids(startable(line[1:], {"gpu0"}, benches={"b1"})) == []
+    assert ids(startable(line[1:], {"gpu0"}, benches={"b2"})) == [2]
 
 
 def test_unless_it_need_not() -> None:

@@ -18,9 +18,21 @@ class SimulatorOptions(Section, frozen=True):
     jitter_ms: Annotated[
         float, Meta(ge=0, le=3.6e6, description="each step is longer by a seeded draw from 0 to this")
     ] = 0.0
+    process_ms: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3.6e6,
+            description="each process's steps are all longer by one draw from 0 to this, another in every process; "
+            "jitter is then drawn anew as well",
+        ),
+    ] = 0.0
     load_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time that loading takes")] = 0.0
     fail_every: Annotated[int, Meta(ge=0, le=MAX_INT, description="every n-th batch fails; 0: none")] = 0
     short_by: Annotated[int, Meta(ge=0, le=MAX_INT, description="tokens by which each output falls short")] = 0
+    other_from: Annotated[
+        int, Meta(ge=0, le=MAX_INT, description="token from which each output is another than usual; 0: none")
+    ] = 0
     virtual_time: Annotated[
         bool, Meta(description="advance a virtual clock instead of sleeping: reported times are exact")
     ] = False

@@ -6,7 +6,7 @@ they lie, and the greedy choice is one pass over them.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Ids = npt.NDArray[np.int32]
 
 _MAX_SEED = 2**32 - 1
+_SCORED_AT_ONCE = 128
 
 
 class Decoder:
@@ -81,6 +82,36 @@ class Decoder:
                 produced[step] = tokens[:] = chosen
                 positions += 1
         return produced
+
+    def log_likelihood(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+        """Sum of ln p(ids[n] | ids[:n]) over n from 1, in nats: llama.cpp's float32 logits, log-softmax in float64.
+
+        Takes the context's first sequence. Raises EngineError when llama.cpp refuses a batch.
+        """
+        np = self._np
+        self.clear()
+        tokens, total = np.array(ids, dtype=np.int32), 0.0
+        last = len(tokens) - 1
+        chunk = min(_SCORED_AT_ONCE, self._n_batch)
+        for begin in range(0, last, chunk):
+            going_on()
+            count = min(chunk, last - begin)
+            self._tokens[:count] = tokens[begin : begin + count]
+            self._positions[:count] = np.arange(begin, begin + count)
+            self._sequences[:count] = 0
+            self._wanted[:count] = 1
+            self._batch.n_tokens = count
+            self._decode()
+            address = self._logits_at(self._context, 0)
+            if not address:
+                raise EngineError("llama.cpp gave no logits", remedy="worker.log has more.")
+            logits = self._view(address, count).astype(np.float64)
+            most = logits.max(axis=1)
+            sums = most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
+            chosen = logits[np.arange(count), tokens[begin + 1 : begin + 1 + count]]
+            total += float((chosen - sums).sum())
+        self.clear()
+        return total
 
     def _prefill(self, prompts: tuple[tuple[int, ...], ...], samplers: list[Any]) -> "Array":
         """Work through all prompts, one behind the other, and choose the first token of each sequence."""

@@ -5,12 +5,23 @@ import ctypes
 import math
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.schema import DeviceConfig
-from infertui.engines.base import Batch, Capacity, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
+from infertui.engines.base import (
+    Batch,
+    Capacity,
+    Evidence,
+    Generated,
+    Getting,
+    Loaded,
+    LoadRequest,
+    Plan,
+    ScoringWay,
+    Sink,
+)
 from infertui.engines.llama_cpp.decoder import Decoder
 from infertui.engines.llama_cpp.library import Device, Library, library, probe
 from infertui.engines.llama_cpp.log import Account, read_log
@@ -45,6 +56,7 @@ class LlamaCppEngine:
     _account: Account
     _weights: Weights
     _encode: Callable[[str], list[int]]
+    _params: Any
 
     def __init__(self) -> None:
         self._options = LlamaCppOptions()
@@ -139,6 +151,7 @@ class LlamaCppEngine:
         )
         params.type_k, params.type_v = _KV_TYPES[options.type_k], _KV_TYPES[options.type_v]
         params.no_perf = False
+        self._params = params
         self._context = api.llama_init_from_model(self._model, params)
         if not self._context:
             raise _RefusedError("make a context for")
@@ -220,6 +233,27 @@ class LlamaCppEngine:
             )
         produced = self._decoder.generate(batch, sink)
         return Generated([batch.output_len] * size, lambda: produced.T.tolist())
+
+    def scoring(self) -> ScoringWay:
+        """See `Scoring`."""
+        return ScoringWay(
+            "llama.cpp, the weights and settings in force, up to 128 tokens at once in a context of its own"
+        )
+
+    def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+        """See `Scoring`. The run's context has room for its workload alone, so the text gets one, for as long."""
+        api = self._library.api
+        params = type(self._params).from_buffer_copy(self._params)
+        params.n_ctx, params.n_seq_max = math.ceil(len(ids) / 256) * 256, 1
+        context = api.llama_init_from_model(self._model, params)
+        if not context:
+            raise EngineError("llama.cpp cannot make a context to score with", remedy="worker.log has more.")
+        try:
+            vocabulary = int(api.llama_vocab_n_tokens(self._vocab()))
+            decoder = Decoder(api, self._library.calls, context, vocabulary, int(api.llama_n_batch(context)))
+            return decoder.log_likelihood(ids, going_on)
+        finally:
+            api.llama_free(context)
 
     def evidence(self) -> Evidence:
         """See `Engine`: by the file, by the context, and by llama.cpp's own account of loading."""

@@ -7,7 +7,7 @@ called from another thread, and some tokens late.
 import importlib.metadata
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from infertui.engines.base import (
     LoadRequest,
     Plan,
     Probe,
+    ScoringWay,
     Sink,
 )
 from infertui.engines.openvino.compiled import PRECISIONS, listening
@@ -97,6 +98,7 @@ class OpenvinoEngine:
         self._quantization = "none"
         self._types = ""
         self._blocks = 0
+        self._step_tokens = 0
         self._vocabulary = 0
 
     def load(self, request: LoadRequest) -> Loaded:
@@ -138,6 +140,7 @@ class OpenvinoEngine:
         schedule.dynamic_split_fuse = False
         schedule.max_num_seqs = capacity.sequences
         schedule.max_num_batched_tokens = max(256, capacity.sequences * capacity.prompt_tokens)
+        self._step_tokens = schedule.max_num_batched_tokens
         self._blocks = capacity.sequences * -(-capacity.positions // BLOCK)
         schedule.num_kv_blocks = self._blocks
         try:
@@ -253,6 +256,37 @@ class OpenvinoEngine:
             )
         self._last = _own_times(handles[0])
         return Generated([len(output) for output in outputs], lambda: outputs)
+
+    def scoring(self) -> ScoringWay:
+        """See `Scoring`. A text takes the blocks that the workload needs, all of it in one step, and one more token."""
+        positions = min(self._blocks * BLOCK - 1, self._step_tokens)
+        return ScoringWay("OpenVINO's own log-probabilities of an echoed prompt, by the pipeline in force", positions)
+
+    def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+        """See `Scoring`: a request that has its prompt echoed with log-probabilities, the first of which is none."""
+        import numpy as np
+        import openvino
+
+        config = _generation(Batch((tuple(ids),), output_len=1), 0, self._vocabulary)
+        config.echo, config.logprobs = True, 1
+        self._requests += 1
+        handle = self._pipeline.add_request(self._requests, openvino.Tensor(np.array([list(ids)], np.int64)), config)
+        echoed: list[int] = []
+        likely: list[float] = []
+        try:
+            while self._pipeline.has_non_finished_requests():
+                going_on()
+                self._pipeline.step()
+                while handle.can_read():
+                    for new in handle.read().values():
+                        echoed += new.generated_ids
+                        likely += new.generated_log_probs
+        except BaseException:
+            self._abandon([handle])
+            raise
+        if echoed[: len(ids)] != list(ids) or len(likely) != len(echoed):
+            raise EngineError("OpenVINO did not echo the text with a log-probability for each token")
+        return float(sum(likely[1 : len(ids)]))
 
     def _abandon(self, handles: list[Any]) -> None:
         """Let go of requests in the middle: the scheduler frees the blocks of cancelled ones in its next step."""

@@ -1,14 +1,14 @@
 """Hugging Face Transformers on PyTorch: loads a model and hands the generating to one of the ways of doing it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from infertui.config.schema import EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
-from infertui.engines.transformers import identity, parallel, quantize
+from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, ScoringWay, Sink
+from infertui.engines.transformers import identity, parallel, quantize, scoring
 from infertui.engines.transformers.continuous import ContinuousWay
 from infertui.engines.transformers.generate import GenerateMode, GenerateWay
 from infertui.engines.transformers.loading import (
@@ -40,6 +40,7 @@ class TransformersEngine:
     def __init__(self, rank: int = 0) -> None:
         """`rank` is this process's in a group of `engine.tensor_parallel`; those above 0 are started by the first."""
         self._rank = rank
+        self._mode = "eager"
         self._ranks: parallel.Ranks | None = None
         self._tokenizer: Any = None
         self._pad_id = 0
@@ -77,7 +78,7 @@ class TransformersEngine:
     def _load(self, request: LoadRequest, source: ModelSource, mode: str) -> Loaded:
         import torch
 
-        engine = request.engine
+        engine, self._mode = request.engine, mode
         self._model = load_model(source, request.model, engine, self._device)
         if engine.quantization != "auto":
             self._facts |= quantize.quantize(self._model, engine.quantization, self._device)
@@ -170,6 +171,22 @@ class TransformersEngine:
     def generate(self, batch: Batch, sink: Sink) -> Generated:
         """See `Engine`."""
         return self._way.generate(batch, sink)
+
+    def scoring(self) -> ScoringWay:
+        """See `Scoring`. The weights are those in force, quantised ones included; the steps of a mode are not used."""
+        if self._ranks:
+            raise EngineError("a model that is divided over several devices is not scored")
+        own = {
+            "cudagraph": "the captured step",
+            "compile": "the compiled step",
+            "continuous": "the paged step",
+        }.get(self._mode)
+        beside = f"; {own} reads the same weights with other kernels" if own else ""
+        return ScoringWay(f"the library's forward on the weights in force, {scoring.CHUNK} tokens at once{beside}")
+
+    def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+        """See `Scoring`."""
+        return scoring.log_likelihood(self._model, ids, going_on)
 
     def evidence(self) -> Evidence:
         """See `Engine`."""

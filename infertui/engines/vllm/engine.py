@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from infertui.config.schema import EngineConfig
-from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
+from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, ScoringWay, Sink
 from infertui.engines.transformers.loading import load_tokenizer
 from infertui.engines.vllm import arguments, proof, surroundings
 from infertui.engines.vllm.probing import probe
@@ -221,6 +221,40 @@ class VllmEngine:
                 engine.step()
             raise
         return Generated([len(ids) for ids in outputs], lambda: outputs)
+
+    def scoring(self) -> ScoringWay:
+        """See `Scoring`. The engine takes as many positions as the workload needs, and generates one more."""
+        if self._asked.speculation != "none":
+            raise EngineError("vLLM gives no likelihoods of prompts while tokens are drafted ahead")
+        positions = int(self._engine.vllm_config.model_config.max_model_len)
+        return ScoringWay("vLLM's own prompt_logprobs, by the engine in force", positions=positions - 1)
+
+    def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+        """See `Scoring`: a request of its own that asks for the likelihoods of its prompt."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        engine, likely = self._engine, None
+        self._requests += 1
+        name = str(self._requests)
+        sampling = SamplingParams(
+            max_tokens=1, temperature=0.0, ignore_eos=True, detokenize=False, prompt_logprobs=0,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )  # fmt: skip
+        try:
+            engine.add_request(name, {"prompt_token_ids": list(ids)}, sampling)
+            while engine.has_unfinished_requests():
+                going_on()
+                for output in engine.step():
+                    likely = output.prompt_logprobs if output.prompt_logprobs is not None else likely
+        except BaseException:
+            engine.abort_request([name])
+            while engine.has_unfinished_requests():
+                engine.step()
+            raise
+        if likely is None or len(likely) != len(ids):
+            raise EngineError("vLLM gave no likelihood for each token of the prompt")
+        return float(sum(entry[token].logprob for token, entry in zip(ids[1:], likely[1:], strict=True)))
 
     def evidence(self) -> Evidence:
         """See `Engine`."""
