@@ -21,7 +21,7 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.gpu.host import rapl_joules
-from infertui.gpu.readings import Counters, GpuCounters, GpuSample, HostSample, Sample
+from infertui.gpu.readings import Counters, GpuCounters, GpuSample, HostCounters, HostSample, Sample
 
 MAX_GAP_S = 3.0
 """A longer gap between power samples leaves too much to guess."""
@@ -79,6 +79,8 @@ class GpuReadings(Struct, frozen=True):
     temperature_c: Spread | None = None
     memory_temperature_c: Spread | None = None
     sm_mhz: Spread | None = None
+    sm_fall: float | None = None
+    """How far the clock fell below the highest before it in the window, as a share of that; see `fall`."""
     memory_mhz: Spread | None = None
     throttle: dict[str, float] | None = None
     """Share of samples (0 to 1) that showed a reason. Reasons seen only at the window's edges have share 0."""
@@ -103,6 +105,12 @@ class HostReadings(Struct, frozen=True):
     cpu_power_w: Spread | None = None
     rapl_j: dict[str, float] | None = None
     """Energy by RAPL domain between the counters' readings."""
+    busy_s: float | None = None
+    """Seconds between the counters' readings that the CPUs which this process may use were not idle, together."""
+    cpus_s: float | None = None
+    """Seconds that went by on these CPUs between the readings, together."""
+    swapped: int | None = None
+    """Bytes that the host swapped in and out between the readings."""
 
 
 class WindowReadings(Struct, frozen=True):
@@ -200,6 +208,7 @@ def _gpu(
         temperature_c=spread(lambda gpu: gpu.temperature_c),
         memory_temperature_c=spread(lambda gpu: gpu.memory_temperature_c),
         sm_mhz=spread(lambda gpu: gpu.sm_mhz),
+        sm_fall=_clock_fall(answered),
         memory_mhz=spread(lambda gpu: gpu.memory_mhz),
         throttle=_throttle(answered, before, after),
         violation_s=_violations(before, after),
@@ -228,7 +237,36 @@ def _host(inside: Sequence[Sample], before: Counters | None, after: Counters | N
         load1_max=max((value for _, value in points(lambda host: host.load1)), default=None),
         cpu_power_w=spread(lambda host: host.cpu_power_w),
         rapl_j=joules or None,
+        busy_s=_grown(before, after, lambda host: host.cpu_busy_s),
+        cpus_s=_grown(before, after, lambda host: host.cpu_total_s),
+        swapped=None if (grown := _grown(before, after, lambda host: host.swapped)) is None else int(grown),
     )
+
+
+def fall(values: Sequence[float]) -> float | None:
+    """The deepest fall below the highest value before it, as a share of that; None below three values.
+
+    The median of each three in a row counts: one reading alone is no change, and a rise is no fall.
+    """
+    smooth = [sorted(values[at : at + 3])[1] for at in range(len(values) - 2)]
+    highest = deepest = 0.0
+    for value in smooth:
+        highest = max(highest, value)
+        deepest = max(deepest, 1 - value / highest if highest > 0 else 0.0)
+    return deepest if smooth else None
+
+
+def _clock_fall(answered: Sequence[GpuSample]) -> float | None:
+    """Of the SM clock, but for samples in which the GPU had nothing to do: then it slows down by itself."""
+    return fall([gpu.sm_mhz for gpu in answered if gpu.sm_mhz is not None and "idle" not in (gpu.throttle or ())])
+
+
+def _grown(
+    before: Counters | None, after: Counters | None, read: Callable[[HostCounters], float | None]
+) -> float | None:
+    """By how much a counter of the host grew; None where it was not read twice, or started again."""
+    start, end = (read(before.host), read(after.host)) if before and after else (None, None)
+    return end - start if start is not None and end is not None and end >= start else None
 
 
 def _energy(

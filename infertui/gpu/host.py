@@ -48,7 +48,7 @@ class HostReader:
         )
 
     def counters(self) -> HostCounters:
-        """The RAPL counters that this user may read: usually none, unless it is root."""
+        """Everything that is counted. RAPL's counters may be read by root alone, usually."""
         energy: dict[str, int] = {}
         ranges: dict[str, int] = {}
         t_ns = time.monotonic_ns()
@@ -59,7 +59,8 @@ class HostReader:
                 wrap = _number(folder / "max_energy_range_uj")
                 if wrap:
                     ranges[name] = wrap
-        return HostCounters(t_ns, energy, ranges)
+        busy, total = _cpu_seconds(self._root)
+        return HostCounters(t_ns, energy, ranges, cpu_busy_s=busy, cpu_total_s=total, swapped=_swapped(self._root))
 
     def _cpu_percent(self) -> float | None:
         try:
@@ -234,6 +235,40 @@ def _swap_used() -> int | None:
         return None
 
 
+def _cpu_seconds(root: Path) -> tuple[float | None, float | None]:
+    """Busy and all seconds of the CPUs that this process may use, since the machine started; None without /proc/stat.
+
+    Waiting for a disk is idling. What a hypervisor took for others is busy.
+    """
+    usable = _affinity_set()
+    listing = _text(root / "proc/stat", lines=True) or ""
+    busy = total = 0
+    for name, numbers in re.findall(r"^cpu(\d+) ([\d ]+)$", listing, re.MULTILINE):
+        # user nice system idle iowait irq softirq steal; guest time, which follows, is part of user and nice.
+        ticks = [int(number) for number in numbers.split()[:8]]
+        if len(ticks) > 4 and (usable is None or int(name) in usable):
+            total += sum(ticks)
+            busy += sum(ticks) - ticks[3] - ticks[4]
+    if not total:
+        return None, None
+    per_second = os.sysconf("SC_CLK_TCK")
+    return busy / per_second, total / per_second
+
+
+def _swapped(root: Path) -> int | None:
+    """Bytes swapped in and out since the machine started; None where the kernel does not count them."""
+    listing = _text(root / "proc/vmstat", lines=True) or ""
+    pages = [int(number) for number in re.findall(r"^pswp(?:in|out) (\d+)$", listing, re.MULTILINE)]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE") if len(pages) == 2 else None
+
+
+def _affinity_set() -> set[int] | None:
+    try:
+        return os.sched_getaffinity(0)
+    except (AttributeError, OSError):
+        return None
+
+
 def _load() -> float | None:
     try:
         return os.getloadavg()[0]
@@ -242,10 +277,8 @@ def _load() -> float | None:
 
 
 def _affinity() -> int | None:
-    try:
-        return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
-        return None
+    usable = _affinity_set()
+    return None if usable is None else len(usable)
 
 
 def _cpu_model(root: Path) -> str | None:

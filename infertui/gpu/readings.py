@@ -139,11 +139,17 @@ class GpuCounters(Struct, frozen=True):
 
 
 class HostCounters(Struct, frozen=True):
-    """RAPL energy counters by domain (`package-0`, `package-0/dram`, ...) in microjoules, and where each wraps."""
+    """Counters of the machine that only ever grow."""
 
     t_ns: int
     energy_uj: dict[str, int] = {}
+    """RAPL energy by domain (`package-0`, `package-0/dram`, ...) in microjoules, and where each wraps."""
     range_uj: dict[str, int] = {}
+    cpu_busy_s: float | None = None
+    """Seconds that the CPUs which this process may use were not idle, together, and those that went by on them."""
+    cpu_total_s: float | None = None
+    swapped: int | None = None
+    """Bytes swapped in and out since the machine was started, the sum."""
 
 
 class Counters(Struct, frozen=True):

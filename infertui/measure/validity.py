@@ -1,6 +1,10 @@
-"""Whether a run's numbers may be believed: reasons against, each said in words."""
+"""Whether a run's numbers may be believed: reasons against, each said in words.
 
-from collections.abc import Sequence
+What could not be found out is None, and is never held against a run.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -9,18 +13,71 @@ from infertui.measure.statistics import describe, drift
 
 # Clock reductions from outside the measured configuration. A power cap is how a busy GPU normally runs: a note.
 DISTURBING_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal", "sync-boost"})
+# What boards do at their best belongs to them: `reliability` and `board-limit` hold the clocks of many all the time.
+DISTURBING_POLICIES = frozenset({"thermal", "sync-boost"})
+POWER_CAP = "power-cap"
 
-
-# Beyond these the spread of the iterations is worth a word; it does not make the mean wrong.
+# Beyond these the spread of the iterations is worth a word, where it is not already too wide.
 NOTED_DRIFT = 0.05
 NOTED_VARIATION = 0.10
+SATURATED_CPU = 90.0
+"""Percent of its CPUs' time from which a host has none to spare: until then nobody waits for anybody."""
+HELD_SHARE = 0.01
+"""Share of the window for which a policy of the driver may hold the clocks down before it counts."""
+T_LARGE, T_SMALL = 1.96, 4.7
+"""Student's 97.5 % quantile is `T_LARGE + T_SMALL / degrees of freedom` or a little less (4.30 for 2, 2.31 for 8)."""
+
+
+class Thresholds(Protocol):
+    """Where disturbance begins; a threshold of 0 is never crossed. Shares are of 1, `max_others_cpu` is percent."""
+
+    @property
+    def max_drift(self) -> float:
+        """Change of throughput from the first to the second half."""
+
+    @property
+    def max_variation(self) -> float:
+        """Standard deviation of the iterations' throughput over their mean."""
+
+    @property
+    def min_iterations(self) -> int:
+        """Fewest measured batches."""
+
+    @property
+    def max_swap_mib(self) -> float:
+        """MiB swapped in and out."""
+
+    @property
+    def max_others_cpu(self) -> float:
+        """Percent of the CPUs' time that others took, where none was left."""
+
+    @property
+    def max_clock_fall(self) -> float:
+        """Fall of the GPU's clock below its highest."""
+
+    @property
+    def throttling(self) -> bool:
+        """Whether clocks held down from outside count against a run, and are no note."""
+
+    @property
+    def foreign_processes(self) -> bool:
+        """Whether another process on the GPU does."""
+
+    @property
+    def steady_warmup(self) -> bool:
+        """Whether a warm-up that did not become steady does."""
 
 
 class Verdict(Struct, frozen=True):
-    """`invalid` holds what makes the numbers wrong, `notes` what a reader should know."""
+    """`invalid` holds what makes the numbers wrong, `notes` what a reader should know.
+
+    `marks` are short words for both, for a table: those of `invalid` first. Results of before they were there have
+    none.
+    """
 
     invalid: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -29,13 +86,27 @@ class Verdict(Struct, frozen=True):
 
 
 class Circumstances(Struct, frozen=True):
-    """What was seen around the measured window. None is not known."""
+    """What was seen around the measured window, and in it. None is not known.
+
+    `throttles` are the reasons of the driver's clock events, `throttle_shares` the share of samples (0 to 1) that
+    showed each, `violation_s` the seconds for which a policy held the clocks down, of the window's `window_s`.
+    `host_busy` and `others_cpu` are percent of the time of the CPUs that the worker may use: all that was spent, and
+    what others than the worker's processes spent. `swapped` is bytes that the host swapped in and out.
+    `clock_fall` is how far the GPU's clock fell below the highest before it in the window, as a share.
+    """
 
     output_len: int
     warmup_steady: bool | None = None
     throttles: tuple[str, ...] | None = None
+    throttle_shares: dict[str, float] | None = None
+    violation_s: dict[str, float] | None = None
+    window_s: float | None = None
+    clock_fall: float | None = None
     foreign_processes: tuple[str, ...] | None = None
     lost_gpus: tuple[str, ...] = ()
+    swapped: int | None = None
+    host_busy: float | None = None
+    others_cpu: float | None = None
     stopped: str = ""
     random_weights: bool = False
     remote_code: bool = False
@@ -43,53 +114,170 @@ class Circumstances(Struct, frozen=True):
     """Which engine ran instead of which, and why; empty when it was the one that was asked for."""
 
 
-def judge(batches: Sequence[BatchRecord], seen: Circumstances) -> Verdict:
-    """Judge the measured batches. No batch at all is invalid as well."""
-    invalid: list[str] = []
-    notes: list[str] = []
-    failed = [batch for batch in batches if batch.error]
+class _Finding(Struct, frozen=True):
+    text: str
+    mark: str = ""
+    against: bool = False
+
+
+def judge(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Verdict:
+    """Judge the measured batches by what was seen, within `limits`. No batch at all is invalid as well."""
+    found = [
+        *_completeness(batches, seen, limits),
+        *_clocks(seen, limits),
+        *_company(seen, limits),
+        *_steadiness(batches, seen, limits),
+        *_remarks(seen),
+    ]
+    against, beside = [one for one in found if one.against], [one for one in found if not one.against]
+    return Verdict(
+        invalid=tuple(one.text for one in against),
+        notes=tuple(one.text for one in beside),
+        marks=tuple(dict.fromkeys(one.mark for one in (*against, *beside) if one.mark)),
+    )
+
+
+def _completeness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+    """Whether what was asked for was done, and often enough."""
+    good = [batch for batch in batches if not batch.error]
     if not batches:
-        invalid.append("nothing was measured")
-    if failed:
-        invalid.append(f"{len(failed)} of {len(batches)} batches failed: {failed[0].error}")
-    lengths = {part.tokens for batch in batches if not batch.error for part in batch.requests}
-    for what, wrong in (
-        ("not reached", {length for length in lengths if length < seen.output_len}),
-        ("exceeded", {length for length in lengths if length > seen.output_len}),
+        yield _Finding("nothing was measured", "", against=True)
+    elif len(good) < len(batches):
+        first = next(batch.error for batch in batches if batch.error)
+        yield _Finding(
+            f"{len(batches) - len(good)} of {len(batches)} batches failed: {first}", "failures", against=True
+        )
+    if good and len(good) < limits.min_iterations:
+        few = f"too few samples: {_count(len(good), 'measured batch', 'measured batches')}, fewer than"
+        yield _Finding(f"{few} {limits.min_iterations}", "few", against=True)
+    lengths = {part.tokens for batch in good for part in batch.requests}
+    for what, mark, wrong in (
+        ("not reached", "short-output", {length for length in lengths if length < seen.output_len}),
+        ("exceeded", "long-output", {length for length in lengths if length > seen.output_len}),
     ):
         if wrong:
             told = ", ".join(map(str, sorted(wrong)))
-            invalid.append(f"output length {what}: {told} tokens where {seen.output_len} were asked for")
-    disturbing = sorted(DISTURBING_THROTTLES & set(seen.throttles or ()))
-    if disturbing:
-        invalid.append(f"the GPU was throttled: {', '.join(disturbing)}")
-    if "power-cap" in (seen.throttles or ()):
-        notes.append("the GPU ran at its power limit")
+            text = f"output length {what}: {told} tokens where {seen.output_len} were asked for"
+            yield _Finding(text, mark, against=True)
+
+
+def _clocks(seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+    """Whether something from outside held the GPU's clocks down."""
+    reasons, shares = seen.throttles or (), seen.throttle_shares or {}
+    told = [
+        name + (f" in {_percent(shares[name])} of the samples" if shares.get(name) else "")
+        for name in sorted(DISTURBING_THROTTLES & set(reasons))
+    ]
+    held = {
+        name: seconds
+        for name, seconds in (seen.violation_s or {}).items()
+        if name in DISTURBING_POLICIES and seen.window_s and seconds > HELD_SHARE * seen.window_s
+    }
+    told += [f"clocks held down for {seconds:.2g} s by {name}" for name, seconds in sorted(held.items())]
+    if told:
+        hot = any("thermal" in name for name in (*held, *(set(reasons) & DISTURBING_THROTTLES)))
+        mark = "thermal" if hot else "throttle"
+        yield _Finding(f"the GPU was throttled: {', '.join(told)}", mark, against=limits.throttling)
+    capped = POWER_CAP in reasons
+    if capped:
+        power_s = (seen.violation_s or {}).get("power", 0.0)
+        much = f" for {power_s:.1f} of {seen.window_s:.1f} s" if power_s >= 0.05 and seen.window_s else ""
+        yield _Finding(f"the GPU ran at its power limit{much}", POWER_CAP)
+    if limits.max_clock_fall and seen.clock_fall is not None and seen.clock_fall > limits.max_clock_fall:
+        text = f"the GPU's clock fell by {_percent(seen.clock_fall)} while measuring"
+        # At its power limit a GPU moves its clock all the time, and that belongs to what is measured.
+        more = ", as its power limit made it" if capped else f", by more than {_percent(limits.max_clock_fall)}"
+        yield _Finding(text + more, "clocks", against=not capped)
+
+
+def _company(seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+    """Whether others used what the run needs."""
     if seen.foreign_processes:
-        invalid.append(f"another process used the GPU: {', '.join(seen.foreign_processes)}")
+        text = f"another process used the GPU: {', '.join(seen.foreign_processes)}"
+        yield _Finding(text, "foreign", against=limits.foreign_processes)
     if seen.lost_gpus:
-        invalid.append(f"telemetry of the GPU was lost: {', '.join(seen.lost_gpus)}")
-    if seen.fallback:
-        notes.append(f"FALLBACK: {seen.fallback}")
-    if seen.warmup_steady is False:
-        notes.append("warm-up was not steady when measuring began")
-    notes += _unsteadiness([batch.tokens / batch.seconds for batch in batches if not batch.error and batch.seconds])
-    if seen.stopped:
-        notes.append(f"stopped early: {seen.stopped}")
-    if seen.remote_code:
-        notes.append("code that came with the model was allowed to run (model.trust_remote_code)")
-    if seen.random_weights:
-        notes.append("random weights: the speed is the architecture's, the text means nothing")
-    return Verdict(tuple(invalid), tuple(notes))
+        yield _Finding(f"telemetry of the GPU was lost: {', '.join(seen.lost_gpus)}", "gpu-lost", against=True)
+    swapped = None if seen.swapped is None else seen.swapped / 2**20
+    if limits.max_swap_mib and swapped is not None and swapped > limits.max_swap_mib:
+        text = f"the host swapped {swapped:.0f} MiB in and out while measuring, more than {limits.max_swap_mib:g}"
+        yield _Finding(text, "swap", against=True)
+    busy, others = seen.host_busy, seen.others_cpu
+    if busy is None or others is None or not limits.max_others_cpu:
+        return
+    if busy >= SATURATED_CPU and others > limits.max_others_cpu:
+        text = (
+            f"the host's CPUs were {busy:.0f} % busy, {others:.0f} % with others than the run,"
+            f" more than {limits.max_others_cpu:g} %"
+        )
+        yield _Finding(text, "host-busy", against=True)
 
 
-def _unsteadiness(rates: Sequence[float]) -> list[str]:
-    """Remarks on how the throughput of the iterations moved and spread."""
-    notes = []
+def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+    """Whether the iterations took equally long, from the beginning."""
+    what, rates = _rates([batch for batch in batches if not batch.error and batch.seconds])
     moved = drift(rates)
-    if moved is not None and abs(moved) > NOTED_DRIFT:
-        notes.append(f"throughput drifted by {moved:+.0%} from the first to the second half")
+    if seen.warmup_steady is False:
+        # A warm-up gives up in the end. Where the figures then stood still, all was warm, and only noise kept it going.
+        went_on = moved is None or abs(moved) > NOTED_DRIFT
+        text = "warm-up was not steady when measuring began"
+        yield _Finding(text, "unsteady", against=limits.steady_warmup and went_on)
+    if moved is not None and abs(moved) > min(NOTED_DRIFT, limits.max_drift or NOTED_DRIFT):
+        wide = bool(limits.max_drift) and abs(moved) > limits.max_drift and _is_more_than_noise(rates)
+        text = f"{what} drifted by {moved:+.0%} from the first to the second half"
+        yield _Finding(text + _beyond(limits.max_drift, wide), "drift", against=wide)
     spread = describe(rates)
-    if spread and spread.std and spread.std > NOTED_VARIATION * spread.mean:
-        notes.append(f"throughput varied by {spread.std / spread.mean:.0%} between iterations")
-    return notes
+    share = spread.std / spread.mean if spread and spread.std and spread.mean else 0.0
+    if share > min(NOTED_VARIATION, limits.max_variation or NOTED_VARIATION):
+        wide = bool(limits.max_variation) and share > limits.max_variation
+        text = f"{what} varied by {share:.0%} between iterations"
+        yield _Finding(text + _beyond(limits.max_variation, wide), "noisy", against=wide)
+
+
+def _is_more_than_noise(rates: Sequence[float]) -> bool:
+    """Whether the halves differ by more than iterations within them do: a t-test, two-sided at 5 %."""
+    half = len(rates) // 2
+    first, second = rates[:half], rates[-half:]
+    ends = sum(first) / half, sum(second) / half
+    squares = sum((rate - mean) ** 2 for rates, mean in zip((first, second), ends, strict=True) for rate in rates)
+    freedom = 2 * half - 2
+    error = (2 * squares / freedom / half) ** 0.5
+    return bool(abs(ends[1] - ends[0]) > (T_LARGE + T_SMALL / freedom) * error)
+
+
+def _rates(batches: Sequence[BatchRecord]) -> tuple[str, list[float]]:
+    """What to judge the iterations by: tokens per second, of whole batches or, with uneven prompts, of their decoding.
+
+    Where prompts differ by more tokens than are generated, batches differ in throughput by themselves.
+    """
+    lengths = [max((part.prompt_tokens for part in batch.requests), default=0) for batch in batches]
+    generated = max((part.tokens for batch in batches for part in batch.requests), default=0)
+    if lengths and max(lengths) - min(lengths) > generated:
+        steps = [len(batch.requests) / batch.tpot if batch.tpot else None for batch in batches]
+        known = [rate for rate in steps if rate is not None]
+        if len(known) == len(steps):
+            return "decode speed", known
+    return "throughput", [batch.tokens / batch.seconds for batch in batches]
+
+
+def _remarks(seen: Circumstances) -> Iterable[_Finding]:
+    """What a reader should know besides."""
+    if seen.fallback:
+        yield _Finding(f"FALLBACK: {seen.fallback}")
+    if seen.stopped:
+        yield _Finding(f"stopped early: {seen.stopped}")
+    if seen.remote_code:
+        yield _Finding("code that came with the model was allowed to run (model.trust_remote_code)")
+    if seen.random_weights:
+        yield _Finding("random weights: the speed is the architecture's, the text means nothing")
+
+
+def _beyond(limit: float, crossed: bool) -> str:
+    return f", by more than {_percent(limit)}" if crossed else ""
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2g} %" if share < 1 else f"{share * 100:.0f} %"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"

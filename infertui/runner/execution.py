@@ -23,6 +23,7 @@ from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord, Phase, request_records
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, Verdict, judge
+from infertui.runner.ceilings import Known, look_up, with_limits
 from infertui.runner.choice import Choice, choose, require_usable
 from infertui.runner.environment import planned_gpus, worker_environment
 from infertui.runner.events import (
@@ -42,6 +43,7 @@ from infertui.runner.fitting import check_fit
 from infertui.runner.idle import IdlePower
 from infertui.runner.patience import answered, bounded, undisturbed
 from infertui.runner.phases import PhaseTimer
+from infertui.runner.quality import QualityGuard
 from infertui.runner.rates import SampleRates
 from infertui.runner.request import load_request
 from infertui.runner.telemetry import RunTelemetry
@@ -64,6 +66,7 @@ from infertui.worker.protocol import (
     PhaseStarted,
     Proceed,
     Ready,
+    Scored,
 )
 from infertui.workloads.batches import iterations_of
 from infertui.workloads.prompts import load_prompts
@@ -71,6 +74,8 @@ from infertui.workloads.prompts import load_prompts
 REST_HZ = 10.0
 REST_S = 6.0
 DRIVER_S = 2.0
+MANY_BATCHES = 1000
+LOOK_UP_S = 5.0
 RATE_WINDOW_NS = 3 * NS_PER_S
 
 
@@ -103,10 +108,12 @@ class Execution:
         self._emit = emit
         self._number, self._total = number, total
         self._telemetry = RunTelemetry(sampler)
+        self._quality = QualityGuard(self._config, store)
         self._warmup: list[BatchRecord] = []
         self._batches: list[BatchRecord] = []
         self._phases = PhaseTimer()
         self._loaded: Loaded | None = None
+        self._known = Known()
         self._evidence: Evidence | None = None
         self._steady: bool | None = None
         self._stopped = ""
@@ -142,14 +149,23 @@ class Execution:
         return await undisturbed(self._finish(ended))
 
     async def _finish(self, ended: BaseException | None) -> Result:
-        """Settle the worker, sum up, keep. Nothing here waits for longer than a few seconds."""
+        """Settle the worker, sum up, keep. Nothing here waits for longer than a few seconds.
+
+        Summing up does not wait: it computes, for a million batches half a minute, and events go on meanwhile.
+        """
         if ended:
             await self._settle()
         self._rates.release(self)
         if self._before and not self._after:
             self._after = await self._counters()
         state, error = self._state(ended)
-        result = self._result(state, error)
+        for fault in self._sampler.faults:
+            self._emit(Noted(self._folder.id, "warning", fault.message))
+        if len(self._batches) > MANY_BATCHES:
+            result = await asyncio.to_thread(self._result, state, error)
+        else:
+            result = self._result(state, error)
+        result = await self._quality.judged(result)
         kept = self._keep(result)
         self._over = True  # samples go on coming until the runner takes notice
         self._emit(RunFinished(self._folder.id, result, kept))
@@ -160,7 +176,7 @@ class Execution:
         if self._full:
             return "failed", _error_of(self._full)
         if isinstance(ended, asyncio.CancelledError):
-            return "interrupted", None
+            return ("finished" if self._quality.scoring else "interrupted"), None
         if isinstance(ended, InfertuiError):
             return "failed", _error_of(ended)
         if isinstance(ended, Exception):
@@ -187,6 +203,7 @@ class Execution:
         self._folder.write_config(write(config))
         self._folder.write_begun(Begun(self._name, self._stamp, config, self._marks))
         prompts = await answered(lambda: load_prompts(config.workload))
+        await self._quality.ready()
         iterations = iterations_of(config.workload, config.measurement, len(prompts))
         workload = config.workload
         self._emit(
@@ -207,14 +224,19 @@ class Execution:
         if choice.requested:
             self._emit(Noted(self._folder.id, "warning", f"FALLBACK: {_fallback(choice.engine.name, choice)}"))
         require_usable(choice)
-        worker, self._loaded = await self._loaded_worker(choice, needed, deadline)
+        worker, self._loaded = loaded = await self._loaded_worker(choice, needed, deadline)
+        self._known = await bounded(lambda: look_up(config, loaded[1], self._marks), LOOK_UP_S) or Known()
         planned = planned_gpus(config, self._sampler.gpus, choice)
         self._telemetry.device_is(self._loaded, planned if len(planned) > 1 else ())
         command = Measure(workload, config.measurement, needed, iterations)
         loading_s = self._phases.seconds.get("load", 0.0)
         async for event in worker.measure(command, deadline=deadline, loading_s=loading_s):
             await self._on_measure_event(worker, event)
-        if config.measurement.fresh_process:
+        self._rates.release(self)
+        reusable = True
+        if any(not batch.error for batch in self._batches):
+            reusable = await self._quality.score(worker, self._loaded, deadline, self._on_scoring)
+        if config.measurement.fresh_process or not reusable:
             await self._slot.clear()
 
     async def _loaded_worker(
@@ -283,15 +305,28 @@ class Execution:
                 self._phases.end(event.t_ns)
                 self._rates.ask(self, self._config.measurement.sample_hz)
                 await self._read_processes(worker)
+                await self._read_worker_cpu(worker)
                 self._before = await self._counters()
                 await worker.send(Proceed())
             case MeasureEnded():
                 self._phases.end(event.t_ns)
                 self._after = await self._counters()
+                await self._read_worker_cpu(worker)
                 self._stopped = event.stopped
                 await self._read_processes(worker)
             case MeasureDone():
                 self._evidence = event.evidence
+            case _:
+                pass
+
+    async def _on_scoring(self, event: AnyEvent) -> None:
+        match event:
+            case PhaseStarted():
+                self._enter(event.phase, event.t_ns)
+            case Heartbeat():
+                self._on_heartbeat(event)
+            case Scored():
+                self._phases.end(event.t_ns)
             case _:
                 pass
 
@@ -304,9 +339,14 @@ class Execution:
     async def _read_processes(self, worker: WorkerProcess) -> None:
         await bounded(lambda: self._telemetry.read_processes(worker.pid), DRIVER_S)
 
+    async def _read_worker_cpu(self, worker: WorkerProcess) -> None:
+        await bounded(lambda: self._telemetry.read_worker_cpu(worker.pid), DRIVER_S)
+
     def _on_batch(self, batch: BatchRecord) -> None:
+        # Who watches does not read what was generated, and figures need no texts: a long run would fill the memory.
+        told = replace(batch, requests=tuple(replace(part, output=()) for part in batch.requests))
         if batch.phase == "measure":
-            self._batches.append(batch)
+            self._batches.append(replace(told, requests=tuple(replace(part, prompt="") for part in told.requests)))
             power = self._telemetry.mean_power(batch.start_ns, batch.end_ns)
             energy = None if power is None else power * batch.seconds
             origin = self._batches[0].start_ns
@@ -314,8 +354,6 @@ class Execution:
             self._folder.outputs.append(*outputs_of(batch))
         else:
             self._warmup.append(batch)
-        # Who watches does not read what was generated.
-        told = replace(batch, requests=tuple(replace(part, output=()) for part in batch.requests))
         self._emit(BatchMeasured(self._folder.id, told))
 
     def _on_heartbeat(self, beat: Heartbeat) -> None:
@@ -364,14 +402,19 @@ class Execution:
         power, device = self._telemetry.figures(
             self._batches, self._before, self._after, tokens=summary.output_tokens, idle=self._idle.watts()
         )
-        for fault in self._sampler.faults:
-            self._emit(Noted(self._folder.id, "warning", fault.message))
         verdict = judge(
             self._batches,
             Circumstances(
                 output_len=self._config.workload.output_len,
                 warmup_steady=self._steady,
                 throttles=device.throttles if device else None,
+                throttle_shares=device.throttle_shares if device else None,
+                violation_s=device.violation_s if device else None,
+                window_s=power.window_s if power else None,
+                clock_fall=device.sm_clock_fall if device else None,
+                swapped=device.swapped if device else None,
+                host_busy=device.cpu_busy if device else None,
+                others_cpu=device.cpu_others if device else None,
                 foreign_processes=self._telemetry.foreign_processes,
                 lost_gpus=self._telemetry.lost(),
                 stopped=self._stopped,
@@ -379,15 +422,16 @@ class Execution:
                 remote_code=self._config.model.trust_remote_code,
                 fallback=_fallback(self._loaded.engine, self._loaded) if self._loaded else "",
             ),
+            self._config.validity,
         )
-        return Result(
+        result = Result(
             id=self._folder.id,
             name=self._name,
             state=state,
             started=self._stamp,
             config=self._config,
             fingerprint=self._marks,
-            verdict=verdict if self._batches else Verdict(verdict.invalid),
+            verdict=verdict if self._batches else Verdict(verdict.invalid, marks=verdict.marks),
             summary=summary,
             phases={phase: round(seconds, 6) for phase, seconds in self._phases.seconds.items()},
             loaded=self._loaded,
@@ -400,6 +444,7 @@ class Execution:
             evidence=self._evidence,
             bench=self._place,
         )
+        return with_limits(result, self._known)
 
     def _keep(self, result: Result) -> bool:
         """Write the result; False where that fails. Its figures are still in the event that follows."""

@@ -1,14 +1,23 @@
 """What telemetry says of one run: the power of its batches, and the figures of its measured window."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
+import psutil
 
 from infertui.engines.base import Loaded
-from infertui.gpu.health import MAX_INTERVAL_DEVIATION, GpuReadings, WindowReadings, integrate, window_readings
+from infertui.gpu.health import (
+    MAX_INTERVAL_DEVIATION,
+    GpuReadings,
+    HostReadings,
+    WindowReadings,
+    integrate,
+    window_readings,
+)
 from infertui.gpu.host import cpu_joules
 from infertui.gpu.readings import Counters, GpuInfo, Sample
 from infertui.gpu.sampler import Sampler
@@ -17,6 +26,8 @@ from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord
 from infertui.store.result import DeviceFigures, PowerFigures
 
+# What CPUs spend is counted in hundredths of a second: a shorter window says too little.
+MIN_CPU_S = 0.5
 # A power sample speaks for the half second around it, no more.
 REACH_NS = NS_PER_S // 2
 Number = TypeVar("Number", int, float)
@@ -40,6 +51,7 @@ class RunTelemetry:
         self._sampler = sampler
         self._gpus: tuple[GpuInfo, ...] = ()
         self._vram_process: int | None = None
+        self._worker_cpu_s: list[float | None] = []
         self.foreign_processes: tuple[str, ...] | None = None
 
     def device_is(self, loaded: Loaded, planned: Sequence[GpuInfo] = ()) -> None:
@@ -71,6 +83,10 @@ class RunTelemetry:
         self._vram_process = sum(process.memory_used or 0 for process in own) or None
         foreign = [f"{process.name or 'process'} ({process.pid})" for process in listed if process not in own]
         self.foreign_processes = tuple(dict.fromkeys((*(self.foreign_processes or ()), *foreign)))
+
+    def read_worker_cpu(self, pid: int) -> None:
+        """Note the CPU time that the worker's processes have spent: once before the measured window, once after it."""
+        self._worker_cpu_s.append(cpu_seconds(pid))
 
     def lost(self) -> tuple[str, ...]:
         """Why readings of the run's GPUs ended before their time; empty when they did not."""
@@ -112,7 +128,8 @@ class RunTelemetry:
         gaps = [energy.largest_gap_s for energy in energies if energy.largest_gap_s is not None]
         return PowerFigures(
             domain="gpu",
-            source=sources.pop() if len(sources) == 1 else "integral",
+            # A total of several sources is as good as the worse one; where a part has none, so has the whole.
+            source=None if None in sources or not known else sources.pop() if len(sources) == 1 else "integral",
             energy_j=_sum([energy.joules for energy in energies]) if known else None,
             mean_power_w=_sum([energy.mean_power_w for energy in energies]) if known else None,
             max_power_w=_sum([spread.max if spread else None for spread in spreads]) if known else None,
@@ -124,6 +141,7 @@ class RunTelemetry:
     def _device(self, readings: WindowReadings, gpus: Sequence[GpuReadings]) -> DeviceFigures:
         """Of all GPUs together: bytes and seconds are summed, for the rest the extremes and means are over all."""
         host = readings.host
+        busy, others = self._cpu_shares(host)
         utilization = [gpu.utilization for gpu in gpus if gpu.utilization]
         temperature = [gpu.temperature_c for gpu in gpus if gpu.temperature_c]
         clock = [gpu.sm_mhz for gpu in gpus if gpu.sm_mhz]
@@ -151,7 +169,42 @@ class RunTelemetry:
             cpu_mean=host.cpu_percent.mean if host.cpu_percent else None,
             ram_peak=host.memory_peak,
             samples=readings.samples,
+            throttle_shares={
+                name: max(shares.get(name, 0.0) for shares in throttles) for shares in throttles for name in shares
+            }
+            if throttles
+            else None,
+            sm_clock_fall=max((gpu.sm_fall for gpu in gpus if gpu.sm_fall is not None), default=None),
+            cpu_busy=busy,
+            cpu_others=others,
+            swapped=host.swapped,
         )
+
+    def _cpu_shares(self, host: HostReadings) -> tuple[float | None, float | None]:
+        """Percent of the CPUs' time that was spent, and that others than the worker spent."""
+        if host.busy_s is None or host.cpus_s is None or host.cpus_s < MIN_CPU_S:
+            return None, None
+        busy = min(100.0, 100 * host.busy_s / host.cpus_s)
+        spent = self._worker_cpu_s
+        if len(spent) != 2 or spent[0] is None or spent[1] is None:
+            return busy, None
+        # The worker's time is exact, the host's counted in ticks: the difference can come out a little below nothing.
+        return busy, max(0.0, busy - 100 * max(0.0, spent[1] - spent[0]) / host.cpus_s)
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """CPU time of a process, of all below it, and of those that these have waited for; None where it is gone."""
+    try:
+        process = psutil.Process(pid)
+        tree = [process, *process.children(recursive=True)]
+    except (psutil.Error, OSError):
+        return None
+    total = 0.0
+    for one in tree:
+        with contextlib.suppress(psutil.Error, OSError):
+            times = one.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def _cpu_power(readings: WindowReadings, before: Counters | None, after: Counters | None) -> PowerFigures:

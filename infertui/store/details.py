@@ -1,8 +1,10 @@
-"""Everything that a run's folder holds, thinned out for showing. Whatever is missing or torn is left out."""
+"""Everything that a run's folder holds, thinned out for showing. Whatever is missing or torn is left out.
 
-import itertools
+Files are read from beginning to end, however long they are, and never held whole.
+"""
+
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +16,7 @@ from infertui.gpu.readings import Sample
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
 from infertui.store.runs import RESULT, Store
+from infertui.store.thinning import thin
 from infertui.terminal_text import clean
 
 MAX_BATCHES = 2000
@@ -75,27 +78,10 @@ def read_details(folder: Path) -> RunDetails:
         folder=str(folder),
         toml=_text(folder / "run.toml", TOML_BYTES),
         result=_result(folder / RESULT),
-        batches=tuple(thin(list(_batches(folder / "requests.jsonl")), MAX_BATCHES, lambda point: point.latency)),
+        batches=tuple(thin(_batches(folder / "requests.jsonl"), MAX_BATCHES, lambda point: point.latency)),
         telemetry=tuple(thin(_lines(folder / "telemetry.jsonl", Sample), MAX_SAMPLES, _power)),
         log=_text(folder / "worker.log", LOG_BYTES, end=True),
     )
-
-
-def thin(points: Sequence[T], limit: int, figure: Callable[[T], float | None]) -> Sequence[T]:
-    """At most `limit` of the points: of each stretch of time the one of the lowest and the one of the highest figure.
-
-    So a peak is still seen where a mean, or every n-th point, would hide it.
-    """
-    if len(points) <= limit:
-        return points
-    stretches = max(1, limit // 2)
-    kept: list[T] = []
-    for number in range(stretches):
-        first, beyond = number * len(points) // stretches, (number + 1) * len(points) // stretches
-        known = [(value, at) for at in range(first, beyond) if (value := figure(points[at])) is not None]
-        ends = {min(known)[1], max(known)[1]} if known else {first}
-        kept += [points[at] for at in sorted(ends)]
-    return kept
 
 
 def _power(sample: Sample) -> float | None:
@@ -105,20 +91,30 @@ def _power(sample: Sample) -> float | None:
 
 def _batches(path: Path) -> Iterator[BatchPoint]:
     """One point for the requests of each batch: from its start to its first token, and to its last."""
-    for _, requests in itertools.groupby(_lines(path, _Request), key=lambda request: request.batch):
-        yield _point(list(requests))
+    requests: list[_Request] = []
+    for request in _lines(path, _Request):
+        if requests and request.batch != requests[0].batch:
+            yield _point(requests)
+            requests = []
+        requests.append(request)
+    if requests:
+        yield _point(requests)
 
 
-def _point(requests: list[_Request]) -> BatchPoint:
+def _point(requests: Sequence[_Request]) -> BatchPoint:
+    first = requests[0]
+    if len(requests) == 1:
+        tps = first.tokens / first.latency if first.latency else None
+        return BatchPoint(first.start, first.latency, first.ttft, first.tpot, tps, clean(first.error))
     latency = max(_known(request.latency for request in requests), default=None)
     each = _known(request.tpot for request in requests)
     return BatchPoint(
-        requests[0].start,
+        first.start,
         latency,
         ttft=min(_known(request.ttft for request in requests), default=None),
         tpot=sum(each) / len(each) if each else None,
         tps=sum(request.tokens for request in requests) / latency if latency else None,
-        error=clean(requests[0].error),
+        error=clean(first.error),
     )
 
 
@@ -126,8 +122,8 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _lines(path: Path, kind: type[T]) -> list[T]:
-    return list(read_lines(path, kind, warn=lambda _: None))
+def _lines(path: Path, kind: type[T]) -> Iterator[T]:
+    return read_lines(path, kind, warn=lambda _: None)
 
 
 def _result(path: Path) -> Result | None:

@@ -30,8 +30,10 @@ __all__ = ["Column", "ResultIndex", "ResultPage", "ResultQuery", "ResultRow", "c
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_SCHEMA = 2
+_SCHEMA = 5
 _KEPT_ORDERS = 8
+_PIECE, _CHUNK = 10_000, 1000
+"""Rows after which what was read is kept for good, and rows that are held in memory at once."""
 _EDGE = 1024
 """Bytes at the start and before the end of what was read, by which a file is recognised."""
 _TEXT_COLUMNS = ("name", "state", "model", "engine", "mode", "quantization", "dtype", "device")
@@ -269,30 +271,42 @@ class ResultIndex:
             return mark.fits(stream) and not _has_line(stream, mark.offset)
 
     def _catch_up(self, connection: sqlite3.Connection) -> "_Mark":
-        """Read what is new, or everything when the file is not the one that was read before."""
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            mark = self._mark(connection)  # another process may have been faster
-            with self._opened_results() as stream:
-                if mark is None or not mark.fits(stream):
-                    connection.execute("DELETE FROM rows")
-                    connection.execute("DELETE FROM words")
-                    # Numbers of rows are not used again: what was remembered of the old ones finds nothing.
-                    mark = _Mark(mark.version + 1, next_seq=mark.next_seq) if mark else _Mark(_first_version())
-                mark = self._take_lines(connection, stream, mark)
+        """Read what is new, or everything when the file is not the one that was read before.
+
+        In pieces, each of them kept: other processes that want to write wait for one of them only, and what was done
+        when this process ends is not done again.
+        """
+        while True:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                mark, complete = self._take_piece(connection)
+                connection.execute("DELETE FROM mark")
+                connection.execute("INSERT INTO mark VALUES (?)", [msgspec.json.encode(mark).decode()])
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            if complete:
+                return mark
+
+    def _take_piece(self, connection: sqlite3.Connection) -> "tuple[_Mark, bool]":
+        """Take in some lines; whether these were the last."""
+        mark = self._mark(connection)  # another process may have been faster
+        with self._opened_results() as stream:
+            if mark is None or not mark.fits(stream):
+                connection.execute("DELETE FROM rows")
+                connection.execute("DELETE FROM words")
+                # Numbers of rows are not used again: what was remembered of the old ones finds nothing.
+                mark = _Mark(mark.version + 1, next_seq=mark.next_seq) if mark else _Mark(_first_version())
+            mark, complete = self._take_lines(connection, stream, mark)
+        if complete:
             for column in get_args(Column):
                 # With the rows in place this costs half of what it would before.
                 connection.execute(f"CREATE INDEX IF NOT EXISTS by_{column} ON rows ({_sorted_by(column)})")
-            connection.execute("DELETE FROM mark")
-            connection.execute("INSERT INTO mark VALUES (?)", [msgspec.json.encode(mark).decode()])
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
-        return mark
+        return mark, complete
 
-    def _take_lines(self, connection: sqlite3.Connection, stream: IO[bytes], mark: "_Mark") -> "_Mark":
+    def _take_lines(self, connection: sqlite3.Connection, stream: IO[bytes], mark: "_Mark") -> "tuple[_Mark, bool]":
         from infertui.store.resultrow import ResultLine, row_of  # not before there is a line: it needs numpy
 
         decoder = msgspec.json.Decoder(ResultLine)
@@ -313,15 +327,20 @@ class ResultIndex:
                     skipped += 1
 
         source = rows()
+        complete = False
         try:
-            while chunk := list(islice(source, 1000)):
+            for _ in range(_PIECE // _CHUNK):
+                chunk = list(islice(source, _CHUNK))
+                complete = len(chunk) < _CHUNK
                 numbered = list(enumerate(chunk, next_seq))
                 connection.executemany(_INSERT, [_values(seq, row) for seq, row in numbered])
                 connection.executemany("INSERT INTO words VALUES (?, ?)", [(seq, _words(row)) for seq, row in numbered])
                 next_seq += len(chunk)
+                if complete:
+                    break
         except OSError as error:
             raise store_error(self.path, error) from error
-        return mark.moved(stream, offset, next_seq=next_seq, skipped=skipped)
+        return mark.moved(stream, offset, next_seq=next_seq, skipped=skipped), complete
 
     @contextlib.contextmanager
     def _opened_results(self) -> Iterator[IO[bytes]]:

@@ -7,8 +7,9 @@ A torn last line is skipped by readers and sealed off by the next writer.
 import contextlib
 import errno
 import fcntl
+import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -18,6 +19,7 @@ from infertui.errors import StoreError
 from infertui.terminal_text import clean
 
 T = TypeVar("T")
+_BLOCK = 1 << 20
 
 
 class JsonlWriter:
@@ -81,13 +83,32 @@ def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Ite
     decoder = msgspec.json.Decoder(kind)
     with stream:
         for number, line in enumerate(_raw_lines(stream, path), start=1):
-            if not line.strip():
+            if line.isspace():
                 continue
             try:
                 yield decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 torn = "is torn" if not line.endswith(b"\n") else f"cannot be read ({error})"
                 warn(clean(f"{path}, line {number} {torn}: skipped"))
+
+
+def lines_holding(path: Path, needles: Collection[bytes]) -> Iterator[bytes]:
+    """The lines that hold one of the byte strings, which have no newline in them: a block is looked at as a whole.
+
+    A missing file is empty. Raises StoreError when the file cannot be opened or read.
+    """
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                block += stream.readline()  # a block ends with a line
+                if any(needle in block for needle in needles):
+                    for line in io.BytesIO(block):
+                        if any(needle in line for needle in needles):
+                            yield line
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise store_error(path, error) from error
 
 
 def _raw_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:

@@ -13,11 +13,11 @@ import msgspec
 from infertui.store.jsonl import JsonlWriter, store_error
 
 
-def append_line(path: Path, value: object) -> None:
-    """Add a line, to the file that bears the name once nobody else writes. Raises StoreError."""
+def append_line(path: Path, *values: object) -> None:
+    """Add a line for each value, to the file that bears the name once nobody else writes. Raises StoreError."""
     while True:
         with _Writer(path) as writer, contextlib.suppress(_ReplacedError):
-            writer.append(value)
+            writer.append(*values)
             return
 
 
@@ -32,9 +32,11 @@ def remove_lines(path: Path, ids: frozenset[str]) -> None:
             if stream is None:
                 return
             removed = False
-            with partial.open("wb") as kept:
+            # A line that does not even hold the text of an id need not be decoded, which takes most of the time.
+            names = [msgspec.json.encode(run)[1:-1] for run in ids] if len(ids) <= _FEW else [b""]
+            with partial.open("wb", buffering=1 << 20) as kept:
                 for line in stream:
-                    if _id_of(line) in ids:
+                    if any(name in line or b"\\" in line for name in names) and _id_of(line) in ids:
                         removed = True
                     else:
                         kept.write(line)
@@ -49,6 +51,9 @@ def remove_lines(path: Path, ids: frozenset[str]) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise store_error(path, error) from error
+
+
+_FEW = 16
 
 
 class _ReplacedError(Exception):

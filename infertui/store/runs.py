@@ -10,7 +10,9 @@ reports/<run id>/worker.log      what the backend printed
 reports/<run id>/begun.json      while it runs: what a run that is cut off would otherwise take with it
 """
 
+import contextlib
 import fcntl
+import os
 import re
 import secrets
 import shutil
@@ -24,7 +26,7 @@ from msgspec import Struct
 
 from infertui.config.schema import Config
 from infertui.errors import StoreError
-from infertui.store.jsonl import JsonlWriter, read_lines, store_error
+from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, store_error
 from infertui.store.outputs import OUTPUTS, read_outputs
 from infertui.store.result import Fingerprint, Result
 from infertui.store.results_file import append_line, remove_lines
@@ -137,31 +139,55 @@ class Store:
             return RunFolder(path)
         raise StoreError(f"{self.root}: no free name for a run folder")
 
-    def append(self, result: Result) -> None:
-        """Add a finished run to the index."""
-        append_line(self.index, result)
+    def append(self, *results: Result) -> None:
+        """Add finished runs to the index, all of them or none."""
+        append_line(self.index, *results)
 
     def without_result(self) -> list[str]:
         """Ids of runs that have begun and have no result: they are under way, or were cut off. Oldest first."""
-        folders = (path.parent for path in self.root.glob("*/run.toml"))
-        return sorted(folder.name for folder in folders if not (folder / RESULT).exists())
+        done = set(self._named_with(RESULT))
+        return [name for name in self._named_with("run.toml") if name not in done]
+
+    def folders_with(self, name: str) -> list[Path]:
+        """The folders that hold a file of that name, in order. There may be very many: this is quicker than a glob."""
+        return [self.root / folder for folder in self._named_with(name)]
+
+    def _named_with(self, name: str) -> list[str]:
+        try:
+            with os.scandir(self.root) as entries:
+                return sorted(entry.name for entry in entries if os.path.exists(f"{entry.path}/{name}"))  # noqa: PTH110
+        except OSError:
+            return []
 
     def results(self, *, warn: Callable[[str], None]) -> list[Result]:
-        """All results, oldest first."""
-        return list(read_lines(self.index, Result, warn=warn))
+        """All results, oldest first. They are 20 kB each in memory: see `each_result` where there may be many."""
+        return list(self.each_result(warn=warn))
+
+    def each_result(self, *, warn: Callable[[str], None]) -> Iterator[Result]:
+        """All results, oldest first, one at a time as they are read."""
+        return read_lines(self.index, Result, warn=warn)
 
     def result_of(self, run: str) -> Result | None:
         """The last line of the index about a run. Only lines that may be about it are decoded whole."""
         found = None
-        needle = msgspec.json.encode(run)
-        for line in _raw_lines(self.index):
-            if needle in line:
-                try:
-                    result = msgspec.json.decode(line, type=Result)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    continue
-                found = result if result.id == run else found
+        for line in lines_holding(self.index, [msgspec.json.encode(run)]):
+            try:
+                result = msgspec.json.decode(line, type=Result)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            found = result if result.id == run else found
         return found
+
+    def naming(self, *texts: str) -> Iterator[Result]:
+        """The results whose lines hold one of the texts, oldest first; only these are decoded. Raises StoreError."""
+        needles = [msgspec.json.encode(text)[1:-1] for text in texts]
+        for line in lines_holding(self.index, needles):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                yield msgspec.json.decode(line, type=Result)
+
+    def results_of_bench(self, bench: str) -> list[Result]:
+        """The results of a bench, oldest first. Only lines that may be about it are decoded whole."""
+        return [result for result in self.naming(bench) if result.bench is not None and result.bench.bench == bench]
 
     def folder_of(self, run: str) -> Path:
         """The folder of a run, whether it exists or not. Raises StoreError for what cannot be a run of this store."""
@@ -195,16 +221,6 @@ class Store:
                     shutil.rmtree(folder)
             except OSError as error:
                 raise store_error(folder, error) from error
-
-
-def _raw_lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as stream:
-            yield from stream
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise store_error(path, error) from error
 
 
 def encode_result(result: Result) -> bytes:

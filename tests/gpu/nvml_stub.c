@@ -15,6 +15,7 @@
  *   NVML_STUB_NAME          name of every device                                 NVIDIA Stub
  *   NVML_STUB_MIG           MIG instances; 1 or more turns MIG mode on           0
  *   NVML_STUB_PIDS          PIDs of the processes on device 0                    none
+ *   NVML_STUB_PIDS_FILE  *  a file that holds them, once it exists
  *   NVML_STUB_INIT_ERROR    what nvmlInit answers                                0
  *   NVML_STUB_UNSUPPORTED   calls that answer "not supported"; field:N for field value N
  *   NVML_STUB_MISSING       calls that an old driver does not have: "function not found"
@@ -59,7 +60,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { const char *name; long calls; } counts[MAX_NAMES];
 static struct {
     char power[256], limit[256], util[256], used[256], temp[256], sm[256], throttle[256], violation[256], mig[256];
-    char unsupported[4096], missing[4096], raw[1024], pids[1024], name[256];
+    char unsupported[4096], missing[4096], raw[1024], pids[1024], pids_file[1024], name[256];
     char lost_file[1024], reset_file[1024], dead_file[1024], hang_file[1024];
 } set;
 
@@ -205,6 +206,7 @@ int nvmlInitWithFlags(unsigned flags)
     text_setting(set.missing, sizeof set.missing, "NVML_STUB_MISSING", "");
     text_setting(set.raw, sizeof set.raw, "NVML_STUB_RAW", "");
     text_setting(set.pids, sizeof set.pids, "NVML_STUB_PIDS", "");
+    text_setting(set.pids_file, sizeof set.pids_file, "NVML_STUB_PIDS_FILE", "");
     text_setting(set.name, sizeof set.name, "NVML_STUB_NAME", "NVIDIA Stub");
     text_setting(set.lost_file, sizeof set.lost_file, "NVML_STUB_LOST_FILE", "");
     text_setting(set.reset_file, sizeof set.reset_file, "NVML_STUB_RESET_FILE", "");
@@ -431,6 +433,11 @@ int nvmlDeviceGetComputeRunningProcesses_v3(struct device *d, unsigned *number, 
     char list[sizeof set.pids];
     DEVICE(d);
     strcpy(list, d->index == 0 ? set.pids : "");
+    FILE *file = d->index == 0 && *set.pids_file ? fopen(set.pids_file, "r") : NULL;
+    if (file) {
+        list[fread(list, 1, sizeof list - 1, file)] = 0;
+        fclose(file);
+    }
     for (char *rest = list, *pid; (pid = strtok_r(rest, ",", &rest)); found++)
         if (processes && found < *number)
             processes[found] = (struct process){(unsigned)atol(pid), used(d), ~0u, ~0u};

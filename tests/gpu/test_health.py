@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.gpu.health import Energy, GpuReadings, integrate, total_joules, window_readings
+from infertui.gpu.health import Energy, GpuReadings, fall, integrate, total_joules, window_readings
 from infertui.gpu.readings import Counters, GpuCounters, GpuSample, HostCounters, HostSample, Sample
 
 S = 1_000_000_000
@@ -249,3 +249,47 @@ def test_missing_readings_never_become_numbers(points: list[tuple[int, float | N
     assert spread.min <= spread.mean <= spread.max
     assert math.isfinite(spread.mean)
     assert gpu == GpuReadings(0, UUID, gpu.energy, samples=len(points), utilization=spread)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], None),
+        ([1980.0, 1980.0], None),
+        ([1980.0] * 5, 0.0),
+        ([345.0, 900.0, 1500.0, 1980.0, 1980.0, 1980.0], 0.0),  # a ramp
+        ([2000.0, 2000.0, 500.0, 2000.0, 2000.0], 0.0),  # one reading
+        ([2000.0, 2000.0, 1500.0, 1500.0, 2000.0], 0.25),
+        ([1000.0, 2000.0, 2000.0, 1600.0, 1600.0, 1800.0, 1800.0], 0.2),
+        ([0.0, 0.0, 0.0], 0.0),
+    ],
+)
+def test_a_fall_is_below_the_highest_before_it(values: list[float], expected: float | None) -> None:
+    assert fall(values) == (None if expected is None else pytest.approx(expected))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=3, max_size=50))
+def test_a_fall_is_a_share(values: list[float]) -> None:
+    found = fall(values)
+    assert found is not None
+    assert 0 <= found <= 1
+    assert fall(sorted(values)) == 0
+
+
+def test_a_clock_that_rests_does_not_fall() -> None:
+    clocks = [(1980, ()), (1980, ()), (1980, ()), (345, ("idle",)), (345, ("idle",)), (345, ("idle",))]
+    samples = [
+        Sample(at * S, (GpuSample(0, UUID, sm_mhz=mhz, throttle=reasons),)) for at, (mhz, reasons) in enumerate(clocks)
+    ]
+    assert window_readings(samples, 0, 10 * S).gpus[0].sm_fall == 0
+    busy = [Sample(one.t_ns, (GpuSample(0, UUID, sm_mhz=one.gpus[0].sm_mhz, throttle=()),)) for one in samples]
+    assert window_readings(busy, 0, 10 * S).gpus[0].sm_fall == pytest.approx(1 - 345 / 1980)
+
+
+def test_counters_of_the_host_are_differences() -> None:
+    before = Counters(0, host=HostCounters(0, cpu_busy_s=100.0, cpu_total_s=900.0, swapped=4096))
+    after = Counters(0, host=HostCounters(S, cpu_busy_s=103.0, cpu_total_s=904.0, swapped=12288))
+    host = window_readings([], 0, S, before, after).host
+    assert (host.busy_s, host.cpus_s, host.swapped) == (3.0, 4.0, 8192)
+    host = window_readings([], 0, S, after, before).host
+    assert (host.busy_s, host.cpus_s, host.swapped) == (None, None, None), "a counter that started again"

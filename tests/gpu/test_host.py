@@ -1,5 +1,6 @@
 """The machine's own readings, over folders made up for the purpose where the real ones would differ."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -63,6 +64,32 @@ def test_a_proc_that_cannot_be_read_leaves_readings_out(monkeypatch: pytest.Monk
         monkeypatch.setattr(psutil, name, refuse)
     sample = HostReader().sample()
     assert (sample.cpu_percent, sample.memory_used, sample.memory_total, sample.swap_used) == (None, None, None, None)
+
+
+def test_cpu_time_of_the_cpus_that_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """user nice system idle iowait irq softirq steal guest: waiting is idling, a guest is in user time, and CPU 1 is
+    somebody else's."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
+    tick = os.sysconf("SC_CLK_TCK")
+    lines = ["cpu  9 9 9 9 9 9 9 9 9 9", "cpu0 10 20 30 400 50 1 2 3 7 0", "cpu1 999 0 0 0 0 0 0 0 0 0",
+             "cpu2 1 0 0 100 0 0 0 0 0 0", "intr 77"]  # fmt: skip
+    put(tmp_path, "proc/stat", "\n".join(lines))
+    counters = HostReader(tmp_path).counters()
+    assert counters.cpu_busy_s == pytest.approx((66 + 1) / tick)
+    assert counters.cpu_total_s == pytest.approx((516 + 101) / tick)
+
+
+def test_pages_swapped_in_and_out(tmp_path: Path) -> None:
+    put(tmp_path, "proc/vmstat", "nr_free_pages 5\npswpin 30\npswpout 12\n")
+    assert HostReader(tmp_path).counters().swapped == 42 * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("content", ["", "pswpin 3\n", "cpu0 1 2\n", "cpu0 0 0 0 0 0 0 0 0\n", "\x1b[31mcpu0 nonsense"])
+def test_what_the_kernel_does_not_count_is_not_there(tmp_path: Path, content: str) -> None:
+    for name in ("proc/stat", "proc/vmstat") if content else ():
+        put(tmp_path, name, content)
+    counters = HostReader(tmp_path).counters()
+    assert (counters.cpu_busy_s, counters.cpu_total_s, counters.swapped) == (None, None, None)
 
 
 def test_rapl(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
-"""Figures of runs whose layers are divided over several GPUs."""
+"""Figures of runs whose layers are divided over several GPUs, and whose the time of the CPUs was."""
 
+import subprocess
+import sys
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from tui.rows.scenes import S, gpus, loaded, sample
 
-from infertui.gpu.readings import GpuInfo, Sample
+import infertui.runner.telemetry
+from infertui.gpu.readings import Counters, GpuInfo, HostCounters, Sample
 from infertui.gpu.sampler import Sampler
 from infertui.measure.records import BatchRecord, EngineMemory
-from infertui.runner.telemetry import RunTelemetry, power_of
+from infertui.runner.telemetry import RunTelemetry, cpu_seconds, power_of
 
 INFOS = gpus(3)
 
@@ -61,6 +65,51 @@ def test_a_part_of_the_energy_is_not_told_for_the_whole() -> None:
     missing = [replace(taken, gpus=taken.gpus[:1]) for taken in (sample(INFOS, tick) for tick in range(11))]
     both, _ = figures(2, missing)
     assert (both.energy_j, both.joules_per_token) == (None, None)
+    assert both.source is None
     assert "gave no readings" in both.reason
     assert power_of(missing[0], INFOS[:2]) is None
     assert power_of(missing[0], INFOS[:1]) is not None
+
+
+@pytest.mark.parametrize(
+    ("worker_s", "busy_s", "cpus_s", "expected"),
+    [
+        ((10.0, 17.0), 9.0, 12.0, (75.0, 100 * 2 / 12)),
+        ((10.0, 22.1), 12.0, 12.0, (100.0, 0.0)),  # ticks and exact times differ a little
+        ((10.0, None), 9.0, 12.0, (75.0, None)),  # the worker was gone
+        ((10.0,), 9.0, 12.0, (75.0, None)),
+        ((10.0, 10.1), 0.2, 0.4, (None, None)),  # too short to be counted in hundredths of a second
+    ],
+)
+def test_whose_the_time_of_the_cpus_was(
+    worker_s: tuple[float | None, ...],
+    busy_s: float,
+    cpus_s: float,
+    expected: tuple[float | None, float | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readings = list(worker_s)
+    monkeypatch.setattr(infertui.runner.telemetry, "cpu_seconds", lambda _: readings.pop(0))
+    telemetry = RunTelemetry(Recorded([sample(INFOS, tick) for tick in range(11)]))
+    for _ in worker_s:
+        telemetry.read_worker_cpu(1)
+    before = Counters(0, host=HostCounters(0, cpu_busy_s=1.0, cpu_total_s=2.0, swapped=0))
+    after = Counters(0, host=HostCounters(0, cpu_busy_s=1.0 + busy_s, cpu_total_s=2.0 + cpus_s, swapped=8192))
+    _, device = telemetry.figures([batch()], before, after, tokens=1, idle={})
+    assert device is not None
+    assert (device.cpu_busy, device.cpu_others) == pytest.approx(expected)
+    assert device.swapped == 8192
+
+
+def test_cpu_time_of_a_process_and_those_below_it() -> None:
+    """A child burns a tenth of a second in a child of its own, and waits for it."""
+    burn = "import time\nwhile time.process_time() < 0.1: pass"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        spent = cpu_seconds(process.pid)
+        process.communicate(b"\n")
+    assert spent is not None
+    assert spent >= 0.1
+    assert cpu_seconds(process.pid) is None

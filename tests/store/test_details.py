@@ -9,8 +9,9 @@ from support.results import make_results, write_folder, write_results
 
 from infertui.errors import StoreError
 from infertui.gpu.readings import Sample
-from infertui.store.details import LOG_BYTES, MAX_BATCHES, MAX_SAMPLES, read_details, thin
+from infertui.store.details import LOG_BYTES, MAX_BATCHES, MAX_SAMPLES, read_details
 from infertui.store.result import Result
+from infertui.store.thinning import thin
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from support.results import make_results, write_results
 from support.structs import values_of
 
+import infertui.store.resultrow
 from infertui.engines.base import Loaded
 from infertui.errors import StoreError
 from infertui.measure.summary import Summary
@@ -116,6 +117,13 @@ def test_the_engine_is_the_one_that_ran() -> None:
         ({"verdict": Verdict((), ("throughput varied by 20% between iterations",))}, ("noisy",)),
         ({"device": DeviceFigures(throttles=("power-cap",))}, ("power-cap",)),
         ({"device": DeviceFigures(throttles=("hw-thermal", "sync-boost"))}, ("thermal", "throttle")),
+        (
+            {
+                "verdict": Verdict(("it was hot",), (), ("thermal", "\x1b[31mlow")),
+                "device": DeviceFigures(throttles=("power-cap",)),
+            },
+            ("invalid", "thermal", "low"),
+        ),
     ],
 )  # fmt: skip
 def test_flags_say_what_to_know(changes: dict[str, Any], flags: tuple[str, ...]) -> None:
@@ -371,6 +379,36 @@ def test_odd_limits_and_offsets_are_harmless(out: Path) -> None:
     assert len(table.page(query(out, offset=-7, limit=10**9)).rows) == 5
     assert table.page(query(out, limit=-1)).rows == ()
     assert table.page(query(out, offset=10**12)).rows == ()
+
+
+def test_a_long_file_is_taken_in_pieces_that_are_kept(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read before a process ended is not read again, and in the end all of it is there."""
+    monkeypatch.setattr("infertui.store.index._PIECE", 4)
+    monkeypatch.setattr("infertui.store.index._CHUNK", 2)
+    (out / "results.jsonl").write_bytes(b"".join(line(f"run-{number:02}") + b"\n" for number in range(11)))
+    read: list[str] = []
+    real = infertui.store.resultrow.row_of
+
+    def row_of(found: Any) -> ResultRow:
+        if len(read) == 7:
+            raise KeyboardInterrupt
+        read.append(found.id)
+        return real(found)
+
+    monkeypatch.setattr(infertui.store.resultrow, "row_of", row_of)
+    with pytest.raises(KeyboardInterrupt):
+        opened(out).page(query(out))
+    assert len(read) == 7
+    again: list[str] = []
+
+    def row_again(found: Any) -> ResultRow:
+        again.append(found.id)
+        return real(found)
+
+    monkeypatch.setattr(infertui.store.resultrow, "row_of", row_again)
+    page = opened(out).page(query(out, descending=False))
+    assert sorted(ids(page)) == [f"run-{number:02}" for number in range(11)]
+    assert again == [f"run-{number:02}" for number in range(4, 11)], "the first piece was kept"
 
 
 def test_a_run_is_found_wherever_it_is(out: Path) -> None:

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from infertui.errors import StoreError
-from infertui.store.jsonl import JsonlWriter, read_lines
+from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines
 
 
 class Row(Struct, frozen=True):
@@ -371,3 +372,19 @@ def test_any_values_are_a_line_each(tmp_path_factory: pytest.TempPathFactory, va
     path.unlink(missing_ok=True)
     append(path, *values)
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]] == values
+
+
+@given(st.lists(st.text(st.sampled_from("abx "), max_size=8), max_size=30), st.integers(1, 20))
+def test_lines_that_hold_a_text_are_found_whatever_block_they_are_in(texts: list[str], block: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infertui.store.jsonl._BLOCK", block)
+        path = Path(folder) / "lines"
+        path.write_text("".join(f"{text}\n" for text in texts))
+        found = [line.decode().rstrip("\n") for line in lines_holding(path, [b"ab", b"xx"])]
+    assert found == [text for text in texts if "ab" in text or "xx" in text]
+
+
+def test_no_file_holds_no_lines(tmp_path: Path) -> None:
+    assert list(lines_holding(tmp_path / "none", [b"a"])) == []
+    with pytest.raises(StoreError):
+        list(lines_holding(tmp_path, [b"a"]))

@@ -18,6 +18,7 @@ from infertui.gpu.readings import HostFacts
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict
 from infertui.store.result import Fingerprint, Result
+from infertui.store.results_file import remove_lines
 from infertui.store.runs import RunFolder, Store
 
 STARTED = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -307,3 +308,23 @@ def test_nothing_is_lost_when_others_append_while_runs_are_deleted(store: Store)
     assert [process.returncode for process in processes] == [0] * 3
     found = [found.id for found in store.results(warn=pytest.fail)]
     assert sorted(found) == sorted(f"{number}-{n}" for number in range(3) for n in range(150))
+
+
+def test_a_run_is_deleted_however_its_line_spells_its_name(store: Store) -> None:
+    """Other programs may write JSON with escapes."""
+    store.index.parent.mkdir(parents=True, exist_ok=True)
+    store.index.write_bytes(b'{"id":"\\u0061bc"}\n{"id":"abcd"}\n{"id":"x","name":"abc"}\n')
+    remove_lines(store.index, frozenset({"abc"}))
+    assert store.index.read_bytes() == b'{"id":"abcd"}\n{"id":"x","name":"abc"}\n'
+    remove_lines(store.index, frozenset(["x", *map(str, range(50))]))
+    assert store.index.read_bytes() == b'{"id":"abcd"}\n'
+
+
+def test_folders_are_found_by_a_file_in_them(store: Store) -> None:
+    assert store.folders_with("run.toml") == []
+    for name, file in (("b", "run.toml"), ("a", "run.toml"), ("c", "other")):
+        (store.root / name).mkdir(parents=True)
+        (store.root / name / file).touch()
+    (store.root / "run.toml").touch()
+    assert store.folders_with("run.toml") == [store.root / "a", store.root / "b"]
+    assert store.without_result() == ["a", "b"]
