@@ -53,7 +53,7 @@ def test_the_example_is_about_as_short_as_it_claims() -> None:
 def test_the_documented_engine_is_measured_by_the_real_runner(tmp_path: Path, metronome: dict[str, str]) -> None:
     done = infertui(
         *("run", "--engine", "metronome", "--set", "engine.metronome.tokens_per_second=500", "--osl", "8"),
-        *("--iterations", "2", "--warmup", "1", "--device", "cpu", "--json"),
+        *("--iterations", "3", "--warmup", "1", "--device", "cpu", "--json"),
         cwd=tmp_path,
         environment=metronome,
     )

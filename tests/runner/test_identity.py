@@ -40,7 +40,12 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
 
 
 def config(*, output_len: int = 4, batch_size: int = 1, engine: str = NAME, **levers: Any) -> Config:
-    made = simulated(workload__output_len=output_len, workload__batch_size=batch_size, measurement__iterations=2)
+    made = simulated(
+        workload__output_len=output_len,
+        workload__batch_size=batch_size,
+        measurement__iterations=2,
+        validity__min_iterations=0,
+    )
     return msgspec.structs.replace(made, engine=EngineConfig(name=engine, **levers))
 
 
