@@ -32,16 +32,14 @@ from infertui.tui.rows.gpus import (
     host_line,
     no_gpu_lines,
     plan,
-    strips,
     wanted_lines,
 )
 from infertui.tui.rows.history import Track, gpu_tracks, host_tracks
 from infertui.tui.rows.times import chart_window
 from infertui.tui.themes import palette
 from infertui.tui.widgets.chart import LineChart, Series
-from infertui.tui.widgets.gauges import GaugeColumn, bar
+from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid, bar
 
-_MOST_COLUMNS = 14
 _CHARTS = 4
 _HOST_CELLS = 72
 _CHART_LINES = 5
@@ -63,12 +61,12 @@ ACTIONS = (
 )
 
 
-class GaugeTable(Horizontal, can_focus=True):
-    """Gauge columns side by side. There are always as many as any layout needs; those not needed are hidden."""
+class GaugeTable(GaugeGrid, can_focus=True):
+    """The devices' gauges, and the keys that choose among them."""
 
     ACTIONS = TABLE_ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(TABLE_ACTIONS)]
-    DEFAULT_CSS = "GaugeTable { height: 1fr; } GaugeTable > GaugeColumn { height: 1fr; }"
+    DEFAULT_CSS = "GaugeTable { height: 1fr; }"
 
     class Stepped(Message):
         """The selection is to move by so many devices."""
@@ -83,33 +81,6 @@ class GaugeTable(Horizontal, can_focus=True):
         def __init__(self, x: int, y: int, *, twice: bool) -> None:
             super().__init__()
             self.x, self.y, self.twice = x, y, twice
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._columns = [GaugeColumn() for _ in range(_MOST_COLUMNS)]
-        self._widths: tuple[int, ...] = ()
-        self._cells: list[list[Text]] = []
-
-    def compose(self) -> ComposeResult:
-        """All columns there may be."""
-        for column in self._columns:
-            column.display = False
-            yield column
-
-    def show_cells(self, widths: Sequence[int], columns: Sequence[list[Text]]) -> None:
-        """Show these columns of cells; a column as it was is left alone."""
-        if tuple(widths) != self._widths:
-            self._widths = tuple(widths)
-            self._cells = []
-            for index, column in enumerate(self._columns):
-                column.display = index < len(widths)
-                if index < len(widths):
-                    column.styles.width = widths[index]
-        before = self._cells or [[]] * len(columns)
-        self._cells = list(columns)
-        for column, cells, old in zip(self._columns, columns, before, strict=False):
-            if cells != old:
-                column.set_cells(cells)
 
     def action_next(self) -> None:
         """The next device."""
@@ -269,11 +240,7 @@ class GpusPane(Pane):
             lines.append(line)
         self._table.display = True
         widths = [column.width for column in columns] * across
-        merged = [part for side in range(across) for part in _shifted(strips(columns), side * len(columns))]
-        self._table.show_cells(
-            [sum(widths[part.start : part.stop]) for part in merged],
-            [[beside(*line[part.start : part.stop]) for line in lines] for part in merged],
-        )
+        self._table.show_cells(widths, [list(cells) for cells in zip(*lines, strict=True)])
 
     def _say(self, devices: Sequence[GpuInfo], first: int, count: int) -> None:
         words = []
@@ -429,10 +396,6 @@ class GpusPane(Pane):
         if stale != self._stale:
             self._stale = stale
             self.show(ALL_TOPICS)
-
-
-def _shifted(parts: Sequence[range], by: int) -> list[range]:
-    return [range(part.start + by, part.stop + by) for part in parts]
 
 
 def _runs(mirror: Mirror) -> list[tuple[str, str, str]]:

@@ -29,7 +29,6 @@ _LIMITS = {
 }
 _ALARMING = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal"})
 _HARMLESS = frozenset({"idle", "clock-setting", "display-clock"})
-_LIVELY = frozenset({"vram-used", "power", "watts", "temp", "clock", "util"})
 _NARROW = 60
 _ROOMY = 96
 _NONE = "-"
@@ -68,7 +67,7 @@ class Kind(Struct, frozen=True):
     align: Align = "left"
 
 
-# Figures that change with every reading stand side by side: `strips` paints them as one.
+# Figures that change with every reading stand side by side: a jump between two costs more than a few cells.
 _WIDE_KINDS = (
     Kind("index", "GPU", 5, 8, 0),
     Kind("name", "name", 8, _LONGEST_NAME, 10),
@@ -142,20 +141,6 @@ def _columns(width: int, label: int, name: int) -> tuple[Column, ...]:
             widths[kind.key] += 1
         left -= min(left, len(growing))
     return tuple(Column(kind.key, kind.title, widths[kind.key], kind.align) for kind in kinds if kind.key in widths)
-
-
-def strips(columns: Sequence[Column]) -> list[range]:
-    """The columns that are painted together, by index: each alone, but neighbours that change all the time as one.
-
-    A terminal pays some fifty bytes for the change of a cell, however short its text.
-    """
-    found: list[range] = []
-    for index, column in enumerate(columns):
-        if found and column.key in _LIVELY and columns[index - 1].key in _LIVELY:
-            found[-1] = range(found[-1].start, index + 1)
-        else:
-            found.append(range(index, index + 1))
-    return found
 
 
 class Steady:

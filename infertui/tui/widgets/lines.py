@@ -61,13 +61,18 @@ class Lines(Widget):
             strips[y] if y < len(strips) and _same(line, texts[y]) else self.to_strip(line, width)
             for y, line in enumerate(lines)
         ]
-        self._texts, self._drawn = list(lines), now
+        self._texts = list(lines)
+        self.paint_strips(now)
+
+    def paint_strips(self, now: Sequence[Strip]) -> None:
+        """Show these lines, made by `to_strip` and as wide as the widget."""
+        before, self._drawn = self._drawn, list(now)
         changed = [
-            y for y in range(max(len(now), len(strips)))
-            if y >= len(now) or y >= len(strips) or (now[y] is not strips[y] and now[y] != strips[y])
+            y for y in range(max(len(now), len(before)))
+            if y >= len(now) or y >= len(before) or (now[y] is not before[y] and now[y] != before[y])
         ]  # fmt: skip
         if changed:
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def to_strip(self, line: Text, width: int) -> Strip:
         """One line, exactly `width` cells."""

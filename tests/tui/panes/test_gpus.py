@@ -8,10 +8,9 @@ from infertui.errors import InfertuiError
 from infertui.gpu.readings import GpuProcess
 from infertui.runner.control import Measured, Numbered
 from infertui.tui.mirror import ALL_TOPICS, Mirror
-from infertui.tui.panes.gpus import GpusPane
+from infertui.tui.panes.gpus import GaugeTable, GpusPane
 from infertui.tui.screens.processes import ProcessesScreen
 from infertui.tui.settings import Settings
-from infertui.tui.widgets.gauges import GaugeColumn
 
 RUNNING = [entry(3, "running", name="bs=4")]
 
@@ -100,7 +99,7 @@ def test_a_sample_repaints_only_the_cells_that_differ() -> None:
         with repaints(bench) as found:
             bench.pane.show(frozenset({"machine"}))
         assert found
-        assert all(isinstance(widget, GaugeColumn) for widget, _ in found)
+        assert all(isinstance(widget, GaugeTable) for widget, _ in found)
         assert {region.y for _, regions in found for region in regions} == {1}
 
     act(bench(known), play)

@@ -18,7 +18,6 @@ from infertui.tui.rows.gpus import (
     host_line,
     limits,
     plan,
-    strips,
     wanted_lines,
 )
 from infertui.tui.rows.history import gpu_tracks, host_tracks
@@ -145,15 +144,6 @@ def test_bars_move_by_whole_steps_and_figures_at_once() -> None:
     assert "96%" in second
     assert first.replace("93%", "96%") == second
     assert second.replace("96%", "99%") != third
-
-
-def test_neighbours_that_always_change_are_painted_as_one() -> None:
-    columns = plan(116, 9, gpus(8)).columns
-    parts = strips(columns)
-    assert [index for part in parts for index in part] == list(range(len(columns)))
-    assert [[columns[index].key for index in part] for part in parts if len(part) > 1] == [
-        ["power", "temp", "clock", "util"]
-    ]
 
 
 def test_full_memory_is_marked() -> None:

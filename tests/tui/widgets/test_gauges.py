@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.pilot import Pilot
 from tui.widgets.stage import Stage, play, screen_of
 
-from infertui.tui.widgets.gauges import GaugeColumn, bar
+from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid, bar
 
 
 def test_only_cells_that_differ_are_painted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +64,26 @@ def test_cells_set_before_the_first_paint_are_shown() -> None:
         assert screen_of(pilot.app)[0] == "early"
 
     asyncio.run(play(Stage(lambda: column), act))
+
+
+def test_a_grid_cuts_cells_fills_gaps_and_paints_the_rows_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = GaugeGrid()
+    rows = [[Text("GPU"), Text("0"), Text("1")], [Text(" power"), Text(" 100 W"), Text(" 12345 W")]]
+
+    async def act(pilot: Pilot[None]) -> None:
+        grid.show_cells([4, 7], rows)
+        await pilot.pause()
+        assert screen_of(pilot.app)[:4] == ["GPU  power", "0    100 W", "1    12345…", ""]
+        painted: list[int] = []
+        monkeypatch.setattr(grid, "refresh", lambda *regions, **_: painted.extend(region.y for region in regions))
+        grid.show_cells([4, 7], rows)
+        assert painted == []
+        grid.show_cells([4, 7], [rows[0], [*rows[1][:1], Text(" 101 W", style="bold"), rows[1][2]]])
+        assert painted == [1]
+        grid.show_cells([4, 7], [rows[0][:2], rows[1][:1]])
+        assert painted == [1, 1, 2]
+
+    asyncio.run(play(Stage(lambda: grid), act))
 
 
 @pytest.mark.parametrize(
