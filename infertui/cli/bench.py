@@ -39,7 +39,7 @@ that clocks and temperatures that drift cost all alike. [bold]Every run is a pro
 anew[/bold]: processes that do the same work differ by several percent, and only repeated ones show by how much. The
 intervals are over rounds, so --repeat is what makes them narrow; more iterations do not.
 
-Exit codes: 3 a run was invalid (its round is left out), 4 a --fail-if holds.
+Exit codes: 3 a run was invalid (its round is left out), 4 a --fail-if holds or cannot be checked.
 """
 
 
@@ -149,14 +149,14 @@ def _measure(
 ) -> int:
     """Run what is planned, print what all rounds say, and return the exit code."""
     from infertui.cli.benchview import Standing, bench_view
-    from infertui.cli.foreground import run_in_foreground
+    from infertui.cli.foreground import INVALID, OK, run_in_foreground
     from infertui.report.bench import bench_report
 
     quiet = as_json or as_markdown
     stream = sys.stderr if quiet else sys.stdout
     place = plan[0].place if plan else earlier[0].bench
     bench = place.bench if place else ""
-    code = 0
+    code = OK
     if plan:
         view = bench_view(ui, stream, Standing(earlier), quiet=quiet)
         typer.echo(f"{bench}: {len(plan)} runs, order drawn with seed {place.seed if place else 0}", file=stream)
@@ -169,8 +169,12 @@ def _measure(
         typer.echo("")
     show_bench(report, as_json=as_json, as_markdown=as_markdown)
     if report.missing:
-        typer.echo(f"{report.missing} runs are missing: `infertui bench --continue {report.bench}`", err=True)
-    if code == 0:
+        known = {result.bench.arm for result in found if result.bench} >= set(place.arms if place else ())
+        how = f": `infertui bench --continue {report.bench}`" if known else ""
+        typer.echo(f"{report.missing} runs are missing{how}", err=True)
+    if code == OK and report.invalid:
+        code = INVALID  # of a bench that is continued, an earlier run can be
+    if code in (OK, INVALID):
         gate.enforce(report.comparisons, rules)
     return code
 

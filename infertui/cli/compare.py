@@ -25,9 +25,9 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui compare BASELINE RUN --fail-if "throughput < -3%"
 
-RUN is a run's id, or its beginning where that is enough. Exit code 4: a --fail-if holds for sure, that is, for the
-whole interval. The interval of single runs holds what varies within a process; processes differ by several percent
-more: `infertui bench` repeats them.
+RUN is a run's id, or its beginning where that is enough. Exit code 4: a --fail-if cannot be checked, or holds for
+sure, that is, for the whole interval; without an interval, for the ratio. The interval of single runs holds what varies
+within a process; processes differ by several percent more: `infertui bench` repeats them.
 """
 
 

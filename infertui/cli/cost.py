@@ -88,7 +88,7 @@ def cost(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The table of runs for a README.")] = False,
 ) -> None:
     """Money: cost per million tokens, a fleet for a load, what a gain saves, buying against renting."""
-    from infertui.config.prices import is_currency, load_prices
+    from infertui.config.prices import MAX_PRICE, is_currency, load_prices
     from infertui.errors import UsageError
     from infertui.report import cost as words
     from infertui.terminal_text import clean
@@ -99,6 +99,12 @@ def cost(
         raise UsageError("--json and --markdown exclude each other")
     if as_markdown and not runs:
         raise UsageError("--markdown is a table of runs", remedy="`infertui results` lists them.")
+    for option, value in (("--gpu-hour", gpu_hour), ("--budget", budget), ("--electricity", electricity),
+                          ("--watts", watts), ("--throughput", throughput)):  # fmt: skip
+        if value is not None and value > MAX_PRICE:
+            raise UsageError(f"{option} {value:g} is more than anything can be; allowed: up to {MAX_PRICE:.0e}")
+    if throughput == 0:
+        raise UsageError("--throughput 0 has no cost per token; allowed: above 0")
     known = load_prices()
     if prices:
         _print_prices(known, as_json=as_json)
@@ -117,7 +123,7 @@ def cost(
     device = _listed_gpu(gpu, known) if gpu else ""
     costs = _costs(runs, out, known, terms) if runs else []
     if throughput is not None:
-        costs = [words.speed_cost(throughput or None, device, known, terms)]
+        costs = [words.speed_cost(throughput, device, known, terms)]
     if load and not costs:
         raise UsageError("--load needs a run, or --throughput", remedy="`infertui results` lists runs.")
     bought = _deal(purchase, device, costs, known, terms, (gpus, watts, years), upkeep) if purchase else None
@@ -215,10 +221,10 @@ def _deal(
                 f"--purchase {clean(what)!r} is neither a price nor a server of the list",
                 remedy=f"Listed: {', '.join(one.name for one in prices.servers)}. `infertui cost --prices` shows them.",
             )
-        device = device or found[0].gpu
-        offer = offer_of(found[0], gpu_w)
+        device = device or (last.device if last and last.on_gpu else found[0].gpu)
+        offer = offer_of(found[0], gpu_w if device.casefold() == found[0].gpu.casefold() else None)
         if watts is not None:
-            offer = Offer(offer.name, offer.price, offer.gpus, watts, "as given")
+            offer = Offer(offer.name, offer.price, offer.gpus, watts, "as given", offer.gpu)
     hour: Price | None = (
         Price(terms.gpu_hour, terms.currency or CURRENCY, "as given") if terms.gpu_hour is not None else None
     )
@@ -228,7 +234,7 @@ def _deal(
     needed = last.fleet.gpus if last and last.fleet else None
     share = parse_percent(upkeep, "--upkeep", low=0, high=1)
     kwh = kwh_price(prices, terms, hour.currency)
-    return deal(offer, hour, kwh, pue=terms.pue, years=years, upkeep=share, gpus=needed)
+    return deal(offer, hour, kwh, pue=terms.pue, years=years, upkeep=share, gpus=needed, gpu=device)
 
 
 def _print_rows(rows: Sequence[tuple[str, str]]) -> None:

@@ -43,8 +43,11 @@ def _rule(text: str) -> Rule:
 
 
 def enforce(comparisons: "Iterable[Comparison]", rules: Sequence[Rule]) -> None:
-    """Tell the rules that hold, and raise typer.Exit where there is one."""
-    broken = [text for comparison in comparisons for text in _broken(comparison, rules)]
+    """Tell the rules that hold or cannot be checked, and raise typer.Exit where there is one."""
+    compared = list(comparisons)
+    broken = [text for comparison in compared for text in _broken(comparison, rules)]
+    if rules and not compared:
+        broken = ["nothing was compared, so no rule can be checked"]
     for text in broken:
         typer.echo(f"--fail-if holds: {text}", err=True)
     if broken:

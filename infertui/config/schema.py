@@ -234,7 +234,10 @@ class ValidityConfig(Section, frozen=True):
     ] = True
     steady_warmup: Annotated[
         bool,
-        Meta(description="a warm-up that did not become steady counts against a run that drifted on by over 5 %"),
+        Meta(
+            description="a warm-up that did not become steady counts against a run that went on to drift, by over 5 % "
+            "and more than its iterations scatter"
+        ),
     ] = True
 
 

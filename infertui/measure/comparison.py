@@ -39,8 +39,8 @@ class Totals(Struct, frozen=True):
 
     @property
     def value(self) -> float:
-        """The ratio of the sums."""
-        return math.fsum(self.numerators) / math.fsum(self.denominators)
+        """The ratio of the sums; no finite number where these are too large for one."""
+        return _total(self.numerators) / _total(self.denominators)
 
     @property
     def each(self) -> list[float]:
@@ -69,10 +69,13 @@ def ratio(first: Totals, second: Totals, *, seed: int = 0) -> Ratio | None:
     Each side is resampled by itself, by whole observations, and the percentiles of the ratio's logarithm are widened
     from normal to Student's quantile with the fewer observations' degrees of freedom: with a handful of iterations
     the plain percentile interval is too narrow (Hesterberg 2015, What Teachers Should Know About the Bootstrap, 4.3).
+    None, too, for figures so far apart that their ratio is no number: anybody may have written them into a file.
     """
     if not (_usable(first) and _usable(second)):
         return None
     value = second.value / first.value
+    if not 0 < value < math.inf:
+        return None
     fewest = min(len(first.numerators), len(second.numerators))
     if fewest < FEWEST:
         return Ratio(value)
@@ -83,13 +86,28 @@ def ratio(first: Totals, second: Totals, *, seed: int = 0) -> Ratio | None:
     if min(drawn[0].min(), drawn[1].min()) <= 0:
         return Ratio(value)
     logs = np.log(drawn[1]) - np.log(drawn[0])
-    low, high = np.percentile(logs, [100 * tail for tail in _tails(fewest)])
-    return Ratio(value, Interval(math.exp(float(low)), math.exp(float(high))), rank_test(first.each, second.each))
+    low, high = (exponential(float(end)) for end in np.percentile(logs, [100 * tail for tail in _tails(fewest)]))
+    return Ratio(value, Interval(low, high), rank_test(first.each, second.each)) if high < math.inf else None
 
 
 def _usable(totals: Totals) -> bool:
     """Whether there is a ratio of sums, and it is positive."""
-    return bool(totals.numerators) and min(totals.denominators) > 0 and totals.value > 0
+    return bool(totals.numerators) and min(totals.denominators) > 0 and 0 < totals.value < math.inf
+
+
+def _total(values: Sequence[float]) -> float:
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
+
+
+def exponential(power: float) -> float:
+    """e to the power; infinity where that is too large for a number."""
+    try:
+        return math.exp(power)
+    except OverflowError:
+        return math.inf
 
 
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float:

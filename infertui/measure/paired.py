@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from infertui.measure.comparison import FEWEST, Ratio, mid_ranks, student_quantile
+from infertui.measure.comparison import FEWEST, Ratio, exponential, mid_ranks, student_quantile
 from infertui.measure.statistics import CONFIDENCE, Interval
 
 _EXACT = 50
@@ -15,7 +15,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Ratio | None:
 
     The value is the geometric mean of the rounds' ratios. Its 95 % interval is Student's of the mean of their
     logarithms: mean +- t(n - 1) s / sqrt(n); p is the signed-rank test's. Below three rounds there is neither. Each
-    round is one observation, however many iterations its runs have: runs of one process are not independent.
+    round is one observation, however many iterations its runs have: runs of one process are not independent. None, too,
+    for figures so far apart that their ratio is no number.
     Raises ValueError for sides of different lengths.
     """
     if len(first) != len(second):
@@ -25,17 +26,18 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Ratio | None:
     logs = [math.log(other) - math.log(one) for one, other in zip(first, second, strict=True)]
     n = len(logs)
     mean = math.fsum(logs) / n
-    if n < FEWEST:
-        return Ratio(math.exp(mean))
-    half = student_quantile((1 + CONFIDENCE) / 2, n - 1) * spread_of(logs) / math.sqrt(n)
-    return Ratio(math.exp(mean), Interval(math.exp(mean - half), math.exp(mean + half)), signed_rank(logs))
+    half = student_quantile((1 + CONFIDENCE) / 2, n - 1) * spread_of(logs) / math.sqrt(n) if n >= FEWEST else 0.0
+    low, value, high = (exponential(end) for end in (mean - half, mean, mean + half))
+    if not low > 0 or high == math.inf:
+        return None
+    return Ratio(value, Interval(low, high), signed_rank(logs)) if n >= FEWEST else Ratio(value)
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:
     """The value whose ratios are those of `paired`; None without values or where one is not positive."""
     if not values or min(values) <= 0:
         return None
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+    return exponential(math.fsum(map(math.log, values)) / len(values))
 
 
 def variation(values: Sequence[float]) -> float | None:

@@ -218,7 +218,7 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
     moved = drift(rates)
     if seen.warmup_steady is False:
         # A warm-up gives up in the end. Where the figures then stood still, all was warm, and only noise kept it going.
-        went_on = moved is None or abs(moved) > NOTED_DRIFT
+        went_on = moved is None or (abs(moved) > NOTED_DRIFT and _is_more_than_noise(rates))
         text = "warm-up was not steady when measuring began"
         yield _Finding(text, "unsteady", against=limits.steady_warmup and went_on)
     if moved is not None and abs(moved) > min(NOTED_DRIFT, limits.max_drift or NOTED_DRIFT):

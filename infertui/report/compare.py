@@ -1,5 +1,6 @@
 """Two runs side by side: what differs between them, how their figures differ, and how sure that is."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -79,7 +80,8 @@ def _figures(
 
 def of_two(first: float | None, second: float | None) -> Ratio | None:
     """The ratio of two single values."""
-    return Ratio(second / first) if first is not None and second is not None and first > 0 and second > 0 else None
+    value = second / first if first is not None and second is not None and first > 0 and second > 0 else 0.0
+    return Ratio(value) if 0 < value < math.inf else None
 
 
 def memory(first: Result, second: Result) -> tuple[str, float | None, float | None]:

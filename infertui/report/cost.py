@@ -11,7 +11,6 @@ from msgspec import Struct
 from infertui.config.prices import Prices, ServerPrice
 from infertui.errors import UsageError
 from infertui.measure.cost import (
-    JOULES_PER_KWH,
     MILLION,
     Against,
     Fleet,
@@ -19,6 +18,7 @@ from infertui.measure.cost import (
     Saving,
     TokenCost,
     against,
+    electricity_cost,
     fleet,
     prefill_share,
     saving,
@@ -188,7 +188,7 @@ def run_cost(result: Result, prices: Prices, terms: Terms) -> RunCost:
         kwh_price=kwh,
         electricity=None
         if energy.joules_per_token is None or kwh is None
-        else energy.joules_per_token * MILLION / JOULES_PER_KWH * terms.pue * kwh.value,
+        else electricity_cost(energy.joules_per_token * MILLION, kwh.value, terms.pue),
         fleet=found,
         no_fleet=no_fleet,
         mean_power_w=power.mean_power_w if power else None,
@@ -252,7 +252,7 @@ def kwh_price(prices: Prices, terms: Terms, currency: str) -> Price | None:
     if terms.electricity is not None:
         return Price(terms.electricity, terms.currency or currency, "as given")
     listed = prices.of_electricity(currency)
-    return None if listed is None else Price(listed.price, currency, _source(listed.name, "", listed.date))
+    return None if listed is None else Price(listed.price, currency, _source(listed.name, listed.source, listed.date))
 
 
 def gpu_price(device: str, prices: Prices, currency: str = "") -> Price | None:
@@ -492,28 +492,31 @@ def gain_rows(found: Gain) -> list[tuple[str, str]]:
 
 
 class Offer(Struct, frozen=True):
-    """What there is to buy: one server, with what it draws on average; None where that is not known."""
+    """What there is to buy: one server, with what it draws on average; None where that is not known.
+
+    `gpu` is what its GPUs are; empty where that is not told.
+    """
 
     name: str
     price: Price
     gpus: int
     watts: float | None
     watts_source: str
+    gpu: str = ""
 
 
 def offer_of(server: ServerPrice, gpu_w: float | None = None) -> Offer:
     """A listed server. `gpu_w`, where measured, is what one of its GPUs drew: it replaces that part of the maximum."""
     price = Price(server.price, server.currency, _source("", server.source, server.date))
     if gpu_w is None or not server.gpu_power_w:
-        return Offer(server.name, price, server.gpus, server.power_w, "the most that it draws")
+        return Offer(server.name, price, server.gpus, server.power_w, "the most that it draws", server.gpu)
     watts = max(0.0, server.power_w - server.gpus * (server.gpu_power_w - gpu_w))
-    return Offer(
-        server.name, price, server.gpus, watts, f"the most that it draws, with GPUs at {gpu_w:.0f} W as measured"
-    )
+    told = f"the most that it draws, with GPUs at {gpu_w:.0f} W as measured"
+    return Offer(server.name, price, server.gpus, watts, told, server.gpu)
 
 
 class Deal(Struct, frozen=True):
-    """So many servers bought, beside renting as many GPUs as are needed."""
+    """So many servers bought, beside renting as many GPUs as are needed. `gpu`: what is rented, where that is told."""
 
     offer: Offer
     servers: int
@@ -522,12 +525,21 @@ class Deal(Struct, frozen=True):
     kwh: Price | None
     bought: Purchase
     found: Against
+    gpu: str = ""
 
 
 def deal(
-    offer: Offer, hour: Price, kwh: Price | None, *, pue: float, years: float, upkeep: float, gpus: int | None = None
+    offer: Offer,
+    hour: Price,
+    kwh: Price | None,
+    *,
+    pue: float,
+    years: float,
+    upkeep: float,
+    gpus: int | None = None,
+    gpu: str = "",
 ) -> Deal:
-    """Compare buying with renting `gpus` on demand, else as many as one server has.
+    """Compare buying with renting `gpus` on demand, each a `gpu`, else as many as one server has.
 
     Raises UsageError for prices in different currencies, and for one of 0.
     """
@@ -545,7 +557,7 @@ def deal(
     bought = Purchase(
         offer.price.value * servers, years, power * servers, kwh.value if kwh else 0.0, pue=pue, upkeep=upkeep
     )
-    return Deal(offer, servers, rented, hour, kwh, bought, against(rented, hour.value, bought))
+    return Deal(offer, servers, rented, hour, kwh, bought, against(rented, hour.value, bought), gpu)
 
 
 def deal_rows(deal: Deal, pue: float) -> list[tuple[str, str]]:
@@ -566,7 +578,10 @@ def deal_rows(deal: Deal, pue: float) -> list[tuple[str, str]]:
     even = f"after {months:.1f} months" if months is not None else "never: running it costs more than renting"
     if found.break_even_hours <= 1:
         even += f"; rented for less than {found.break_even_hours:.0%} of the hours, on demand is the cheaper one"
+    other = deal.gpu and deal.offer.gpu and deal.gpu.casefold() != deal.offer.gpu.casefold()
+    unlike = f"{deal.gpu} is rented, {deal.offer.gpu} is bought: as many of them do not do the same work"
     return [
+        *([("UNLIKE", unlike)] if other else []),
         (
             "on demand",
             f"{thousands(found.on_demand, currency)} a year: {deal.rented} GPUs x {rate(deal.hour)} x 8,760 h"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from infertui.config.schema import QualityConfig
 from infertui.measure.quality import Quality
 from infertui.store.result import Result
 from infertui.terminal_text import clean
@@ -11,14 +12,15 @@ DIVERGED = "DIVERGED"
 
 
 def quality_rows(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
-    """Name and text of each; with `brief` no reasons but why there is nothing at all to compare with."""
+    """Name and text of each; with `brief` no reasons but of what the config asks for by name."""
     quality = result.quality
     if quality is None:
         return []
     rows = [(DIVERGED, text) for text in quality.beyond]
     rows += list(_known(result.id, quality, brief=brief))
-    reasons = quality.reasons.items() if not brief else ()
-    rows += [(name.replace("_", " "), f"n/a: {reason}") for name, reason in reasons if reason != _first(quality)]
+    for name, reason in quality.reasons.items():
+        if reason != _first(quality) and (not brief or _is_asked_for(name, result.config.quality)):
+            rows.append((name.replace("_", " "), f"n/a: {reason}"))
     return [(clean(name), clean(text)) for name, text in rows]
 
 
@@ -43,6 +45,18 @@ def _known(run: str, quality: Quality, *, brief: bool) -> Iterator[tuple[str, st
             "perplexity",
             f"{quality.perplexity:.4g}{change} on {quality.text_tokens:,} tokens of {quality.text}{how}",
         )
+
+
+def _is_asked_for(name: str, config: QualityConfig) -> bool:
+    match name:
+        case "agreement":
+            return config.reference not in ("auto", "none")
+        case "perplexity":
+            return config.perplexity == "on" or (config.perplexity == "auto" and bool(config.text_file))
+        case "bleu":
+            return config.bleu
+        case _:
+            return False
 
 
 def _first(quality: Quality) -> str:

@@ -14,6 +14,7 @@ Sign = Literal["+", "-", "=", "?", ""]
 """Better, worse, no difference, not sure for want of observations, and not available."""
 NOT_AVAILABLE = "n/a"
 _PERCENT_BELOW = 1.1
+_JUST_ABOVE = 1.005
 
 
 class Figure(Struct, frozen=True):
@@ -56,7 +57,7 @@ class Figure(Struct, frozen=True):
         low, high = found.interval.low, found.interval.high
         if found.value < 1:
             low, high = 1 / high, 1 / low
-        return f"{self._factor(high - low)} {self._word}, {_span_only(low, high)}"
+        return f"{self._factor(high - low, most=high)} {self._word}, {_span_only(low, high)}"
 
     @property
     def ratio_text(self) -> str:
@@ -74,9 +75,10 @@ class Figure(Struct, frozen=True):
     def _is_better(self) -> bool:
         return self.ratio is not None and (self.ratio.value > 1) == (self.better == "higher")
 
-    def _factor(self, wide: float = 1.0) -> str:
+    def _factor(self, wide: float = 1.0, *, most: float = 0.0) -> str:
         value = self.ratio.value if self.ratio else 1.0
-        return _times(value if value >= 1 else 1 / value, wide)
+        value = value if value >= 1 else 1 / value
+        return f"{_digits(value, wide)}x" if max(value, most) >= _PERCENT_BELOW else percent(value - 1)
 
     @property
     def _word(self) -> str:
@@ -108,20 +110,16 @@ def percent(share: float) -> str:
     return f"{share:.{3 if size < 1e-3 else 2 if size < 1e-2 else 1}%}"
 
 
-def _times(value: float, wide: float = 1.0) -> str:
-    return f"{_digits(value, wide)}x" if value >= _PERCENT_BELOW else percent(value - 1)
-
-
 def _span(value: float, low: float, high: float) -> str:
     wide = high - low
     return f"{_digits(value, wide)}, {_digits(low, wide)} to {_digits(high, wide)}"
 
 
 def _span_only(low: float, high: float) -> str:
-    wide = high - low
-    if low < _PERCENT_BELOW:
-        return f"{_times(low, wide)} to {_times(high, wide)}"
-    return f"{_digits(low, wide)} to {_digits(high, wide)}"
+    if high < _PERCENT_BELOW:
+        return f"{percent(low - 1)} to {percent(high - 1)}"
+    # An interval that leaves 1 out must not seem to begin with it.
+    return f"{_digits(low, 0.0 if low < _JUST_ABOVE else high - low)} to {_digits(high, high - low)}"
 
 
 def _digits(value: float, wide: float) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,15 +17,16 @@ from infertui.config.schema import DeviceConfig
 from infertui.config.userdir import state_dir
 from infertui.engines.ceilings.figures import Done, Missing, Rate, Refused, Subject, Told
 from infertui.errors import EngineError, StoreError
-from infertui.gpu.health import GpuReadings, window_readings
+from infertui.gpu.health import GpuReadings, WindowReadings, window_readings
 from infertui.gpu.host import host_facts
-from infertui.gpu.readings import Counters, GpuInfo
+from infertui.gpu.readings import GpuInfo
 from infertui.gpu.sampler import Sampler
 from infertui.gpu.visible import by_uuid
 from infertui.measure.ceilings import COPY, Ceilings
 from infertui.measure.validity import DISTURBING_THROTTLES, POWER_CAP
 from infertui.runner.environment import worker_environment
 from infertui.runner.patience import bounded
+from infertui.runner.telemetry import cpu_seconds, cpu_shares
 from infertui.terminal_text import clean, shorten
 from infertui.worker.calibration import MAX_LINE, decode
 from infertui.worker.failure import log_tail
@@ -111,6 +112,7 @@ async def _measured(
         return entry, False
     disturbed = await _company(sampler, gpu, child.pid)
     before = await bounded(sampler.counters, _DRIVER_S)
+    spent = [cpu_seconds(child.pid)]
     began = time.monotonic_ns()
     child.go()
     rates: dict[str, Rate] = {}
@@ -122,10 +124,12 @@ async def _measured(
         elif isinstance(told, Missing):
             reasons[told.what] = clean(told.reason)
     ended = time.monotonic_ns()
+    spent.append(cpu_seconds(child.pid))
     if COPY not in rates:
         raise EngineError("the child process told no copy bandwidth")
     after = await bounded(sampler.counters, _DRIVER_S)
-    told_of, notes = _judged(sampler, gpu, child.pid, (began, ended), (before, after))
+    seen = window_readings(sampler.window(began, ended), began, ended, before, after)
+    told_of, notes = _judged(sampler, gpu, seen) if gpu else (_busy_host(seen, spent), ())
     copy = rates.pop(COPY)
     spreads = {what: _spread(rate.rates) for what, rate in {COPY: copy, **rates}.items()}
     notes += tuple(
@@ -187,17 +191,16 @@ async def _others(sampler: Sampler, gpu: GpuInfo, group: int) -> tuple[str, ...]
     return (f"another process used the GPU: {', '.join(others)}",) if others else ()
 
 
-def _judged(
-    sampler: Sampler,
-    gpu: GpuInfo | None,
-    group: int,
-    window: tuple[int, int],
-    counters: tuple[Counters | None, Counters | None],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What speaks against the figures, and what a reader should know, by telemetry of the window."""
-    if gpu is None:
-        return (), ()
-    seen = window_readings(sampler.window(*window), *window, *counters)
+def _busy_host(seen: WindowReadings, spent: Sequence[float | None]) -> tuple[str, ...]:
+    """What speaks against the figures of a CPU; `spent` is the child's CPU time before the window and after it."""
+    _, others = cpu_shares(seen.host, spent)
+    if others is None or others <= _BUSY_CPU:
+        return ()
+    return (f"other programs used {others:.0f} % of the CPUs meanwhile",)
+
+
+def _judged(sampler: Sampler, gpu: GpuInfo, seen: WindowReadings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What speaks against the figures of a GPU, and what a reader should know, by telemetry of the window."""
     readings: GpuReadings | None = next((entry for entry in seen.gpus if entry.uuid == gpu.uuid), None)
     if readings is None:
         return (), ("the driver gave no readings of the GPU meanwhile: throttling is not known",)

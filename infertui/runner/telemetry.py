@@ -141,7 +141,7 @@ class RunTelemetry:
     def _device(self, readings: WindowReadings, gpus: Sequence[GpuReadings]) -> DeviceFigures:
         """Of all GPUs together: bytes and seconds are summed, for the rest the extremes and means are over all."""
         host = readings.host
-        busy, others = self._cpu_shares(host)
+        busy, others = cpu_shares(host, self._worker_cpu_s)
         utilization = [gpu.utilization for gpu in gpus if gpu.utilization]
         temperature = [gpu.temperature_c for gpu in gpus if gpu.temperature_c]
         clock = [gpu.sm_mhz for gpu in gpus if gpu.sm_mhz]
@@ -180,16 +180,19 @@ class RunTelemetry:
             swapped=host.swapped,
         )
 
-    def _cpu_shares(self, host: HostReadings) -> tuple[float | None, float | None]:
-        """Percent of the CPUs' time that was spent, and that others than the worker spent."""
-        if host.busy_s is None or host.cpus_s is None or host.cpus_s < MIN_CPU_S:
-            return None, None
-        busy = min(100.0, 100 * host.busy_s / host.cpus_s)
-        spent = self._worker_cpu_s
-        if len(spent) != 2 or spent[0] is None or spent[1] is None:
-            return busy, None
-        # The worker's time is exact, the host's counted in ticks: the difference can come out a little below nothing.
-        return busy, max(0.0, busy - 100 * max(0.0, spent[1] - spent[0]) / host.cpus_s)
+
+def cpu_shares(host: HostReadings, spent: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Percent of the CPUs' time that was spent, and that others than the worker spent.
+
+    `spent` is the worker's CPU time in seconds before the window and after it; None is not known.
+    """
+    if host.busy_s is None or host.cpus_s is None or host.cpus_s < MIN_CPU_S:
+        return None, None
+    busy = min(100.0, 100 * host.busy_s / host.cpus_s)
+    if len(spent) != 2 or spent[0] is None or spent[1] is None:
+        return busy, None
+    # The worker's time is exact, the host's counted in ticks: the difference can come out a little below nothing.
+    return busy, max(0.0, busy - 100 * max(0.0, spent[1] - spent[0]) / host.cpus_s)
 
 
 def cpu_seconds(pid: int) -> float | None:

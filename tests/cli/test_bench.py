@@ -66,6 +66,33 @@ def test_a_bench_is_measured_in_turn_told_continued_and_gated(tmp_path: Path) ->
     assert len(listed.stdout.splitlines()) == 8
 
 
+def test_an_invalid_run_counts_and_is_gated_however_the_bench_ends(tmp_path: Path) -> None:
+    arms = "--vary=engine.simulator.short_by=0,2"
+    done = infertui("bench", *SETTINGS, arms, "--repeat", "1", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    bench = next(run.bench.bench for run in results(tmp_path / "reports") if run.bench)
+    again = infertui("bench", "--continue", bench, cwd=tmp_path)
+    assert again.returncode == 3, "nothing was left to measure, and what there is is invalid"
+    gated = infertui("bench", "--continue", bench, "--with-invalid", "--fail-if", "throughput < -3%", cwd=tmp_path)
+    assert gated.returncode == 4, gated.stderr
+    assert "--fail-if holds: short_by=2: throughput < -3.0%" in gated.stderr
+
+
+def test_a_bench_that_cannot_be_continued_is_not_said_to(tmp_path: Path) -> None:
+    slow = "--set=engine.simulator.load_ms=3600000"
+    real = [setting for setting in SETTINGS if "virtual_time" not in setting]
+    command = [sys.executable, "-m", "infertui", "bench", *real, VARY, slow, "--ui", "plain"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+    ) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("run 1/10"))
+        os.kill(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=HANG_S)
+    assert process.returncode == 130
+    assert "10 runs are missing\n" in told, "the second config is in no result"
+
+
 def test_an_interrupted_bench_tells_what_whole_rounds_say(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "infertui", "bench", *SETTINGS, VARY, "--repeat", "60", "--ui", "plain"]
     with subprocess.Popen(

@@ -110,6 +110,16 @@ def test_a_rule_that_holds_and_one_that_cannot_be_checked(asked: Asked) -> None:
     assert "itl is not available, so the rule cannot be checked" not in done.err  # the summary has it
 
 
+def test_a_rule_with_nothing_to_check_it_by_is_no_pass(asked: Asked, reports: Path) -> None:
+    with (reports / "results.jsonl").open("ab") as stream:
+        place = Place("lone-1", "a", 0, 3, baseline=True, arms=("a", "b"))
+        stream.write(b"\n" + msgspec.json.encode(replace(FOUR[0], id="lone", bench=place)) + b"\n")
+    assert asked("--bench", "lone").code == 0
+    done = asked("--bench", "lone", "--fail-if", "throughput < -3%")
+    assert done.code == 4
+    assert "nothing was compared, so no rule can be checked" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -88,6 +88,16 @@ def test_eight_h100_bought_or_rented(cost: Cost) -> None:
     assert "10,000 USD" in dear
 
 
+def test_another_gpu_than_the_run_had_is_bought_only_with_a_warning(home: Path, cost: Cost) -> None:
+    (run,) = on_h200(home, 1)
+    text = cost(run, "--purchase", "8x H100", "--load", "20k tok/s")
+    assert "UNLIKE" in text
+    assert "NVIDIA H200 is rented, NVIDIA H100 80GB HBM3 is bought" in text
+    assert "kW (the most that it draws) x" in text, "not with the power of an H200"
+    assert "UNLIKE" not in cost("--purchase", "8x H100")
+    assert "UNLIKE" not in cost(run, "--purchase", "250000")
+
+
 def test_runs_against_the_first(home: Path, cost: Cost) -> None:
     first, second = on_h200(home)
     text = cost(first, second, "--load", "20k tok/s", "--budget", "10000")
@@ -158,6 +168,10 @@ def test_hostile_names_are_inert(home: Path, cost: Cost) -> None:
         (("--purchase", "8x H100", "--gpu-hour", "3", "--currency", "EUR"), "prices are in EUR and USD"),
         (("--purchase", "8x H100", "--gpu-hour", "0"), "one of the prices is 0"),
         (("--markdown",), "--markdown is a table of runs"),
+        (("--throughput", "0", "--gpu-hour", "1"), "--throughput 0 has no cost per token"),
+        (("--throughput", "inf", "--gpu-hour", "1"), "--throughput inf is more than anything can be"),
+        (("--gain", "40%", "--budget", "inf"), "--budget inf is more than anything can be"),
+        (("--purchase", "9", "--gpu-hour", "inf"), "--gpu-hour inf is more than anything can be"),
         (("--json", "--markdown", "x"), "exclude each other"),
         (("x", "--gpu", "L4"), "are for when there is no run"),
     ],

@@ -105,3 +105,10 @@ def test_a_true_difference_is_within_the_interval_and_found() -> None:
     assert found.p is not None
     assert found.p < 1e-4
     assert math.isclose(found.value, 1.1, rel_tol=0.02)
+
+
+def test_what_no_two_measurements_can_give_is_no_ratio() -> None:
+    tiny, vast, most = Totals.mean_of([5e-324] * 4), Totals.mean_of([1e306] * 4), Totals.mean_of([1.7e308] * 4)
+    assert ratio(tiny, vast) is None
+    assert ratio(vast, most) is None, "its sum is no number"
+    assert ratio(Totals((1.0,), (1.7e308,)), Totals((1.7e308,), (1.0,))) is None

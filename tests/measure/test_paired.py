@@ -147,3 +147,10 @@ def test_intervals_cover_the_truth_as_often_as_they_say_though_clocks_drift(roun
         assert found is not None and found.interval is not None  # noqa: PT018
         covered += found.interval.low <= 1.05 <= found.interval.high
     assert covered / DRAWS >= 0.915
+
+
+def test_what_no_two_measurements_can_give_is_no_ratio() -> None:
+    assert paired([5e-324] * 3, [1e308] * 3) is None
+    assert paired([5e-324], [1e308]) is None
+    assert paired([1e-200, 1.0, 1e200], [1e200, 1.0, 1e-200]) is None, "an interval from 0 to infinity"
+    assert geometric_mean([1e308, 1e308]) == pytest.approx(1e308)

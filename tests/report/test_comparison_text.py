@@ -37,6 +37,7 @@ def figure(value: float, low: float, high: float, better: Better = "higher", sho
         (figure(1.0042, 1.0021, 1.0063), "0.42% faster, 0.21% to 0.63%", "1.004 1.002-1.006 +"),
         (figure(1.002, 0.999, 1.005, "lower", "bytes"), "no difference: 1.002, 0.999 to 1.005", "1.002 0.999-1.005 ="),
         (figure(0.8, 0.7, 0.9, "lower"), "1.25x less, 1.11 to 1.43", "0.80 0.70-0.90 +"),
+        (figure(1.15, 1.0039, 1.46), "1.15x faster, 1.004 to 1.46", "1.15 1.00-1.46 +"),
         (figure(12.34, 12.0, 12.6), "12.3x faster, 12.0 to 12.6", "12.3 12.0-12.6 +"),
     ],
 )

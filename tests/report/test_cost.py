@@ -90,7 +90,7 @@ def test_the_rows_say_it_with_its_sources() -> None:
         " passed until first tokens",
         "blended": "2.00 USD per million tokens, input and output alike",
         "energy": "1.00 J/tok (0.500 above idle): counter of the driver",
-        "electricity": "0.156 USD per million output tokens: the GPU alone, at 0.36 USD/kWh (here, 2026), PUE 1.56",
+        "electricity": "0.156 USD per million output tokens: the GPU alone, at 0.36 USD/kWh (here, x, 2026), PUE 1.56",
         # 20 requests in 20 s are 1 a second; 5 / 0.8 = 6.25
         "fleet": "7 GPUs for 5.00 req/s, 20% kept free; 71% of what they can do: 25.2 USD an hour, 220,752 USD a year",
     }

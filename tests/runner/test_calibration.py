@@ -74,6 +74,20 @@ def test_a_cpu_is_measured_in_a_process(tmp_path: Path) -> None:
     assert (tmp_path / "infertui" / "calibrate.log").exists()
 
 
+def test_others_on_the_cpu_meanwhile_are_told(tmp_path: Path) -> None:
+    forks = len(os.sched_getaffinity(0)) - 1
+    code = f"import os\nfor _ in range({forks}):\n    if not os.fork():\n        break\nwhile True:\n    pass"
+    others = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        found, _ = asyncio.run(
+            calibrate(Wanted("cpu", 1, quick=True), kept=lambda _: None, environ=environment(tmp_path))
+        )
+    finally:
+        os.killpg(others.pid, signal.SIGKILL)
+        others.wait()
+    assert any("of the CPUs meanwhile" in text for text in found.disturbed), found.disturbed
+
+
 def test_what_is_kept_is_not_measured_again(tmp_path: Path) -> None:
     entry = Ceilings("CPU", "", 1e10, {}, "now", threads=1)
     told: list[Told] = []
