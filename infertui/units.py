@@ -35,10 +35,12 @@ def format_rate(value: float, unit: str) -> str:
 
 def format_seconds(seconds: float) -> str:
     """A duration: microseconds to hours, whichever reads best."""
-    if seconds < 1e-3:
+    if 0 < abs(seconds) < 0.95e-6:
+        return f"{seconds * 1e9:.0f} ns"
+    if seconds < 0.9995e-3:
         return f"{seconds * 1e6:.0f} us"
     if seconds < 1:
-        return f"{seconds * 1e3:.{_decimals(seconds * 1e3)}f} ms"
+        return f"{seconds * 1e3:.{_decimals(max(seconds * 1e3, 1.0))}f} ms"
     if seconds < 60:
         return f"{seconds:.{_decimals(seconds)}f} s"
     minutes, rest = divmod(round(seconds), 60)

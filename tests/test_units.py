@@ -46,7 +46,9 @@ def test_count(count: float, shown: str) -> None:
     ("seconds", "shown"),
     [
         (0, "0 us"),
+        (4.2e-7, "420 ns"),
         (4.2e-5, "42 us"),
+        (9.997e-4, "1.00 ms"),
         (0.001, "1.00 ms"),
         (0.0123, "12.3 ms"),
         (0.5, "500 ms"),

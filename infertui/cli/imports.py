@@ -70,6 +70,10 @@ def import_files(
             told.append(
                 {"file": clean(str(path)), "status": "refused", "reason": error.message, "remedy": error.remedy}
             )
+        except KeyboardInterrupt:
+            _progress_over()
+            typer.echo(f"infertui: {clean(str(path))}: interrupted, and nothing of it was imported", err=True)
+            raise
         if not as_json:
             _print(told[-1])
     if as_json:
@@ -140,12 +144,16 @@ def _progress(requests: int) -> None:
         sys.stderr.flush()
 
 
+def _progress_over() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+
+
 def _print(told: dict[str, object]) -> None:
     from infertui.terminal_text import clean
     from infertui.units import format_number, format_seconds
 
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
+    _progress_over()
     status = told["status"]
     if status == "refused":
         typer.echo(f"infertui: {told['reason']}", err=True)

@@ -63,8 +63,8 @@ def markdown(comparisons: Sequence[Comparison], title: str = "", notes: Sequence
     """A GitHub-flavoured table, a column for each run; every text is inert."""
     letters = _letters(len(comparisons) + 1)
     found = [f"**{escaped(title)}**", ""] if title else []
-    marks = [*notes, *_unlike(comparisons, letters)]
-    found += [f"> **{UNLIKE}** {escaped(text)}  " for text in marks] + [""] * bool(marks)
+    marks = [*map(escaped, notes), *(f"**{UNLIKE}** {escaped(text)}" for text in _unlike(comparisons, letters))]
+    found += [f"> {text}  " for text in marks] + [""] * bool(marks)
     found += [f"- {letters[0]} (baseline): {escaped(comparisons[0].first)}"]
     found += [f"- {letter}: {escaped(one.second)}" for letter, one in zip(letters[1:], comparisons, strict=True)]
     found += [f"- differs {escaped(text)}" for text in _differences(comparisons, letters)]

@@ -110,11 +110,17 @@ def _prompts(result: Result) -> object:
     return workload.prompts, workload.input_len, workload.seed
 
 
+def _quantization(result: Result) -> str:
+    told = in_force(result, "quantization") or result.config.engine.quantization
+    return "not quantized" if told in ("", "auto", "none") else told
+
+
 _PROMPTS = ("workload.prompts_file", "workload.prompts", "workload.input_len", "workload.seed")
 _CHECKS = (
     _Check("models", ("model.id",), lambda result: (result.config.model.id, result.config.model.revision)),
     _Check("devices", (), lambda result: result.loaded.device_name if result.loaded else ""),
     _Check("number formats", (), lambda result: result.loaded.dtype if result.loaded else ""),
+    _Check("weight formats", ("engine.quantization",), lambda result: _quantization(result)),
     _Check("prompts", _PROMPTS, _prompts),
     _Check("output lengths", ("workload.output_len",), lambda result: result.config.workload.output_len),
     _Check("batch sizes", ("workload.batch_size",), lambda result: result.config.workload.batch_size),

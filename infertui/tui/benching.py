@@ -31,6 +31,9 @@ def ask_for_bench(app: "App[Any]", cockpit: "Cockpit", rows: Sequence[ResultRow]
     if len(rows) > MOST_ARMS:
         cockpit.say(f"{len(rows):,} configurations are too many for a bench; up to {MOST_ARMS}.", "warning")
         return
+    if theirs := next((row for row in rows if "imported" in row.flags), None):
+        cockpit.say(f"{theirs.id} was imported: what it was measured with is not known.", "warning")
+        return
     from infertui.tui.screens.bench import BenchScreen
 
     def answered(rounds: int | None) -> None:

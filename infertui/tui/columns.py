@@ -80,11 +80,9 @@ def figure(name: str, scale: float = 1.0) -> Callable[[ResultRow, int], str]:
 
 
 def _number(value: float, width: int) -> str:
-    """Three significant digits or more; as few as there is room for."""
-    shown = format_number(value)
-    if len(shown) > width:
-        shown = f"{value:.3g}"
-    return shown
+    """Three significant digits or more; as few as there is room for, down to one."""
+    ways = (format_number(value), *(f"{value:.{digits}g}" for digits in (3, 2, 1)))
+    return next((shown for shown in ways if len(shown) <= width), ways[-1])
 
 
 def _text(name: str) -> Callable[[ResultRow, int], str]:
@@ -187,7 +185,7 @@ _RATIOS: tuple[tuple[RatioColumn, str, str, int], ...] = (
     ("ratio_energy", "x J/tok", "energy per token", 7),
 )
 RATIOS: dict[RatioColumn, ColumnSpec] = {
-    key: ColumnSpec(key, label, f"{what} as a multiple of the baseline's; ~ may be none, ( ) unlike runs", rank, 7, 7,
+    key: ColumnSpec(key, label, f"{what} as a multiple of the baseline's; ~ may be none, ( ) unlike runs", rank, 8, 8,
                     lambda row, width: NONE)
     for key, label, what, rank in _RATIOS
 }  # fmt: skip

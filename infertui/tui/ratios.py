@@ -14,7 +14,15 @@ OF: dict[RatioColumn, str] = {
     "ratio_energy": "joules_per_token",
 }  # fmt: skip
 """The field of the row."""
-_ALIKE = ("model", "device", "dtype", "batch_size", "input_len", "output_len")
+_ALIKE = ("model", "device", "dtype", "quantization", "batch_size", "input_len", "output_len")
+
+
+def times(value: float) -> str:
+    """A ratio in six cells, as a rule: `432x`, `1.15x`, `0.12x`, `0.002x`; what is above 0 is never shown as 0."""
+    if value < 0.0005:
+        return "<.001x"
+    digits = 3 if value < 0.0095 else 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f}x"
 
 
 class RowRatio(Struct, frozen=True):
@@ -28,8 +36,7 @@ class RowRatio(Struct, frozen=True):
     @property
     def text(self) -> str:
         """`1.15x`; `~1.01x` where it may be no difference; in brackets where the runs are unlike."""
-        value = self.value
-        shown = f"{value:.2f}x" if value < 9.995 else f"{value:.1f}x" if value < 99.95 else f"{value:.0f}x"
+        shown = times(self.value)
         return f"({shown})" if self.unlike else f"~{shown}" if self.differs is False else shown
 
 

@@ -4,7 +4,10 @@ import csv
 import io
 import itertools
 import json
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 from support.foreign_files import LLAMA_TEST, dumped, guidellm, guidellm_benchmark, one_of_each, six_field, vllm_serve
 from support.results import make_results, write_folder
-from support.runs import infertui
+from support.runs import clean_environment, infertui
 
 from infertui.interchange.finding import Given, result_of
 from infertui.interchange.keeping import keep
@@ -169,3 +172,25 @@ def test_a_million_lines_need_no_more_memory_than_their_figures(tmp_path: Path) 
 
     peak(100)  # what is imported on first use
     assert peak(20_000) - peak(5_000) < 15_000 * 100
+
+
+def test_an_interrupted_import_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(six_field([1.0, 2.0]))
+    with (tmp_path / "b.jsonl").open("w") as stream:
+        stream.writelines(f'{{"prompt": "p{n}", "latency": 1.5, "tokens": 4}}\n' for n in range(100_000))
+    command = [sys.executable, "-m", "infertui", "import", "a.jsonl", "b.jsonl"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=clean_environment()
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("reports/*/requests.jsonl"))) < 2:  # of the second file, of which it writes lines
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "b.jsonl: interrupted, and nothing of it was imported" in told
+    assert "Traceback" not in told
+    (kept,) = results(tmp_path)
+    assert kept.imported == "a.jsonl"
+    assert [folder.name for folder in (tmp_path / "reports").iterdir() if folder.is_dir()] == [kept.id]

@@ -7,6 +7,7 @@ import pytest
 from support.runs import infertui, run, simulated
 
 from infertui.report.compare import Comparison, compare
+from infertui.report.unlike import unlike
 from infertui.store.observations import read_observations
 from infertui.store.result import Result
 from infertui.store.runs import Store
@@ -96,3 +97,16 @@ def test_wrong_requests_are_told(tmp_path: Path, arguments: tuple[str, ...], mes
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_other_weights_are_another_number_format(tmp_path: Path) -> None:
+    plain = measured(tmp_path, 10.0)
+    quantized = msgspec.structs.replace(
+        plain,
+        config=msgspec.structs.replace(
+            plain.config, engine=msgspec.structs.replace(plain.config.engine, quantization="int8")
+        ),
+        evidence=None,
+    )
+    assert "other weight formats: not quantized, int8" in unlike(plain, quantized)
+    assert list(unlike(plain, msgspec.structs.replace(plain, evidence=None))) == []  # `auto` is what ran: none

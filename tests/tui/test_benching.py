@@ -2,6 +2,8 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +19,7 @@ from infertui.report.bench import Bench
 from infertui.runner.control import Submission
 from infertui.store.details import RunDetails
 from infertui.store.table import ResultQuery, ResultRow
-from infertui.tui.benching import arm_names, ended_bench, queue_bench
+from infertui.tui.benching import arm_names, ask_for_bench, ended_bench, queue_bench
 from infertui.tui.screens.bench import about, rounds_of
 from infertui.tui.toasts import of_bench
 
@@ -103,3 +105,11 @@ def test_the_toast_says_when_no_round_counts() -> None:
     text, severity = of_bench(Bench("b", 1, 2, (), ("round 1: invalid: x",), (), ()))
     assert severity == "warning"
     assert "round 1: invalid: x" in text
+
+
+def test_a_bench_of_what_was_imported_is_refused_before_anything_is_asked() -> None:
+    said: list[str] = []
+    cockpit: Any = SimpleNamespace(say=lambda text, level="": said.append(text))
+    app: Any = None  # a screen that was pushed would fail here
+    ask_for_bench(app, cockpit, [ROW, replace(ROW, id="theirs", flags=("imported",))], "/reports")
+    assert said == ["theirs was imported: what it was measured with is not known."]

@@ -9,7 +9,17 @@ from support.structs import values_of
 
 from infertui.store.index import Column, ResultRow
 from infertui.terminal_text import clean
-from infertui.tui.columns import COLUMNS, Layout, arrange, copied, copied_header, header_text, row_text, short_model
+from infertui.tui.columns import (
+    COLUMNS,
+    Layout,
+    arrange,
+    copied,
+    copied_header,
+    figure,
+    header_text,
+    row_text,
+    short_model,
+)
 from infertui.tui.rows.cells import Look
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
@@ -157,3 +167,9 @@ def test_at_120_columns_a_fallback_the_engine_and_the_mode_can_be_read() -> None
     assert "fallback +1" in shown
     assert {"hf", "compile"} <= set(shown.split())
     assert "…" not in shown.partition("hf")[0]
+
+
+@pytest.mark.parametrize(("value", "width", "shown"), [(0.00764, 6, "0.0076"), (0.00764, 8, "0.00764"),
+                                                       (0.000764, 6, "0.0008"), (1234567.0, 7, "1.2e+06")])  # fmt: skip
+def test_a_figure_loses_digits_before_it_is_cut(value: float, width: int, shown: str) -> None:
+    assert figure("joules_per_token")(replace(ROW, joules_per_token=value), width) == shown

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from infertui.store.table import ResultRow
 from infertui.tui.columns import arrange, copied, row_text
-from infertui.tui.ratios import OF, RatioColumn, row_ratio
+from infertui.tui.ratios import OF, RatioColumn, row_ratio, times
 from infertui.tui.rows.cells import Look
 from infertui.tui.settings import Shown
 from infertui.tui.themes import DEFAULT_PALETTE
@@ -49,7 +49,9 @@ def test_a_throughput_is_surely_other_where_the_intervals_say_so() -> None:
     assert (unbounded.differs, unbounded.text) == (None, "1.50x")
 
 
-@pytest.mark.parametrize("change", [{"model": "other"}, {"device": "other"}, {"batch_size": 8}, {"output_len": 1}])
+@pytest.mark.parametrize(
+    "change", [{"model": "other"}, {"device": "other"}, {"batch_size": 8}, {"output_len": 1}, {"quantization": "int8"}]
+)
 def test_unlike_runs_stand_in_brackets(change: dict[str, object]) -> None:
     found = row_ratio("ratio", replace(ROW, **change), BASE)
     assert found is not None
@@ -89,3 +91,14 @@ def test_no_figure_is_too_strange(one: float | None, low: float | None, high: fl
     for column in OF:
         found = row_ratio(column, row, base)
         assert found is None or (found.value > 0 and math.isfinite(found.value))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(432.4, "432x"), (12.34, "12.3x"), (1.152, "1.15x"), (0.19, "0.19x"), (0.0019, "0.002x"), (0.00004, "<.001x")],
+)
+def test_a_small_ratio_is_never_nothing(value: float, shown: str) -> None:
+    assert times(value) == shown
+    tiny = replace(ROW, model="other", throughput=BASE.throughput * value, low=None)  # type: ignore[operator]
+    cells = row_text(tiny, arrange(("throughput",), 60, ratio=True), 60, LOOK, baseline=BASE).plain
+    assert f"({shown})" in cells  # whole, with its brackets

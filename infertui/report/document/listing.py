@@ -45,6 +45,9 @@ _PROPERTIES = (
 )
 _SPARSE = ("J/token", "MBU", "bound by")
 """Columns that are left out where no run has a value."""
+_WORKLOAD = ("model", "batch", "in", "out")
+"""Beside the run's name where they differ: names are of runs of one workload."""
+_NUMBERS = ("batch", "in", "out", "iterations")
 _NEVER_COLUMNS = ("host", "infertui", "driver")
 
 
@@ -65,16 +68,20 @@ def listing(material: Material) -> Section:
 
 
 def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
+    first = [one for one in differ if one.name in _WORKLOAD]
+    differ = [one for one in differ if one not in first]
     heads = (
-        Column("#", right=True), Column("run"), Column("valid"), Column("marks"),
+        Column("#", right=True), Column("run"),
+        *(Column(one.name, right=one.name in _NUMBERS) for one in first),
+        Column("valid"), Column("marks"),
         Column("output tok/s (95 %)", right=True), Column("TTFT p50", right=True), Column("TPOT p50", right=True),
         Column("E2E p50", right=True), Column("J/token", right=True), Column("MBU", right=True), Column("bound by"),
         Column("memory", right=True),
-        *(Column(one.name, right=one.name in ("batch", "in", "out", "iterations")) for one in differ),
+        *(Column(one.name, right=one.name in _NUMBERS) for one in differ),
         Column("id"),
     )  # fmt: skip
     kept = [index for index, head in enumerate(heads) if head.name not in _SPARSE]
-    rows = [_row(run, differ) for run in runs]
+    rows = [_row(run, first, differ) for run in runs]
     for index, head in enumerate(heads):  # a column of nothing but n/a says it once, in words
         if head.name in _SPARSE and any(row[index].text != NOT_AVAILABLE for row in rows):
             kept.append(index)
@@ -88,13 +95,14 @@ def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
     )
 
 
-def _row(run: Subject, differ: Sequence[_Said]) -> tuple[Cell, ...]:
+def _row(run: Subject, first: Sequence[_Said], differ: Sequence[_Said]) -> tuple[Cell, ...]:
     result, summary = run.result, run.result.summary
     joules = result.power.joules_per_token if result.power else None
     limits, memory = limits_of(result), memory_of(result)
     return (
         Cell(str(run.number)),
         Cell(run.label),
+        *(Cell(_told(one, result)) for one in first),
         valid_cell(run),
         Cell(", ".join(run.marks) or "-", "bad" if run.against else ""),
         Cell(_speed(result)),

@@ -98,7 +98,7 @@ _PARTS: tuple[Callable[[Result], str], ...] = (
     lambda result: engine_of(result),
     lambda result: result.source,
     lambda result: in_force(result, "mode") or result.config.engine.mode,
-    lambda result: result.evidence.facts.get("graph_step", "") if result.evidence else "",
+    lambda result: f"{step} step" if result.evidence and (step := result.evidence.facts.get("graph_step")) else "",
     lambda result: in_force(result, "attention"),
     lambda result: in_force(result, "quantization") or result.config.engine.quantization,
     lambda result: in_force(result, "speculation") or result.config.engine.speculation,

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from infertui.report.compare import Comparison, Figure
 from infertui.report.verdict import NOT_AVAILABLE, p_text
+from infertui.tui.ratios import times
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.rows.intervals import axis, picture, span_of, style_of
 from infertui.tui.rows.paragraphs import entry, paragraph
@@ -24,6 +25,8 @@ _BEYOND = 7
 _VALUE = 10
 _COLUMN = 19
 _GAP = 2
+_PICTURE_LEAST = 41
+"""Cells that a picture does not give up for longer verdicts."""
 _PICTURE_BESIDE = 116
 """Cells from which the pictures stand beside the verdicts; below, they have lines of their own."""
 _P_BESIDE = 140
@@ -159,9 +162,12 @@ def _marked(mark: str, text: str, width: int, look: Look) -> Lines:
 
 def _with_letters(text: str, scene: Scene) -> str:
     """Ids are long, and the letters are known."""
-    for index, side in sorted(enumerate(scene.sides), key=lambda one: -len(one[1].id)):
-        if text == side.id or text.startswith((f"{side.id} ", f"{side.id}:")):
-            text = letter(index) + text.removeprefix(side.id)
+    others = sorted(list(enumerate(scene.sides))[1:], key=lambda one: -len(one[1].id))
+    for index, side in [(0, scene.sides[0]), *others]:
+        for before in ("", f"{letter(0)} and "):  # what both lack names both, the baseline first
+            own = before + side.id
+            if text == own or text.startswith((f"{own} ", f"{own}:")):
+                text = before + letter(index) + text.removeprefix(own)
     return text
 
 
@@ -260,14 +266,10 @@ def _extra_names(scene: Scene) -> list[str]:
 
 
 def _cell(figure: Figure, look: Look) -> Text:
-    ratio = "" if figure.ratio is None else _ratio_text(figure.ratio.value)
+    ratio = "" if figure.ratio is None else times(figure.ratio.value)
     value = fit(figure.text(figure.second), _VALUE, look, align="right")
     found = fit(f"{ratio} {figure.sign or ' '}", _COLUMN - _VALUE, look, style=style_of(figure, look), align="right")
     return beside(value, found)
-
-
-def _ratio_text(value: float) -> str:
-    return f"{value:.2f}x" if value < 9.995 else f"{value:.1f}x" if value < 99.95 else f"{value:.0f}x"
 
 
 def _beyond(scene: Scene, width: int, look: Look) -> Text:
@@ -285,10 +287,14 @@ def verdicts(scene: Scene, width: int, look: Look) -> Lines:
     """Both values and the verdict in words of every quantity, with pictures beside or below."""
     figures = scene.found[scene.focus - 1].figures
     names, values = _names(scene), _VALUE + _GAP
-    beside_them = width >= _PICTURE_BESIDE
-    shown_p = width >= _P_BESIDE
+    drawn = any(figure.ratio is not None for figure in figures)
+    beside_them = drawn and width >= _PICTURE_BESIDE
+    shown_p = drawn and width >= _P_BESIDE
     span = span_of(figures)
-    picture_room = min(61, width - names - 2 * values - _WORDS - 3 * _GAP - _P * shown_p) if beside_them else 0
+    room = width - names - 2 * values - 3 * _GAP - _P * shown_p
+    longest = max((len(figure.verdict) + 1 for figure in figures), default=0)
+    wanted = max(_WORDS, min(longest, room - _PICTURE_LEAST))
+    picture_room = min(61, room - wanted) if beside_them else 0
     words = width - names - 2 * values - _GAP - (picture_room + _GAP if beside_them else 0) - (_P + _GAP) * shown_p
     strong, muted = look.palette.title, look.palette.muted
     header = [
@@ -322,7 +328,7 @@ def verdicts(scene: Scene, width: int, look: Look) -> Lines:
         for extra in _extra_names(scene):
             shown = [fit(side.extras.get(extra, NOT_AVAILABLE), values, look, align="right") for side in scene.sides]
             lines.append(beside(fit(extra, names, look, style=muted), *shown))
-    return lines if beside_them else [*lines, *_pictures(figures, names, width, look)]
+    return lines if beside_them or not drawn else [*lines, *_pictures(figures, names, width, look)]
 
 
 def _pictures(figures: Sequence[Figure], names: int, width: int, look: Look) -> Lines:

@@ -1,5 +1,6 @@
 """The cost of runs as lines of text: whole sentences where there is room for them, else the figures alone. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from infertui.report.cost import (
     rate,
     thousands,
 )
+from infertui.tui.ratios import times
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.rows.paragraphs import entry, paragraph
 from infertui.units import format_number
@@ -91,7 +93,7 @@ def _token_rows(cost: RunCost, view: CostView, width: int, look: Look) -> list[_
     tokens, currency = cost.tokens, cost.price.currency
     each = "a GPU-hour" if cost.on_gpu else "an hour"
     many = f" x {cost.gpus}" if cost.gpus > 1 else ""
-    ratio = [f"{cost.ratio:.2f}x{' of OTHER WORK' * bool(cost.unlike)}"] if cost.ratio is not None else []
+    ratio = [f"{times(cost.ratio)}{' of OTHER WORK' * bool(cost.unlike)}"] if cost.ratio is not None else []
     output = _pair("output", [f"{money(tokens.output, currency)}/M", *ratio], width, look, style=look.palette.figure)
     rows = [_Row(4, _pair("price", [f"{rate(cost.price)} {each}{many}"], width, look)), _Row(0, output)]
     if tokens.prefill is not None and tokens.decode is not None:
@@ -106,16 +108,17 @@ def several(view: CostView, width: int, height: int, look: Look) -> Lines:
     """A line a run: what a million generated tokens cost, and against what."""
     room = max(8, width - 24)
     head = beside(
-        fit("per million output tokens", room, look, style=look.palette.muted),
+        fit("per million output tokens" if room > 25 else "output, per M", room, look, style=look.palette.muted),
         fit("cost", 14, look, align="right", style=look.palette.muted),
         fit("ratio", 9, look, align="right", style=look.palette.muted),
     )
     lines = [head]
+    namesakes = Counter(cost.name for cost in view.costs)
     for cost in view.costs:
         known = cost.tokens is not None and cost.price is not None
         shown = money(cost.tokens.output, cost.price.currency) if cost.tokens and cost.price else "n/a"
-        ratio = f"{cost.ratio:.2f}x{'!' * bool(cost.unlike)}" if cost.ratio is not None else "-"
-        name = cost.name + ("" if cost.valid else " (invalid)")
+        ratio = f"{times(cost.ratio)}{'!' * bool(cost.unlike)}" if cost.ratio is not None else "-"
+        name = (cost.name if namesakes[cost.name] == 1 else cost.id) + ("" if cost.valid else " (invalid)")
         lines.append(
             beside(
                 fit(name, room, look, style="" if cost.valid else look.palette.warning),

@@ -45,14 +45,19 @@ def of_bench(bench: Bench) -> Scene:
 
 def _side(row: ResultRow, *, with_device: bool) -> Side:
     against = "" if row.state == "finished" and row.valid else "invalid" if row.state == "finished" else row.state
+    return Side(row.id, row.name or row.id, what_ran(row, with_device=with_device), against, row.id, _extras(row))
+
+
+def what_ran(row: ResultRow, *, with_device: bool = False) -> str:
+    """What a run measured, in a few words that its name need not say."""
     model = short_model(row.model)
+    quantization = "" if row.quantization in ("", "none") else row.quantization
     parts = [
-        "" if model in row.name else model, short_engine(row.engine), row.mode, row.dtype,
+        "" if model in row.name else model, short_engine(row.engine), row.mode, row.dtype, quantization,
         "" if row.batch_size is None else f"batch {row.batch_size}",
         row.device if with_device else "",
     ]  # fmt: skip
-    what = "  ".join(part for part in parts if part)
-    return Side(row.id, row.name or row.id, what, against, row.id, _extras(row))
+    return "  ".join(part for part in parts if part)
 
 
 def _extras(row: ResultRow) -> dict[str, str]:

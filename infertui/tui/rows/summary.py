@@ -1,10 +1,11 @@
 """The summary of a run as lines of text: its verdict, its figures, its limits, energy, quality, and place. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from rich.text import Text
 
+from infertui.config.fields import FIELDS
 from infertui.report.energy import energy_rows
 from infertui.report.figures import NOT_AVAILABLE, figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of
@@ -139,8 +140,27 @@ def _imported(result: Result, width: int, look: Look) -> Lines:
         sha = f"  SHA-256 {result.imported_sha256[:16]}" if result.imported_sha256 else ""
         told.append(("file", f"{result.imported}{sha}"))
     if result.unknown:
-        told.append(("not known", ", ".join(result.unknown)))
+        told.append(("not known", ", ".join(_folded(result.unknown))))
     return [*section("imported" if result.imported else "external", look), *_entries(told, width, look)]
+
+
+def _folded(paths: Sequence[str]) -> list[str]:
+    """Keys of the config, whole tables as one: `engine.vllm.*` where none of its keys is known."""
+    rest, folded = set(paths), list[str]()
+    for path in paths:
+        tables = path.split(".")[:-1]
+        if path not in rest:
+            continue
+        for depth in range(1, len(tables) + 1):
+            prefix = ".".join(tables[:depth]) + "."
+            its = {key for key in FIELDS if key.startswith(prefix)}
+            if len(its) > 1 and its <= set(paths):
+                rest -= its
+                folded.append(f"{prefix}*")
+                break
+        else:
+            folded.append(path)
+    return folded
 
 
 def _thresholds(result: Result, width: int, look: Look) -> Lines:

@@ -11,16 +11,20 @@ from textual.widgets import Input, Static
 from infertui.config.bench import DEFAULT_ROUNDS
 from infertui.store.table import ResultRow
 from infertui.tui.actions import Action, bindings
+from infertui.tui.rows.sides import what_ran
 from infertui.tui.rows.times import clock
 from infertui.tui.safety import plain, safe
 from infertui.tui.screens.dialog import Dialog
 from infertui.tui.terminal import glyphs
 from infertui.tui.themes import palette
+from infertui.tui.widgets.lines import cut
 from infertui.tui.widgets.prompt import LineInput
 
 ROUNDS = DEFAULT_ROUNDS
 MOST_ROUNDS = 1000
 _NAMED = 8
+_WIDTH = 76
+"""Of the box, as in dialogs.tcss, its frame and padding included."""
 
 
 def rounds_of(text: str) -> int | None:
@@ -53,11 +57,13 @@ class BenchScreen(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         """What is measured, the line for the rounds, what that means."""
         signs, colours = glyphs(self.app), palette(self.app)
+        muted, room = colours.muted, min(_WIDTH, int(self.app.size.width * 0.98)) - 4
         with Vertical(classes="box") as box:
             box.border_title = f"Bench: measure these {len(self._runs)} configurations in turn"
             for index, row in enumerate(self._runs[:_NAMED]):
                 line = plain("baseline  " if index == 0 else "          ", colours.accent)
-                yield Static(line.append_text(plain(safe(row.name or row.id))), markup=False)
+                line.append_text(plain(safe(row.name or row.id))).append_text(plain(f"  {safe(what_ran(row))}", muted))
+                yield Static(cut(line, room, signs.ellipsis), markup=False)
             if len(self._runs) > _NAMED:
                 more = f"          {signs.ellipsis} {len(self._runs) - _NAMED} more"
                 yield Static(plain(more, colours.muted), markup=False)

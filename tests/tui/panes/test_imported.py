@@ -5,16 +5,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.foreign_files import dumped, vllm_serve
+from support.results import make_results
 from support.results_stage import ResultsStage
 
+from infertui.config.fields import FIELDS
 from infertui.interchange.finding import Given, result_of
 from infertui.interchange.keeping import keep
 from infertui.interchange.recognise import read
 from infertui.interchange.source import Source
+from infertui.store.details import RunDetails
 from infertui.store.result import Result
 from infertui.store.runs import Store
 from infertui.tui.panes.results import ResultsPane
+from infertui.tui.rows.cells import Look
+from infertui.tui.rows.summary import summary
+from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.rowlist import RowList
 
 
@@ -64,3 +71,11 @@ def test_an_imported_run_is_a_row_with_a_mark_and_cannot_be_repeated(tmp_path: P
             assert "has no run.toml: it was imported" in app.said[-1][1]
 
     asyncio.run(scenario())
+
+
+def test_tables_of_which_nothing_is_known_are_named_once() -> None:
+    engines = [path for path in FIELDS if path.startswith("engine.vllm.")]
+    run = replace(next(make_results(1)), imported="a.json", unknown=("model.seed", *engines, "summary.iterations"))
+    lines = summary(RunDetails(id="a", folder="", toml="", result=run), 100, Look(DEFAULT_PALETTE))
+    said = next(line.plain for line in lines if line.plain.startswith("not known"))
+    assert said.split(maxsplit=2)[2] == "model.seed, engine.vllm.*, summary.iterations"

@@ -153,3 +153,28 @@ def test_hostile_texts_are_lines_of_the_width(row: ResultRow, text_: str, width:
         for line in document(scene, width, 24, Look(DEFAULT_PALETTE, ascii=ascii_)):
             assert clean(line.plain) == line.plain
             assert line.cell_len <= width
+
+
+def test_what_both_lack_names_both_by_letters() -> None:
+    scene = compared(3)
+    ids = [side.id for side in scene.sides]
+    lacking = replace(scene.found[1], unlike=(f"{ids[0]} and {ids[2]}: devices not known",))
+    said = text(replace(scene, found=(scene.found[0], lacking)))
+    assert "A and C: devices not known" in said
+    assert ids[2] not in said.split("WHAT DIFFERS")[0].split("UNLIKE", 1)[1]
+
+
+def test_without_ratios_there_is_no_axis() -> None:
+    none = tuple(replace(figure, ratio=None) for figure in figures(2.0))
+    scene = compared(2)
+    for width in (60, 116, 160):
+        said = text(replace(scene, found=(replace(scene.found[0], figures=none),)), width)
+        assert "better" not in said
+        assert "n/a" in said
+
+
+def test_a_long_verdict_has_its_line_where_there_is_room() -> None:
+    few = (replace(figures(2.0)[0], ratio=Ratio(2.0)),)
+    scene = compared(2)
+    said = text(replace(scene, found=(replace(scene.found[0], figures=few),)), 160)
+    assert "2.00x faster, too few iterations to say how sure" in said

@@ -99,3 +99,11 @@ def test_nothing_is_too_wide_or_too_high(width: int, height: int, count: int, kn
 @pytest.mark.parametrize("width", [37, 38, 52, 78, 118])
 def test_no_figure_is_cut_where_panes_are_wide_enough(width: int) -> None:
     assert not any("…" in line for line in drawn(COST, width=width, height=20))
+
+
+def test_runs_of_one_name_go_by_their_ids() -> None:
+    one, other = replace(COST, id="20260301-a", name="bs=1"), replace(COST, id="20260301-b", name="bs=1")
+    lines = drawn(one, other, replace(COST, name="bs=8", ratio=0.0001))
+    assert [line.split()[0] for line in lines[1:4]] == ["20260301-a", "20260301-b", "bs=8"]
+    assert lines[3].endswith("<.001x")
+    assert lines[0].split() == ["output,", "per", "M", "cost", "ratio"]
