@@ -17,7 +17,7 @@ def test_the_table_of_results_is_what_the_command_prints() -> None:
     assert between[1] == printed
 
 
-@pytest.mark.parametrize("name", ["modes", "quantized", "llamacpp"])
+@pytest.mark.parametrize("name", ["modes", "quantized", "llamacpp", "tp"])
 def test_the_tables_of_engines_are_what_the_command_prints(name: str) -> None:
     marker = f"results:h200-engines:{name}"
     between = re.search(rf"<!-- {marker} -->\n(\| (.*?) \|\n.*?)\n<!-- /{marker} -->", README, re.DOTALL)
@@ -25,6 +25,14 @@ def test_the_tables_of_engines_are_what_the_command_prints(name: str) -> None:
     columns = ",".join(between[2].split(" | "))
     out = ("--out", "reports/h200-engines", f"labels.table={name}")
     assert between[1] == infertui("results", *out, "--markdown", "--columns", columns, cwd=ROOT).stdout.strip()
+
+
+@pytest.mark.parametrize("bench", re.findall(r"<!-- bench:(\S+) -->", README))
+def test_the_benches_are_what_the_command_prints(bench: str) -> None:
+    between = re.search(rf"<!-- bench:{bench} -->\n(.*?)\n<!-- /bench:{bench} -->", README, re.DOTALL)
+    assert between is not None
+    done = infertui("compare", "--out", "reports/h200-bench", "--bench", bench, "--markdown", cwd=ROOT)
+    assert between[1] == done.stdout.strip()
 
 
 def test_every_command_that_it_shows_is_understood() -> None:
