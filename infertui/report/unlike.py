@@ -29,6 +29,7 @@ def differences(first: Result, second: Result) -> Iterator[Difference]:
     """Keys of the config, then what ran where. A key that an imported file does not tell is not available."""
     ours, theirs = flat_values(first.config), flat_values(second.config)
     defaults = [0, 0]
+    told: dict[str, tuple[str, str]] = {}
     for path in FIELDS:
         if path in ours:
             knows = (first.knows(path), second.knows(path))
@@ -40,6 +41,7 @@ def differences(first: Result, second: Result) -> Iterator[Difference]:
             one = clean(str(ours[path])) if first.knows(path) else NOT_AVAILABLE
             other = clean(str(theirs.get(path))) if second.knows(path) else NOT_AVAILABLE
             if one != other:
+                told[path] = (one, other)
                 yield Difference(path, one, other)
     for side, count in enumerate(defaults):
         if count:  # they would fill a screen and say nothing
@@ -52,7 +54,8 @@ def differences(first: Result, second: Result) -> Iterator[Difference]:
             yield Difference(clean(path), *(clean(str(side.get(path, NOT_AVAILABLE))) for side in (ours, theirs)))
     for name, read in _ENVIRONMENT.items():
         one, other = read(first), read(second)
-        if one != other:
+        as_asked = told.get(f"engine.{name.removesuffix(' in force')}") == (one, other)
+        if one != other and not as_asked:
             yield Difference(name, clean(one) or NOT_AVAILABLE, clean(other) or NOT_AVAILABLE)
 
 

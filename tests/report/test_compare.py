@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from support.runs import infertui, run, simulated
 
+from infertui.engines.base import Evidence
 from infertui.report.compare import Comparison, compare
 from infertui.report.unlike import unlike
 from infertui.store.observations import read_observations
@@ -110,3 +111,15 @@ def test_other_weights_are_another_number_format(tmp_path: Path) -> None:
     )
     assert "other weight formats: not quantized, int8" in unlike(plain, quantized)
     assert list(unlike(plain, msgspec.structs.replace(plain, evidence=None))) == []  # `auto` is what ran: none
+
+
+def test_a_lever_in_force_as_asked_is_told_once(tmp_path: Path) -> None:
+    def with_mode(asked: str, ran: str) -> Result:
+        one = measured(tmp_path, 10.0)
+        config = msgspec.structs.replace(one.config, engine=msgspec.structs.replace(one.config.engine, mode=asked))
+        return msgspec.structs.replace(one, config=config, evidence=Evidence({"mode": ran}))
+
+    eager, graph = with_mode("eager", "eager"), with_mode("cudagraph", "cudagraph")
+    assert [one.what for one in compared(tmp_path, eager, graph).differences] == ["engine.mode"]
+    other = with_mode("cudagraph", "static")
+    assert [one.what for one in compared(tmp_path, eager, other).differences] == ["engine.mode", "mode in force"]
