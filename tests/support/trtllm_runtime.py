@@ -5,6 +5,7 @@ generates token ids that follow from the prompt, from a thread of its own, as th
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import threading
@@ -274,7 +275,8 @@ class RequestOutput:
             self._put([], True)
 
     def _put(self, ids: list[int], last: bool) -> None:
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, (ids, last))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (ids, last))
 
     def abort(self) -> None:
         self._aborted.set()
