@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import on
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from infertui.config.bench import DEFAULT_ROUNDS
 from infertui.store.table import ResultRow
@@ -14,7 +14,7 @@ from infertui.tui.actions import Action, bindings
 from infertui.tui.rows.sides import what_ran
 from infertui.tui.rows.times import clock
 from infertui.tui.safety import plain, safe
-from infertui.tui.screens.dialog import Dialog
+from infertui.tui.screens.linedialog import LineDialog
 from infertui.tui.terminal import glyphs
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import cut
@@ -42,7 +42,7 @@ def about(rows: Sequence[ResultRow], rounds: int) -> str:
     return f"{runs}; {least}{clock(rounds * sum(known))}, going by how long these runs took"
 
 
-class BenchScreen(Dialog[int | None]):
+class BenchScreen(LineDialog[int]):
     """Returns the rounds, or None. The first of `rows` is the baseline."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (Action("bench.back", "escape", "Back", "queue nothing"),)
@@ -70,7 +70,7 @@ class BenchScreen(Dialog[int | None]):
             yield Static(plain(""), markup=False)
             yield Static(plain("rounds", colours.title), markup=False)
             yield LineInput(str(ROUNDS))
-            yield Static(id="bench-note", markup=False)
+            yield Static(id="bench-note", classes="note", markup=False)
             yield Static(plain("enter queue   esc back"), classes="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -78,34 +78,11 @@ class BenchScreen(Dialog[int | None]):
         line = self.query_one(LineInput)
         line.focus()
         line.action_select_all()
-        self._tell(line.value)
+        self.tell(line.value)
 
-    def _tell(self, typed: str) -> int | None:
+    def understood(self, typed: str) -> tuple[int | None, Text]:
+        """A number of rounds, and what that makes."""
         rounds, colours = rounds_of(typed.strip()), palette(self.app)
         if rounds is None:
-            text = plain(f"a whole number from 1 to {MOST_ROUNDS:,}", colours.error)
-        else:
-            text = plain(about(self._runs, rounds), colours.muted)
-        text.no_wrap = False
-        self.query_one("#bench-note", Static).update(text)
-        return rounds
-
-    @on(Input.Changed)
-    def _changed(self, event: Input.Changed) -> None:
-        event.stop()
-        self._tell(event.value)
-
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        if rounds := self._tell(event.value):
-            self.dismiss(rounds)
-
-    @on(LineInput.Cancelled)
-    def _cancelled(self, event: LineInput.Cancelled) -> None:
-        event.stop()
-        self.dismiss(None)
-
-    def action_back(self) -> None:
-        """Queue nothing."""
-        self.dismiss(None)
+            return None, plain(f"a whole number from 1 to {MOST_ROUNDS:,}", colours.error)
+        return rounds, plain(about(self._runs, rounds), colours.muted)

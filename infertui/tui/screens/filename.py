@@ -4,21 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.markup import escape
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from infertui.errors import UsageError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.safety import plain, safe
-from infertui.tui.screens.dialog import Dialog
+from infertui.tui.screens.linedialog import LineDialog
 from infertui.tui.themes import palette
 from infertui.tui.widgets.prompt import LineInput
 
 
-class FilenameScreen(Dialog[Path | None]):
+class FilenameScreen(LineDialog[Path]):
     """Returns the path that was typed, or None. `path_of` makes a path of a name, or raises UsageError."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (Action("filename.back", "escape", "Back", "leave without saving"),)
@@ -37,7 +37,7 @@ class FilenameScreen(Dialog[Path | None]):
         with Vertical(classes="box") as box:
             box.border_title = escape(safe(self._title))
             yield LineInput(self._proposed, placeholder="a name, or a path")
-            yield Static(id="filename-note", markup=False)
+            yield Static(id="filename-note", classes="note", markup=False)
             yield Static(plain("enter save   esc back"), classes="keys", markup=False)
 
     def on_mount(self) -> None:
@@ -45,38 +45,15 @@ class FilenameScreen(Dialog[Path | None]):
         line = self.query_one(LineInput)
         line.focus()
         line.cursor_position = len(line.value)
-        self._tell(line.value)
+        self.tell(line.value)
 
-    def _tell(self, typed: str) -> Path | None:
+    def understood(self, typed: str) -> tuple[Path | None, Text]:
+        """A path, and whether something is there already."""
         colours = palette(self.app)
-        path = None
         try:
             path = self._path_of(typed)
         except UsageError as error:
-            text = plain(error.message, colours.error)
-        else:
-            exists = path.exists()
-            text = plain(f"{path}{': exists already' if exists else ''}", colours.warning if exists else colours.muted)
-        text.no_wrap = False
-        self.query_one("#filename-note", Static).update(text)
-        return path
-
-    @on(Input.Changed)
-    def _changed(self, event: Input.Changed) -> None:
-        event.stop()
-        self._tell(event.value)
-
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        if path := self._tell(event.value):
-            self.dismiss(path)
-
-    @on(LineInput.Cancelled)
-    def _cancelled(self, event: LineInput.Cancelled) -> None:
-        event.stop()
-        self.dismiss(None)
-
-    def action_back(self) -> None:
-        """Leave without saving."""
-        self.dismiss(None)
+            return None, plain(error.message, colours.error)
+        exists = path.exists()
+        said = f"{path}{': exists already' if exists else ''}"
+        return path, plain(said, colours.warning if exists else colours.muted)
