@@ -4,7 +4,6 @@ The prefill stays the library's. Rounding differs from the library's in the last
 float32 for longer.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +66,8 @@ class FusedStep:
         cosines, sines = self._inner.rotary_emb(self._x, positions)
         self._cosines, self._sines = cosines[0].contiguous(), sines[0].contiguous()
         self._tiles: dict[torch.Size, Tile] = {}
+        self.tiles: dict[str, Tile] = {}
+        """By the name of the product; of a step that takes several sequences together, none."""
         if self._alone_at_a_time:
             for tensor in (self._x, self._context, self._gated):
                 tensor.zero_()
@@ -88,13 +89,7 @@ class FusedStep:
         from infertui.engines.transformers import kernels
 
         x, state = self._x, self._state
-        for layer, cache in zip(self._layers, state.cache.layers, strict=True):
-            self._matvec(x, layer.qkv, self._qkv, norm=layer.before)
-            self._attend(cache)
-            self._matvec(self._context, layer.out, x, residual=True)
-            self._gated_matvec(layer)
-            self._matvec(self._gated, layer.down, x, residual=True)
-        count = self._pick()
+        count = self._products()
         kernels.advance[(1,)](
             self._best_value, self._best_index, count, self._weights.head.data.shape[0],
             self._inner.embed_tokens.weight, x,
@@ -102,6 +97,18 @@ class FusedStep:
             COUNT=_power_of_two(count), COLUMNS=_power_of_two(x.shape[1]), num_warps=16,
             **self._early,
         )  # fmt: skip
+
+    def _products(self) -> int:
+        """All of a step but its end. Returns how many candidates there are for the next token."""
+        x = self._x
+        for layer, cache in zip(self._layers, self._state.cache.layers, strict=True):
+            self._matvec(x, layer.qkv, self._qkv, norm=layer.before)
+            self._attend(cache)
+            self._matvec(self._context, layer.out, x, residual=True)
+            self._gated_matvec(layer)
+            self._matvec(self._gated, layer.down, x, residual=True)
+        # The largest logits, program by program.
+        return self._matvec(x, self._weights.head, x, norm=self._weights.norm, pick=True)
 
     def _together(self) -> None:
         """Several sequences, or sampling: matrix products by the library."""
@@ -169,33 +176,22 @@ class FusedStep:
         )  # fmt: skip
 
     def _tune(self) -> None:
-        """Choose how each matrix-vector product is divided, by timing it over all layers, whose weights no cache holds.
+        """Choose how each matrix-vector product is divided, by timing whole steps, halfway through the cache.
 
-        The results go nowhere: the step begins with the next prefill.
+        A product by itself tells little: it takes microseconds, and begins while the kernel before it ends. The
+        results go nowhere, as the step begins with the next prefill.
         """
-        x, first = self._x, self._layers[0]
+        self._state.filled.fill_(self._state.positions // 2)
+        shapes = {name: weight.data.shape for name, weight in self._weights.matrices().items()}
+        self._tiles = dict.fromkeys(shapes.values(), TILES[0])
+        for shape in sorted(shapes.values(), key=lambda shape: -shape.numel()):
+            self._tiles[shape] = fastest(TILES, partial(self._with_tile, shape))
+        self._state.filled.zero_()
+        self.tiles = {name: self._tiles[shape] for name, shape in shapes.items()}
 
-        def each(launch: Callable[[Layer], object]) -> Callable[[], object]:
-            return lambda: [launch(layer) for layer in self._layers]
-
-        products = [
-            (first.qkv, each(lambda layer: self._matvec(x, layer.qkv, self._qkv, norm=layer.before))),
-            (first.out, each(lambda layer: self._matvec(self._context, layer.out, x, residual=True))),
-            (first.gate_up, each(self._gated_matvec)),
-            (first.down, each(lambda layer: self._matvec(self._gated, layer.down, x, residual=True))),
-            (self._weights.head, self._pick),
-        ]
-        for weight, launch in products:
-            shape = weight.data.shape
-            self._tiles[shape] = fastest(TILES, partial(self._with_tile, shape, launch))
-
-    def _with_tile(self, shape: "torch.Size", launch: Callable[[], object], tile: Tile) -> None:
+    def _with_tile(self, shape: "torch.Size", tile: Tile) -> None:
         self._tiles[shape] = tile
-        launch()
-
-    def _pick(self) -> int:
-        """The largest logits, program by program. Returns how many programs there are."""
-        return self._matvec(self._x, self._weights.head, self._x, norm=self._weights.norm, pick=True)
+        self._products()
 
     def _attend(self, cache: Any) -> None:
         from infertui.engines.transformers import kernels

@@ -80,6 +80,11 @@ class FusedWeights:
         self.norm, self.head = model.model.norm.weight, Matrix(model.lm_head.weight)
         self.quantized = self.layers[0].qkv.scale is not None
 
+    def matrices(self) -> dict[str, Matrix]:
+        """One of each kind, by name: all layers have the same shapes."""
+        first = self.layers[0]
+        return {"qkv": first.qkv, "out": first.out, "gate_up": first.gate_up, "down": first.down, "head": self.head}
+
 
 def _fused(layer: Any) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp

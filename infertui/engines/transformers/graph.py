@@ -13,6 +13,7 @@ from infertui.config.engines.transformers import TransformersOptions
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Plan, Sink
 from infertui.engines.transformers.compilation import compile_errors_in_words
 from infertui.engines.transformers.graph_state import GraphState
+from infertui.engines.transformers.tiles import tiles_in_words
 from infertui.errors import EngineError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class GraphWay:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._prefills: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
         self._tuning, self._breaks = "", 0
+        self._tiles = ""
         self._replays = self._steps = self._recaptures = 0
         if model.device.type != "cuda":
             raise EngineError(
@@ -127,6 +129,7 @@ class GraphWay:
                 "kv_positions": str(self._state.positions),
                 "captured_prefills": str(len(self._prefills)),
                 **({"graph_breaks": str(self._breaks)} if self._tuning else {}),
+                **({"tiles": self._tiles} if self._tiles else {}),
             },
             reasons={"transformers.tuning": "only a compiled step is tuned"} if step != "compiled" else {},
         )
@@ -212,7 +215,7 @@ class GraphWay:
             if self._weights is None:
                 self._weights = FusedWeights(self._model)
             fused = FusedStep(self._model, self._weights, self._state)
-            self._step, self._begin = fused, fused.begin
+            self._step, self._begin, self._tiles = fused, fused.begin, tiles_in_words(fused.tiles)
             self._begin()
             self._rehearse()
             return
