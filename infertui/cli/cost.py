@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infertui.cli.flags import REPORTS, OutFlag
+
 if TYPE_CHECKING:
     from infertui.config.prices import Prices
-    from infertui.report.cost import Deal, Gain, Remedies, RunCost, Terms
+    from infertui.report.cost import RunCost
+    from infertui.report.cost_text import Remedies
+    from infertui.report.gain import Gain
+    from infertui.report.purchase import Deal
+    from infertui.report.terms import Terms
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -38,7 +44,7 @@ def cost(
     runs: Annotated[
         list[str] | None, typer.Argument(metavar="RUN", help="Ids of runs; the first is the baseline.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    out: OutFlag = REPORTS,
     gpu_hour: Annotated[
         float | None,
         typer.Option(
@@ -90,7 +96,12 @@ def cost(
     """Money: cost per million tokens, a fleet for a load, what a gain saves, buying against renting."""
     from infertui.config.prices import MAX_PRICE, is_currency, load_prices
     from infertui.errors import UsageError
-    from infertui.report import cost as words
+    from infertui.report.cost import speed_cost
+    from infertui.report.cost_text import Remedies, cost_rows
+    from infertui.report.gain import gain_of, gain_rows
+    from infertui.report.money import CURRENCY
+    from infertui.report.purchase import deal_rows
+    from infertui.report.terms import Terms, parse_load, parse_percent
     from infertui.terminal_text import clean
 
     if currency and not is_currency(currency):
@@ -111,23 +122,23 @@ def cost(
         return
     if runs and (gpu or throughput is not None):
         raise UsageError("--gpu and --throughput are for when there is no run")
-    terms = words.Terms(
+    terms = Terms(
         gpu_hour,
         currency,
         electricity,
         pue,
-        words.parse_load(load) if load else None,
-        words.parse_percent(headroom, "--headroom", low=0, high=1),
+        parse_load(load) if load else None,
+        parse_percent(headroom, "--headroom", low=0, high=1),
         budget,
     )
     device = _listed_gpu(gpu, known) if gpu else ""
     costs = _costs(runs, out, known, terms) if runs else []
     if throughput is not None:
-        costs = [words.speed_cost(throughput, device, known, terms)]
+        costs = [speed_cost(throughput, device, known, terms)]
     if load and not costs:
         raise UsageError("--load needs a run, or --throughput", remedy="`infertui results` lists runs.")
     bought = _deal(purchase, device, costs, known, terms, (gpus, watts, years), upkeep) if purchase else None
-    share = words.parse_percent(gain, "--gain", low=0, high=10) if gain else None
+    share = parse_percent(gain, "--gain", low=0, high=10) if gain else None
     if share is not None and budget is None:
         raise UsageError("--gain needs a --budget", remedy="infertui cost --gain 40% --budget 10000")
     if not costs and bought is None and share is None:
@@ -135,13 +146,11 @@ def cost(
             "there is nothing to work out: name a run, or give --throughput, --gain or --purchase",
             remedy="`infertui cost --help` has examples; `infertui results` lists runs.",
         )
-    saved = (
-        words.gain_of(share, budget, currency or words.CURRENCY) if share is not None and budget is not None else None
-    )
+    saved = gain_of(share, budget, currency or CURRENCY) if share is not None and budget is not None else None
     if as_json:
         _print_json(costs, saved, bought)
         return
-    remedies = words.Remedies(_REMEDY, _MACHINE_REMEDY)
+    remedies = Remedies(_REMEDY, _MACHINE_REMEDY)
     if as_markdown:
         _print_markdown(costs, remedies)
         return
@@ -149,14 +158,14 @@ def cost(
         _print_table(costs, remedies)
     else:
         for one in costs:
-            _print_rows(words.cost_rows(one, terms, remedies))
+            _print_rows(cost_rows(one, terms, remedies))
     if len(costs) > 1 and (terms.load is not None or terms.budget is not None):
         for one in costs:
-            rows = words.cost_rows(one, terms, remedies)
+            rows = cost_rows(one, terms, remedies)
             if shown := [row for row in rows if row[0] in ("fleet", "saving")]:
                 typer.echo(f"\n{one.id}")
                 _print_rows(shown)
-    sections = [words.gain_rows(saved) if saved else [], words.deal_rows(bought, pue) if bought else []]
+    sections = [gain_rows(saved) if saved else [], deal_rows(bought, pue) if bought else []]
     for at, rows in enumerate(sections):
         if rows:
             if costs or any(sections[:at]):
@@ -198,7 +207,9 @@ def _deal(
 ) -> "Deal":
     """Buying against renting; the last run tells GPU, measured power and, with a load, how many are needed."""
     from infertui.errors import UsageError
-    from infertui.report.cost import CURRENCY, Offer, Price, deal, gpu_price, kwh_price, offer_of, parse_percent
+    from infertui.report.money import CURRENCY, Price, gpu_price, kwh_price
+    from infertui.report.purchase import Offer, deal, offer_of
+    from infertui.report.terms import parse_percent
     from infertui.terminal_text import clean
 
     gpus, watts, years = given
@@ -248,7 +259,7 @@ def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from infertui.report.cost import HEADINGS, NOT_AVAILABLE, notes, table
+    from infertui.report.cost_text import HEADINGS, NOT_AVAILABLE, notes, table
 
     rows = table(costs)
     # A column in which nothing is known for any run says nothing: the notes say why.
@@ -267,7 +278,7 @@ def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
 
 
 def _print_markdown(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
-    from infertui.report.cost import HEADINGS, notes, table
+    from infertui.report.cost_text import HEADINGS, notes, table
     from infertui.report.document.escaping import markdown, markdown_line
 
     def line(cells: Sequence[str]) -> str:
@@ -293,7 +304,8 @@ def _print_prices(prices: "Prices", *, as_json: bool) -> None:
 
     from infertui.cli.table import print_table
     from infertui.config.prices import user_file
-    from infertui.report.cost import PUE, PUE_SOURCE, price_lists
+    from infertui.report.money import price_lists
+    from infertui.report.terms import PUE, PUE_SOURCE
     from infertui.terminal_text import clean
 
     if as_json:

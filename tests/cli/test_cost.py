@@ -14,7 +14,7 @@ from support.runs import clean_environment, infertui
 
 from infertui.cli.cost import cost as command
 from infertui.cli.main import main
-from infertui.report.cost import HEADROOM, PUE, parse_percent
+from infertui.report.terms import HEADROOM, PUE, parse_percent
 from infertui.store.result import Result
 
 SIMULATOR = ("run", "--engine", "simulator", "--iterations", "3", "--osl", "8", "--ui", "plain")

@@ -8,30 +8,12 @@ from support.results import make_results
 
 from infertui.config.prices import ElectricityPrice, GpuPrice, Prices, ServerPrice
 from infertui.config.schema import EngineConfig, WorkloadConfig
-from infertui.errors import UsageError
 from infertui.measure.gaps import Gaps
 from infertui.measure.statistics import describe
-from infertui.report.cost import (
-    HEADINGS,
-    Load,
-    Offer,
-    Price,
-    Remedies,
-    RunCost,
-    Terms,
-    beside,
-    cost_rows,
-    deal,
-    deal_rows,
-    gain_of,
-    gain_rows,
-    notes,
-    offer_of,
-    parse_load,
-    parse_percent,
-    run_cost,
-    table,
-)
+from infertui.report.cost import RunCost, beside, run_cost
+from infertui.report.cost_text import HEADINGS, Remedies, cost_rows, notes, table
+from infertui.report.money import Price
+from infertui.report.terms import Load, Terms
 from infertui.store.result import PowerFigures, Result
 
 H200 = GpuPrice("NVIDIA H200", 3.6, "USD", "a list", "2026-03")
@@ -206,80 +188,6 @@ def test_other_work_saves_nothing_and_says_so() -> None:
 def test_two_currencies_have_no_ratio() -> None:
     base = run_cost(result(), PRICES, Terms())
     assert beside(run_cost(result(), PRICES, Terms(gpu_hour=1, currency="EUR")), base, Terms()).ratio is None
-
-
-def test_forty_percent_told_apart() -> None:
-    rows = gain_rows(gain_of(0.40, 10_000, "EUR"))
-    assert rows == [
-        (
-            "40% more throughput",
-            "the same work for 28.6% less (1 - 1/1.4): saves 2,857 EUR a month, 34,286 EUR a year",
-        ),
-        ("or on the same budget", "40% more work, which would have cost 4,000 EUR a month, 48,000 EUR a year before"),
-        ("40% lower cost", "saves 4,000 EUR a month, 48,000 EUR a year; it takes 66.7% more throughput"),
-    ]
-    assert [name for name, _ in gain_rows(gain_of(1.5, 10_000, "EUR"))] == [
-        "150% more throughput", "or on the same budget",
-    ]  # fmt: skip
-
-
-def test_eight_h100_in_words() -> None:
-    hour, kwh = Price(3.94, "USD", "as given"), Price(0.1275, "USD", "commercial")
-    rows = deal_rows(deal(offer_of(SERVER), hour, kwh, pue=1.56, years=3, upkeep=0), 1.56)
-    found = {name.strip(): value for name, value in rows}
-    assert found["on demand"] == "276,115 USD a year: 8 GPUs x 3.94 USD x 8,760 h (as given)"
-    assert found["purchase"] == "121,105 USD a year"
-    assert found["on demand costs"] == "128% more than the purchase"
-    assert found["break-even"].startswith("after 14.4 months; rented for less than 44% of the hours")
-    assert "10.2 kW (the most that it draws) x 8,760 h x PUE 1.56 x 0.1275 USD/kWh (commercial)" in found["electricity"]
-    assert found["upkeep"].startswith("left out")
-
-
-def test_measured_power_takes_the_place_of_the_gpus_maximum() -> None:
-    offer = offer_of(SERVER, 300.0)
-    assert offer.watts == 10_200 - 8 * 400
-    assert "300 W as measured" in offer.watts_source
-
-
-def test_a_fleet_is_bought_in_whole_servers() -> None:
-    hour = Price(3.94, "USD", "as given")
-    found = deal(offer_of(SERVER), hour, None, pue=1.56, years=3, upkeep=0.05, gpus=9)
-    assert (found.servers, found.rented) == (2, 9)
-    assert found.bought.price == 620_000
-    assert found.found.on_demand == pytest.approx(9 * 3.94 * 8760)
-    rows = {name.strip(): value for name, value in deal_rows(found, 1.56)}
-    assert rows["electricity"] == "left out: a price of electricity in USD is not known"
-    assert rows["upkeep"] == "31,000 USD"
-    unknown = deal(Offer("it", Price(1, "USD", ""), 8, None, ""), hour, hour, pue=1, years=3, upkeep=0)
-    assert dict(deal_rows(unknown, 1))["  electricity"] == "left out: its draw is not known"
-    with pytest.raises(UsageError, match="in EUR and USD"):
-        deal(offer_of(SERVER), Price(3.94, "EUR", ""), None, pue=1, years=3, upkeep=0)
-
-
-@pytest.mark.parametrize(
-    ("text", "load"),
-    [
-        ("2000 tok/s", Load(2000)), ("20k", Load(20_000)), ("1.5M tokens/s", Load(1.5e6)), ("2,000", Load(2000)),
-        ("5 req/s", Load(5, requests=True)), ("0.5 RPS", Load(0.5, requests=True)),
-    ],
-)  # fmt: skip
-def test_loads(text: str, load: Load) -> None:
-    assert parse_load(text) == load
-
-
-@pytest.mark.parametrize("text", ["", "0", "-3", "many", "5 apples", "nan", "1e99", "\x1b[31m"])
-def test_a_load_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="load") as caught:
-        parse_load(text)
-    assert "\x1b" not in str(caught.value)
-
-
-def test_percentages() -> None:
-    assert parse_percent("40%", "--gain", low=0, high=10) == pytest.approx(0.4)
-    assert parse_percent(" 2.5 % ", "--gain", low=0, high=10) == pytest.approx(0.025)
-    for text in ("40", "1000%", "-1%", "x"):
-        with pytest.raises(UsageError, match="--gain"):
-            parse_percent(text, "--gain", low=0, high=10)
 
 
 _any = st.none() | st.floats()

@@ -15,7 +15,10 @@ from textual.widgets import Input
 
 from infertui.config.prices import Prices, is_currency, keep_gpu_price, load_prices, user_file
 from infertui.errors import InfertuiError, UsageError
-from infertui.report.cost import CURRENCY, Remedies, RunCost, Terms, beside, gpu_price, parse_load, run_cost
+from infertui.report.cost import RunCost, beside, run_cost
+from infertui.report.cost_text import Remedies
+from infertui.report.money import CURRENCY, gpu_price
+from infertui.report.terms import Terms, parse_load
 from infertui.tui.actions import Action, bindings
 from infertui.tui.panes.heading import Heading
 from infertui.tui.panes.pane import Pane

@@ -6,16 +6,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 from rich.text import Text
 
-from infertui.report.cost import (
-    Remedies,
-    RunCost,
-    Terms,
-    cost_rows,
-    missing_words,
-    money,
-    rate,
-    thousands,
-)
+from infertui.report.cost import RunCost
+from infertui.report.cost_text import Remedies, cost_rows, missing_words
+from infertui.report.money import money, rate, thousands
+from infertui.report.terms import Terms
 from infertui.tui.ratios import times
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.rows.paragraphs import entry, paragraph

@@ -6,7 +6,10 @@ from rich.cells import cell_len
 from tui.rows.scenes import HOSTILE
 
 from infertui.measure.cost import Fleet, Saving, TokenCost
-from infertui.report.cost import Load, Price, Remedies, RunCost, Terms
+from infertui.report.cost import RunCost
+from infertui.report.cost_text import Remedies
+from infertui.report.money import Price
+from infertui.report.terms import Load, Terms
 from infertui.tui.rows.cells import Look
 from infertui.tui.rows.cost import CostView, cost_lines
 from infertui.tui.themes import DEFAULT_PALETTE
