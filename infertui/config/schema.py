@@ -226,6 +226,10 @@ class ValidityConfig(Section, frozen=True):
             "is a note",
         ),
     ] = 0.15
+    max_client_share: Annotated[
+        float,
+        Meta(ge=0, le=1, description="share of the measured time that infertui's own calls between the steps took"),
+    ] = 0.05
     throttling: Annotated[
         bool, Meta(description="clocks held down by heat, a power brake or a slowdown count against the run")
     ] = True

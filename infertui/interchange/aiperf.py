@@ -88,6 +88,8 @@ def _finding(table: Table) -> Finding:
             details={
                 "concurrency": together,
                 "request_rate": asked.inside("loadgen").text("request_rate"),
+                "arrival_pattern": asked.inside("loadgen").text("arrival_pattern"),
+                "arrival_smoothness": asked.inside("loadgen").text("arrival_smoothness"),
                 "request_throughput": _rate(table, "request_throughput"),
                 "goodput": _rate(table, "goodput"),
                 "benchmark_id": table.text("benchmark_id"),

@@ -26,9 +26,8 @@ class MonotonicClock:
 
     SPIN_NS = 500_000
 
-    def now_ns(self) -> int:
-        """See `Clock`."""
-        return time.monotonic_ns()
+    # Itself, and no call around it: it is read twice a token step.
+    now_ns = staticmethod(time.monotonic_ns)
 
     def sleep_until(self, deadline_ns: int) -> None:
         """See `Clock`."""

@@ -52,6 +52,8 @@ class BatchRecord(Struct, frozen=True):
     The batch was handed to the engine at `start_ns`; `first_ns` and `last_ns` are its first and last token step, of
     whichever sequence; at `end_ns` the engine had returned and the device was synchronised. `itl` holds the gaps
     between the steps, which all sequences of a static batch share; of sequences that have `own_times`, all their gaps.
+    `client_ns` is how much of start to end infertui's own calls were seen to take between the steps, each from the
+    stamp that it takes to its end; None is not known.
     """
 
     phase: Literal["warmup", "measure"]
@@ -65,6 +67,7 @@ class BatchRecord(Struct, frozen=True):
     memory: EngineMemory
     error: str = ""
     own_times: bool = False
+    client_ns: int | None = None
 
     @property
     def seconds(self) -> float:

@@ -37,6 +37,8 @@ class Summary(Struct, frozen=True):
     memory: EngineMemory = EngineMemory()
     prefill: float | None = None
     """Mean over the batches of the time until every sequence had its first token."""
+    client_share: float | None = None
+    """See `client_share`."""
 
 
 def summarise(batches: Sequence[BatchRecord]) -> Summary:
@@ -69,7 +71,20 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         tps=_speed_of_requests(good),
         itl=merge_gaps(batch.itl for batch in good if batch.itl),
         prefill=_prefill(good),
+        client_share=client_share(good),
     )
+
+
+def client_share(batches: Sequence[BatchRecord]) -> float | None:
+    """Share of the measured batches' wall time that infertui's own calls took between the steps, 0 to 1.
+
+    It is a lower bound: half to two thirds of a call are seen, see `BatchRecord.client_ns`. Failed batches are left
+    out. None where it is not known of one of the others, and where no time passed.
+    """
+    good = [batch for batch in batches if not batch.error]
+    spent = [batch.client_ns for batch in good if batch.client_ns is not None]
+    lasted = sum(batch.end_ns - batch.start_ns for batch in good)
+    return sum(spent) / lasted if lasted > 0 and len(spent) == len(good) else None
 
 
 def _prefill(batches: Sequence[BatchRecord]) -> float | None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import describe, drift
+from infertui.measure.summary import client_share
 
 # Clock reductions from outside the measured configuration. A power cap is how a busy GPU normally runs: a note.
 DISTURBING_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal", "sync-boost"})
@@ -54,6 +55,10 @@ class Thresholds(Protocol):
     @property
     def max_clock_fall(self) -> float:
         """Fall of the GPU's clock below its highest."""
+
+    @property
+    def max_client_share(self) -> float:
+        """Share of the time that infertui's own calls took."""
 
     @property
     def throttling(self) -> bool:
@@ -126,6 +131,7 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances, limits: Threshold
         *_completeness(batches, seen, limits),
         *_clocks(seen, limits),
         *_company(seen, limits),
+        *_own_cost(batches, limits),
         *_steadiness(batches, seen, limits),
         *_remarks(seen),
     ]
@@ -212,6 +218,14 @@ def _company(seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
         yield _Finding(text, "host-busy", against=True)
 
 
+def _own_cost(batches: Sequence[BatchRecord], limits: Thresholds) -> Iterable[_Finding]:
+    """Whether what was measured is the measuring."""
+    share = client_share(batches)
+    if limits.max_client_share and share is not None and share > limits.max_client_share:
+        text = f"infertui's own calls took {_percent(share)} of the time, more than {_percent(limits.max_client_share)}"
+        yield _Finding(text, "client", against=True)
+
+
 def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
     """Whether the iterations took equally long, from the beginning."""
     what, rates = _rates([batch for batch in batches if not batch.error and batch.seconds])
@@ -276,7 +290,7 @@ def _beyond(limit: float, crossed: bool) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.2g} %" if share < 1 else f"{share * 100:.0f} %"
+    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
 
 
 def _count(number: int, one: str, several: str) -> str:

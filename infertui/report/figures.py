@@ -40,12 +40,21 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     rows.append(("device", _device(result)))
     rows += ([("limits", line)] if (line := limit_line(result)) else []) if brief else limit_lines(result)
     rows += quality_rows(result, brief=brief)
+    if summary.client_share is not None:
+        rows.append(("measuring itself", _own_share(summary.client_share)))
     if summary.drift is not None:
         rows.append(("drift", f"{summary.drift:+.1%} from the first to the second half"))
     phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())
     rows.append(("phases", phases or NOT_AVAILABLE))
     rows.append(("requests", _requests(result)))
     return rows
+
+
+def _own_share(share: float) -> str:
+    """In two significant digits or whole percent: it is far below one, or it matters."""
+    if share < 1e-5:
+        return "below 0.001 % of the time"
+    return f"at least {share * 100:.2g} % of the time" if share < 0.1 else f"at least {share * 100:.0f} % of the time"
 
 
 def _requests(result: Result) -> str:

@@ -11,8 +11,9 @@ from infertui.measure.ceilings import Ceilings
 from infertui.measure.limits import Limits, Source
 from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
-from infertui.report.bottleneck import bottleneck
+from infertui.report.bottleneck import Finding, bottleneck, of_own_calls
 from infertui.report.hardware import Device, device_named
+from infertui.report.offered import of_offered_load
 from infertui.report.work import Work, work_of
 from infertui.store.result import Result
 from infertui.terminal_text import clean
@@ -28,16 +29,29 @@ def derive(result: Result, *, shape: ModelShape | None = None) -> Limits | None:
     """The shares of a result's device, by its `ceilings`, else by data/hardware.toml.
 
     `shape` is the model's. None where there is nothing to say: the simulator computes nothing, and figures that come
-    from other programs' files do not tell what was loaded.
+    from other programs' files do not tell what was loaded. Of both it can be told alone that the client held them back.
     """
     loaded = result.loaded
-    if loaded is None or loaded.engine == "simulator" or result.imported or not result.summary.iterations:
-        return None
     try:
+        if loaded is None:
+            return None
+        if result.imported:
+            return _client_alone(of_offered_load(result), "the file does not tell what was loaded")
+        if loaded.engine == "simulator":
+            return _client_alone(of_own_calls(result), "the simulator reads and computes nothing")
+        if not result.summary.iterations:
+            return None
         limits = _derived(result, loaded, shape)
     except ArithmeticError:
         return _CONTRADICTORY
     return limits if _sound(limits) else _CONTRADICTORY
+
+
+def _client_alone(found: Finding | None, reason: str) -> Limits | None:
+    """The bound of a run that has no shares."""
+    if found is None:
+        return None
+    return Limits(bound=found.bound, why=clean(found.why), knob=found.knob, reasons={"mbu": reason, "mfu": reason})
 
 
 _NONSENSE = "the figures of this result contradict each other"

@@ -9,6 +9,7 @@ from infertui.config.decode import flat_values
 from infertui.config.fields import FIELDS
 from infertui.measure.validity import DISTURBING_THROTTLES
 from infertui.report.identity import caveats, in_force
+from infertui.report.limits import limits_of
 from infertui.report.verdict import NOT_AVAILABLE
 from infertui.store.result import Result
 from infertui.terminal_text import clean
@@ -85,6 +86,9 @@ def _of_one(result: Result) -> Iterator[str]:
         yield f" is a {mark}" if mark.startswith("fallback") else f": {mark}"
     if result.imported and not any("import" in mark for mark in caveats(result)):
         yield f": imported from {result.imported}, another program measured it in its own way"
+    limits = limits_of(result)
+    if limits is not None and limits.bound == "client":
+        yield f" is bound by the client: {limits.why}"
     if result.state != "finished":
         yield f" is {result.state}"
     for reason in result.verdict.invalid:

@@ -151,7 +151,8 @@ class Session:
         """
         for index in widths.values():
             requests = self._source.batch(index)
-            self._generate(requests, min(2, self._command.workload.output_len), index, self._sink(requests))
+            batch = self._batch(requests, min(2, self._command.workload.output_len), index)
+            self._generate(batch, self._sink(requests))
 
     def _measure(self) -> str:
         self._engine.reset_peak_memory()
@@ -171,12 +172,12 @@ class Session:
 
     def _run_batch(self, phase: Literal["warmup", "measure"], index: int, requests: list[Request]) -> BatchRecord:
         generated, error = Generated((), list), ""
-        sink = self._sink(requests)
+        batch, sink = self._batch(requests, self._command.workload.output_len, index), self._sink(requests)
         self._progress.batch, self._progress.step = index, 0
         self._engine.synchronize()
         start = self._progress.progress_ns = self._clock.now_ns()
         try:
-            generated = self._generate(requests, self._command.workload.output_len, index, sink)
+            generated = self._generate(batch, sink)
         except EngineError as failure:
             error = clean(failure.message)
         end = self._clock.now_ns()
@@ -207,6 +208,7 @@ class Session:
             memory=memory,
             error=error,
             own_times=bool(times),
+            client_ns=sink.spent_ns,
         )
         self._emit(BatchDone(self._clock.now_ns(), record))
         return record
@@ -214,10 +216,9 @@ class Session:
     def _sink(self, requests: list[Request]) -> StampSink:
         return StampSink(len(requests), self._clock, self._progress, self._cancelled)
 
-    def _generate(self, requests: list[Request], output_len: int, index: int, sink: StampSink) -> Generated:
-        """Generate, telling `sink` of every token step; returns with the device synchronised."""
+    def _batch(self, requests: list[Request], output_len: int, index: int) -> Batch:
         workload = self._command.workload
-        batch = Batch(
+        return Batch(
             prompts=tuple(request.ids for request in requests),
             output_len=output_len,
             temperature=workload.temperature,
@@ -225,6 +226,9 @@ class Session:
             top_p=workload.top_p,
             seed=workload.seed + index,
         )
+
+    def _generate(self, batch: Batch, sink: StampSink) -> Generated:
+        """Generate, telling `sink` of every token step; returns with the device synchronised."""
         if self._cancelled():
             raise Cancelled
         generated = self._engine.generate(batch, sink)

@@ -47,6 +47,13 @@ class StampSink:
     """See `Sink`. Its two methods run between two steps of the engine, so they do next to nothing; the rest is later.
 
     `stamps_ns` and `tokens` hold a value for each call; `sequences` one for each call of `gained`.
+
+    `spent_ns` is the time that these calls took, each from its stamp to a second reading of the clock at its end. How a
+    call comes to its stamp and goes back is not seen: of 0.3 us in a hot loop a third, of the 5 us that a call behind
+    milliseconds of other work took, with cold caches, a little less than half. It does not hold what the engine's own
+    code does around it, such as the sink that tensor parallelism puts around this one on rank 0 (0.05 us hot); the
+    other ranks' sinks and the heartbeat's thread run beside it. Where the device works on meanwhile, the run is not
+    longer by all of it.
     """
 
     def __init__(self, size: int, clock: Clock, progress: Progress, cancelled: Callable[[], bool]) -> None:
@@ -55,6 +62,7 @@ class StampSink:
         self.stamps_ns: list[int] = []
         self.tokens: list[int] = []
         self.sequences: list[int] = []
+        self.spent_ns = 0
 
     def step(self, tokens: int = 1) -> None:
         """See `Sink`."""
@@ -67,6 +75,7 @@ class StampSink:
         progress.progress_ns = stamp
         if self._cancelled():
             raise Cancelled
+        self.spent_ns += self._now() - stamp
 
     def gained(self, sequence: int, tokens: int = 1) -> None:
         """See `Sink`."""
@@ -80,6 +89,7 @@ class StampSink:
         progress.progress_ns = stamp
         if self._cancelled():
             raise Cancelled
+        self.spent_ns += self._now() - stamp
 
     @property
     def first_ns(self) -> int | None:

@@ -76,6 +76,17 @@ def test_thresholds_are_set_like_any_key(tmp_path: Path) -> None:
     assert result["config"]["validity"]["min_iterations"] == 2
 
 
+def test_a_run_that_measured_its_own_measuring(tmp_path: Path) -> None:
+    """Steps without length, on the real clock: the calls between them are always some of the time."""
+    empty = [f"--set=engine.simulator.{key}=0" for key in ("ttft_ms", "step_ms")]
+    result = measured(
+        tmp_path, *SIMULATOR, "--iterations", "3", "--osl", "200", *empty, "--set=validity.max_client_share=0.000001"
+    )
+    (reason,) = result["verdict"]["invalid"]
+    assert reason.startswith("infertui's own calls took ")
+    assert flags_of(tmp_path)[:2] == ("invalid", "client")
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind processes to a CPU")
 def test_a_host_that_others_keep_busy(tmp_path: Path) -> None:
     """A run that has one CPU, and two processes that will not let go of it."""

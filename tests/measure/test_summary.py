@@ -4,10 +4,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.batches import MILLISECOND, SECOND, batch, even_batch, stamps
 
 from infertui.measure.records import BatchRecord, EngineMemory
-from infertui.measure.summary import Summary, summarise
+from infertui.measure.summary import Summary, client_share, summarise
 
 
 @st.composite
@@ -99,6 +100,19 @@ def test_the_interval_lies_around_the_throughput_and_the_drift_has_its_sign() ->
     assert found.output_throughput_interval.low < found.output_throughput < found.output_throughput_interval.high
     assert found.drift is not None
     assert found.drift < 0
+
+
+def test_the_share_of_the_time_that_measuring_took() -> None:
+    """3 + 1 ms of 1 + 3 s: a thousandth, each batch by its time."""
+    spent = [replace(even_batch(1.0), client_ns=3 * MILLISECOND), replace(even_batch(3.0), client_ns=MILLISECOND)]
+    assert summarise(spent).client_share == pytest.approx(1e-3)
+    failed = replace(even_batch(9.0, error="it broke"), client_ns=SECOND)
+    assert summarise([*spent, failed]).client_share == pytest.approx(1e-3)
+    assert summarise([*spent, replace(failed, client_ns=None)]).client_share == pytest.approx(1e-3)
+    assert summarise([*spent, even_batch(1.0)]).client_share is None, "of one of them it is not known"
+    assert summarise([replace(even_batch(1.0), client_ns=0)]).client_share == 0.0
+    assert client_share([]) is None
+    assert client_share([failed]) is None
 
 
 def test_nothing_measured() -> None:

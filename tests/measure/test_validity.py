@@ -14,7 +14,7 @@ TOKENS = 10
 USUAL = ValidityConfig()
 NEVER = ValidityConfig(
     max_drift=0, max_variation=0, min_iterations=0, max_others_cpu=0, max_swap_mib=0, max_clock_fall=0,
-    throttling=False, foreign_processes=False, steady_warmup=False,
+    max_client_share=0, throttling=False, foreign_processes=False, steady_warmup=False,
 )  # fmt: skip
 MIB = 2**20
 
@@ -142,6 +142,22 @@ def test_an_unsteady_warm_up_counts_where_the_run_went_on_moving() -> None:
     assert judged(steady(), warmup_steady=False).valid
     # 338, 303 | 294, 264 tok/s: means 321 and 279 differ by 13 %, of which a standard error of 32.6 is 10 %.
     assert judged(lasting(1 / 338, 1 / 303, 1 / 294, 1 / 264), warmup_steady=False).valid, "that is noise"
+
+
+def test_a_run_that_measured_its_own_measuring() -> None:
+    """A batch of a second each: 60 ms in it are 6 %."""
+
+    def taking(*milliseconds: int) -> list[BatchRecord]:
+        return [replace(one, client_ns=part * 1_000_000) for one, part in zip(steady(3), milliseconds, strict=True)]
+
+    verdict = judged(taking(60, 60, 60))
+    assert verdict.invalid == ("infertui's own calls took 6 % of the time, more than 5 %",)
+    assert verdict.marks == ("client",)
+    assert judged(taking(150, 0, 0)) == Verdict(), "5 % of all is not more than 5 %"
+    assert judged(taking(600, 600, 600), ValidityConfig(max_client_share=0)).valid
+    assert judged(taking(4, 4, 4), ValidityConfig(max_client_share=0.003)).marks == ("client",)
+    assert judged(taking(995, 995, 995)).invalid[0].startswith("infertui's own calls took 100 % of the time")
+    assert judged([*taking(600, 600, 600), even_batch(1.0, tokens=TOKENS)]).valid, "of one of them it is not known"
 
 
 def test_nothing_measured() -> None:

@@ -281,6 +281,47 @@ def test_nothing_is_said_of_the_simulator_nor_of_other_programs_files() -> None:
     assert limit_line(replace(result, loaded=None)) == ""
 
 
+@pytest.mark.parametrize("share", [0.5, 0.62, 1.0])
+def test_a_run_that_measured_its_own_measuring_is_told_so_first(share: float) -> None:
+    result = kept()[LLAMA_FUSED]
+    limits = found(replace(result, summary=replace(result.summary, client_share=share)))
+    assert limits.bound == "client"
+    assert limits.why == f"infertui's own calls between the steps took {share:.0%} of the time".replace("%", " %")
+    assert limits.knob
+    assert limits.mbu == found(result).mbu, "what it read is known nevertheless"
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.01, 0.4999, 1.5, -1.0])
+def test_the_order_is_as_ever_where_measuring_took_less(share: float | None) -> None:
+    result = kept()[LLAMA_FUSED]
+    assert found(replace(result, summary=replace(result.summary, client_share=share))) == found(result)
+
+
+def test_of_the_simulator_it_is_told_that_measuring_took_the_time() -> None:
+    result = kept()[TINY_FUSED]
+    assert result.loaded is not None
+    simulated = replace(result, loaded=replace(result.loaded, engine="simulator"))
+    busy = found(replace(simulated, summary=replace(result.summary, client_share=0.7)))
+    assert (busy.bound, busy.mbu, busy.mfu, busy.step_s) == ("client", None, None, None)
+    assert limits_of(replace(simulated, summary=replace(result.summary, client_share=0.3))) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (3.14e-4, "at least 0.031 % of the time"), (0.0251, "at least 2.5 % of the time"),
+        (0.237, "at least 24 % of the time"), (0.999, "at least 100 % of the time"),
+        (9e-6, "below 0.001 % of the time"), (0.0, "below 0.001 % of the time"),
+    ],
+)  # fmt: skip
+def test_what_measuring_cost_is_a_figure(share: float, text: str) -> None:
+    result = kept()[TINY_FUSED]
+    assert "measuring itself" not in dict(figures(result)), "it was kept before that was measured"
+    for brief in (True, False):
+        rows = dict(figures(replace(result, summary=replace(result.summary, client_share=share)), brief=brief))
+        assert rows["measuring itself"] == text
+
+
 def test_limits_that_were_kept_are_not_computed_again() -> None:
     said = Limits(mbu=0.5, bound="client", why="because")
     assert limits_of(replace(kept()[TINY_FUSED], limits=said)) is said

@@ -65,6 +65,20 @@ def test_it_loads_warms_up_and_measures(log: Path) -> None:
     play(scenario())
 
 
+def test_it_tells_how_long_its_own_calls_took(log: Path) -> None:
+    """Steps that take no time, on the real clock: the calls take some of it, and never more than all."""
+
+    async def scenario() -> None:
+        async with started(log) as worker:
+            await load(worker, ttft_ms=0.0, step_ms=0.0)
+            events = await measure(worker, measure_command(iterations=3, output_len=200))
+        for batch in (event.batch for event in events if isinstance(event, BatchDone)):
+            assert batch.client_ns is not None
+            assert 0 < batch.client_ns < batch.end_ns - batch.start_ns
+
+    play(scenario())
+
+
 def test_a_loaded_worker_measures_again(log: Path) -> None:
     async def scenario() -> None:
         async with started(log) as worker:
