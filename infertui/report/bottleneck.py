@@ -1,8 +1,9 @@
 """What held a run back, by its shares of the ceilings and by what telemetry saw; and what to try next.
 
-A ceiling holds a run back where at least half of the time is what the ceiling alone would take. Where none does, a GPU
-that had nothing to run for half of the time or more was waiting for its host; one that ran nearly all of the time was
-held back by its own kernels. Anything else is not told apart by these figures, and is called unknown.
+Where infertui's own calls took half of the time or more, that is told before anything else. A ceiling holds a run back
+where at least half of the time is what the ceiling alone would take. Where none does, a GPU that had nothing to run for
+half of the time or more was waiting for its host; one that ran nearly all of the time was held back by its own kernels.
+Anything else is not told apart by these figures, and is called unknown.
 """
 
 from msgspec import Struct
@@ -50,6 +51,8 @@ class _Seen(Struct, frozen=True):
 
 def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
     """What holds the run back."""
+    if (own := of_own_calls(result)) is not None:
+        return own
     seen = _seen(result, loaded)
     preempted = result.evidence.counters.get("preemptions", 0) if result.evidence else 0
     if preempted:
@@ -88,6 +91,18 @@ def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
     return _neither(result, loaded, seen, shares, ruled_out=ruled_out)
 
 
+def of_own_calls(result: Result) -> Finding | None:
+    """That measuring took most of the time; None where it did not, or that is not known."""
+    share = result.summary.client_share
+    if share is None or not EXPLAINS <= share <= 1:
+        return None
+    return Finding(
+        "client",
+        f"infertui's own calls between the steps took {percent(share)} of the time",
+        "longer steps: a larger model or longer prompts",
+    )
+
+
 def _seen(result: Result, loaded: Loaded) -> _Seen:
     device, host = result.device, result.fingerprint.host
     if device is None or device.samples < _LEAST_SAMPLES:
@@ -100,7 +115,8 @@ def _seen(result: Result, loaded: Loaded) -> _Seen:
 def _split_over_host(loaded: Loaded) -> tuple[int, int] | None:
     """Layers on the GPU and in all, where the CPU computes the others."""
     on_gpu, _, total = loaded.offloaded_layers.partition(" of ")
-    if loaded.device == "cpu" or not on_gpu.isdecimal() or not total.isdecimal() or int(on_gpu) >= int(total):
+    counts = all(part.isdecimal() and len(part) < 9 for part in (on_gpu, total))
+    if loaded.device == "cpu" or not counts or int(on_gpu) >= int(total):
         return None
     return int(on_gpu), int(total)
 
@@ -156,18 +172,18 @@ def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Findin
     told = f"{_busy(seen)}; {shares}"
     if seen.cpu_share is not None and seen.cpu_share >= FULL_HOST:
         return Finding("host", f"{told}; every CPU was busy", "fewer programs on the host, or more CPUs")
-    mode = in_force(result, "mode")
-    batch = "a larger workload.batch_size, so that each launch does more"
+    mode, captured = in_force(result, "mode"), _captured(result)
+    batch = f"{_larger(result)}, so that each launch does more"
     if result.config.engine.tensor_parallel > 1:
         batch = f"fewer GPUs (engine.tensor_parallel), if the model fits, or {batch}"
     if loaded.engine == "transformers" and mode in _KERNEL_BY_KERNEL:
-        graph = "" if result.config.engine.tensor_parallel > 1 else "engine.mode=cudagraph, or "
+        graph = f"{captured}, or " if captured else ""
         why = f"{told}; kernels are launched one by one{f' (mode {mode})' if mode else ''}"
         return Finding("launch overhead", why, graph + batch)
     if mode == "eager":
         knob = _other_mode(loaded)
         return Finding("launch overhead", f"{told}; mode eager", f"{knob}, or {batch}" if knob else batch)
-    graph = "engine.mode=cudagraph, or " if loaded.engine == "transformers" and mode != "cudagraph" else ""
+    graph = f"{captured}, or " if loaded.engine == "transformers" and captured else ""
     return Finding("host", f"{told}; the GPU waited for the host between its steps", graph + batch)
 
 
@@ -204,23 +220,53 @@ def _calibrates(loaded: Loaded) -> bool:
 
 def _shorter_steps(result: Result, loaded: Loaded) -> str:
     """What makes fewer and better kernels of a step."""
-    step = result.evidence.facts.get("graph_step", "") if result.evidence else ""
-    mode = in_force(result, "mode")
-    larger = "a larger workload.batch_size"
+    step, mode, larger = _graph_step(result), in_force(result, "mode"), _larger(result)
     if result.config.engine.tensor_parallel > 1:
         return f"fewer GPUs (engine.tensor_parallel), if the model fits; {larger}"
     if loaded.engine == "transformers" and mode == "cudagraph":
-        fused = not loaded.details.get("model_class", "").startswith("GPT")  # for Llama-like models
+        llama_like = not loaded.details.get("model_class", "").startswith("GPT")
+        fused = llama_like and (_alone(result) or not _quantized(result))
         if step == "model":
             return f"engine.transformers.graph_step=compiled{' or fused' if fused else ''}; {larger}"
         if step == "compiled":
-            better = "engine.transformers.graph_step=fused, or " if fused else ""
-            return f"{better}engine.transformers.tuning=max-autotune; {larger}"
+            tuning = result.config.engine.transformers.tuning
+            untuned = "" if tuning == "none" else " with engine.transformers.tuning=none"
+            better = f"engine.transformers.graph_step=fused{untuned}" if fused else ""
+            search = "" if tuning == "max-autotune" else "engine.transformers.tuning=max-autotune"
+            return "; ".join(filter(None, (", or ".join(filter(None, (better, search))), larger)))
         return larger
     if loaded.engine == "transformers":
-        return f"engine.mode=cudagraph; {larger}"
+        return "; ".join(filter(None, (_captured(result), larger)))
     other = _other_mode(loaded) if mode == "eager" else ""
     return f"{other}; {larger}" if other else larger
+
+
+def _graph_step(result: Result) -> str:
+    return result.evidence.facts.get("graph_step", "") if result.evidence else ""
+
+
+def _captured(result: Result) -> str:
+    """What makes one launch of a step of Transformers; empty where that is so, or cannot be."""
+    mode, speculation = in_force(result, "mode"), in_force(result, "speculation") or result.config.engine.speculation
+    if mode == "cudagraph" or speculation not in ("", "none") or result.config.engine.tensor_parallel > 1:
+        return ""
+    # A graph of the kernels as they are loses what compiling them has won: on an H200 by up to a quarter.
+    return "engine.mode=cudagraph" + (" with engine.transformers.graph_step=compiled" if mode == "compile" else "")
+
+
+def _larger(result: Result) -> str:
+    """More sequences; the fused kernels read quantised weights for one alone."""
+    compiled = _graph_step(result) == "fused" and _quantized(result)
+    return "a larger workload.batch_size" + (" with engine.transformers.graph_step=compiled" if compiled else "")
+
+
+def _quantized(result: Result) -> bool:
+    return in_force(result, "quantization") not in ("", "none")
+
+
+def _alone(result: Result) -> bool:
+    """Whether there is one sequence, whose tokens are chosen greedily."""
+    return result.config.workload.batch_size == 1 and result.config.workload.temperature == 0
 
 
 def _other_mode(loaded: Loaded) -> str:
@@ -233,9 +279,9 @@ def _other_mode(loaded: Loaded) -> str:
 
 def _less_to_read(result: Result, loaded: Loaded, limits: Limits, *, prefill: bool) -> str:
     """How a step reads less, or does more with what it reads."""
-    larger = "a larger workload.batch_size (weights are read once for all sequences)"
+    larger = f"{_larger(result)} (weights are read once for all sequences)"
     if prefill:
-        return "longer prompts or a larger workload.batch_size: the weights are read once for all of their tokens"
+        return f"longer prompts or {_larger(result)}: the weights are read once for all of their tokens"
     if limits.step_kv is not None and limits.step_weights is not None and limits.step_kv > limits.step_weights:
         return "shorter sequences or a KV cache in fewer bits: it is most of what a step reads"
     narrower = _narrower(result, loaded)
@@ -256,7 +302,12 @@ def _narrower(result: Result, loaded: Loaded) -> str:
     told = in_force(result, "quantization")
     if told not in ("", "none", "f16", "f32", "bf16"):
         return ""
-    found = [word for word in _words(loaded, "quantization") if word in ("int8", "fp8", "q8_0")]
+    if _graph_step(result) == "fused" and not _alone(result):
+        return ""  # see _larger
+    known = _words(loaded, "quantization")
+    # Transformers' fp8 is left out: on an H200 it was slower than no quantization, 1,056 tok/s against 1,250.
+    wanted = ("int8",) if loaded.engine == "transformers" else ("int8", "fp8", "q8_0")
+    found = [word for word in wanted if word in known]
     return f"engine.quantization={' or '.join(found)}" if found else ""
 
 

@@ -73,7 +73,9 @@ def work_of(result: Result, loaded: Loaded, shape: ModelShape | None) -> Work:
 def _devices(result: Result) -> int:
     """GPUs over which each layer is divided."""
     told = in_force(result, "tensor_parallel")
-    return int(told) if told.isdecimal() and 0 < int(told) <= 64 else max(1, result.config.engine.tensor_parallel)
+    if told.isdecimal() and len(told) < 3 and 0 < int(told) <= 64:
+        return int(told)
+    return max(1, result.config.engine.tensor_parallel)
 
 
 def _not_stepwise(result: Result) -> str:
