@@ -7,6 +7,7 @@ import msgspec
 from infertui.errors import StoreError
 from infertui.models.disk import read_at_most
 from infertui.report.identity import in_force
+from infertui.runner.tables import open_table
 from infertui.store.filter import MAX_LENGTH
 from infertui.store.index import ResultIndex, ResultQuery
 from infertui.store.outputs import OUTPUTS
@@ -28,7 +29,7 @@ def find_reference(result: Result, store: Store) -> Result | None:
     diverged itself gives way. None where there is none, or none that is as near to the model as it is as `result`. The
     folder's index is asked, so that the time does not grow with its runs. Raises StoreError.
     """
-    index = ResultIndex(store.root)
+    index = open_table(store.root)
     try:
         found = [other for other in _candidates(result, store, index) if _rank(other) <= _rank(result)]
     finally:

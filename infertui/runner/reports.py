@@ -11,6 +11,7 @@ import msgspec
 
 from infertui.errors import InfertuiError, UsageError
 from infertui.runner.recovery import is_under_way, recover
+from infertui.runner.tables import open_table
 from infertui.store.details import RunDetails, read_details
 from infertui.store.index import ResultIndex, ResultPage, ResultQuery
 from infertui.store.result import Result
@@ -32,7 +33,7 @@ class Reports:
     def page(self, query: ResultQuery) -> ResultPage:
         """Rows of a folder. A look at it also gives runs that were cut off their results, once in a while."""
         with self._locks[query.out]:
-            table = self._tables.get(query.out) or ResultIndex(folder(query.out))
+            table = self._tables.get(query.out) or open_table(folder(query.out))
             self._tables[query.out] = table
             if time.monotonic() - self._looked.get(query.out, -math.inf) >= LOOK_S:
                 recover(Store(folder(query.out)))

@@ -25,12 +25,13 @@ from infertui.store.filter import TEXT_KEYS, Term, fold, parse, where
 from infertui.store.jsonl import store_error
 from infertui.store.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
 
-__all__ = ["Column", "ResultIndex", "ResultPage", "ResultQuery", "ResultRow", "cache_folder"]
+__all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "ResultRow", "cache_folder"]
 
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_SCHEMA = 5
+_SCHEMA = 6
+"""To be raised whenever other rows come of the same lines."""
 _KEPT_ORDERS = 8
 _PIECE, _CHUNK = 10_000, 1000
 """Rows after which what was read is kept for good, and rows that are held in memory at once."""
@@ -97,6 +98,17 @@ def _open(name: str) -> sqlite3.Connection:
     return connection
 
 
+class Derivation(Struct, frozen=True):
+    """How shares of the limits follow from a line that was kept without them; worked out in a layer above this one.
+
+    `shares` gives MBU and MFU of such a line, None for what does not follow, and raises nothing. Rows that were made
+    with another `version` are made again: whoever opens the same folder should agree on it.
+    """
+
+    version: str
+    shares: Callable[[bytes], tuple[float | None, float | None]]
+
+
 class _Mark(Struct, frozen=True):
     """How far results.jsonl was read, and how to know it again."""
 
@@ -108,6 +120,7 @@ class _Mark(Struct, frozen=True):
     inode: int = 0
     head: str = ""
     tail: str = ""
+    derivation: str = ""
 
     def fits(self, stream: IO[bytes]) -> bool:
         """Whether this file begins with what was read."""
@@ -125,7 +138,10 @@ class _Mark(Struct, frozen=True):
         if offset == self.offset:
             return self
         stat = os.fstat(stream.fileno())
-        return _Mark(self.version + 1, offset, next_seq, skipped, stat.st_dev, stat.st_ino, *_edges(stream, offset))
+        edges = _edges(stream, offset)
+        return _Mark(
+            self.version + 1, offset, next_seq, skipped, stat.st_dev, stat.st_ino, *edges, derivation=self.derivation
+        )
 
 
 def _edges(stream: IO[bytes], offset: int) -> tuple[str, str]:
@@ -145,13 +161,15 @@ def _has_line(stream: IO[bytes], offset: int) -> bool:
 class ResultIndex:
     """The index of one reports folder. Any thread may use it. Raises StoreError when results.jsonl cannot be read.
 
-    `cache` is the folder for the SQLite file. `skipped` counts the lines that could not be read.
+    `cache` is the folder for the SQLite file. `skipped` counts the lines that could not be read. Without a `derivation`
+    lines that were kept without shares of the limits have none.
     """
 
-    def __init__(self, root: Path, *, cache: Path | None = None) -> None:
+    def __init__(self, root: Path, *, cache: Path | None = None, derivation: Derivation | None = None) -> None:
         self.path = root.absolute() / "results.jsonl"
         self.skipped = 0
         self._cache = cache
+        self._derivation = derivation
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._in_memory = False
@@ -265,10 +283,16 @@ class ResultIndex:
         return msgspec.json.decode(row[0], type=_Mark) if row else None
 
     def _up_to_date(self, mark: "_Mark", stat: os.stat_result | None) -> bool:
+        if mark.derivation != self._derivation_version:
+            return False
         if stat is None:
             return mark.offset == 0
         with self._opened_results() as stream:
             return mark.fits(stream) and not _has_line(stream, mark.offset)
+
+    @property
+    def _derivation_version(self) -> str:
+        return self._derivation.version if self._derivation else ""
 
     def _catch_up(self, connection: sqlite3.Connection) -> "_Mark":
         """Read what is new, or everything when the file is not the one that was read before.
@@ -294,11 +318,12 @@ class ResultIndex:
         """Take in some lines; whether these were the last."""
         mark = self._mark(connection)  # another process may have been faster
         with self._opened_results() as stream:
-            if mark is None or not mark.fits(stream):
+            if mark is None or mark.derivation != self._derivation_version or not mark.fits(stream):
                 connection.execute("DELETE FROM rows")
                 connection.execute("DELETE FROM words")
                 # Numbers of rows are not used again: what was remembered of the old ones finds nothing.
-                mark = _Mark(mark.version + 1, next_seq=mark.next_seq) if mark else _Mark(_first_version())
+                version, next_seq = (mark.version + 1, mark.next_seq) if mark else (_first_version(), 1)
+                mark = _Mark(version, next_seq=next_seq, derivation=self._derivation_version)
             mark, complete = self._take_lines(connection, stream, mark)
         if complete:
             for column in get_args(Column):
@@ -311,6 +336,7 @@ class ResultIndex:
 
         decoder = msgspec.json.Decoder(ResultLine)
         offset, skipped, next_seq = mark.offset, mark.skipped, mark.next_seq
+        derivation = self._derivation
 
         def rows() -> Iterator[ResultRow]:
             nonlocal offset, skipped
@@ -322,7 +348,9 @@ class ResultIndex:
                 if line.isspace():
                     continue
                 try:
-                    yield row_of(decoder.decode(line))
+                    found = decoder.decode(line)
+                    shares = derivation.shares(line) if derivation and found.lacks_shares else None
+                    yield row_of(found) if shares is None else row_of(found, *shares)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     skipped += 1
 

@@ -147,14 +147,20 @@ class ResultLine(Struct, frozen=True, gc=False):
     imported: str = ""
     unknown: tuple[str, ...] = ()
 
+    @property
+    def lacks_shares(self) -> bool:
+        """Whether the line was kept without shares of the limits, and may hold what they follow from."""
+        measured = self.loaded is not None and self.loaded.engine != "simulator" and self.summary.iterations > 0
+        return self.limits is None and measured and not self.imported
+
 
 _NO_SPREAD, _NO_INTERVAL, _NO_LOADED = _Spread(), _Interval(), _Loaded()
 _NO_POWER, _NO_DEVICE, _NO_EVIDENCE = _Power(), _Device(), _Evidence()
 _NO_QUALITY, _NO_AGREEMENT = _Quality(), _Agreement()
 
 
-def row_of(line: ResultLine) -> ResultRow:
-    """The row of a result: every text cleaned, every figure as measured."""
+def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None) -> ResultRow:
+    """The row of a result: every text cleaned, every figure as measured. `mbu` and `mfu` are for a line without."""
     summary, workload = line.summary, line.config.workload
     loaded, power, device = line.loaded or _NO_LOADED, line.power or _NO_POWER, line.device or _NO_DEVICE
     levers = (line.evidence or _NO_EVIDENCE).levers
@@ -195,8 +201,8 @@ def row_of(line: ResultLine) -> ResultRow:
         error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",
         mode=clean(levers.mode),
         quantization=clean(levers.quantization),
-        mbu=line.limits.mbu if line.limits else None,
-        mfu=line.limits.mfu if line.limits else None,
+        mbu=line.limits.mbu if line.limits else mbu,
+        mfu=line.limits.mfu if line.limits else mfu,
         agreement=(quality.agreement or _NO_AGREEMENT).share,
         perplexity=quality.perplexity,
     )

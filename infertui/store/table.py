@@ -57,7 +57,7 @@ class ResultRow(Struct, frozen=True):
     """How steps were executed and what the weights were held in, as the engine found it; empty where it did not say."""
     quantization: str = ""
     mbu: float | None = None
-    """Share of the memory bandwidth in decode; as `mfu` it is there for results that were kept with it."""
+    """Share of the memory bandwidth in decode; as `mfu` worked out for results that were kept without it."""
     mfu: float | None = None
     """Share of the matrix rate in prefill."""
     agreement: float | None = None

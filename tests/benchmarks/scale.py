@@ -130,19 +130,21 @@ def _told(what: str, work: Callable[[], object]) -> None:
 
 
 def index_cold(folder: Path, requests: int) -> None:
-    """The table for the first time: every line is read."""
-    from infertui.store.index import ResultIndex, ResultQuery
+    """The table for the first time: every line is read, and decoded whole, as none was kept with its shares."""
+    from infertui.runner.tables import open_table
+    from infertui.store.index import ResultQuery
 
-    index = ResultIndex(folder / "reports")
+    index = open_table(folder / "reports")
     _told("first page", lambda: index.page(ResultQuery(str(folder / "reports"))))
 
 
 def index_warm(folder: Path, requests: int) -> None:
     """The table again: another process made its index."""
-    from infertui.store.index import ResultIndex, ResultQuery
+    from infertui.runner.tables import open_table
+    from infertui.store.index import ResultQuery
 
     out = str(folder / "reports")
-    index = ResultIndex(folder / "reports")
+    index = open_table(folder / "reports")
     _told("first page", lambda: index.page(ResultQuery(out)))
     _told("next", lambda: index.page(ResultQuery(out, offset=200)))
     _told("last", lambda: index.page(ResultQuery(out, offset=99_900)))
@@ -157,10 +159,11 @@ def index_one_more(folder: Path, requests: int) -> None:
     """A run has ended: one line more."""
     from support.results import make_results
 
-    from infertui.store.index import ResultIndex, ResultQuery
+    from infertui.runner.tables import open_table
+    from infertui.store.index import ResultQuery
     from infertui.store.runs import Store
 
-    index = ResultIndex(folder / "reports")
+    index = open_table(folder / "reports")
     index.page(ResultQuery(str(folder / "reports")))
     Store(folder / "reports").append(next(iter(make_results(1, seed=time.time_ns()))))
     _told("page with the new run", lambda: index.page(ResultQuery(str(folder / "reports"))))
@@ -228,7 +231,7 @@ def bootstrap(folder: Path, requests: int) -> None:
 
 def look(folder: Path, requests: int) -> None:
     """What the imports alone cost, to be taken off the rest."""
-    from infertui.store.index import ResultIndex  # noqa: F401
+    from infertui.runner.tables import open_table  # noqa: F401
     from infertui.store.runs import Store  # noqa: F401
 
     with contextlib.redirect_stdout(io.StringIO()):

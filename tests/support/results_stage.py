@@ -14,8 +14,9 @@ from infertui.report.bench import Bench
 from infertui.runner.comparing import benched, compared
 from infertui.runner.control import Compared, Control
 from infertui.runner.reports import Reports
+from infertui.runner.tables import open_table
 from infertui.store.details import RunDetails, read_details
-from infertui.store.index import ResultIndex, ResultPage, ResultQuery
+from infertui.store.index import ResultPage, ResultQuery
 from infertui.store.queue import Entry
 from infertui.store.result import Result
 from infertui.store.runs import Store
@@ -33,7 +34,7 @@ class StoredControl(FakeControl):
     def __init__(self, out: Path) -> None:
         super().__init__()
         self.out = out
-        self.index = ResultIndex(out, cache=out / ".cache")
+        self.index = open_table(out, cache=out / ".cache")
 
     async def results(self, query: ResultQuery) -> ResultPage:
         self._ask("results", query)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.results import make_results, write_results
 from support.results_stage import ResultsStage, StoredControl
@@ -20,6 +21,7 @@ from infertui.tui.screens.compare import CompareScreen
 from infertui.tui.settings import Settings
 from infertui.tui.widgets.rowlist import RowList
 
+KEPT = Path(__file__).parents[3] / "reports"
 Act = Callable[[ResultsStage, Pilot[Any]], Awaitable[None]]
 
 
@@ -84,6 +86,25 @@ def test_two_runs_are_told_in_words_and_drawn(out: Path) -> None:
         assert "VERDICT" in said
         assert "┊" in said
         assert "esc back" in said
+
+    play(out, act)
+
+
+def test_runs_that_were_kept_before_their_shares_have_them_too(tmp_path: Path) -> None:
+    """GPT-2 at batch 1 as it is kept, eager and as one graph."""
+    kept, out = KEPT / "h200-engines", tmp_path / "reports"
+    out.mkdir()
+    lines = (kept / "results.jsonl").read_bytes().splitlines(keepends=True)
+    pair = [next(line for line in lines if f'bs-1-{end}"'.encode() in line) for end in ("1113", "26dc")]
+    assert all(msgspec.json.decode(line).get("limits") is None for line in pair), "these are no results of before"
+    (out / "results.jsonl").write_bytes(b"".join(pair))
+
+    async def act(app: ResultsStage, _: Pilot[Any]) -> None:
+        told = [line.split() for line in screen(app).split("\n")]
+        (mbu,) = (line for line in told if "MBU" in line)
+        (mfu,) = (line for line in told if "MFU" in line)
+        assert {"0.8%", "7.3%"} <= set(mbu), mbu
+        assert len([word for word in mfu if word.endswith("%")]) == 2, mfu
 
     play(out, act)
 
