@@ -2,6 +2,9 @@
 
 import math
 
+_HUGE, _TINY = 1e15, 1e-9
+"""Figures beyond these have an exponent: nobody counts sixteen digits, and 1e308 has three hundred."""
+
 
 def format_bytes(count: float) -> str:
     """Binary units with three or four significant digits: `1536` is `1.50 KiB`."""
@@ -10,7 +13,7 @@ def format_bytes(count: float) -> str:
         if abs(size) < 1024 or unit == "TiB":
             break
         size /= 1024
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.{_decimals(size)}f} {unit}"
+    return f"{size:.0f} {unit}" if unit == "B" else f"{_figure(size)} {unit}"
 
 
 def format_count(count: float) -> str:
@@ -20,7 +23,7 @@ def format_count(count: float) -> str:
         if abs(size) < 1000 or suffix == " T":
             break
         size /= 1000
-    return f"{size:.0f}" if suffix == "" else f"{size:.{_decimals(size)}f}{suffix}"
+    return f"{size:.0f}" if suffix == "" else f"{_figure(size)}{suffix}"
 
 
 def format_rate(value: float, unit: str) -> str:
@@ -30,11 +33,13 @@ def format_rate(value: float, unit: str) -> str:
         if abs(rate) < 1000 or prefix == "T":
             break
         rate /= 1000
-    return f"{rate:,.{_decimals(rate)}f} {prefix}{unit}"
+    return f"{format_number(rate)} {prefix}{unit}"
 
 
 def format_seconds(seconds: float) -> str:
     """A duration: microseconds to hours, whichever reads best."""
+    if not abs(seconds) < _HUGE:
+        return f"{_figure(seconds)} s"
     if 0 < abs(seconds) < 0.95e-6:
         return f"{seconds * 1e9:.0f} ns"
     if seconds < 0.9995e-3:
@@ -49,8 +54,14 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_number(value: float) -> str:
-    """A figure with at least three significant digits, thousands separated, and no exponent."""
-    return f"{value:,.{_decimals(value)}f}"
+    """A figure with at least three significant digits, thousands separated; an exponent from 1e15 on and below 1e-9."""
+    return _figure(value, ",")
+
+
+def _figure(value: float, separator: str = "") -> str:
+    if abs(value) >= _HUGE or 0 < abs(value) < _TINY:
+        return f"{value:.3g}"
+    return f"{value:{separator}.{_decimals(value)}f}"
 
 
 def _decimals(value: float) -> int:

@@ -1,10 +1,12 @@
+import math
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.units import format_bytes, format_count, format_number, format_seconds
+from infertui.units import format_bytes, format_count, format_number, format_rate, format_seconds
 
 BINARY = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -84,6 +86,25 @@ def test_seconds(seconds: float, shown: str) -> None:
 )
 def test_number(value: float, shown: str) -> None:
     assert format_number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1e308, "1e+308"), (-1.5e300, "-1.5e+300"), (1e15, "1e+15"), (9.99e14, "999,000,000,000,000"),
+     (5e-324, "4.94e-324"), (1e-9, "0.00000000100"), (math.inf, "inf"), (math.nan, "nan")],
+)  # fmt: skip
+def test_a_number_that_nobody_could_count(value: float, shown: str) -> None:
+    assert format_number(value) == shown
+
+
+FORMATS: list[Callable[[float], str]] = [
+    format_bytes, format_count, format_seconds, format_number, lambda value: format_rate(value, "B/s"),
+]  # fmt: skip
+
+
+@given(st.floats(), st.sampled_from(FORMATS))
+def test_any_figure_is_short(value: float, form: Callable[[float], str]) -> None:
+    assert 0 < len(form(value)) <= 26
 
 
 @given(st.floats(1e-9, 1e12))

@@ -8,9 +8,10 @@ from infertui.config.fields import FIELDS, Value
 from infertui.config.levers import LEVERS, limits_with, option_fields, own_default, path_of, words
 from infertui.config.schema import EngineConfig
 from infertui.config.toml import value_literal
-from infertui.engines.base import Probe, spec_of
+from infertui.engines.base import Probe
 from infertui.engines.interpreters import interpreter_for, probe_all, probe_for
-from infertui.errors import InfertuiError
+from infertui.errors import InfertuiError, UsageError
+from infertui.terminal_text import clean
 
 
 class LeverFacts(Struct, frozen=True):
@@ -63,13 +64,20 @@ class EngineFacts(Struct, frozen=True):
 
 
 def facts(name: str | None) -> list[EngineFacts]:
-    """All engines, or the one of that name. Raises EngineError for an unknown one. Imports no backend.
+    """All engines, or the one of that name. Raises UsageError for an unknown one. Imports no backend.
 
     Engines in other interpreters are asked there, which can take its time-out.
     """
     if name is not None:
-        return [_facts(spec_of(name), probe_for(EngineConfig(name=name)))]
+        return [_facts(named(name), probe_for(EngineConfig(name=name)))]
     return [_facts(SPECS[probe.engine], probe) for probe in probe_all()]
+
+
+def named(name: str) -> EngineSpec:
+    """The description of the engine that an argument names. Raises UsageError where there is none."""
+    if name not in SPECS:
+        raise UsageError(f"there is no engine {clean(name)!r}", remedy=f"Engines: {', '.join(SPECS)}.")
+    return SPECS[name]
 
 
 def _facts(spec: EngineSpec, probe: Probe) -> EngineFacts:

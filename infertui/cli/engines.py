@@ -71,14 +71,14 @@ def use(
 
     That environment needs infertui as well, of the same version. The interpreter is asked before it is kept.
     """
+    from infertui.cli.engine_facts import named
     from infertui.config.schema import EngineConfig
-    from infertui.engines.base import spec_of
     from infertui.engines.chosen import choose, chosen_file
     from infertui.engines.interpreters import absolute, is_this, probe_for
     from infertui.errors import EngineError, UsageError
     from infertui.terminal_text import clean
 
-    spec_of(name)
+    named(name)
     if (python is None) == (not forget):
         raise UsageError(
             "either --python PATH or --forget is needed",

@@ -9,6 +9,7 @@ from infertui import resources
 from infertui.config.schema import WorkloadConfig
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean
+from infertui.workloads.files import read_text
 
 MAX_FILE_BYTES = 1 << 30
 
@@ -30,19 +31,8 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     `~` is the home directory. Raises ConfigError for a file that cannot be read or holds no prompt.
     """
     name = clean(str(path))
-    try:
-        path = path.expanduser()
-        if path.is_char_device() or path.is_block_device():
-            raise ConfigError(_KEY, f"{name} is a device", allowed="a text or JSONL file of prompts")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(_KEY, f"{name} is larger than 1 GiB", allowed="a text or JSONL file of prompts")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(_KEY, f"cannot read {name}: {error.strerror}", allowed="a readable file") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(_KEY, f"{name} is not UTF-8 text (byte {error.start})", allowed="UTF-8 text") from error
-    except RuntimeError as error:  # of expanduser
-        raise ConfigError(_KEY, f"cannot read {name}: that home is not known", allowed="a readable file") from error
+    text = read_text(_KEY, path, limit=MAX_FILE_BYTES, allowed="a text or JSONL file of prompts")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     prompts = _parse_jsonl(text, name) if path.suffix in (".jsonl", ".ndjson") else _parse_lines(text)
     if not prompts:
         raise ConfigError(_KEY, f"{name} holds no prompt", allowed="one prompt a line")

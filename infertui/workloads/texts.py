@@ -8,8 +8,8 @@ from msgspec import Struct
 from infertui import resources
 from infertui.config.schema import QualityConfig
 from infertui.errors import ConfigError
-from infertui.models.disk import read_at_most
 from infertui.terminal_text import clean
+from infertui.workloads.files import read_text
 
 BUNDLED = "alice.txt"
 MAX_FILE_BYTES = 64 << 20
@@ -29,20 +29,10 @@ def load_text(quality: QualityConfig) -> ScoredText:
     """As much of the text as `quality.text_tokens` can need. Raises ConfigError for a file that cannot be used."""
     if not quality.text_file:
         return _named(BUNDLED, (resources.data() / "texts" / BUNDLED).read_bytes().decode(), quality)
-    shown = clean(quality.text_file)
-    try:
-        path = Path(quality.text_file).expanduser()
-        content = read_at_most(path, MAX_FILE_BYTES)
-        if content is None:
-            raise ConfigError(_KEY, f"{shown} is larger than 64 MiB", allowed="a text file")
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(_KEY, f"{shown} is not UTF-8 text (byte {error.start})", allowed="UTF-8 text") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        why = getattr(error, "strerror", None) or clean(str(error))
-        raise ConfigError(_KEY, f"cannot read {shown}: {why}", allowed="a readable file") from error
+    path = Path(quality.text_file)
+    text = read_text(_KEY, path, limit=MAX_FILE_BYTES, allowed="a text file")
     if not text.strip():
-        raise ConfigError(_KEY, f"{shown} holds no text", allowed="a text file")
+        raise ConfigError(_KEY, f"{clean(quality.text_file)} holds no text", allowed="a text file")
     return _named(clean(path.name), text, quality)
 
 

@@ -134,7 +134,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    refused(tmp_path, str(tmp_path), "Is a directory")
+    refused(tmp_path, f"{tmp_path} is a folder")
 
 
 def test_a_loop_of_links(tmp_path: Path) -> None:

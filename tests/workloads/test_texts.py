@@ -40,5 +40,5 @@ def test_a_file_that_cannot_be_scored_is_refused(tmp_path: Path, content: bytes 
 
 
 def test_a_folder_is_no_text(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read"):
+    with pytest.raises(ConfigError, match="is a folder"):
         load_text(QualityConfig(text_file=str(tmp_path)))
