@@ -3,12 +3,23 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infertui.cli import gate
 from infertui.cli.compare import show_bench
+from infertui.cli.flags import (
+    REPORTS,
+    DeviceFlag,
+    InputLenFlag,
+    ModelFlag,
+    OutFlag,
+    Ui,
+    UiFlag,
+    pairs,
+    refuse_with_queue,
+)
 from infertui.cli.named import bench_named
 from infertui.config.bench import DEFAULT_ROUNDS
 
@@ -18,7 +29,6 @@ if TYPE_CHECKING:
     from infertui.store.result import Result
     from infertui.store.runs import Store
 
-Ui = Literal["auto", "live", "plain", "none"]
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -58,16 +68,12 @@ def bench(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Of the order of runs; drawn, and told, unless given.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="ID", help="Hugging Face id, directory or synthetic:NAME.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
+    model: ModelFlag = None,
+    device: DeviceFlag = None,
     batch_size: Annotated[
         str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch.")
     ] = None,
-    input_len: Annotated[
-        str | None, typer.Option("--input-len", "--isl", metavar="N", help="Prompt tokens, exactly.")
-    ] = None,
+    input_len: InputLenFlag = None,
     output_len: Annotated[
         str | None, typer.Option("--output-len", "--osl", metavar="N", help="Tokens to generate, exactly.")
     ] = None,
@@ -83,16 +89,14 @@ def bench(
     resume: Annotated[
         str, typer.Option("--continue", metavar="ID", help="Measure what a bench still lacks; --repeat adds rounds.")
     ] = "",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    out: OutFlag = REPORTS,
     with_invalid: Annotated[
         bool, typer.Option("--with-invalid", help="Let rounds count that have an invalid run.")
     ] = False,
     fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it as a table for a pull request.")] = False,
-    ui: Annotated[
-        Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
-    ] = "auto",
+    ui: UiFlag = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs in their order, and stop.")] = False,
     queue: Annotated[
         bool, typer.Option("--queue", help="Hand them to the runner in the background, and return.")
@@ -128,7 +132,7 @@ def bench(
             typer.echo(variant.name)
         return
     if queue:
-        _refuse_with_queue({"--ui": ui != "auto", "--fail-if": bool(rules), "--markdown": as_markdown})
+        refuse_with_queue({"--ui": ui != "auto", "--fail-if": bool(rules), "--markdown": as_markdown})
         _enqueue(plan, out, as_json=as_json)
         return
     raise typer.Exit(
@@ -195,7 +199,7 @@ def _arms(
 
     flags: dict[str, tuple[str, object]] = dict(given)
     for flag, prefix, texts in (("--label", "labels", labels), ("--vary", "sweep.grid", vary)):
-        flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts)}
+        flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts)}
     arms: list[tuple[str, Config]] = []
     asked: list[str | None] = [*targets] or [None]
     for target in asked:
@@ -260,25 +264,6 @@ def _enqueue(plan: "Sequence[Variant]", out: Path, *, as_json: bool) -> None:
     place = plan[0].place
     if not as_json and place:
         typer.echo(f"Afterwards: infertui compare --bench {place.bench}")
-
-
-def _refuse_with_queue(given: dict[str, bool]) -> None:
-    from infertui.errors import UsageError
-
-    for flag in (flag for flag, is_given in given.items() if is_given):
-        raise UsageError(f"{flag} and --queue exclude each other: queued runs are measured in the background")
-
-
-def _pairs(flag: str, texts: list[str]) -> list[tuple[str, str]]:
-    from infertui.errors import UsageError
-
-    pairs = []
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{flag} {text!r} is not of the form KEY=VALUE")
-        pairs.append((key.strip(), value))
-    return pairs
 
 
 def _store(out: Path) -> "Store":

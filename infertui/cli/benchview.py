@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from infertui.cli.flags import Ui
 from infertui.cli.foreground import View
 from infertui.cli.live import LiveView
 from infertui.cli.plain import error_lines
@@ -88,9 +89,7 @@ class _Silent(BenchLines):
         pass
 
 
-def bench_view(
-    ui: Literal["auto", "live", "plain", "none"], stream: TextIO, standing: Standing, *, quiet: bool
-) -> View:
+def bench_view(ui: Ui, stream: TextIO, standing: Standing, *, quiet: bool) -> View:
     """What shows a bench; with `quiet`, `auto` shows nothing where nobody looks."""
     if ui == "none" or (ui == "auto" and quiet and not stream.isatty()):
         return _Silent(stream, standing)

@@ -1,11 +1,11 @@
 """`infertui compare`: runs against a baseline, with intervals and verdicts."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infertui.cli import gate
+from infertui.cli.flags import REPORTS, OutFlag
 from infertui.cli.named import bench_named, runs_named
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def compare(
     runs: Annotated[
         list[str] | None, typer.Argument(metavar="BASELINE RUN...", help="Ids of runs; the first is the baseline.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    out: OutFlag = REPORTS,
     bench: Annotated[
         str, typer.Option("--bench", metavar="ID", help="The runs of a bench, round by round, in place of single runs.")
     ] = "",

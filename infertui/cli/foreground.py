@@ -7,11 +7,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import msgspec
 import typer
 
+from infertui.cli.flags import Ui
 from infertui.cli.live import LiveView
 from infertui.cli.plain import PlainView
 from infertui.cli.six_fields import SixFieldFile
@@ -79,7 +80,7 @@ def run_in_foreground(
     out: Path,
     save_json: Path | None,
     as_json: bool,
-    ui: Literal["auto", "live", "plain", "none"],
+    ui: Ui,
     view: View | None = None,
 ) -> int:
     """Run the variants and return the exit code. Interrupted, it keeps what was measured.
@@ -144,7 +145,7 @@ async def _run(variants: Sequence[Variant], out: Path, view: View, finished: Cal
         await runner.run_all(variants, out)
 
 
-def _view(ui: Literal["auto", "live", "plain", "none"], *, as_json: bool) -> View:
+def _view(ui: Ui, *, as_json: bool) -> View:
     if ui == "none" or (ui == "auto" and as_json and not sys.stderr.isatty()):
         return NoView()
     stream = sys.stderr if as_json else sys.stdout

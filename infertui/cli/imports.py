@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infertui.cli.flags import REPORTS, OutFlag
+
 if TYPE_CHECKING:
     from infertui.interchange.finding import Given
     from infertui.store.result import Result
@@ -35,7 +37,7 @@ _ASKED = {
 
 def import_files(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of other programs.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    out: OutFlag = REPORTS,
     labels: Annotated[
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A note to keep with them; repeatable.")
     ] = None,

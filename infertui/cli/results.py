@@ -3,10 +3,11 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+
+from infertui.cli.flags import REPORTS, OutFlag
 
 if TYPE_CHECKING:
     from infertui.store.result import Result
@@ -34,7 +35,7 @@ def results(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Only these: a config key, state, engine, device, valid, id."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    out: OutFlag = REPORTS,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per result.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README or a pull request.")] = False,

@@ -2,13 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, ModelFlag, OutFlag, UiFlag, pairs, refuse_with_queue
 from infertui.config.engines.registry import SPECS, words
 
-Ui = Literal["auto", "live", "plain", "none"]
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
 _SWEPT_BY_LISTS = frozenset(
     {
@@ -48,9 +48,7 @@ def run(
     target: Annotated[
         str | None, typer.Argument(metavar="[PRESET|FILE]", help="A preset (`infertui config presets`) or a TOML file.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="ID", help="Hugging Face id, directory or synthetic:NAME.")
-    ] = None,
+    model: ModelFlag = None,
     engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help=f"{_ENGINES}.")] = None,
     dtype: Annotated[
         str | None, typer.Option("--dtype", metavar="TYPE", help="auto, float32, float16 or bfloat16.")
@@ -83,13 +81,11 @@ def run(
     fallback: Annotated[
         bool, typer.Option("--fallback", help="Measure Transformers, marked so, where the engine cannot be used.")
     ] = False,
-    device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
+    device: DeviceFlag = None,
     batch_size: Annotated[
         str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch; a list sweeps: 1,2,4.")
     ] = None,
-    input_len: Annotated[
-        str | None, typer.Option("--input-len", "--isl", metavar="N", help="Prompt tokens, exactly.")
-    ] = None,
+    input_len: InputLenFlag = None,
     output_len: Annotated[
         str | None,
         typer.Option("--output-len", "--osl", "--max-new-tokens", metavar="N", help="Tokens to generate, exactly."),
@@ -122,16 +118,14 @@ def run(
         list[str] | None,
         typer.Option("--sweep", metavar="KEY=RANGE", help="An axis: 1,2,4 or 0-40+10 or 1-64*2; repeatable."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
+    out: OutFlag = REPORTS,
     save_json: Annotated[
         Path | None, typer.Option("--save-json", metavar="FILE", help="Also write six-field JSONL, a line a request.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each result as a line of JSON on standard output.")
     ] = False,
-    ui: Annotated[
-        Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
-    ] = "auto",
+    ui: UiFlag = "auto",
     force: Annotated[bool, typer.Option("--force", help="Load even what the memory estimate refuses.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configurations that would run, and stop.")
@@ -176,7 +170,7 @@ def run(
         given["measurement.iterations"] = ("--num-prompts", 0)  # the number of requests decides, not the preset
     flags = {_swept(key, value): (flag, value) for key, (flag, value) in given.items()}
     for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
-        flags |= {f"{prefix}.{key}": (flag, value) for key, value in _pairs(flag, texts or [])}
+        flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts or [])}
     resolved = load(target, environ=os.environ, sets=sets or [], flags=flags)
     # A preset lends its runs its name; a file does not, as most are called run.toml.
     variants = variants_of(resolved.config, target if target in presets.names() else "")
@@ -187,7 +181,7 @@ def run(
     if queue:
         from infertui.cli.enqueue import enqueue
 
-        _refuse_with_queue({"--save-json": save_json is not None, "--ui": ui != "auto"})
+        refuse_with_queue({"--save-json": save_json is not None, "--ui": ui != "auto"})
         title = Path(target).name if target else resolved.config.model.id
         enqueue(variants_of(resolved.config, ""), title=title, out=out, as_json=as_json)
         return
@@ -196,28 +190,8 @@ def run(
     raise typer.Exit(run_in_foreground(variants, out=out, save_json=save_json, as_json=as_json, ui=ui))
 
 
-def _refuse_with_queue(given: dict[str, bool]) -> None:
-    """Some flags are about a run that this process watches."""
-    from infertui.errors import UsageError
-
-    for flag in (flag for flag, is_given in given.items() if is_given):
-        raise UsageError(f"{flag} and --queue exclude each other: queued runs are measured in the background")
-
-
 def _swept(key: str, value: object) -> str:
     """A list or range given to a plain flag is an axis of the sweep."""
     if key in _SWEPT_BY_LISTS and isinstance(value, str) and _RANGE.search(value):
         return f"sweep.grid.{key}"
     return key
-
-
-def _pairs(flag: str, texts: list[str]) -> list[tuple[str, str]]:
-    from infertui.errors import UsageError
-
-    pairs = []
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{flag} {text!r} is not of the form KEY=VALUE")
-        pairs.append((key.strip(), value))
-    return pairs

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -21,35 +20,35 @@ from infertui import __version__
 from infertui.errors import InfertuiError
 from infertui.tui import themes, toasts
 from infertui.tui.actions import Action, bindings
+from infertui.tui.announcing import announce_finished
 from infertui.tui.asciiwall import AsciiWall
 from infertui.tui.cellsaver import CellSaver
 from infertui.tui.commands import GLOBAL_ACTIONS
+from infertui.tui.connection import Connection
 from infertui.tui.header import Condition, header_text
 from infertui.tui.layouts import PANES, PaneId
 from infertui.tui.leaving import HANGUP, Leaving, catch_signals
+from infertui.tui.mouse import Mouse
 from infertui.tui.pace import Pace, stepped
 from infertui.tui.painter import Painter
-from infertui.tui.panes.pane import Pane
+from infertui.tui.panes.classes import import_panes
 from infertui.tui.preferences import Preferences
 from infertui.tui.screens.main import CompactView, MainScreen, TabLine
 from infertui.tui.stage import Stage
 from infertui.tui.terminal import Terminal, glyphs
 from infertui.tui.topics import ALL_TOPICS, Topic
+from infertui.tui.wire import Wire
 
 if TYPE_CHECKING:
     from infertui.runner.control import Control
     from infertui.store.queue import Entry
     from infertui.store.result import Result
     from infertui.tui.cockpit import Severity
-    from infertui.tui.link import Connect, Link
+    from infertui.tui.link import Connect
     from infertui.tui.mirror import Mirror
     from infertui.tui.panes.results import ResultsPane
     from infertui.tui.settings import Settings
 
-PANE_CLASSES: dict[PaneId, str] = {
-    "gpus": "GpusPane", "queue": "QueuePane", "config": "ConfigPane", "live": "LivePane", "results": "ResultsPane",
-    "logs": "LogsPane", "cost": "CostPane",
-}  # fmt: skip
 _HOUSEKEEPING_S = 1.0
 
 
@@ -87,20 +86,21 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self.keymap: dict[str, str] = {}
         """Keys from the settings, by action id."""
         super().__init__(driver_class=driver_class)
-        self._connect = connect
-        self._stop_other = stop_other
         self._out = out
         self._preferences = Preferences(settings, settings_path, slow_link=slow_link)
-        self._mouse_given = mouse
+        self._wire = Wire(lambda: self._driver)
+        self.mouse = Mouse(mouse, over_ssh=terminal.over_ssh, report=self._wire.set_mouse)
+        """For the panes, or for the terminal."""
         self._problems: list[str] = []
         self._welcome = welcome
         self._environ = environ
         self.animation_level = "none"
         self.set_class(terminal.ascii_only, "-ascii")
         self._mirror: Mirror | None = None
-        self._link: Link | None = None
-        self._trouble = "connecting"
-        self._told_troubles: set[str] = set()
+        self.connection = Connection(
+            connect, self, touched=self._touched, reached=self._reached, stop_other=None if read_only else stop_other
+        )
+        """To the runner."""
         self._painter: Painter | None = None
         self._main = MainScreen(self, composed=self._main_composed, resumed=self._main_resumed)
         self.stage = Stage(self._main, self.call_after_refresh)
@@ -108,7 +108,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._leaving = Leaving(self)
         self._minute = ""
         self._tmux_hinted = False
-        self._mouse_on = True
         self._key_pressed = False
         self._is_composed = False
         self._saver = CellSaver()
@@ -148,9 +147,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
     @property
     def control(self) -> "Control":
         """See `Cockpit`."""
-        from infertui.tui.link import ABSENT
-
-        return ABSENT if self._link is None else self._link.control
+        return self.connection.control
 
     @property
     def ascii_only(self) -> bool:
@@ -195,8 +192,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         if settings.keys != before.keys:
             self._use_keys()
         if settings.mouse != before.mouse:
-            self._mouse_given = settings.mouse
-            self._use_mouse(self.mouse_wanted)
+            self.mouse.choose(settings.mouse)
         if self._painter is not None:
             self._painter.pace.configure(settings)
             self._painter.pace.all_again()
@@ -268,7 +264,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Everything that the first paint needs; the rest follows it."""
-        self._mouse_on = self.mouse_wanted
         if not self.is_headless:
             catch_signals(self._leave)
             asyncio.get_running_loop().set_exception_handler(self._stray_error)
@@ -313,7 +308,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     async def _furnish(self) -> None:
         """Put the panes into their frames, connect, and say what there is to say."""
-        classes = await asyncio.to_thread(_import_panes)
+        classes = await asyncio.to_thread(import_panes)
         await asyncio.to_thread(lambda: self.settings)
         with self.batch_update():
             for pane, frame in self.stage.furnish(classes, self):
@@ -330,16 +325,13 @@ class InfertuiApp(App[None], inherit_bindings=False):
         for problem in (*self._problems, *self._preferences.problems):
             self.say(problem, "warning")
         if self._welcome and not self.read_only:
-            self._show_welcome()
-        from infertui.tui.link import Link
+            from infertui.tui.firststart import welcome
 
-        self._link = Link(self._connect, self.mirror, self)
-        self.run_worker(self._link.run(), group="link", exit_on_error=True)
+            welcome(self, self._environ)
+        self.run_worker(self.connection.run(), group="link", exit_on_error=True)
 
     def _start_drawing(self) -> None:
-        self._painter = Painter(
-            Pace(self.settings), self._draw, behind=lambda: self._terminal_behind, post=self.call_next
-        )
+        self._painter = Painter(Pace(self.settings), self._draw, behind=lambda: self._wire.behind, post=self.call_next)
         self.stage.all_stale()
         self._painter.touched(ALL_TOPICS)
 
@@ -349,19 +341,10 @@ class InfertuiApp(App[None], inherit_bindings=False):
         minute = time.strftime("%H:%M")
         if minute != self._minute:
             self._tell_header()
-        driver = self._driver
-        if getattr(driver, "terminal_gone", False):
+        if self._wire.gone:
             self._leave(HANGUP)
-            return
-        outlet = getattr(driver, "outlet", None)
-        if outlet is not None and outlet.lost and not outlet.waiting:
-            outlet.lost = False
+        elif self._wire.take_loss():
             self.action_redraw()
-
-    @property
-    def _terminal_behind(self) -> bool:
-        outlet = getattr(self._driver, "outlet", None)
-        return outlet is not None and bool(outlet.behind)
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Only cells that differ are written: a third of what Textual would write."""
@@ -381,47 +364,16 @@ class InfertuiApp(App[None], inherit_bindings=False):
             self._exit_renderables.append(Text(crash.sentence(error, crash.keep(error, environ=self._environ))))
         self._close_messages_no_wait()
 
-    # The connection: Watcher.
+    # What the connection brings.
 
-    def touched(self, topics: frozenset[Topic]) -> None:
-        """See `Watcher`."""
+    def _touched(self, topics: frozenset[Topic]) -> None:
         if self._painter is not None:
             self._painter.touched(topics)
 
-    def connected(self) -> None:
-        """See `Watcher`."""
-        self._trouble = ""
-        self._told_troubles.clear()
+    def _reached(self) -> None:
         if not self.linked.is_set():
             self.linked.set()
             self._go_where_it_happens()
-        self.touched(frozenset({"runner"}))
-
-    def trouble(self, summary: str, error: Exception | None) -> None:
-        """See `Watcher`."""
-        from infertui.server.errors import RunnerUnavailableError
-
-        lost, self._trouble = not self._trouble, summary
-        if lost and isinstance(error, RunnerUnavailableError):
-            # What to do about it is what is being done.
-            self.say(f"{error.message}; connecting again", "warning")
-        elif isinstance(error, InfertuiError) and str(error) not in self._told_troubles:
-            self._told_troubles.add(str(error))
-            self._tell_trouble(error)
-        self.touched(frozenset({"runner", "queue", "live"}))
-
-    def _tell_trouble(self, error: InfertuiError) -> None:
-        from infertui.server.errors import OtherVersionError
-
-        stop = self._stop_other
-        if isinstance(error, OtherVersionError) and not error.busy and not self.read_only and stop is not None:
-            self.confirm(
-                f"{error.message}.\nIt is idle. The queue is kept.",
-                yes="Replace it by this version",
-                then=lambda: self.intend(lambda _: stop(), done="the other runner ends"),
-            )
-        else:
-            self.say(toasts.of_error(error), "warning")
 
     def _go_where_it_happens(self) -> None:
         """Until the first key, the pane in front is the one that has something to show."""
@@ -438,7 +390,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
     def _draw(self, due: frozenset[Topic]) -> None:
         if not self._is_composed:
             return
-        self._finish_announcements()
+        announce_finished(self)
         if due & {"runner", "queue", "live", "machine"}:
             self._tell_header()
         screen = self.screen
@@ -462,28 +414,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self.stage.all_stale()
         self._draw(ALL_TOPICS)
 
-    def _finish_announcements(self) -> None:
-        while self.mirror.finished:
-            result = self.mirror.finished.popleft().result
-            if result.bench is None or result.state != "finished":  # of a bench the end counts, not each run
-                self.announce(result)
-            if result.bench is not None:
-                self._announce_bench(result)
-
-    def _announce_bench(self, result: "Result") -> None:
-        """What a bench found, where that was its last run."""
-        from infertui.tui.benching import ended_bench
-
-        ended = ended_bench(self.mirror.entries.values(), result)
-        if ended is None:
-            return
-
-        async def tell(control: "Control") -> None:
-            text, severity = toasts.of_bench(await control.bench(*ended))
-            self.say(text, severity)
-
-        self.intend(tell)
-
     def _tell_header(self) -> None:
         if not (self._is_composed and self._main.header.is_attached):  # or gone already: the program is ending
             return
@@ -492,7 +422,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         condition = Condition(
             version=__version__,
             clock=self._minute,
-            trouble=self._trouble,
+            trouble=self.connection.missing,
             read_only=self.read_only,
             frozen=pace is not None and pace.frozen,
             slow_terminal=self._preferences.slow_link or (pace is not None and pace.backoff > 1),
@@ -571,18 +501,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self.set_keymap(self.keymap)
         for problem in problems:
             self.say(problem, "warning")
-
-    @property
-    def mouse_wanted(self) -> bool:
-        """Whether the mouse is for the panes, by settings and terminal."""
-        chosen = self._mouse_given
-        return chosen == "on" or (chosen == "auto" and not self.terminal.over_ssh)
-
-    def _use_mouse(self, on: bool) -> None:
-        self._mouse_on = on
-        set_mouse = getattr(self._driver, "set_mouse", None)
-        if set_mouse is not None:
-            set_mouse(on)
 
     async def run_action(self, action: Any, default_namespace: Any = None, namespaces: Any = None) -> bool:
         """Nothing that writes is done by a screen that only watches."""
@@ -676,8 +594,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def action_mouse(self) -> None:
         """Mouse to the panes, or to the terminal."""
-        self._use_mouse(not self._mouse_on)
-        self.say("mouse: for the panes" if self._mouse_on else "mouse: for the terminal's own selection")
+        self.say("mouse: for the panes" if self.mouse.switch() else "mouse: for the terminal's own selection")
 
     def action_redraw(self) -> None:
         """Everything once more, whatever may stand there."""
@@ -703,24 +620,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
         self.push_screen(SettingsScreen(self, themes=["auto", *self._themes]))
 
-    def _show_welcome(self) -> None:
-        from infertui.tui.screens.welcome import WelcomeScreen
-
-        def closed(start: bool | None) -> None:
-            self.change_settings(self.settings)  # the file is what says that this was not the first start
-            if start:
-                self.run_worker(self._start_demo())
-
-        self.push_screen(WelcomeScreen(self), closed)
-
-    async def _start_demo(self) -> None:
-        """The demo run, as soon as there is a runner."""
-        from infertui.tui.demo import submission
-
-        await self.linked.wait()
-        self.go("live")
-        self.intend(lambda control: control.submit(submission(self._out, self._environ)))
-
     def action_interrupt(self) -> None:
         """Ctrl+C: cancel what runs; twice, leave."""
         self._leaving.interrupt()
@@ -728,8 +627,3 @@ class InfertuiApp(App[None], inherit_bindings=False):
     async def action_quit(self) -> None:
         """Leave; asks when runs are under way."""
         self._leaving.quit()
-
-
-def _import_panes() -> dict[PaneId, type[Pane]]:
-    """The panes' classes; imported in a thread, so that keys are heard meanwhile."""
-    return {place: getattr(import_module(f"infertui.tui.panes.{place}"), name) for place, name in PANE_CLASSES.items()}

@@ -80,7 +80,7 @@ def start(
     )
     if options.screenshot is not None:
         return _picture(app, options.screenshot, options.size)
-    app.run(mouse=app.mouse_wanted)
+    app.run(mouse=app.mouse.wanted)
     return app.return_code or 0
 
 

@@ -4,9 +4,10 @@ import inspect
 import pytest
 
 from infertui.tui.actions import RESERVED, Action, bindings, signs
-from infertui.tui.app import PANE_CLASSES, InfertuiApp
+from infertui.tui.app import InfertuiApp
 from infertui.tui.commands import GLOBAL_ACTIONS
 from infertui.tui.keymap import check, collisions
+from infertui.tui.panes.classes import PANE_CLASSES
 from infertui.tui.panes.pane import Pane
 
 PANES: list[type[Pane]] = [

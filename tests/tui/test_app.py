@@ -313,8 +313,8 @@ def test_a_runner_of_another_version_can_be_replaced_when_idle(busy: bool, tmp_p
 
     async def steps(pilot: Pilot[None]) -> None:
         error = OtherVersionError("the runner is infertui 0.0.1; this is 9", version="0.0.1", busy=busy)
-        app.trouble("no runner, trying again", error)
-        app.trouble("no runner, trying again", error)
+        app.connection.trouble("no runner, trying again", error)
+        app.connection.trouble("no runner, trying again", error)
         await pilot.pause()
         if busy:
             assert top(app) is MainScreen
@@ -581,11 +581,11 @@ def test_a_runner_that_goes_is_named_in_the_header(tmp_path: Path) -> None:
     app = app_over(machine(), tmp_path)
 
     async def steps(pilot: Pilot[None]) -> None:
-        app.trouble("runner gone, trying again", None)
+        app.connection.trouble("runner gone, trying again", None)
         app.draw_all()
         await pilot.pause()
         assert "runner gone, trying again" in text_of(app).split("\n")[0]
-        app.connected()
+        app.connection.connected()
         app.draw_all()
         await pilot.pause()
         assert "runner gone" not in text_of(app)
@@ -718,11 +718,11 @@ def test_what_to_do_about_a_lost_runner_is_said_when_it_cannot_be_had_back(tmp_p
     lost = RunnerUnavailableError("the connection broke", remedy="start one")
 
     async def steps(pilot: Pilot[None]) -> None:
-        app.trouble("runner gone, trying again", lost)
+        app.connection.trouble("runner gone, trying again", lost)
         await pilot.pause()
         assert "the connection broke; connecting again" in text_of(app)
         assert "start one" not in text_of(app)
-        app.trouble("runner gone, trying again", lost)
+        app.connection.trouble("runner gone, trying again", lost)
         await pilot.pause()
         assert "start one" in text_of(app)
 

@@ -83,7 +83,8 @@ def test_the_first_paint_waits_for_nothing_heavy() -> None:
 
 def test_the_screen_imports_no_backend() -> None:
     code = (
-        "from infertui.tui.app import _import_panes; _import_panes(); import infertui.tui.link, infertui.server.spawn"
+        "import infertui.tui.app, infertui.tui.link, infertui.server.spawn;"
+        " from infertui.tui.panes.classes import import_panes; import_panes()"
     )
     program = f"import sys; {code}; print(' '.join(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

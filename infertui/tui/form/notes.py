@@ -11,6 +11,7 @@ from infertui.tui.form.lines import HINT_FROM, Page, short_limits
 from infertui.tui.form.question import Question
 from infertui.tui.form.rows import NEW_LABEL, Row
 from infertui.tui.rows.cells import fit
+from infertui.tui.safety import plain
 
 
 def above(page: Page, width: int, height: int) -> list[Text]:
@@ -91,6 +92,19 @@ def forecast_text(page: Page, question: Question) -> tuple[str, str]:
     if runs > 1 and variant is not None:
         text = f"{variant.name}: {text}"
     return text, {"ok": palette.ok, "warning": palette.error, "muted": palette.muted}[standing]
+
+
+def forecast_lines(page: Page, question: Question) -> list[Text]:
+    """Everything that is known of what the form holds, for a screen of its own."""
+    form, palette = page.form, page.look.palette
+    if (problem := form.problem) is not None:
+        return [plain("This cannot run:", palette.error), plain(problem_text(problem), palette.error)]
+    runs = form.run_count()
+    lines = [plain("valid" if runs == 1 else f"valid: {runs:,} runs", palette.ok)]
+    lines += [plain(verdict.sweep_line(form), palette.accent)] if form.axes() else []
+    text, style = forecast_text(page, question)
+    answer = question.answer
+    return [*lines, plain(text, style), Text(), *(plain(line) for line in (answer.lines if answer else ()))]
 
 
 def problem_text(problem: ConfigError) -> str:

@@ -23,7 +23,7 @@ from infertui.tui.form.command import command_line
 from infertui.tui.form.engines import unheeded_because
 from infertui.tui.form.form import Form
 from infertui.tui.form.lines import Layout, Page
-from infertui.tui.form.notes import above, below, forecast_text, problem_text
+from infertui.tui.form.notes import above, below, forecast_lines
 from infertui.tui.form.rows import Row, View, build_rows
 from infertui.tui.form.steps import step
 from infertui.tui.form.typing import Typing
@@ -36,7 +36,7 @@ from infertui.tui.panes.config_queueing import put_back, queue
 from infertui.tui.panes.heading import Heading
 from infertui.tui.panes.pane import Pane
 from infertui.tui.rows.cells import Look
-from infertui.tui.safety import plain, safe
+from infertui.tui.safety import safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.rowlist import GUTTER, RowList
 
@@ -246,7 +246,7 @@ class ConfigPane(Pane):
     def _forecast_changed(self) -> None:
         self._below.compose_lines()
         if self._reading is not None:
-            self._reading.tell(self._forecast_lines())
+            self._reading.tell(forecast_lines(self._page, self._forecaster.question))
 
     @on(RowList.Moved)
     def _moved(self, event: RowList.Moved) -> None:
@@ -573,23 +573,12 @@ class ConfigPane(Pane):
         from infertui.tui.screens.forecast import ForecastScreen
 
         self._forecaster.repeat(at_once=True)
-        self._reading = ForecastScreen("Estimate", self._forecast_lines())
+        self._reading = ForecastScreen("Estimate", forecast_lines(self._page, self._forecaster.question))
 
         def closed(_: None) -> None:
             self._reading = None
 
         self.app.push_screen(self._reading, closed)
-
-    def _forecast_lines(self) -> list[Text]:
-        look = self._look.palette
-        if (problem := self.form.problem) is not None:
-            return [plain("This cannot run:", look.error), plain(problem_text(problem), look.error)]
-        runs = self.form.run_count()
-        lines = [plain("valid" if runs == 1 else f"valid: {runs:,} runs", look.ok)]
-        lines += [plain(verdict.sweep_line(self.form), look.accent)] if self.form.axes() else []
-        text, style = forecast_text(self._page, self._forecaster.question)
-        answer = self._forecaster.question.answer
-        return [*lines, plain(text, style), Text(), *(plain(line) for line in (answer.lines if answer else ()))]
 
     def action_open(self) -> None:
         """Open a config."""

@@ -1,37 +1,32 @@
 """The Results pane: what was measured so far, sorted, filtered, compared with a baseline."""
 
-import shlex
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 from rich.text import Text
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
 from textual.events import Click, Resize
 from textual.message import Message
-from textual.widgets import Input, Static
 
-from infertui.errors import InfertuiError, UsageError
-from infertui.store.filter import FilterError, parse
+from infertui.errors import InfertuiError
 from infertui.store.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
 from infertui.tui.actions import Action, bindings
 from infertui.tui.benching import ask_for_bench
-from infertui.tui.columns import COLUMNS, Layout, arrange, copied, copied_header, header_text, row_text
+from infertui.tui.columns import COLUMNS, Layout, arrange, header_text, row_text
+from infertui.tui.panes import results_acts
 from infertui.tui.panes.heading import Heading
 from infertui.tui.panes.pane import Pane
+from infertui.tui.panes.results_filter import FilterBar
 from infertui.tui.resultpages import ResultPages
 from infertui.tui.rows.cells import Look
 from infertui.tui.safety import safe
 from infertui.tui.settings import Settings, Shown
-from infertui.tui.terminal import glyphs
 from infertui.tui.themes import DEFAULT_PALETTE, palette
 from infertui.tui.topics import ALL_TOPICS, Topic
-from infertui.tui.widgets.lines import Lines, cut
-from infertui.tui.widgets.prompt import LineInput
+from infertui.tui.widgets.pinnedline import PinnedLine
 from infertui.tui.widgets.rowlist import GUTTER, RowList
 
 if TYPE_CHECKING:
@@ -39,9 +34,6 @@ if TYPE_CHECKING:
     from infertui.tui.cockpit import Cockpit
 
 MOST_MARKED = 5000
-MOST_REPEATED = 100
-MOST_COMPARED = 24
-_MOST_NAMED = 3
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({
     "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "ttft", "ttft_p99", "tpot",
@@ -68,39 +60,12 @@ ACTIONS = (
 )  # fmt: skip
 
 
-class PinnedLine(Lines):
-    """A line that is there when there is something to say: the baseline in the columns of the rows, for one."""
-
-    DEFAULT_CSS = "PinnedLine { height: 1; display: none; }"
-
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(id=id)
-        self._line: Text | None = None
-
-    def set_line(self, line: Text | None) -> None:
-        """Show a line, or nothing at all."""
-        self._line = line
-        self.display = line is not None
-        self.compose_lines()
-
-    def compose_lines(self) -> None:
-        """The line."""
-        if self._line is not None:
-            self.paint_lines([cut(self._line, self.size.width, glyphs(self.app).ellipsis)])
-
-
 class ResultsPane(Pane):
     """The table of results. Its rows come in pages from the runner, one request at a time."""
 
     TITLE = "Results"
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
-    DEFAULT_CSS = """
-    ResultsPane #results-filter { height: 1; display: none; }
-    ResultsPane #results-filter Static { width: 2; height: 1; }
-    ResultsPane #results-filter LineInput { width: 1fr; height: 1; }
-    ResultsPane #results-filter-error { height: auto; display: none; }
-    """
 
     class Looked(Message):
         """The cursor came to another run, or others are marked: `runs` are the marked ones, else that one."""
@@ -112,7 +77,7 @@ class ResultsPane(Pane):
     def __init__(self, cockpit: "Cockpit", *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(cockpit, id=id)
         self._looked: tuple[str, ...] = ()
-        self._filter = ""
+        self._filter = FilterBar(changed=self._filter_changed, closed=self._filter_closed)
         self._hide_failed = False
         self._applied = cockpit.settings
         self._ready = False
@@ -133,10 +98,7 @@ class ResultsPane(Pane):
 
     def compose(self) -> ComposeResult:
         """The filter's line when it is typed, the rows, the baseline."""
-        with Horizontal(id="results-filter"):
-            yield Static("/ ", markup=False)
-            yield LineInput(placeholder="llama  batch_size>=4  ttft<50ms  flag:power-cap  !state:failed")
-        yield Static("", id="results-filter-error", markup=False)
+        yield self._filter
         yield self._note
         yield self._list
         yield self._pinned
@@ -174,7 +136,7 @@ class ResultsPane(Pane):
 
     def _query(self) -> ResultQuery:
         settings = self.cockpit.settings
-        words = [self._filter] if self._filter else []
+        words = [self._filter.words] if self._filter.words else []
         if self._hide_failed:
             words.append("!state=failed")
         return ResultQuery(
@@ -239,8 +201,8 @@ class ResultsPane(Pane):
         if pages.answered:
             everything = pages.matching == pages.total
             words.append(f"{pages.total:,}" if everything else f"{pages.matching:,} of {pages.total:,}")
-        if self._filter:
-            words.append(f"/ {self._filter}")
+        if self._filter.words:
+            words.append(f"/ {self._filter.words}")
         if self._hide_failed:
             words.append("failed hidden")
         if self._picked:
@@ -377,60 +339,24 @@ class ResultsPane(Pane):
 
     def action_filter(self) -> None:
         """Type a filter; what is typed acts at once."""
-        bar = self.query_one("#results-filter")
-        bar.display = True
-        line = self.query_one(LineInput)
-        line.value = self._filter
-        line.cursor_position = len(line.value)
-        line.focus()
+        self._filter.open()
 
-    @on(Input.Changed)
-    def _filter_changed(self, event: Input.Changed) -> None:
-        event.stop()
-        self._set_filter(event.value)
-
-    @on(Input.Submitted)
-    def _filter_kept(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._close_filter()
-
-    @on(LineInput.Cancelled)
-    def _filter_cleared(self, event: LineInput.Cancelled) -> None:
-        event.stop()
-        self._set_filter("")
-        self._close_filter()
-
-    def _close_filter(self) -> None:
-        self.query_one("#results-filter").display = False
-        self._tell_filter_error("")
-        self._list.focus()
-
-    def _set_filter(self, text: str) -> None:
-        try:
-            parse(text)
-        except FilterError as error:
-            self._tell_filter_error(error.message)  # the last filter that made sense stays
-            return
-        self._tell_filter_error("")
-        self._filter = text.strip()
+    def _filter_changed(self) -> None:
         if self._pages.change(self._query()):
             self._failed = ""
             self._pump()
         self._say()
 
-    def _tell_filter_error(self, message: str) -> None:
-        shown = self.query_one("#results-filter-error", Static)
-        if message or shown.display:
-            shown.update(Text(safe(message), style=self._look.palette.error))
-            shown.display = bool(message)
+    def _filter_closed(self) -> None:
+        self._list.focus()
 
     def step_back(self) -> bool:
         """Without the marks, then without the filter."""
         if self._picked:
             self._unmark()
             return True
-        if self._filter:
-            self._set_filter("")
+        if self._filter.words:
+            self._filter.use("")
             return True
         return False
 
@@ -483,16 +409,7 @@ class ResultsPane(Pane):
 
     def action_compare(self) -> None:
         """Side by side."""
-        rows = self._compared
-        if len(rows) < 2:
-            mark, base = self.key("list.mark", "space"), self.key("results.baseline", "b")
-            self.cockpit.say(f"Mark two runs with {mark}, or make another one the baseline with {base}.", "warning")
-        elif len(rows) > MOST_COMPARED:
-            self.cockpit.say(f"{len(rows):,} runs are too many to compare: up to {MOST_COMPARED}.", "warning")
-        else:
-            from infertui.tui.screens.compare import CompareScreen
-
-            self.app.push_screen(CompareScreen(self.cockpit, rows, out=str(self.cockpit.out)))
+        results_acts.compare(self.app, self.cockpit, self._compared)
 
     def action_bench(self) -> None:
         """Measure the marked configurations in turn."""
@@ -542,22 +459,11 @@ class ResultsPane(Pane):
 
     def action_copy(self) -> None:
         """Rows for a spreadsheet; several with a header."""
-        columns, rows = self.cockpit.settings.columns, self._targets
-        lines = [copied(row, columns, self._baseline) for row in rows]
-        if len(rows) > 1:
-            lines.insert(0, copied_header(columns))
-        if rows:
-            what = "the row" if len(rows) == 1 else f"{len(rows):,} rows"
-            self.cockpit.copy("\n".join("\t".join(safe(cell) for cell in line) for line in lines), what)
+        results_acts.copy_rows(self.cockpit, self._targets, self._baseline)
 
     def action_copy_command(self) -> None:
         """What repeats the runs from a shell."""
-        files = [str(self.cockpit.out / row.id / "run.toml") for row in self._targets if "imported" not in row.flags]
-        if self._targets and not files:
-            self.cockpit.say("Imported runs cannot be repeated: there is no command for it.", "warning")
-        if files:
-            what = "the command line" if len(files) == 1 else f"{len(files):,} command lines"
-            self.cockpit.copy("\n".join(shlex.join(["infertui", "run", file]) for file in files), what)
+        results_acts.copy_commands(self.cockpit, self._targets)
 
     def action_folder(self) -> None:
         """Where the run's files are."""
@@ -567,64 +473,19 @@ class ResultsPane(Pane):
 
     def action_delete(self) -> None:
         """Delete, after asking."""
-        rows = self._targets
-        if not rows:
-            return
-        runs = [row.id for row in rows]
-        # Marked runs need not be in view, and the one under the cursor need not be among them.
-        named = [safe(run) for run in runs[:_MOST_NAMED]]
-        others = [f"and {len(runs) - len(named):,} more"] if len(runs) > len(named) else []
-        count = f"the {'marked ' * bool(self._picked)}run" if len(runs) == 1 else f"the {len(runs):,} marked runs"
-        what = f"{count} {', '.join([*named, *others])}"
+        results_acts.delete(self.cockpit, self._targets, marked=bool(self._picked), gone=self._gone)
 
-        async def delete(control: "Control") -> None:
-            await control.delete(str(self.cockpit.out), runs)
-            self._unmark()
-            if self.cockpit.settings.baseline in runs:
-                self._baseline, self._baseline_due = None, False
-                self._change(replace(self.cockpit.settings, baseline=""))
-
-        done = f"Deleted {named[0] if len(runs) == 1 else f'{len(runs):,} runs'}."
-        self.cockpit.confirm(
-            f"Delete {what}? {'Its' if len(rows) == 1 else 'Their'} result, requests, telemetry and log are gone then.",
-            yes=f"Delete {'it' if len(rows) == 1 else 'them'}",
-            then=lambda: self.cockpit.intend(delete, done=done),
-        )
+    def _gone(self, runs: list[str]) -> None:
+        self._unmark()
+        if self.cockpit.settings.baseline in runs:
+            self._baseline, self._baseline_due = None, False
+            self._change(replace(self.cockpit.settings, baseline=""))
 
     def action_run_again(self) -> None:
         """Queue once more."""
-        rows = self._targets
-        if len(rows) > MOST_REPEATED:
-            self.cockpit.say(f"{len(rows):,} runs are too many to queue at once.", "warning")
-        elif rows:
-            what = safe(rows[0].name) if len(rows) == 1 else f"{len(rows)} runs"
-            self.cockpit.intend(lambda control: self._queue(control, rows), done=f"Queued {what} once more.")
-
-    async def _queue(self, control: "Control", rows: Sequence[ResultRow]) -> None:
-        from infertui.config.sweep import Variant
-        from infertui.runner.control import Submission
-
-        out = str(self.cockpit.out)
-        variants = []
-        for row in rows:
-            details = await control.details(out, row.id)
-            if details.result is None:
-                raise UsageError(f"{row.id} keeps no config that can be read")
-            if details.result.imported:
-                raise UsageError(f"{row.id} was imported: another program measured it, and it cannot be repeated here")
-            variants.append(Variant(row.name, details.result.config, {}))
-        await control.submit(Submission("again", tuple(variants), out))
-        self._unmark()
+        results_acts.run_again(self.cockpit, self._targets, self._unmark)
 
     def action_load(self) -> None:
         """Into the Config pane."""
         if row := self._current:
-            self.cockpit.intend(lambda control: self._load(control, row))
-
-    async def _load(self, control: "Control", row: ResultRow) -> None:
-        details = await control.details(str(self.cockpit.out), row.id)
-        if not details.toml:
-            imported = details.result is not None and details.result.imported
-            why = "it was imported, and cannot be repeated" if imported else "its folder is gone"
-            raise UsageError(f"{row.id} has no run.toml: {why}")
-        self.cockpit.open_in_config(details.toml, row.name)
+            results_acts.load(self.cockpit, row)

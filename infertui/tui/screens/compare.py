@@ -7,17 +7,12 @@ from msgspec.structs import replace
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 
 from infertui.errors import InfertuiError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.rows.cells import Look
-from infertui.tui.rows.paragraphs import paragraph
 from infertui.tui.safety import plain
-from infertui.tui.screens.dialog import Dialog
-from infertui.tui.terminal import glyphs
-from infertui.tui.themes import palette
-from infertui.tui.widgets.lines import Lines, cut
+from infertui.tui.screens.page import KeyLine, PageScreen
 from infertui.tui.widgets.pager import ACTIONS as PAGER_ACTIONS
 from infertui.tui.widgets.pager import Pager
 
@@ -59,60 +54,28 @@ class Sheet(Pager, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
 
 
-class CompareKeys(Lines):
-    """What the keys do."""
-
-    DEFAULT_CSS = "CompareKeys { height: 1; width: 1fr; }"
-
-    def __init__(self, words: str) -> None:
-        super().__init__()
-        self._words = words
-
-    def compose_lines(self) -> None:
-        """One line, as much of it as fits."""
-        line = plain(self._words, palette(self.app).muted)
-        self.paint_lines([cut(line, self.size.width, glyphs(self.app).ellipsis)])
-
-
-class CompareScreen(Dialog[None]):
+class CompareScreen(PageScreen):
     """The first of `rows` against each of the others, as the runner works it out."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     BINDING_GROUP_TITLE = "Compare"
-    DEFAULT_CSS = """
-    CompareScreen { background: $background; }
-    CompareScreen #compare-frame {
-        border: round $frame-focused; border-title-color: $title-colour; border-title-style: bold;
-        border-subtitle-color: $muted-colour; padding: 0 1; width: 1fr; height: 1fr;
-    }
-    App.-ascii CompareScreen #compare-frame { border: ascii $frame-focused; }
-    """
 
     def __init__(self, cockpit: "Cockpit", rows: "Sequence[ResultRow]", *, out: str) -> None:
-        super().__init__()
-        self._cockpit = cockpit
+        super().__init__(cockpit, Sheet(id="compare-text"))
         self._rows = tuple(rows)
         self._out = out
         self._found: Compared | None = None
         self._single = False
         """Whether the runs of a bench are looked at by themselves."""
         self._scene: Scene | None = None
-        self._problem = ""
-        self._sheet = Sheet(id="compare-text")
 
     def compose(self) -> ComposeResult:
         """A frame around text and keys."""
-        with Vertical(id="compare-frame") as frame:
-            frame.border_title = f"Compare {len(self._rows)} runs"
-            yield self._sheet
-            yield CompareKeys(_KEYS if len(self._rows) > 2 else _KEYS_OF_TWO)
-
-    def on_mount(self) -> None:
-        """Ask the runner."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._lay_out())
-        self._sheet.focus()
-        self.action_reload()
+        self._frame.border_title = f"Compare {len(self._rows)} runs"
+        with self._frame:
+            yield self._pager
+            yield KeyLine(_KEYS if len(self._rows) > 2 else _KEYS_OF_TWO)
 
     def action_reload(self) -> None:
         """Ask the runner, now or again."""
@@ -121,7 +84,7 @@ class CompareScreen(Dialog[None]):
     def _ask(self, rows: "tuple[ResultRow, ...]", focus: int) -> None:
         """Compare `rows`; what is shown stays until the answer is there. A later question ends this one."""
         self._problem = ""
-        self.query_one("#compare-frame").border_subtitle = "reading"
+        self._frame.border_subtitle = "reading"
         self.run_worker(self._read(rows, focus), exclusive=True)
         self._lay_out()
 
@@ -133,7 +96,7 @@ class CompareScreen(Dialog[None]):
         else:
             self._rows = rows
             self._show(focus)
-        self.query_one("#compare-frame").border_subtitle = ""
+        self._frame.border_subtitle = ""
         self._lay_out()
 
     def _show(self, focus: int) -> None:
@@ -148,45 +111,28 @@ class CompareScreen(Dialog[None]):
         scene = of_runs(self._rows, found.runs) if bench is None else of_bench(bench)
         self._scene = replace(scene, focus=max(1, min(focus, len(scene.sides) - 1)), unfolded=unfolded)
         what = "A bench" if bench else f"Compare {len(self._rows)} runs"
-        self.query_one("#compare-frame").border_title = what
+        self._frame.border_title = what
         self._bring_into_view()
 
     # What is shown.
 
-    def _lay_out(self, *, top: int | None = None) -> None:
-        width, height = self._sheet.size
-        if width and height:
-            look = Look(palette(self.app), self._cockpit.ascii_only, self._cockpit.settings)
-            self._sheet.set_lines(self._lines(width, look), top=top)
-
-    def _lines(self, width: int, look: Look) -> list[Text]:
+    def lines(self, width: int, height: int, look: Look) -> list[Text]:
+        """The comparison."""
         from infertui.tui.rows.compare import document
 
-        if self._problem:
-            return [line for text in self._problem.split("\n") for line in paragraph(text, width, look.palette.error)]
         if self._scene is None:
             return [plain(f"reading {len(self._rows)} runs; esc gives up", look.palette.muted)]
-        try:
-            return document(self._scene, width, self._sheet.size.height, look)
-        except Exception as error:  # noqa: BLE001 (files may hold anything; a line is not worth the whole screen)
-            return paragraph(f"This cannot be shown: {type(error).__name__}: {error}", width, look.palette.error)
+        return document(self._scene, width, height, look)
 
-    def on_pager_laid(self, event: Pager.Laid) -> None:
-        """Another size."""
-        event.stop()
+    def fit(self) -> None:
+        """Another size may have room for other runs."""
         self._bring_into_view()
-        self._lay_out()
-
-    def on_pager_turned(self, event: Pager.Turned) -> None:
-        """The position stands in the frame."""
-        event.stop()
-        self.query_one("#compare-frame").border_subtitle = event.position
 
     def _bring_into_view(self) -> None:
         """Scroll the table sideways, so that the run in focus is in it."""
         from infertui.tui.rows.compare import columns_that_fit
 
-        scene, width = self._scene, self._sheet.size.width
+        scene, width = self._scene, self._pager.size.width
         if scene is not None and width:
             count = columns_that_fit(scene, width)
             first = max(min(scene.first, scene.focus), scene.focus - count + 1)
@@ -266,7 +212,3 @@ class CompareScreen(Dialog[None]):
         if self._scene is not None and self._scene.found:
             text = markdown(self._scene.found, self._scene.title, self._scene.remarks)
             self._cockpit.copy(text + "\n", "the comparison as Markdown")
-
-    def action_back(self) -> None:
-        """Back; what is still being read is given up."""
-        self.dismiss()

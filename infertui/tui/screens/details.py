@@ -15,9 +15,8 @@ from textual.widgets import Static
 from infertui.errors import InfertuiError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.rows.cells import Look
-from infertui.tui.rows.paragraphs import paragraph
 from infertui.tui.safety import plain, safe
-from infertui.tui.screens.dialog import Dialog
+from infertui.tui.screens.page import KeyLine, PageScreen
 from infertui.tui.terminal import glyphs
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines, cut
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 TABS = ("Summary", "Batches", "Telemetry", "Config", "Log", "Charts")
 CHARTS = TABS.index("Charts")
 _CHART_ROWS = 9
+_KEYS = "esc back  1-6 tab  j k scroll  r read again  y copy  Y command  O folder  L load config"
 
 ACTIONS = (
     Action("details.back", "escape,q", "Back", "back to where you came from"),
@@ -88,31 +88,13 @@ class Tabs(Lines):
                 self.post_message(self.Picked(tab))
 
 
-class KeyLine(Lines):
-    """What the keys do."""
-
-    DEFAULT_CSS = "KeyLine { height: 1; width: 1fr; }"
-
-    def compose_lines(self) -> None:
-        """One line, as much of it as fits."""
-        words = "esc back  1-6 tab  j k scroll  r read again  y copy  Y command  O folder  L load config"
-        line = plain(words, palette(self.app).muted)
-        self.paint_lines([cut(line, self.size.width, glyphs(self.app).ellipsis)])
-
-
-class DetailsScreen(Dialog[None]):
+class DetailsScreen(PageScreen):
     """The details of the run `run` in the reports folder `out`. Works for runs without a result as well."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     BINDING_GROUP_TITLE = "Details"
     DEFAULT_CSS = """
-    DetailsScreen { background: $background; }
-    DetailsScreen #details-frame {
-        border: round $frame-focused; border-title-color: $title-colour; border-title-style: bold;
-        border-subtitle-color: $muted-colour; padding: 0 1; width: 1fr; height: 1fr;
-    }
-    App.-ascii DetailsScreen #details-frame { border: ascii $frame-focused; }
     DetailsScreen #details-charts { display: none; layout: grid; grid-size: 2; grid-gutter: 1; height: 1fr; }
     DetailsScreen.-narrow #details-charts { grid-size: 1; }
     DetailsScreen.-charts #details-charts { display: block; }
@@ -121,30 +103,21 @@ class DetailsScreen(Dialog[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 (as Textual declares it)
 
     def __init__(self, cockpit: "Cockpit", run: str, *, out: str) -> None:
-        super().__init__()
-        self._cockpit = cockpit
+        super().__init__(cockpit, Pager(id="details-text"))
         self._run = run
         self._out = out
         self._tab = 0
         self._details: RunDetails | None = None
-        self._problem = ""
-        self._pager = Pager(id="details-text")
         self._tabs = Tabs()
 
     def compose(self) -> ComposeResult:
         """A frame around tabs, text and keys."""
-        with Vertical(id="details-frame") as frame:
-            frame.border_title = safe(self._run).replace("[", "\\[")
+        self._frame.border_title = safe(self._run).replace("[", "\\[")
+        with self._frame:
             yield self._tabs
             yield self._pager
             yield Vertical(id="details-charts")
-            yield KeyLine()
-
-    def on_mount(self) -> None:
-        """Read the run."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._lay_out())
-        self._pager.focus()
-        self.action_reload()
+            yield KeyLine(_KEYS)
 
     def action_reload(self) -> None:
         """Read the run's folder, now or again."""
@@ -158,35 +131,13 @@ class DetailsScreen(Dialog[None]):
             self._problem = str(error)
         self._lay_out()
 
-    def _lay_out(self, *, top: int | None = None) -> None:
-        """Make the lines of the tab for this size and theme."""
-        width, height = self._pager.size
-        if not (width and height):
-            return
-        look = Look(palette(self.app), self._cockpit.ascii_only, self._cockpit.settings)
-        self._pager.set_lines(self._lines(width, height, look), top=top)
-
-    def _lines(self, width: int, height: int, look: Look) -> list[Text]:
+    def lines(self, width: int, height: int, look: Look) -> list[Text]:
+        """The tab in front."""
         from infertui.tui.rows.details import tab_lines  # with it come the statistics, and numpy
 
-        if self._problem:
-            return [line for text in self._problem.split("\n") for line in paragraph(text, width, look.palette.error)]
         if self._details is None:
             return [plain("reading", look.palette.muted)]
-        try:
-            return tab_lines(self._tab, self._details, width, height, look)
-        except Exception as error:  # noqa: BLE001 (files may hold anything; a chart is not worth the whole screen)
-            return paragraph(f"This cannot be shown: {type(error).__name__}: {error}", width, look.palette.error)
-
-    def on_pager_laid(self, event: Pager.Laid) -> None:
-        """Another size."""
-        event.stop()
-        self._lay_out()
-
-    def on_pager_turned(self, event: Pager.Turned) -> None:
-        """The position stands in the frame."""
-        event.stop()
-        self.query_one("#details-frame").border_subtitle = event.position
+        return tab_lines(self._tab, self._details, width, height, look)
 
     def on_tabs_picked(self, event: Tabs.Picked) -> None:
         """Clicked."""
@@ -279,7 +230,3 @@ class DetailsScreen(Dialog[None]):
         self.dismiss()
         label = details.result.name if details.result else details.id
         self._cockpit.open_in_config(details.toml, label)
-
-    def action_back(self) -> None:
-        """Back."""
-        self.dismiss()

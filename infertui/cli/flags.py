@@ -1,0 +1,43 @@
+"""Flags that mean the same in several commands, and what is refused alike. Where help differs, the command has it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Ui = Literal["auto", "live", "plain", "none"]
+
+ModelFlag = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="ID", help="Hugging Face id, directory or synthetic:NAME.")
+]
+DeviceFlag = Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
+InputLenFlag = Annotated[str | None, typer.Option("--input-len", "--isl", metavar="N", help="Prompt tokens, exactly.")]
+OutFlag = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")]
+UiFlag = Annotated[
+    Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
+]
+
+REPORTS = Path("reports")
+"""What --out is unless it is given."""
+
+
+def pairs(flag: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    """What was given as KEY=VALUE, as often as it was. Raises UsageError."""
+    from infertui.errors import UsageError
+
+    found = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} {text!r} is not of the form KEY=VALUE")
+        found.append((key.strip(), value))
+    return found
+
+
+def refuse_with_queue(given: Mapping[str, bool]) -> None:
+    """Some flags are about a run that this process watches: raises UsageError for the first that was given."""
+    from infertui.errors import UsageError
+
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise UsageError(f"{flag} and --queue exclude each other: queued runs are measured in the background")

@@ -1,0 +1,36 @@
+"""Tells of runs and benches that ended."""
+
+from typing import TYPE_CHECKING
+
+from infertui.tui import toasts
+
+if TYPE_CHECKING:
+    from infertui.runner.control import Control
+    from infertui.store.result import Result
+    from infertui.tui.cockpit import Cockpit
+
+
+def announce_finished(cockpit: "Cockpit") -> None:
+    """Say what ended since the last call."""
+    mirror = cockpit.mirror
+    while mirror.finished:
+        result = mirror.finished.popleft().result
+        if result.bench is None or result.state != "finished":  # of a bench the end counts, not each run
+            cockpit.announce(result)
+        if result.bench is not None:
+            _announce_bench(cockpit, result)
+
+
+def _announce_bench(cockpit: "Cockpit", result: "Result") -> None:
+    """What a bench found, where that was its last run."""
+    from infertui.tui.benching import ended_bench
+
+    ended = ended_bench(cockpit.mirror.entries.values(), result)
+    if ended is None:
+        return
+
+    async def tell(control: "Control") -> None:
+        text, severity = toasts.of_bench(await control.bench(*ended))
+        cockpit.say(text, severity)
+
+    cockpit.intend(tell)
