@@ -8,10 +8,14 @@ from contextlib import aclosing
 
 from litestar.types import Receive, Scope, Send
 
-from infertui.runner.control import Control
+from infertui.runner.control import Control, Measured, Snapshot
+from infertui.runner.events import BatchMeasured, Progressed, Sampled
 from infertui.server.wire import KEEP_ALIVE, KEEP_ALIVE_S, encode_told
 
 _log = logging.getLogger(__name__)
+GATHER_S = 0.2
+"""Between two pieces that tell how a run is getting on: a client woken for every batch takes time from the run."""
+_ROUTINE = (Progressed, BatchMeasured, Sampled, Measured)
 BUFFER = 64 * 1024
 """Bytes that wait for one client at most, besides what the kernel holds; one larger event may exceed it."""
 
@@ -31,27 +35,36 @@ class Presence:
 
 
 async def event_stream(
-    control: Control, since: int, presence: Presence, *, keep_alive_s: float = KEEP_ALIVE_S
+    control: Control,
+    since: int,
+    presence: Presence,
+    *,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    gather_s: float = GATHER_S,
 ) -> AsyncGenerator[bytes, None]:
-    """Server-sent events from `since` on, several to a piece when there are many.
+    """Server-sent events from `since` on. Those that tell how a run is getting on are gathered for a moment.
 
     A client that stops reading stops this generator at a `yield`, and with it the reading of events: the runner sends
     a snapshot once it reads again.
     """
     buffer = bytearray()
-    news, room = asyncio.Event(), asyncio.Event()
+    news, room, urgent = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def fill() -> None:
         async for told in control.events(since):
             buffer.extend(encode_told(told))
             news.set()
+            if isinstance(told, Snapshot) or not isinstance(told.event, _ROUTINE):
+                urgent.set()
             while len(buffer) >= BUFFER:
+                urgent.set()
                 room.clear()
                 await room.wait()
 
     async def until_ending() -> None:
         await presence.ending.wait()
         news.set()
+        urgent.set()
 
     presence.streams += 1
     filling, watching = asyncio.create_task(fill()), asyncio.create_task(until_ending())
@@ -67,11 +80,16 @@ async def event_stream(
                     async with asyncio.timeout(keep_alive_s):
                         await news.wait()
             news.clear()
+            if not presence.ending.is_set():
+                urgent.clear()
             piece = bytes(buffer)
             buffer.clear()
             room.set()
             if piece:
                 yield piece
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(gather_s):
+                        await urgent.wait()
             elif filling.done():
                 if error := filling.exception():
                     _log.error("an event stream failed", exc_info=error)

@@ -368,6 +368,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def _touched(self, topics: frozenset[Topic]) -> None:
         if self._painter is not None:
+            if "queue" in topics:
+                self._painter.pace.sharing = any(entry.lane == "cpu" for entry in self.mirror.running)
             self._painter.touched(topics)
 
     def _reached(self) -> None:

@@ -30,6 +30,8 @@ class Pace:
         self._blocked_until = 0.0
         self.frozen = False
         """Nothing is due while the user looks at a still picture."""
+        self.sharing = False
+        """Whether a run computes on the CPUs that drawing takes time from: what it does is drawn half as often."""
         self.periods: dict[Topic, float] = {}
         self.configure(settings)
 
@@ -86,7 +88,8 @@ class Pace:
 
     def _due(self, topic: Topic) -> float:
         last = self._drawn.get(topic)
-        return 0.0 if last is None else last + self.periods[topic]
+        period = self.periods[topic] * (2 if self.sharing and topic == "live" else 1)
+        return 0.0 if last is None else last + period
 
 
 def stepped(rate: float, by: int) -> float:

@@ -28,7 +28,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     theme: Annotated[str, Meta(description="colour theme; auto: by what the terminal can show")] = "auto"
     gauge_hz: Annotated[float, Meta(ge=0.1, le=10, description="GPU gauges are redrawn so often, a second")] = 1.0
     chart_hz: Annotated[
-        float, Meta(ge=0.1, le=10, description="charts of a live run are redrawn so often, a second")
+        float,
+        Meta(ge=0.1, le=10, description="charts of a live run are redrawn so often, a second; half of it on a CPU"),
     ] = 2.0
     slow_link: Annotated[bool, Meta(description="redraw rarely and without charts: below 1 kB a second")] = False
     mouse: Annotated[Literal["auto", "on", "off"], Meta(description="auto: off over SSH")] = "auto"

@@ -20,11 +20,12 @@ from support.served import mirrored, served
 from infertui import __version__
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, ModelError, UsageError
-from infertui.gpu.readings import GpuProcess
+from infertui.gpu.readings import GpuProcess, Sample
 from infertui.runner.control import (
     PROTOCOL,
     Compared,
     Control,
+    Measured,
     Numbered,
     PausedChanged,
     ResultsChanged,
@@ -291,6 +292,28 @@ def test_what_waits_for_a_client_is_bounded() -> None:
             assert BUFFER <= len(piece) < BUFFER + 2 * size
             assert piece.startswith(b"id: 1\n")
             assert (await anext(stream)).startswith(b"id: 1000\nevent: snapshot\n")
+
+    play(scenario())
+
+
+def test_what_tells_how_a_run_gets_on_is_gathered_and_anything_else_is_not() -> None:
+    control, ages = FakeControl(), 3600.0
+    sample = Measured(Sample(0))
+
+    async def scenario() -> None:
+        async with aclosing(cast(Any, event_stream(control, 0, Presence(), gather_s=ages))) as stream:
+            assert await anext(stream) == KEEP_ALIVE
+            control.push(sample)
+            assert (await anext(stream)).startswith(b"id: 1\n")
+            following = asyncio.ensure_future(anext(stream))
+            for _ in range(5):
+                control.push(sample)
+                await asyncio.sleep(0)
+            assert not following.done()
+            control.push(ResultsChanged("/out"))
+            piece = await following
+            told = [line for line in piece.split(b"\n") if line.startswith(b"id: ")]
+            assert told == [b"id: %d" % number for number in range(2, 8)]
 
     play(scenario())
 

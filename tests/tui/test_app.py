@@ -484,6 +484,31 @@ def test_rates_step_and_are_kept(tmp_path: Path) -> None:
     drive(app, steps)
 
 
+def test_a_run_on_the_cpu_is_drawn_less_often_while_it_lasts(tmp_path: Path) -> None:
+    fake = machine()
+    app = app_over(fake, tmp_path)
+
+    async def sharing(pilot: Pilot[None], wanted: bool) -> None:
+        assert app._painter is not None
+        async with asyncio.timeout(10):
+            while app._painter.pace.sharing != wanted:
+                await pilot.pause(0.01)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await sharing(pilot, False)
+        fake.push(EntryChanged(entry(7, "running", lane="cpu")), EntriesOrdered((7,)))
+        await sharing(pilot, True)
+        fake.push(EntryChanged(entry(7, "finished", lane="cpu")))
+        await sharing(pilot, False)
+        fake.push(EntryChanged(entry(8, "running", lane="gpu0")), EntriesOrdered((7, 8)))
+        async with asyncio.timeout(10):
+            while 8 not in app.mirror.entries:
+                await pilot.pause(0.01)
+        await sharing(pilot, False)
+
+    drive(app, steps)
+
+
 def test_a_wrong_settings_file_is_told_and_the_rest_counts(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text('gauge_hz = 99\nhot_c = 70.0\n[keys]\n"queue.nothing" = "X"\n', encoding="utf-8")

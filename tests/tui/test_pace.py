@@ -19,6 +19,17 @@ def test_each_topic_has_its_rate() -> None:
     assert pace.wait(1.0) is None
 
 
+def test_a_run_on_the_cpu_is_drawn_half_as_often() -> None:
+    pace = Pace(Settings(gauge_hz=1, chart_hz=2))
+    pace.sharing = True
+    pace.touch({"live", "machine"})
+    assert pace.take(0.0, behind=False) == {"live", "machine"}
+    pace.touch({"live", "machine"})
+    assert pace.wait(0.0) == 1.0
+    pace.sharing = False
+    assert pace.wait(0.0) == 0.5
+
+
 def test_nothing_changed_means_no_waking_up() -> None:
     assert Pace(Settings()).wait(5.0) is None
 

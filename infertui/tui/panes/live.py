@@ -9,7 +9,6 @@ from msgspec import Struct
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
 
 from infertui.measure.clock import NS_PER_S
 from infertui.runner.progress import RunProgress
@@ -36,9 +35,8 @@ from infertui.tui.rows.live import (
 from infertui.tui.rows.times import RunnerClock, chart_window
 from infertui.tui.themes import palette
 from infertui.tui.widgets.chart import LineChart, Mark, Series
-from infertui.tui.widgets.gauges import GaugeColumn
+from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid
 
-_COLUMNS = 5
 _GUTTER = 4
 """So that the charts share one time axis: four cells hold every usual figure."""
 _CHARTS = 3
@@ -47,7 +45,7 @@ _MOST_CHART_LINES = 14
 _NOTES = 2
 _COMPACT_LINES = 6
 _LEAD_S = 20.0
-_WATCH_S = 0.5
+_WATCH_S = 1.0
 _HOLE_S = 15.0
 """A gap between two rates that is longer is shown as one."""
 
@@ -66,9 +64,7 @@ class LivePane(Pane, can_focus=True):
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     DEFAULT_CSS = """
-    LivePane > GaugeColumn { width: 1fr; height: auto; }
-    LivePane > #live-figures { height: auto; }
-    LivePane > #live-figures > GaugeColumn { height: auto; }
+    LivePane > GaugeColumn, LivePane > GaugeGrid { width: 1fr; height: auto; }
     LivePane > LineChart { width: 1fr; height: 1fr; max-height: 14; }
     """
 
@@ -78,18 +74,14 @@ class LivePane(Pane, can_focus=True):
         """Id of the run that is shown."""
         self._clock = RunnerClock()
         self._heading = Heading(self)
-        self._head = GaugeColumn()
-        self._figures = [GaugeColumn() for _ in range(_COLUMNS)]
-        self._figures_box = Horizontal(*self._figures, id="live-figures")
+        self._figures = GaugeGrid()
         self._charts = [LineChart() for _ in range(_CHARTS)]
         self._notes = GaugeColumn()
-        self._cells: dict[GaugeColumn, list[Text]] = {}
-        self._widths: tuple[int, ...] = ()
+        self._noted: list[Text] = []
 
     def compose(self) -> ComposeResult:
-        """Head, figures, charts, notes."""
-        yield self._head
-        yield self._figures_box
+        """Figures, charts, notes."""
+        yield self._figures
         yield from self._charts
         yield self._notes
 
@@ -137,10 +129,9 @@ class LivePane(Pane, can_focus=True):
         mirror = self.cockpit.mirror
         lines = idle_lines(mirror.entries.values(), look, paused=mirror.paused)
         styles = ["", look.palette.muted]
-        self._set(self._head, [fit(line, width, look, style=style) for line, style in zip(lines, styles, strict=True)])
-        self._set_figures([])
+        self._show_figures([fit(line, width, look, style=style) for line, style in zip(lines, styles, strict=True)], [])
         self._show_charts([])
-        self._set(self._notes, [])
+        self._show_notes([])
         self._heading.say("")
 
     # A run.
@@ -153,9 +144,8 @@ class LivePane(Pane, can_focus=True):
         progress = mirror.progress.get(entry.run) or RunProgress()
         run = live_run(entry, progress, mirror.samples, self._clock.at(monotonic_ns()))
         if height < _COMPACT_LINES:
-            self._set(self._head, compact_lines(run, width, look)[:height])
-            self._set_figures([])
-            self._set(self._notes, [])
+            self._show_figures(compact_lines(run, width, look)[:height], [])
+            self._show_notes([])
             self._show_charts([])
             return
         head = [head_line(run, width, look, number=at + 1, total=len(running)), phase_line(run, width, look)]
@@ -168,9 +158,8 @@ class LivePane(Pane, can_focus=True):
             columns = [column[: max(0, height - len(head))] for column in columns]
             lines = len(head) + len(columns[0])
         notes = notes[-max(0, height - lines) :] if height > lines else []
-        self._set(self._head, head)
-        self._set_figures(columns)
-        self._set(self._notes, [fit(note, width, look, style=look.palette.warning) for note in notes])
+        self._show_figures(head, columns)
+        self._show_notes([fit(note, width, look, style=look.palette.warning) for note in notes])
         left = height - lines - len(notes)
         count = 0 if self.cockpit.settings.slow_link else min(_CHARTS, left // _CHART_LINES)
         if not count and left >= _CHART_LINES - 1 and not self.cockpit.settings.slow_link:
@@ -216,20 +205,14 @@ class LivePane(Pane, can_focus=True):
                     gutter=_GUTTER,
                 )
 
-    def _set(self, column: GaugeColumn, cells: list[Text]) -> None:
-        if self._cells.get(column) != cells:
-            self._cells[column] = cells
-            column.display = bool(cells)
-            column.set_cells(cells)
+    def _show_figures(self, head: list[Text], columns: Sequence[list[Text]]) -> None:
+        self._figures.show_cells([column[0].cell_len if column else 0 for column in columns], columns, above=head)
 
-    def _set_figures(self, columns: Sequence[list[Text]]) -> None:
-        widths = tuple(column[0].cell_len if column else 0 for column in columns)
-        if widths != self._widths:
-            self._widths = widths
-            for column, width in zip(self._figures, [*widths, *[0] * (_COLUMNS - len(widths))], strict=True):
-                column.styles.width = width
-        for column, cells in zip(self._figures, [*columns, *[[]] * (_COLUMNS - len(columns))], strict=True):
-            self._set(column, cells)
+    def _show_notes(self, notes: list[Text]) -> None:
+        if notes != self._noted:
+            self._noted = notes
+            self._notes.display = bool(notes)
+            self._notes.set_cells(notes)
 
     # Keys.
 

@@ -11,6 +11,7 @@ from textual.events import Click
 from textual.message import Message
 from textual.screen import Screen
 
+from infertui.tui.compositor import SparingCompositor
 from infertui.tui.footer import FooterLine
 from infertui.tui.header import HeaderLine
 from infertui.tui.layouts import MIDDLE, TABBED, TITLES, Kind, PaneId, number_of
@@ -110,6 +111,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def __init__(self, cockpit: "Cockpit", *, composed: Callable[[], None], resumed: Callable[[], None]) -> None:
         super().__init__(id="main")
+        self._compositor = SparingCompositor()
         self._cockpit = cockpit
         self._when_composed = composed
         self._when_resumed = resumed

@@ -59,11 +59,22 @@ class GaugeGrid(Lines):
         super().__init__(id=id)
         self._widths: tuple[int, ...] = ()
         self._columns: list[list[Text]] = []
+        self._above: list[Text] = []
 
-    def show_cells(self, widths: Sequence[int], columns: Sequence[list[Text]]) -> None:
-        """Show these columns, so many cells wide each."""
-        self._widths, self._columns = tuple(widths), list(columns)
+    def show_cells(self, widths: Sequence[int], columns: Sequence[list[Text]], *, above: Sequence[Text] = ()) -> None:
+        """Show these columns, so many cells wide each, and `above` them lines over the whole width."""
+        before = self.lines
+        self._widths, self._columns, self._above = tuple(widths), list(columns), list(above)
+        if not self.is_mounted:
+            return
         self.compose_lines()
+        if self.lines != before and self.styles.auto_dimensions:
+            self.refresh(layout=True)
+
+    @property
+    def lines(self) -> int:
+        """How many there are."""
+        return len(self._above) + max(map(len, self._columns), default=0)
 
     def compose_lines(self) -> None:
         """The rows, cells cut with a mark where a column is too narrow."""
@@ -72,11 +83,18 @@ class GaugeGrid(Lines):
         ellipsis, width, empty = glyphs(self.app).ellipsis, self.size.width, Text()
         rows = zip_longest(*self._columns, fillvalue=empty)
         self.paint_strips([
-            Strip.join(
-                self.to_strip(cut(cell, wide, ellipsis), wide) for cell, wide in zip(row, self._widths, strict=True)
-            ).adjust_cell_length(width, self.visual_style.rich_style)
-            for row in rows
+            *(self.to_strip(cut(line, width, ellipsis), width) for line in self._above),
+            *(
+                Strip.join(
+                    self.to_strip(cut(cell, wide, ellipsis), wide) for cell, wide in zip(row, self._widths, strict=True)
+                ).adjust_cell_length(width, self.visual_style.rich_style)
+                for row in rows
+            ),
         ])  # fmt: skip
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """A line a row."""
+        return self.lines
 
 
 def bar(share: float, width: int, *, style: str = "", empty_style: str = "dim", ascii: bool = False) -> Text:  # noqa: A002

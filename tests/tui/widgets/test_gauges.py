@@ -86,6 +86,22 @@ def test_a_grid_cuts_cells_fills_gaps_and_paints_the_rows_that_differ(monkeypatc
     asyncio.run(play(Stage(lambda: grid), act))
 
 
+def test_lines_above_a_grid_take_its_whole_width_and_count_for_its_height() -> None:
+    grid = GaugeGrid()
+    grid.styles.height = "auto"
+
+    async def act(pilot: Pilot[None]) -> None:
+        for above, columns in ((["a head line"], [["x"], ["y"]]), (["one", "two", "three"], []), ([], [["x", "z"]])):
+            cells = [[Text(cell) for cell in column] for column in columns]
+            grid.show_cells([2] * len(columns), cells, above=[Text(line) for line in above])
+            await pilot.pause()
+            rows = [" ".join(row) for row in zip(*columns, strict=True)] if columns else []
+            assert grid.size.height == len(above) + len(rows)
+            assert screen_of(pilot.app)[: grid.size.height] == [*above, *rows]
+
+    asyncio.run(play(Stage(lambda: grid), act))
+
+
 @pytest.mark.parametrize(
     ("share", "drawn"),
     [
