@@ -1,6 +1,9 @@
 """`infertui import`: results of other programs, read from their files into the same table."""
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,10 +67,10 @@ def import_files(
     from infertui.terminal_text import clean
 
     given = Given(model, device, _labels(labels or []), batch_size, input_len, output_len)
-    store, told = Store(out), []
+    store, told, interrupt = Store(out), [], _Interrupt()
     for path in files:
         try:
-            told.append(_import(path, store, given, dry_run=dry_run, again=again))
+            told.append(_import(path, store, given, interrupt, dry_run=dry_run, again=again))
         except FormatError as error:
             told.append(
                 {"file": clean(str(path)), "status": "refused", "reason": error.message, "remedy": error.remedy}
@@ -78,6 +81,8 @@ def import_files(
             raise
         if not as_json:
             _print(told[-1])
+        if interrupt.asked:
+            raise KeyboardInterrupt
     if as_json:
         import msgspec
 
@@ -99,7 +104,34 @@ def _labels(texts: list[str]) -> dict[str, str]:
     return labels
 
 
-def _import(path: Path, store: "Store", given: "Given", *, dry_run: bool, again: bool) -> dict[str, object]:
+class _Interrupt:
+    """Ctrl-C while a file is written: it waits until `check` is called, so that nothing is left between two steps."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Holds it back in here."""
+        before = signal.signal(signal.SIGINT, self._ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def check(self, requests: int) -> None:
+        """Say how far the file is, or raise KeyboardInterrupt."""
+        if self.asked:
+            raise KeyboardInterrupt
+        _progress(requests)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.asked = True
+
+
+def _import(
+    path: Path, store: "Store", given: "Given", interrupt: _Interrupt, *, dry_run: bool, again: bool
+) -> dict[str, object]:
     """What was done with a file, as the JSON tells it. Raises FormatError and StoreError."""
     from datetime import datetime
 
@@ -117,7 +149,8 @@ def _import(path: Path, store: "Store", given: "Given", *, dry_run: bool, again:
         found = read(source, given)
         results = results_of(found, source, given, sha256, datetime.now().astimezone())
         if not dry_run:
-            results = keep(found.findings, results, store, told=_progress)
+            with interrupt.waiting():
+                results = keep(found.findings, results, store, told=interrupt.check)
     status = "would import" if dry_run else "imported"
     return {**file, "status": status, "form": found.form, "runs": [_told(result) for result in results]}
 

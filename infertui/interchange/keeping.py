@@ -34,13 +34,14 @@ def keep(
     """Write folder, request lines and result of each run, then all of them into the index; `told` counts requests.
 
     There is no run.toml: an imported run cannot be repeated. Whatever goes wrong, nothing is left. Raises StoreError,
-    and FormatError where the file changed since it was read.
+    FormatError where the file changed since it was read, and what `told` raises to stop it.
     """
     folders: list[RunFolder] = []
     kept: list[Result] = []
     lines = 0
     try:
         for finding, result in zip(findings, results, strict=True):
+            told(lines)
             folder = store.create_run(result.name, _moment(result.started))
             folders.append(folder)
             for chunk in _chunks(finding):
