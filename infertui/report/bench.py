@@ -137,7 +137,7 @@ def _comparison(baseline: str, arm: str, rounds: Sequence[Round]) -> Comparison:
         differences=tuple(differences(*pairs[0])),
         unlike=tuple(dict.fromkeys(marks)),
         figures=tuple(_figures(pairs)),
-        notes=_notes(len(pairs), added=added),
+        notes=(*_notes(len(pairs), added=added), *_devices(pairs)),
     )
 
 
@@ -158,6 +158,24 @@ def _notes(rounds: int, *, added: bool) -> tuple[str, ...]:
         f" 95 % by itself: of 20 figures that are equal one will seem to differ.{rank}",
         *([_ADDED] if added else []),
     )
+
+
+def _device(result: Result) -> tuple[str, str]:
+    """What tells a device from another one of its kind."""
+    return result.fingerprint.host.hostname, result.loaded.device_uuid if result.loaded else ""
+
+
+def _devices(pairs: Sequence[tuple[Result, Result]]) -> Iterator[str]:
+    """That not all runs had the same device."""
+    found = len({_device(result) for pair in pairs for result in pair})
+    apart = sum(_device(one) != _device(other) for one, other in pairs)
+    if apart:
+        yield (
+            f"In {apart} of {len(pairs)} rounds the two ran on different devices of one kind: what differs between"
+            " those counts as if the configs did."
+        )
+    elif found > 1:
+        yield f"The rounds ran on {found} devices of one kind, one after the other; the two of a round on the same."
 
 
 _ADDED = (

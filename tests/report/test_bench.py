@@ -126,6 +126,22 @@ def test_what_changed_between_the_rounds_of_an_arm_is_loud() -> None:
     assert "other drivers: 999.1, 580.1" in found.comparisons[0].unlike
 
 
+def test_other_devices_of_the_same_kind_are_told() -> None:
+    assert MEASURED.loaded is not None
+
+    def notes(*uuids: str) -> str:
+        results = [
+            ran(arm, at, 100.0, loaded=replace(MEASURED.loaded, device_uuid=uuid))
+            for at in range(3)
+            for arm, uuid in zip(ARMS, uuids[2 * at : 2 * at + 2], strict=True)
+        ]
+        return " ".join(bench_report(results).comparisons[0].notes)
+
+    assert "devices" not in notes(*"aaaaaa")
+    assert "The rounds ran on 2 devices of one kind, one after the other; the two of a round on" in notes(*"aaaabb")
+    assert "In 2 of 3 rounds the two ran on different devices of one kind" in notes(*"aababa")
+
+
 def test_outputs_beyond_the_thresholds_are_loud_once() -> None:
     quality = Quality(beyond=("12.0% of tokens are equal, fewer than 90.0%",))
     results = [ran(arm, at, 100.0, quality=quality if arm == "graph" else None) for at in range(3) for arm in ARMS]
