@@ -50,6 +50,10 @@ async def event_stream(
     buffer = bytearray()
     news, room, urgent = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
+    def wake() -> None:
+        news.set()
+        urgent.set()
+
     async def fill() -> None:
         async for told in control.events(since):
             buffer.extend(encode_told(told))
@@ -63,24 +67,27 @@ async def event_stream(
 
     async def until_ending() -> None:
         await presence.ending.wait()
-        news.set()
-        urgent.set()
+        wake()
 
     presence.streams += 1
     filling, watching = asyncio.create_task(fill()), asyncio.create_task(until_ending())
-    filling.add_done_callback(lambda _: news.set())
+    filling.add_done_callback(lambda _: wake())
+
+    def is_ending() -> bool:
+        return presence.ending.is_set() or filling.done()
+
     try:
         # At once, so that the client knows that it is heard before anything happens.
         yield KEEP_ALIVE
         while True:
-            if presence.ending.is_set():
+            if is_ending():
                 await asyncio.sleep(0)  # for the last events to be read
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(keep_alive_s):
                         await news.wait()
             news.clear()
-            if not presence.ending.is_set():
+            if not is_ending():
                 urgent.clear()
             piece = bytes(buffer)
             buffer.clear()

@@ -33,11 +33,12 @@ class SparingCompositor(Compositor):
         if not self._painted:
             return super()._render_chops(crop, is_rendered_line)
         every, _ = self.visible_widgets, self.cuts  # which are worked out from all widgets when first asked for
-        self._visible_widgets = needed(every, self._painted)
+        self._visible_widgets = asked = needed(every, self._painted)
         try:
             return super()._render_chops(crop, is_rendered_line)
         finally:
-            self._visible_widgets = every
+            if self._visible_widgets is asked:  # else a widget asked where things are, and they had moved meanwhile
+                self._visible_widgets = every
 
 
 def needed(

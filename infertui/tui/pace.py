@@ -47,9 +47,11 @@ class Pace:
             "results": max(quick, 0.5),
         }
 
-    def touch(self, topics: Iterable[Topic]) -> None:
-        """These changed."""
+    def touch(self, topics: Iterable[Topic]) -> bool:
+        """These changed; whether any of them was not waiting already."""
+        waiting = len(self._pending)
         self._pending.update(topics)
+        return len(self._pending) > waiting
 
     @property
     def backoff(self) -> float:

@@ -25,9 +25,12 @@ class Painter:
 
     def touched(self, topics: Iterable[Topic]) -> None:
         """These changed. Costs next to nothing."""
-        self.pace.touch(topics)
+        topics = frozenset(topics)
+        more = self.pace.touch(topics)
         if self._timer is None:
             self._arm()
+        elif more and self._is_held_up(topics, self._timer):
+            self.again()
 
     def again(self) -> None:
         """Something may be due at another time than it was: the rates changed, or the picture was frozen."""
@@ -38,6 +41,15 @@ class Painter:
         """Draw no more."""
         self._stopped = True
         self._disarm()
+
+    def _is_held_up(self, topics: frozenset[Topic], timer: asyncio.TimerHandle) -> bool:
+        """Whether what came waits for the timer by more than a period of its own: charts must not hold up the queue.
+
+        Within a period it may wait: what is drawn once a second is drawn together, and not each at its own time.
+        """
+        now = asyncio.get_running_loop().time()
+        wait = self.pace.wait(now)
+        return wait is not None and now + wait + min(self.pace.periods[topic] for topic in topics) < timer.when()
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -64,13 +64,15 @@ class Stage:
 
     def arrange(self, width: int, height: int) -> None:
         """Lay the panes out for a terminal of this size."""
-        self.kind = layouts.kind_of(width, height)
+        was_compact, self.kind = self.is_compact, layouts.kind_of(width, height)
         if self.kind != "compact" and not self.zoomed and self.active not in self.shown():
             self.active = self.tab if self.kind == "tabs" else "queue"
         rows = None if self.zoomed else layouts.gpu_rows(self.kind, height, self._gpu_lines_wanted(width))
         appeared = self._main.arrange_panes(self.kind, self.shown(), gpu_rows=rows, tab=self.tab)
         if self.is_compact:
             self._main.set_focus(None)
+        elif was_compact:
+            self._later(self.focus)
         if appeared:
             self._stale.update(pane for pane in appeared if not isinstance(pane, Unfurnished))
             self._later(self.draw_stale)

@@ -318,6 +318,61 @@ def test_what_tells_how_a_run_gets_on_is_gathered_and_anything_else_is_not() -> 
     play(scenario())
 
 
+class TwoEvents(FakeControl):
+    """Tells of two samples, and after the second of nothing more: `last` lets it come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = asyncio.Event()
+
+    async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+        yield Numbered(1, Measured(Sample(0)))
+        await self.last.wait()
+        yield Numbered(2, Measured(Sample(1)))
+
+
+@pytest.mark.parametrize("ends", ["events", "runner"])
+def test_a_stream_that_ends_while_it_gathers_ends_at_once(ends: str) -> None:
+    async def scenario() -> None:
+        control = TwoEvents() if ends == "events" else FakeControl()
+        presence = Presence()
+        stream = event_stream(control, 0, presence, gather_s=3600.0)
+        async with aclosing(cast(Any, stream)), asyncio.timeout(10):
+            assert await anext(stream) == KEEP_ALIVE
+            control.push(Measured(Sample(0)))
+            assert (await anext(stream)).startswith(b"id: 1\n")
+            following = asyncio.ensure_future(anext(stream, b""))
+            await asyncio.sleep(0)
+            if isinstance(control, TwoEvents):
+                control.last.set()
+            else:
+                control.push(Measured(Sample(0)))
+                presence.ending.set()
+            assert (await following).startswith(b"id: 2\n")
+            assert await anext(stream, b"") == b""
+        assert presence.streams == 0
+
+    play(scenario())
+
+
+def test_a_client_that_leaves_while_its_events_are_gathered_is_gone_at_once() -> None:
+    async def scenario() -> None:
+        control, presence = FakeControl(), Presence()
+        stream = event_stream(control, 0, presence, gather_s=3600.0)
+        assert await anext(stream) == KEEP_ALIVE
+        control.push(Measured(Sample(0)))
+        assert (await anext(stream)).startswith(b"id: 1\n")
+        following = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        following.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.wait([following])
+        assert following.cancelled()
+        assert presence.streams == 0
+
+    play(scenario())
+
+
 def test_a_runner_that_ends_says_its_last_events_and_is_not_held_up_by_who_does_not_read(tmp_path: Path) -> None:
     control = FakeControl()
 

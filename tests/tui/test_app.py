@@ -94,6 +94,23 @@ def test_a_very_small_terminal_shows_what_matters_most(tmp_path: Path) -> None:
     drive(app, steps, size=(40, 10))
 
 
+def test_the_focus_comes_back_with_the_panes(tmp_path: Path) -> None:
+    app = app_over(machine(entries=RUNNING), tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("5")
+        await pilot.pause()
+        await pilot.resize_terminal(40, 10)
+        await pilot.pause()
+        assert app.screen.focused is None
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert app.focused is not None
+        assert app.stage.pane("results") in app.focused.ancestors_with_self
+
+    drive(app, steps)
+
+
 def test_number_keys_tab_and_zoom(tmp_path: Path) -> None:
     app = app_over(machine(), tmp_path)
 
@@ -744,11 +761,13 @@ def test_what_to_do_about_a_lost_runner_is_said_when_it_cannot_be_had_back(tmp_p
 
     async def steps(pilot: Pilot[None]) -> None:
         app.connection.trouble("runner gone, trying again", lost)
-        await pilot.pause()
-        assert "the connection broke; connecting again" in text_of(app)
+        async with asyncio.timeout(10):
+            while "the connection broke; connecting again" not in text_of(app):
+                await pilot.pause(0.02)
         assert "start one" not in text_of(app)
         app.connection.trouble("runner gone, trying again", lost)
-        await pilot.pause()
-        assert "start one" in text_of(app)
+        async with asyncio.timeout(10):
+            while "start one" not in text_of(app):
+                await pilot.pause(0.02)
 
     drive(app, steps)

@@ -9,6 +9,7 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.geometry import Region
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -104,6 +105,35 @@ def test_cuts_are_those_of_all_widgets_however_little_is_painted_first() -> None
             compositor._dirty_regions = {Region(0, 0, 1, 1)}
             assert compositor.render_partial_update() is not None
             assert compositor.cuts == before
+
+    asyncio.run(play())
+
+
+class Asking(Static):
+    """Asks for the whole map while it is drawn."""
+
+    def render_line(self, y: int) -> Strip:
+        assert self in self.screen._compositor.full_map
+        return super().render_line(y)
+
+
+def test_what_moved_while_it_was_drawn_is_known_afterwards() -> None:
+    async def play() -> None:
+        app: App[None] = App()
+        async with app.run_test(size=(60, 20)) as pilot:
+            screen = Panes()
+            await app.push_screen(screen)
+            await screen.mount(Asking("asking"))
+            await pilot.pause()
+            compositor, front = screen._compositor, screen.query_one("#front")
+            asking = screen.query_one(Asking)
+            compositor._dirty_regions = {compositor.visible_widgets[asking][0]}
+            front.styles.offset = (30, 3)
+            screen._clear_arrangement_cache()
+            compositor._full_map_invalidated = True
+            assert compositor.render_partial_update() is not None
+            assert not compositor._full_map_invalidated, "it was not asked"
+            assert compositor.visible_widgets[front][0] == compositor.full_map[front].region
 
     asyncio.run(play())
 

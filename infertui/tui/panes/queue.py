@@ -123,6 +123,11 @@ class QueuePane(Pane):
         self._list.compose_lines()
         return some
 
+    def on_row_list_positioned(self, event: RowList.Positioned) -> None:
+        """The position stands in the frame: it says that there are more lines than are in view."""
+        event.stop()
+        self.say_position(event.position)
+
     # Acts.
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:

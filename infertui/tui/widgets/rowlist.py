@@ -112,6 +112,8 @@ class RowList(Lines, can_focus=True):
         self._heading: Text | None = None
         self._count = 0
         self._top = 0
+        self._settled = 0
+        """`top` as rows and moves left it: sizes that a layout passes through do not count."""
         self._at = 0
         self._key: Hashable | None = None
         self._told = ""
@@ -182,6 +184,8 @@ class RowList(Lines, can_focus=True):
         # The row keeps its line on the screen when rows came or went above it; at the very top new rows are to be seen.
         if self._top:
             self._top += self._at - before_at
+        if self._settled:
+            self._settled += self._at - before_at
         self._scroll_to_cursor()
         self.compose_lines()
         if self._key != before_key:
@@ -218,6 +222,7 @@ class RowList(Lines, can_focus=True):
     def on_resize(self, event: Resize) -> None:
         """Rows are made for the width that there is."""
         self._rows.clear()
+        self._top = self._settled
         super().on_resize(event)
 
     def notify_style_update(self) -> None:
@@ -280,6 +285,7 @@ class RowList(Lines, can_focus=True):
             self._top = max(0, min(top, self._count - self._view))
         moved, self._at = index != self._at, index
         self._scroll_to_cursor()
+        self._settled = self._top
         if moved:
             self._key = self._source.row_key(index)
             self.post_message(self.Moved(self, self._key))

@@ -38,6 +38,10 @@ def test_every_run_is_there_at_every_size(size: tuple[int, int]) -> None:
         assert word in text
 
 
+def test_lines_out_of_view_are_told_of() -> None:
+    assert "1 of 13" in look_at(bench(*sweep(1, 12, running=3)), size=(40, 8))
+
+
 def test_groups_fold_and_unfold() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         assert "bs=1" in bench.text

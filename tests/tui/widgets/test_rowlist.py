@@ -326,6 +326,27 @@ def test_a_smaller_window_keeps_the_cursor_in_view_and_a_larger_one_fills_up() -
     asyncio.run(play(app, act))
 
 
+def test_a_window_that_was_small_for_a_while_shows_the_rows_that_it_showed() -> None:
+    app, rows = stage(Rows())
+
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("j", "j", "j")
+        for height in (4, 1, 20):
+            await pilot.resize_terminal(60, height)
+            await pilot.pause()
+            rows.redraw()
+            assert rows.top <= 3 < rows.top + height
+        assert rows.top == 0
+        await pilot.press("G")
+        await pilot.resize_terminal(60, 10)
+        await pilot.press("k")
+        await pilot.resize_terminal(60, 20)
+        await pilot.pause()
+        assert rows.top == 80
+
+    asyncio.run(play(app, act))
+
+
 class Wide(Rows):
     """Rows that say for which width they were made."""
 
