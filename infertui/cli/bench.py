@@ -87,7 +87,8 @@ def bench(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key, in all of them; repeatable.")
     ] = None,
     resume: Annotated[
-        str, typer.Option("--continue", metavar="ID", help="Measure what a bench still lacks, up to --repeat rounds in all.")
+        str,
+        typer.Option("--continue", metavar="ID", help="Measure what a bench still lacks, of --repeat rounds in all."),
     ] = "",
     out: OutFlag = REPORTS,
     with_invalid: Annotated[

@@ -127,11 +127,12 @@ def test_what_changed_between_the_rounds_of_an_arm_is_loud() -> None:
 
 
 def test_other_devices_of_the_same_kind_are_told() -> None:
-    assert MEASURED.loaded is not None
+    loaded = MEASURED.loaded
+    assert loaded is not None
 
     def notes(*uuids: str) -> str:
         results = [
-            ran(arm, at, 100.0, loaded=replace(MEASURED.loaded, device_uuid=uuid))
+            ran(arm, at, 100.0, loaded=replace(loaded, device_uuid=uuid))
             for at in range(3)
             for arm, uuid in zip(ARMS, uuids[2 * at : 2 * at + 2], strict=True)
         ]
@@ -140,6 +141,39 @@ def test_other_devices_of_the_same_kind_are_told() -> None:
     assert "devices" not in notes(*"aaaaaa")
     assert "The rounds ran on 2 devices of one kind, one after the other; the two of a round on" in notes(*"aaaabb")
     assert "In 2 of 3 rounds the two ran on different devices of one kind" in notes(*"aababa")
+    assert "devices" not in notes("a", "", "a", "", "a", ""), "an engine that tells no id ran on the same host"
+    assert "The rounds ran on 2 devices" in notes("a", "", "a", "", "b", "")
+
+
+def test_a_device_is_known_by_its_id_and_not_by_the_name_of_a_container() -> None:
+    def notes(uuid: str, *hosts: str) -> str:
+        loaded, known = MEASURED.loaded, MEASURED.fingerprint
+        assert loaded is not None
+        results = [
+            ran(
+                arm,
+                at,
+                100.0,
+                loaded=replace(loaded, device_uuid=uuid),
+                fingerprint=replace(known, host=replace(known.host, hostname=host)),
+            )
+            for at, host in enumerate(hosts)
+            for arm in ARMS
+        ]
+        return " ".join(bench_report(results).comparisons[0].notes)
+
+    assert "devices" not in notes("GPU-1", "first", "second", "third")
+    assert "The rounds ran on 3 devices" in notes("", "first", "second", "third"), "of CPUs there is no id"
+
+
+def test_a_cpu_beside_a_gpu_is_no_other_device_of_one_kind() -> None:
+    loaded = MEASURED.loaded
+    assert loaded is not None
+    other = replace(loaded, device="cpu", device_name="CPU", device_uuid="")
+    results = [
+        ran(arm, at, 100.0, loaded=one) for at in range(3) for arm, one in zip(ARMS, (loaded, other), strict=True)
+    ]
+    assert "of one kind" not in " ".join(bench_report(results).comparisons[0].notes)
 
 
 def test_outputs_beyond_the_thresholds_are_loud_once() -> None:
