@@ -161,14 +161,26 @@ def _notes(rounds: int, *, added: bool) -> tuple[str, ...]:
 
 
 def _device(result: Result) -> tuple[str, str]:
-    """What tells a device from another one of its kind."""
-    return result.fingerprint.host.hostname, result.loaded.device_uuid if result.loaded else ""
+    """What tells a device from another one of its kind: its own id, else the host."""
+    loaded = result.loaded
+    if loaded is not None and loaded.device_uuid:
+        return "device", loaded.device_uuid
+    return "host", result.fingerprint.host.hostname
+
+
+def _apart(one: Result, other: Result) -> bool:
+    """Whether two runs surely had different devices of one kind. An engine may not tell an id: then hosts decide."""
+    names = {result.loaded.device_name if result.loaded else "" for result in (one, other)}
+    (by, first), (by_other, second) = _device(one), _device(other)
+    if by != by_other:
+        first, second = one.fingerprint.host.hostname, other.fingerprint.host.hostname
+    return len(names) == 1 and first != second
 
 
 def _devices(pairs: Sequence[tuple[Result, Result]]) -> Iterator[str]:
     """That not all runs had the same device."""
-    found = len({_device(result) for pair in pairs for result in pair})
-    apart = sum(_device(one) != _device(other) for one, other in pairs)
+    found = max((len({_device(result) for result in runs}) for runs in zip(*pairs, strict=True)), default=0)
+    apart = sum(_apart(one, other) for one, other in pairs)
     if apart:
         yield (
             f"In {apart} of {len(pairs)} rounds the two ran on different devices of one kind: what differs between"

@@ -6,11 +6,13 @@ half of the time or more was waiting for its host; one that ran nearly all of th
 Anything else is not told apart by these figures, and is called unknown.
 """
 
+import re
+
 from msgspec import Struct
 
-from infertui.config.engines.registry import SPECS
 from infertui.engines.base import Loaded
 from infertui.measure.limits import Bound, Limits
+from infertui.report import advisable
 from infertui.report.identity import in_force
 from infertui.store.result import Result
 
@@ -78,7 +80,7 @@ def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
         return Finding(
             "unknown",
             f"{shares}: more than the ceiling, so a ceiling is too low or not all of that was read or computed",
-            "infertui calibrate --force",
+            f"infertui calibrate --device {loaded.device} --force" if _calibrates(loaded) else "",
         )
     if max(memory or 0.0, compute or 0.0) >= EXPLAINS:
         if (memory or 0.0) >= (compute or 0.0):
@@ -98,7 +100,7 @@ def of_own_calls(result: Result) -> Finding | None:
         return None
     return Finding(
         "client",
-        f"infertui's own calls between the steps took {percent(share)} of the time",
+        f"infertui's own calls between the steps took at least {percent(share)} of the time",
         "longer steps: a larger model or longer prompts",
     )
 
@@ -172,8 +174,8 @@ def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Findin
     told = f"{_busy(seen)}; {shares}"
     if seen.cpu_share is not None and seen.cpu_share >= FULL_HOST:
         return Finding("host", f"{told}; every CPU was busy", "fewer programs on the host, or more CPUs")
-    mode, captured = in_force(result, "mode"), _captured(result)
-    batch = f"{_larger(result)}, so that each launch does more"
+    mode, captured = in_force(result, "mode"), advisable.captured(result, loaded)
+    batch = f"{advisable.larger_batch(result, loaded)}, so that each launch does more"
     if result.config.engine.tensor_parallel > 1:
         batch = f"fewer GPUs (engine.tensor_parallel), if the model fits, or {batch}"
     if loaded.engine == "transformers" and mode in _KERNEL_BY_KERNEL:
@@ -181,7 +183,7 @@ def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Findin
         why = f"{told}; kernels are launched one by one{f' (mode {mode})' if mode else ''}"
         return Finding("launch overhead", why, graph + batch)
     if mode == "eager":
-        knob = _other_mode(loaded)
+        knob = _other_mode(result, loaded)
         return Finding("launch overhead", f"{told}; mode eager", f"{knob}, or {batch}" if knob else batch)
     graph = f"{captured}, or " if loaded.engine == "transformers" and captured else ""
     return Finding("host", f"{told}; the GPU waited for the host between its steps", graph + batch)
@@ -192,8 +194,8 @@ def _neither(result: Result, loaded: Loaded, seen: _Seen, shares: str, *, ruled_
     busy = _busy(seen)
     told = shares + (f"; {busy}" if busy else "")
     if "not known" in shares:
-        device = "cpu" if loaded.device == "cpu" else loaded.device
-        return Finding("unknown", told, f"infertui calibrate --device {device}" if _calibrates(loaded) else "")
+        helps = _calibrates(loaded) and result.ceilings is None
+        return Finding("unknown", told, f"infertui calibrate --device {loaded.device}" if helps else "")
     if loaded.device == "cpu":
         return Finding("unknown", told, "device.threads, or another engine")
     if seen.gpu is None:
@@ -215,17 +217,16 @@ def _neither(result: Result, loaded: Loaded, seen: _Seen, shares: str, *, ruled_
 
 
 def _calibrates(loaded: Loaded) -> bool:
-    return loaded.device == "cpu" or loaded.device.startswith("cuda")
+    return re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", loaded.device) is not None
 
 
 def _shorter_steps(result: Result, loaded: Loaded) -> str:
     """What makes fewer and better kernels of a step."""
-    step, mode, larger = _graph_step(result), in_force(result, "mode"), _larger(result)
+    step, mode, larger = advisable.graph_step(result), in_force(result, "mode"), advisable.larger_batch(result, loaded)
     if result.config.engine.tensor_parallel > 1:
         return f"fewer GPUs (engine.tensor_parallel), if the model fits; {larger}"
     if loaded.engine == "transformers" and mode == "cudagraph":
-        llama_like = not loaded.details.get("model_class", "").startswith("GPT")
-        fused = llama_like and (_alone(result) or not _quantized(result))
+        fused = advisable.fuses(result, loaded)
         if step == "model":
             return f"engine.transformers.graph_step=compiled{' or fused' if fused else ''}; {larger}"
         if step == "compiled":
@@ -237,64 +238,39 @@ def _shorter_steps(result: Result, loaded: Loaded) -> str:
             return "; ".join(filter(None, (", or ".join(filter(None, (better, search))), larger)))
         return larger
     if loaded.engine == "transformers":
-        return "; ".join(filter(None, (_captured(result), larger)))
-    other = _other_mode(loaded) if mode == "eager" else ""
+        return "; ".join(filter(None, (advisable.captured(result, loaded), larger)))
+    other = _other_mode(result, loaded) if mode == "eager" else ""
     return f"{other}; {larger}" if other else larger
 
 
-def _graph_step(result: Result) -> str:
-    return result.evidence.facts.get("graph_step", "") if result.evidence else ""
-
-
-def _captured(result: Result) -> str:
-    """What makes one launch of a step of Transformers; empty where that is so, or cannot be."""
-    mode, speculation = in_force(result, "mode"), in_force(result, "speculation") or result.config.engine.speculation
-    if mode == "cudagraph" or speculation not in ("", "none") or result.config.engine.tensor_parallel > 1:
-        return ""
-    # A graph of the kernels as they are loses what compiling them has won: on an H200 by up to a quarter.
-    return "engine.mode=cudagraph" + (" with engine.transformers.graph_step=compiled" if mode == "compile" else "")
-
-
-def _larger(result: Result) -> str:
-    """More sequences; the fused kernels read quantised weights for one alone."""
-    compiled = _graph_step(result) == "fused" and _quantized(result)
-    return "a larger workload.batch_size" + (" with engine.transformers.graph_step=compiled" if compiled else "")
-
-
-def _quantized(result: Result) -> bool:
-    return in_force(result, "quantization") not in ("", "none")
-
-
-def _alone(result: Result) -> bool:
-    """Whether there is one sequence, whose tokens are chosen greedily."""
-    return result.config.workload.batch_size == 1 and result.config.workload.temperature == 0
-
-
-def _other_mode(loaded: Loaded) -> str:
+def _other_mode(result: Result, loaded: Loaded) -> str:
     """A mode of the engine that launches less than eager does."""
-    spec = SPECS.get(loaded.engine)
-    words = spec.levers.get("mode", ()) if spec else ()
+    words = advisable.words(result, loaded, "mode")
     better = next((word for word in ("cudagraph", "compile") if word in words), "")
     return f"engine.mode={better}" if better else ""
 
 
 def _less_to_read(result: Result, loaded: Loaded, limits: Limits, *, prefill: bool) -> str:
     """How a step reads less, or does more with what it reads."""
-    larger = f"{_larger(result)} (weights are read once for all sequences)"
+    larger = advisable.larger_batch(result, loaded)
     if prefill:
-        return f"longer prompts or {_larger(result)}: the weights are read once for all of their tokens"
+        return f"longer prompts or {larger}: the weights are read once for all of their tokens"
     if limits.step_kv is not None and limits.step_weights is not None and limits.step_kv > limits.step_weights:
-        return "shorter sequences or a KV cache in fewer bits: it is most of what a step reads"
+        fewer_bits = advisable.narrower_kv(result, loaded)
+        found = f"shorter sequences or a KV cache in fewer bits ({fewer_bits})" if fewer_bits else "shorter sequences"
+        return f"{found}: the KV cache is most of what a step reads"
     narrower = _narrower(result, loaded)
+    larger += " (weights are read once for all sequences)"
     return f"{narrower} (fewer bytes), or {larger}" if narrower else larger
 
 
 def _less_to_compute(result: Result, loaded: Loaded, *, prefill: bool) -> str:
     shorter = "shorter prompts" if prefill else "a smaller workload.batch_size for shorter steps"
-    words = _words(loaded, "quantization")
-    dynamic = next((word for word in ("fp8-dynamic",) if word in words), "")
-    narrower = f"engine.quantization={dynamic}" if dynamic and in_force(result, "quantization") in ("", "none") else ""
-    more = "engine.tensor_parallel over more GPUs" if _has(loaded, "tensor_parallel") else ""
+    # Neither do CPUs take it, nor the fused kernels, which read one scale a row and no activations in 8 bits.
+    plain = in_force(result, "quantization") in ("", "none") and advisable.graph_step(result) != "fused"
+    dynamic = plain and loaded.device != "cpu" and "fp8-dynamic" in advisable.words(result, loaded, "quantization")
+    narrower = advisable.narrower(result, loaded, "fp8-dynamic") if dynamic else ""
+    more = "engine.tensor_parallel over more GPUs" if advisable.divides(result, loaded) else ""
     return ", ".join(part for part in (narrower, more, shorter) if part)
 
 
@@ -303,20 +279,8 @@ def _narrower(result: Result, loaded: Loaded) -> str:
     told = in_force(result, "quantization")
     if told not in ("", "none", "f16", "f32", "bf16"):
         return ""
-    if _graph_step(result) == "fused" and not _alone(result):
-        return ""  # see _larger
-    known = _words(loaded, "quantization")
+    if advisable.graph_step(result) == "fused" and not advisable.alone(result):
+        return ""  # the fused kernels read quantised weights for one sequence alone
     # Transformers' fp8 is left out: on an H200 it was slower than no quantization, 1,056 tok/s against 1,250.
     wanted = ("int8",) if loaded.engine == "transformers" else ("int8", "fp8", "q8_0")
-    found = [word for word in wanted if word in known]
-    return f"engine.quantization={' or '.join(found)}" if found else ""
-
-
-def _words(loaded: Loaded, lever: str) -> tuple[str, ...]:
-    spec = SPECS.get(loaded.engine)
-    return next((words for name, words in spec.levers.items() if name == lever), ()) if spec else ()
-
-
-def _has(loaded: Loaded, lever: str) -> bool:
-    spec = SPECS.get(loaded.engine)
-    return bool(spec and lever in spec.levers and loaded.device != "cpu")
+    return advisable.narrower(result, loaded, *wanted)

@@ -40,7 +40,7 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     rows.append(("device", _device(result)))
     rows += ([("limits", line)] if (line := limit_line(result)) else []) if brief else limit_lines(result)
     rows += quality_rows(result, brief=brief)
-    if summary.client_share is not None:
+    if summary.client_share is not None and 0 <= summary.client_share <= 1:  # of a line that anybody may have written
         rows.append(("measuring itself", _own_share(summary.client_share)))
     if summary.drift is not None:
         rows.append(("drift", f"{summary.drift:+.1%} from the first to the second half"))

@@ -286,7 +286,8 @@ def test_a_run_that_measured_its_own_measuring_is_told_so_first(share: float) ->
     result = kept()[LLAMA_FUSED]
     limits = found(replace(result, summary=replace(result.summary, client_share=share)))
     assert limits.bound == "client"
-    assert limits.why == f"infertui's own calls between the steps took {share:.0%} of the time".replace("%", " %")
+    told = f"{share:.0%}".replace("%", " %")
+    assert limits.why == f"infertui's own calls between the steps took at least {told} of the time"
     assert limits.knob
     assert limits.mbu == found(result).mbu, "what it read is known nevertheless"
 
@@ -320,6 +321,12 @@ def test_what_measuring_cost_is_a_figure(share: float, text: str) -> None:
     for brief in (True, False):
         rows = dict(figures(replace(result, summary=replace(result.summary, client_share=share)), brief=brief))
         assert rows["measuring itself"] == text
+
+
+@pytest.mark.parametrize("share", [-1.0, 1.5, 1e300])
+def test_a_share_that_cannot_be_is_not_shown(share: float) -> None:
+    result = kept()[TINY_FUSED]
+    assert "measuring itself" not in dict(figures(replace(result, summary=replace(result.summary, client_share=share))))
 
 
 def test_limits_that_were_kept_are_not_computed_again() -> None:

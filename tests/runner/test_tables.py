@@ -31,11 +31,12 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A folder with every line of the kept reports of before."""
+    """A folder with every line of the kept reports that is of before there were limits."""
     folder = tmp_path / "reports"
     folder.mkdir()
-    lines = [(KEPT / name / "results.jsonl").read_bytes() for name in OLD]
-    (folder / "results.jsonl").write_bytes(b"".join(lines))
+    lines = [line for name in OLD for line in (KEPT / name / "results.jsonl").read_bytes().splitlines(keepends=True)]
+    old = [line for line in lines if msgspec.json.decode(line, type=Result).limits is None]
+    (folder / "results.jsonl").write_bytes(b"".join(old))
     return folder
 
 
