@@ -78,7 +78,8 @@ async def config_of(control: "Control", out: str, row: ResultRow) -> "Config":
         raise UsageError(f"{safe(row.id)} keeps no config that can be read")
     if result.imported:
         raise UsageError(
-            f"{safe(row.id)} was imported from {safe(result.imported)}: what it was measured with is not known",
+            f"{safe(row.id)} was imported from {safe(result.imported)}, and cannot be repeated here: what it was"
+            " measured with is not known",
             remedy="Only what infertui measured can be measured again.",
         )
     return result.config

@@ -66,12 +66,19 @@ class FusedStep:
         cosines, sines = self._inner.rotary_emb(self._x, positions)
         self._cosines, self._sines = cosines[0].contiguous(), sines[0].contiguous()
         self._tiles: dict[torch.Size, Tile] = {}
-        self.tiles: dict[str, Tile] = {}
-        """By the name of the product; of a step that takes several sequences together, none."""
         if self._alone_at_a_time:
             for tensor in (self._x, self._context, self._gated):
                 tensor.zero_()
             self._tune()
+
+    @property
+    def tiles(self) -> dict[str, Tile]:
+        """By the name of the product; of a step that takes several sequences together, none."""
+        return {
+            name: self._tiles[weight.data.shape]
+            for name, weight in self._weights.matrices().items()
+            if weight.data.shape in self._tiles
+        }
 
     def begin(self) -> None:
         """Take up the token that the prefill chose."""
@@ -182,12 +189,11 @@ class FusedStep:
         results go nowhere, as the step begins with the next prefill.
         """
         self._state.filled.fill_(self._state.positions // 2)
-        shapes = {name: weight.data.shape for name, weight in self._weights.matrices().items()}
-        self._tiles = dict.fromkeys(shapes.values(), TILES[0])
-        for shape in sorted(shapes.values(), key=lambda shape: -shape.numel()):
+        shapes = [weight.data.shape for weight in self._weights.matrices().values()]
+        self._tiles = dict.fromkeys(shapes, TILES[0])
+        for shape in sorted(shapes, key=lambda shape: -shape.numel()):
             self._tiles[shape] = fastest(TILES, partial(self._with_tile, shape))
         self._state.filled.zero_()
-        self.tiles = {name: self._tiles[shape] for name, shape in shapes.items()}
 
     def _with_tile(self, shape: "torch.Size", tile: Tile) -> None:
         self._tiles[shape] = tile

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from infertui.errors import UsageError
 from infertui.store.table import ResultRow
 from infertui.tui.actions import sign
+from infertui.tui.benching import config_of
 from infertui.tui.cockpit import Cockpit
 from infertui.tui.columns import copied, copied_header
 from infertui.tui.safety import safe
@@ -46,14 +47,7 @@ def run_again(cockpit: Cockpit, rows: Sequence[ResultRow], queued: Callable[[], 
         from infertui.runner.control import Submission
 
         out = str(cockpit.out)
-        variants = []
-        for row in rows:
-            result = (await control.details(out, row.id)).result
-            if result is None:
-                raise UsageError(f"{row.id} keeps no config that can be read")
-            if result.imported:
-                raise UsageError(f"{row.id} was imported: another program measured it, and it cannot be repeated here")
-            variants.append(Variant(row.name, result.config, {}))
+        variants = [Variant(row.name, await config_of(control, out, row), {}) for row in rows]
         await control.submit(Submission("again", tuple(variants), out))
         queued()
 
