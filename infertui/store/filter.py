@@ -167,7 +167,8 @@ def _example(key: str) -> str:
     if key in COUNT_KEYS or key == "input_len":
         return f"{key}>=4"
     if key in FIGURE_KEYS:
-        return f"{key}<{'5%' if key == 'drift' else f'50{next(iter(FIGURE_KEYS[key][1]))}'}"
+        unit = next(iter(FIGURE_KEYS[key][1]), "")
+        return f"{key}<{'5' if unit == '%' else '50'}{unit}"
     return {
         "valid": "valid:no", "flag": "flag:power-cap", "started": "started>=2026-11-01", "state": "state:failed",
     }.get(key, f"{key}:text")  # fmt: skip

@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
 from support.fake_control import FACTS, FakeControl
+from support.filters import DOCUMENTED, KEY_NAMES, prefixes
 from support.runs import HANG_S, simulated
 from support.served import mirrored, served
 
@@ -32,12 +34,13 @@ from infertui.runner.control import (
     Snapshot,
     Submission,
 )
+from infertui.runner.tables import open_table
 from infertui.server.client import Client
 from infertui.server.errors import OtherVersionError, RunnerUnavailableError
 from infertui.server.http import exchange
 from infertui.server.stream import BUFFER, Presence, event_stream
 from infertui.server.wire import KEEP_ALIVE, Hello
-from infertui.store.index import ResultQuery
+from infertui.store.index import ResultPage, ResultQuery
 
 VARIANT = Variant("bs=4", simulated(workload__batch_size=4), {"workload.batch_size": 4, "labels.ü": "x\n"})
 CALLS: list[tuple[str, tuple[Any, ...]]] = [
@@ -127,6 +130,26 @@ def test_errors_of_the_runner_are_raised_again(tmp_path: Path) -> None:
                 await client.resume()
 
     play(scenario())
+
+
+def test_no_prefix_of_a_filter_makes_the_runner_fail(tmp_path: Path) -> None:
+    class Stored(FakeControl):
+        async def results(self, query: ResultQuery) -> ResultPage:
+            return table.page(query)
+
+    typed = prefixes([*DOCUMENTED, *(f"{name}<" for name in KEY_NAMES)])
+    table = open_table(tmp_path, cache=tmp_path / "cache")
+
+    async def scenario() -> None:
+        async with served(Stored(), tmp_path) as (client, _):
+            for text in typed:
+                target = f"/v1/results?{urlencode({'out': str(tmp_path), 'filter': text})}"
+                async with exchange(client.path, timeout_s=5) as connection:
+                    answer = await connection.ask("GET", target, None)
+                    assert answer.status in (200, 400), text
+
+    play(scenario())
+    assert len(typed) > 300
 
 
 @pytest.mark.parametrize(

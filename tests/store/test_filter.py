@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.filters import DOCUMENTED, KEY_NAMES, OPERATORS, prefixes, written
 
 from infertui.store.filter import FIGURE_KEYS, FilterError, Term, parse, where
 
@@ -49,6 +50,8 @@ def test_what_is_written_is_what_is_meant(text: str, terms: tuple[Term, ...]) ->
         ("zzz:x", '"zzz:x" in quotes finds that text'),
         ("model:", "model: needs a value, as in model:text"),
         ("ttft<", "ttft< needs a value, as in ttft<50ns"),
+        ("ppl<", "ppl< needs a value, as in perplexity<50"),
+        ("agrees<", "agrees< needs a value, as in agreement<5%"),
         ("model>x", "model is text: use model:x"),
         ("flag>x", "flag is text"),
         ("valid:maybe", "valid is yes or no, not 'maybe'"),
@@ -87,3 +90,22 @@ def test_no_text_makes_it_fail_in_any_other_way(text: str) -> None:
         return
     sql, parameters = where(terms)
     assert sql.count("?") == len(parameters)
+
+
+def test_whatever_is_on_the_line_while_a_filter_is_typed_is_understood_or_explained() -> None:
+    explained = set()
+    for text in prefixes([*DOCUMENTED, *written()]):
+        try:
+            where(parse(text))
+        except FilterError as error:
+            explained.add(error.message)
+    assert len(explained) > 500
+    assert all(message and "\n" not in message for message in explained)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_example_for_a_missing_value_is_itself_a_filter(operator: str) -> None:
+    for name in KEY_NAMES:
+        with pytest.raises(FilterError, match="needs a value, as in ") as caught:
+            parse(f"{name}{operator}")
+        assert parse(caught.value.message.rpartition(" as in ")[2])

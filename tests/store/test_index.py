@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.filters import DOCUMENTED, prefixes, written
 from support.results import make_results, write_results
 from support.structs import values_of
 
@@ -426,6 +427,17 @@ def test_a_run_is_found_wherever_it_is(out: Path) -> None:
 def test_a_filter_that_makes_no_sense_is_refused(out: Path) -> None:
     with pytest.raises(FilterError, match="nearest: model"):
         opened(out).page(query(out, filter="modl:x"))
+
+
+def test_the_table_answers_or_refuses_whatever_is_on_the_line_while_a_filter_is_typed(out: Path) -> None:
+    write_results(out, 5)
+    table, answered = opened(out), 0
+    for text in prefixes([*DOCUMENTED, *written()])[::3]:
+        try:
+            answered += table.page(query(out, filter=text)).total == 5
+        except FilterError:
+            continue
+    assert answered > 500
 
 
 def test_a_run_that_is_there_twice_is_shown_as_it_was_last(out: Path) -> None:

@@ -191,6 +191,20 @@ def test_a_filter_that_makes_no_sense_says_so_and_the_last_good_one_stays(out: P
     play(out, act)
 
 
+@pytest.mark.parametrize("text", ["ppl<5 agrees>=50%", '!x "two words"', "flag:x mbu<5%"])
+def test_a_filter_may_be_typed_key_by_key(out: Path, text: str) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.press("slash")
+        line = scene.pane.query_one(LineInput)
+        for end in range(1, len(text) + 1):
+            line.value = text[:end]
+            await scene.pilot.pause()
+        await scene.settle()
+        assert f"/ {text.strip()}" in scene.title
+
+    play(out, act)
+
+
 def test_when_nothing_matches_or_nothing_is_there_it_says_so(out: Path, tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         await scene.filter("nothing-like-this")
