@@ -99,8 +99,9 @@ class Dispatcher:
         """Take a sample of the machine; `watched`: somebody looks on, and gets them more often."""
         self._rates.watched(watched)
         held = {device for name, lane in self._lanes.items() if lane.slot.occupied for device in devices_of(name)}
-        free = [gpu for gpu in self._sampler.gpus if not held & {CPU, lane_name(gpu)}]
-        self._idle.add(sample, free, host=not held)
+        ours = [gpu for gpu in self._sampler.gpus if held & {CPU, lane_name(gpu)}]
+        free = [gpu for gpu in self._sampler.gpus if gpu not in ours]
+        self._idle.add(sample, free, held=ours, host=not held)
         for lane in self._lanes.values():
             if lane.execution:
                 lane.execution.sampled(sample)
