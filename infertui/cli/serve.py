@@ -16,7 +16,8 @@ EPILOG = """[bold]Examples[/bold]
   systemd-run --user infertui serve --idle-exit 0      (survives even where logging out ends all processes)
 
 The runner keeps its queue in ~/.local/state/infertui (XDG_STATE_HOME); its socket is in XDG_RUNTIME_DIR,
-or where INFERTUI_RUNTIME_DIR says. GPUs and caches are those of its own environment, not of the screen's.
+or where INFERTUI_RUNTIME_DIR says, else in /tmp in a directory whose name nobody can guess; `infertui status`
+tells it. GPUs and caches are those of its own environment, not of the screen's.
 """
 
 

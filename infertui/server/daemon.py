@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from infertui import __version__
 from infertui.runner.runner import KEEP_LOADED_S, Runner
 from infertui.server.app import create_app
@@ -17,9 +19,10 @@ from infertui.server.listen import Listener
 from infertui.server.runtime import (
     Holder,
     Lock,
-    default_socket_path,
     holder_of,
+    last_socket,
     make_state_dir,
+    new_socket_path,
     queue_file,
     queue_lock,
 )
@@ -47,11 +50,14 @@ def serve(
     Raises RunnerExistsError when a runner of this user lives.
     """
     make_state_dir(environ)
-    place = (path or default_socket_path(environ)).absolute()
-    holder = Holder(os.getpid(), __version__, str(place), socket.gethostname())
+    before = last_socket(environ)
+    holder = Holder(os.getpid(), __version__, "", socket.gethostname())
     with Lock(queue_lock(environ)) as lock:
         if not lock.acquire(holder):
             raise already_alive(holder_of(queue_lock(environ)) or Holder())
+        place = (path or new_socket_path(environ, before)).absolute()
+        holder = replace(holder, socket=str(place))
+        lock.note(holder)
         runner = partial(
             Runner, QueueStore(queue_file(environ)), keep_loaded_s=keep_loaded_s, cpu_exclusive=cpu_exclusive
         )

@@ -7,6 +7,10 @@ class RunnerUnavailableError(InfertuiError):
     """No runner answers: none runs, it is ending, or the connection to it broke."""
 
 
+class UntrustedSocketError(InfertuiError):
+    """The socket, or its directory, belongs to somebody else, or can be changed by others: nothing is sent to it."""
+
+
 class RunnerExistsError(InfertuiError):
     """A runner of this user is alive already."""
 

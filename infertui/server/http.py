@@ -1,7 +1,6 @@
 """The few things of HTTP/1.1 that a client on a unix socket needs: one exchange to a connection."""
 
 import asyncio
-import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import h11
 
 from infertui.server.errors import RunnerUnavailableError
+from infertui.server.runtime import check_socket, trusted_users, untrusted
 from infertui.terminal_text import clean
 
 _PIECE = 64 * 1024
@@ -75,7 +75,11 @@ class Exchange:
 
 @asynccontextmanager
 async def exchange(path: Path, *, timeout_s: float) -> AsyncIterator[Exchange]:
-    """A connection to the runner at `path`, closed afterwards. Raises RunnerUnavailableError when there is none."""
+    """A connection to the runner at `path`, closed afterwards.
+
+    Raises RunnerUnavailableError when there is none, UntrustedSocketError where it might be somebody else's.
+    """
+    check_socket(path)
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=_PIECE)
@@ -103,10 +107,10 @@ def unresponsive(seconds: float) -> RunnerUnavailableError:
 
 
 def _check_owner(writer: asyncio.StreamWriter, path: Path) -> None:
-    """Talk to our own runner, or to root's: anyone could have put a socket into a shared directory."""
+    """Talk to our own runner, or to root's: anyone could listen on a socket that passes for ours."""
     peer = writer.get_extra_info("socket")
     if peer is None or not hasattr(socket, "SO_PEERCRED"):
         return
     _, owner, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    if owner not in (os.getuid(), 0) and os.getuid() != 0:
-        raise RunnerUnavailableError(f"the socket {clean(str(path))} belongs to another user ({owner})")
+    if owner not in trusted_users():
+        raise untrusted(path, f"is listened to by user {owner}")

@@ -2,7 +2,8 @@
 
 The socket is in the runtime directory, which may vanish when its user logs out; queue and log are in the state
 directory, which stays. Whoever holds the queue's lock notes in it where the socket is, so that a client finds a runner
-that was started with other variables set.
+that was started with other variables set. Where there is no runtime directory, the runner makes one whose name nobody
+can guess, and that note alone tells it.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import fcntl
 import os
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +22,14 @@ from msgspec import Struct
 
 from infertui.config.userdir import state_dir as state_dir
 from infertui.errors import InfertuiError, StoreError, UsageError
+from infertui.server.errors import UntrustedSocketError
 from infertui.terminal_text import clean
 
 RUNTIME_VARIABLE = "INFERTUI_RUNTIME_DIR"
 MAX_SOCKET_PATH = 107
 """Bytes of a unix socket's path: sun_path of unix(7) holds 108 with the null byte."""
+SOCKET = "runner.sock"
+_SHARED = Path("/tmp")  # noqa: S108 (what is made in it has a random name, and is looked at before it is used)
 _EITHER = f"{RUNTIME_VARIABLE} or XDG_STATE_HOME"
 _SETTLING_S = 0.3
 _MAX_NOTE = 4096
@@ -48,8 +53,59 @@ def socket_path(environ: Mapping[str, str]) -> Path:
 
 
 def default_socket_path(environ: Mapping[str, str]) -> Path:
-    """Where the socket of a runner started with these variables is. Makes nothing."""
-    return _runtime_dir(environ) / "runner.sock"
+    """Where the socket of a runner started with these variables is. Makes nothing.
+
+    Without a runtime directory nobody knows before it runs: then this is a place in the state directory that stays
+    empty, and never one in a directory in which others could make it first.
+    """
+    return (_runtime_dir(environ) or state_dir(environ)) / SOCKET
+
+
+def has_runtime_dir(environ: Mapping[str, str]) -> bool:
+    """Whether these variables say where sockets go."""
+    return _runtime_dir(environ) is not None
+
+
+def new_socket_path(environ: Mapping[str, str], before: Path | None = None) -> Path:
+    """Where a runner started with these variables puts its socket: where there is no runtime directory, in one of a
+    random name that this makes, or that of the runner `before` where it is still ours alone. Raises StoreError.
+    """
+    if runtime := _runtime_dir(environ):
+        return runtime / SOCKET
+    if before and _is_made_here(before.parent) and _ours_alone(before.parent):
+        return before
+    try:
+        return Path(tempfile.mkdtemp(prefix=_made_prefix(), dir=_SHARED)) / SOCKET
+    except OSError as error:
+        raise _trouble(_SHARED, error, RUNTIME_VARIABLE) from error
+
+
+def check_socket(path: Path) -> None:
+    """Raise UntrustedSocketError where somebody but this user and root could have put the socket there.
+
+    Whoever is at its other end is a question of its own: `server.http` asks the kernel. A link could lead to a socket
+    of root's that is no runner's. Nothing is said of what is not there.
+    """
+    with contextlib.suppress(OSError):
+        for place, found in ((path.parent, path.parent.stat()), (path, path.lstat()), (path, path.stat())):
+            if found.st_uid not in trusted_users():
+                raise untrusted(place, f"belongs to user {found.st_uid}")
+            if stat.S_ISDIR(found.st_mode) and found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+                raise untrusted(place, f"can be changed by others (mode {stat.S_IMODE(found.st_mode):04o})")
+
+
+def trusted_users() -> frozenset[int]:
+    """Whose sockets are believed: this user's and root's, for root its own alone."""
+    return frozenset({os.getuid(), 0})
+
+
+def untrusted(path: Path, problem: str) -> UntrustedSocketError:
+    """The error of a socket, or its directory, that is not this user's."""
+    return UntrustedSocketError(
+        f"{clean(str(path))} {problem}, so what listens there may not be your runner; nothing was sent",
+        remedy=f"To ask another user's runner, be that user (`sudo -u NAME infertui`). For one of your own name "
+        f"another place with --socket, or with {RUNTIME_VARIABLE} and XDG_STATE_HOME.",
+    )
 
 
 def prepare_socket_dir(path: Path, environ: Mapping[str, str]) -> None:
@@ -67,7 +123,7 @@ def prepare_socket_dir(path: Path, environ: Mapping[str, str]) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _trouble(path.parent, error, RUNTIME_VARIABLE) from error
-    if path.parent == _runtime_dir(environ):
+    if path.parent == _runtime_dir(environ) or _is_made_here(path.parent):
         _check_private(path.parent)
 
 
@@ -106,13 +162,30 @@ def make_state_dir(environ: Mapping[str, str]) -> Path:
     return path
 
 
-def _runtime_dir(environ: Mapping[str, str]) -> Path:
+def last_socket(environ: Mapping[str, str]) -> Path | None:
+    """Where the socket of the last runner was, whether it lives or not."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        if where := msgspec.json.decode(queue_lock(environ).read_bytes()[:_MAX_NOTE], type=Holder).socket:
+            return Path(where)
+    return None
+
+
+def _runtime_dir(environ: Mapping[str, str]) -> Path | None:
     if named := environ.get(RUNTIME_VARIABLE):
         return Path(named).expanduser().absolute()
     given = environ.get("XDG_RUNTIME_DIR", "")
     if given.startswith("/") and _ours_alone(Path(given)) and os.access(given, os.W_OK | os.X_OK):
         return Path(given) / "infertui"
-    return Path(f"/tmp/infertui-{os.getuid()}")  # noqa: S108 (checked before it is used)
+    return None
+
+
+def _made_prefix() -> str:
+    return f"infertui-{os.getuid()}-"
+
+
+def _is_made_here(path: Path) -> bool:
+    """Whether that is a directory such as `new_socket_path` makes, by its name."""
+    return path.parent == _SHARED and path.name.startswith(_made_prefix())
 
 
 def _ours_alone(path: Path) -> bool:
@@ -161,10 +234,14 @@ class Lock:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
+        self.note(holder)
+        return True
+
+    def note(self, holder: Holder) -> None:
+        """Say who holds it, which only its holder may."""
         with contextlib.suppress(OSError):  # on a full disk its holder is not known by name
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, msgspec.json.encode(holder), 0)
-        return True
 
     def release(self) -> None:
         """Let go of it. The file stays."""

@@ -16,6 +16,7 @@ from infertui.server.runtime import (
     Holder,
     Lock,
     default_socket_path,
+    has_runtime_dir,
     holder_of,
     log_file,
     make_state_dir,
@@ -66,7 +67,8 @@ async def ensure_running(
                 return await find_running(path, environ)
             holder = holder_of(queue_lock(environ))
             if holder is None:
-                await _start(path or default_socket_path(environ), environ, deadline)
+                usual = default_socket_path(environ) if has_runtime_dir(environ) else None
+                await _start(path or usual, environ, deadline)
             elif holder.hostname not in ("", socket.gethostname()):
                 raise RunnerUnavailableError(
                     f"a runner on {clean(holder.hostname)} (process {holder.pid}) uses this user's queue",
@@ -82,8 +84,11 @@ async def _pause(deadline: float, complaint: str) -> None:
     await asyncio.sleep(_POLL_S)
 
 
-async def _start(path: Path, environ: Mapping[str, str], deadline: float) -> None:
-    """Start a runner and wait until it answers. One that ends because another was faster is no error."""
+async def _start(path: Path | None, environ: Mapping[str, str], deadline: float) -> None:
+    """Start a runner and wait until it answers. One that ends because another was faster is no error.
+
+    Without a path it chooses one itself.
+    """
     log = log_file(environ)
     ready, ready_theirs = os.pipe()
     try:
@@ -118,14 +123,17 @@ async def _end_of(process: "subprocess.Popen[bytes]") -> int | None:
     return process.returncode
 
 
-def _spawn(path: Path, environ: Mapping[str, str], log: Path, ready: int) -> "tuple[int, subprocess.Popen[bytes]]":
+def _spawn(
+    path: Path | None, environ: Mapping[str, str], log: Path, ready: int
+) -> "tuple[int, subprocess.Popen[bytes]]":
     """Start the process, in a session of its own; the length of the log before, and its handle."""
     environment = {name: value for name, value in environ.items() if name not in _TERMINAL_VARIABLES}
     for name in _PATH_LISTS:
         if environment.get(name):
             parts = environment[name].split(os.pathsep)
             environment[name] = os.pathsep.join(str(Path(part).absolute()) for part in parts)
-    command = [sys.executable, "-P", "-m", "infertui", "serve", "--socket", str(path.absolute())]
+    place = ["--socket", str(path.absolute())] if path else []
+    command = [sys.executable, "-P", "-m", "infertui", "serve", *place]
     try:
         if log.exists() and log.stat().st_size > _MAX_LOG:
             log.replace(log.with_name(log.name + ".old"))

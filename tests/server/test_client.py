@@ -6,8 +6,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -36,7 +37,7 @@ from infertui.runner.control import (
 )
 from infertui.runner.tables import open_table
 from infertui.server.client import Client
-from infertui.server.errors import OtherVersionError, RunnerUnavailableError
+from infertui.server.errors import OtherVersionError, RunnerUnavailableError, UntrustedSocketError
 from infertui.server.http import exchange
 from infertui.server.stream import BUFFER, Presence, event_stream
 from infertui.server.wire import KEEP_ALIVE, Hello
@@ -519,18 +520,79 @@ def test_the_client_is_light() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+@pytest.fixture
+def free_folder() -> Iterator[Path]:
+    """A folder that every user can reach."""
+    with tempfile.TemporaryDirectory(prefix="ift-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def being(user: int) -> Iterator[None]:
+    """Act as another user, real and effective; only root can."""
+    os.setresuid(user, user, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as somebody else")
-def test_a_socket_of_somebody_else_is_not_talked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("me", [0, 1234])
+@pytest.mark.parametrize("listener", [0, 1234, 4242])
+@pytest.mark.parametrize("of_directory", [0, 1234, 4242])
+@pytest.mark.parametrize("of_socket", [0, 1234, 4242])
+def test_only_what_this_user_or_root_has_put_there_is_talked_to(
+    me: int, listener: int, of_directory: int, of_socket: int, free_folder: Path
+) -> None:
+    path = free_folder / "place" / "runner.sock"
+    path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(tmp_path / "runner.sock"))
-        os.seteuid(4242)  # the kernel tells clients who called listen()
-        try:
+        listening.bind(str(path))
+        path.chmod(0o666)
+        os.chown(path, of_socket, 0)
+        os.chown(path.parent, of_directory, 0)
+        with being(listener):  # the kernel tells clients who called listen()
             listening.listen()
-        finally:
-            os.seteuid(0)
-        monkeypatch.setattr(os, "getuid", lambda: 1000)
-        with pytest.raises(RunnerUnavailableError, match=r"another user \(4242\)"):
-            play(Client(tmp_path / "runner.sock").snapshot())
+        listening.setblocking(False)
+        believed = {listener, of_directory, of_socket} <= {me, 0}
+        with being(me), pytest.raises(RunnerUnavailableError if believed else UntrustedSocketError) as caught:
+            play(Client(path, timeout_s=0.05).snapshot())  # believed, it is asked and does not answer
+        if not believed:
+            assert "user" in caught.value.message
+            assert "sudo -u" in caught.value.remedy
+            with suppress(BlockingIOError):  # where no connection was made at all
+                assert listening.accept()[0].recv(1) == b""
+
+
+def test_a_socket_in_a_directory_that_others_can_change_is_not_talked_to(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(FakeControl(), tmp_path) as (client, _):
+            assert (await client.hello()).pid == FACTS.pid
+            os.chmod(tmp_path, 0o777)  # noqa: PTH101, S103
+            with pytest.raises(UntrustedSocketError, match="changed by others"):
+                await client.hello()
+            os.chmod(tmp_path, 0o1777)  # noqa: PTH101, S103 (as /tmp: what is ours there stays ours)
+            assert (await client.hello()).pid == FACTS.pid
+
+    play(scenario())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a link away")
+def test_a_link_of_somebody_else_to_a_socket_of_ours_is_not_followed(free_folder: Path) -> None:
+    free_folder.chmod(0o1777)
+    link = free_folder / "runner.sock"
+
+    async def scenario() -> None:
+        async with served(FakeControl(), free_folder / "real") as (client, _):
+            link.symlink_to(client.path)
+            assert (await Client(link).hello()).pid == FACTS.pid
+            os.chown(link, 4242, 4242, follow_symlinks=False)
+            with pytest.raises(UntrustedSocketError, match="belongs to user 4242"):
+                await Client(link).hello()
+
+    play(scenario())
 
 
 def test_a_client_that_gives_up_a_comparison_ends_the_work_on_it(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.runner.control import Numbered, Snapshot, Submission
 from infertui.server.errors import RunnerUnavailableError
-from infertui.server.runtime import Holder, Lock, bind, make_state_dir, prepare_socket_dir, queue_lock
+from infertui.server.runtime import Holder, Lock, bind, make_state_dir, prepare_socket_dir, queue_lock, socket_path
 from infertui.server.spawn import ensure_running
 from infertui.store.index import ResultQuery
 
@@ -265,3 +265,19 @@ def test_a_runner_whose_directory_is_removed_comes_back_to_it(place: Home) -> No
         process.terminate()
         assert process.wait(HANG_S) == 0
     wait_until(lambda: not place.runner)
+
+
+def test_without_a_runtime_directory_a_runner_is_found_where_nobody_can_have_been_before(place: Home) -> None:
+    del place.environment["INFERTUI_RUNTIME_DIR"]
+    sockets = []
+    for _ in range(2):
+        with place.serving() as process:
+            where = socket_path(place.environment)
+            assert mode(where.parent) == 0o700
+            assert where.parent.parent == Path("/tmp")  # noqa: S108 (what is tested)
+            assert str(process.pid) in place.command("status").stdout
+            place.command("stop")
+            process.wait(HANG_S)
+            sockets.append(where)
+    assert sockets[0] == sockets[1]
+    shutil.rmtree(sockets[0].parent)

@@ -16,6 +16,7 @@ from infertui.server.runtime import (
     default_socket_path,
     holder_of,
     make_state_dir,
+    new_socket_path,
     prepare_socket_dir,
     queue_lock,
     socket_path,
@@ -30,18 +31,43 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_the_runtime_directory_is_the_named_one_or_the_users_or_one_in_tmp(tmp_path: Path) -> None:
+def test_the_runtime_directory_is_the_named_one_or_the_users(tmp_path: Path) -> None:
     users = tmp_path / "run"
     users.mkdir(mode=0o700)
     named = {"INFERTUI_RUNTIME_DIR": str(tmp_path / "mine"), "XDG_RUNTIME_DIR": str(users)}
-    assert default_socket_path(named) == tmp_path / "mine" / "runner.sock"
-    assert default_socket_path({"XDG_RUNTIME_DIR": str(users)}) == users / "infertui" / "runner.sock"
-    in_tmp = Path(f"/tmp/infertui-{os.getuid()}/runner.sock")  # noqa: S108 (what is tested)
-    users.chmod(0o755)
-    assert default_socket_path({"XDG_RUNTIME_DIR": str(users)}) == in_tmp
-    assert default_socket_path({"XDG_RUNTIME_DIR": "relative"}) == in_tmp
-    assert default_socket_path({"XDG_RUNTIME_DIR": str(tmp_path / "missing")}) == in_tmp
-    assert default_socket_path({}) == in_tmp
+    for path in (default_socket_path, new_socket_path):
+        assert path(named) == tmp_path / "mine" / "runner.sock"
+        assert path({"XDG_RUNTIME_DIR": str(users)}) == users / "infertui" / "runner.sock"
+
+
+@pytest.mark.parametrize("runtime", [None, "relative", "missing", "open", "of somebody else"])
+def test_without_one_nobody_can_know_where_the_socket_will_be(runtime: str | None, tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    if runtime:
+        environ["XDG_RUNTIME_DIR"] = runtime if runtime == "relative" else str(tmp_path / "run")
+    if runtime in ("open", "of somebody else"):
+        (tmp_path / "run").mkdir(mode=0o755 if runtime == "open" else 0o700)
+    if runtime == "of somebody else":
+        if os.getuid() != 0:
+            pytest.skip("only root can give a directory away")
+        os.chown(tmp_path / "run", 4242, 4242)
+    # Where a client looks before a runner has noted its place is in a directory of its user's.
+    assert default_socket_path(environ) == tmp_path / "state" / "infertui" / "runner.sock"
+    made = [new_socket_path(environ), new_socket_path(environ)]
+    first, second = made
+    try:
+        assert first != second
+        assert mode(first.parent) == mode(second.parent) == 0o700
+        assert new_socket_path(environ, first) == first  # one directory is enough for all lives of a runner
+        prepare_socket_dir(first, environ)
+        first.parent.chmod(0o755)
+        made.append(new_socket_path(environ, first))
+        assert made[2] != first
+        with pytest.raises(InfertuiError, match="mode 0755"):
+            prepare_socket_dir(first, environ)
+    finally:
+        for path in made:
+            path.parent.rmdir()
 
 
 def test_the_runtime_directory_is_made_for_its_user_alone(tmp_path: Path) -> None:
