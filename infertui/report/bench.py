@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from infertui.config.sweep import Place
 from infertui.measure.comparison import FEWEST, Better
 from infertui.measure.paired import geometric_mean, least_p, paired, variation
-from infertui.report.compare import Comparison, Difference, Figure, joules_per_request, memory
+from infertui.report.compare import Comparison, Difference, Figure, joules_per_request, judged, memory
 from infertui.report.unlike import differences, unlike
-from infertui.report.verdict import p_text, percent
+from infertui.report.verdict import EQUAL_WITHIN, p_text, percent
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 
@@ -50,11 +50,12 @@ class Bench(Struct, frozen=True):
     """Runs that were planned and have not finished."""
 
 
-def bench_report(results: Sequence[Result], *, with_invalid: bool = False) -> Bench:
+def bench_report(results: Sequence[Result], *, with_invalid: bool = False, equal_within: float = EQUAL_WITHIN) -> Bench:
     """The paired comparison of a bench's results, at least one; those of other benches must not be among them.
 
     A round counts where every arm finished, and validly unless `with_invalid`: without one of its runs the others have
-    nothing to be compared with. Of runs that were repeated the last one counts.
+    nothing to be compared with. Of runs that were repeated the last one counts. `equal_within` is the band in which
+    figures count as equal, as a share.
     """
     place = next(result.bench for result in results if result.bench)
     arms = _arms(results, place)
@@ -82,7 +83,7 @@ def bench_report(results: Sequence[Result], *, with_invalid: bool = False) -> Be
         used=tuple(number + 1 for number in used),
         left_out=tuple(clean(text) for text in left_out),
         arms=tuple(_arm(arm, counted) for arm in arms),
-        comparisons=tuple(_comparison(arms[0], arm, counted) for arm in arms[1:]) if counted else (),
+        comparisons=tuple(judged(_comparison(arms[0], arm, counted), equal_within) for arm in arms[1:] if counted),
         invalid=tuple(clean(f"{_name(result)}: {'; '.join(result.verdict.invalid)}")
                       for result in ours if not result.verdict.valid),
         missing=rounds * len(arms) - len(latest),
@@ -220,7 +221,7 @@ def _figure(kind: _Kind, values: Sequence[tuple[float | None, float | None]]) ->
     second = [other for _, other in values if other is not None]
     whole = len(first) == len(second) == len(values)
     found = paired(first, second) if whole else None
-    figure = Figure(kind.name, None, None, kind.better, found, kind.show, kind.key, "rounds")
+    figure = Figure(kind.name, None, None, kind.better, found, kind.show, kind.key, "rounds", observations=len(values))
     return replace(
         figure,
         first=geometric_mean(first) if len(first) == len(values) else None,

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from infertui.measure.comparison import Better, Ratio, Totals, ratio
+from infertui.measure.comparison import FEWEST, Better, Ratio, Totals, ratio
 from infertui.report.unlike import Difference, differences, unlike
 from infertui.report.verdict import Basis, Figure
 from infertui.store.observations import Observation
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 
-__all__ = ["Basis", "Comparison", "Difference", "Figure", "compare"]
+__all__ = ["Basis", "Comparison", "Difference", "Figure", "compare", "judged"]
 
 SINGLE_RUNS = (
     "Each side is a single run. The intervals hold what varies within these two processes, not what varies from one"
@@ -73,9 +74,25 @@ def _figures(
         ]
         kept = all(side.numerators for side in sides)
         found = ratio(*sides) if kept else of_two(*values)
-        yield Figure(kind.name, values[0], values[1], kind.better, found, kind.show, kind.key)
+        fewest = min(len(side.numerators) for side in sides)
+        wanting = _NOT_BY_ITERATION if not kept else "" if fewest < FEWEST else _NO_SPREAD
+        yield Figure(
+            kind.name, values[0], values[1], kind.better, found, kind.show, kind.key, observations=fewest,
+            wanting=wanting,
+        )  # fmt: skip
     name, one, other = memory(first, second)
     yield Figure(name, one, other, "lower", of_two(one, other), "bytes", "memory", "whole")
+
+
+_NOT_BY_ITERATION = "not kept by iteration, so how sure is not known"
+_NO_SPREAD = "of figures that allow no interval"
+
+
+def judged(comparison: Comparison, equal_within: float) -> Comparison:
+    """The same comparison, in which figures count as equal within another band, a share."""
+    return replace(
+        comparison, figures=tuple(replace(figure, equal_within=equal_within) for figure in comparison.figures)
+    )
 
 
 def of_two(first: float | None, second: float | None) -> Ratio | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from infertui.report.bench import Bench, variation_text
 from infertui.report.compare import Comparison
-from infertui.report.verdict import NOT_AVAILABLE, Figure, p_text
+from infertui.report.verdict import EQUAL_WITHIN, NOT_AVAILABLE, Figure, band_text, p_text
 from infertui.terminal_text import clean
 from infertui.units import format_number
 
@@ -14,7 +14,6 @@ UNLIKE = "UNLIKE"
 MARGIN = "  "
 WIDTH = 80
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_LEGEND = "ratio to A with its 95 % interval; + better  - worse  = no difference  ? too few to say"
 
 
 def lines(comparison: Comparison, width: int = WIDTH) -> list[str]:
@@ -56,7 +55,17 @@ def table(comparisons: Sequence[Comparison], width: int = WIDTH) -> list[str]:
     for page in _pages(fixed, columns, width):
         found += ["", *("  ".join(cells).rstrip() for cells in zip(*fixed, *page, strict=True))]
     notes = dict.fromkeys(note for one in comparisons for note in one.notes)
-    return [*found, "", *textwrap.wrap(_LEGEND, width), *_notes(tuple(notes), width)]
+    return [*found, "", *textwrap.wrap(_legend(comparisons), width), *_notes(tuple(notes), width)]
+
+
+def _legend(comparisons: Sequence[Comparison]) -> str:
+    return f"figure / A's with its 95 % interval; {signs_text(comparisons)}"
+
+
+def signs_text(comparisons: Sequence[Comparison]) -> str:
+    """What the signs mean, with the band that these were judged by."""
+    band = next((figure.equal_within for one in comparisons for figure in one.figures), EQUAL_WITHIN)
+    return f"+ better  - worse  = equal within {band_text(band)}  ? unclear"
 
 
 def markdown(comparisons: Sequence[Comparison], title: str = "", notes: Sequence[str] = ()) -> str:
@@ -187,4 +196,4 @@ def _notes(notes: Sequence[str], width: int) -> list[str]:
     return [MARGIN + line for note in notes for line in textwrap.wrap(note, width - len(MARGIN))]
 
 
-__all__ = ["bench_lines", "bench_notes", "bench_title", "escaped", "lines", "markdown", "table"]
+__all__ = ["bench_lines", "bench_notes", "bench_title", "escaped", "lines", "markdown", "signs_text", "table"]

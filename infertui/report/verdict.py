@@ -1,20 +1,31 @@
-"""How one quantity compares, in words and with the interval."""
+"""How one quantity compares, in words and with the interval: by the signed change of the figure itself.
 
+A change is second / first - 1, in words, intervals and rules alike: 100 -> 91 is 9.0 % less, and no other number.
+"""
+
+import math
 from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
 from infertui.measure.comparison import Better, Ratio
+from infertui.measure.statistics import Interval
 from infertui.units import format_bytes, format_number, format_seconds
 
 Basis = Literal["iterations", "rounds", "whole"]
 """What an interval rests on; `whole`: a figure of the whole run, of which there is one."""
+Outcome = Literal["better", "worse", "equal", "unclear", ""]
+"""`equal`: the whole interval lies within the band; `unclear`: it holds 1 and reaches beyond, or there is none."""
 Sign = Literal["+", "-", "=", "?", ""]
-"""Better, worse, no difference, not sure for want of observations, and not available."""
+SIGNS: dict[Outcome, Sign] = {"better": "+", "worse": "-", "equal": "=", "unclear": "?", "": ""}
+EQUAL_WITHIN = 0.02
+"""The band in which two figures count as equal unless another one is asked for, as a share."""
 NOT_AVAILABLE = "n/a"
-_PERCENT_BELOW = 1.1
-_JUST_ABOVE = 1.005
+FACTOR_FROM = 1.995
+"""Ratios from this on, which is shown as 2.00, are told as factors; what is below as percent."""
+_ROUNDING = 1e-9
+_MOST_PLACES = 4
 
 
 class Figure(Struct, frozen=True):
@@ -30,19 +41,25 @@ class Figure(Struct, frozen=True):
     key: str = ""
     """What `--fail-if` and programs call it."""
     basis: Basis = "iterations"
+    observations: int = 0
+    """Of the side that has fewer; 0 where that is not known."""
+    wanting: str = ""
+    """Why there is no interval, where `basis` does not say it."""
+    equal_within: float = EQUAL_WITHIN
 
     def text(self, value: float | None) -> str:
         """A value as people read it."""
         return NOT_AVAILABLE if value is None else _WAYS[self.show](value)
 
     @property
+    def outcome(self) -> Outcome:
+        """Better or worse for sure, equal for all that matters, or not clear; empty where it is not available."""
+        return "" if self.ratio is None else outcome_of(self.ratio, self.better, self.equal_within)
+
+    @property
     def sign(self) -> Sign:
         """The verdict in one character."""
-        if self.ratio is None:
-            return ""
-        if self.ratio.differs is None:
-            return "?"
-        return ("+" if self._is_better else "-") if self.ratio.differs else "="
+        return SIGNS[self.outcome]
 
     @property
     def verdict(self) -> str:
@@ -51,13 +68,17 @@ class Figure(Struct, frozen=True):
         if found is None:
             return NOT_AVAILABLE
         if found.interval is None:
-            return f"{self._factor()} {self._word}{_WANTING[self.basis]}" if found.value != 1 else "the same"
+            why = self.wanting or _WANTING[self.basis]
+            return f"{self._change(None)}{f', {why}' if why else ''}" if found.value != 1 else "the same"
+        wide = found.interval.high - found.interval.low
+        ends = (_signed(end, found.value, wide) for end in (found.interval.low, found.interval.high))
+        span = f"({' to '.join(ends)})"
+        if _within(found.interval, self.equal_within):
+            known = "different, by less than" if found.differs else "equal within"
+            return f"{known} {band_text(self.equal_within)}: {_signed(found.value, found.value, wide)} {span}"
         if not found.differs:
-            return f"no difference: {_span(found.value, found.interval.low, found.interval.high)}"
-        low, high = found.interval.low, found.interval.high
-        if found.value < 1:
-            low, high = 1 / high, 1 / low
-        return f"{self._factor(high - low, most=high)} {self._word}, {_span_only(low, high)}"
+            return f"unclear: {_signed(found.value, found.value, wide)} {span}"
+        return f"{self._change(wide)} {span}"
 
     @property
     def ratio_text(self) -> str:
@@ -71,25 +92,38 @@ class Figure(Struct, frozen=True):
         wide = high - low
         return f"{_digits(found.value, wide)} {_digits(low, wide)}-{_digits(high, wide)} {self.sign}"
 
-    @property
-    def _is_better(self) -> bool:
-        return self.ratio is not None and (self.ratio.value > 1) == (self.better == "higher")
-
-    def _factor(self, wide: float = 1.0, *, most: float = 0.0) -> str:
+    def _change(self, wide: float | None) -> str:
+        """`8.2% lower`, `2.41x as high`."""
         value = self.ratio.value if self.ratio else 1.0
-        value = value if value >= 1 else 1 / value
-        return f"{_digits(value, wide)}x" if max(value, most) >= _PERCENT_BELOW else percent(value - 1)
-
-    @property
-    def _word(self) -> str:
-        if self.show == "seconds" or self.better == "higher":
-            return "faster" if self._is_better else "slower"
-        return "less" if self._is_better else "more"
+        higher, lower, as_much = _WORDS["higher" if self.better == "higher" else self.show]
+        if value >= FACTOR_FROM:
+            return f"{_digits(value, 1.0 if wide is None else wide)}x {as_much}"
+        return f"{_percent(abs(value - 1), wide)} {higher if value > 1 else lower}"
 
 
+def outcome_of(found: Ratio, better: Better, equal_within: float) -> Outcome:
+    """What is known of a ratio; it is never better, worse or equal by its value alone."""
+    if found.interval is not None and _within(found.interval, equal_within):
+        return "equal"
+    if not found.differs:
+        return "unclear"
+    return "better" if (found.value > 1) == (better == "higher") else "worse"
+
+
+def _within(interval: Interval, band: float) -> bool:
+    """Whether the whole interval is a change of no more than the band."""
+    return 1 - band - _ROUNDING <= interval.low and interval.high <= 1 + band + _ROUNDING
+
+
+_WORDS = {
+    "higher": ("higher", "lower", "as high"),
+    "seconds": ("longer", "shorter", "as long"),
+    "bytes": ("more", "less", "as much"),
+    "number": ("more", "less", "as much"),
+}
 _WANTING: dict[Basis, str] = {
-    "iterations": ", too few iterations to say how sure",
-    "rounds": ", too few rounds to say how sure",
+    "iterations": "too few iterations to say how sure",
+    "rounds": "too few rounds to say how sure",
     "whole": "",
 }
 _WAYS: dict[str, Callable[[float], str]] = {
@@ -110,20 +144,44 @@ def percent(share: float) -> str:
     return f"{share:.{3 if size < 1e-3 else 2 if size < 1e-2 else 1}%}"
 
 
-def _span(value: float, low: float, high: float) -> str:
-    wide = high - low
-    return f"{_digits(value, wide)}, {_digits(low, wide)} to {_digits(high, wide)}"
+def band_text(band: float) -> str:
+    """A band as it was asked for: `2%`, `0.5%`."""
+    return f"{band * 100:g}%"
 
 
-def _span_only(low: float, high: float) -> str:
-    if high < _PERCENT_BELOW:
-        return f"{percent(low - 1)} to {percent(high - 1)}"
-    # An interval that leaves 1 out must not seem to begin with it.
-    return f"{_digits(low, 0.0 if low < _JUST_ABOVE else high - low)} to {_digits(high, high - low)}"
+def _percent(change: float, wide: float | None, sign: str = "") -> str:
+    """A change with the digits that an interval this wide leaves; what is not 0 is never shown as 0.
+
+    0 decimals of a percent where the interval is ten points wide or more, 2 where it is below a fiftieth, else 1.
+    """
+    places = 1 if wide is None else 0 if wide >= 0.0995 else 1 if wide >= 0.00195 else 2
+    if wide is not None and wide < _ROUNDING:
+        places = 1
+    shown = f"{change:{sign}.{places}%}"
+    while abs(change) > _ROUNDING and places < _MOST_PLACES and not _counts(shown):
+        places += 1
+        shown = f"{change:{sign}.{places}%}"
+    return shown if _counts(shown) else f"{0:.{places}%}"
+
+
+def _counts(shown: str) -> bool:
+    return any(digit in shown for digit in "123456789")
+
+
+def _signed(ratio: float, beside: float, wide: float) -> str:
+    """A ratio as a signed change, or as a factor where the one that it stands `beside` is told as one."""
+    return _digits(ratio, wide) + "x" if beside >= FACTOR_FROM else _percent(ratio - 1, wide, "+")
 
 
 def _digits(value: float, wide: float) -> str:
-    """A ratio with as many decimals as an interval this wide calls for."""
+    """A ratio with as many decimals as an interval this wide calls for; what is not 1 is not shown as 1."""
     if value >= 10:
         return f"{value:,.{0 if value >= 100 else 1}f}"
-    return f"{value:.{2 if wide > 0.02 else 3}f}"
+    places = 2 if wide > 0.02 else 3
+    if 0 < value < 0.1:
+        places = max(places, 1 - math.floor(math.log10(value)))
+    shown = f"{value:.{places}f}"
+    while abs(value - 1) > _ROUNDING and places < _MOST_PLACES and float(shown) == 1:
+        places += 1
+        shown = f"{value:.{places}f}"
+    return shown

@@ -185,8 +185,8 @@ _RATIOS: tuple[tuple[RatioColumn, str, str, int], ...] = (
     ("ratio_energy", "x J/tok", "energy per token", 7),
 )
 RATIOS: dict[RatioColumn, ColumnSpec] = {
-    key: ColumnSpec(key, label, f"{what} as a multiple of the baseline's; ~ may be none, ( ) unlike runs", rank, 8, 8,
-                    lambda row, width: NONE)
+    key: ColumnSpec(key, label, f"{what} over the baseline's; = equal within 2 %, ~ unclear, ( ) unlike runs", rank,
+                    8, 8, lambda row, width: NONE)
     for key, label, what, rank in _RATIOS
 }  # fmt: skip
 SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}  # type: ignore[dict-item]
@@ -308,8 +308,8 @@ def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: 
         return fit("base" if key == "ratio" else NONE, width, look, style=colours.muted, align="right")
     if found is None:
         return fit(NONE, width, look, align="right")
-    sure = found.differs is not False and not found.unlike
-    style = (colours.ok if found.better else colours.warning) if sure and found.differs else ""
+    sure = found.outcome not in ("equal", "unclear") and not found.unlike
+    style = (colours.ok if found.better else colours.warning) if sure and found.outcome else ""
     return fit(found.text, width, look, style=style if sure else colours.muted, align="right")
 
 

@@ -5,6 +5,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from infertui.measure.comparison import Ratio
+from infertui.measure.statistics import Interval
+from infertui.report.verdict import EQUAL_WITHIN, Outcome, outcome_of
 from infertui.store.table import ResultRow
 
 RatioColumn = Literal["ratio", "ratio_ttft", "ratio_tpot", "ratio_latency", "ratio_energy"]
@@ -14,6 +17,7 @@ OF: dict[RatioColumn, str] = {
     "ratio_energy": "joules_per_token",
 }  # fmt: skip
 """The field of the row."""
+_MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~"}
 _ALIKE = ("model", "device", "dtype", "quantization", "batch_size", "input_len", "output_len")
 
 
@@ -26,25 +30,25 @@ def times(value: float) -> str:
 
 
 class RowRatio(Struct, frozen=True):
-    """`differs` is None where nothing bounds the ratio. `better` is meant by direction alone."""
+    """`outcome` is empty where nothing bounds the ratio. `better` is meant by direction alone."""
 
     value: float
     better: bool
-    differs: bool | None
+    outcome: Outcome
     unlike: bool
 
     @property
     def text(self) -> str:
-        """`1.15x`; `~1.01x` where it may be no difference; in brackets where the runs are unlike."""
+        """`1.15x`; `=1.00x` where they are equal, `~1.04x` where it is unclear; in brackets where they are unlike."""
         shown = times(self.value)
-        return f"({shown})" if self.unlike else f"~{shown}" if self.differs is False else shown
+        return f"({shown})" if self.unlike else _MARKS.get(self.outcome, "") + shown
 
 
 def row_ratio(column: RatioColumn, row: ResultRow, baseline: ResultRow | None) -> RowRatio | None:
     """The row's figure over the baseline's; None where either is not available.
 
-    Of the throughput both have an interval: the difference of the logarithms is sure where it exceeds the root of the
-    sum of the squares of their half-widths. Comparing the runs is more exact.
+    Of the throughput both have an interval: that of the ratio's logarithm reaches to each side as far as the root of
+    the sum of the squares of their half-widths. Comparing the runs is more exact.
     """
     if baseline is None:
         return None
@@ -54,13 +58,14 @@ def row_ratio(column: RatioColumn, row: ResultRow, baseline: ResultRow | None) -
     ratio = value / base
     if not 0 < ratio < math.inf:
         return None
-    differs = None
+    outcome: Outcome = ""
     if column == "ratio":
         halves = [_half(one) for one in (row, baseline)]
         if halves[0] is not None and halves[1] is not None:
-            differs = abs(math.log(ratio)) > math.hypot(halves[0], halves[1])
+            reach = math.exp(math.hypot(halves[0], halves[1]))
+            outcome = outcome_of(Ratio(ratio, Interval(ratio / reach, ratio * reach)), "higher", EQUAL_WITHIN)
     unlike = any(getattr(row, name) != getattr(baseline, name) for name in _ALIKE)
-    return RowRatio(ratio, (ratio > 1) == (column == "ratio"), differs, unlike)
+    return RowRatio(ratio, (ratio > 1) == (column == "ratio"), outcome, unlike)
 
 
 def _half(row: ResultRow) -> float | None:

@@ -48,21 +48,21 @@ def test_ratios_are_within_rounds_whatever_the_rounds_differ_by() -> None:
     assert throughput.first == pytest.approx((100 * 50 * 10) ** (1 / 3))
     assert throughput.second == pytest.approx((200 * 100 * 21) ** (1 / 3))
     # By hand: ln 2, ln 2, ln 2.1 have mean 0.7094 and s 0.0282; t(2) s / sqrt 3 is 0.0700.
-    assert throughput.verdict == "2.03x faster, 1.90 to 2.18"
+    assert throughput.verdict == "2.03x as high (1.90x to 2.18x)"
     assert throughput.ratio.p == 0.25
     assert [arm.name for arm in found.arms] == list(ARMS)
     assert found.arms[0].variation == pytest.approx(1.1813, abs=1e-4)  # sd of ln 100, ln 50, ln 10
-    assert headline(found) == ["graph against eager: throughput 2.03x faster, 1.90 to 2.18"]
+    assert headline(found) == ["graph against eager: throughput 2.03x as high (1.90x to 2.18x)"]
     assert [one.what for one in found.comparisons[0].differences] == ["engine.mode"]
     assert found.missing == 0
     assert "3 rounds of 2 configs in turn, order drawn with seed 4" in text(found)
 
 
-def test_equal_runs_are_no_difference() -> None:
+def test_equal_runs_are_equal() -> None:
     found = bench_report([ran(arm, at, 100.0) for at in range(3) for arm in ARMS])
     assert {one.sign for one in found.comparisons[0].figures} == {"="}
-    assert figure(found, "energy").verdict == "no difference: 1.000, 1.000 to 1.000"
-    assert figure(found, "memory").verdict == "no difference: 1.000, 1.000 to 1.000"
+    assert figure(found, "energy").verdict == "equal within 2%: 0.0% (0.0% to 0.0%)"
+    assert figure(found, "memory").verdict == "equal within 2%: 0.0% (0.0% to 0.0%)"
 
 
 def test_energy_of_a_request_is_the_windows_energy_over_those_that_did_not_fail() -> None:

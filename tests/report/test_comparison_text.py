@@ -1,8 +1,11 @@
 """Comparisons as text: verdicts in words, one table for many runs, Markdown."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.results import make_results
 
@@ -27,36 +30,89 @@ def figure(value: float, low: float, high: float, better: Better = "higher", sho
 
 
 @pytest.mark.parametrize(
-    ("given", "words", "short"),
+    ("found", "words", "short"),
     [
-        (figure(2.41, 2.38, 2.44), "2.41x faster, 2.38 to 2.44", "2.41 2.38-2.44 +"),
-        (figure(1.01, 0.98, 1.04), "no difference: 1.01, 0.98 to 1.04", "1.01 0.98-1.04 ="),
-        (figure(0.5, 0.4, 0.625), "2.00x slower, 1.60 to 2.50", "0.50 0.40-0.62 -"),
-        (figure(0.5, 0.4, 0.625, "lower", "seconds"), "2.00x faster, 1.60 to 2.50", "0.50 0.40-0.62 +"),
-        (figure(1.034, 1.021, 1.047), "3.4% faster, 2.1% to 4.7%", "1.03 1.02-1.05 +"),
-        (figure(1.0042, 1.0021, 1.0063), "0.42% faster, 0.21% to 0.63%", "1.004 1.002-1.006 +"),
-        (figure(1.002, 0.999, 1.005, "lower", "bytes"), "no difference: 1.002, 0.999 to 1.005", "1.002 0.999-1.005 ="),
-        (figure(0.8, 0.7, 0.9, "lower"), "1.25x less, 1.11 to 1.43", "0.80 0.70-0.90 +"),
-        (figure(1.15, 1.0039, 1.46), "1.15x faster, 1.004 to 1.46", "1.15 1.00-1.46 +"),
-        (figure(12.34, 12.0, 12.6), "12.3x faster, 12.0 to 12.6", "12.3 12.0-12.6 +"),
+        (figure(2.41, 2.38, 2.44), "2.41x as high (2.38x to 2.44x)", "2.41 2.38-2.44 +"),
+        (figure(12.34, 12.0, 12.6), "12.3x as high (12.0x to 12.6x)", "12.3 12.0-12.6 +"),
+        (figure(0.918, 0.9173, 0.9195), "8.2% lower (-8.3% to -8.1%)", "0.918 0.917-0.919 -"),
+        (figure(1.034, 1.021, 1.047), "3.4% higher (+2.1% to +4.7%)", "1.03 1.02-1.05 +"),
+        (figure(0.5, 0.4, 0.625), "50% lower (-60% to -38%)", "0.50 0.40-0.62 -"),
+        (figure(0.91, 0.90, 0.92, "lower", "bytes"), "9.0% less (-10.0% to -8.0%)", "0.91 0.90-0.92 +"),
+        (figure(0.8, 0.7, 0.9, "lower"), "20% less (-30% to -10%)", "0.80 0.70-0.90 +"),
+        (figure(0.5, 0.4, 0.625, "lower", "seconds"), "50% shorter (-60% to -38%)", "0.50 0.40-0.62 +"),
+        (figure(2.5, 2.0, 3.0, "lower", "seconds"), "2.50x as long (2.00x to 3.00x)", "2.50 2.00-3.00 -"),
+        (figure(2.5, 2.0, 3.0, "lower", "bytes"), "2.50x as much (2.00x to 3.00x)", "2.50 2.00-3.00 -"),
+        (
+            figure(0.0042, 0.004, 0.0044, "lower", "seconds"),
+            "99.58% shorter (-99.60% to -99.56%)",
+            "0.0042 0.0040-0.0044 +",
+        ),
+        # An interval that leaves 1 out must not seem to hold it.
+        (figure(1.15, 1.0004, 1.46), "15% higher (+0.04% to +46%)", "1.15 1.0004-1.46 +"),
+        (figure(0.997, 0.96, 0.9996), "0.3% lower (-4.0% to -0.04%)", "0.997 0.96-0.9996 -"),
+        # Equal: all of the interval is within 2 %. Unclear: it holds 1, and reaches beyond.
+        (
+            figure(1.002, 0.999, 1.005, "lower", "bytes"),
+            "equal within 2%: +0.2% (-0.1% to +0.5%)",
+            "1.002 0.999-1.005 =",
+        ),
+        (figure(1.0042, 1.0021, 1.0063), "different, by less than 2%: +0.4% (+0.2% to +0.6%)", "1.004 1.002-1.006 ="),
+        (figure(1.01, 0.98, 1.04), "unclear: +1.0% (-2.0% to +4.0%)", "1.01 0.98-1.04 ?"),
+        (figure(0.64, 0.43, 1.05), "unclear: -36% (-57% to +5%)", "0.64 0.43-1.05 ?"),
+        (figure(1.0, 0.98, 1.02), "equal within 2%: 0.0% (-2.0% to +2.0%)", "1.00 0.98-1.02 ="),
+        (figure(1.0, 0.979, 1.02), "unclear: 0.0% (-2.1% to +2.0%)", "1.00 0.98-1.02 ?"),
+        (figure(2.2, 0.9, 5.0), "unclear: 2.20x (0.90x to 5.00x)", "2.20 0.90-5.00 ?"),
     ],
 )
-def test_verdicts_in_words(given: Figure, words: str, short: str) -> None:
-    assert given.verdict == words
-    assert given.ratio_text == short
+def test_verdicts_in_words(found: Figure, words: str, short: str) -> None:
+    assert found.verdict == words
+    assert found.ratio_text == short
 
 
 def test_verdicts_without_an_interval() -> None:
     alone = Figure("f", 1.0, 2.0, "higher", Ratio(2.0), "number", "f")
-    assert alone.verdict == "2.00x faster, too few iterations to say how sure"
+    assert alone.verdict == "2.00x as high, too few iterations to say how sure"
+    less = replace(alone, better="lower", show="bytes", basis="whole", ratio=Ratio(0.91))
+    assert less.verdict == "9.0% less"
+    assert replace(less, ratio=Ratio(0.95)).verdict == "5.0% less"
+    assert replace(alone, wanting="the file has no batches").verdict == "2.00x as high, the file has no batches"
     assert replace(alone, basis="rounds").verdict.endswith("too few rounds to say how sure")
-    assert replace(alone, basis="whole", show="bytes", better="lower").verdict == "2.00x more"
+    assert replace(alone, basis="whole", show="bytes", better="lower").verdict == "2.00x as much"
     assert replace(alone, ratio=Ratio(1.0)).verdict == "the same"
     assert alone.sign == "?"
     assert (replace(alone, ratio=None).verdict, replace(alone, ratio=None).sign) == ("n/a", "")
 
 
-def test_rounding_is_no_difference() -> None:
+@pytest.mark.parametrize(("band", "sign"), [(0.01, "?"), (0.029, "?"), (0.03, "="), (0.5, "=")])
+def test_equal_is_what_the_band_says(band: float, sign: str) -> None:
+    one = replace(figure(1.01, 0.99, 1.03), equal_within=band)
+    assert one.sign == sign
+    assert replace(one, ratio=Ratio(1.2, Interval(1.19, 1.21)), equal_within=0.1).sign == "+"
+
+
+@given(st.floats(0.001, 1000), st.floats(1e-6, 1), st.floats(1e-6, 1), st.sampled_from(["seconds", "bytes", "number"]))
+def test_words_signs_and_intervals_agree(value: float, below: float, above: float, show: str) -> None:
+    found = figure(value, value * math.exp(-below), value * math.exp(above), "lower", show)
+    assert found.ratio is not None
+    assert found.ratio.interval is not None
+    low, high = found.ratio.interval.low, found.ratio.interval.high
+    worded = any(word in found.verdict for word in ("less", "shorter", "more", "longer", "as much", "as long"))
+    match found.outcome:
+        case "equal":
+            assert 0.98 - 1e-8 <= low <= high <= 1.02 + 1e-8
+        case "unclear":
+            assert low - 1e-8 <= 1 <= high + 1e-8
+            assert found.verdict.startswith("unclear: ")
+        case "better":
+            assert high < 1
+            assert worded
+        case _:
+            assert low > 1
+            assert worded
+    assert found.sign == {"better": "+", "worse": "-", "equal": "=", "unclear": "?"}[found.outcome]
+
+
+def test_rounding_is_equal() -> None:
     assert figure(1 + 1e-15, 1 + 1e-15, 1 + 2e-15).sign == "="
     assert (p_text(0.0004), p_text(0.0625), p_text(0.25)) == ("< 0.001", "0.0625", "0.250")
     assert (percent(0.034), percent(0.0042), percent(0.00042)) == ("3.4%", "0.42%", "0.042%")
@@ -136,7 +192,7 @@ def test_markdown_is_small_and_inert() -> None:
     body = found.split("\n")[found.split("\n").index(head) + 1 :]
     rows = [line for line in body if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {5}
-    assert any("2.00x faster" in line for line in rows)
+    assert any("2.00x as high" in line for line in rows)
     assert len(found) < 4000
 
 
@@ -159,7 +215,7 @@ def test_what_an_imported_file_does_not_tell_is_not_available() -> None:
     assert throughput.second == MEASURED[0].summary.output_throughput
     assert throughput.ratio is not None
     assert throughput.ratio.interval is None
-    assert throughput.verdict.endswith("too few iterations to say how sure")
+    assert throughput.verdict.endswith("not kept by iteration, so how sure is not known")
 
 
 def marks(one: Result, other: Result) -> Sequence[str]:

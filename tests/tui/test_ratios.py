@@ -35,18 +35,23 @@ def test_ratios_are_multiples_of_the_baseline() -> None:
         assert found.better is better
 
 
-def test_a_throughput_is_surely_other_where_the_intervals_say_so() -> None:
+def test_a_throughput_is_surely_other_equal_or_unclear_by_the_intervals() -> None:
     # ln(1.5) = 0.405; half-widths ln(105/95)/2 = 0.0500 and ln(152/148)/2 = 0.0133: together 0.0518.
     found = row_ratio("ratio", ROW, BASE)
     assert found is not None
-    assert (found.differs, found.text) == (True, "1.50x")
+    assert (found.outcome, found.text) == ("better", "1.50x")
     near = replace(ROW, throughput=104.0, low=101.0, high=107.0)  # ln 1.04 = 0.0392 against 0.0577
     found = row_ratio("ratio", near, BASE)
     assert found is not None
-    assert (found.differs, found.text) == (False, "~1.04x")
+    assert (found.outcome, found.text) == ("unclear", "~1.04x")
+    # ln(100.4/99.6)/2 = 0.0040 on both sides: 1.002 with 0.0057 to each side is 0.996 to 1.008.
+    steady = replace(BASE, low=99.6, high=100.4)
+    found = row_ratio("ratio", replace(ROW, throughput=100.2, low=99.8, high=100.6), steady)
+    assert found is not None
+    assert (found.outcome, found.text) == ("equal", "=1.00x")
     unbounded = row_ratio("ratio", replace(ROW, low=None), BASE)
     assert unbounded is not None
-    assert (unbounded.differs, unbounded.text) == (None, "1.50x")
+    assert (unbounded.outcome, unbounded.text) == ("", "1.50x")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ _NOTES = (
     "a batch is one observation.",
     "TTFT: from handing the batch over to its first token. E2E: to its last token. TPOT: (last - first) over the "
     "tokens after the first. ITL: each gap between token steps.",
-    'Comparisons: the ratio of the two quantities with a bootstrap 95 % interval, widened for few iterations. "No '
-    'difference" means that the interval holds 1: nothing was found, which is not the same as there being nothing.',
+    "Comparisons: the signed change from one figure to the other, second / first - 1, with its 95 % interval. Equal: "
+    "the whole interval lies within the band that is named. Unclear: it holds 0 and reaches beyond the band, so that "
+    "nothing was found, which is not the same as there being nothing.",
     "Energy: the driver's counter over the measured window, else power samples integrated over it; it is the whole "
     "device's. Above idle: less what the device drew at rest before the run, over the same window.",
     "MBU: bytes of weights and KV cache that a decode step has to read, over the step's time and the memory bandwidth "

@@ -182,8 +182,7 @@ def _level(contest: Contest) -> Level:
 
 
 def _differs(entrant: Entrant) -> bool:
-    ratio = throughput(entrant.comparison).ratio
-    return bool(ratio and ratio.differs)
+    return throughput(entrant.comparison).outcome in ("better", "worse")
 
 
 def _said(contest: Contest) -> Iterator[str]:
@@ -209,8 +208,9 @@ def _said(contest: Contest) -> Iterator[str]:
     if second is not None and second.subject is not baseline:
         lead = throughput(second.comparison)
         run = second.subject
-        if lead.ratio is not None and lead.ratio.differs is False:
-            yield f"It cannot be told apart from the second, run {run.number}, {run.label}: {lead.verdict}."
+        if lead.outcome in ("equal", "unclear"):
+            word = "is equal to" if lead.outcome == "equal" else "cannot be told apart for sure from"
+            yield f"It {word} the second, run {run.number}, {run.label}: {lead.verdict}."
         else:
             yield f"Against the second, run {run.number}, {run.label}: {lead.verdict}."
 

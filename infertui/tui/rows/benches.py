@@ -49,7 +49,7 @@ def _figures(arms: tuple[str, ...], rounds: Rounds) -> tuple[Figure, ...]:
     return tuple(
         Figure(
             arm, None, None, "higher", paired([one[0] for one in rounds], [one[index] for one in rounds]), "number",
-            basis="rounds",
+            basis="rounds", observations=len(rounds),
         )
         for index, arm in enumerate(arms[1:], 1)
     )  # fmt: skip

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from infertui.report.compare import Comparison, Figure
+from infertui.report.comparison_text import signs_text
 from infertui.report.verdict import NOT_AVAILABLE, p_text
 from infertui.tui.ratios import times
 from infertui.tui.rows.cells import Look, beside, fit
@@ -33,7 +34,6 @@ _P_BESIDE = 140
 _P = 7
 _WORDS = 36
 """Cells that the longest usual verdict needs."""
-_SIGNS = "+ better  - worse  = no difference  ? not sure"
 
 
 class Side(Struct, frozen=True):
@@ -258,7 +258,7 @@ def _table(scene: Scene, width: int, look: Look) -> Lines:
         for value in values[1:]:
             cells += [fit(value, _VALUE, look, align="right"), Text(" " * (_COLUMN - _VALUE))]
         lines.append(beside(*cells))
-    return [*lines, *paragraph(_SIGNS, width, look.palette.muted)]
+    return [*lines, *paragraph(signs_text(scene.found), width, look.palette.muted)]
 
 
 def _extra_names(scene: Scene) -> list[str]:

@@ -15,7 +15,7 @@ _SPANS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 100
 
 
 def style_of(figure: Figure, look: Look) -> str:
-    """The colour of a verdict: better, worse, or no difference; none where it is not sure."""
+    """The colour of a verdict: better, worse, or equal; none where it is unclear."""
     colours = look.palette
     return {"+": colours.ok, "-": colours.error, "=": colours.muted}.get(figure.sign, "")
 

@@ -56,8 +56,8 @@ def test_what_differs_comes_before_the_figures() -> None:
     order = [said.index(part) for part in ("A baseline", "B run B", " UNLIKE ", "WHAT DIFFERS", "FIGURES", "VERDICT")]
     assert order == sorted(order)
     assert "key0  one → two" in said
-    assert "2.00x faster, 1.98 to 2.02" in said
-    assert "no difference: 1.00, 0.97 to 1.03" in said
+    assert "2.00x as high (1.98x to 2.02x)" in said
+    assert "unclear: 0.0% (-3.0% to +3.0%)" in said
     assert "MBU" in said
     assert "10.0%" in said  # of B
 
@@ -91,8 +91,8 @@ def test_the_table_of_many_scrolls_sideways_and_says_so() -> None:
     later = text(replace(scene, first=4, focus=5), 76)
     assert "◄3 2►" in later
     assert "F against A  run F" in later
-    assert "6.00x faster" in later
-    assert "+ better  - worse  = no difference  ? not sure" in later
+    assert "6.00x as high" in later
+    assert "+ better  - worse  = equal within 2%  ? unclear" in later
 
 
 def test_a_value_that_is_the_baselines_says_so() -> None:
@@ -106,7 +106,7 @@ def test_a_value_that_is_the_baselines_says_so() -> None:
 @pytest.mark.parametrize("count", [2, 5])
 def test_verdicts_and_pictures_are_whole_at_every_size(count: int, width: int) -> None:
     said = text(compared(count), width)
-    assert "2.00x faster, 1.98 to 2.02" in said
+    assert "2.00x as high (1.98x to 2.02x)" in said
     assert "●" in said
     assert max(len(line) for line in said.split("\n")) <= width
 
@@ -177,4 +177,4 @@ def test_a_long_verdict_has_its_line_where_there_is_room() -> None:
     few = (replace(figures(2.0)[0], ratio=Ratio(2.0)),)
     scene = compared(2)
     said = text(replace(scene, found=(replace(scene.found[0], figures=few),)), 160)
-    assert "2.00x faster, too few iterations to say how sure" in said
+    assert "2.00x as high, too few iterations to say how sure" in said

@@ -60,7 +60,8 @@ def test_colours_follow_the_verdict() -> None:
     colours = LOOK.palette
     assert style_of(figure(1.2, 1.1, 1.3), LOOK) == colours.ok
     assert style_of(figure(1.2, 1.1, 1.3, "lower"), LOOK) == colours.error
-    assert style_of(figure(1.2, 0.9, 1.3), LOOK) == colours.muted
+    assert style_of(figure(1.2, 0.9, 1.3), LOOK) == ""
+    assert style_of(figure(1.0, 0.99, 1.01), LOOK) == colours.muted
     assert style_of(figure(1.2), LOOK) == ""
 
 
