@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -12,11 +12,13 @@ from infertui.cli.compare import show_bench
 from infertui.cli.flags import (
     REPORTS,
     DeviceFlag,
+    EqualWithinFlag,
     InputLenFlag,
     ModelFlag,
     OutFlag,
     Ui,
     UiFlag,
+    band_of,
     pairs,
     refuse_with_queue,
 )
@@ -40,7 +42,7 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui bench --model synthetic:gpt2-124m -b 8 --vary engine.mode=eager,static,compile --markdown
 
-  infertui bench baseline baseline      (a self-comparison: it should find no difference)
+  infertui bench baseline baseline      (a self-comparison: it should find them equal)
 
   infertui bench --continue bench-20260301-101500-3f9a      (measures what is missing)
 
@@ -49,8 +51,10 @@ that clocks and temperatures that drift cost all alike. [bold]Every run is a pro
 anew[/bold]: processes that do the same work differ by several percent, and only repeated ones show by how much. The
 intervals are over rounds, so --repeat is what makes them narrow; more iterations do not.
 
-Exit codes: 3 a run was invalid (its round is left out), 4 a --fail-if holds or cannot be checked.
+Exit code 3: a run was invalid (its round is left out).
+
 """
+EPILOG += gate.EXIT_CODES
 
 
 def bench(
@@ -95,6 +99,7 @@ def bench(
         bool, typer.Option("--with-invalid", help="Let rounds count that have an invalid run.")
     ] = False,
     fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
+    equal_within: EqualWithinFlag = "2%",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it as a table for a pull request.")] = False,
     ui: UiFlag = "auto",
@@ -108,6 +113,7 @@ def bench(
     from infertui.errors import UsageError
 
     rules = gate.rules_of(fail_if or [])
+    shown = Shown(band_of(equal_within), with_invalid=with_invalid, as_json=as_json, as_markdown=as_markdown)
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other")
     earlier: list[Result] = []
@@ -136,9 +142,16 @@ def bench(
         refuse_with_queue({"--ui": ui != "auto", "--fail-if": bool(rules), "--markdown": as_markdown})
         _enqueue(plan, out, as_json=as_json)
         return
-    raise typer.Exit(
-        _measure(plan, earlier, out, ui, rules, with_invalid=with_invalid, as_json=as_json, as_markdown=as_markdown)
-    )
+    raise typer.Exit(_measure(plan, earlier, out, ui, rules, shown))
+
+
+class Shown(NamedTuple):
+    """How what was found is judged and printed."""
+
+    equal_within: float
+    with_invalid: bool
+    as_json: bool
+    as_markdown: bool
 
 
 def _measure(
@@ -147,17 +160,14 @@ def _measure(
     out: Path,
     ui: Ui,
     rules: "Sequence[gate.Rule]",
-    *,
-    with_invalid: bool,
-    as_json: bool,
-    as_markdown: bool,
+    shown: "Shown",
 ) -> int:
     """Run what is planned, print what all rounds say, and return the exit code."""
     from infertui.cli.benchview import Standing, bench_view
     from infertui.cli.foreground import INVALID, OK, run_in_foreground
     from infertui.report.bench import bench_report
 
-    quiet = as_json or as_markdown
+    quiet = shown.as_json or shown.as_markdown
     stream = sys.stderr if quiet else sys.stdout
     place = plan[0].place if plan else earlier[0].bench
     bench = place.bench if place else ""
@@ -169,10 +179,10 @@ def _measure(
     found = [result for result in _store(out).naming(bench) if result.bench and result.bench.bench == bench]
     if not found:
         return code
-    report = bench_report(found, with_invalid=with_invalid)
+    report = bench_report(found, with_invalid=shown.with_invalid, equal_within=shown.equal_within)
     if not quiet:
         typer.echo("")
-    show_bench(report, as_json=as_json, as_markdown=as_markdown)
+    show_bench(report, as_json=shown.as_json, as_markdown=shown.as_markdown)
     if report.missing:
         known = {result.bench.arm for result in found if result.bench} >= set(place.arms if place else ())
         how = f": `infertui bench --continue {report.bench}`" if known else ""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli import gate
-from infertui.cli.flags import REPORTS, OutFlag
+from infertui.cli.flags import REPORTS, EqualWithinFlag, OutFlag, band_of
 from infertui.cli.named import bench_named, runs_named
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui compare BASELINE RUN --fail-if "throughput < -3%"
 
-RUN is a run's id, or its beginning where that is enough. Exit code 4: a --fail-if cannot be checked, or holds for
-sure, that is, for the whole interval; without an interval, for the ratio. The interval of single runs holds what varies
-within a process; processes differ by several percent more: `infertui bench` repeats them.
+RUN is a run's id, or its beginning where that is enough. The interval of single runs holds what varies within a
+process; processes differ by several percent more: `infertui bench` repeats them.
+
 """
+EPILOG += gate.EXIT_CODES
 
 
 def compare(
@@ -43,6 +44,7 @@ def compare(
         bool, typer.Option("--with-invalid", help="With --bench: let rounds count that have an invalid run.")
     ] = False,
     fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
+    equal_within: EqualWithinFlag = "2%",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document with all comparisons.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a pull request.")] = False,
 ) -> None:
@@ -51,6 +53,7 @@ def compare(
     from infertui.store.runs import Store
 
     rules = gate.rules_of(fail_if or [])
+    band = band_of(equal_within)
     names = runs or []
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other")
@@ -60,7 +63,7 @@ def compare(
     if bench:
         from infertui.report.bench import bench_report
 
-        report = bench_report(bench_named(store, bench), with_invalid=with_invalid)
+        report = bench_report(bench_named(store, bench), with_invalid=with_invalid, equal_within=band)
         show_bench(report, as_json=as_json, as_markdown=as_markdown)
         gate.enforce(report.comparisons, rules)
         return
@@ -68,7 +71,7 @@ def compare(
         raise UsageError("--with-invalid goes with --bench")
     if len(names) < 2:
         raise UsageError("compare needs a baseline and at least one other run", remedy="`infertui results` lists them.")
-    found = _compared(store, names)
+    found = _compared(store, names, band)
     _show(found, as_json=as_json, as_markdown=as_markdown)
     gate.enforce(found, rules)
 
@@ -85,14 +88,18 @@ def show_bench(report: "Bench", *, as_json: bool, as_markdown: bool) -> None:
         _print(bench_lines(report, _width()))
 
 
-def _compared(store: "Store", names: list[str]) -> "list[Comparison]":
+def _compared(store: "Store", names: list[str], band: float) -> "list[Comparison]":
     from infertui.report.compare import compare as compare_runs
+    from infertui.report.compare import judged
     from infertui.store.observations import read_observations
 
     first, *others = runs_named(store, names)
     ours = read_observations(store.folder_of(first.id))
     # One at a time: the batches of long runs may fill a lot of memory.
-    return [compare_runs(first, other, (ours, read_observations(store.folder_of(other.id)))) for other in others]
+    return [
+        judged(compare_runs(first, other, (ours, read_observations(store.folder_of(other.id)))), band)
+        for other in others
+    ]
 
 
 def _show(found: "list[Comparison]", *, as_json: bool, as_markdown: bool) -> None:
@@ -114,6 +121,7 @@ def _json(document: object, comparisons: "list[Comparison] | tuple[Comparison, .
     for shown, comparison in zip(whole if isinstance(whole, list) else whole["comparisons"], comparisons, strict=True):
         for entry, figure in zip(shown["figures"], comparison.figures, strict=True):
             entry["verdict"] = figure.verdict
+            entry["outcome"] = figure.outcome
             entry["differs"] = figure.ratio.differs if figure.ratio else None
     return msgspec.json.encode(whole).decode()
 

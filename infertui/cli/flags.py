@@ -17,9 +17,22 @@ OutFlag = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs 
 UiFlag = Annotated[
     Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
 ]
+EqualWithinFlag = Annotated[
+    str,
+    typer.Option(
+        "--equal-within", metavar="PERCENT", help="Figures are equal where the whole interval lies within this change."
+    ),
+]
 
 REPORTS = Path("reports")
 """What --out is unless it is given."""
+
+
+def band_of(text: str) -> float:
+    """What was given as --equal-within, as a share. Raises UsageError."""
+    from infertui.report.terms import parse_percent
+
+    return parse_percent(text, "--equal-within", low=0, high=1)
 
 
 def pairs(flag: str, texts: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,19 +1,26 @@
 """`--fail-if`: rules for CI over a comparison."""
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import typer
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from infertui.report.compare import Comparison
+    from infertui.report.compare import Comparison, Figure
 
 FAILED = 4
+UNCLEAR = 5
 NAMES = ("throughput", "latency", "ttft", "tpot", "itl", "energy", "memory")
-HELP = 'For CI: "throughput < -3%", "ttft > 5%"; repeatable.'
+HELP = 'For CI: "throughput < -3%", "ttft > 5%"; repeatable. Exit code 4: it holds for sure, 5: that cannot be told.'
+EXIT_CODES = (
+    "Exit codes of --fail-if: 4 a rule holds for sure, that is, for the whole interval, or cannot be checked; 5 it"
+    " cannot be told, because the interval lies on both sides of the limit or there is none, and how many more would"
+    " probably tell is said; 0 it surely does not hold."
+)
 _RULE = re.compile(rf"\s*({'|'.join(NAMES)})\s*([<>])\s*([+-]?[0-9]{{1,4}}(?:\.[0-9]{{1,4}})?)\s*%\s*")
+Answer = Literal["holds", "cannot tell", "does not hold"]
 
 
 class Rule(Struct, frozen=True):
@@ -22,6 +29,18 @@ class Rule(Struct, frozen=True):
     key: str
     sign: str
     limit: float
+
+    @property
+    def text(self) -> str:
+        """As it is understood: `throughput < -3%`."""
+        return f"{self.key} {self.sign} {(self.limit - 1) * 100:+.4g}%"
+
+
+class _Said(NamedTuple):
+    """What is told of a rule, and whether it fails for sure."""
+
+    text: str
+    fails: bool
 
 
 def rules_of(texts: Sequence[str]) -> list[Rule]:
@@ -42,28 +61,63 @@ def _rule(text: str) -> Rule:
     return Rule(match[1], match[2], 1 + float(match[3]) / 100)
 
 
+def answer(rule: Rule, figure: "Figure") -> Answer:
+    """Whether the rule holds of the whole interval, of none of it, or whether that cannot be told.
+
+    A ratio without an interval decides nothing.
+    """
+    interval = figure.ratio.interval if figure.ratio else None
+    if interval is None:
+        return "cannot tell"
+    below = rule.sign == "<"
+    if interval.high < rule.limit if below else interval.low > rule.limit:
+        return "holds"
+    return "does not hold" if (interval.low >= rule.limit if below else interval.high <= rule.limit) else "cannot tell"
+
+
 def enforce(comparisons: "Iterable[Comparison]", rules: Sequence[Rule]) -> None:
-    """Tell the rules that hold or cannot be checked, and raise typer.Exit where there is one."""
+    """Tell the rules that hold, cannot be told or cannot be checked, and raise typer.Exit where there is one."""
     compared = list(comparisons)
-    broken = [text for comparison in compared for text in _broken(comparison, rules)]
+    told = [said for comparison in compared for said in _told(comparison, rules)]
     if rules and not compared:
-        broken = ["nothing was compared, so no rule can be checked"]
-    for text in broken:
-        typer.echo(f"--fail-if holds: {text}", err=True)
-    if broken:
-        raise typer.Exit(FAILED)
+        told = [_Said("--fail-if holds: nothing was compared, so no rule can be checked", fails=True)]
+    for said in told:
+        typer.echo(said.text, err=True)
+    if told:
+        raise typer.Exit(FAILED if any(said.fails for said in told) else UNCLEAR)
 
 
-def _broken(comparison: "Comparison", rules: Sequence[Rule]) -> list[str]:
-    """The rules that hold for the whole interval; one that cannot be checked is told by failing too."""
-    broken = []
+def _told(comparison: "Comparison", rules: Sequence[Rule]) -> Iterator[_Said]:
     for rule in rules:
         figure = next(figure for figure in comparison.figures if figure.key == rule.key)
+        who = f"{comparison.second}: {rule.text}"
         if figure.ratio is None:
-            broken.append(f"{comparison.second}: {rule.key} is not available, so the rule cannot be checked")
+            yield _Said(
+                f"--fail-if holds: {comparison.second}: {rule.key} is not available, so the rule cannot be checked",
+                fails=True,
+            )
             continue
-        interval = figure.ratio.interval
-        low, high = (interval.low, interval.high) if interval else (figure.ratio.value, figure.ratio.value)
-        if high < rule.limit if rule.sign == "<" else low > rule.limit:
-            broken.append(f"{comparison.second}: {rule.key} {rule.sign} {rule.limit - 1:+.1%}: {figure.verdict}")
-    return broken
+        match answer(rule, figure):
+            case "holds":
+                yield _Said(f"--fail-if holds: {who}: {figure.verdict}", fails=True)
+            case "cannot tell":
+                yield _Said(f"--fail-if cannot tell: {who}: {figure.verdict}; {_more(rule, figure)}", fails=False)
+            case "does not hold":
+                pass
+
+
+def _more(rule: Rule, figure: "Figure") -> str:
+    """What it would probably take to tell."""
+    from infertui.measure.comparison import FEWEST
+    from infertui.report.needed import MOST, observations_needed
+
+    if figure.basis == "whole" or figure.wanting:
+        return "there is one value of each run, and `infertui bench` repeats runs"
+    what = "rounds" if figure.basis == "rounds" else "iterations in each run"
+    found = figure.ratio
+    if found is None or found.interval is None:
+        return f"it takes {FEWEST} {what} at least"
+    needed = observations_needed(found, rule.limit, figure.observations)
+    if needed is None:
+        return f"no {MOST:,} {what} would probably tell: it is too near the limit, or too unsteady"
+    return f"some {needed} {what} would probably tell (there are {figure.observations})"

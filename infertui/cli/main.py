@@ -1,7 +1,7 @@
 """The command `infertui`: puts the command groups together and turns errors into messages and exit codes.
 
 Exit codes: 0 all is well, 1 failed, 2 the request was wrong, 3 measured but invalid, 4 a rule of
-`--fail-if` holds, 130 interrupted.
+`--fail-if` holds for sure or cannot be checked, 5 whether it holds cannot be told, 130 interrupted.
 """
 
 import io

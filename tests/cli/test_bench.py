@@ -37,7 +37,8 @@ def test_a_bench_is_measured_in_turn_told_continued_and_gated(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "order drawn with seed 5" in done.stdout
     assert "step_ms=10" in done.stdout
-    assert "faster, 1." in done.stdout
+    assert "throughput, tok/s" in done.stdout
+    assert "% higher (+" in done.stdout
     runs = results(out)
     places = [run.bench for run in runs if run.bench]
     assert len(places) == len(runs) == 6
@@ -56,7 +57,8 @@ def test_a_bench_is_measured_in_turn_told_continued_and_gated(tmp_path: Path) ->
     true = (20 + 3 * 10) / (20 + 3 * 5)
     assert throughput["ratio"]["value"] == pytest.approx(true, rel=0.01)  # processes differ by up to 0.2 %
     assert throughput["differs"] is True
-    assert "faster" in throughput["verdict"]
+    assert throughput["outcome"] == "better"
+    assert "higher" in throughput["verdict"]
     assert len(results(out)) == 8
 
     again = infertui("compare", "--bench", bench[:-2], "--fail-if", "throughput > 10%", cwd=tmp_path)
@@ -74,8 +76,8 @@ def test_an_invalid_run_counts_and_is_gated_however_the_bench_ends(tmp_path: Pat
     again = infertui("bench", "--continue", bench, cwd=tmp_path)
     assert again.returncode == 3, "nothing was left to measure, and what there is is invalid"
     gated = infertui("bench", "--continue", bench, "--with-invalid", "--fail-if", "throughput < -3%", cwd=tmp_path)
-    assert gated.returncode == 4, gated.stderr
-    assert "--fail-if holds: short_by=2: throughput < -3.0%" in gated.stderr
+    assert gated.returncode == 5, gated.stderr
+    assert "--fail-if cannot tell: short_by=2: throughput < -3%: 30.0% lower, too few rounds" in gated.stderr
 
 
 def test_a_bench_that_cannot_be_continued_is_not_said_to(tmp_path: Path) -> None:

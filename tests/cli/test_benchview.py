@@ -37,7 +37,7 @@ def test_whole_rounds_say_what_they_know_so_far_and_the_last_leaves_that_to_the_
     standing = Standing([ran(arm, 0) for arm in "ab"])
     told = [standing.take(ran(arm, number)) for number in range(1, 5) for arm in ("ba", "ab")[number % 2]]
     interim = [lines[1:] for lines in told]
-    said = "throughput no difference: 1.000, 1.000 to 1.000"
+    said = "throughput equal within 2%: 0.0% (0.0% to 0.0%)"
     assert interim == [[], [], [], [f"  after 3 of 5 rounds: b against a: {said}"], [],
                        [f"  after 4 of 5 rounds: b against a: {said}"], [], []]  # fmt: skip
 
