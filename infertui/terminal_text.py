@@ -18,6 +18,8 @@ _BIDI_AND_SEPARATORS = (
 )  # fmt: skip
 _CONTROLS = dict.fromkeys((*range(0x20), 0x7F, *range(0x80, 0xA0), *_BIDI_AND_SEPARATORS), _REPLACEMENT)
 _CONTROLS |= dict.fromkeys(range(0xD800, 0xE000), _REPLACEMENT)
+CONTROLS = frozenset(map(chr, _CONTROLS))
+"""Characters that never reach a terminal: control characters, direction overrides, line separators, surrogates."""
 _ONE_LINE = {**_CONTROLS, 0x09: " ", 0x0A: " ", 0x0D: " "}
 _MANY_LINES = {**_CONTROLS, 0x09: "    ", 0x0A: "\n", 0x0D: ""}
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
+from infertui.cli.output import say
 from infertui.cli.table import print_table
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.agreement import agreement
@@ -35,7 +34,7 @@ def print_agreement(store: "Store", reference: str, results: "Sequence[Result]",
     others = [result for result in results if result.id != reference]
     if known and known.quality and known.quality.perplexity is not None:
         quality = known.quality
-        typer.echo(
+        say(
             f"the reference's perplexity: {quality.perplexity:.4g} on {quality.text_tokens:,} tokens of "
             f"{clean(quality.text)}",
             err=True,

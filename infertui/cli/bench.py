@@ -23,6 +23,7 @@ from infertui.cli.flags import (
     refuse_with_queue,
 )
 from infertui.cli.named import bench_named
+from infertui.cli.output import say
 from infertui.config.bench import DEFAULT_ROUNDS
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def bench(
         plan = plan_bench(arms, DEFAULT_ROUNDS if repeat is None else repeat, _drawn() if seed is None else seed)
     if dry_run:
         for variant in plan:
-            typer.echo(variant.name)
+            say(variant.name)
         return
     if queue:
         refuse_with_queue({"--ui": ui != "auto", "--fail-if": bool(rules), "--markdown": as_markdown})
@@ -174,19 +175,19 @@ def _measure(
     code = OK
     if plan:
         view = bench_view(ui, stream, Standing(earlier), quiet=quiet)
-        typer.echo(f"{bench}: {len(plan)} runs, order drawn with seed {place.seed if place else 0}", file=stream)
+        say(f"{bench}: {len(plan)} runs, order drawn with seed {place.seed if place else 0}", stream=stream)
         code = run_in_foreground(plan, out=out, save_json=None, as_json=False, ui=ui, view=view)
     found = [result for result in _store(out).naming(bench) if result.bench and result.bench.bench == bench]
     if not found:
         return code
     report = bench_report(found, with_invalid=shown.with_invalid, equal_within=shown.equal_within)
     if not quiet:
-        typer.echo("")
+        say("")
     show_bench(report, as_json=shown.as_json, as_markdown=shown.as_markdown)
     if report.missing:
         known = {result.bench.arm for result in found if result.bench} >= set(place.arms if place else ())
         how = f": `infertui bench --continue {report.bench}`" if known else ""
-        typer.echo(f"{report.missing} runs are missing{how}", err=True)
+        say(f"{report.missing} runs are missing{how}", err=True)
     if code == OK and report.invalid:
         code = INVALID  # of a bench that is continued, an earlier run can be
     if code in (OK, INVALID):
@@ -274,7 +275,7 @@ def _enqueue(plan: "Sequence[Variant]", out: Path, *, as_json: bool) -> None:
     enqueue(plan, title="bench", out=out, as_json=as_json)
     place = plan[0].place
     if not as_json and place:
-        typer.echo(f"Afterwards: infertui compare --bench {place.bench}")
+        say(f"Afterwards: infertui compare --bench {place.bench}")
 
 
 def _store(out: Path) -> "Store":

@@ -10,6 +10,7 @@ from rich.text import Text
 from infertui.cli.flags import Ui
 from infertui.cli.foreground import View
 from infertui.cli.live import LiveView
+from infertui.cli.output import say
 from infertui.cli.plain import error_lines
 from infertui.measure.comparison import FEWEST
 from infertui.report.bench import bench_report, headline
@@ -75,7 +76,7 @@ class BenchLines:
                 pass
 
     def _say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        say(line, stream=self._stream)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infertui.cli.output import console, say, say_json
+
 if TYPE_CHECKING:
     from infertui.engines.tensorrt_llm.build.builder import Done, Prepared
     from infertui.engines.tensorrt_llm.build.progress import BuildProgress
@@ -87,7 +89,7 @@ def build(
             with _shown(model) as show:
                 done = build(prepared, show)
     except KeyboardInterrupt:
-        typer.echo("infertui: interrupted. Nothing of the engine was left.", err=True)
+        say("infertui: interrupted. Nothing of the engine was left.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     _print_done(done, as_json=as_json)
 
@@ -147,9 +149,9 @@ def _print_plan(prepared: "Prepared", *, as_json: bool) -> None:
     from infertui.terminal_text import clean
 
     for command in commands:
-        typer.echo(clean(shlex.join(command)))
+        say(clean(shlex.join(command)))
     if prepared.kept:
-        typer.echo(f"infertui: {clean(str(prepared.target))} is there already; --force builds it again.", err=True)
+        say(f"infertui: {clean(str(prepared.target))} is there already; --force builds it again.", err=True)
 
 
 def _print_done(done: "Done", *, as_json: bool) -> None:
@@ -161,15 +163,13 @@ def _print_done(done: "Done", *, as_json: bool) -> None:
 
     steps = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in done.seconds.items())
     how = "was there already" if done.cached else f"built: {steps}"
-    typer.echo(f"infertui: {how}, {format_bytes(done.bytes)}", err=True)
-    typer.echo(clean(done.engine_dir))
+    say(f"infertui: {how}, {format_bytes(done.bytes)}", err=True)
+    say(clean(done.engine_dir))
 
 
 def _print_json(document: Any) -> None:
-    import msgspec
 
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-    sys.stdout.buffer.flush()
+    say_json(document, indent=2)
 
 
 @contextmanager
@@ -178,17 +178,16 @@ def _shown(model: str) -> "Iterator[Callable[[BuildProgress], None]]":
     if not sys.stderr.isatty():
         yield _Plain()
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False)
-    with console.status("") as status:
+    terminal = console(err=True)
+    with terminal.status("") as status:
 
         def show(now: "BuildProgress") -> None:
             line = Text(_told(now))
             if now.line:
                 line.append(f"  {now.line}", style="dim")
-            line.truncate(max(20, console.width - 4), overflow="ellipsis")
+            line.truncate(max(20, terminal.width - 4), overflow="ellipsis")
             status.update(line)
 
         yield show
@@ -206,7 +205,7 @@ class _Plain:
         if stage == self._stage and time.monotonic() - self._printed < _PLAIN_EVERY_S:
             return
         self._stage, self._printed = stage, time.monotonic()
-        typer.echo(_told(now), err=True)
+        say(_told(now), err=True)
 
 
 def _told(now: "BuildProgress") -> str:

@@ -1,10 +1,11 @@
 """`infertui calibrate`: what this device can do at most, measured once."""
 
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from infertui.cli.output import Painted, progress, say, say_json
 
 if TYPE_CHECKING:
     from infertui.engines.ceilings.figures import Told
@@ -60,9 +61,9 @@ def calibrate(
     else:
         _print(found)
         if not fresh:
-            typer.echo("  measured before; --force measures again")
+            say("  measured before; --force measures again")
         if found.disturbed:
-            typer.echo(typer.style("  Something disturbed it: measure again when nothing else runs.", fg="yellow"))
+            say(Painted("  Something disturbed it: measure again when nothing else runs.", "yellow"))
 
 
 def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -> "tuple[Ceilings, bool]":
@@ -88,7 +89,7 @@ def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -
     try:
         found, fresh = asyncio.run(measure(Wanted(device, threads, quick), kept=kept, tell=tell))
     except KeyboardInterrupt:
-        typer.echo("\nstopped: nothing was kept", err=True)
+        say("\nstopped: nothing was kept", err=True)
         raise typer.Exit(130) from None
     if fresh:
         keep_ceilings(found)
@@ -103,14 +104,13 @@ def _progress(told: "Told") -> None:
     match told:
         case Subject():
             what = clean(told.device) or f"the CPU, {told.threads} threads"
-            typer.echo(f"measuring {what} with {clean(told.software)}", err=True)
+            say(f"measuring {what} with {clean(told.software)}", err=True)
         case Started():
-            if sys.stderr.isatty():
-                typer.echo(f"  {told.what} ...\r", err=True, nl=False)
+            progress(f"  {told.what} ...", after="\r")
         case Rate():
-            typer.echo(f"  {told.what:<9} {_rate(told.what, max(told.rates))}", err=True)
+            say(f"  {told.what:<9} {_rate(told.what, max(told.rates))}", err=True)
         case Missing():
-            typer.echo(f"  {told.what:<9} not measured: {clean(told.reason)}", err=True)
+            say(f"  {told.what:<9} not measured: {clean(told.reason)}", err=True)
         case _:
             pass
 
@@ -127,14 +127,10 @@ def _print(found: "Ceilings") -> None:
     from infertui.report.hardware import device_named, reached
     from infertui.terminal_text import clean, shorten
 
-    typer.echo(
-        typer.style(clean(found.words), bold=True) + clean(f"  {found.uuid}  driver {found.driver}".rstrip())
-        if found.uuid
-        else typer.style(clean(found.words), bold=True)
-    )
+    say(Painted(found.words, bold=True), f"  {found.uuid}  driver {found.driver}".rstrip() if found.uuid else "")
     how = "quick, " if found.quick else ""
     took = f", took {found.seconds:.0f} s" if found.seconds is not None else ""
-    typer.echo(clean(f"  {how}measured {found.measured} by {found.software}{took}"))
+    say(clean(f"  {how}measured {found.measured} by {found.software}{took}"))
     lines = [("", "measured", "datasheet", "reached", "spread", "")]
     for row in reached(found):
         if row.measured is None:
@@ -151,17 +147,15 @@ def _print(found: "Ceilings") -> None:
             f"{line[0]:<{widths[0]}}",
             *(f"{cell:>{width}}" for cell, width in zip(line[1:5], widths[1:], strict=True)),
         ]
-        typer.echo(("  " + "  ".join(cells) + "  " + shorten(clean(line[5]), _WIDEST)).rstrip())
+        say(("  " + "  ".join(cells) + "  " + shorten(clean(line[5]), _WIDEST)).rstrip())
     if found.copy_by_clock is not None:
-        typer.echo(f"  copy by the host's clock: {_rate('copy', found.copy_by_clock)}")
+        say(f"  copy by the host's clock: {_rate('copy', found.copy_by_clock)}")
     device = device_named(found.device)
-    typer.echo(
-        f"  datasheet: {device.source}, dense" if device else "  datasheet: this device is not in data/hardware.toml"
-    )
+    say(f"  datasheet: {device.source}, dense" if device else "  datasheet: this device is not in data/hardware.toml")
     for text in found.disturbed:
-        typer.echo(typer.style(f"  disturbed: {clean(text)}", fg="yellow"))
+        say(Painted(f"  disturbed: {text}", "yellow"))
     for text in found.notes:
-        typer.echo(f"  note: {clean(text)}")
+        say(f"  note: {clean(text)}")
 
 
 def _or_missing(what: str, value: float | None) -> str:
@@ -175,21 +169,18 @@ def _document(found: "Ceilings") -> dict[str, object]:
 
 
 def _print_json(found: "Ceilings", *, fresh: bool) -> None:
-    import msgspec
 
     from infertui.store.ceilings import ceilings_file
 
     document = {**_document(found), "fresh": fresh, "file": str(ceilings_file())}
-    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    say_json(document, indent=2)
 
 
 def _list(entries: "tuple[Ceilings, ...]", *, as_json: bool) -> None:
     if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode([_document(entry) for entry in entries]), indent=2).decode())
+        say_json([_document(entry) for entry in entries], indent=2)
         return
     if not entries:
-        typer.echo("nothing was calibrated yet: `infertui calibrate` measures this device")
+        say("nothing was calibrated yet: `infertui calibrate` measures this device")
     for entry in entries:
         _print(entry)

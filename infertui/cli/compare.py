@@ -7,6 +7,7 @@ import typer
 from infertui.cli import gate
 from infertui.cli.flags import REPORTS, EqualWithinFlag, OutFlag, band_of
 from infertui.cli.named import bench_named, runs_named
+from infertui.cli.output import Painted, say
 
 if TYPE_CHECKING:
     from infertui.report.bench import Bench
@@ -81,9 +82,9 @@ def show_bench(report: "Bench", *, as_json: bool, as_markdown: bool) -> None:
     from infertui.report.comparison_text import bench_lines, bench_notes, bench_title, markdown
 
     if as_json:
-        typer.echo(_json(report, report.comparisons))
+        say(_json(report, report.comparisons))
     elif as_markdown and report.comparisons:
-        typer.echo(markdown(report.comparisons, bench_title(report), bench_notes(report)))
+        say(markdown(report.comparisons, bench_title(report), bench_notes(report)))
     else:
         _print(bench_lines(report, _width()))
 
@@ -106,9 +107,9 @@ def _show(found: "list[Comparison]", *, as_json: bool, as_markdown: bool) -> Non
     from infertui.report.comparison_text import lines, markdown, table
 
     if as_json:
-        typer.echo(_json(found, found))
+        say(_json(found, found))
     elif as_markdown:
-        typer.echo(markdown(found))
+        say(markdown(found))
     else:
         _print(lines(found[0], _width()) if len(found) == 1 else table(found, _width()))
 
@@ -131,7 +132,7 @@ def _print(lines: list[str]) -> None:
 
     for line in lines:
         loud = line.startswith(tuple(MARGIN + word for word in (UNLIKE, "invalid", "left out")))
-        typer.echo(typer.style(line, fg="yellow") if loud else line)
+        say(Painted(line, "yellow") if loud else line)
 
 
 def _width() -> int:

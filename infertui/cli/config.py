@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from infertui.cli.output import Painted, say, say_data, say_json
 from infertui.cli.table import print_table
 from infertui.config import layers, presets, schema_export, sweep, toml
 from infertui.config.decode import decode, flat_values
@@ -54,10 +55,10 @@ def keys() -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     for field in FIELDS.values():
         shown = f"[{field.path}]" if field.is_table else f"{field.path} = {toml.value_literal(field.default)}"
-        typer.echo(typer.style(shown, bold=True))
+        say(Painted(shown, bold=True))
         variable = field.environment + ("_<KEY>" if field.is_table else "")
         for line in (field.description, f"{field.limits}; {variable}"):
-            typer.echo(textwrap.fill(line, width, initial_indent="    ", subsequent_indent="    "))
+            say(textwrap.fill(line, width, initial_indent="    ", subsequent_indent="    "))
 
 
 @app.command("presets")
@@ -78,7 +79,7 @@ def write(
     """Write a complete TOML file with a comment on every key. The environment does not go into it."""
     text = toml.write(layers.load(target, environ={}, sets=sets or ()).config)
     if output is None:
-        typer.echo(text, nl=False)
+        say_data(text)
     else:
         _save(output, text, force=force)
 
@@ -99,10 +100,10 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TO
             variants = sweep.expand(decode(toml.read(file), f"file {name}"))
         except ConfigError as error:
             wrong += 1
-            typer.echo(f"{name}: wrong\n{textwrap.indent(str(error), '    ')}", err=True)
+            say(f"{name}: wrong\n{textwrap.indent(str(error), '    ')}", err=True)
         else:
             count = len(variants)
-            typer.echo(f"{name}: good, {count} configuration{'s' if count > 1 else ''}")
+            say(f"{name}: good, {count} configuration{'s' if count > 1 else ''}")
     if wrong:
         raise typer.Exit(UsageError.exit_code)
 
@@ -128,10 +129,9 @@ def _save(path: Path, text: str, *, force: bool) -> None:
     except OSError as error:
         remedy = "Choose a folder that you may write to."
         raise UsageError(f"cannot write {name}: {error.strerror}", remedy=remedy) from None
-    typer.echo(f"wrote {name}", err=True)
+    say(f"wrote {name}", err=True)
 
 
 def _print_json(value: object) -> None:
-    import msgspec
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    say_json(value, indent=2)

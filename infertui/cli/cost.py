@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli.flags import REPORTS, OutFlag
+from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
     from infertui.config.prices import Prices
@@ -163,13 +164,13 @@ def cost(
         for one in costs:
             rows = cost_rows(one, terms, remedies)
             if shown := [row for row in rows if row[0] in ("fleet", "saving")]:
-                typer.echo(f"\n{one.id}")
+                say(f"\n{one.id}")
                 _print_rows(shown)
     sections = [gain_rows(saved) if saved else [], deal_rows(bought, pue) if bought else []]
     for at, rows in enumerate(sections):
         if rows:
             if costs or any(sections[:at]):
-                typer.echo("")
+                say("")
             _print_rows(rows)
 
 
@@ -251,11 +252,10 @@ def _deal(
 def _print_rows(rows: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        typer.echo(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
 
 
 def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -264,17 +264,17 @@ def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
     rows = table(costs)
     # A column in which nothing is known for any run says nothing: the notes say why.
     shown = [at for at in range(len(HEADINGS)) if at < 2 or any(row[at] not in (NOT_AVAILABLE, "-") for row in rows)]
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 400
+    terminal = console()
+    if not terminal.is_terminal:
+        terminal.width = 400
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for at in shown:
         drawn.add_column(HEADINGS[at], justify="left" if at < 2 else "right", overflow="fold")
     for row, one in zip(rows, costs, strict=True):
         drawn.add_row(*(Text(row[at], style="" if one.valid else "red") for at in shown))
-    console.print(drawn)
+    terminal.print(drawn)
     for note in notes(costs, remedies):
-        typer.echo(note)
+        say(note)
 
 
 def _print_markdown(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
@@ -284,23 +284,21 @@ def _print_markdown(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(markdown(cell) for cell in cells)} |"
 
-    typer.echo(line(HEADINGS))
-    typer.echo(f"|{' --- |' * len(HEADINGS)}")
+    say(line(HEADINGS))
+    say(f"|{' --- |' * len(HEADINGS)}")
     for row in table(costs):
-        typer.echo(line(row))
+        say(line(row))
     for note in notes(costs, remedies):
-        typer.echo(f"\n{markdown_line(note)}")
+        say(f"\n{markdown_line(note)}")
 
 
 def _print_json(costs: Sequence["RunCost"], saved: "Gain | None", bought: "Deal | None") -> None:
-    import msgspec
 
     document = {"runs": list(costs), "gain": saved, "purchase": bought}
-    typer.echo(msgspec.json.encode(document).decode())
+    say_json(document)
 
 
 def _print_prices(prices: "Prices", *, as_json: bool) -> None:
-    import msgspec
 
     from infertui.cli.table import print_table
     from infertui.config.prices import user_file
@@ -309,11 +307,11 @@ def _print_prices(prices: "Prices", *, as_json: bool) -> None:
     from infertui.terminal_text import clean
 
     if as_json:
-        typer.echo(msgspec.json.encode(prices).decode())
+        say_json(prices)
         return
     for title, rows in price_lists(prices).items():
-        typer.echo(f"{title}:")
+        say(f"{title}:")
         print_table(("name", "price", "source", "date"), rows)
-        typer.echo("")
-    typer.echo(f"PUE {PUE}: {PUE_SOURCE}")
-    typer.echo(f"yours: {clean(str(user_file()))}")
+        say("")
+    say(f"PUE {PUE}: {PUE_SOURCE}")
+    say(f"yours: {clean(str(user_file()))}")

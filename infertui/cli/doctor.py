@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from msgspec import Struct
 
+from infertui.cli.output import Painted, say, say_json
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,11 +29,7 @@ def doctor(
     """Say what can be used here, why the rest cannot, and what to do."""
     findings = examine()
     if as_json:
-        import sys
-
-        import msgspec
-
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(findings), indent=2) + b"\n")
+        say_json(findings, indent=2)
         return
     from infertui.terminal_text import clean
 
@@ -40,11 +38,11 @@ def doctor(
     for finding in findings:
         if finding.area != area:
             area = finding.area
-            typer.echo(typer.style(area, bold=True))
-        mark = typer.style("ok", fg="green") if finding.ok else typer.style("--", fg="yellow")
-        typer.echo(f"  {mark}  {clean(finding.name):<{width}}  {clean(finding.detail)}")
+            say(Painted(area, bold=True))
+        mark = Painted("ok", "green") if finding.ok else Painted("--", "yellow")
+        say("  ", mark, f"  {clean(finding.name):<{width}}  {clean(finding.detail)}")
         if finding.remedy:
-            typer.echo(f"      {'':<{width}}  -> {clean(finding.remedy)}")
+            say(f"      {'':<{width}}  -> {clean(finding.remedy)}")
 
 
 def examine() -> list[Finding]:

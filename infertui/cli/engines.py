@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from infertui.cli.output import Painted, say, say_json
+
 if TYPE_CHECKING:
     from infertui.cli.engine_facts import EngineFacts
 
@@ -45,14 +47,12 @@ def show(
     from infertui.cli import engine_facts
 
     if markdown:
-        typer.echo(engine_facts.markdown_table())
+        say(engine_facts.markdown_table())
         return
     found = engine_facts.facts(name)
     if as_json:
-        import msgspec
-
         document = found if name is None else found[0]
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        say_json(document, indent=2)
     elif name is None:
         _list(found)
     else:
@@ -86,20 +86,20 @@ def use(
         )
     if python is None:
         choose(name, None)
-        typer.echo(f"{name} runs in this interpreter: {clean(sys.executable)}")
+        say(f"{name} runs in this interpreter: {clean(sys.executable)}")
         return
     path = absolute(python)
     if is_this(path):
         choose(name, None)
-        typer.echo(f"{name} runs in this interpreter, which that is")
+        say(f"{name} runs in this interpreter, which that is")
         return
     found = probe_for(EngineConfig(name=name, python=str(path)), fresh=True)
     if not found.available:
         raise EngineError(f"not kept: {name} cannot be used there: {found.reason}", remedy=found.remedy)
     versions = ", ".join(f"{library} {number}" for library, number in found.versions.items())
-    typer.echo(f"{name} can be used there: {versions or found.reason}")
+    say(f"{name} can be used there: {versions or found.reason}")
     choose(name, path)
-    typer.echo(f"kept in {clean(str(chosen_file()))}: {name} runs in {clean(str(path))}")
+    say(f"kept in {clean(str(chosen_file()))}: {name} runs in {clean(str(path))}")
 
 
 def _list(found: "list[EngineFacts]") -> None:
@@ -126,9 +126,9 @@ def _describe(facts: "EngineFacts") -> None:
 
     def line(title: str, text: str) -> None:
         if text:
-            typer.echo(f"  {typer.style(f'{title:<12}', dim=True)} {clean(text)}")
+            say("  ", Painted(f"{title:<12}", dim=True), f" {clean(text)}")
 
-    typer.echo(f"{typer.style(facts.name, bold=True)}: {clean(facts.summary)}")
+    say(Painted(facts.name, bold=True), f": {clean(facts.summary)}")
     line("usable here", ("yes: " if facts.available else "no: ") + facts.state)
     line("remedy", "" if facts.available else facts.remedy)
     line("install", facts.install if facts.available else "")
@@ -136,20 +136,20 @@ def _describe(facts: "EngineFacts") -> None:
     line("devices", ", ".join(facts.devices))
     line("memory", "reserved for the workload while loading" if facts.sized_at_load else "")
     line("note", f"not run on hardware: {facts.not_run_on_hardware}" if facts.not_run_on_hardware else "")
-    typer.echo(typer.style("levers, keys of [engine]", bold=True) if facts.levers else "no levers")
+    say(Painted("levers, keys of [engine]", bold=True) if facts.levers else "no levers")
     for key, lever in facts.levers.items():
         words = ", ".join(lever.words) or lever.allowed
         meaning = f"; {lever.default} comes to {lever.own_default}" if lever.own_default != str(lever.default) else ""
-        typer.echo(f"  {key} = {lever.default}")
-        typer.echo(f"      {lever.description}\n      {words}{meaning}")
-    typer.echo(typer.style(f"options, keys of [engine.{facts.table}]", bold=True) if facts.options else "no options")
+        say(f"  {key} = {lever.default}")
+        say(f"      {lever.description}\n      {words}{meaning}")
+    say(Painted(f"options, keys of [engine.{facts.table}]", bold=True) if facts.options else "no options")
     for key, option in facts.options.items():
-        typer.echo(f"  {key} = {option.shown_default}")
-        typer.echo(f"      {clean(option.description)}\n      {clean(option.allowed)}")
+        say(f"  {key} = {option.shown_default}")
+        say(f"      {clean(option.description)}\n      {clean(option.allowed)}")
 
 
 def _tell_problems() -> None:
     from infertui.config.engines.registry import PROBLEMS
 
     for problem in PROBLEMS:
-        typer.echo(f"left out: {problem}", err=True)
+        say(f"left out: {problem}", err=True)

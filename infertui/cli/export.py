@@ -3,12 +3,13 @@
 import contextlib
 import csv
 import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from infertui.cli.output import DataOut, say, warn
 
 if TYPE_CHECKING:
     from infertui.store.result import Result
@@ -69,7 +70,7 @@ def _all(store: "Store") -> "Iterator[Result]":
     from infertui.store.jsonl import read_lines
     from infertui.store.result import Result
 
-    return read_lines(store.index, Result, warn=lambda text: typer.echo(f"warning: {text}", err=True))
+    return read_lines(store.index, Result, warn=warn)
 
 
 def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator[Result]":
@@ -85,7 +86,7 @@ def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator
         against = [*caveats(result), *result.verdict.invalid]
         against += [f"it is {result.state}"] if result.state != "finished" else []
         if form == "six-field" and against:
-            typer.echo(f"warning: {clean(result.id)}: {clean('; '.join(against))}", err=True)
+            say(f"warning: {clean(result.id)}: {clean('; '.join(against))}", err=True)
         yield result
 
 
@@ -111,11 +112,11 @@ def _six_field(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
 
     for result in results:
         lines = 0
-        for record in read_lines(store.folder_of(result.id) / "requests.jsonl", RequestRecord, warn=_warn):
+        for record in read_lines(store.folder_of(result.id) / "requests.jsonl", RequestRecord, warn=warn):
             lines += 1
             yield line_of(record)
         if not lines:
-            _warn(f"{clean(result.id)} has no request lines: it adds nothing")
+            warn(f"{clean(result.id)} has no request lines: it adds nothing")
 
 
 def _vllm(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
@@ -126,25 +127,21 @@ def _vllm(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
     from infertui.store.jsonl import read_lines
 
     for result in results:
-        records = read_lines(store.folder_of(result.id) / "requests.jsonl", RequestRecord, warn=_warn)
+        records = read_lines(store.folder_of(result.id) / "requests.jsonl", RequestRecord, warn=warn)
         yield msgspec.json.encode(document(result, records)) + b"\n"
 
 
 _WRITERS = {"csv": _csv, "six-field": _six_field, "vllm": _vllm}
 
 
-def _warn(text: str) -> None:
-    typer.echo(f"warning: {text}", err=True)
-
-
 @contextlib.contextmanager
-def _target(output: str) -> Iterator[IO[bytes]]:
+def _target(output: str) -> Iterator["IO[bytes] | DataOut"]:
     """Standard output, or a file that is put in place whole at the end: an older one survives a failure."""
     from infertui.errors import UsageError
     from infertui.terminal_text import clean
 
     if output == "-":
-        yield sys.stdout.buffer
+        yield DataOut()
         return
     path = Path(output)
     if not path.name or (path.exists() and not path.is_file()):

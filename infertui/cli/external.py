@@ -1,12 +1,13 @@
 """`infertui external`: results that another program measured, kept beside ours and marked."""
 
-import json
 import signal
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from infertui.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from infertui.gpu.readings import GpuInfo
@@ -41,15 +42,15 @@ def llama_bench(
         binary=binary,
         out=Path(out),
         gpus=_gpus(),
-        told=lambda line: typer.echo(line, err=True),
+        told=lambda line: say(line, err=True),
     )
     if as_json:
-        typer.echo(json.dumps({"results": msgspec.to_builtins(results)}))
+        say_json({"results": msgspec.to_builtins(results)})
         return
     for result in results:
         rate = result.summary.total_throughput
         speed = f"{format_number(rate)} tokens/s" if rate else "not available"
-        typer.echo(f"{clean(result.name)}  {speed}  {clean(result.source)}  {result.id}")
+        say(f"{clean(result.name)}  {speed}  {clean(result.source)}  {result.id}")
 
 
 @app.command("trtllm-bench")
@@ -87,17 +88,15 @@ def trtllm_bench(
         backend="engine" if engine_dir else "pytorch",
         engine_dir=engine_dir,
     )
-    result = run_trtllm_bench(
-        order, binary=binary, out=Path(out), gpus=_gpus(), told=lambda line: typer.echo(line, err=True)
-    )
+    result = run_trtllm_bench(order, binary=binary, out=Path(out), gpus=_gpus(), told=lambda line: say(line, err=True))
     if as_json:
-        typer.echo(json.dumps({"results": [msgspec.to_builtins(result)]}))
+        say_json({"results": [msgspec.to_builtins(result)]})
         return
     rate = result.summary.output_throughput
     speed = f"{format_number(rate)} tokens/s" if rate else "not available"
-    typer.echo(f"{clean(result.name)}  {speed}  {clean(result.source)}  {result.id}")
+    say(f"{clean(result.name)}  {speed}  {clean(result.source)}  {result.id}")
     for reason in result.verdict.invalid:
-        typer.echo(f"infertui: {clean(reason)}", err=True)
+        say(f"infertui: {clean(reason)}", err=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
-import msgspec
-import typer
-
 from infertui.cli.flags import Ui
 from infertui.cli.live import LiveView
+from infertui.cli.output import say, say_json
 from infertui.cli.plain import PlainView
 from infertui.cli.six_fields import SixFieldFile
 from infertui.config.sweep import Variant
@@ -95,7 +93,7 @@ def run_in_foreground(
     def finished(event: RunFinished) -> None:
         ended.append(event)
         if as_json:
-            sys.stdout.buffer.write(msgspec.json.encode(event.result) + b"\n")
+            say_json(event.result)
             sys.stdout.flush()
 
     interrupted = False
@@ -111,7 +109,7 @@ def run_in_foreground(
     if interrupted:
         measured = any(event.result.summary.iterations for event in ended)
         kept = f"; what was measured is in {clean(str(out))}" if measured else ""
-        typer.echo(f"infertui: interrupted{kept}", err=True)
+        say(f"infertui: interrupted{kept}", err=True)
         return INTERRUPTED
     return _exit_code(ended)
 

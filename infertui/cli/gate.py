@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import typer
 from msgspec import Struct
 
+from infertui.cli.output import say
+
 if TYPE_CHECKING:
     from infertui.report.compare import Comparison, Figure
 
@@ -82,7 +84,7 @@ def enforce(comparisons: "Iterable[Comparison]", rules: Sequence[Rule]) -> None:
     if rules and not compared:
         told = [_Said("--fail-if holds: nothing was compared, so no rule can be checked", fails=True)]
     for said in told:
-        typer.echo(said.text, err=True)
+        say(said.text, err=True)
     if told:
         raise typer.Exit(FAILED if any(said.fails for said in told) else UNCLEAR)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infertui.cli.output import console, say, say_json
+
 if TYPE_CHECKING:
     from infertui.errors import InfertuiError
     from infertui.gpu.host import HostReader
@@ -93,13 +95,13 @@ def _show(
     notes = nvml.notes if nvml else ()
     if as_json:
         document = _document(now, readings, notes, unavailable, host_sample, facts)
-        typer.echo(_encode(document, one_line=watch))
+        say_json(document, indent=0 if watch else 2)
     else:
         if watch:
-            typer.echo(now.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
+            say(now.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
         _print(readings, notes, unavailable, host_sample, facts)
         if watch:
-            typer.echo("")
+            say("")
     sys.stdout.flush()
 
 
@@ -124,13 +126,6 @@ def _document(
     }
 
 
-def _encode(document: dict[str, Any], *, one_line: bool) -> str:
-    import msgspec
-
-    encoded = msgspec.json.encode(document)
-    return (encoded if one_line else msgspec.json.format(encoded)).decode()
-
-
 def _print(
     readings: "Sequence[Reading]",
     notes: Sequence[str],
@@ -145,20 +140,19 @@ def _print(
         else:
             _print_columns(rows)
         gpu = readings[0][0]
-        typer.echo(f"driver {gpu.driver or _MISSING}, CUDA up to {gpu.cuda_driver or _MISSING}")
+        say(f"driver {gpu.driver or _MISSING}, CUDA up to {gpu.cuda_driver or _MISSING}")
     elif unavailable:
-        typer.echo(f"GPUs are not available: {unavailable.message}.")
-        typer.echo(unavailable.remedy)
+        say(f"GPUs are not available: {unavailable.message}.")
+        say(unavailable.remedy)
     else:
-        typer.echo("The NVIDIA driver is there, but lists no GPU.")
+        say("The NVIDIA driver is there, but lists no GPU.")
     for line in (*_remarks(readings), *notes):
-        typer.echo(line)
-    typer.echo(_host_line(host, facts))
+        say(line)
+    say(_host_line(host, facts))
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -172,7 +166,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
         )
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console().print(table)
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
@@ -183,7 +177,7 @@ def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
             cell.rjust(width) if title in _RIGHT else cell.ljust(width)
             for title, cell, width in zip(_HEADER, line, widths, strict=True)
         ]
-        typer.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _row(gpu: "GpuInfo", sample: "GpuSample") -> tuple[str, ...]:

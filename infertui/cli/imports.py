@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli.flags import REPORTS, OutFlag
+from infertui.cli.output import progress, say, say_json
 
 if TYPE_CHECKING:
     from infertui.interchange.finding import Given
@@ -76,17 +76,15 @@ def import_files(
                 {"file": clean(str(path)), "status": "refused", "reason": error.message, "remedy": error.remedy}
             )
         except KeyboardInterrupt:
-            _progress_over()
-            typer.echo(f"infertui: {clean(str(path))}: interrupted, and nothing of it was imported", err=True)
+            progress("")
+            say(f"infertui: {clean(str(path))}: interrupted, and nothing of it was imported", err=True)
             raise
         if not as_json:
             _print(told[-1])
         if interrupt.asked:
             raise KeyboardInterrupt
     if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.encode(told).decode())
+        say_json(told)
     if refused := sum(one["status"] == "refused" for one in told):
         raise UsageError(f"{refused} of {len(files)} files could not be imported") if len(files) > 1 else typer.Exit(2)
 
@@ -123,7 +121,7 @@ class _Interrupt:
         """Say how far the file is, or raise KeyboardInterrupt."""
         if self.asked:
             raise KeyboardInterrupt
-        _progress(requests)
+        progress(f"{requests:,} requests")
 
     def _ask(self, _number: int, _frame: object) -> None:
         self.asked = True
@@ -173,27 +171,16 @@ def _told(result: "Result") -> dict[str, object]:
     }
 
 
-def _progress(requests: int) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{requests:,} requests")
-        sys.stderr.flush()
-
-
-def _progress_over() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-
-
 def _print(told: dict[str, object]) -> None:
     from infertui.terminal_text import clean
     from infertui.units import format_number, format_seconds
 
-    _progress_over()
+    progress("")
     status = told["status"]
     if status == "refused":
-        typer.echo(f"infertui: {told['reason']}", err=True)
+        say(f"infertui: {told['reason']}", err=True)
         if told["remedy"]:
-            typer.echo(f"{told['remedy']}", err=True)
+            say(f"{told['remedy']}", err=True)
         return
     runs = told["runs"]
     assert isinstance(runs, list)  # noqa: S101
@@ -202,13 +189,13 @@ def _print(told: dict[str, object]) -> None:
         "imported": f"imported, {told.get('form')}",
         "would import": f"would be imported, {told.get('form')}",
     }
-    typer.echo(f"{told['file']}: {words[str(status)]}")
+    say(f"{told['file']}: {words[str(status)]}")
     for run in runs:
         speed, latency = run["output_throughput"], run["mean_latency_s"]
         figures = [f"{format_number(speed)} tok/s" if speed is not None else "throughput n/a"]
         figures += [f"E2E {format_seconds(latency)}"] if latency is not None else []
-        typer.echo(f"  {run['id'] or '(no id yet)'}  {clean(run['name'])}  {'  '.join(figures)}")
+        say(f"  {run['id'] or '(no id yet)'}  {clean(run['name'])}  {'  '.join(figures)}")
         if status != "known" and run["not_available"]:
-            typer.echo(f"    not told: {', '.join(run['not_available'])}")
+            say(f"    not told: {', '.join(run['not_available'])}")
         for reason in run["invalid"]:
-            typer.echo(f"    invalid: {clean(reason)}")
+            say(f"    invalid: {clean(reason)}")

@@ -4,12 +4,13 @@ import sys
 from collections.abc import Callable
 from typing import Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from infertui.cli.output import console
 from infertui.cli.plain import error_lines
 from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
@@ -33,7 +34,7 @@ class LiveView:
     ) -> None:
         """`stays` makes what is left on the screen of a run that has ended; by default its whole summary."""
         self._stays = stays or (lambda event: summary(event.result, kept=event.kept))
-        self._console = Console(file=stream, highlight=False, theme=theme())
+        self._console = console(stream=stream, theme=theme())
         self._progress = RunProgress()
         self._live: Live | None = None
 

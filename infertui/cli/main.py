@@ -32,6 +32,7 @@ from infertui.cli.export import export
 from infertui.cli.gpus import gpus
 from infertui.cli.imports import EPILOG as IMPORT_EXAMPLES
 from infertui.cli.imports import import_files
+from infertui.cli.output import say
 from infertui.cli.report import EPILOG as REPORT_EXAMPLES
 from infertui.cli.report import report
 from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
@@ -45,7 +46,6 @@ from infertui.cli.status import status
 from infertui.cli.stop import EPILOG as STOP_EXAMPLES
 from infertui.cli.stop import stop
 from infertui.errors import InfertuiError, UsageError
-from infertui.terminal_text import clean
 
 app = typer.Typer(
     name="infertui",
@@ -82,7 +82,7 @@ app.add_typer(config.app, name="config")
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"infertui {__version__}")
+        say(f"infertui {__version__}")
         raise typer.Exit
 
 
@@ -127,5 +127,5 @@ def main() -> None:
     try:
         app()
     except InfertuiError as error:
-        typer.echo(f"infertui: {clean(str(error), lines=True)}", err=True)
+        say(f"infertui: {error}", err=True)
         sys.exit(error.exit_code)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from infertui.cli.output import console, say, say_json
+
 if TYPE_CHECKING:
     from infertui.config.schema import Dtype
     from infertui.models.catalogue import LocalModel
@@ -51,8 +53,8 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     for model in found:
         if model.problem:
             again = f"; run `infertui models pull {model.id}`" if model.kind == "hub" and not model.complete else ""
-            typer.echo(f"{model.id}: {model.problem}{again}")
-    typer.echo(_summary(found, cache))
+            say(f"{model.id}: {model.problem}{again}")
+    say(_summary(found, cache))
 
 
 @app.command()
@@ -72,9 +74,9 @@ def pull(
         with _shown_progress(model_id) as show:
             path = download(model_id, revision, progress=show)
     except KeyboardInterrupt:
-        typer.echo(f"infertui: interrupted. {RESUME_HINT}", err=True)
+        say(f"infertui: interrupted. {RESUME_HINT}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo(str(path))
+    say(str(path))
 
 
 @app.command()
@@ -108,15 +110,15 @@ def show(
         _print_json(_document(source, needed, where, free, too_long))
         return
     for line in _description(source):
-        typer.echo(line)
-    typer.echo("")
-    typer.echo(f"Memory for batch {batch_size}, {input_len} prompt and {output_len} output tokens, on {where}:")
+        say(line)
+    say("")
+    say(f"Memory for batch {batch_size}, {input_len} prompt and {output_len} output tokens, on {where}:")
     for line in needed.explain(free):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     if free is None:
-        typer.echo("  how much is free is not available")
+        say("  how much is free is not available")
     if too_long:
-        typer.echo(f"  {too_long}")
+        say(f"  {too_long}")
 
 
 def _description(source: "ModelSource") -> Iterator[str]:
@@ -244,7 +246,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
             cell.rjust(width) if title in _RIGHT else shorten(cell, width).ljust(width)
             for title, cell, width in zip(_HEADER, line, widths, strict=True)
         ]
-        typer.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _summary(found: "Sequence[LocalModel]", cache: str) -> str:
@@ -262,7 +264,6 @@ def _shown_progress(model_id: str) -> "Iterator[Callable[[PullProgress], None]]"
     if not sys.stderr.isatty():
         yield _PlainProgress(model_id)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -273,7 +274,7 @@ def _shown_progress(model_id: str) -> "Iterator[Callable[[PullProgress], None]]"
         TimeRemainingColumn(compact=True),
     )
     started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), expand=True) as bar:
+    with Progress(*columns, console=console(err=True), expand=True) as bar:
         task = bar.add_task(f"{_clean(model_id)[-24:]}", total=None, amount="", speed="")
 
         def show(now: "PullProgress") -> None:
@@ -304,7 +305,7 @@ class _PlainProgress:
         moment = time.monotonic()
         finished = now.files_done == now.files_total
         if self._before is None:
-            typer.echo(f"{self._model}: {now.files_total} files, {format_bytes(now.total_bytes)}", err=True)
+            say(f"{self._model}: {now.files_total} files, {format_bytes(now.total_bytes)}", err=True)
         elif now != self._before and (finished or moment - self._printed >= _PLAIN_EVERY_S):
             share = 100 * now.done_bytes / now.total_bytes if now.total_bytes else 100
             parts = [f"{share:.0f} %", _amount(now)]
@@ -312,7 +313,7 @@ class _PlainProgress:
                 parts.append(_speed(now, moment - self._started))
             if now.resumed_bytes:
                 parts.append(f"{format_bytes(now.resumed_bytes)} were here before")
-            typer.echo(f"{self._model}: {', '.join(parts)}", err=True)
+            say(f"{self._model}: {', '.join(parts)}", err=True)
             self._printed = moment
         self._before = now
 
@@ -330,9 +331,8 @@ def _speed(now: "PullProgress", seconds: float) -> str:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    import msgspec
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+    say_json(document, indent=2)
 
 
 def _clean(text: str) -> str:

@@ -3,6 +3,7 @@
 import time
 from typing import Self, TextIO
 
+from infertui.cli.output import say
 from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of, identity
 from infertui.runner.events import (
@@ -94,7 +95,7 @@ class PlainView:
         self._say(f"  {batch.phase} {batch.index + 1}{of}: {speed} tok/s{ttft}{left}")
 
     def _say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        say(line, stream=self._stream)
 
     def __enter__(self) -> Self:
         return self

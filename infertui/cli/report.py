@@ -1,12 +1,13 @@
 """`infertui report`: runs as a document that can be handed to somebody else."""
 
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from infertui.cli.output import progress, say, say_json, warn
 
 if TYPE_CHECKING:
     from infertui.cli.result_filter import Filter
@@ -90,7 +91,7 @@ def report(
             f"no runs to report about in {clean(str(source))}" + ("" if every or runs else ", or none that are valid"),
             remedy=f"`infertui results --out {clean(str(source))}` lists what is there; --all takes invalid ones too.",
         )
-    told = _Progress()
+    told = progress
     material = collect(chosen, store.folder_of, baseline=first.id if first else "", told=told)
     drawn = charts_of(material) if charts else []
     document = compose(
@@ -98,13 +99,11 @@ def report(
         date=clean(date) or max(result.started for result in chosen)[:10], left_out=left_out,
     )  # fmt: skip
     paths = write_report(out, document, material, drawn, told=told)
-    told.done()
+    progress("")
     size = sum(path.stat().st_size for path in paths)
     if as_json:
-        import msgspec
-
         told_files = {"files": [str(path) for path in paths], "runs": [result.id for result in chosen], "bytes": size}
-        typer.echo(msgspec.json.encode(told_files).decode())
+        say_json(told_files)
         return
     from infertui.units import format_bytes
 
@@ -112,32 +111,15 @@ def report(
         for block in section.blocks:
             for text in (getattr(block, "head", ""), getattr(block, "text", "")):
                 if text:
-                    typer.echo(clean(text))
-    typer.echo(f"{clean(str(paths[0]))}, report.md, report.json, {len(drawn)} charts: {format_bytes(size)}")
-
-
-class _Progress:
-    """One line that is written over, on a terminal alone."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-
-    def __call__(self, text: str) -> None:
-        if self._shown:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-
-    def done(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+                    say(clean(text))
+    say(f"{clean(str(paths[0]))}, report.md, report.json, {len(drawn)} charts: {format_bytes(size)}")
 
 
 def _results(path: Path) -> "Iterator[Result]":
     from infertui.store.jsonl import read_lines
     from infertui.store.result import Result
 
-    return read_lines(path, Result, warn=lambda text: typer.echo(f"warning: {text}", err=True))
+    return read_lines(path, Result, warn=warn)
 
 
 def _newest(

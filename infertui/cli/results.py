@@ -1,13 +1,13 @@
 """`infertui results`: what was measured so far."""
 
 import csv
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from infertui.cli.flags import REPORTS, OutFlag
+from infertui.cli.output import DataOut, console, say, say_json, warn
 
 if TYPE_CHECKING:
     from infertui.store.result import Result
@@ -67,7 +67,7 @@ def results(
         raise UsageError("--columns goes with --markdown")
     wanted = parse_filters(filters or [])
     store = Store(out)
-    lines = read_lines(store.index, Result, warn=lambda text: typer.echo(f"warning: {text}", err=True))
+    lines = read_lines(store.index, Result, warn=warn)
     found = (result for result in lines if matches(result, wanted))  # one at a time: there may be very many
     if agreement:
         from infertui.cli.agreement import print_agreement
@@ -77,26 +77,25 @@ def results(
     if as_json:
         _print_json(found)
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(DataOut(), lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
         writer.writerows(csv_values(result) for result in found)
     elif as_markdown:
         from infertui.cli.markdown import markdown_lines
 
         for line in markdown_lines(found, [name.strip() for name in columns.split(",") if name.strip()]):
-            typer.echo(line)
+            say(line)
     elif not _print_table(found):
-        typer.echo(f"no results in {out}" + (" that match" if wanted else "; `infertui run demo` makes one"), err=True)
+        say(f"no results in {out}" + (" that match" if wanted else "; `infertui run demo` makes one"), err=True)
     if not (wanted or as_json or as_csv or as_markdown):
         for run_id in store.without_result():
-            typer.echo(f"without a result, still running or cut off: {clean(run_id)}", err=True)
+            say(f"without a result, still running or cut off: {clean(run_id)}", err=True)
 
 
 def _print_json(found: "Iterable[Result]") -> None:
-    import msgspec
 
     for result in found:
-        sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+        say_json(result)
 
 
 def _lever(name: str) -> "Callable[[Result], object]":
@@ -246,11 +245,10 @@ def _print_table(found: "Iterable[Result]") -> bool:
 
     Of each result no more than its cells is held.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    terminal = console()
     columns = _columns()
     rows = [
         (result.state == "finished" and result.verdict.valid, [column.cell(result) for column in columns])
@@ -261,12 +259,12 @@ def _print_table(found: "Iterable[Result]") -> bool:
     widths = {
         at: max(len(column.name), *(len(cells[at]) for _, cells in rows)) + 2 for at, column in enumerate(columns)
     }
-    if console.is_terminal:
+    if terminal.is_terminal:
         for at, column in sorted(enumerate(columns), key=lambda entry: -entry[1].rank):
-            if column.rank and sum(widths.values()) - 2 > console.width:
+            if column.rank and sum(widths.values()) - 2 > terminal.width:
                 del widths[at]
     else:
-        console.width = sum(widths.values())
+        terminal.width = sum(widths.values())
     if len(rows) > MANY_ROWS:
         _print_many([columns[at] for at in widths], [[cells[at] for at in widths] for _, cells in rows])
         return True
@@ -275,7 +273,7 @@ def _print_table(found: "Iterable[Result]") -> bool:
         table.add_column(columns[at].name, justify="right" if columns[at].right else "left", overflow="fold")
     for believed, cells in rows:
         table.add_row(*(Text(cells[at], style="" if believed else "red") for at in widths))
-    console.print(table)
+    terminal.print(table)
     return True
 
 
@@ -287,7 +285,7 @@ def _print_many(columns: "Sequence[_Column]", rows: "Sequence[Sequence[str]]") -
             cell.rjust(width) if column.right else cell.ljust(width)
             for cell, width, column in zip(row, widths, columns, strict=True)
         )
-        typer.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _engine(result: "Result") -> str:

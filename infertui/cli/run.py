@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, ModelFlag, OutFlag, UiFlag, pairs, refuse_with_queue
+from infertui.cli.output import say
 from infertui.config.engines.registry import SPECS, words
 
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
@@ -176,7 +177,7 @@ def run(
     variants = variants_of(resolved.config, target if target in presets.names() else "")
     if dry_run:
         for variant in variants:
-            typer.echo(variant.name or "one configuration")
+            say(variant.name or "one configuration")
         return
     if queue:
         from infertui.cli.enqueue import enqueue

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from infertui.cli.output import say
+
 EPILOG = """[bold]Examples[/bold]
 
   infertui serve
@@ -56,7 +58,7 @@ def serve(
 
     def ready(place: Path) -> None:
         with contextlib.suppress(OSError):  # whoever waited for it has gone
-            typer.echo(f"infertui {__version__}: the runner (process {os.getpid()}) is ready at {clean(str(place))}")
+            say(f"infertui {__version__}: the runner (process {os.getpid()}) is ready at {clean(str(place))}")
         if ready_fd is not None:
             with contextlib.suppress(OSError):
                 os.write(ready_fd, READY)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infertui.cli.output import say, say_json
+
 if TYPE_CHECKING:
     from infertui.runner.control import Snapshot
     from infertui.server.wire import Hello
@@ -35,12 +37,10 @@ def status(
     place = path or socket_path(os.environ)
     hello, told = asyncio.run(_ask(place))
     if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(_document(place, hello, told))).decode())
+        say_json(_document(place, hello, told), indent=2)
         return
     for line in _lines(place, hello, told):
-        typer.echo(line)
+        say(line)
 
 
 async def _ask(place: Path) -> "tuple[Hello, Snapshot | None]":

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from infertui.cli.output import say
+
 EPILOG = """[bold]Examples[/bold]
 
   infertui stop
@@ -30,7 +32,7 @@ def stop(
 
     from infertui.server.runtime import socket_path
 
-    typer.echo(asyncio.run(_stop(path or socket_path(os.environ), now=now)))
+    say(asyncio.run(_stop(path or socket_path(os.environ), now=now)))
 
 
 async def _stop(place: Path, *, now: bool) -> str:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-import typer
+from infertui.cli.output import console, say
 
 
 def print_table(
@@ -11,7 +11,6 @@ def print_table(
 ) -> None:
     """A table in a terminal; elsewhere aligned columns, a row a line however long. Cells are clean."""
     if sys.stdout.isatty():
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -20,8 +19,8 @@ def print_table(
             table.add_column(title, overflow="fold", no_wrap=index == 0)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row), style="dim" if faint(row) else "")
-        Console().print(table)
+        console().print(table)
         return
     widths = [max((len(row[index]) for row in rows), default=0) for index in range(len(head) - 1)]
     for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+        say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
