@@ -8,7 +8,7 @@ from infertui.cli.table import print_table
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.agreement import agreement
 from infertui.measure.quality import same_text
-from infertui.report.identity import in_force
+from infertui.report.identity import ran
 from infertui.terminal_text import clean
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _rows(
     for result in results:
         engine = _engine(result)
         dtype = result.loaded.dtype if result.loaded else "-"
-        mode = clean(in_force(result, "mode")) or "-"
+        mode = clean(ran(result)) or "-"
         what = (clean(result.id), clean(engine), mode, clean(dtype), _perplexity(result, known))
         theirs = store.outputs(result.id)
         found = agreement(ours, theirs)

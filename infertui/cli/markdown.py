@@ -6,7 +6,7 @@ from infertui.errors import UsageError
 from infertui.report.document.escaping import markdown
 from infertui.report.energy import energy_from, gross
 from infertui.report.figures import NOT_AVAILABLE
-from infertui.report.identity import caveats, in_force, told
+from infertui.report.identity import caveats, in_force, ran, told
 from infertui.report.limits import limits_of, share_text
 from infertui.store.result import Result
 from infertui.terminal_text import clean
@@ -61,7 +61,7 @@ def _prompt_tokens(result: Result) -> str:
 def _mode(result: Result) -> str:
     """How steps were executed, by what was found in force; what the engine calls it without evidence."""
     evidence, engine = result.evidence, result.config.engine
-    mode = in_force(result, "mode") or engine.mode
+    mode = ran(result) or engine.mode
     step = evidence.facts.get("graph_step", "") if evidence else ""
     mode = "" if mode == "auto" else f"{mode}, {step} step" if step else mode
     name = result.loaded.engine if result.loaded else engine.name

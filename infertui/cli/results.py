@@ -109,6 +109,12 @@ def _lever(name: str) -> "Callable[[Result], object]":
     return read
 
 
+def _ran(result: "Result") -> str:
+    from infertui.report.identity import ran
+
+    return ran(result)
+
+
 CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "id": lambda result: result.id,
     "name": lambda result: result.name,
@@ -121,7 +127,8 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "engine_used": lambda result: result.loaded.engine if result.loaded else None,
     "source": lambda result: result.source or "infertui",
     "imported": lambda result: result.imported or None,
-    **{lever: _lever(lever) for lever in ("mode", "attention", "quantization", "speculation", "tensor_parallel")},
+    "mode": lambda result: _ran(result) or None,
+    **{lever: _lever(lever) for lever in ("attention", "quantization", "speculation", "tensor_parallel")},
     "dtype": lambda result: result.loaded.dtype if result.loaded else None,
     "device": lambda result: result.loaded.device_name if result.loaded else None,
     "batch_size": lambda result: result.config.workload.batch_size,
@@ -222,12 +229,12 @@ def _columns() -> list[_Column]:
         value = result.summary.output_throughput
         return format_number(value) if value is not None else "-"
 
-    from infertui.report.identity import in_force, told
+    from infertui.report.identity import ran, told
 
     return [
         _Column("run", 0, False, lambda result: clean(result.id)),
         _Column("engine", 2, False, lambda result: clean(_engine(result))),
-        _Column("mode", 3, False, lambda result: clean(in_force(result, "mode")) or "-"),
+        _Column("mode", 3, False, lambda result: clean(ran(result)) or "-"),
         _Column("dtype", 7, False, dtype),
         _Column("b", 2, True, lambda result: str(told(result, "workload.batch_size") or "-")),
         _Column("out", 4, True, lambda result: str(told(result, "workload.output_len") or "-")),

@@ -9,6 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from infertui.engines.executed import Compiled, Graphs
+
 
 class Sink(Protocol):
     """Where an engine tells that tokens have come, at the moment when the host knows of them. Calls may raise to stop.
@@ -156,13 +158,18 @@ class Evidence(Struct, frozen=True):
 
     `levers` maps keys of `[engine]` to the word in force. `counters` only ever grow while the engine lives, such as
     `graph_replays`, `drafted_tokens` and `accepted_tokens`; the run keeps their growth while it measured. `reasons`
-    says why a lever is not in force, where the engine knows.
+    says why a lever is not in force, where the engine knows. `compiled` and `graphs` are how steps were executed,
+    where the engine can tell: `graphs` of the run is `replayed` only if `graph_replays` grew while it measured.
+    `unseen` names levers that show only when steps have run, as long as none has: no evidence against them.
     """
 
     levers: dict[str, str] = {}
     counters: dict[str, int] = {}
     facts: dict[str, str] = {}
     reasons: dict[str, str] = {}
+    compiled: Compiled = ""
+    graphs: Graphs = ""
+    unseen: tuple[str, ...] = ()
 
 
 Getting = Literal["compile", "capture"]

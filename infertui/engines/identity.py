@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.schema import DeviceConfig, EngineConfig
 from infertui.engines.base import Evidence, Loaded
@@ -54,14 +56,17 @@ def check_device(device: DeviceConfig, loaded: Loaded) -> None:
         )
 
 
-def check(config: EngineConfig, spec: EngineSpec, evidence: Evidence) -> None:
+def check(config: EngineConfig, spec: EngineSpec, evidence: Evidence, *, seen: bool = True) -> None:
     """Raise EngineError when a lever that was asked for is not in force, or one is that was not.
 
     Asked for are those that are not at `auto`, of which the engine has to say what is in force, and `speculation` and
     `tensor_parallel`, whose `none` and 1 mean what they say. Where evidence has a key `TABLE.OPTION` of the engine's
-    own options, it has to agree with an option that is not at its default.
+    own options, it has to agree with an option that is not at its default. `seen` is whether a batch was generated:
+    before, what evidence calls unseen is left open.
     """
     for lever, asked in _asked(config, spec):
+        if not seen and lever in evidence.unseen:
+            continue
         found = evidence.levers.get(lever)
         if found is None and (asked == _NOT_ASKED.get(lever) or lever == "dtype" or "." in lever):
             continue
@@ -76,6 +81,14 @@ def growth(before: Evidence, after: Evidence) -> dict[str, int]:
         if by < 0:
             raise EngineError(f"the engine's counter {clean(name)} went back by {-by} while it measured")
     return grown
+
+
+def while_measuring(evidence: Evidence, grown: dict[str, int]) -> Evidence:
+    """Evidence of a run: its counters are what they grew by. Graphs of earlier runs that it did not use are not its."""
+    graphs = evidence.graphs
+    if graphs == "replayed" and "graph_replays" in grown and not grown["graph_replays"]:
+        graphs = "captured"
+    return replace(evidence, counters=grown, graphs=graphs)
 
 
 def check_growth(config: EngineConfig, grown: dict[str, int], output_len: int) -> None:

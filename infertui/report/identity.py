@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from infertui.engines.base import Loaded
+from infertui.engines.executed import executed
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_seconds
@@ -25,6 +26,7 @@ def identity(result: Result, *, full: bool = False) -> list[tuple[str, str]]:
     if loaded is None:
         return []
     rows = [(FALLBACK, fallback_of(loaded)), ("weights", _weights(loaded)), ("in force", _in_force(result))]
+    rows += [("executed", _executed(result))] if full else []
     rows += [("getting ready", _ready(result)), ("speculation", _acceptance(result))]
     if full:
         rows[1:1] = [("engine", _engine(loaded)), *_libraries(loaded), ("device", _device(loaded))]
@@ -35,6 +37,12 @@ def identity(result: Result, *, full: bool = False) -> list[tuple[str, str]]:
 def in_force(result: Result, lever: str) -> str:
     """The word of a lever that the engine found in force; empty where it did not say."""
     return result.evidence.levers.get(lever, "") if result.evidence else ""
+
+
+def ran(result: Result) -> str:
+    """How steps were executed, in the one word that every table has for it; empty where the engine did not say."""
+    found = result.evidence
+    return executed(found.levers.get("mode", ""), found.compiled, found.graphs) if found else ""
 
 
 def caveats(result: Result) -> list[str]:
@@ -104,6 +112,22 @@ def _in_force(result: Result) -> str:
     return "  ".join(
         f"{name} {word}" + (f" ({reasons[name]})" if name in reasons else "") for name, word in sorted(levers.items())
     )
+
+
+_COMPILED = {
+    "fresh": "code compiled at this start", "cache": "compiled code read from a cache",
+    "both": "code compiled, some of it read from a cache",
+}  # fmt: skip
+_GRAPHS = {"captured": "CUDA graphs captured and not used", "replayed": "CUDA graphs replayed"}
+
+
+def _executed(result: Result) -> str:
+    """How steps were executed, with what stands behind the word."""
+    found = result.evidence
+    if not found or not (found.compiled or found.graphs):
+        return ""
+    facts = [_COMPILED.get(found.compiled, ""), _GRAPHS.get(found.graphs, "")]
+    return ran(result) + (f" ({', '.join(filter(None, facts))})" if any(facts) else "")
 
 
 def _ready(result: Result) -> str:

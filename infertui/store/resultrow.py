@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from infertui.engines.executed import executed
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.store.table import ResultRow
 from infertui.terminal_text import clean, shorten
@@ -102,6 +103,8 @@ class _Levers(Struct, frozen=True, gc=False):
 
 class _Evidence(Struct, frozen=True, gc=False):
     levers: _Levers = _Levers()
+    compiled: str = ""
+    graphs: str = ""
 
 
 class _Limits(Struct, frozen=True, gc=False):
@@ -163,7 +166,8 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
     """The row of a result: every text cleaned, every figure as measured. `mbu` and `mfu` are for a line without."""
     summary, workload = line.summary, line.config.workload
     loaded, power, device = line.loaded or _NO_LOADED, line.power or _NO_POWER, line.device or _NO_DEVICE
-    levers = (line.evidence or _NO_EVIDENCE).levers
+    evidence = line.evidence or _NO_EVIDENCE
+    levers = evidence.levers
     interval, ttft = summary.output_throughput_interval or _NO_INTERVAL, summary.ttft or _NO_SPREAD
     unknown, quality = frozenset(line.unknown), line.quality or _NO_QUALITY
     vram = device.vram_process if device.vram_process is not None else summary.memory.allocated_peak
@@ -199,7 +203,7 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         iterations=None if "summary.iterations" in unknown else summary.iterations,
         seconds=sum(line.phases.values()) if line.phases else None,
         error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",
-        mode=clean(levers.mode),
+        mode=clean(executed(levers.mode, evidence.compiled, evidence.graphs)),
         quantization=clean(levers.quantization),
         mbu=line.limits.mbu if line.limits else mbu,
         mfu=line.limits.mfu if line.limits else mfu,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
-from infertui.engines.identity import check, check_growth, growth
+from infertui.engines.identity import check, check_growth, growth, while_measuring
 from infertui.errors import ConfigError, EngineError
 from infertui.measure.clock import NS_PER_S, Clock
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
@@ -55,6 +55,7 @@ class Session:
         self._config = config
         self._outputs = OutputPicker()
         self._good = False
+        self._generated = False
         self._source = BatchSource(
             command.workload,
             command.prompts,
@@ -72,16 +73,17 @@ class Session:
         self._prepare(widths)
         steady, warmed = self._warm_up(widths)
         before = self._evidence()
+        unseen = bool(before.unseen)
         told = replace(before, counters={})
         self._emit(Ready(self._clock.now_ns(), warmup_batches=warmed, steady=steady, evidence=told))
         self._await_proceed()
-        stopped = self._measure()
+        stopped = self._measure(unseen=unseen)
         self._emit(MeasureEnded(self._clock.now_ns(), stopped=stopped))
         after = self._evidence()
         grown = growth(before, after)
         if self._good:
             check_growth(self._config, grown, self._command.workload.output_len)
-        self._emit(MeasureDone(self._clock.now_ns(), evidence=replace(after, counters=grown)))
+        self._emit(MeasureDone(self._clock.now_ns(), evidence=while_measuring(after, grown)))
 
     def _prepare(self, widths: dict[int, int]) -> None:
         """Let the engine compile, capture and allocate, in phases of their own."""
@@ -100,9 +102,12 @@ class Session:
         self._engine.synchronize()
 
     def _evidence(self) -> Evidence:
-        """What is in force. Raises EngineError when it is not what was asked for."""
+        """What is in force. Raises EngineError when it is not what was asked for.
+
+        Where no batch was generated yet, as before measuring without warm-up, some of it may not be seen.
+        """
         evidence = self._engine.evidence()
-        check(self._config, spec_of(self._config.name), evidence)
+        check(self._config, spec_of(self._config.name), evidence, seen=self._generated)
         return evidence
 
     def _check_positions(self, widest: int) -> None:
@@ -154,7 +159,8 @@ class Session:
             batch = self._batch(requests, min(2, self._command.workload.output_len), index)
             self._generate(batch, self._sink(requests))
 
-    def _measure(self) -> str:
+    def _measure(self, *, unseen: bool) -> str:
+        """Why it stopped early, if it did. `unseen`: what is in force is looked at once a batch has shown it."""
         self._engine.reset_peak_memory()
         reset_resident_peak()
         self._enter("measure")
@@ -164,6 +170,9 @@ class Session:
             if limit and index and (self._clock.now_ns() - started) / NS_PER_S >= limit:
                 return f"max_seconds ({limit:g} s) after {index} of {self._command.iterations} iterations"
             self._run_batch("measure", index, self._source.batch(index))
+            if unseen and self._generated:
+                self._evidence()
+                unseen = False
         return ""
 
     def _enter(self, phase: Literal["compile", "capture", "warmup", "measure"]) -> None:
@@ -193,6 +202,7 @@ class Session:
                 counts, error = [0] * len(requests), clean(failure.message)
         memory = self._memory()
         outputs: list[tuple[int, ...]] = []
+        self._generated = self._generated or not error
         if phase == "measure" and not error:
             self._good = True
             outputs = self._outputs.pick([request.ids for request in requests], counts, generated.read)

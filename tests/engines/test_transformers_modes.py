@@ -10,8 +10,12 @@ import pytest
 from support.sinks import Stamps
 from support.transformers_models import NANO, PROMPTS, load, prepare, tokens
 
+from infertui.config.engines.registry import SPECS
 from infertui.config.engines.transformers import TransformersOptions
+from infertui.config.schema import EngineConfig
 from infertui.engines.base import Batch, Plan
+from infertui.engines.executed import executed
+from infertui.engines.identity import check
 from infertui.engines.transformers import compilation
 from infertui.engines.transformers.engine import TransformersEngine
 from infertui.errors import ConfigError, EngineError
@@ -109,10 +113,48 @@ def test_the_mode_in_force_is_the_one_asked_for(engine: TransformersEngine, requ
     tokens(engine, LENGTH)
     found = engine.evidence()
     assert found.levers["mode"] == request.node.callspec.params["engine"]
+    assert executed(found.levers["mode"], found.compiled, found.graphs) == found.levers["mode"]
     assert found.levers["dtype"] == "float32"
     assert found.levers["attention"] == "sdpa"
     assert found.levers["quantization"] == "none"
     assert found.levers["tensor_parallel"] == "1"
+
+
+@pytest.mark.parametrize("mode", ["eager", "static", "continuous"])
+def test_before_the_first_batch_the_mode_is_unseen_and_not_another(mode: str) -> None:
+    """As without warm-up: a run that asks for it must not fail before it began."""
+    engine, _ = load(mode=mode)
+    prepare(engine, PROMPTS, LENGTH)
+    asked = EngineConfig(mode=mode, dtype="float32")
+    check(asked, SPECS["transformers"], engine.evidence(), seen=False)
+    with pytest.raises(EngineError, match="does not say"):
+        check(asked, SPECS["transformers"], engine.evidence())
+    tokens(engine, LENGTH)
+    check(asked, SPECS["transformers"], engine.evidence())
+    assert engine.evidence().unseen == ()
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("inductor", "autograd", "word"),
+    [
+        ({"fxgraph_cache_miss": 2}, {"autograd_cache_miss": 2}, "fresh"),
+        ({"fxgraph_cache_hit": 2}, {"autograd_cache_hit": 2}, "cache"),
+        ({}, {"autograd_cache_hit": 1}, "cache"),
+        ({"fxgraph_cache_hit": 1}, {"autograd_cache_miss": 1}, "cache"),
+        ({"fxgraph_cache_hit": 1, "fxgraph_cache_miss": 1}, {}, "both"),
+        ({}, {}, "fresh"),
+    ],
+)
+def test_code_that_inductor_wrote_before_is_told_from_what_it_writes_now(
+    inductor: dict[str, int], autograd: dict[str, int], word: str
+) -> None:
+    """By PyTorch's own counters; with inductor itself the first of two starts takes a minute."""
+    torch._dynamo.utils.counters.clear()
+    torch._dynamo.utils.counters["inductor"].update(inductor)
+    torch._dynamo.utils.counters["aot_autograd"].update(autograd)
+    assert compilation.compiled_source() == word
+    torch._dynamo.utils.counters.clear()
 
 
 def test_sampling_follows_its_seed_in_every_mode(engine: TransformersEngine) -> None:

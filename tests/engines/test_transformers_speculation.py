@@ -46,6 +46,7 @@ def speculate(engine: TransformersEngine) -> tuple[list[list[int]], list[int]]:
 
 def test_prompt_lookup_gives_the_same_tokens_in_fewer_steps(saved: Path, expected: list[list[int]]) -> None:
     engine, _ = load(str(saved), speculation="prompt-lookup")
+    assert "speculation" in engine.evidence().unseen
     produced, steps = speculate(engine)
     assert produced == expected
     found = engine.evidence()

@@ -223,6 +223,7 @@ def test_prompts_are_encoded_as_transformers_does(plain: Running, saved: Path) -
 def test_eager_is_found_by_looking_and_nothing_else_is_claimed(plain: Running) -> None:
     evidence = plain.check()
     assert evidence.levers["mode"] == "eager"
+    assert (evidence.compiled, evidence.graphs) == ("no", "no")
     assert evidence.levers["quantization"] == "none"
     pretenses: tuple[dict[str, Any], ...] = (
         {"mode": "compile"}, {"quantization": "int8"}, {"speculation": "prompt-lookup"},
@@ -290,10 +291,24 @@ def test_compiled_code_runs_and_changes_no_token(saved: Path) -> None:
     running = Running(request(str(saved), mode="compile"))
     evidence = running.check()
     assert evidence.levers["mode"] == "compile"
+    assert (evidence.compiled, evidence.graphs) == ("fresh", "no")
     assert evidence.facts["compiled"].startswith("1 of 1 parts")
     ids, _ = running.generate(Batch(PROMPTS, output_len=12))
     assert ids == greedy_of_transformers(saved, PROMPTS, 12)
+    leave_as_read_from_the_cache(running)
+    ids, _ = running.generate(Batch(PROMPTS, output_len=12))
+    assert ids == greedy_of_transformers(saved, PROMPTS, 12)
+    evidence = running.check()
+    assert (evidence.levers["mode"], evidence.compiled) == ("compile", "cache")
     running.close()
+
+
+def leave_as_read_from_the_cache(running: Running) -> None:
+    """What a second start on a GPU leaves in the library's object: builds for CPUs cannot read what they wrote."""
+    core = running.engine._engine.engine_core.engine_core
+    model = core.model_executor.driver_worker.worker.model_runner.get_model()
+    (part,) = [module for module in model.modules() if getattr(module, "aot_compiled_fn", None) is not None]
+    part.compiled, part.was_aot_compile_fn_loaded_from_disk = False, True
 
 
 def test_two_ranks_hold_half_the_weights_each_and_agree_with_one(saved: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from infertui.config.engines.vllm import SPEC, EngineCore, VllmOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.engines.base import Capacity, Evidence, LoadRequest, probe
+from infertui.engines.executed import executed
 from infertui.engines.identity import check
 from infertui.engines.vllm import proof
 from infertui.engines.vllm.arguments import (
@@ -212,9 +213,13 @@ LOOK: dict[str, Any] = {
     "quantization_methods": [], "attention": ["FLASH_ATTN"], "kv_bytes": 8 << 20, "kv_formats": ["bfloat16"],
     "kv_asked": 8 << 20, "kv_blocks": 4, "batched_tokens": 2048, "compilable": 1, "compiled": 1,
     "compile_backend": "inductor", "compile_mode": "VLLM_COMPILE", "cudagraph_mode": "FULL_AND_PIECEWISE",
-    "cudagraphs": 7, "compile_seconds": 1.5, "compiled_from_cache": 0, "device": "cuda:0", "device_name": "G",
+    "cudagraphs": 7, "graph_replays": 40, "compile_seconds": 1.5, "compiled_read": 0, "pieces_read": 0,
+    "pieces_compiled": 3, "device": "cuda:0", "device_name": "G",
     "device_uuid": "GPU-1", "model_class": "M", "runner": "r.R", "drafter": "", "tensor_parallel": 1, "threads": 1,
 }  # fmt: skip
+
+
+EAGER = {"compiled": 0, "compile_mode": "NONE", "cudagraphs": 0, "graph_replays": 0}
 
 
 def found(*looks: dict[str, Any], **asked: Any) -> Evidence:
@@ -224,7 +229,7 @@ def found(*looks: dict[str, Any], **asked: Any) -> Evidence:
 
 
 def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
-    look = {"compiled": 0, "compile_mode": "NONE"}
+    look = {**EAGER}
     assert found(look, mode="eager").reasons == {}
     assert "mode NONE" in found(look, mode="compile").reasons["mode"]
     assert "none of the 4 linear layers" in found({}, quantization="int8").reasons["quantization"]
@@ -234,6 +239,8 @@ def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
     ("lever", "word", "look"),
     [
         ("mode", "compile", {"compiled": 0}),
+        ("mode", "eager", {"compiled": 0}),  # graphs were captured all the same
+        ("mode", "eager", {"compiled_read": 1}),
         ("mode", "compile", {"compile_backend": "eager"}),
         ("quantization", "int8", {"quantized": {"float8_e4m3fn": 4}}),
         ("quantization", "fp8", {"quantized": {"int8": 2, "float8_e4m3fn": 2}, "quantization_methods": ["A", "B"]}),
@@ -256,7 +263,8 @@ def test_what_is_not_in_force_is_not_claimed(lever: str, word: Any, look: dict[s
     ("lever", "word", "look"),
     [
         ("mode", "compile", {}),
-        ("mode", "eager", {"compiled": 0, "compile_mode": "NONE"}),
+        ("mode", "compile", {"compiled_read": 1, "pieces_read": 3, "pieces_compiled": 0}),
+        ("mode", "eager", EAGER),
         ("quantization", "int8", {"quantized": {"int8": 4}}),
         ("quantization", "fp8", {"quantized": {"float8_e4m3fn": 4}}),
         ("speculation", "prompt-lookup", {"drafter": "NgramProposerGPU"}),
@@ -268,6 +276,38 @@ def test_what_is_not_in_force_is_not_claimed(lever: str, word: Any, look: dict[s
 )
 def test_what_is_in_force_is_said(lever: str, word: Any, look: dict[str, Any]) -> None:
     check(EngineConfig(name="vllm", **{lever: word}), SPEC, found(look))
+
+
+@pytest.mark.parametrize(
+    ("look", "facts", "word"),
+    [
+        ({}, ("fresh", "replayed"), "compile+graphs"),
+        ({"compiled_read": 1, "pieces_read": 3, "pieces_compiled": 0}, ("cache", "replayed"), "compile+graphs"),
+        ({"compilable": 2, "compiled": 2, "compiled_read": 1}, ("both", "replayed"), "compile+graphs"),
+        # The parts are compiled now, of pieces that were read; like layers read each other's while they are compiled.
+        ({"pieces_read": 4, "pieces_compiled": 0}, ("cache", "replayed"), "compile+graphs"),
+        ({"pieces_read": 4, "pieces_compiled": 2}, ("fresh", "replayed"), "compile+graphs"),
+        ({"cudagraphs": 0, "graph_replays": 0}, ("fresh", "no"), "compile"),
+        ({"graph_replays": 0}, ("fresh", "captured"), "compile"),
+        ({"graph_replays": None}, ("fresh", "captured"), "compile"),
+        ({"compiled": 0}, ("no", "replayed"), "graphs"),
+        ({"compile_backend": "eager"}, ("no", "replayed"), "graphs"),
+        ({"compiled": 0, "cudagraphs": 0, "graph_replays": 0}, ("no", "no"), "eager"),
+    ],
+)
+def test_compiling_and_graphs_are_facts_apart(look: dict[str, Any], facts: tuple[str, str], word: str) -> None:
+    evidence = found(look)
+    assert (evidence.compiled, evidence.graphs) == facts
+    assert executed(evidence.levers["mode"], *facts) == word
+
+
+def test_ranks_of_which_one_read_the_cache_have_some_of_each() -> None:
+    assert found({"compiled_read": 1}, {}).compiled == "both"
+
+
+def test_a_cache_is_named_beside_the_parts_that_came_from_it() -> None:
+    assert "read" not in found({}).facts["compiled"]
+    assert found({"compiled_read": 1}).facts["compiled"].endswith("read from the cache")
 
 
 def test_ranks_that_differ_are_in_force_as_neither() -> None:

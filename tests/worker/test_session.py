@@ -252,6 +252,38 @@ def test_a_lever_that_is_not_in_force_fails_the_run(
     assert not stage.batches, "before anything was measured"
 
 
+def test_without_warm_up_what_only_steps_show_is_looked_for_behind_the_first_batch() -> None:
+    unseen = Evidence({"dtype": "float32", "speculation": "none"}, unseen=("mode", "speculation"))
+    asked: dict[str, Any] = {"mode": "cudagraph", "speculation": "prompt-lookup", "dtype": "float32"}
+    shown = Evidence({"mode": "cudagraph", "speculation": "prompt-lookup"}, unseen=())
+    stage = Stage(Behaviour(evidence=[unseen, shown]), iterations=3, **asked).run()
+    assert len(stage.batches) == 3
+    assert stage.engine.calls == ["prepare", "evidence", *["generate", "read"], "evidence", *["generate", "read"] * 2,
+                                  "evidence"]  # fmt: skip
+    assert stage.last(MeasureDone).evidence.levers["mode"] == "cudagraph"
+
+
+def test_what_the_first_batch_shows_not_to_be_in_force_ends_the_run_there() -> None:
+    evidence = [Evidence(unseen=("mode",)), Evidence({"mode": "eager"})]
+    stage = Stage(Behaviour(evidence=evidence), iterations=9, mode="cudagraph")
+    with pytest.raises(EngineError, match="eager is in force"):
+        stage.run()
+    assert len(stage.batches) == 1
+
+
+def test_what_stays_unseen_after_a_batch_is_not_in_force() -> None:
+    with pytest.raises(EngineError, match="does not say"):
+        Stage(Behaviour(evidence=[Evidence(unseen=("mode",))]), mode="cudagraph").run()
+
+
+@pytest.mark.parametrize(("replays", "graphs"), [(9, "replayed"), (4, "captured")])
+def test_graphs_that_an_earlier_run_replayed_are_not_those_of_this_one(replays: int, graphs: str) -> None:
+    evidence = [
+        Evidence(counters={"graph_replays": count}, compiled="fresh", graphs="replayed") for count in (4, replays)
+    ]
+    assert Stage(Behaviour(evidence=evidence)).run().last(MeasureDone).evidence.graphs == graphs
+
+
 def test_what_was_not_asked_for_need_not_be_said() -> None:
     Stage(Behaviour(evidence=[Evidence({"mode": "eager", "attention": "sdpa"})])).run()
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from infertui.engines.executed import Compiled, Graphs, source
+from infertui.engines.replays import Replays
 from infertui.errors import EngineError
 from infertui.terminal_text import clean, shorten
 
@@ -40,6 +42,7 @@ class Compilation:
             self.config._compile_all_devices = True  # a CPU is left out otherwise
         self._compiled: Callable[..., Any] | None = None
         self._calls = 0
+        self._replays = Replays() if device.type == "cuda" else None
 
     def watched(self, get_compiled: Callable[[Any], Callable[..., Any]]) -> Callable[[Any], Callable[..., Any]]:
         """In place of `get_compiled_call`: counts the calls of what the library compiled."""
@@ -93,6 +96,24 @@ class Compilation:
         """Decode steps that went through the compiled forward."""
         return self._calls
 
+    @property
+    def source(self) -> Compiled:
+        """Whether the graphs were compiled now or read from inductor's cache, which outlives the process."""
+        return compiled_source()
+
+    @property
+    def replays(self) -> int:
+        """Replays of CUDA graphs, which inductor captures by itself."""
+        return self._replays.count if self._replays else 0
+
+    @property
+    def captured(self) -> Graphs:
+        """Whether inductor captured its graphs, and replayed them."""
+        found = self.settings
+        if found is None or self._cuda_graphs(found) != "by inductor":
+            return "no"
+        return "replayed" if self.replays else "captured"
+
     def facts(self) -> dict[str, str]:
         """What the compiler was really set to, and how whole its graphs are."""
         import torch
@@ -111,6 +132,16 @@ class Compilation:
         if self._device.type != "cuda" or not found.get("triton.cudagraphs"):
             return "no"
         return "skipped by inductor" if torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] else "by inductor"
+
+
+def compiled_source() -> Compiled:
+    """Whether inductor compiled the graphs of this process, or read them from its cache."""
+    import torch
+
+    counters = torch._dynamo.utils.counters
+    # A hit of the outer cache, of whole functions, need not ask the inner one, of graphs.
+    read = max(counters["inductor"]["fxgraph_cache_hit"], counters["aot_autograd"]["autograd_cache_hit"])
+    return source(int(read), int(counters["inductor"]["fxgraph_cache_miss"]))
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Plan, Sink
+from infertui.engines.executed import Graphs
+from infertui.engines.replays import Replays
 from infertui.engines.transformers.ways import Held
 from infertui.errors import EngineError
 from infertui.terminal_text import clean, shorten
@@ -31,6 +33,7 @@ class ContinuousWay:
         self._steps = 0
         self._facts: dict[str, str] = {}
         self._cache = ""
+        self._replays = Replays() if held.device.type == "cuda" else None
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
         """Allocate the pages and start the scheduler's thread; capture CUDA graphs where the library uses them."""
@@ -96,8 +99,17 @@ class ContinuousWay:
 
     def evidence(self) -> Evidence:
         """The mode is told by the cache that the scheduler made and by the steps that it ran."""
-        levers = {"mode": "continuous"} if self._steps and "Paged" in self._cache else {}
-        return Evidence(levers=levers, counters={"scheduler_steps": self._steps}, facts=self._facts)
+        if not self._steps:
+            return Evidence(counters=self._counters(), facts=self._facts, unseen=("mode",))
+        graphs: Graphs = "no" if self._facts["cuda_graphs"] == "no" else "captured"
+        if graphs == "captured" and self._replays and self._replays.count:
+            graphs = "replayed"
+        levers = {"mode": "continuous"} if "Paged" in self._cache else {}
+        return Evidence(levers=levers, counters=self._counters(), facts=self._facts, compiled="no", graphs=graphs)
+
+    def _counters(self) -> dict[str, int]:
+        replays = {"graph_replays": self._replays.count} if self._replays else {}
+        return {"scheduler_steps": self._steps, **replays}
 
     def release(self) -> None:
         """Stop the scheduler's thread and give up the pages."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Plan, Sink
+from infertui.engines.executed import Compiled, Graphs
 from infertui.engines.transformers.compilation import Compilation, compile_errors_in_words
 from infertui.engines.transformers.speculation import Speculation
 from infertui.engines.transformers.watch import StepWatch, check_count, check_steps_can_be_timed, replaced
@@ -93,13 +94,17 @@ class GenerateWay:
         facts = {"cache": self._cache}
         reasons: dict[str, str] = {}
         mode = "static" if "Static" in self._cache else "eager"
+        compiled: Compiled = "no"
+        graphs: Graphs = "no"
         compilation = self._compilation
         levers: dict[str, str] = {}
         if compilation:
             counters = {"compiled_graphs": compilation.graphs, "compiled_steps": compilation.calls}
+            if self._held.device.type == "cuda":
+                counters["graph_replays"] = compilation.replays
             facts |= compilation.facts()
             if compilation.in_force:
-                mode = "compile"
+                mode, compiled, graphs = "compile", compilation.source, compilation.captured
                 levers["transformers.tuning"] = compilation.tuning
             elif compilation.graphs and compilation.calls:
                 reasons["mode"] = "the compiler of PyTorch was another than inductor"
@@ -110,15 +115,18 @@ class GenerateWay:
                     else "the library does not compile this model on this device"
                 )
         elif self._compilable:
-            mode, reasons["mode"] = "compile", "the library compiled although it was told not to"
-        if self._cache:
-            levers["mode"] = mode
+            mode, compiled, reasons["mode"] = "compile", "fresh", "the library compiled although it was told not to"
+        if not self._cache:
+            return Evidence(counters=counters, facts=facts, unseen=("mode", "speculation", "transformers.tuning"))
+        levers["mode"] = mode
         if self._speculation:
             drafts = self._speculation.evidence()
             levers |= drafts.levers
             counters |= drafts.counters
             facts |= drafts.facts
-        return Evidence(levers=levers, counters=counters, facts=facts, reasons=reasons)
+        return Evidence(
+            levers=levers, counters=counters, facts=facts, reasons=reasons, compiled=compiled, graphs=graphs
+        )
 
     def release(self) -> None:
         """Nothing is held between batches but compiled code."""

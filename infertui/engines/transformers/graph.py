@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Plan, Sink
-from infertui.engines.transformers.compilation import compile_errors_in_words
+from infertui.engines.executed import Compiled
+from infertui.engines.transformers.compilation import compile_errors_in_words, compiled_source
 from infertui.engines.transformers.graph_state import GraphState
 from infertui.engines.transformers.tiles import tiles_in_words
 from infertui.errors import EngineError
@@ -41,6 +42,7 @@ class GraphWay:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._prefills: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
         self._tuning, self._breaks = "", 0
+        self._source: Compiled = "no"
         self._tiles = ""
         self._replays = self._steps = self._recaptures = 0
         if model.device.type != "cuda":
@@ -132,6 +134,8 @@ class GraphWay:
                 **({"tiles": self._tiles} if self._tiles else {}),
             },
             reasons={"transformers.tuning": "only a compiled step is tuned"} if step != "compiled" else {},
+            compiled=self._source if step == "compiled" else "no",
+            graphs="replayed" if self._replays else "captured",
         )
 
     def _step_in_force(self) -> str:
@@ -226,7 +230,7 @@ class GraphWay:
         self._step = lambda: self._model_step(forward)
         with compile_errors_in_words():
             self._rehearse()
-        self._tuning, self._breaks = tuning_in_force(forward), graph_breaks()
+        self._tuning, self._breaks, self._source = tuning_in_force(forward), graph_breaks(), compiled_source()
 
     def _model_step(self, forward: Any) -> None:
         state = self._state

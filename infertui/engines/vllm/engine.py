@@ -63,6 +63,7 @@ class VllmEngine:
         )
         self._engine = _start(known, source, request.device.threads)
         self._guard_core()
+        self._engine.collective_rpc("infertui_count_replays")
         self._keep_sampling()
         return self._loaded(request, source, draft)
 

@@ -7,12 +7,19 @@ that runs, and are called through `collective_rpc`. Answers are plain data, so t
 from collections.abc import Iterator
 from typing import Any
 
+from infertui.engines.replays import Replays
+
 
 class Look:
     """Questions to a vLLM worker, mixed into its class."""
 
     model_runner: Any
     vllm_config: Any
+    _infertui_replays: Replays | None = None
+
+    def infertui_count_replays(self) -> None:
+        """Count replays of CUDA graphs from now on."""
+        self._infertui_replays = Replays()
 
     def infertui_look(self) -> dict[str, Any]:
         """What is loaded and in force on this rank; see the helpers for the parts."""
@@ -25,6 +32,7 @@ class Look:
             **_attention(config.compilation_config.static_forward_context),
             **_kv_cache(self.model_runner),
             **_compiled(model, config.compilation_config),
+            "graph_replays": self._infertui_replays.count if self._infertui_replays else None,
             **_device(next(model.parameters()).device),
             "model_class": type(model).__name__,
             "runner": f"{type(self.model_runner).__module__}.{type(self.model_runner).__name__}",
@@ -150,25 +158,37 @@ def _tensors(held: Any) -> Iterator[Any]:
 
 
 def _compiled(model: Any, config: Any) -> dict[str, Any]:
-    """Which parts really run as compiled code, and the graphs captured by now."""
-    from torch._dynamo.utils import calculate_time_spent
+    """Which parts really run as compiled code, where that came from, and the graphs captured by now.
+
+    A part that the library compiles itself says so in `compiled`. One that it read from the artefact of an earlier
+    start leaves that at False: it calls `aot_compiled_fn`, and says in `was_aot_compile_fn_loaded_from_disk` that it
+    was read.
+    """
+    from torch._dynamo.utils import calculate_time_spent, counters
     from vllm.compilation.counter import compilation_counter as counted
 
     parts = [module for module in model.modules() if hasattr(module, "do_not_compile")]
-    done = [module for module in parts if not module.do_not_compile and getattr(module, "compiled", False)]
+    done = [module for module in parts if not module.do_not_compile and _runs_compiled(module)]
+    read = [module for module in done if getattr(module, "was_aot_compile_fn_loaded_from_disk", False)]
+    hits, misses = (int(counters["inductor"].get(f"fxgraph_cache_{word}", 0)) for word in ("hit", "miss"))
     seconds = float(config.compilation_time) or float(calculate_time_spent().get("inductor_compile", 0.0))
     return {
         "compilable": len(parts),
         "compiled": len(done),
+        "compiled_read": len(read),
         "compile_backend": str(config.backend),
         "compile_mode": getattr(config.mode, "name", str(config.mode)),
         "cudagraph_mode": getattr(config.cudagraph_mode, "name", str(config.cudagraph_mode)),
         "cudagraphs": int(counted.num_cudagraph_captured),
         "compile_seconds": seconds,
-        "compiled_from_cache": int(
-            getattr(counted, "num_aot_artifacts_loaded", 0) + getattr(counted, "num_compiled_artifacts_loaded", 0)
-        ),
+        # Below the parts: the library may have kept their pieces, and inductor has a cache of its own.
+        "pieces_read": int(getattr(counted, "num_compiled_artifacts_loaded", 0)) + hits,
+        "pieces_compiled": max(misses, int(counted.num_inductor_compiles) - hits),
     }
+
+
+def _runs_compiled(module: Any) -> bool:
+    return bool(getattr(module, "compiled", False)) or getattr(module, "aot_compiled_fn", None) is not None
 
 
 def _drafter(runner: Any) -> str:

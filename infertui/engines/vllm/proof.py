@@ -5,6 +5,7 @@ from typing import Any
 
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Evidence
+from infertui.engines.executed import Compiled, Graphs, source
 from infertui.units import format_bytes
 
 # Number formats in which quantized weights are held, by the word of engine.quantization.
@@ -44,9 +45,28 @@ def quantization(look: Mapping[str, Any]) -> str:
     return words.pop() if len(words) == 1 and "" not in words else ", ".join(look["quantization_methods"])
 
 
+def compiled(look: Mapping[str, Any]) -> Compiled:
+    """Whether parts of the model run as code that inductor made, and when it made that."""
+    if not look["compiled"] or look["compile_backend"] != "inductor":
+        return "no"
+    if look["compiled_read"]:
+        return source(look["compiled_read"], look["compiled"] - look["compiled_read"])
+    # While compiling, like layers find each other's code in the cache: only a whole one tells of an earlier start.
+    return "fresh" if look["pieces_compiled"] else source(look["pieces_read"], 0)
+
+
+def graphs(look: Mapping[str, Any]) -> Graphs:
+    """Whether CUDA graphs were captured, and replayed since replays are counted."""
+    if not look["cudagraphs"]:
+        return "no"
+    return "replayed" if look["graph_replays"] else "captured"
+
+
 def mode(look: Mapping[str, Any]) -> str:
-    """`compile` when parts of the model run as code that inductor made, else `eager`."""
-    return "compile" if look["compiled"] and look["compile_backend"] == "inductor" else "eager"
+    """The lever: `compile` where compiled code runs, `eager` where none does and nothing was captured either."""
+    if compiled(look) != "no":
+        return "compile"
+    return "eager" if graphs(look) == "no" else "graphs"
 
 
 def speculation(look: Mapping[str, Any]) -> str:
@@ -103,16 +123,20 @@ def evidence(
     reasons = {}
     if levers["quantization"] == "none" and asked.quantization != "auto":
         reasons["quantization"] = f"none of the {first['linear_layers']} linear layers is quantized"
-    if levers["mode"] == "eager" and asked.mode != "eager":
+    if levers["mode"] != "compile" and asked.mode != "eager":
         reasons["mode"] = (
             f"compilation mode {first['compile_mode']}, backend {first['compile_backend'] or 'none'}, "
             f"{first['compiled']} of {first['compilable']} parts compiled"
         )
+    moved = {"cached_prompt_tokens": cached_tokens, "graph_replays": first["graph_replays"] or 0}
+    sources = {compiled(look) for look in looks}
     return Evidence(
         levers=levers,
-        counters={**counters(metrics), "cached_prompt_tokens": cached_tokens},
+        counters={**counters(metrics), **moved},
         facts={**facts, **described(looks)},
         reasons=reasons,
+        compiled=sources.pop() if len(sources) == 1 else "both",
+        graphs=graphs(first),
     )
 
 
@@ -144,10 +168,20 @@ def described(looks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         + (f"; {first['packed']} layers packed by oneDNN" if first["packed"] else ""),
         "quantized": f"{quantized} of {first['linear_layers']} linear layers" + (f" ({methods})" if methods else ""),
         "compiled": f"{first['compiled']} of {first['compilable']} parts, mode {first['compile_mode']}, "
-        f"backend {first['compile_backend'] or 'none'}"
-        + (f", {first['compiled_from_cache']} from the cache" if first["compiled_from_cache"] else ""),
-        "compile_seconds": f"{max(look['compile_seconds'] for look in looks):.2f}",
+        f"backend {first['compile_backend'] or 'none'}" + _source(first),
+        "compile_seconds": f"{max(look['compile_seconds'] for look in looks):.2f}"
+        + (", reading the cache included" if compiled(first) in ("cache", "both") else ""),
         "cudagraphs": f"{first['cudagraphs']} captured, mode {first['cudagraph_mode']}",
         "kv_cache": f"{format_bytes(pool)}, {', '.join(first['kv_formats'])}",
         "drafter": first["drafter"] or "none",
     }
+
+
+def _source(look: Mapping[str, Any]) -> str:
+    match compiled(look):
+        case "cache":
+            return ", read from the cache"
+        case "both":
+            return f", {look['compiled_read']} read from the cache"
+        case _:
+            return ""

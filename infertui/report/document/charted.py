@@ -14,6 +14,7 @@ from infertui.report.document.material import Material, foremost
 from infertui.report.document.model import Figure
 from infertui.report.document.series import Batches, Spread
 from infertui.report.document.subjects import Subject, workload_short
+from infertui.report.identity import ran
 from infertui.report.limits import limits_of
 from infertui.terminal_text import clean
 
@@ -333,7 +334,7 @@ def setting_of(run: Subject) -> list[str]:
     workload = result.config.workload
     words = [
         loaded.engine if loaded else engine.name,
-        levers.get("mode", engine.mode),
+        ran(result) or engine.mode,
         evidence.facts.get("graph_step", "") if evidence else "",
         levers.get("attention", loaded.attention if loaded else ""),
         levers.get("quantization", engine.quantization),

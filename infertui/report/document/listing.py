@@ -8,7 +8,7 @@ from infertui.measure.statistics import Distribution
 from infertui.report.document.material import Material
 from infertui.report.document.model import Block, Cell, Column, Facts, Level, Section, Table
 from infertui.report.document.subjects import Subject, engine_of, prompts_of
-from infertui.report.identity import in_force, told
+from infertui.report.identity import in_force, ran, told
 from infertui.report.limits import limits_of, share_text
 from infertui.store.result import Result
 from infertui.terminal_text import clean
@@ -31,7 +31,7 @@ def _loaded(name: str) -> Callable[[Result], str]:
 _PROPERTIES = (
     _Said("model", lambda result: str(told(result, "model.id") or NOT_AVAILABLE)),
     _Said("engine", lambda result: engine_of(result)),
-    _Said("mode", lambda result: in_force(result, "mode") or NOT_AVAILABLE),
+    _Said("mode", lambda result: ran(result) or NOT_AVAILABLE),
     _Said("quantization", lambda result: in_force(result, "quantization") or NOT_AVAILABLE),
     _Said("dtype", _loaded("dtype")),
     _Said("device", _loaded("device_name")),

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.report.charts.style import text_of
-from infertui.report.identity import in_force, told
+from infertui.report.identity import in_force, ran, told
 from infertui.store.result import Result
 from infertui.store.resultrow import ResultLine, row_of
 from infertui.terminal_text import clean
@@ -97,7 +97,7 @@ def _against(result: Result) -> str:
 _PARTS: tuple[Callable[[Result], str], ...] = (
     lambda result: engine_of(result),
     lambda result: result.source,
-    lambda result: in_force(result, "mode") or result.config.engine.mode,
+    lambda result: ran(result) or result.config.engine.mode,
     lambda result: f"{step} step" if result.evidence and (step := result.evidence.facts.get("graph_step")) else "",
     lambda result: in_force(result, "attention"),
     lambda result: in_force(result, "quantization") or result.config.engine.quantization,

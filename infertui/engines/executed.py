@@ -1,0 +1,35 @@
+"""How decode steps were executed: the facts apart, and the one word that tables and charts have for them. Pure."""
+
+from typing import Literal
+
+Compiled = Literal["", "no", "fresh", "cache", "both"]
+"""Whether steps ran as code of a compiler, and where that came from: made now, read from a cache of an earlier start,
+or some of each. Empty: the engine does not say."""
+
+Graphs = Literal["", "no", "captured", "replayed"]
+"""Whether steps were captured as CUDA graphs, and whether these were replayed. Empty: the engine does not say."""
+
+_PLAIN = ("", "eager", "compile", "graphs")
+
+
+def executed(mode: str, compiled: str, graphs: str) -> str:
+    """`eager`, `compile`, `graphs` or `compile+graphs`; empty where nothing is known.
+
+    `mode` is the lever in force. A way with a name of its own keeps it: `static` and `continuous`, which may be
+    compiled or captured besides, and `cudagraph`, which says that it is.
+    """
+    if mode not in (*_PLAIN, "static", "continuous") or not (compiled or graphs):
+        return mode
+    parts = [
+        "" if mode in _PLAIN else mode,
+        "compile" if compiled not in ("", "no") or (mode == "compile" and not compiled) else "",
+        "graphs" if graphs == "replayed" else "",
+    ]
+    return "+".join(filter(None, parts)) or "eager"
+
+
+def source(read: int, made: int) -> Compiled:
+    """Where compiled code came from, of which so many pieces were read from a cache and so many made now."""
+    if not read:
+        return "fresh"
+    return "both" if made else "cache"
