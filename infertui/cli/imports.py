@@ -26,9 +26,10 @@ EPILOG = """[bold]Examples[/bold]
 
 Read are: six-field JSONL (prompt, latency, tokens, memory_mb, power_w, tps), the JSON of vllm bench serve, throughput
 and latency, llama-bench -o json, jsonl or csv, trtllm-bench --report_json, aiperf's profile_export_aiperf.json and
-guidellm's benchmarks.json. What a file is, its content says, not its name. What it does not tell is shown as not
-available; what you know of it, say with --model, --device, --batch-size, --input-len and --output-len. A file is
-imported as a whole or not at all, and the same content once.
+genai-perf's, guidellm's benchmarks.json, the JSONL of sglang's bench_serving and optimum-benchmark's report. What a
+file is, its content says, not its name. What it does not tell is shown as not available; what you know of it, say with
+--model, --device, --batch-size, --input-len and --output-len. A file is imported as a whole or not at all, and the same
+content once.
 """
 
 _ASKED = {
@@ -166,6 +167,8 @@ def _told(result: "Result") -> dict[str, object]:
         "valid": result.verdict.valid,
         "invalid": list(result.verdict.invalid),
         "output_throughput": summary.output_throughput,
+        "prefill_throughput": summary.prefill_throughput,
+        "cut_off": summary.cut_off,
         "mean_latency_s": summary.latency.mean if summary.latency else None,
         "not_available": missing,
     }
@@ -193,9 +196,12 @@ def _print(told: dict[str, object]) -> None:
     for run in runs:
         speed, latency = run["output_throughput"], run["mean_latency_s"]
         figures = [f"{format_number(speed)} tok/s" if speed is not None else "throughput n/a"]
+        figures += [f"prefill {format_number(run['prefill_throughput'])} tok/s"] if run["prefill_throughput"] else []
         figures += [f"E2E {format_seconds(latency)}"] if latency is not None else []
         say(f"  {run['id'] or '(no id yet)'}  {clean(run['name'])}  {'  '.join(figures)}")
         if status != "known" and run["not_available"]:
             say(f"    not told: {', '.join(run['not_available'])}")
+        if run["cut_off"]:
+            say(f"    cut off at the end: {run['cut_off']}")
         for reason in run["invalid"]:
             say(f"    invalid: {clean(reason)}")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from infertui.errors import UsageError
 from infertui.report.document.escaping import markdown
 from infertui.report.energy import energy_from, gross
-from infertui.report.figures import NOT_AVAILABLE
+from infertui.report.figures import NOT_AVAILABLE, prefill_throughput
 from infertui.report.identity import caveats, in_force, ran, told
 from infertui.report.limits import limits_of, share_text
 from infertui.store.result import Result
@@ -116,6 +116,7 @@ COLUMNS: dict[str, Callable[[Result], str]] = {
     "prompt tokens": _prompt_tokens,
     "new tokens": lambda result: str(told(result, "workload.output_len") or NOT_AVAILABLE),
     "output tok/s (95 % interval)": _speed,
+    "prefill tok/s": lambda result: _or_not(prefill_throughput(result), format_number),
     "TTFT": lambda result: format_seconds(result.summary.ttft.mean) if result.summary.ttft else NOT_AVAILABLE,
     "TPOT": lambda result: format_seconds(result.summary.tpot.mean) if result.summary.tpot else NOT_AVAILABLE,
     "ITL p50": lambda result: format_seconds(result.summary.itl.p50) if result.summary.itl else NOT_AVAILABLE,

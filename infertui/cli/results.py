@@ -139,6 +139,7 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "output_throughput": lambda result: result.summary.output_throughput,
     "output_throughput_low": lambda result: _part(result.summary.output_throughput_interval, "low"),
     "output_throughput_high": lambda result: _part(result.summary.output_throughput_interval, "high"),
+    "prefill_throughput": lambda result: _prefill(result),
     "mean_ttft_s": lambda result: _part(result.summary.ttft, "mean"),
     "mean_tpot_s": lambda result: _part(result.summary.tpot, "mean"),
     "compile_s": lambda result: result.phases.get("compile"),
@@ -177,6 +178,12 @@ def csv_values(result: "Result") -> list[object]:
     return [
         _csv_value(read(result)) if result.knows(_CSV_KEYS.get(name, "")) else "" for name, read in CSV_COLUMNS.items()
     ]
+
+
+def _prefill(result: "Result") -> float | None:
+    from infertui.report.figures import prefill_throughput
+
+    return prefill_throughput(result)
 
 
 def _joules_per_request(result: "Result") -> object:
@@ -229,6 +236,10 @@ def _columns() -> list[_Column]:
         value = result.summary.output_throughput
         return format_number(value) if value is not None else "-"
 
+    def prefill(result: "Result") -> str:
+        value = _prefill(result)
+        return format_number(value) if value is not None else "-"
+
     from infertui.report.identity import ran, told
 
     return [
@@ -240,6 +251,7 @@ def _columns() -> list[_Column]:
         _Column("out", 4, True, lambda result: str(told(result, "workload.output_len") or "-")),
         _Column("tok/s", 0, True, speed),
         _Column("95 %", 6, True, interval),
+        _Column("prefill tok/s", 10, True, prefill),
         _Column("TTFT", 5, True, lambda r: format_seconds(r.summary.ttft.mean) if r.summary.ttft else "-"),
         _Column("ITL", 8, True, lambda r: format_seconds(r.summary.itl.p50) if r.summary.itl else "-"),
         _Column("J/tok", 9, True, joules),

@@ -7,7 +7,9 @@ Fields as in aiperf's src/aiperf/common/models/export_models.py and its page "pr
 
 from collections.abc import Iterable
 
+from infertui.interchange.believed import NOT_STREAMED
 from infertui.interchange.finding import (
+    POPULATION,
     UNKNOWN,
     Finding,
     as_given,
@@ -16,6 +18,7 @@ from infertui.interchange.finding import (
     loaded_as,
     moment,
 )
+from infertui.interchange.source import is_number
 from infertui.interchange.values import Table, printable
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
@@ -46,15 +49,23 @@ def read(documents: Iterable[Table]) -> list[Finding]:
 
 
 def _finding(table: Table) -> Finding:
-    requests = _single(table, "request_count")
-    if requests is None:
-        table.refuse("request_count", "is not there")
-    good, failed = int(requests), int(_single(table, "error_request_count") or 0)
+    told, failed = _single(table, "request_count"), int(_single(table, "error_request_count") or 0)
+    if told is None and failed and not table.has("request_latency"):
+        told = 0.0  # where all of them failed there is no such metric
+    good, cut_off = int(told or 0), 0
+    asked = table.inside("input_config")
+    if any(phase.has("duration") for phase in _phases(asked)) or asked.inside("loadgen").has("benchmark_duration"):
+        cut_off = min(failed, _cancelled(table))
+        failed -= cut_off
     duration = _time(table, "benchmark_duration")
     prompt = _total(table, "total_isl", "input_sequence_length", good)
     output = _total(table, "total_osl", "output_sequence_length", good)
     speed = _rate(table, "output_token_throughput")
-    counts = {"iterations": None, "prompt_tokens": prompt, "output_tokens": output, "measured_s": duration}
+    counts = {
+        "iterations": None, "prompt_tokens": prompt, "output_tokens": output, "measured_s": duration, "requests": told,
+        "failed": told,
+    }  # fmt: skip
+    streams = _streams(asked)
     summary = Summary(
         iterations=0,
         requests=good + failed,
@@ -65,11 +76,11 @@ def _finding(table: Table) -> Finding:
         output_throughput=speed,
         total_throughput=_rate(table, "total_token_throughput"),
         latency=_distribution(table, "request_latency", good),
-        ttft=_distribution(table, "time_to_first_token", good),
-        tpot=_distribution(table, "inter_token_latency", good),
+        ttft=_distribution(table, "time_to_first_token", good) if streams else None,
+        tpot=_distribution(table, "inter_token_latency", good) if streams else None,
+        cut_off=cut_off,
     )
-    asked = table.inside("input_config")
-    model, together = _model(asked), asked.inside("loadgen").text("concurrency")
+    model, together = _model(asked), _load(asked, "concurrency")
     version = table.text("aiperf_version")
     return Finding(
         source=f"aiperf {version}" if version else "aiperf or genai-perf, of a version that the file does not tell",
@@ -78,24 +89,29 @@ def _finding(table: Table) -> Finding:
         ) if part),
         summary=summary,
         untold=tuple(name for name, value in counts.items() if value is None),
-        config={"model.id": model, "workload.num_prompts": good + failed}
-        if model
-        else {"workload.num_prompts": good + failed},
+        config={
+            **({"model.id": model} if model else {}),
+            **({"workload.num_prompts": good + failed} if good + failed else {}),
+        },
         started=moment(table.text("start_time")),
         loaded=loaded_as(
             UNKNOWN,
             device_name=_gpus(table),
             details={
                 "concurrency": together,
-                "request_rate": asked.inside("loadgen").text("request_rate"),
-                "arrival_pattern": asked.inside("loadgen").text("arrival_pattern"),
-                "arrival_smoothness": asked.inside("loadgen").text("arrival_smoothness"),
+                "request_rate": _load(asked, "request_rate") or _load(asked, "rate"),
+                "arrival_pattern": _load(asked, "arrival_pattern"),
+                "arrival_smoothness": _load(asked, "arrival_smoothness"),
                 "request_throughput": _rate(table, "request_throughput"),
                 "goodput": _rate(table, "goodput"),
                 "benchmark_id": table.text("benchmark_id"),
             },
         ),
-        notes=("its percentiles are over requests that may have run at the same time",),
+        notes=(
+            "its percentiles are over requests that may have run at the same time",
+            *(() if streams else (NOT_STREAMED,)),
+            *((POPULATION,) if told is None else ()),
+        ),
         invalid=(
             *failures(failed, good + failed),
             *(("the benchmark was cancelled",) if table.values.get("was_cancelled") is True else ()),
@@ -141,7 +157,7 @@ def _rate(table: Table, key: str) -> float | None:
 def _total(table: Table, total: str, mean: str, requests: int) -> int | None:
     """Tokens in all: as told, else the mean of a request times the requests where that is a whole number."""
     found = _single(table, total)
-    if found is None and (each := _single(table, mean)) is not None:
+    if found is None and requests and (each := _single(table, mean)) is not None:
         found = each * requests
         if abs(found - round(found)) > 1e-6 * max(found, 1):
             return None
@@ -159,9 +175,46 @@ def _distribution(table: Table, key: str, n: int) -> Distribution | None:
         return None if value is None else value * scale
 
     return as_given(
-        n, mean=seconds("avg"), median=seconds("p50"), std=seconds("std"), minimum=seconds("min"),
+        n, mean=seconds("avg"), median=seconds("p50"), population_std=seconds("std"), minimum=seconds("min"),
         maximum=seconds("max"), p90=seconds("p90"), p95=seconds("p95"), p99=seconds("p99"),
     )  # fmt: skip
+
+
+def _phases(asked: Table) -> list[Table]:
+    """The phases that were measured, of newer configs."""
+    listed = asked.values.get("phases")
+    if not isinstance(listed, list) or not all(isinstance(phase, dict) for phase in listed):
+        return []
+    return [phase for phase in asked.tables("phases") if "warm" not in phase.text("name").lower()]
+
+
+def _load(asked: Table, key: str) -> str:
+    """What the load was: the config of aiperf keeps it in two places, by its version, and genai-perf's in two more."""
+    places = (*_phases(asked), asked.inside("loadgen"), asked, asked.inside("perf_analyzer", "stimulus"))
+    for place in places:
+        value = place.values.get(key)
+        if isinstance(value, list) and len(value) == 1:
+            (value,) = value
+        if is_number(value):
+            return f"{value:.12g}"
+        if isinstance(value, str) and value:
+            return printable(value)
+    return ""
+
+
+def _streams(asked: Table) -> bool:
+    """Whether tokens came one by one; without a stream its time to the first is that to the last."""
+    return asked.inside("endpoint").values.get("streaming") is not False and asked.values.get("streaming") is not False
+
+
+def _cancelled(table: Table) -> int:
+    """Requests that the end of the time cut off, which it counts among the errors."""
+    listed, found = table.values.get("error_summary"), 0
+    for entry in listed if isinstance(listed, list) else []:
+        if isinstance(entry, dict) and (one := Table(entry, "$.error_summary", table.name)).has("count"):
+            details = one.inside("error_details")
+            found += one.count("count") if "cancel" in details.text("type").lower() else 0
+    return found
 
 
 def _model(asked: Table) -> str:

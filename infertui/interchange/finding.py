@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -187,22 +188,35 @@ def as_given(
     n: int,
     *,
     mean: float | None,
-    median: float | None,
+    median: float | None = None,
     std: float | None = None,
+    population_std: float | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     p90: float | None = None,
     p95: float | None = None,
     p99: float | None = None,
 ) -> Distribution | None:
-    """A distribution by the figures that a file gives of it; None where it lacks the mean or the median."""
-    if n < 1 or mean is None or median is None:
+    """A distribution by the figures that a file gives of it; None where it lacks the mean. An `n` of 0 is not told.
+
+    `std` is the sample's, as infertui's are; `population_std` is what most programs write, and is converted.
+    """
+    if mean is None:
         return None
+    if population_std is not None:
+        std = sample_std(population_std, n)
     given = {"p50": median, "p90": p90, "p95": p95, "p99": p99}
     return Distribution(
         n=n, mean=mean, median=median, std=std, minimum=minimum, maximum=maximum, p50=median, p90=p90, p95=p95, p99=p99,
         supported=tuple(f"p{p}" for p in PERCENTILES if n >= samples_needed(p) and given[f"p{p}"] is not None),
     )  # fmt: skip
+
+
+def sample_std(population: float, n: int) -> float | None:
+    """The sample's standard deviation by the population's; as it is where `n` is 0, which is not told."""
+    if n == 0:
+        return population
+    return population * math.sqrt(n / (n - 1)) if n > 1 else None
 
 
 def described(values: Sequence[float | None]) -> Distribution | None:
@@ -222,6 +236,9 @@ def contradiction(what: str, told: float | None, counted: float | None) -> tuple
     if told is None or counted is None or abs(told - counted) <= MOST_APART * max(abs(told), abs(counted)):
         return ()
     return (f"the file contradicts itself: {what} is {told:.6g}, and its other figures make {counted:.6g}",)
+
+
+POPULATION = "its standard deviations are of the population: how many requests there were, the file does not tell"
 
 
 def failures(failed: int, requests: int) -> tuple[str, ...]:

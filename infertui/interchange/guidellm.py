@@ -47,7 +47,7 @@ def read(documents: Iterable[Table]) -> list[Finding]:
 
 def _finding(table: Table, benchmark: Table) -> Finding:
     metrics = benchmark.table("metrics")
-    good, lost = _totals(benchmark, metrics)
+    good, failed, cut_off = _totals(benchmark, metrics)
     seconds = benchmark.maybe_number("duration")
     requests = _requests(benchmark, good)
     strategy = _strategy(benchmark)
@@ -59,7 +59,7 @@ def _finding(table: Table, benchmark: Table) -> Finding:
     model = _model(table, benchmark)
     told: dict[str, Value | None] = {
         "model.id": model or None,
-        "workload.num_prompts": good + lost,
+        "workload.num_prompts": good + failed or None,
         "workload.input_len": _length(metrics, "prompt_token_count"),
         "workload.output_len": _length(metrics, "output_token_count"),
     }
@@ -68,8 +68,9 @@ def _finding(table: Table, benchmark: Table) -> Finding:
         title=" ".join(part for part in ("guidellm", model.rpartition("/")[2], kind, _rate(strategy)) if part),
         summary=Summary(
             iterations=0,
-            requests=good + lost,
-            failed=lost,
+            requests=good + failed,
+            failed=failed,
+            cut_off=cut_off,
             prompt_tokens=prompt or 0,
             output_tokens=output or 0,
             measured_s=seconds or 0.0,
@@ -100,17 +101,17 @@ def _finding(table: Table, benchmark: Table) -> Finding:
             if alone
             else "its requests ran at the same time: they are one observation, and there is no interval",
         ),
-        invalid=failures(lost, good + lost),
+        invalid=failures(failed, good + failed),
         records=_records(requests, seconds, alone=alone) if requests else None,
     )
 
 
-def _totals(benchmark: Table, metrics: Table) -> tuple[int, int]:
-    """Requests that succeeded, and those that did not or were cut off."""
+def _totals(benchmark: Table, metrics: Table) -> tuple[int, int, int]:
+    """Requests that succeeded, that failed, and that were in flight when the benchmark's time or count was up."""
     totals = metrics.maybe_table("request_totals") or benchmark.maybe_table("request_totals")
     if totals is None:
         metrics.refuse("request_totals", "is not there")
-    return totals.count("successful"), (totals.maybe_count("errored") or 0) + (totals.maybe_count("incomplete") or 0)
+    return totals.count("successful"), totals.maybe_count("errored") or 0, totals.maybe_count("incomplete") or 0
 
 
 def _strategy(benchmark: Table) -> Table:
@@ -170,7 +171,7 @@ def _figure(metrics: Table, key: str, scale: float, n: int) -> Distribution | No
         return None if number is None else number * scale
 
     return as_given(
-        n, mean=value(found, "mean"), median=value(found, "median"), std=value(found, "std_dev"),
+        n, mean=value(found, "mean"), median=value(found, "median"), population_std=value(found, "std_dev"),
         minimum=value(found, "min"), maximum=value(found, "max"), p90=value(percentiles, "p90"),
         p95=value(percentiles, "p95"), p99=value(percentiles, "p99"),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.engines.base import Loaded
-from infertui.interchange.finding import Finding, Value, contradiction, loaded_as, moment
+from infertui.interchange.finding import Finding, Value, as_given, contradiction, loaded_as, moment
 from infertui.interchange.source import Source
 from infertui.measure.statistics import bootstrap_ratio, describe, drift
 from infertui.measure.summary import Summary
@@ -42,6 +42,7 @@ class BenchTest(Struct, frozen=True):
     n_gen: Annotated[int, Meta(ge=0, le=1 << 20)]
     samples_ns: Annotated[tuple[Annotated[int, Meta(gt=0, le=1 << 62)], ...], Meta(max_length=1_000_000)] = ()
     avg_ns: Annotated[int, Meta(ge=0, le=1 << 62)] = 0
+    stddev_ns: Annotated[int, Meta(ge=0, le=1 << 62)] | None = None
     n_depth: Annotated[int, Meta(ge=0, le=1 << 22)] = 0
     build_commit: _Text = ""
     build_number: _Count = 0
@@ -162,8 +163,10 @@ def options_of(test: BenchTest) -> LlamaCppOptions:
 
 
 def summary_of(test: BenchTest) -> Summary:
-    """Its figures. Without samples there is the mean rate, and neither interval nor distribution."""
+    """Its figures. Without samples there are means and the latency's deviation, the sample's, and no interval."""
+    prefill = not test.n_gen
     if not test.samples_ns:
+        spread = test.stddev_ns / _NS if test.stddev_ns else None  # 0 is that of a single repetition
         seconds = test.avg_ns / _NS
         return Summary(
             iterations=0,
@@ -174,6 +177,8 @@ def summary_of(test: BenchTest) -> Summary:
             measured_s=0.0,
             output_throughput=test.n_gen / seconds if test.n_gen else None,
             total_throughput=(test.n_prompt + test.n_gen) / seconds,
+            latency=as_given(0, mean=seconds, std=spread),
+            prefill_throughput=test.n_prompt / seconds if prefill else None,
         )
     times = [sample / _NS for sample in test.samples_ns]
     count, total = len(times), sum(times)
@@ -190,6 +195,7 @@ def summary_of(test: BenchTest) -> Summary:
         total_throughput=(test.n_prompt + test.n_gen) * count / total,
         drift=drift([1 / sample for sample in times]),
         latency=describe(times),
+        prefill_throughput=test.n_prompt * count / total if prefill else None,
     )
 
 

@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from infertui.interchange import aiperf, guidellm, llama_bench, six_field, trtllm_bench, vllm_offline, vllm_serve
+from infertui.interchange import (
+    aiperf,
+    guidellm,
+    llama_bench,
+    optimum,
+    sisters,
+    six_field,
+    trtllm_bench,
+    vllm_offline,
+    vllm_serve,
+)
+from infertui.interchange.believed import believed
 from infertui.interchange.finding import Finding, Given
 from infertui.interchange.source import MOST_BYTES, FormatError, Source
 from infertui.interchange.values import Table
@@ -22,12 +33,14 @@ class Format(Struct, frozen=True):
 
 
 FORMATS = (
+    Format(vllm_serve.SGLANG, vllm_serve.is_sglang, lambda documents, _: vllm_serve.read_sglang(documents)),
     Format("vllm bench serve", vllm_serve.is_one, lambda documents, _: vllm_serve.read(documents)),
     Format("vllm bench throughput", vllm_offline.is_throughput, vllm_offline.read_throughput),
     Format("vllm bench latency", vllm_offline.is_latency, vllm_offline.read_latency),
     Format("trtllm-bench", trtllm_bench.is_one, lambda documents, _: trtllm_bench.read(documents)),
     Format("guidellm", guidellm.is_one, lambda documents, _: guidellm.read(documents)),
     Format("aiperf", aiperf.is_one, lambda documents, _: aiperf.read(documents)),
+    Format(optimum.NAME, optimum.is_one, optimum.read),
 )
 NAMES = (six_field.NAME, llama_bench.NAME, *(form.name for form in FORMATS))
 _REMEDY = f"What can be imported: {', '.join(NAMES)}."
@@ -42,18 +55,23 @@ class Read(Struct, frozen=True):
 
 def read(source: Source, given: Given = Given()) -> Read:  # noqa: B008 (frozen)
     """The runs of a file. Raises FormatError with the place and the reason where there is anything wrong with it."""
-    form, findings = _read(source, given)
+    try:
+        form, findings = _read(source, given)
+    except FormatError:
+        sisters.refuse_log(source)  # where the JSON begins further down, its first line is not what is wrong
+        raise
     if not findings:
         source.refuse("", "holds no run")
     if len(findings) > MOST_RUNS:
         source.refuse("", f"holds {len(findings):,} runs, more than {MOST_RUNS:,}")
-    return Read(form, tuple(findings))
+    return Read(form, tuple(believed(finding) for finding in findings))
 
 
 def _read(source: Source, given: Given) -> tuple[str, list[Finding]]:
     start = source.first_character()
     if not start:
         source.refuse("", "is empty")
+    sisters.refuse_text(source)
     if start == "[":
         document = source.document()
         if isinstance(document, list) and document and isinstance(document[0], dict):
@@ -98,6 +116,7 @@ def _by_form(source: Source, documents: list[Table], given: Given) -> tuple[str,
             return form.name, form.read(documents, given)
     if llama_bench.is_one(first):
         return llama_bench.NAME, llama_bench.read([llama_bench.read_test(source, first, "$")])
+    sisters.refuse_object(source, first)
     names = ", ".join(map(repr, list(first)[:6])) or "none"
     return source.refuse("", f"is of no known form; its keys are {names}", _REMEDY)
 

@@ -128,12 +128,15 @@ class Source:
         return self.decode(self.whole(), first_line=1)
 
     def decode(self, content: bytes, *, first_line: int) -> object:
-        """A JSON value. What JSON does not know (NaN, Infinity) and keys that stand twice are refused."""
+        """A JSON value. Keys that stand twice are refused.
+
+        Python's NaN, which JSON does not know, is how its programs write what is not available: null. Its Infinity, as
+        of a request rate without limit, is kept as `Endless`, and refused where it would count as a number.
+        """
         seen: list[str] = []
 
         def constant(word: str) -> object:
-            seen.append(word)
-            return _Wrong(f"is {word}, which is no number of JSON")
+            return None if word == "NaN" else Endless(word)
 
         def table(pairs: list[tuple[str, object]]) -> dict[str, object]:
             found = dict(pairs)
@@ -177,6 +180,10 @@ class Source:
             return self._stream.readline(size)
         except OSError as error:
             self.refuse("", error.strerror or str(error))
+
+
+class Endless(str):
+    """Infinity or -Infinity, as Python's programs write them."""
 
 
 class _Wrong(str):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
-from infertui.interchange.source import is_number, refuse
+from infertui.interchange.source import Endless, is_number, refuse
 from infertui.terminal_text import clean, shorten
 
 MOST = 1e15
@@ -104,6 +104,8 @@ class Table:
         value = self.values.get(key)
         if value is None or isinstance(value, dict | list):
             return ""
+        if isinstance(value, Endless):
+            return value.replace("Infinity", "inf")
         return printable(str(value))
 
     def refuse(self, key: str, reason: str) -> NoReturn:
@@ -111,6 +113,8 @@ class Table:
         refuse(self.name, self._of(key), reason)
 
     def _number(self, value: object, path: str, lowest: float) -> float:
+        if isinstance(value, Endless):
+            refuse(self.name, path, f"is {value}, which is no number of JSON")
         if not is_number(value):
             refuse(self.name, path, f"is {kind(value)}, not a number")
         assert isinstance(value, int | float)  # noqa: S101

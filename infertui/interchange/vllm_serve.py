@@ -1,4 +1,5 @@
 """What `vllm bench serve --save-result` writes, and the older benchmark_serving.py: the interchange form of the field.
+SGLang's bench_serving, which descends from the latter, writes nearly the same.
 
 One object of JSON; with `--append-result` one on each line. Times of distributions are in milliseconds, those of single
 requests (`--save-detailed`) in seconds. A request's E2E latency is TTFT plus its gaps, its TPOT (E2E - TTFT) / (n - 1);
@@ -25,6 +26,7 @@ from infertui.interchange.finding import (
     loaded_as,
     moment,
     same,
+    sample_std,
 )
 from infertui.interchange.values import Table
 from infertui.measure.gaps import Gaps, merge_gaps
@@ -32,7 +34,7 @@ from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution, bootstrap_ratio, drift
 from infertui.measure.summary import Summary
 
-SOURCE = "vllm bench serve"
+SOURCE, SGLANG = "vllm bench serve", "sglang bench_serving"
 # Programs that the file names as its backend; the other words, such as `openai`, name a protocol.
 _ENGINES = {"vllm": "vllm", "tensorrt-llm": "tensorrt-llm", "openvino": "openvino"}
 _OTHERS = ("sglang", "lmdeploy", "tgi", "llama.cpp", "scalellm", "deepspeed-mii")
@@ -42,7 +44,8 @@ _SHOWN = {
     "max_concurrency": "max_concurrency", "requests/s": "request_throughput", "goodput": "request_goodput",
     "peak concurrency": "max_concurrent_requests", "peak tokens/s": "max_output_tokens_per_s",
     "tokenizer": "tokenizer_id", "acceptance rate": "spec_decode_acceptance_rate",
-    "acceptance length": "spec_decode_acceptance_length",
+    "acceptance length": "spec_decode_acceptance_length", "accept_length": "accept_length",
+    "mean concurrency": "concurrency", "dataset": "dataset_name",
 }  # fmt: skip
 EXPORTED = "infertui_version"
 """A key of ours in files that infertui wrote itself, beside the metadata that the form allows."""
@@ -73,20 +76,33 @@ def is_one(first: dict[str, object]) -> bool:
     return all(name in first for name in ("request_throughput", "duration", "completed"))
 
 
+def is_sglang(first: dict[str, object]) -> bool:
+    """Whether an object is a line of SGLang's bench_serving."""
+    return all(name in first for name in ("mean_e2e_latency_ms", "duration", "completed"))
+
+
 def read(documents: Iterable[Table]) -> list[Finding]:
     """A run for each document."""
-    return [_finding(table) for table in documents]
+    return [_finding(table, SOURCE) for table in documents]
 
 
-def _finding(table: Table) -> Finding:
+def read_sglang(documents: Iterable[Table]) -> list[Finding]:
+    """A run for each line of SGLang's."""
+    return [_finding(table, SGLANG) for table in documents]
+
+
+def _finding(table: Table, source: str) -> Finding:
+    latency = "e2e_latency" if source == SGLANG else "e2el"
     if not table.has("output_throughput"):
         table.refuse("output_throughput", "is not there: only benchmarks of generation are read")
     completed, seconds = table.count("completed"), table.number("duration")
     requests = _requests(table)
     good = [request for request in requests if not request.error]
     failed = table.maybe_count("failed")
+    failures_told = failed is not None or table.has("num_prompts") or bool(requests)
     if failed is None:
-        failed = max(0, (table.maybe_count("num_prompts") or completed) - completed)
+        sent = table.maybe_count("num_prompts")
+        failed = len(requests) - len(good) if sent is None else max(0, sent - completed)
     prompt, output = table.maybe_count("total_input_tokens"), table.count("total_output_tokens")
     speed = table.number("output_throughput")
     summary = Summary(
@@ -97,27 +113,33 @@ def _finding(table: Table) -> Finding:
         output_tokens=output,
         measured_s=seconds,
         output_throughput=speed,
-        total_throughput=table.maybe_number("total_token_throughput"),
-        latency=_figure(table, "e2el", completed, [request.latency for request in good]),
+        total_throughput=table.maybe_number("total_token_throughput") or table.maybe_number("total_throughput"),
+        latency=_figure(table, latency, completed, [request.latency for request in good]),
         ttft=_figure(table, "ttft", completed, [request.ttft for request in good]),
         tpot=_figure(table, "tpot", completed, [request.tpot for request in good]),
         tps=described([request.tokens / request.latency for request in good if request.latency]),
-        itl=merge_gaps(gaps for request in good if (gaps := request.itl)),
+        itl=merge_gaps(gaps for request in good if (gaps := request.itl)) or _gaps(table, output - completed),
     )
     batched = all(request.batch is not None for request in requests) and bool(requests) and not failed
     if batched:
         summary = _in_batches(summary, requests)
-    model, backend, ours = table.text("model_id"), table.text("backend"), table.text(EXPORTED)
+    model = table.text("model_id") or table.inside("server_info").text("model_path")
+    backend, ours = table.text("backend"), table.text(EXPORTED)
+    engine = (table.text("infertui_engine") or backend) if ours else _engine(backend)
     return Finding(
-        source=(table.text("infertui_source") or f"infertui {ours}") if ours else SOURCE,
-        title=_title(table, model),
+        source=(table.text("infertui_source") or f"infertui {ours}") if ours else source,
+        title=_title(table, model, source),
         summary=summary,
-        untold=(*(() if batched else ("iterations",)), *(() if prompt is not None else ("prompt_tokens",))),
-        config=_config(table, model, backend, requests, good),
+        untold=(
+            *(() if batched else ("iterations",)),
+            *(() if prompt is not None else ("prompt_tokens",)),
+            *(() if failures_told else ("failed",)),
+        ),
+        config=_config(table, model, engine, requests, good),
         started=moment(table.text("date")),
         loaded=replace(
             loaded_as(
-                backend if backend in (*_ENGINES, *_OTHERS) or ours else UNKNOWN,
+                engine or UNKNOWN,
                 device_name=table.text("infertui_device"),
                 dtype=table.text("infertui_dtype"),
                 details={name: table.text(key) for name, key in _SHOWN.items()},
@@ -130,7 +152,7 @@ def _finding(table: Table) -> Finding:
             *contradiction("output_throughput", speed, output / seconds if seconds else None),
             *(contradiction("completed", completed, len(good)) if requests else ()),
             *(contradiction("total_output_tokens", output, sum(one.tokens for one in good)) if good else ()),
-            *_apart(table, good),
+            *_apart(table, good, latency),
             *(table.texts("infertui_invalid") if table.has("infertui_invalid") else ()),
             *((f"the run was {state}",) if (state := table.text("infertui_state")) not in ("", "finished") else ()),
         ),
@@ -154,8 +176,32 @@ def _in_batches(summary: Summary, requests: Sequence[_Request]) -> Summary:
     )
 
 
-def _title(table: Table, model: str) -> str:
-    parts = [table.text("label") or SOURCE, model.rpartition("/")[2]]
+def _engine(backend: str) -> str:
+    """The program that served, where the backend names one: SGLang's names add the protocol, as in `vllm-chat`."""
+    named = {"trt": "tensorrt-llm"}.get(backend, backend)
+    return next((name for name in (*_ENGINES, *_OTHERS) if named == name or named.startswith(f"{name}-")), "")
+
+
+def _gaps(table: Table, count: int) -> Gaps | None:
+    """The gaps as far as the summary tells them; `count` is how many there were if each token was a chunk."""
+
+    def seconds(key: str) -> float | None:
+        found = table.maybe_number(f"{key}_itl_ms")
+        return None if found is None else found / 1000
+
+    mean, median, std = seconds("mean"), seconds("median"), seconds("std")
+    if mean is None or median is None or not (mean or median):  # without a stream they are written as zeros
+        return None
+    return Gaps(
+        count=0, mean=mean, minimum=seconds("min"), maximum=seconds("max"), p50=median, p90=seconds("p90"),
+        p99=seconds("p99"), histogram={}, std=None if std is None else sample_std(std, max(count, 0)),
+    )  # fmt: skip
+
+
+def _title(table: Table, model: str, source: str) -> str:
+    if table.has(EXPORTED) and table.text("label"):
+        return table.text("label")  # of a run of ours: it says the rest already
+    parts = [table.text("label") or source, model.rpartition("/")[2]]
     rate, together = table.text("request_rate"), table.text("max_concurrency")
     parts += [f"{rate} req/s"] if rate not in ("", "inf", "Infinity") else []
     parts += [f"concurrency {together}"] if together else []
@@ -163,11 +209,11 @@ def _title(table: Table, model: str) -> str:
 
 
 def _config(
-    table: Table, model: str, backend: str, requests: Sequence[_Request], good: Sequence[_Request]
+    table: Table, model: str, engine: str, requests: Sequence[_Request], good: Sequence[_Request]
 ) -> dict[str, Value]:
     told: dict[str, Value | None] = {
         "model.id": model or None,
-        "engine.name": _ENGINES.get(backend),
+        "engine.name": _ENGINES.get(engine),
         "workload.num_prompts": table.maybe_count("num_prompts"),
         "workload.input_len": same([request.prompt_tokens or 0 for request in requests]) or None,
         "workload.output_len": same([request.tokens for request in good]) or None,
@@ -194,18 +240,18 @@ def _figure(table: Table, name: str, completed: int, values: Sequence[float | No
         found = table.maybe_number(f"{key}_{name}_ms")
         return None if found is None else found / 1000
 
-    std, n = seconds("std"), completed
-    if std is not None:  # of the population, and ours is of the sample
-        std = std * math.sqrt(n / (n - 1)) if n > 1 else None
     mean, median = seconds("mean"), seconds("median")
-    if not mean and not median:  # what was not measured, as TTFT without streaming, is written as zeros
+    if not completed or (not mean and not median):  # what was not measured, as TTFT without streaming, is zeros
         return None
-    return as_given(n, mean=mean, median=median, std=std, p90=seconds("p90"), p95=seconds("p95"), p99=seconds("p99"))
+    return as_given(
+        completed, mean=mean, median=median, population_std=seconds("std"), p90=seconds("p90"), p95=seconds("p95"),
+        p99=seconds("p99"),
+    )  # fmt: skip
 
 
-def _apart(table: Table, good: Sequence[_Request]) -> Iterator[str]:
+def _apart(table: Table, good: Sequence[_Request], latency: str) -> Iterator[str]:
     """Where the means of the file are not those of its requests."""
-    for name, values in (("ttft", [one.ttft for one in good]), ("e2el", [one.latency for one in good])):
+    for name, values in (("ttft", [one.ttft for one in good]), (latency, [one.latency for one in good])):
         key = f"mean_{name}_ms"
         if values and table.has(key):
             yield from contradiction(key, table.number(key), 1000 * math.fsum(values) / len(values))

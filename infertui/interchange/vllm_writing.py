@@ -1,13 +1,14 @@
 """A result in the JSON that `vllm bench serve --save-result --save-detailed` writes, field by field.
 
 Times of distributions are in milliseconds, their deviations those of the population; single requests are in seconds.
-What a run of infertui does not have is null, as is the tokenizer and the arrival process, or left out, as the texts and
-the gaps of single requests. All requests of a batch are handed over at once: the request rate is `inf`, as vLLM writes
-it, and `max_concurrency` the batch size. Keys that begin with `infertui_` stand where the form allows metadata.
+What a run of infertui does not have is null, as are the tokenizer, goodput and the arrival process (of an imported run
+they are as its file tells them), or left out, as the texts and the gaps of single requests. All requests of a batch are
+handed over at once: the request rate is `inf`, as vLLM writes it, and `max_concurrency` the batch size. Keys that begin
+with `infertui_` stand where the form allows metadata.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import infertui
@@ -33,12 +34,12 @@ def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, obje
         "total_input_tokens": _known(result, "prompt_tokens", summary.prompt_tokens),
         "total_output_tokens": _known(result, "output_tokens", summary.output_tokens),
         "request_throughput": completed / seconds if seconds else None,
-        "request_goodput": None,
+        "request_goodput": _number(_asked(result).get("goodput", "")),
         "output_throughput": summary.output_throughput,
         "total_token_throughput": summary.total_throughput,
         **_figure("ttft", summary.ttft, [record.ttft for record in good], completed),
         **_figure("tpot", summary.tpot, [record.tpot for record in good], completed),
-        **_gaps(summary.itl),
+        **_gaps(summary.itl, summary.output_tokens - completed),
         **_figure("e2el", summary.latency, [record.latency for record in good], completed),
         **_detailed(requests),
         **_ours(result),
@@ -47,19 +48,19 @@ def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, obje
 
 def _setup(result: Result) -> dict[str, object]:
     engine = result.loaded.engine if result.loaded else result.config.engine.name
-    asked = result.loaded.details if result.imported and result.loaded else {}
+    asked = _asked(result)
     batch = result.config.workload.batch_size if result.knows("workload.batch_size") else None
     together = asked.get("max_concurrency") or asked.get("concurrency") or ""
     return {
         "date": _date(result.started),
         "endpoint_type": engine,
-        "backend": engine,
+        "backend": asked.get("backend") or engine,
         "label": result.name,
         "model_id": result.config.model.id if result.knows("model.id") else None,
-        "tokenizer_id": None,
+        "tokenizer_id": asked.get("tokenizer") or None,
         "num_prompts": _known(result, "requests", result.summary.requests),
-        "request_rate": asked.get("request_rate") if result.imported else "inf",
-        "burstiness": None,
+        "request_rate": _rate(asked.get("request_rate", "")) if result.imported else "inf",
+        "burstiness": _number(asked.get("burstiness", "")),
         "max_concurrency": int(together) if together.isdecimal() else batch,
     }
 
@@ -73,6 +74,7 @@ def _ours(result: Result) -> dict[str, object]:
         "infertui_state": result.state,
         "infertui_valid": result.verdict.valid and result.state == "finished",
         "infertui_invalid": list(result.verdict.invalid),
+        "infertui_engine": loaded.engine if loaded else result.config.engine.name,
         "infertui_device": loaded.device_name if loaded else "",
         "infertui_dtype": loaded.dtype if loaded else "",
         "infertui_random_weights": loaded.random_weights if loaded else None,
@@ -100,25 +102,47 @@ def _figure(
     """Mean, median, deviation and 99th percentile of a time, in milliseconds."""
     if known is None:
         return dict.fromkeys(f"{what}_{name}_ms" for what in ("mean", "median", "std", "p99"))
-    # The sample's deviation to the population's, over as many values as it was taken of.
-    count = sum(value is not None for value in values) or completed
-    std = 0.0 if count == 1 else None if known.std is None else known.std * math.sqrt((count - 1) / count)
+    count = sum(value is not None for value in values) or (completed if known.n else 0)
+    std = 0.0 if count == 1 else known.std
+    if std is not None and count > 1:  # the sample's to the population's, over as many values as it was taken of
+        std *= math.sqrt((count - 1) / count)
     return {
         f"mean_{name}_ms": known.mean * 1000,
-        f"median_{name}_ms": known.median * 1000,
+        f"median_{name}_ms": None if known.median is None else known.median * 1000,
         f"std_{name}_ms": None if std is None else std * 1000,
         f"p99_{name}_ms": None if known.p99 is None else known.p99 * 1000,
     }
 
 
-def _gaps(gaps: Gaps | None) -> dict[str, float | None]:
-    """Of the gaps there is a histogram, which tells no deviation."""
+def _gaps(gaps: Gaps | None, count: int) -> dict[str, float | None]:
+    """Our own gaps are a histogram, which tells no deviation; `count` gaps had the one that a file told."""
+    std = None if gaps is None else gaps.std
+    if std is not None and count > 1:
+        std *= math.sqrt((count - 1) / count)
     return {
         "mean_itl_ms": None if gaps is None else gaps.mean * 1000,
         "median_itl_ms": None if gaps is None else gaps.p50 * 1000,
-        "std_itl_ms": None,
-        "p99_itl_ms": None if gaps is None else gaps.p99 * 1000,
+        "std_itl_ms": None if std is None else std * 1000,
+        "p99_itl_ms": None if gaps is None or gaps.p99 is None else gaps.p99 * 1000,
     }
+
+
+def _asked(result: Result) -> Mapping[str, str]:
+    """What the file that it was imported from tells besides, by the names that are shown."""
+    return result.loaded.details if result.imported and result.loaded else {}
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _rate(text: str) -> float | str | None:
+    """A request rate as vLLM writes it: a number, or `inf` for all at once; null where it is not known."""
+    return "inf" if text == "inf" else _number(text)
 
 
 def _known(result: Result, name: str, value: int) -> int | None:

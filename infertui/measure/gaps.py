@@ -19,17 +19,21 @@ class Gaps(Struct, frozen=True):
     A step may bring a sequence several tokens at once, where they are drafted ahead: a gap is then still that between
     two steps, as who reads the text sees it. `tokens` counts what one sequence gained in the steps that end the gaps,
     so that the time per token is known too; 0 in files of earlier versions, which had one token in each step.
+
+    Of another program's file there may be the summary alone: then the histogram is empty, `count` is 0 and None is what
+    the file does not tell. `std`, the sample's, comes from such files alone.
     """
 
     count: int
     mean: float
-    minimum: float
-    maximum: float
+    minimum: float | None
+    maximum: float | None
     p50: float
-    p90: float
-    p99: float
+    p90: float | None
+    p99: float | None
     histogram: dict[int, int]
     tokens: int = 0
+    std: float | None = None
 
     @property
     def tokens_per_step(self) -> float:
@@ -78,7 +82,7 @@ def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
 
     Count, mean and extremes stay exact; percentiles come from the histogram (within 1 %).
     """
-    parts = list(parts)
+    parts = [part for part in parts if part.count]
     count = sum(part.count for part in parts)
     if not count:
         return None
@@ -86,7 +90,8 @@ def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
     for part in parts:
         histogram.update(part.histogram)
     merged = dict(sorted(histogram.items()))
-    low, high = min(part.minimum for part in parts), max(part.maximum for part in parts)
+    low = min(part.minimum for part in parts if part.minimum is not None)
+    high = max(part.maximum for part in parts if part.maximum is not None)
 
     def percentile(q: float) -> float:
         rank, seen = math.ceil(q * count), 0

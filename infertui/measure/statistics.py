@@ -26,17 +26,18 @@ class Distribution(Struct, frozen=True):
     """A sample of independent observations.
 
     `supported` names the percentiles that `n` observations can bound from both sides with 95 % confidence; the
-    others are little more than the sample's extreme and are shown as such. None is what another program's file did
-    not tell; what was measured here has it all, but for the deviation of a single value.
+    others are little more than the sample's extreme and are shown as such. `std` is the sample's (n - 1). None is what
+    another program's file did not tell, and so is an `n` of 0; what was measured here has it all, but for the deviation
+    of a single value.
     """
 
     n: int
     mean: float
-    median: float
+    median: float | None
     std: float | None
     minimum: float | None
     maximum: float | None
-    p50: float
+    p50: float | None
     p90: float | None
     p95: float | None
     p99: float | None

@@ -39,6 +39,10 @@ class Summary(Struct, frozen=True):
     """Mean over the batches of the time until every sequence had its first token."""
     client_share: float | None = None
     """See `client_share`."""
+    cut_off: int = 0
+    """Requests that were in flight when the time was up: neither done nor failed, and not among `requests`."""
+    prefill_throughput: float | None = None
+    """Prompt tokens a second while prompts were processed; see `prefill_speed` for lines kept without it."""
 
 
 def summarise(batches: Sequence[BatchRecord]) -> Summary:
@@ -59,6 +63,7 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
     )
     if not seconds:
         return counts
+    until_first = _prefill(good)
     return msgspec.structs.replace(
         counts,
         output_throughput=output / seconds,
@@ -70,9 +75,23 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         tpot=_over_requests(good, lambda times: times.tpot),
         tps=_speed_of_requests(good),
         itl=merge_gaps(batch.itl for batch in good if batch.itl),
-        prefill=_prefill(good),
+        prefill=until_first,
         client_share=client_share(good),
+        prefill_throughput=prompt / (until_first * len(good)) if until_first else None,
     )
+
+
+def prefill_speed(
+    told: float | None, *, prompt_tokens: int, iterations: int, failed: int, prefill: float | None
+) -> float | None:
+    """Prompt tokens a second, as `told`, else by the other figures of a summary that was kept without it.
+
+    Prompt tokens of all batches over their time until every sequence had its first token. None is not available; so it
+    is where requests failed, whose batches have no such time.
+    """
+    if told is not None or failed or prefill is None or min(prefill, prompt_tokens, iterations) <= 0:
+        return told
+    return prompt_tokens / (prefill * iterations)
 
 
 def client_share(batches: Sequence[BatchRecord]) -> float | None:

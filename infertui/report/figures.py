@@ -2,6 +2,7 @@
 
 from infertui.measure.gaps import Gaps
 from infertui.measure.statistics import Distribution
+from infertui.measure.summary import prefill_speed
 from infertui.report.energy import energy_rows
 from infertui.report.identity import told
 from infertui.report.limits import limit_line, limit_lines
@@ -27,14 +28,9 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
         ("E2E latency", _times(summary.latency)),
     ]
     if summary.itl:
-        gaps = summary.itl
-        rows.append(
-            (
-                "ITL",
-                f"p50 {format_seconds(gaps.p50)}  p90 {format_seconds(gaps.p90)}  p99 {format_seconds(gaps.p99)}"
-                f"  max {format_seconds(gaps.maximum)}  of {gaps.count:,} steps{_several(gaps)}",
-            )
-        )
+        rows.append(("ITL", _gaps(summary.itl)))
+    if (speed := prefill_throughput(result)) is not None:
+        rows.append(("prefill", f"{format_number(speed)} tok/s"))
     rows += energy_rows(result)
     rows.append(("memory", _memory(result)))
     rows.append(("device", _device(result)))
@@ -50,6 +46,24 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     return rows
 
 
+def prefill_throughput(result: Result) -> float | None:
+    """Prompt tokens a second of a run; None where that is not available."""
+    summary = result.summary
+    return prefill_speed(
+        summary.prefill_throughput, prompt_tokens=summary.prompt_tokens, iterations=summary.iterations,
+        failed=summary.failed, prefill=summary.prefill,
+    )  # fmt: skip
+
+
+def _gaps(gaps: Gaps) -> str:
+    named = (("p50", gaps.p50), ("p90", gaps.p90), ("p99", gaps.p99), ("max", gaps.maximum))
+    shown = [f"{name} {format_seconds(value)}" for name, value in named if value is not None]
+    if gaps.count:
+        return f"{'  '.join(shown)}  of {gaps.count:,} steps{_several(gaps)}"
+    spread = f" +/- {format_seconds(gaps.std)}" if gaps.std is not None else ""
+    return "  ".join((f"mean {format_seconds(gaps.mean)}{spread}", *shown))
+
+
 def _own_share(share: float) -> str:
     """In two significant digits or whole percent: it is far below one, or it matters."""
     if share < 1e-5:
@@ -61,7 +75,10 @@ def _requests(result: Result) -> str:
     requests, iterations = told(result, "summary.requests"), told(result, "summary.iterations")
     shown = [f"{requests}" if requests is not None else NOT_AVAILABLE]
     shown += [f"in {iterations} iterations"] if iterations is not None else []
-    return f"{' '.join(shown)}, {result.summary.failed} failed"
+    shown = [" ".join(shown)]
+    shown += [f"{result.summary.failed} failed"] if result.knows("summary.failed") else []
+    shown += [f"{result.summary.cut_off} cut off at the end"] if result.summary.cut_off else []
+    return ", ".join(shown)
 
 
 def headline(result: Result) -> str:
@@ -101,12 +118,13 @@ def _times(values: Distribution | None) -> str:
     if values is None:
         return NOT_AVAILABLE
     spread = f" +/- {format_seconds(values.std)}" if values.std is not None else ""
-    shown = [f"mean {format_seconds(values.mean)}{spread}", f"p50 {format_seconds(values.p50)}"]
+    shown = [f"mean {format_seconds(values.mean)}{spread}"]
+    shown += [f"p50 {format_seconds(values.p50)}"] if values.p50 is not None else []
     shown += [
         f"{name} {format_seconds(getattr(values, name))}" for name in ("p90", "p95", "p99") if name in values.supported
     ]
     if "p99" not in values.supported and values.maximum is not None:
-        shown.append(f"max {format_seconds(values.maximum)} (n={values.n})")
+        shown.append(f"max {format_seconds(values.maximum)}" + (f" (n={values.n})" if values.n else ""))
     return "  ".join(shown)
 
 

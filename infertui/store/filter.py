@@ -30,6 +30,7 @@ _BYTES = {"b": 1.0, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**
           "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}  # fmt: skip
 FIGURE_KEYS: dict[str, tuple[float, dict[str, float]]] = {
     "throughput": (1.0, {"tok/s": 1.0}),
+    "prefill": (1.0, {"tok/s": 1.0}),
     "ttft": (1e-3, _TIME),
     "ttft_p99": (1e-3, _TIME),
     "tpot": (1e-3, _TIME),

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from infertui.engines.executed import executed
+from infertui.measure.summary import prefill_speed
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.store.table import ResultRow
 from infertui.terminal_text import clean, shorten
@@ -74,6 +75,10 @@ class _Summary(Struct, frozen=True, gc=False):
     ttft: _Spread | None = None
     tpot: _Spread | None = None
     itl: _Spread | None = None
+    prefill: float | None = None
+    prefill_throughput: float | None = None
+    prompt_tokens: _Int = 0
+    failed: _Int = 0
     memory: _Memory = _Memory()
 
 
@@ -209,6 +214,13 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         mfu=line.limits.mfu if line.limits else mfu,
         agreement=(quality.agreement or _NO_AGREEMENT).share,
         perplexity=quality.perplexity,
+        prefill=prefill_speed(
+            summary.prefill_throughput,
+            prompt_tokens=summary.prompt_tokens,
+            iterations=summary.iterations,
+            failed=summary.failed,
+            prefill=summary.prefill,
+        ),
     )
 
 

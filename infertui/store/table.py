@@ -10,8 +10,8 @@ MAX_LIMIT = 1000
 Column = Literal[
     "started", "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "batch_size", "input_len",
     "output_len",
-    "throughput", "ttft", "ttft_p99", "tpot", "itl_p99", "latency", "vram", "power", "joules_per_token", "drift",
-    "mbu", "mfu", "agreement", "perplexity", "iterations", "seconds",
+    "throughput", "prefill", "ttft", "ttft_p99", "tpot", "itl_p99", "latency", "vram", "power", "joules_per_token",
+    "drift", "mbu", "mfu", "agreement", "perplexity", "iterations", "seconds",
 ]  # fmt: skip
 
 
@@ -63,6 +63,8 @@ class ResultRow(Struct, frozen=True):
     agreement: float | None = None
     """Share of greedy tokens that are those of the run's reference."""
     perplexity: float | None = None
+    prefill: float | None = None
+    """Prompt tokens a second while prompts were processed."""
 
 
 class ResultQuery(Struct, frozen=True):

@@ -148,6 +148,8 @@ COLUMNS: dict[Column, ColumnSpec] = {
                    figure=False),
         ColumnSpec("output_len", "out", "output tokens asked for", 8, 4, 6, _text("output_len"), figure=False),
         ColumnSpec("throughput", "tok/s", "output tokens per second, with its 95 % interval", 0, 7, 15, _speed),
+        ColumnSpec("prefill", "prefill tok/s", "prompt tokens per second while prompts are processed", 14, 13, 13,
+                   figure("prefill")),
         ColumnSpec("ttft", "TTFT", "time to first token, median", 3, 7, 8, figure("ttft", 1e-3), "ms"),
         ColumnSpec("ttft_p99", "TTFT99", "time to first token, 99th percentile", 13, 9, 9, figure("ttft_p99", 1e-3),
                    "ms"),

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,9 @@ def test_each_form_has_a_file_here() -> None:
         (b'{"a":' * 100_000, "is nested too deeply"),
         (b'{"duration": ' + b"9" * 5000 + b"}", "holds a number of too many digits"),
         (b'{"a": 1, "a": 2}', "$.a: stands twice"),
-        (b'{"a": [{"b": NaN}]}', "$.a[0].b: is NaN, which is no number of JSON"),
-        (b'{"a": -Infinity}', "$.a: is -Infinity"),
+        (dumped(vllm_serve(duration=math.inf)), "$.duration: is Infinity, which is no number of JSON"),
+        (dumped(vllm_serve(mean_ttft_ms=-math.inf)), "$.mean_ttft_ms: is -Infinity"),
+        (dumped(vllm_serve(duration=math.nan)), "$.duration: is not there"),
         (b'{"a": 1', "line 1: is no JSON"),
         (b'{"a": 1,\n"b" 2}', "line 2: is no JSON, at column 5"),
         (six_field([0.5]) + b'{"prompt": "a"', "line 2: is no JSON"),

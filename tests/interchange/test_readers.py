@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from typing import Any
 
 import msgspec
@@ -18,6 +19,9 @@ from support.foreign_files import (
     guidellm,
     guidellm_benchmark,
     llama_csv,
+    optimum,
+    optimum_report,
+    sglang,
     six_field,
     trtllm,
     vllm_latency,
@@ -64,7 +68,12 @@ def test_vllm_serve_without_its_requests() -> None:
     assert summary.ttft.std == pytest.approx(0.0129099, rel=1e-5)
     assert summary.ttft.p99 == pytest.approx(0.1297)
     assert (summary.ttft.minimum, summary.ttft.maximum, summary.ttft.p90, summary.ttft.p95) == (None,) * 4
-    assert (summary.itl, summary.drift, summary.output_throughput_interval) == (None, None, None)
+    assert (summary.drift, summary.output_throughput_interval) == (None, None)
+    every_gap = [gap for gaps in GAPS for gap in gaps]
+    assert summary.itl is not None
+    assert (summary.itl.count, summary.itl.p90, summary.itl.maximum) == (0, None, None), "as the file tells them"
+    assert (summary.itl.mean, summary.itl.p50) == pytest.approx((statistics.mean(every_gap), 0.025))
+    assert summary.itl.std == pytest.approx(statistics.stdev(every_gap)), "16 gaps: of the sample"
     assert found.untold == ("iterations",)
     assert "workload.output_len" not in found.config
     assert found.records is None
@@ -197,7 +206,10 @@ def test_llama_bench_by_the_line() -> None:
 def test_llama_bench_in_csv_tells_a_mean_and_not_how_often() -> None:
     found, off = findings(llama_csv(LLAMA_TEST, {**LLAMA_TEST, "flash_attn": False}))
     assert found.summary.output_throughput == pytest.approx(128 / 0.2)
-    assert (found.summary.latency, found.summary.output_throughput_interval) == (None, None)
+    latency = found.summary.latency
+    assert latency is not None
+    assert (latency.n, latency.mean, latency.std, latency.median) == (0, 0.2, 0.01, None)
+    assert found.summary.output_throughput_interval is None
     assert {"iterations", "requests", "output_tokens"} <= set(found.untold)
     assert "measurement.iterations" not in found.config
     flash = "engine.llama_cpp.flash_attention"
@@ -346,3 +358,118 @@ def test_documents_may_be_written_over_many_lines_and_with_a_byte_order_mark() -
     assert only(pretty).summary == only(vllm_serve()).summary
     assert only(b"\xef\xbb\xbf" + pretty).summary == only(vllm_serve()).summary
     assert only(b"\xef\xbb\xbf" + six_field([0.5])).summary.requests == 1
+
+
+# SGLang, optimum-benchmark
+
+
+def test_sglang_is_read_by_the_line_and_its_rate_may_be_infinite() -> None:
+    line = dumped(sglang())
+    assert b"Infinity" in line, "as Python's json writes it"
+    found, other = findings(line + b"\n" + dumped(sglang(backend="vllm-chat", request_rate=4.0)) + b"\n")
+    summary = found.summary
+    assert (found.source, found.title) == ("sglang bench_serving", "sglang bench_serving concurrency 4")
+    assert (summary.requests, summary.output_tokens, summary.output_throughput) == (4, 20, 40.0)
+    assert summary.latency is not None
+    assert summary.ttft is not None
+    assert (summary.latency.mean, summary.latency.std) == pytest.approx(
+        (statistics.mean(LATENCIES), statistics.stdev(LATENCIES))
+    )
+    assert summary.ttft.median == pytest.approx(0.115)
+    assert "failed" in found.untold
+    assert found.loaded is not None
+    assert other.loaded is not None
+    assert (found.loaded.engine, found.loaded.details["request_rate"]) == ("sglang", "inf")
+    assert (other.loaded.engine, other.config["engine.name"]) == ("vllm", "vllm")
+
+
+def test_sglang_with_its_requests_tells_which_failed() -> None:
+    one = {"input_lens": [100] * 4, "output_lens": [0, 5, 5, 5], "ttfts": TTFTS, "itls": GAPS, "completed": 3}
+    found = only(sglang(**one, errors=["refused", "", "", ""], total_output_tokens=15, output_throughput=30.0))
+    assert (found.summary.requests, found.summary.failed) == (4, 1)
+    assert "failed" not in found.untold
+
+
+def test_optimum_benchmark_with_its_config() -> None:
+    found = only(optimum())
+    summary = found.summary
+    # Three batches of two sequences of five tokens: 0.18, 0.22 and 0.26 s.
+    assert (summary.iterations, summary.requests, summary.output_tokens, summary.prompt_tokens) == (3, 6, 30, 96)
+    assert summary.output_throughput == pytest.approx(30 / 0.66)
+    assert summary.total_throughput == pytest.approx(126 / 0.66)
+    assert summary.prefill_throughput == pytest.approx(2 * 16 / 0.1)
+    assert summary.latency is not None
+    assert summary.tpot is not None
+    assert summary.itl is not None
+    assert (summary.latency.mean, summary.tpot.median) == pytest.approx((0.22, 0.03))
+    assert summary.itl.count == 12
+    assert summary.itl.mean == pytest.approx(0.03)
+    assert summary.memory.allocated_peak == 512_000_000
+    assert (found.config["model.id"], found.config["engine.name"]) == ("gpt2", "transformers")
+    assert (found.config["workload.batch_size"], found.config["workload.output_len"]) == (2, 5)
+    assert found.loaded is not None
+    assert (found.loaded.device_name, found.loaded.dtype) == ("NVIDIA A10G", "float16")
+
+
+def test_its_report_alone_tells_no_tokens_until_the_batch_size_is_told() -> None:
+    alone = only(optimum_report())
+    assert (alone.summary.output_throughput, alone.summary.prefill_throughput) == (None, None)
+    assert {"output_tokens", "requests"} <= set(alone.untold)
+    told = only(optimum_report(), batch_size=2, input_len=16)
+    assert told.summary.output_throughput == pytest.approx(30 / 0.66), "four gaps a batch are five tokens"
+    short = optimum_report()
+    for part in short.values():
+        del part["latency"]["values"]
+    ttft = only(short).summary.ttft
+    assert ttft is not None
+    assert (ttft.n, ttft.minimum) == (3, None)
+    assert (ttft.mean, ttft.p99) == pytest.approx((0.1, 0.1))
+
+
+# What runs are told by
+
+
+def test_the_load_of_aiperf_stands_in_several_places() -> None:
+    for config, together in (
+        ({"loadgen": {"concurrency": 32}}, "32"),
+        ({"phases": [{"name": "profiling", "type": "concurrency", "concurrency": 16}]}, "16"),
+        ({"concurrency": 100}, "100"),
+        ({"perf_analyzer": {"stimulus": {"concurrency": [8]}}}, "8"),
+    ):
+        found = only(aiperf(input_config=config))
+        assert found.loaded is not None
+        assert found.loaded.details["concurrency"] == together
+        assert found.title.endswith(f"concurrency {together}")
+
+
+def test_a_report_without_the_number_of_its_requests_is_read() -> None:
+    old = aiperf()
+    for name in ("request_count", "error_request_count", "total_osl"):
+        del old[name]
+    found = only(old)
+    assert {"requests", "failed", "output_tokens", "prompt_tokens"} <= set(found.untold)
+    assert "workload.num_prompts" not in found.config
+    assert found.summary.latency is not None
+    assert (found.summary.latency.n, found.summary.latency.supported) == (0, ())
+    assert found.summary.output_throughput == 2483.2
+
+
+def test_deviations_are_those_of_the_sample_whoever_wrote_them() -> None:
+    sample = statistics.stdev(LATENCIES)
+    population = statistics.pstdev(LATENCIES)
+    report = aiperf(request_count={"unit": "requests", "avg": 4.0})
+    report["request_latency"] = aiperf_metric("sec", statistics.mean(LATENCIES)) | {"std": population}
+    benchmark = guidellm_benchmark(requests=False)
+    for found in (only(vllm_serve()), only(sglang()), only(report), only(guidellm(benchmark))):
+        assert found.summary.latency is not None
+        assert found.summary.latency.std == pytest.approx(sample)
+
+
+def test_prompt_processing_has_a_speed_of_its_own() -> None:
+    prompt = {**LLAMA_TEST, "n_prompt": 512, "n_gen": 0}
+    both = {**LLAMA_TEST, "n_prompt": 512}
+    assert [found.summary.prefill_throughput for found in findings([prompt, both, LLAMA_TEST])] == [
+        pytest.approx(3 * 512 / 0.6), None, None,
+    ]  # fmt: skip
+    (in_csv,) = findings(llama_csv(prompt))
+    assert in_csv.summary.prefill_throughput == pytest.approx(512 / 0.2)

@@ -158,3 +158,23 @@ def test_an_imported_run_is_exported_as_what_it_was() -> None:
     near(back.summary.latency, first.summary.latency)
     untold = document(imported(six_field([0.5])), [])
     assert (untold["duration"], untold["total_input_tokens"], untold["model_id"]) == (None, None, None)
+
+
+def test_a_summary_of_vllm_comes_back_as_it_was() -> None:
+    """Gaps, goodput, burstiness, protocol: what infertui has no use for is kept, and written again."""
+    first = vllm_serve(request_goodput=6.5, burstiness=0.7, request_rate=12.5, backend="openai-chat")
+    kept = imported(dumped(first))
+    content = document(kept, [])
+    for name, value in first.items():
+        if name not in ("label", "endpoint_type", "max_output_tokens_per_s", "max_concurrent_requests", "rtfx"):
+            assert content[name] == (pytest.approx(value) if isinstance(value, float) else value), name
+    back = imported(msgspec.json.encode(content))
+    assert back.name == kept.name
+    ours, theirs = kept.summary, back.summary
+    assert (ours.itl, theirs.itl) != (None, None)
+    for name in ("latency", "ttft", "tpot", "itl"):
+        one, other = (msgspec.structs.asdict(getattr(summary, name)) for summary in (ours, theirs))
+        assert all(other[key] == (pytest.approx(value) if value else value) for key, value in one.items()), name
+    assert back.loaded is not None
+    assert kept.loaded is not None
+    assert (back.loaded.engine, kept.loaded.engine) == ("unknown", "unknown")

@@ -70,6 +70,8 @@ def test_jitter_is_seen_in_full(tmp_path: Path) -> None:
     gaps = result.summary.itl
     assert gaps is not None
     assert gaps.count == 10 * 199
+    assert gaps.minimum is not None
+    assert gaps.maximum is not None
     assert 0.010 <= gaps.minimum < 0.0101
     assert 0.0149 < gaps.maximum <= 0.015
     # A uniform draw from 0 to 5 ms: mean 2.5 ms, standard error 1.44 ms / sqrt(1990).

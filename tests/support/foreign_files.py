@@ -83,6 +83,64 @@ def llama_csv(*tests: dict[str, Any]) -> bytes:
     return text.getvalue().encode()
 
 
+def sglang(**changes: Any) -> dict[str, Any]:
+    """The four requests of `vllm_serve` in a line of SGLang's bench_serving."""
+    theirs = vllm_serve()
+    names = ("duration", "completed", "total_input_tokens", "total_output_tokens", "request_throughput")
+    line = {
+        "backend": "sglang", "dataset_name": "random", "request_rate": float("inf"), "max_concurrency": 4,
+        "sharegpt_output_len": None, "random_input_len": 100, "random_output_len": 5, "random_range_ratio": 1.0,
+        **{name: theirs[name] for name in names}, "total_output_tokens_retokenized": 20, "input_throughput": 800.0,
+        "output_throughput": 40.0, "p95_itl_ms": 60.0, "concurrency": 1.9, "accept_length": None,
+    }  # fmt: skip
+    for name, here in (("ttft", "ttft"), ("tpot", "tpot"), ("itl", "itl"), ("e2el", "e2e_latency")):
+        line |= {f"{what}_{here}_ms": theirs[f"{what}_{name}_ms"] for what in ("mean", "median", "std", "p99")}
+    return line | changes
+
+
+def _optimum_latency(values: list[float]) -> dict[str, Any]:
+    array = np.asarray(values)
+    return {
+        "unit": "s", "values": values, "count": len(values), "total": float(array.sum()), "mean": float(array.mean()),
+        "p50": float(np.median(array)), "p90": float(np.percentile(array, 90)),
+        "p95": float(np.percentile(array, 95)), "p99": float(np.percentile(array, 99)), "stdev": float(array.std()),
+        "stdev_": 1.0,
+    }  # fmt: skip
+
+
+def optimum_report() -> dict[str, Any]:
+    """Three batches: 0.1 s to the first token, then four gaps of 20, 30 and 40 ms."""
+    gaps = [0.020] * 4 + [0.030] * 4 + [0.040] * 4
+    memory = {"unit": "MB", "max_ram": 900.0, "max_global_vram": 2000.0, "max_allocated": 512.0, "max_reserved": 600.0}
+    return {
+        "load_model": {"latency": _optimum_latency([2.0]), "memory": memory, "throughput": None},
+        "prefill": {
+            "latency": _optimum_latency([0.1] * 3), "memory": memory,
+            "throughput": {"unit": "samples/s", "value": 20.0},
+        },
+        "decode": {
+            "latency": _optimum_latency([0.08, 0.12, 0.16]), "memory": memory,
+            "throughput": {"unit": "tokens/s", "value": 66.7},
+        },
+        "per_token": {"latency": _optimum_latency(gaps), "memory": None, "throughput": None},
+    }  # fmt: skip
+
+
+def optimum() -> dict[str, Any]:
+    """That report with its config: batches of two, 16 tokens in, five out."""
+    return {
+        "config": {
+            "name": "gpt2 on CPU",
+            "backend": {"name": "pytorch", "task": "text-generation", "model": "gpt2", "device": "cuda",
+                        "torch_dtype": "float16"},
+            "scenario": {"name": "inference", "input_shapes": {"batch_size": 2, "sequence_length": 16},
+                         "generate_kwargs": {"max_new_tokens": 5, "min_new_tokens": 5}},
+            "environment": {"cpu": "AMD EPYC", "gpu": ["NVIDIA A10G"], "optimum_benchmark_version": "0.6.0"},
+        },
+        "report": optimum_report(),
+    }  # fmt: skip
+
+
 def trtllm_percentiles(value: float) -> dict[str, float]:
     return dict.fromkeys(("p50", "p90", "p95", "p99", "minimum", "maximum", "average"), value)
 
@@ -236,4 +294,6 @@ def one_of_each() -> dict[str, bytes]:
         "trtllm-bench": json.dumps(trtllm(), indent=2).encode(),
         "aiperf": json.dumps(aiperf(), indent=2).encode(),
         "guidellm": dumped(guidellm()),
+        "sglang bench_serving": dumped(sglang()) + b"\n",
+        "optimum-benchmark": json.dumps(optimum(), indent=4).encode(),
     }
