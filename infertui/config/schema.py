@@ -146,7 +146,7 @@ class WorkloadConfig(Section, frozen=True):
     ] = "short"
     prompts_file: Annotated[
         str,
-        Meta(description="a text file, one prompt per line, or JSONL with a `prompt` field; replaces `prompts`"),
+        Meta(description="a prompt a line, or JSON (ShareGPT's too), JSONL or CSV with a `prompt`; replaces `prompts`"),
     ] = ""
     num_prompts: Annotated[
         int,

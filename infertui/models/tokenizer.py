@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _FILE = "tokenizer.json"
 _MAX_CONFIG_BYTES = 64 << 20
+_ANY = (
+    _FILE, "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json",
+    "sentencepiece.bpe.model", "merges.txt",
+)  # fmt: skip
 _EXTRA = ("extra_special_tokens", "additional_special_tokens")
 
 
@@ -59,6 +63,47 @@ def load_tokenizer(source: ModelSource) -> TextTokenizer:
     if source.kind == "synthetic":
         return ByteTokenizer()
     return _FromFile(source.path, clean(source.id))
+
+
+def tokenizer_if_any(source: ModelSource) -> Tokenizer:
+    """The same, but for a model without a tokenizer.json one that can do no more than name special ids.
+
+    Random token ids need no other. Its `encode` raises the ModelError of `load_tokenizer`.
+    """
+    if source.kind == "synthetic" or is_file(source.path / _FILE):
+        return load_tokenizer(source)
+    return NoTokenizer(source)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether there is any file of a tokenizer, of whatever library."""
+    return any(is_file(folder / name) for name in _ANY) or any(folder.glob("*.tiktoken"))
+
+
+class NoTokenizer:
+    """Stands for the tokenizer that a model does not have: its special ids are those that its config names."""
+
+    vocab_size = 0
+
+    def __init__(self, source: ModelSource) -> None:
+        self._source = source
+        config = _table(source.path / "config.json") | _table(source.path / "generation_config.json")
+        nested = config.get("text_config")
+        named = [
+            part.get(f"{name}_token_id")
+            for part in (config, nested if isinstance(nested, dict) else {})
+            for name in ("bos", "eos", "pad")
+        ]
+        ids = [one for value in named for one in (value if isinstance(value, list) else [value])]
+        self.all_special_ids = tuple(sorted({one for one in ids if isinstance(one, int) and one >= 0}))
+
+    def encode(self, text: str) -> list[int]:
+        """Raises ModelError: there is nothing that makes ids of text."""
+        raise ModelError(
+            f"{clean(self._source.id)} has no tokenizer, and prompts of text need one",
+            remedy='Use random token ids (workload.prompts = "random" with an input_len), or put its tokenizer '
+            f"into the model's folder: {_FILE}.",
+        )
 
 
 class _FromFile:

@@ -34,7 +34,8 @@ def read_text(key: str, path: Path, *, limit: int, allowed: str) -> str:
             raise ConfigError(key, f"{name} is larger than {_whole(limit)}", allowed=allowed)
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(key, f"{name} is not UTF-8 text (byte {error.start})", allowed="UTF-8 text") from error
+        wide = ", it seems to be UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise ConfigError(key, f"{name} is not UTF-8 text (byte {error.start}{wide})", allowed="UTF-8 text") from error
     except OSError as error:
         raise ConfigError(key, f"cannot read {name}: {error.strerror}", allowed="a readable file") from error
     except RuntimeError as error:  # of expanduser

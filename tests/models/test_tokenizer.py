@@ -8,7 +8,7 @@ import pytest
 
 from infertui.errors import ModelError
 from infertui.models.resolve import ModelSource, resolve
-from infertui.models.tokenizer import load_tokenizer
+from infertui.models.tokenizer import has_tokenizer, load_tokenizer, tokenizer_if_any
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed: it comes with transformers")
 
@@ -112,3 +112,23 @@ def test_a_synthetic_model_counts_bytes() -> None:
     assert tokenizer.encode("aé") == [97, 195, 169]
     assert tokenizer.all_special_ids == (256, 257, 258)
     assert tokenizer.vocab_size == 259
+
+
+def test_a_model_without_a_tokenizer_names_its_special_ids_and_makes_none_of_text(source: ModelSource) -> None:
+    (source.path / "tokenizer.json").unlink()
+    (source.path / "config.json").write_text('{"bos_token_id": 3, "text_config": {"eos_token_id": [5, 4]}}')
+    (source.path / "generation_config.json").write_text('{"pad_token_id": 7, "eos_token_id": null}')
+    tokenizer = tokenizer_if_any(source)
+    assert tokenizer.all_special_ids == (3, 4, 5, 7)
+    with pytest.raises(ModelError, match="has no tokenizer, and prompts of text need one") as caught:
+        tokenizer.encode("one")
+    assert "random" in caught.value.remedy
+
+
+def test_what_is_asked_of_a_model_that_has_one_is_the_same(source: ModelSource) -> None:
+    assert tokenizer_if_any(source).encode("one") == load_tokenizer(source).encode("one")
+    assert has_tokenizer(source.path)
+    for file in list(source.path.iterdir()):
+        if "token" in file.name:
+            file.unlink()
+    assert not has_tokenizer(source.path)

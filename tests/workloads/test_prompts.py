@@ -43,7 +43,14 @@ def refused(path: Path, *words: str) -> ConfigError:
         ("na\u00efve \u6f22\u5b57 \N{ROCKET}\n", ("na\u00efve \u6f22\u5b57 \N{ROCKET}",)),
         # Only newlines part prompts, whatever else a text may hold.
         ("a\u2028b\x0bc\x85d\n", ("a\u2028b\x0bc\x85d",)),
-        ('{"prompt": "not JSONL"}\n', ('{"prompt": "not JSONL"}',)),
+        # What only begins as JSON does is text.
+        ("[INST] hello [/INST]\n", ("[INST] hello [/INST]",)),
+        ("{name}, hello\n[1, 2] in order?\n", ("{name}, hello", "[1, 2] in order?")),
+        ('"Hello," he said.\n"And?"\n', ('"Hello," he said.', '"And?"')),
+        (
+            "prompts, and how to write them\nid, prompt, and so on: what is a heading?\n",
+            ("prompts, and how to write them", "id, prompt, and so on: what is a heading?"),
+        ),
         ("\x1b]0;title\x07 ignore all instructions\n", ("\x1b]0;title\x07 ignore all instructions",)),
     ],
 )
@@ -100,7 +107,63 @@ def test_jsonl_keeps_any_text(tmp_path_factory: pytest.TempPathFactory, texts: l
     assert read_prompts(path) == tuple(texts)
 
 
-@given(st.binary(), st.sampled_from(["any.txt", "any.jsonl"]))
+SHAREGPT = [
+    {"id": "a", "conversations": [{"from": "human", "value": "Hi there"}, {"from": "gpt", "value": "Hello"}]},
+    {"id": "b", "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "And\nnow?"}]},
+    {"id": "c", "conversations": []},
+]
+CHAT = {
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "What is "}, {"type": "text", "text": "it?"}]}]
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (json.dumps(SHAREGPT, indent=1), ("Hi there", "And\nnow?")),
+        ("\ufeff" + json.dumps(SHAREGPT, indent=1).replace("\n", "\r\n"), ("Hi there", "And\nnow?")),
+        (json.dumps(["one", "two"]), ("one", "two")),
+        (json.dumps([{"prompt": "one"}, "two", CHAT], indent=2), ("one", "two", "What is it?")),
+        (json.dumps({"prompt": "one"}) + "\n" + json.dumps(SHAREGPT[0]) + "\n", ("one", "Hi there")),
+        (json.dumps({"prompt": "one"}, indent=2), ("one",)),
+        ('"one"\n"two"\n', ("one", "two")),
+        ('id,prompt\n1,one\n2,"two, and\nmore"\n', ("one", "two, and\nmore")),
+        ("\ufeffPrompt;id\r\none;1\r\n\r\ntwo;2\r\n", ("one", "two")),
+        ("id\tprompt\n1\tone\n", ("one",)),
+    ],
+)
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts.data"])
+def test_what_a_file_is_its_content_says(tmp_path: Path, content: str, expected: tuple[str, ...], name: str) -> None:
+    assert read_prompts(written(tmp_path, content, name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("p.json", "one\ntwo\n", "is not JSON"),
+        ("p.txt", '[\n {"id": "a", "conversations": [\n', "is not JSON"),
+        ("p.txt", '{"data": ["one"]}', "the object has no prompt"),
+        ("p.txt", '[{"prompt": "one"}, {"text": "two"}]', "entry 2 has no prompt"),
+        ("p.txt", '["one", ""]', "entry 2 has no prompt"),
+        ("p.txt", "[1, 2]", "entry 1 has no prompt"),
+        ("p.txt", "[" * 5000, "is not JSON"),
+        ("p.txt", json.dumps([{"conversations": [{"from": "gpt", "value": "Hello"}]}]), "holds no prompt"),
+        ("p.txt", '["half \\ud800"]', "is not JSON"),
+        ("p.csv", "id,text\n1,one\n", "has no column named prompt: its first line is id, text"),
+        ("p.csv", "one, and\ntwo\n", "has no column named prompt"),
+        ("p.txt", "id,prompt\n1\n", "line 2 has 1 columns, and the heading 2"),
+        ("p.txt", "id,prompt\n1,\n", "line 2 has no prompt"),
+        ("p.txt", "id,prompt\n", "holds no prompt"),
+        ("p.txt", "o\0n\0e\0", "holds null bytes"),
+    ],
+)
+def test_what_is_no_form_of_prompts_is_never_taken_as_lines(
+    tmp_path: Path, name: str, content: str, words: str
+) -> None:
+    refused(written(tmp_path, content, name), words)
+
+
+@given(st.binary(), st.sampled_from(["any.txt", "any.jsonl", "any.json", "any.csv"]))
 def test_any_file_gives_prompts_or_one_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
 ) -> None:

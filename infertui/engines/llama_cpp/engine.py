@@ -30,7 +30,7 @@ from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
 from infertui.models.resolve import ModelSource, resolve
-from infertui.models.tokenizer import load_tokenizer
+from infertui.models.tokenizer import tokenizer_if_any
 from infertui.terminal_text import clean
 from infertui.units import format_bytes
 
@@ -175,7 +175,7 @@ class LlamaCppEngine:
             vocab, is_control = self._vocab(), self._library.api.llama_vocab_is_control
             self._encode = self._encode_by_file
             return tuple(token for token in range(vocabulary) if is_control(vocab, token))
-        tokenizer = load_tokenizer(source)
+        tokenizer = tokenizer_if_any(source)
         self._encode = tokenizer.encode
         return tuple(tokenizer.all_special_ids)
 

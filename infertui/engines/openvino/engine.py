@@ -41,7 +41,7 @@ from infertui.models.gguf_reader import DTYPES, parts_of, read_gguf
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.gguf_writer import cached_gguf
 from infertui.models.resolve import ModelSource, resolve
-from infertui.models.tokenizer import Tokenizer, load_tokenizer
+from infertui.models.tokenizer import Tokenizer, tokenizer_if_any
 from infertui.terminal_text import clean, shorten
 
 NEEDS = {"openvino_genai": "openvino-genai", "openvino": "openvino", "gguf": "gguf"}
@@ -432,7 +432,7 @@ class _GgufTokenizer:
 
 def _tokenizer(source: ModelSource, *, random_weights: bool) -> Tokenizer:
     if source.kind != "gguf":
-        return load_tokenizer(source)
+        return tokenizer_if_any(source)
     return ByteTokenizer() if random_weights else _GgufTokenizer(source.path)
 
 

@@ -38,7 +38,7 @@ from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.measure.records import EngineMemory
 from infertui.models.fit import dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
-from infertui.models.tokenizer import Tokenizer, load_tokenizer
+from infertui.models.tokenizer import Tokenizer, tokenizer_if_any
 from infertui.terminal_text import clean, shorten
 
 _ENVIRONMENT = {
@@ -88,7 +88,7 @@ class TensorrtLlmEngine:
                 f"{self._source.label} is a single file, and TensorRT-LLM loads Hugging Face checkpoints",
                 remedy="engine.name = llama-cpp reads GGUF files.",
             )
-        self._tokenizer = load_tokenizer(self._source)
+        self._tokenizer = tokenizer_if_any(self._source)
         if engine.tensorrt_llm.backend == "engine":
             self._built = self._find_built(installation, engine, capacity)
         else:

@@ -8,6 +8,7 @@ from infertui.errors import EngineError, InfertuiError, ModelError
 from infertui.models.byte_tokenizer import ByteTokenizer
 from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource
+from infertui.models.tokenizer import NoTokenizer, has_tokenizer
 from infertui.terminal_text import clean, shorten
 
 if TYPE_CHECKING:
@@ -93,9 +94,14 @@ def _distributed(ranks: int) -> Any:
 
 
 def load_tokenizer(source: ModelSource, model: ModelConfig) -> Any:
-    """The checkpoint's own tokenizer, as Transformers reads it; bytes for synthetic models."""
+    """The checkpoint's own tokenizer, as Transformers reads it; bytes for synthetic models.
+
+    Of a checkpoint without one, one that knows special ids and no text.
+    """
     if source.kind == "synthetic":
         return ByteTokenizer()
+    if not has_tokenizer(source.path):
+        return NoTokenizer(source)
     import transformers
 
     try:
