@@ -26,6 +26,16 @@ def format_count(count: float) -> str:
     return f"{size:.0f}" if suffix == "" else f"{_figure(size)}{suffix}"
 
 
+def format_about(count: float) -> str:
+    """As `format_count` of an estimate: two significant digits, `6921720704` is `about 6.9 G`."""
+    size = float(f"{count:.1e}")
+    for suffix in ("", " k", " M", " G", " T"):
+        if abs(size) < 1000 or suffix == " T":
+            break
+        size /= 1000
+    return f"about {size:.{1 if suffix and abs(size) < 10 else 0}f}{suffix}"
+
+
 def format_rate(value: float, unit: str) -> str:
     """A rate with a decimal prefix, up to tera: `4.27e12` of `B/s` is `4.27 TB/s`."""
     rate = float(value)

@@ -12,11 +12,8 @@ import typer
 from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.config.schema import Dtype
     from infertui.models.catalogue import LocalModel
-    from infertui.models.fit import DeviceKind, MemoryEstimate
     from infertui.models.pull import PullProgress
-    from infertui.models.resolve import ModelSource
 
 INTERRUPTED = 130
 
@@ -26,7 +23,6 @@ _HEADER = ("model", "parameters", "dtype", "on disk", "last used")
 _RIGHT = frozenset({"parameters", "on disk"})
 _NARROWEST_NAME = 20
 _PLAIN_EVERY_S = 5.0
-_DTYPES: "tuple[Dtype, ...]" = ("float32", "float16", "bfloat16")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -83,150 +79,61 @@ def pull(
 def show(
     model_id: Annotated[str, typer.Argument(metavar="ID", help="Hugging Face id, directory, or synthetic:NAME.")],
     revision: Annotated[str, typer.Option(help="Branch, tag or commit.", show_default="main")] = "",
-    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Sequences generated together.")] = 1,
-    input_len: Annotated[int, typer.Option(min=0, max=1 << 22, help="Prompt tokens of each.")] = 128,
-    output_len: Annotated[int, typer.Option(min=1, max=1 << 20, help="Generated tokens of each.")] = 64,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", "--bs", min=1, max=65536, help="Sequences generated together.")
+    ] = 1,
+    input_len: Annotated[
+        int, typer.Option("--input-len", "--isl", min=0, max=1 << 22, help="Prompt tokens of each.")
+    ] = 128,
+    output_len: Annotated[
+        int, typer.Option("--output-len", "--osl", min=1, max=1 << 20, help="Generated tokens of each.")
+    ] = 64,
     dtype: Annotated[DtypeChoice, typer.Option(help="Number format of weights and compute.")] = "auto",
     device: Annotated[DeviceChoice, typer.Option(help="Where it would run; auto: a GPU if there is one.")] = "auto",
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="NAME", help="With its own way of holding weights and KV cache.")
+    ] = None,
+    quantization: Annotated[str | None, typer.Option(metavar="NAME", help="Number format of the weights.")] = None,
+    tensor_parallel: Annotated[int | None, typer.Option(metavar="N", help="GPUs to split each layer over.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key, as in engine.llama_cpp.n_gpu_layers=10; repeatable."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model's shape, what it takes in memory, and whether a workload would fit."""
-    from infertui.models.fit import estimate
-    from infertui.models.resolve import resolve
+    """Show a model's shape, what it takes in memory, and whether a workload would fit.
 
-    source = resolve(model_id, revision)
-    where, kind, free = _free_memory(device)
-    needed = estimate(
-        source.shape,
-        dtype=dtype,
-        device_kind=kind,
-        batch_size=batch_size,
-        input_len=input_len,
-        output_len=output_len,
-        weights_on_disk=source.weights_bytes_on_disk,
-    )
-    too_long = _too_long(source, input_len, output_len)
+    With --engine it is what that engine takes with the options given; without, the arithmetic of the model alone.
+    """
+    from infertui.cli.modelinfo import document, foreseen, lines
+    from infertui.config.layers import load
+
+    flags: dict[str, tuple[str, object]] = {
+        "model.id": ("ID", model_id),
+        "model.revision": ("--revision", revision or None),
+        "engine.name": ("--engine", engine),
+        "engine.dtype": ("--dtype", dtype),
+        "engine.quantization": ("--quantization", quantization),
+        "engine.tensor_parallel": ("--tensor-parallel", tensor_parallel),
+        "workload.batch_size": ("--batch-size", batch_size),
+        "workload.input_len": ("--input-len", input_len or None),
+        "workload.output_len": ("--output-len", output_len),
+    }
+    config = load(None, environ={}, sets=sets or [], flags=flags).config
+    found = foreseen(config, device)
     if as_json:
-        _print_json(_document(source, needed, where, free, too_long))
+        _print_json(document(found))
         return
-    for line in _description(source):
+    for line in lines(found):
         say(line)
-    say("")
-    say(f"Memory for batch {batch_size}, {input_len} prompt and {output_len} output tokens, on {where}:")
-    for line in needed.explain(free):
-        say(f"  {line}")
-    if free is None:
-        say("  how much is free is not available")
-    if too_long:
-        say(f"  {too_long}")
-
-
-def _description(source: "ModelSource") -> Iterator[str]:
-    from infertui.models.shapes import kv_bytes_per_token, weight_bytes
-    from infertui.units import format_bytes, format_count
-
-    shape = source.shape
-    facts = {
-        "architecture": f"{shape.architecture}: {shape.layers} layers, hidden {shape.hidden}, MLP {shape.intermediate}",
-        "attention": f"{shape.heads} heads of {shape.head_dim}, {shape.kv_heads} KV heads",
-        "vocabulary": f"{shape.vocab}, {'tied' if shape.tied_embeddings else 'separate'} output embeddings",
-        "positions": str(shape.max_positions or "no limit named"),
-        "parameters": f"{'' if shape.exact else 'about '}{shape.parameters:,} ({format_count(shape.parameters)})",
-        "checkpoint": shape.dtype or "dtype not named",
-    }
-    if shape.sliding_layers:
-        facts["attention"] += f"; {shape.sliding_layers} layers within {shape.sliding_window} tokens"
-    if shape.experts:
-        facts["experts"] = f"{shape.experts}, {shape.active_experts} active per token"
-        facts["parameters"] += f", {format_count(shape.active_parameters)} active"
-    if shape.quantization:
-        facts["checkpoint"] += f", quantized ({shape.quantization})"
-    if source.weights_bytes_on_disk:
-        facts["checkpoint"] += f", {format_bytes(source.weights_bytes_on_disk)} of weights on disk"
-    if source.revision:
-        facts["revision"] = source.revision
-    facts["path"] = _clean(str(source.path))
-    yield source.label
-    for name, fact in facts.items():
-        yield f"  {name:<13} {fact}"
-    yield ""
-    yield f"  {'dtype':<13} {'weights':>9}  KV cache per token"
-    for dtype in _DTYPES:
-        weights, cache = weight_bytes(shape, dtype), kv_bytes_per_token(shape, dtype)
-        yield f"  {dtype:<13} {format_bytes(weights):>9}  {format_bytes(cache)}"
-
-
-def _document(
-    source: "ModelSource", needed: "MemoryEstimate", where: str, free: int | None, too_long: str
-) -> dict[str, Any]:
-    from infertui.models.shapes import kv_bytes_per_token, weight_bytes
-
-    return {
-        "id": source.id,
-        "kind": source.kind,
-        "path": str(source.path),
-        "revision": source.revision,
-        "weights_bytes_on_disk": source.weights_bytes_on_disk,
-        "shape": source.shape,
-        "weight_bytes": {dtype: weight_bytes(source.shape, dtype) for dtype in _DTYPES},
-        "kv_bytes_per_token": {dtype: kv_bytes_per_token(source.shape, dtype) for dtype in _DTYPES},
-        "estimate": needed,
-        "total_bytes": needed.total,
-        "device": where,
-        "free_bytes": free,
-        "fits": None if free is None else needed.total <= free,
-        "problem": too_long,
-    }
-
-
-def _too_long(source: "ModelSource", input_len: int, output_len: int) -> str:
-    from infertui.errors import ConfigError
-    from infertui.models.fit import check_positions
-
-    try:
-        check_positions(source.shape, input_len, output_len)
-    except ConfigError as error:
-        return error.message
-    return ""
-
-
-def _free_memory(device: DeviceChoice) -> "tuple[str, DeviceKind, int | None]":
-    """What to call the device, its kind, and its free bytes as measured now; None where that is not available."""
-    if device != "cpu":
-        from infertui.gpu.nvml import Nvml, NvmlUnavailableError
-        from infertui.gpu.visible import visible_from_environment
-
-        try:
-            nvml = Nvml.open()
-        except NvmlUnavailableError:
-            nvml = None
-        if nvml is not None:
-            import os
-
-            try:
-                gpus = visible_from_environment(os.environ, nvml.devices())
-                if gpus:
-                    sample = nvml.sample(gpus[0])
-                    known = sample.memory_total is not None and sample.memory_used is not None
-                    free = (sample.memory_total or 0) - (sample.memory_used or 0) if known else None
-                    return f"GPU {gpus[0].label} {gpus[0].name}", "cuda", free
-            finally:
-                nvml.close()
-        if device == "cuda":
-            return "a GPU", "cuda", None
-    from infertui.gpu.host import HostReader
-
-    host = HostReader().sample()
-    known = host.memory_total is not None and host.memory_used is not None
-    return "the CPU", "cpu", (host.memory_total or 0) - (host.memory_used or 0) if known else None
 
 
 def _row(model: "LocalModel") -> tuple[str, ...]:
-    from infertui.units import format_bytes, format_count
+    from infertui.units import format_about, format_bytes, format_count
 
     count = "-"
     if model.parameters is not None:
-        count = ("" if model.parameters_exact else "~") + format_count(model.parameters)
+        count = format_count(model.parameters) if model.parameters_exact else format_about(model.parameters)
     used = "-" if model.last_used is None else time.strftime("%Y-%m-%d", time.localtime(model.last_used))
     size = "none" if model.kind == "synthetic" else format_bytes(model.size_bytes)
     return model.id + ("" if model.complete else " (!)"), count, model.dtype or "-", size, used

@@ -16,11 +16,13 @@ class DecodeReads(Struct, frozen=True):
     batch_size: int
     context: float
     """Mean number of tokens that a sequence attends to while it is decoded."""
+    state: int = 0
+    """Bytes of a sequence's states, which do not grow with it."""
 
     @property
     def kv(self) -> float:
-        """Bytes of all sequences' keys and values."""
-        return self.kv_per_token * self.batch_size * self.context
+        """Bytes of all sequences' keys, values and states."""
+        return (self.kv_per_token * self.context + self.state) * self.batch_size
 
     @property
     def bytes(self) -> float:
@@ -66,9 +68,10 @@ class Arithmetic(Struct, frozen=True):
         pairs += self.sliding_layers * (prompt_tokens * reach - reach**2 / 2)
         return 2 * self.layer_parameters * prompt_tokens + 4 * self.attention_width * pairs + 2 * self.head_parameters
 
-    def step(self, context: float) -> float:
-        """Operations of one decode step of one sequence that attends to `context` tokens."""
-        reach = min(context, self.window or context)
+    def step(self, prompt_tokens: float, output_tokens: float) -> float:
+        """Operations of one decode step of one sequence, on average over the steps that follow a prompt."""
+        reach = mean_attended(prompt_tokens, output_tokens, self.window or 0)
+        context = mean_attended(prompt_tokens, output_tokens)
         attended = (self.layers - self.sliding_layers) * context + self.sliding_layers * reach
         return 2 * (self.layer_parameters + self.head_parameters) + 4 * self.attention_width * attended
 
@@ -99,13 +102,13 @@ class Experts(Struct, frozen=True):
         return 1 - idle * (self.parameters - self.active_parameters) / self.parameters
 
 
-def mean_context(prompt_tokens: float, output_tokens: float) -> float:
-    """Tokens that a step attends to on average: the prompt and half of the output."""
-    return prompt_tokens + output_tokens / 2
-
-
-def attended(context: float, layers: int, sliding_layers: int, window: int | None) -> float:
-    """Tokens that a layer attends to on average, of a context of which sliding layers see the last `window` alone."""
-    if not sliding_layers or window is None or not layers:
-        return context
-    return ((layers - sliding_layers) * context + sliding_layers * min(context, window)) / layers
+def mean_attended(prompt_tokens: float, output_tokens: float, window: int = 0) -> float:
+    """Tokens that a step attends to on average: the prompt and half of the output; in a layer with a `window` the mean
+    of the lesser of context and window, which is less than the lesser of context's mean and window."""
+    end = prompt_tokens + output_tokens
+    if not window or end <= window:
+        return prompt_tokens + output_tokens / 2
+    if prompt_tokens >= window:
+        return float(window)
+    growing = window - prompt_tokens
+    return (growing * (prompt_tokens + window) / 2 + (end - window) * window) / output_tokens

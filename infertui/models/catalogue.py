@@ -13,9 +13,11 @@ from msgspec import Struct
 from infertui.errors import ModelError
 from infertui.models import hub_cache
 from infertui.models.disk import expand, is_dir, is_file
-from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts, shape_of
+from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts
+from infertui.models.gguf_shape import shape_of
+from infertui.models.known import shape_of_config
 from infertui.models.resolve import CONFIG_NAME, SYNTHETIC, ModelKind, read_config, resolve, synthetic_names
-from infertui.models.shapes import ModelShape, read_shape
+from infertui.models.shapes import ModelShape
 from infertui.models.weights import find_weights
 from infertui.terminal_text import clean, shorten
 
@@ -160,7 +162,9 @@ def _examined(model_id: str, kind: ModelKind, directory: Path, *, size: int, rev
     described: dict[str, object] = {}
     used: list[float] = []
     try:
-        described = _described(read_shape(read_config(directory / CONFIG_NAME), source=CONFIG_NAME))
+        described = _described(
+            shape_of_config(read_config(directory / CONFIG_NAME), source=CONFIG_NAME, only_kept=True)
+        )
     except ModelError as error:
         problem = error.message if is_file(directory / CONFIG_NAME) else f"no {CONFIG_NAME}"
     try:

@@ -3,14 +3,16 @@
 The arithmetic is kept with the result, so that whoever is refused can check it line by line.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
 from infertui.config.schema import Dtype
 from infertui.errors import ConfigError, DoesNotFitError
-from infertui.models.shapes import ModelShape, dtype_bytes, kv_bytes_per_token, weight_bytes
-from infertui.units import format_bytes, format_count
+from infertui.models.cache import Cache
+from infertui.models.shapes import ModelShape, dtype_bytes, weight_bytes
+from infertui.units import format_about, format_bytes, format_count
 
 DeviceKind = Literal["cpu", "cuda"]
 
@@ -41,26 +43,20 @@ class MemoryTerm(Struct, frozen=True):
 
 
 class MemoryEstimate(Struct, frozen=True):
-    """Bytes needed, by purpose. `kv_cache` and `activations` grow in proportion to `batch_size`, the rest does not."""
+    """Bytes needed of a device, by purpose. `host_terms` is what is needed besides of the host's memory."""
 
     weights: int
     kv_cache: int
     activations: int
     overhead: int
     dtype: str
-    batch_size: int
     terms: tuple[MemoryTerm, ...]
+    host_terms: tuple[MemoryTerm, ...] = ()
 
     @property
     def total(self) -> int:
         """Bytes needed in all."""
         return self.weights + self.kv_cache + self.activations + self.overhead
-
-    def largest_batch(self, free_bytes: int) -> int:
-        """The most sequences that fit beside the weights; 0 when the weights alone are too much."""
-        left = free_bytes - self.weights - self.overhead
-        each = (self.kv_cache + self.activations) / self.batch_size
-        return max(0, int(left // each))
 
     def explain(self, free_bytes: int | None = None) -> list[str]:
         """The arithmetic, one line per term and a last line with the total, against `free_bytes` where known."""
@@ -69,7 +65,8 @@ class MemoryEstimate(Struct, frozen=True):
         if free_bytes is not None:
             verdict = "fits" if self.total <= free_bytes else "does not fit"
             total += f" of {format_bytes(free_bytes)} free: {verdict}"
-        return [*lines, total]
+        beside = (f"{term.name}: {term.arithmetic} = {format_bytes(term.bytes)}" for term in self.host_terms)
+        return [*lines, total, *beside]
 
 
 def dtype_in_use(shape: ModelShape, dtype: Dtype, device_kind: DeviceKind) -> str:
@@ -98,8 +95,8 @@ def estimate(
 
     - weights: parameters x bytes; for a quantized checkpoint what it takes on disk (`weights_on_disk`). Where the
       engine quantizes them, by QUANTIZED_BYTES; a word that is not there is taken for the model's own format;
-    - KV cache: 2 (key, value) x layers x KV heads x head size x bytes x sequences x tokens of prompt and output.
-      Layers with a sliding window keep no more tokens than the window;
+    - KV cache: what each layer keeps of a token (`models/cache.py`) x bytes x sequences x tokens of prompt and output.
+      Layers with a sliding window keep no more tokens than the window, states do not grow at all;
     - activations, at their peak in the prefill, inside one layer. Per prompt token 4 x hidden: the embeddings and the
       layer's input, which the caller holds, the residual and its normed copy. Beside them whichever is larger of
       the MLP: gate, up and their product, 3 x intermediate, for every active expert; without a gate 4 x intermediate,
@@ -119,8 +116,11 @@ def estimate(
     name = dtype_in_use(shape, dtype, device_kind)
     size = dtype_bytes(name)
     weights = _shared(_weights_term(shape, name, weights_on_disk, quantization), tensor_parallel)
-    heads = min(tensor_parallel, shape.kv_heads)  # more devices than heads hold copies of them
-    kv_terms = [_shared(term, heads) for term in _kv_terms(shape, name, batch_size, input_len + output_len)]
+    share = shape.kv_share(tensor_parallel)
+    kv = [
+        term if share == 1 else MemoryTerm(term.name, f"{term.arithmetic} / {1 / share:.3g}", round(term.bytes * share))
+        for term in kv_terms(shape.cache or (), size, batch_size, input_len + output_len)
+    ]
     activations = _activation_terms(shape, size, batch_size, max(1, input_len), attention)
     overhead = (
         MemoryTerm("overhead", "CUDA context and libraries", CUDA_OVERHEAD)
@@ -129,31 +129,22 @@ def estimate(
     )
     return MemoryEstimate(
         weights=weights.bytes,
-        kv_cache=sum(term.bytes for term in kv_terms),
+        kv_cache=sum(term.bytes for term in kv),
         activations=sum(term.bytes for term in activations),
         overhead=overhead.bytes,
         dtype=name,
-        batch_size=batch_size,
-        terms=(weights, *kv_terms, *activations, overhead),
+        terms=(weights, *kv, *activations, overhead),
     )
 
 
-def check(needed: MemoryEstimate, free_bytes: int, *, forced: bool = False) -> None:
-    """Raise DoesNotFitError, with the arithmetic and what would help, when `needed` exceeds `free_bytes`."""
+def check(needed: MemoryEstimate, free_bytes: int, ways: Callable[[], list[str]], *, forced: bool = False) -> None:
+    """Raise DoesNotFitError, with the arithmetic and the `ways` that would help, when `needed` exceeds `free_bytes`."""
     if forced or needed.total <= free_bytes:
         return
-    batch = needed.largest_batch(free_bytes)
-    ways = []
-    if 0 < batch < needed.batch_size:
-        ways.append(f"workload.batch_size of at most {batch}")
-    if needed.activations + needed.kv_cache > needed.weights:
-        ways.append("a smaller workload.input_len or output_len")
-    if needed.dtype == "float32":
-        ways.append("a 16-bit engine.dtype (bfloat16, float16)")
-    ways.append("a smaller model" if not ways else "a device with more memory")
     raise DoesNotFitError(
         "The model and workload do not fit into memory:\n  " + "\n  ".join(needed.explain(free_bytes)),
-        remedy=f"Use {_one_of(ways)}; or load it all the same with --force (device.force).",
+        remedy=f"Use {_one_of([*ways(), 'a device with more memory'])}; or load it all the same with --force "
+        "(device.force).",
     )
 
 
@@ -177,8 +168,7 @@ def _shared(term: MemoryTerm, devices: int) -> MemoryTerm:
 def _weights_term(shape: ModelShape, dtype: str, weights_on_disk: int, quantization: str) -> MemoryTerm:
     if shape.quantization and weights_on_disk:
         return MemoryTerm("weights", f"as stored ({shape.quantization})", weights_on_disk)
-    about = "" if shape.exact else "about "
-    count = f"{about}{format_count(shape.parameters)} parameters"
+    count = f"{format_count(shape.parameters) if shape.exact else format_about(shape.parameters)} parameters"
     each = QUANTIZED_BYTES.get(quantization)
     if each is None:
         return MemoryTerm("weights", f"{count} x {dtype_bytes(dtype)} bytes ({dtype})", weight_bytes(shape, dtype))
@@ -189,21 +179,22 @@ def _weights_term(shape: ModelShape, dtype: str, weights_on_disk: int, quantizat
     return MemoryTerm("weights", arithmetic, round((shape.parameters - kept) * each) + kept * dtype_bytes(dtype))
 
 
-def _kv_terms(shape: ModelShape, dtype: str, batch_size: int, tokens: int) -> list[MemoryTerm]:
-    def term(layers: int, kept: int, note: str) -> MemoryTerm:
-        arithmetic = (
-            f"2 x {layers} layers x {shape.kv_heads} heads x {shape.head_dim} x {dtype_bytes(dtype)} bytes "
-            f"x batch {batch_size} x {kept} tokens{note}"
-        )
-        each = kv_bytes_per_token(shape, dtype) * layers // shape.layers
-        return MemoryTerm("KV cache", arithmetic, each * batch_size * kept)
-
-    full = shape.layers - shape.sliding_layers
-    terms = [term(full, tokens, "")] if full else []
-    if shape.sliding_layers and shape.sliding_window:
-        cut = tokens > shape.sliding_window
-        terms.append(term(shape.sliding_layers, min(tokens, shape.sliding_window), " (sliding window)" if cut else ""))
-    return terms
+def kv_terms(cache: Cache, size: float, batch_size: int, tokens: int) -> list[MemoryTerm]:
+    """What `batch_size` sequences of so many tokens keep, in a format of `size` bytes a number: one line, or none."""
+    parts, total = [], 0
+    for group in cache:
+        if group.keys or group.values:
+            kept = group.held(tokens)
+            width = f"2 x {group.keys}" if group.keys == group.values else f"({group.keys} + {group.values})"
+            note = " (sliding window)" if kept < tokens else ""
+            part = f"{group.layers} layers x {width} numbers x {size:.4g} bytes x batch {batch_size} x {kept} tokens"
+            parts.append(part + note)
+            total += round(group.token_bytes(size, size) * batch_size * kept)
+        if group.state:
+            each = round(group.state_bytes(size) / group.layers)
+            parts.append(f"{group.layers} layers x {format_bytes(each)} of state x batch {batch_size}")
+            total += each * group.layers * batch_size
+    return [MemoryTerm("KV cache", " + ".join(parts), total)] if parts else []
 
 
 def _activation_terms(

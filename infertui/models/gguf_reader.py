@@ -1,4 +1,4 @@
-"""GGUF files, read without any library: metadata, tensors, and what they say of the model's shape.
+"""GGUF files, read without any library: metadata and tensors.
 
 The format (version 2 and 3, little-endian): `GGUF`, version, counts of tensors and of metadata, then the metadata as
 key, type and value, then name, dimensions, type and offset of each tensor, then, aligned, the data. Files are anyone's:
@@ -14,7 +14,6 @@ from typing import IO, Final
 from msgspec import Struct
 
 from infertui.errors import ModelError
-from infertui.models.shapes import ModelShape
 from infertui.terminal_text import clean, shorten
 
 SUFFIX = ".gguf"
@@ -138,49 +137,6 @@ def read_parts(path: Path) -> tuple[GgufFile, int]:
     return GgufFile(files[0].metadata, files[0].lengths, tensors), total
 
 
-def shape_of(file: GgufFile, source: str = "the file") -> ModelShape:
-    """The model's shape by its metadata and tensors. Raises ModelError naming the key that is missing or wrong."""
-    keys = _Keys(file, source)
-    layers, hidden = keys.integer("block_count"), keys.integer("embedding_length")
-    heads = keys.integer("attention.head_count")
-    kv_heads = keys.integer("attention.head_count_kv", heads)
-    experts, used = keys.integer("expert_count", 0), keys.integer("expert_used_count", 0)
-    by_name = {tensor.name: tensor for tensor in file.tensors}
-    embedding = by_name.get("token_embd.weight")
-    vocab = embedding.shape[0] if embedding and len(embedding.shape) > 1 else keys.vocabulary()
-    parameters = sum(tensor.elements for tensor in file.tensors if not tensor.name.startswith("rope_"))
-    in_experts = sum(tensor.elements for tensor in file.tensors if "_exps." in tensor.name)
-    idle = in_experts * (experts - used) // experts if experts else 0
-    # Matrices that a token is multiplied with: all but the tables it is looked up in and the output layer.
-    outside = ("token_embd.", "position_embd.", "output.", "rope_")
-    matrices = [t for t in file.tensors if len(t.shape) > 1 and not t.name.startswith(outside)]
-    kind = file.weight_type()
-    window = keys.integer("attention.sliding_window", 0)
-    return ModelShape(
-        architecture=file.architecture,
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=keys.integer("attention.key_length", max(1, hidden // heads)),
-        intermediate=keys.integer("expert_feed_forward_length" if experts else "feed_forward_length", 4 * hidden),
-        vocab=vocab,
-        max_positions=keys.integer("context_length", 0),
-        tied_embeddings="output.weight" not in by_name,
-        parameters=parameters,
-        active_parameters=parameters - idle,
-        exact=True,
-        gated_mlp=any(".ffn_gate" in name for name in by_name),
-        dtype=DTYPES.get(kind, ""),
-        sliding_window=window or None,
-        sliding_layers=layers if window else 0,
-        experts=experts,
-        active_experts=used,
-        quantization="" if kind in DTYPES else kind,
-        matrix_parameters=sum(tensor.elements for tensor in matrices) - idle,
-    )
-
-
 class _BadFileError(Exception):
     """What is wrong with a file, for the message."""
 
@@ -295,31 +251,3 @@ def _check_end(tensors: tuple[GgufTensor, ...], metadata: dict[str, Value], size
             end = begin + tensor.offset + tensor.elements // block * width
             if end > size:
                 raise _BadFileError(f"it is cut short: {tensor.name} ends at byte {end}, the file at {size}")
-
-
-class _Keys:
-    """Takes numbers of the architecture's table out of metadata that anyone may have written."""
-
-    def __init__(self, file: GgufFile, source: str) -> None:
-        self._file, self._source = file, source
-        if not file.architecture:
-            raise ModelError(f"{source}: there is no general.architecture", remedy="It holds no language model.")
-
-    def integer(self, key: str, default: int | None = None) -> int:
-        full = f"{self._file.architecture}.{key}"
-        value = self._file.metadata.get(full)
-        if isinstance(value, tuple):  # one for each layer
-            value = max((entry for entry in value if isinstance(entry, int)), default=0)
-        if value is None and default is not None:
-            return default
-        least = 1 if default is None else 0
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 32:
-            shown = "missing" if value is None else shorten(clean(str(value)), 60)
-            raise ModelError(
-                f"{self._source}: {full} is {shown}; allowed: a whole number from {least}",
-                remedy="It must be a GGUF file of a decoder-only language model.",
-            )
-        return value or default or 0
-
-    def vocabulary(self) -> int:
-        return self.integer("vocab_size", self._file.lengths.get("tokenizer.ggml.tokens", 0))

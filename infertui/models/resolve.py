@@ -1,6 +1,7 @@
 """From what a user calls a model to what it is: a synthetic one, a local directory, or one in the hub's local cache.
 
-Nothing here asks the network or imports huggingface_hub.
+Nothing here asks the network or imports huggingface_hub. A config of a family that is not known here is described by
+Transformers, which takes seconds the first time (`models/asking.py`): not to be called on an event loop.
 """
 
 import difflib
@@ -14,7 +15,9 @@ from infertui import resources
 from infertui.errors import ModelError
 from infertui.models import hub_cache
 from infertui.models.disk import expand, is_dir, is_file, read_at_most
-from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts, shape_of
+from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts
+from infertui.models.gguf_shape import shape_of
+from infertui.models.known import shape_of_config
 from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights, stored_parameters
 from infertui.terminal_text import clean, shorten
@@ -114,7 +117,7 @@ def _synthetic(model_id: str) -> ModelSource:
             remedy=f"{hint}Known: {', '.join(names)}; or synthetic:PATH with a config.json of your own.",
         )
     config = read_config(path)
-    shape = read_shape(config, source=_shown(str(path)))
+    shape = shape_of_config(config, source=_shown(str(path)))
     shown = _shown(model_id)
     return ModelSource(model_id, "synthetic", path, config, shape, f"{shown} (random weights)")
 
@@ -188,7 +191,7 @@ def _from_directory(
     if not is_file(directory / CONFIG_NAME):
         raise ModelError(f"{what} is incomplete: {CONFIG_NAME} is missing", remedy=remedy)
     config = read_config(directory / CONFIG_NAME)
-    shape = read_shape(config, source=_shown(str(directory / CONFIG_NAME)))
+    shape = shape_of_config(config, source=_shown(str(directory / CONFIG_NAME)))
     try:
         weights = find_weights(directory)
     except OSError as error:

@@ -7,6 +7,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.errors import ModelError
+from infertui.models.cache import Cache, bytes_per_token, uniform
+from infertui.models.decoders import check_decoder
 from infertui.terminal_text import clean, shorten
 
 DTYPE_BYTES: Final[Mapping[str, int]] = {
@@ -14,7 +16,7 @@ DTYPE_BYTES: Final[Mapping[str, int]] = {
 }  # fmt: skip
 
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-_HIDDEN = ("hidden_size", "n_embd", "d_model")
+_HIDDEN = ("hidden_size", "n_embd", "n_embed", "d_model")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 _INTERMEDIATE = ("intermediate_size", "n_inner", "ffn_dim", "d_ff")
@@ -36,8 +38,9 @@ class ModelShape(Struct, frozen=True):
     family that is not known here it is computed as if it were Llama. `active_parameters` are those that one token
     passes through: fewer than all in a mixture of experts. `gated_mlp` tells an MLP of three matrices from one of two.
     `dtype` is the checkpoint's, empty where it is not said.
-    `sliding_layers` attend to the last `sliding_window` tokens alone. `quantization` names the scheme of a quantized
-    checkpoint: its weights take what they take on disk.
+    `cache` is what the layers keep of a sequence; None where that is not known. `told_by` names the library that was
+    asked, empty where the figures follow from the config or the file itself. `quantization` names the scheme of a
+    quantized checkpoint: its weights take what they take on disk.
     """
 
     architecture: str
@@ -55,13 +58,31 @@ class ModelShape(Struct, frozen=True):
     exact: bool
     gated_mlp: bool = True
     dtype: str = ""
-    sliding_window: int | None = None
-    sliding_layers: int = 0
     experts: int = 0
     active_experts: int = 0
     quantization: str = ""
     matrix_parameters: int = 0
     """Weights of the layers' matrices that one token is multiplied with, the output layer left out; 0: not known."""
+    cache: Cache | None = None
+    told_by: str = ""
+
+    @property
+    def sliding_layers(self) -> int:
+        """Layers that attend to the last tokens alone."""
+        return sum(group.layers for group in self.cache or () if group.window)
+
+    @property
+    def sliding_window(self) -> int | None:
+        """How many tokens those see; the widest where they differ, None where there are none."""
+        return max((group.window for group in self.cache or ()), default=0) or None
+
+    def kv_share(self, devices: int) -> float:
+        """The share of the KV cache that each of so many devices holds. Heads that cannot be divided further are held
+        by several, and what is no ordinary heads (a latent, a state) by all."""
+        ordinary = all(group.keys == self.kv_heads * self.head_dim and not group.state for group in self.cache or ())
+        if devices <= 1 or not ordinary or not self.kv_heads:
+            return 1.0
+        return -(-self.kv_heads // devices) / self.kv_heads
 
 
 class _Family(Struct, frozen=True):
@@ -79,29 +100,31 @@ class _Family(Struct, frozen=True):
     grouped_query: bool = True
     kv_heads: int | None = None
     head_dim: int | None = None
+    window: int | None = None
 
 
 _LLAMA = _Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
-_QWEN2 = _Family(qkv_bias=True)
-_QWEN3 = _Family(qkv_bias="attention_bias", out_bias="attention_bias", qk_norms=True)
+_QWEN2 = _Family(qkv_bias=True, window=4096)
+_QWEN3 = _Family(qkv_bias="attention_bias", out_bias="attention_bias", qk_norms=True, window=4096)
 _FAMILIES: Final[Mapping[str, _Family]] = {
     "llama": _LLAMA,
     "granite": _LLAMA,
     "smollm3": _Family(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias", tied=True),
-    "mistral": _Family(kv_heads=8),
+    "mistral": _Family(kv_heads=8, window=4096),
     "mixtral": _Family(kv_heads=8),
     "phi3": _Family(),
     "qwen2": _QWEN2,
     "qwen2_moe": _QWEN2,
-    "qwen3": _Family(qkv_bias="attention_bias", out_bias="attention_bias", qk_norms=True, head_dim=128),
+    "qwen3": _Family(qkv_bias="attention_bias", out_bias="attention_bias", qk_norms=True, head_dim=128, window=4096),
     "qwen3_moe": _QWEN3,
     "gemma": _Family(qkv_bias="attention_bias", out_bias="attention_bias", tied=True, head_dim=256),
     "gemma2": _Family(
-        qkv_bias="attention_bias", out_bias="attention_bias", tied=True, norms_per_layer=4, kv_heads=4, head_dim=256
+        qkv_bias="attention_bias", out_bias="attention_bias", tied=True, norms_per_layer=4, kv_heads=4, head_dim=256,
+        window=4096,
     ),
     "gemma3_text": _Family(
         qkv_bias="attention_bias", out_bias="attention_bias", tied=True, norms_per_layer=4, qk_norms=True, kv_heads=4,
-        head_dim=256,
+        head_dim=256, window=4096,
     ),
     "gpt2": _Family(
         gated_mlp=False, norm_bias=True, qkv_bias=True, out_bias=True, mlp_bias=True, learned_positions=True, tied=True,
@@ -128,22 +151,27 @@ def weight_bytes(shape: ModelShape, dtype: str) -> int:
     return shape.parameters * dtype_bytes(dtype)
 
 
-def kv_bytes_per_token(shape: ModelShape, dtype: str) -> int:
-    """Bytes that one token of one sequence adds to the KV cache: a key and a value per layer and KV head."""
-    return 2 * shape.layers * shape.kv_heads * shape.head_dim * dtype_bytes(dtype)
+def kv_bytes_per_token(shape: ModelShape, dtype: str) -> int | None:
+    """Bytes that one token of one sequence adds to the KV cache while no window is full; None: not known."""
+    if shape.cache is None:
+        return None
+    size = dtype_bytes(dtype)
+    return round(bytes_per_token(shape.cache, size, size))
 
 
 def read_shape(config: Mapping[str, object], *, source: str = "config.json") -> ModelShape:
     """The shape that a Hugging Face config.json describes.
 
-    A multimodal config is read for its language part, whose size is then not exact. Raises ModelError naming the
-    key, its value and what is allowed; `source` says in which file.
+    A multimodal config is read for its language part, whose size is then not exact. What is kept of a token is told
+    for the families of this module alone. Raises ModelError naming the key, its value and what is allowed, and for
+    models that are no decoders; `source` says in which file.
     """
+    check_decoder(config, source)
     reader = _Reader(config, source)
     inner = config.get("text_config")
     if isinstance(inner, Mapping):
         reader = _Reader({**{key: config.get(key) for key in ("dtype", "torch_dtype")}, **inner}, source)
-    model_type = reader.text("model_type") or _first_architecture(config) or "unknown"
+    model_type = reader.text("model_type") or first_architecture(config) or "unknown"
     family = _FAMILIES.get(model_type)
     traits = family or _LLAMA
 
@@ -164,7 +192,8 @@ def read_shape(config: Mapping[str, object], *, source: str = "config.json") -> 
     active = reader.integer(_ACTIVE_EXPERTS, _MAX_WIDTH, default=min(experts, 2), least=0)
     if active > experts:
         raise reader.error(_ACTIVE_EXPERTS[0], active, f"at most the {experts} experts")
-    sliding_layers = _sliding_layers(reader, model_type, layers)
+    window = _window(reader, traits)
+    sliding_layers = _sliding_layers(reader, model_type, layers) if window else 0
     shape = ModelShape(
         architecture=model_type,
         layers=layers,
@@ -180,12 +209,11 @@ def read_shape(config: Mapping[str, object], *, source: str = "config.json") -> 
         active_parameters=0,
         exact=family is not None and inner is None,
         gated_mlp=traits.gated_mlp,
-        dtype=_checkpoint_dtype(reader),
-        sliding_window=reader.integer(("sliding_window",), _MAX_POSITIONS) if sliding_layers else None,
-        sliding_layers=sliding_layers,
+        dtype=checkpoint_dtype(reader.config),
         experts=experts,
         active_experts=active,
-        quantization=_quantization(config),
+        quantization=quantization_of(config),
+        cache=uniform(layers, kv_heads, head_dim, sliding=sliding_layers, window=window) if family else None,
     )
     return _with_parameters(shape, reader, traits, dense_width=intermediate)
 
@@ -244,9 +272,18 @@ def _sparse_layers(reader: "_Reader", layers: int) -> int:
     return sum(1 for layer in range(layers) if layer not in dense and (layer + 1) % step == 0)
 
 
+def _window(reader: "_Reader", traits: _Family) -> int | None:
+    """Tokens that sliding layers see; None where none slides. A key that is null says none, a missing one nothing."""
+    if "sliding_window" not in reader.config:
+        return traits.window
+    if not reader.config["sliding_window"]:
+        return None
+    return reader.integer(("sliding_window",), _MAX_POSITIONS)
+
+
 def _sliding_layers(reader: "_Reader", model_type: str, layers: int) -> int:
-    """How many layers attend to a window: as listed, else by the rule of the family, else all when there is one."""
-    if not reader.config.get("sliding_window") or reader.config.get("use_sliding_window") is False:
+    """How many layers attend to a window: as listed, else by the rule of the family, else all."""
+    if reader.config.get("use_sliding_window") is False:
         return 0
     listed = reader.config.get("layer_types")
     if isinstance(listed, list):
@@ -262,13 +299,15 @@ def _sliding_layers(reader: "_Reader", model_type: str, layers: int) -> int:
     return layers
 
 
-def _checkpoint_dtype(reader: "_Reader") -> str:
-    named = reader.text("dtype") or reader.text("torch_dtype")
+def checkpoint_dtype(config: Mapping[str, object]) -> str:
+    """The number format that a config names for its weights, empty where it names none that is known."""
+    named = next((value for key in ("dtype", "torch_dtype") if isinstance(value := config.get(key), str) and value), "")
     named = named.removeprefix("torch.")
     return named if named in DTYPE_BYTES else ""
 
 
-def _quantization(config: Mapping[str, object]) -> str:
+def quantization_of(config: Mapping[str, object]) -> str:
+    """The scheme of a quantized checkpoint, empty where it is none."""
     section = config.get("quantization_config")
     if not isinstance(section, Mapping):
         return ""
@@ -276,7 +315,8 @@ def _quantization(config: Mapping[str, object]) -> str:
     return shorten(clean(method), 40) if isinstance(method, str) and method else "unknown"
 
 
-def _first_architecture(config: Mapping[str, object]) -> str:
+def first_architecture(config: Mapping[str, object]) -> str:
+    """The first name in `architectures`, empty where there is none."""
     names = config.get("architectures")
     return shorten(clean(names[0]), 80) if isinstance(names, list) and names and isinstance(names[0], str) else ""
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from infertui.engines.base import Loaded
-from infertui.measure.roofline import Arithmetic, DecodeReads, Experts, attended, mean_context
-from infertui.models.shapes import ModelShape, dtype_bytes, kv_bytes_per_token
+from infertui.measure.roofline import Arithmetic, DecodeReads, Experts, mean_attended
+from infertui.models.cache import bytes_per_token
+from infertui.models.shapes import ModelShape, dtype_bytes
 from infertui.report.identity import in_force
 from infertui.store.result import Result
 
@@ -14,6 +15,7 @@ from infertui.store.result import Result
 _UNIFORM = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 _KV_FORMATS = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 _NEAR = 0.02
+_NO_KV = "the bytes of a token in the KV cache are not known"
 
 
 class Work(Struct, frozen=True):
@@ -45,7 +47,7 @@ def work_of(result: Result, loaded: Loaded, shape: ModelShape | None) -> Work:
     if why := _not_stepwise(result):
         reasons["mbu"] = why
     else:
-        found = _reads(result, loaded, shape, mean_context(prompt, output))
+        found = _reads(result, loaded, shape, prompt, output)
         reads = found if isinstance(found, DecodeReads) else None
         if isinstance(found, str):
             reasons["mbu"] = found
@@ -62,7 +64,7 @@ def work_of(result: Result, loaded: Loaded, shape: ModelShape | None) -> Work:
         devices,
         step_s=summary.tpot.mean if summary.tpot and not _not_stepwise(result) else None,
         reads=reads,
-        step_operations=batch * arithmetic.step(mean_context(prompt, output)) if arithmetic else None,
+        step_operations=batch * arithmetic.step(prompt, output) if arithmetic else None,
         prefill_s=prefill_s,
         prefill_operations=batch * arithmetic.prefill(prompt) if arithmetic else None,
         format=kind,
@@ -133,7 +135,7 @@ def _format(result: Result, loaded: Loaded) -> tuple[str, str]:
     return loaded.dtype, ""
 
 
-def _reads(result: Result, loaded: Loaded, shape: ModelShape | None, context: float) -> DecodeReads | str:
+def _reads(result: Result, loaded: Loaded, shape: ModelShape | None, prompt: float, output: float) -> DecodeReads | str:
     """What a decode step reads, or why that is not known."""
     batch = result.config.workload.batch_size
     on_gpu, _, layers = loaded.offloaded_layers.partition(" of ")
@@ -142,15 +144,29 @@ def _reads(result: Result, loaded: Loaded, shape: ModelShape | None, context: fl
     weights = _weights(result, loaded, shape)
     if weights is None or weights <= 0:
         return "what a step reads of the weights is not known"
-    kv = loaded.kv_token_bytes or _kv_bytes(result, loaded, shape)
-    if kv is None:
-        return "the bytes of a token in the KV cache are not known"
-    if shape is not None:
-        context = attended(context, shape.layers, shape.sliding_layers, shape.sliding_window)
-        if shape.experts:
-            experts = Experts(shape.experts, shape.active_experts, shape.parameters, shape.active_parameters)
-            weights *= experts.share_read(batch)
-    return DecodeReads(weights=weights, kv_per_token=kv, batch_size=batch, context=context)
+    if shape is None:
+        if loaded.kv_token_bytes is None:
+            return _NO_KV
+        return DecodeReads(weights, loaded.kv_token_bytes, batch, mean_attended(prompt, output))
+    if shape.cache is None:
+        return _NO_KV  # what older results kept of such a model was that of a Llama
+    told = _kv_sizes(result, loaded)
+    if told is None and loaded.kv_token_bytes is None:
+        return "the number format of the KV cache is not known"
+    sizes = told or (1.0, 1.0)
+    each = bytes_per_token(shape.cache, *sizes)
+    if shape.experts:
+        experts = Experts(shape.experts, shape.active_experts, shape.parameters, shape.active_parameters)
+        weights *= experts.share_read(batch)
+    read = sum(group.token_bytes(*sizes) * mean_attended(prompt, output, group.window) for group in shape.cache)
+    state = sum(group.state_bytes(sizes[0]) for group in shape.cache)
+    return DecodeReads(
+        weights=weights,
+        kv_per_token=loaded.kv_token_bytes or round(each),
+        batch_size=batch,
+        context=read / each if each else mean_attended(prompt, output),
+        state=round(state),
+    )
 
 
 def _weights(result: Result, loaded: Loaded, shape: ModelShape | None) -> float | None:
@@ -189,17 +205,15 @@ def _each_rank(result: Result, loaded: Loaded) -> list[int]:
     return [int(part) for part in parts] if all(part.isdecimal() and len(part) < 20 for part in parts) else []
 
 
-def _kv_bytes(result: Result, loaded: Loaded, shape: ModelShape | None) -> int | None:
-    """Bytes of a token's keys and values by the shape, where the engine says in which format it keeps them."""
-    if shape is None:
-        return None
+def _kv_sizes(result: Result, loaded: Loaded) -> tuple[float, float] | None:
+    """Bytes of a number of the keys and of the values, where the engine says in which format it keeps them."""
     if loaded.engine == "llama-cpp":
         keys, values = (_KV_FORMATS.get(in_force(result, f"llama_cpp.type_{kind}")) for kind in "kv")
-        if keys is None or values is None:
-            return None
-        return round(shape.layers * shape.kv_heads * shape.head_dim * (keys + values))
+        return None if keys is None or values is None else (keys, values)
     kept = loaded.dtype if loaded.engine == "transformers" else ""
     if loaded.engine == "vllm":
         told = in_force(result, "vllm.kv_cache_dtype")
         kept = {"auto": loaded.dtype, "fp8": "float8_e4m3fn"}.get(told, "")
-    return kv_bytes_per_token(shape, kept) if kept in ("float32", "float16", "bfloat16", "float8_e4m3fn") else None
+    if kept not in ("float32", "float16", "bfloat16", "float8_e4m3fn"):
+        return None
+    return float(dtype_bytes(kept)), float(dtype_bytes(kept))

@@ -1,22 +1,28 @@
 """Whether a run can fit, asked before anything is loaded."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from infertui.config.schema import Config
 from infertui.gpu.readings import GpuInfo, Sample
-from infertui.models.fit import MemoryEstimate, check, check_positions, estimate
-from infertui.models.resolve import resolve
+from infertui.models.fit import DeviceKind, MemoryEstimate, check, check_positions
+from infertui.models.needed import Task, needed
+from infertui.models.remedies import ways_to_fit
+from infertui.models.resolve import ModelSource, resolve
 
 # A byte-level tokenizer makes a token of each byte; subword vocabularies make far fewer.
 BYTES_PER_SUBWORD = 3
 
 
 class Fit(Struct, frozen=True):
-    """What a run needs and what is free, in bytes; None where that is not known. `lines` is the arithmetic."""
+    """What a run needs and what is free, in bytes; None where that is not known. `lines` is the arithmetic, `ways`
+    finds what would make it fit."""
 
     lines: tuple[str, ...]
     needed: MemoryEstimate | None = None
     free: int | None = None
+    ways: Callable[[], list[str]] = list
 
     @property
     def fits(self) -> bool | None:
@@ -33,7 +39,7 @@ def check_fit(
     """
     fit = foresee_fit(config, prompts, gpu, latest, loaded=loaded)
     if fit.needed is not None and fit.free is not None:
-        check(fit.needed, fit.free, forced=config.device.force)
+        check(fit.needed, fit.free, fit.ways, forced=config.device.force)
     return fit.lines
 
 
@@ -55,26 +61,32 @@ def foresee_fit(
             check_positions(source.shape, length, workload.output_len)
         else:
             length = longest // BYTES_PER_SUBWORD + 1
-    needed = estimate(
-        source.shape,
-        dtype=config.engine.dtype,
-        device_kind="cuda" if gpu else "cpu",
-        batch_size=workload.batch_size,
-        input_len=length,
-        output_len=workload.output_len,
-        attention=config.engine.attention,
-        weights_on_disk=source.weights_bytes_on_disk,
-        quantization=config.engine.quantization,
-        tensor_parallel=config.engine.tensor_parallel if gpu else 1,
-    )
+    kind: DeviceKind = "cuda" if gpu else "cpu"
+    task = Task(workload.batch_size, length, workload.output_len)
+    draft = _draft(config)
+    found = needed(source, config.engine, kind, task, draft=draft)
     where = f"GPU {gpu.label} {gpu.name}" if gpu else "the CPU"
     head = f"memory estimate for {source.label} on {where}:"
     free = _free_bytes(gpu, latest)
+    if found is None:
+        unknown = f"what {source.shape.architecture} keeps of a token is not known: whether it fits is not known either"
+        return Fit((head, unknown), None, free)
     if free is None:
-        return Fit((head, *needed.explain(), "how much is free is not available"), needed)
+        return Fit((head, *found.explain(), "how much is free is not available"), found)
     if loaded:
-        free += needed.weights + needed.overhead
-    return Fit((head, *needed.explain(free)), needed, free)
+        free += found.weights + found.overhead
+    known = free
+    return Fit(
+        (head, *found.explain(free)),
+        found,
+        free,
+        lambda: ways_to_fit(source, config.engine, kind, task, known, draft=draft),
+    )
+
+
+def _draft(config: Config) -> ModelSource | None:
+    engine = config.engine
+    return resolve(engine.draft_model) if engine.speculation == "draft-model" and engine.draft_model else None
 
 
 def _free_bytes(gpu: GpuInfo | None, latest: Sample | None) -> int | None:

@@ -68,7 +68,7 @@ def test_show_gives_shape_memory_and_fit() -> None:
         "32 heads of 64, 4 KV heads",
         "1,100,048,384 (1.10 G)",
         "float16        2.05 GiB  22.0 KiB",
-        "KV cache 2 x 22 layers x 4 heads x 64 x 2 bytes x batch 4 x 300 tokens = 25.8 MiB",
+        "KV cache 22 layers x 2 x 256 numbers x 2 bytes x batch 4 x 300 tokens = 25.8 MiB",
         "free: ",
     ):
         assert part in output

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.measure.roofline import Arithmetic, DecodeReads, Experts, attended, mean_context
+from infertui.measure.roofline import Arithmetic, DecodeReads, Experts, mean_attended
 
 # GPT-2 124M: 12 layers, hidden 768, 12 heads of 64, vocabulary 50257, output layer tied to the embeddings.
 #   a layer: attention 4 x 768^2 = 2,359,296; MLP 2 x 768 x 3072 = 4,718,592; together 7,077,888
@@ -33,14 +33,14 @@ def test_prefill_of_a_grouped_query_llama() -> None:
 
 def test_a_step_of_gpt2() -> None:
     # matrices and logits: 2 x (84,934,656 + 38,597,376) = 247,064,064; attention at 200: 4 x 768 x 12 x 200 = 7,372,800
-    assert GPT2.step(200) == 247_064_064 + 7_372_800
+    assert GPT2.step(100, 200) == 247_064_064 + 7_372_800
 
 
 def test_what_a_step_of_gpt2_reads() -> None:
     # float16: 124,439,808 x 2 = 248,879,616 bytes, of which the positions' table (1024 x 768 x 2 = 1,572,864) is
     # looked up in. KV: 2 x 12 layers x 12 heads x 64 x 2 bytes = 36,864 a token. Batch 8 at prompt 100 and output 200:
     # context 200, so 36,864 x 8 x 200 = 58,982,400. Together 306,289,152 bytes; in 0.5 ms at 1 TB/s that is 61.26 %.
-    reads = DecodeReads(248_879_616 - 1_572_864, 36_864, 8, mean_context(100, 200))
+    reads = DecodeReads(248_879_616 - 1_572_864, 36_864, 8, mean_attended(100, 200))
     assert reads.kv == 58_982_400
     assert reads.bytes == 306_289_152
     assert reads.share(0.5e-3, 1e12) == pytest.approx(0.612578304)
@@ -50,7 +50,7 @@ def test_what_a_step_of_gpt2_reads() -> None:
 def test_what_a_step_of_a_grouped_query_llama_reads() -> None:
     # bfloat16: 8,030,261,248 x 2 = 16,060,522,496 bytes less the embeddings, 128256 x 4096 x 2 = 1,050,673,152.
     # KV with 8 of 32 heads: 2 x 32 x 8 x 128 x 2 = 131,072 a token; batch 1 at 200: 26,214,400.
-    reads = DecodeReads(16_060_522_496 - 1_050_673_152, 131_072, 1, mean_context(100, 200))
+    reads = DecodeReads(16_060_522_496 - 1_050_673_152, 131_072, 1, mean_attended(100, 200))
     assert reads.bytes == 15_009_849_344 + 26_214_400
     # 15,036,063,744 bytes in 4.109 ms are 3.659 TB/s, 85.7 % of 4.27.
     assert reads.share(4.109e-3, 4.27e12) == pytest.approx(0.857, abs=5e-4)
@@ -75,10 +75,35 @@ def test_a_sliding_window_bounds_what_is_attended_to() -> None:
     # 2 of 4 layers see 50 tokens. Pairs of 100 tokens: full 100^2 / 2 = 5000 each; sliding 100 x 50 - 50^2 / 2 = 3750.
     half = Arithmetic(layer_parameters=0, head_parameters=0, layers=4, attention_width=1, sliding_layers=2, window=50)
     assert half.prefill(100) == 4 * (2 * 5000 + 2 * 3750)
-    assert half.step(200) == 4 * (2 * 200 + 2 * 50)
-    assert attended(200, 4, 2, 50) == 125
-    assert attended(40, 4, 2, 50) == 40
-    assert attended(200, 4, 0, None) == 200
+    assert half.step(100, 200) == 4 * (2 * 200 + 2 * 50)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "window", "expected"),
+    [
+        # 1096 tokens on average at (3000 + 4096) / 2, 1904 at 4096: (1096 x 3548 + 1904 x 4096) / 3000.
+        (3000, 3000, 4096, (1096 * 3548 + 1904 * 4096) / 3000),
+        (1024, 8192, 4096, (3072 * 2560 + 5120 * 4096) / 8192),
+        (5000, 100, 4096, 4096),
+        (100, 200, 4096, 200),
+        (100, 200, 0, 200),
+        (4096, 0, 4096, 4096),
+        (10, 0, 0, 10),
+    ],
+)
+def test_the_mean_of_what_a_window_leaves(prompt: int, output: int, window: int, expected: float) -> None:
+    assert mean_attended(prompt, output, window) == pytest.approx(expected)
+
+
+@given(st.integers(0, 3000), st.integers(1, 3000), st.integers(1, 5000))
+def test_the_mean_is_that_of_the_single_steps(prompt: int, output: int, window: int) -> None:
+    steps = [min(prompt + step + 0.5, window) for step in range(output)]
+    assert mean_attended(prompt, output, window) == pytest.approx(sum(steps) / output, abs=0.2)
+
+
+def test_states_are_read_whatever_the_context() -> None:
+    # Per sequence 100 bytes a token at 200 tokens, and 5,000 bytes of states.
+    assert DecodeReads(0, 100, 3, 200, state=5_000).kv == 3 * (20_000 + 5_000)
 
 
 def test_experts_that_a_batch_touches() -> None:

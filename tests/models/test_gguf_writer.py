@@ -12,7 +12,8 @@ import pytest
 from infertui.errors import ModelError
 from infertui.models import gguf_writer
 from infertui.models.gguf_layout import Planned, layout, llama3_factors
-from infertui.models.gguf_reader import TYPES, read_gguf, shape_of
+from infertui.models.gguf_reader import TYPES, read_gguf
+from infertui.models.gguf_shape import shape_of
 from infertui.models.gguf_weights import Checkpoint, GgufFormat, bytes_per_row, drawn, stored_format
 from infertui.models.gguf_writer import cache_folder, cached_gguf, write_gguf
 from infertui.models.resolve import ModelSource, read_config, resolve

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from infertui import resources
 from infertui.errors import ModelError
+from infertui.models.cache import CacheLayers
 from infertui.models.shapes import ModelShape, dtype_bytes, kv_bytes_per_token, read_shape, weight_bytes
 
 SYNTHETIC = {
@@ -77,6 +78,7 @@ def test_the_shape_of_llama_8b() -> None:
         architecture="llama", layers=32, hidden=4096, heads=32, kv_heads=8, head_dim=128, intermediate=14336,
         vocab=128256, max_positions=131072, tied_embeddings=False, parameters=8_030_261_248,
         active_parameters=8_030_261_248, exact=True, dtype="bfloat16", matrix_parameters=6_979_321_856,
+        cache=(CacheLayers(32, keys=8 * 128, values=8 * 128),),
     )  # fmt: skip
 
 

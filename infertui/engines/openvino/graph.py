@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infertui.errors import ModelError
-from infertui.models.gguf_reader import DTYPES, GgufFile, read_gguf, shape_of
+from infertui.models.gguf_reader import DTYPES, GgufFile, read_gguf
+from infertui.models.gguf_shape import shape_of
 from infertui.models.shapes import ModelShape
 from infertui.terminal_text import clean, shorten
 

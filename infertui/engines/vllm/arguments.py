@@ -138,8 +138,12 @@ def _capacity(request: LoadRequest) -> Capacity:
 def _kv_bytes(shape: ModelShape, options: VllmOptions, dtype: str, tensor_parallel: int) -> int:
     stored = "float8_e4m3fn" if options.kv_cache_dtype == "fp8" else dtype
     whole = kv_bytes_per_token(shape, stored)
-    # Heads that cannot be divided further are held by several devices.
-    return whole * max(1, -(-shape.kv_heads // tensor_parallel)) // shape.kv_heads
+    if whole is None or any(group.state for group in shape.cache or ()):
+        raise EngineError(
+            f"how vLLM keeps what {shape.architecture} remembers of a sequence is not known: its pool cannot be sized",
+            remedy="Say how much to reserve: --set engine.vllm.kv_cache_mib=...",
+        )
+    return round(whole * shape.kv_share(tensor_parallel))
 
 
 def _quantization(name: str, shape: ModelShape) -> list[Argument]:

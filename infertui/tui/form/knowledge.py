@@ -9,7 +9,7 @@ from infertui.engines.base import Probe
 from infertui.gpu.readings import GpuInfo
 from infertui.models.catalogue import LocalModel
 from infertui.tui.mirror import Mirror
-from infertui.units import format_bytes, format_count
+from infertui.units import format_about, format_bytes, format_count
 
 Standing = Literal["ok", "warning", "muted"]
 
@@ -112,7 +112,7 @@ def described_model(model: LocalModel) -> str:
     """A model in a few words: how large, in which format, or what it lacks."""
     facts = [
         "" if model.complete else f"cannot be loaded: {model.problem}",
-        f"{'' if model.parameters_exact else 'about '}{format_count(model.parameters)}" if model.parameters else "",
+        (format_count if model.parameters_exact else format_about)(model.parameters) if model.parameters else "",
         model.dtype,
         format_bytes(model.size_bytes) if model.size_bytes else "",
         "random weights" if model.kind == "synthetic" else "",

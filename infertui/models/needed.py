@@ -1,0 +1,200 @@
+"""What an engine needs of a device's memory, with its own options: layers it keeps elsewhere, a cache of fixed size, a
+second model."""
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from infertui.config.engines.llama_cpp import LlamaCppOptions
+from infertui.config.schema import EngineConfig
+from infertui.models.cache import CacheLayers, bytes_per_token
+from infertui.models.fit import DeviceKind, MemoryEstimate, MemoryTerm, dtype_in_use, estimate
+from infertui.models.gguf_sizes import Parts, parts_of_file, parts_to_write
+from infertui.models.gguf_weights import GgufFormat
+from infertui.models.resolve import ModelSource
+from infertui.models.shapes import ModelShape
+from infertui.units import format_bytes
+
+LLAMA_CPP_CUDA: Final = 600 << 20
+"""Bytes that the CUDA context, the kernels of ggml and cuBLAS' workspace take beside llama.cpp's own buffers: 595 to
+616 MiB on an H200 (CUDA 13.0), whatever the layers."""
+LLAMA_CPP_CPU: Final = 140 << 20
+"""Bytes that a Python process takes with llama.cpp loaded."""
+
+_PADDED = 256
+_NUMBERS: Final[dict[str, float]] = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+_FORMS: Final[dict[str, GgufFormat]] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+# Products of at least so many tokens are computed on the GPU even where their weights are not there.
+_OFFLOADED_FROM = 32
+
+
+class Task(Struct, frozen=True):
+    """The sizes of a workload: sequences at once, tokens of each prompt, tokens generated for each."""
+
+    batch_size: int
+    input_len: int
+    output_len: int
+
+    @property
+    def positions(self) -> int:
+        """Tokens of prompt and output in one sequence."""
+        return self.input_len + self.output_len
+
+
+def needed(
+    source: ModelSource, engine: EngineConfig, device_kind: DeviceKind, task: Task, *, draft: ModelSource | None = None
+) -> MemoryEstimate | None:
+    """What the engine needs of its device for a workload; None where what the model takes is not known.
+
+    `draft` is the model that drafts, where one does.
+    """
+    shape = source.shape
+    if engine.name == "llama-cpp":
+        return _llama_cpp(source, engine, device_kind, task)
+    if shape.cache is None or not (shape.exact or (shape.quantization and source.weights_bytes_on_disk)):
+        return None
+    whole = estimate(
+        shape,
+        dtype=engine.dtype,
+        device_kind=device_kind,
+        batch_size=task.batch_size,
+        input_len=task.input_len,
+        output_len=task.output_len,
+        attention=engine.attention,
+        weights_on_disk=source.weights_bytes_on_disk,
+        quantization=engine.quantization,
+        tensor_parallel=engine.tensor_parallel if device_kind == "cuda" else 1,
+    )
+    if draft is not None and engine.speculation == "draft-model":
+        second = needed(draft, replace(engine, speculation="none", quantization="auto"), device_kind, task)
+        if second is None:
+            return None
+        whole = _beside(whole, second)
+    return whole
+
+
+def _beside(whole: MemoryEstimate, draft: MemoryEstimate) -> MemoryEstimate:
+    """With the draft model's weights and cache; the two compute in turn, so one set of activations is enough."""
+    added = tuple(
+        MemoryTerm(f"draft {term.name}", term.arithmetic, term.bytes)
+        for term in draft.terms
+        if term.name in ("weights", "KV cache")
+    )
+    return replace(
+        whole,
+        weights=whole.weights + draft.weights,
+        kv_cache=whole.kv_cache + draft.kv_cache,
+        terms=(*whole.terms, *added),
+    )
+
+
+# -- llama.cpp
+
+
+def llama_cpp_cells(options: LlamaCppOptions, task: Task) -> int:
+    """Positions of a sequence in llama.cpp's KV cache: the context is divided among the sequences, and each part
+    rounded up to 256."""
+    sequences = max(1, task.batch_size)
+    positions = max(options.n_ctx, sequences * max(1, task.positions))
+    return -(-positions // (sequences * _PADDED)) * _PADDED
+
+
+def llama_cpp_form(source: ModelSource, engine: EngineConfig, device_kind: DeviceKind) -> GgufFormat:
+    """The weight format of the file that is written for a model that is none."""
+    if engine.quantization in ("q8_0", "q4_0"):
+        return "q8_0" if engine.quantization == "q8_0" else "q4_0"
+    return _FORMS[dtype_in_use(source.shape, engine.dtype, device_kind)]
+
+
+def _llama_cpp(source: ModelSource, engine: EngineConfig, device_kind: DeviceKind, task: Task) -> MemoryEstimate | None:
+    """Weights and KV cache by layer and device, the buffer that one step computes in, and what surrounds it all.
+
+    Layers go to the GPU from the last one on, the output layer, which counts as one, first of all. The table of input
+    embeddings stays in host memory. A layer's keys and values are where its weights are.
+    """
+    shape, options = source.shape, engine.llama_cpp
+    parts = parts_of_file(source) if source.kind == "gguf" else _written(source, engine, device_kind)
+    if parts is None or shape.cache is None:
+        return None
+    count = len(parts.layers)
+    wanted = options.n_gpu_layers if options.n_gpu_layers >= 0 else count + 1
+    on_gpu = min(wanted, count + 1) if device_kind == "cuda" else 0
+    cells = llama_cpp_cells(options, task)
+    kv, kv_text = _llama_cpp_kv(shape.cache, options, task.batch_size, cells)
+    inner = max(0, on_gpu - 1)  # the output layer is one, and keeps nothing
+    form = (
+        shape.quantization or shape.dtype or "as stored"
+        if source.kind == "gguf"
+        else llama_cpp_form(source, engine, device_kind)
+    )
+    compute = _compute_term(shape, parts, options, task.batch_size * cells, cells, on_gpu)
+    if device_kind == "cpu":
+        weights = MemoryTerm("weights", f"{count + 1} layers and embeddings ({form})", parts.total)
+        cache = MemoryTerm("KV cache", kv_text, kv)
+        overhead = MemoryTerm("overhead", "Python, llama.cpp and libraries", LLAMA_CPP_CPU)
+        host: tuple[MemoryTerm, ...] = ()
+    else:
+        gpu_weights = sum(parts.layers[count - inner :]) + (parts.output if on_gpu else 0)
+        where = f"{on_gpu} of {count + 1} layers"
+        weights = MemoryTerm("weights", f"{where} ({form})", gpu_weights)
+        share = inner / count
+        cache = MemoryTerm("KV cache", f"{kv_text} x {inner} of {count} layers", round(kv * share))
+        overhead = MemoryTerm("overhead", "CUDA context, ggml's kernels and cuBLAS", LLAMA_CPP_CUDA)
+        left = parts.inputs + sum(parts.layers[: count - inner]) + (0 if on_gpu or parts.tied else parts.output)
+        host = (
+            MemoryTerm("in host memory", "weights and KV cache of the other layers", left + kv - round(kv * share)),
+        )
+    return MemoryEstimate(
+        weights=weights.bytes,
+        kv_cache=cache.bytes,
+        activations=compute.bytes,
+        overhead=overhead.bytes,
+        dtype=form,
+        terms=(weights, cache, compute, overhead),
+        host_terms=host,
+    )
+
+
+def _written(source: ModelSource, engine: EngineConfig, device_kind: DeviceKind) -> Parts | None:
+    return parts_to_write(source, llama_cpp_form(source, engine, device_kind))
+
+
+def _llama_cpp_kv(
+    cache: tuple[CacheLayers, ...], options: LlamaCppOptions, sequences: int, cells: int
+) -> tuple[int, str]:
+    """Bytes of the KV cache, and how they come about. A window takes as much as full attention: llama.cpp keeps it
+    whole, unless it is told otherwise (`swa_full`)."""
+    keys, values = _NUMBERS[options.type_k], _NUMBERS[options.type_v]
+    each = bytes_per_token(cache, keys, values)
+    state = round(sum(group.state_bytes(4) for group in cache)) * sequences
+    names = options.type_k if options.type_k == options.type_v else f"{options.type_k} and {options.type_v}"
+    text = f"{format_bytes(each)} a token ({names}) x batch {sequences} x {cells} positions"
+    if state:
+        text += f" + {format_bytes(state)} of states"
+    return round(each * cells * sequences) + state, text
+
+
+def _compute_term(
+    shape: ModelShape, parts: Parts, options: LlamaCppOptions, context: int, cells: int, on_gpu: int
+) -> MemoryTerm:
+    """The buffer of one step over `n_ubatch` tokens, all of it in float32: the largest of logits, MLP and attention.
+
+    Logits are reserved for every token. Where no layer is on the GPU, long prompts are computed there all the same,
+    with copies of the weights: of the output layer, and of the largest matrix.
+    (Compared with what llama.cpp 0.5.0 told of TinyLlama on an H200: 66.5 MiB from 5 to 23 layers, 160 MiB with 0.)
+    """
+    tokens = min(options.n_ubatch, options.n_batch, context)
+    logits = tokens * (shape.vocab + shape.hidden) * 4
+    width = 2 if shape.gated_mlp else 1
+    mlp = tokens * (width * shape.intermediate * max(1, shape.active_experts) + 2 * shape.hidden) * 4
+    query = shape.heads * shape.head_dim
+    attention = tokens * (2 * query + 2 * shape.hidden) * 4 + tokens * cells * (2 + 4)
+    if not options.flash_attention:
+        attention += tokens * cells * shape.heads * 4
+    peak, what = max((logits, "logits"), (mlp, "MLP"), (attention, "attention"))
+    text = f"{tokens} tokens at once, {what}"
+    if not on_gpu and tokens >= _OFFLOADED_FROM:
+        peak += parts.output + parts.largest + tokens * (shape.intermediate + shape.hidden) * 4
+        text += ", and copies of the weights in use"
+    return MemoryTerm("compute buffer", text, peak)

@@ -1,0 +1,154 @@
+"""Memory by engine, against what kept runs on an H200 measured, and against arithmetic by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from infertui.config.decode import decode
+from infertui.config.schema import EngineConfig
+from infertui.models.needed import Task, llama_cpp_cells, needed
+from infertui.models.remedies import ways_to_fit
+from infertui.models.resolve import resolve
+
+GIB = 1 << 30
+RESULTS = Path(__file__).parents[2] / "reports/h200-engines/results.jsonl"
+KEPT = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def engine(**values: Any) -> EngineConfig:
+    return decode({"engine": {"name": "llama-cpp", **values}}).engine
+
+
+def in_force(kept: dict[str, Any]) -> EngineConfig:
+    return decode({"engine": kept["config"]["engine"]}).engine
+
+
+@pytest.mark.parametrize(
+    "kept", [kept for kept in KEPT if kept["config"]["engine"]["name"] == "llama-cpp"], ids=lambda kept: kept["id"]
+)
+def test_llama_cpp_takes_what_kept_runs_took(kept: dict[str, Any]) -> None:
+    """Process memory as the driver told it: within 1 % where all layers are on the GPU, 3.5 % where some are."""
+    work = kept["config"]["workload"]
+    task = Task(work["batch_size"], work["input_len"], work["output_len"])
+    found = needed(resolve(kept["config"]["model"]["id"]), in_force(kept), "cuda", task)
+    assert found is not None
+    on_gpu, layers = kept["loaded"]["offloaded_layers"].split(" of ")
+    measured = kept["device"]["vram_process"]
+    assert found.total == pytest.approx(measured, rel=0.01 if on_gpu == layers else 0.035)
+
+
+def test_layers_and_cache_are_divided_between_gpu_and_host() -> None:
+    source, task = resolve("synthetic:tinyllama-1.1b"), Task(1, 100, 200)
+
+    def with_layers(count: int) -> Any:
+        return needed(source, engine(quantization="q8_0", llama_cpp={"n_gpu_layers": count}), "cuda", task)
+
+    # A layer: 2 x 2048 x 2048 + 2 x 256 x 2048 + 3 x 5632 x 2048 weights at 34/32 bytes, two norms in float32.
+    layer = (2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048) * 34 // 32 + 2 * 2048 * 4
+    head = 32000 * 2048 * 34 // 32 + 2048 * 4
+    assert with_layers(0).weights == 0
+    assert with_layers(1).weights == head
+    assert with_layers(11).weights == head + 10 * layer
+    assert with_layers(23) == with_layers(-1) == with_layers(1000)
+    assert with_layers(-1).weights == head + 22 * layer
+    # 22,528 bytes a token in 16 bits, 512 positions: 300 rounded up to 256 each.
+    assert with_layers(-1).kv_cache == 22_528 * 512
+    assert with_layers(11).kv_cache == 22_528 * 512 * 10 // 22
+    whole = with_layers(5)
+    assert whole.host_terms[0].bytes + whole.weights + whole.kv_cache == 22 * layer + 2 * head - 2048 * 4 + 22_528 * 512
+
+
+def test_the_formats_of_keys_and_values_count() -> None:
+    # SmolLM2's shape: 30 layers of 3 KV heads of 64, 8192 positions in 16 bits: 180 MiB; in Q4_0 18/32 of a byte each.
+    source = resolve("synthetic:nano")
+
+    def cache(**options: Any) -> int:
+        found = needed(source, engine(llama_cpp=options), "cpu", Task(1, 8176, 16))
+        assert found is not None
+        return found.kv_cache
+
+    numbers = 4 * 4 * 32 * 8192
+    assert cache() == numbers * 2 * 2
+    assert cache(type_k="q4_0", type_v="q4_0") == numbers * 2 * 18 / 32
+    assert cache(type_k="f32", type_v="q8_0") == numbers * (4 + 34 / 32)
+
+
+@pytest.mark.parametrize(
+    ("n_ctx", "batch", "positions", "cells"),
+    [
+        (0, 1, 300, 512),
+        (0, 8, 300, 512),
+        (4096, 1, 300, 4096),
+        (4096, 8, 300, 512),
+        (5000, 8, 300, 768),
+        (0, 3, 256, 256),
+    ],
+)
+def test_positions_are_divided_and_rounded_up(n_ctx: int, batch: int, positions: int, cells: int) -> None:
+    task = Task(batch, positions - 1, 1)
+    assert llama_cpp_cells(engine(llama_cpp={"n_ctx": n_ctx}).llama_cpp, task) == cells
+
+
+def test_what_is_on_the_cpu_needs_no_gpu() -> None:
+    """A llama-8b in Q8_0 with no layer on the GPU, against a card of 6 GB."""
+    source, task = resolve("synthetic:llama-8b"), Task(1, 128, 64)
+    none = engine(quantization="q8_0", llama_cpp={"n_gpu_layers": 0})
+    found = needed(source, none, "cuda", task)
+    assert found is not None
+    assert found.total < 2 * GIB
+    every = replace(none, llama_cpp=replace(none.llama_cpp, n_gpu_layers=-1))
+    assert needed(source, every, "cuda", task).total > 8 * GIB  # type: ignore[union-attr]
+
+
+def test_a_draft_model_has_weights_and_a_cache_of_its_own() -> None:
+    model, draft = resolve("synthetic:llama-8b"), resolve("synthetic:tinyllama-1.1b")
+    asked = engine(
+        name="transformers", speculation="draft-model", draft_model="synthetic:tinyllama-1.1b", dtype="bfloat16"
+    )
+    task = Task(2, 100, 100)
+    alone = needed(model, asked, "cuda", task)
+    both = needed(model, asked, "cuda", task, draft=draft)
+    assert alone is not None
+    assert both is not None
+    assert both.weights - alone.weights == 1_100_048_384 * 2
+    assert both.kv_cache - alone.kv_cache == 22_528 * 2 * 200
+
+
+def test_what_is_not_known_is_not_estimated() -> None:
+    source = resolve("synthetic:nano")
+    unknown = replace(source, shape=replace(source.shape, cache=None))
+    for name in ("transformers", "llama-cpp", "vllm"):
+        assert needed(unknown, EngineConfig(name=name), "cuda", Task(1, 10, 10)) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 64), st.integers(1, 4000), st.integers(1, 2000), st.integers(0, 12 * GIB),
+    st.sampled_from(["transformers", "llama-cpp"]),
+)  # fmt: skip
+def test_what_is_advised_fits_and_one_more_does_not(batch: int, prompt: int, output: int, free: int, name: str) -> None:
+    source, task, asked = resolve("synthetic:tinyllama-1.1b"), Task(batch, prompt, output), EngineConfig(name=name)
+
+    def total(engine: EngineConfig, task: Task) -> int:
+        found = needed(source, engine, "cuda", task)
+        assert found is not None
+        return found.total
+
+    if total(asked, task) <= free:
+        return
+    for way in ways_to_fit(source, asked, "cuda", task, free):
+        key, _, most = way.partition(" of at most ")
+        if key == "engine.llama_cpp.n_gpu_layers":
+            with_layers = [
+                replace(asked, llama_cpp=replace(asked.llama_cpp, n_gpu_layers=int(most) + more)) for more in (0, 1)
+            ]
+            assert total(with_layers[0], task) <= free < total(with_layers[1], task)
+        elif most:
+            field = key.removeprefix("workload.")
+            assert total(asked, replace(task, **{field: int(most)})) <= free
+            assert total(asked, replace(task, **{field: int(most) + 1})) > free
