@@ -1,5 +1,6 @@
 """The ways of generating, on a CPU: the same tokens as eager, told exactly, and each proven to be in force."""
 
+import collections
 import gc
 import threading
 import weakref
@@ -147,14 +148,13 @@ def test_before_the_first_batch_the_mode_is_unseen_and_not_another(mode: str) ->
     ],
 )
 def test_code_that_inductor_wrote_before_is_told_from_what_it_writes_now(
-    inductor: dict[str, int], autograd: dict[str, int], word: str
+    inductor: dict[str, int], autograd: dict[str, int], word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By PyTorch's own counters; with inductor itself the first of two starts takes a minute."""
-    torch._dynamo.utils.counters.clear()
-    torch._dynamo.utils.counters["inductor"].update(inductor)
-    torch._dynamo.utils.counters["aot_autograd"].update(autograd)
+    counters = collections.defaultdict(collections.Counter, inductor=collections.Counter(inductor))
+    counters["aot_autograd"].update(autograd)
+    monkeypatch.setattr(torch._dynamo.utils, "counters", counters)
     assert compilation.compiled_source() == word
-    torch._dynamo.utils.counters.clear()
 
 
 def test_sampling_follows_its_seed_in_every_mode(engine: TransformersEngine) -> None:
