@@ -12,7 +12,7 @@ from infertui.cli.foreground import View
 from infertui.cli.live import LiveView
 from infertui.cli.output import say
 from infertui.cli.plain import error_lines
-from infertui.measure.comparison import FEWEST
+from infertui.measure.dependence import FEWEST
 from infertui.report.bench import bench_report, headline
 from infertui.report.identity import caveats
 from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunStarted

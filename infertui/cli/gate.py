@@ -110,7 +110,7 @@ def _told(comparison: "Comparison", rules: Sequence[Rule]) -> Iterator[_Said]:
 
 def _more(rule: Rule, figure: "Figure") -> str:
     """What it would probably take to tell."""
-    from infertui.measure.comparison import FEWEST
+    from infertui.measure.dependence import FEWEST
     from infertui.report.needed import MOST, observations_needed
 
     if figure.basis == "whole" or figure.wanting:

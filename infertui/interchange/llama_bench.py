@@ -18,7 +18,7 @@ from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.engines.base import Loaded
 from infertui.interchange.finding import Finding, Value, as_given, contradiction, loaded_as, moment
 from infertui.interchange.source import Source
-from infertui.measure.statistics import bootstrap_ratio, describe, drift
+from infertui.measure.statistics import describe, drift, ratio_interval
 from infertui.measure.summary import Summary
 from infertui.terminal_text import clean, shorten
 
@@ -191,7 +191,7 @@ def summary_of(test: BenchTest) -> Summary:
         output_tokens=test.n_gen * count,
         measured_s=total,
         output_throughput=test.n_gen * count / total if test.n_gen else None,
-        output_throughput_interval=bootstrap_ratio(generated, times) if test.n_gen else None,
+        output_throughput_interval=ratio_interval(generated, times) if test.n_gen else None,
         total_throughput=(test.n_prompt + test.n_gen) * count / total,
         drift=drift([1 / sample for sample in times]),
         latency=describe(times),

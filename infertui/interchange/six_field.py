@@ -15,7 +15,7 @@ from infertui.interchange.finding import Finding, Given, described, failures, lo
 from infertui.interchange.source import Source
 from infertui.interchange.values import Table
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import bootstrap_ratio, drift
+from infertui.measure.statistics import drift, ratio_interval
 from infertui.measure.summary import Summary
 
 FIELDS = ("prompt", "latency", "tokens", "memory_mb", "power_w", "tps")
@@ -114,7 +114,7 @@ def _in_batches(summary: Summary, latencies: "array[float]", counts: "array[int]
         iterations=len(seconds),
         measured_s=total,
         output_throughput=sum(tokens) / total if total else None,
-        output_throughput_interval=bootstrap_ratio(tokens, seconds),
+        output_throughput_interval=ratio_interval(tokens, seconds),
         drift=drift([count / time for count, time in zip(tokens, seconds, strict=True) if time]),
     )
 

@@ -31,7 +31,7 @@ from infertui.interchange.finding import (
 from infertui.interchange.values import Table
 from infertui.measure.gaps import Gaps, merge_gaps
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import Distribution, bootstrap_ratio, drift
+from infertui.measure.statistics import Distribution, drift, ratio_interval
 from infertui.measure.summary import Summary
 
 SOURCE, SGLANG = "vllm bench serve", "sglang bench_serving"
@@ -171,7 +171,7 @@ def _in_batches(summary: Summary, requests: Sequence[_Request]) -> Summary:
     return replace(
         summary,
         iterations=len(times),
-        output_throughput_interval=bootstrap_ratio(list(tokens.values()), times),
+        output_throughput_interval=ratio_interval(list(tokens.values()), times),
         drift=drift([count / time for count, time in zip(tokens.values(), times, strict=True) if time]),
     )
 

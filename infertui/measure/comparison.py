@@ -1,26 +1,19 @@
 """Is one sample larger than another, by how much, and how sure is that."""
 
 import math
+import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct
 
-from infertui.measure.statistics import CONFIDENCE, RESAMPLES, Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from infertui.measure.dependence import certainty, scatter
+from infertui.measure.statistics import CONFIDENCE, Interval, exponential
+from infertui.measure.student import student_quantile
 
 Better = Literal["higher", "lower"]
-FEWEST = 3
-"""Observations on each side from which an interval is worth telling."""
 _EXACT = 400
 _ROUNDING = 1e-9
-# Draws held in memory at once.
-_DRAWS = 1 << 20
 
 
 class Totals(Struct, frozen=True):
@@ -49,11 +42,15 @@ class Totals(Struct, frozen=True):
 
 
 class Ratio(Struct, frozen=True):
-    """`value` is the second quantity over the first. `p` is a rank test's, two-sided. None: too few observations."""
+    """`value` is the second quantity over the first. `p` is a rank test's, two-sided. None: too few observations.
+
+    `correlation` is that of observations with those before them, where it can be seen.
+    """
 
     value: float
     interval: Interval | None = None
     p: float | None = None
+    correlation: float | None = None
 
     @property
     def differs(self) -> bool | None:
@@ -63,12 +60,12 @@ class Ratio(Struct, frozen=True):
         return not self.interval.low - _ROUNDING <= 1 <= self.interval.high + _ROUNDING
 
 
-def ratio(first: Totals, second: Totals, *, seed: int = 0) -> Ratio | None:
-    """How many times `first` is `second`, with a bootstrap 95 % interval and a rank test; None without observations.
+def ratio(first: Totals, second: Totals) -> Ratio | None:
+    """How many times `first` is `second`, with a 95 % interval and a rank test; None without observations.
 
-    Each side is resampled by itself, by whole observations, and the percentiles of the ratio's logarithm are widened
-    from normal to Student's quantile with the fewer observations' degrees of freedom: with a handful of iterations
-    the plain percentile interval is too narrow (Hesterberg 2015, What Teachers Should Know About the Bootstrap, 4.3).
+    The interval is Welch's of the difference of the logarithms: each side has its own scatter, and where there are
+    enough observations to see that they depend on one another, it is wider (see `dependence`). Where they are worth
+    fewer than three independent ones there is no interval, and no p either: the rank test takes them as independent.
     None, too, for figures so far apart that their ratio is no number: anybody may have written them into a file.
     """
     if not (_usable(first) and _usable(second)):
@@ -76,18 +73,18 @@ def ratio(first: Totals, second: Totals, *, seed: int = 0) -> Ratio | None:
     value = second.value / first.value
     if not 0 < value < math.inf:
         return None
-    fewest = min(len(first.numerators), len(second.numerators))
-    if fewest < FEWEST:
+    scatters = [scatter(side.numerators, side.denominators) for side in (first, second)]
+    found = [one for one in scatters if one is not None]
+    if len(found) < len(scatters):
         return Ratio(value)
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    drawn = _resampled(first, generator), _resampled(second, generator)
-    if min(drawn[0].min(), drawn[1].min()) <= 0:
-        return Ratio(value)
-    logs = np.log(drawn[1]) - np.log(drawn[0])
-    low, high = (exponential(float(end)) for end in np.percentile(logs, [100 * tail for tail in _tails(fewest)]))
-    return Ratio(value, Interval(low, high), rank_test(first.each, second.each)) if high < math.inf else None
+    known = certainty(found)
+    if not known.enough:
+        return Ratio(value, correlation=known.correlation)
+    reach = student_quantile((1 + CONFIDENCE) / 2, known.welch) * math.sqrt(sum(known.variances))
+    low, high = value * exponential(-reach), value * exponential(reach)
+    if not high < math.inf:
+        return None
+    return Ratio(value, Interval(low, high), rank_test(first.each, second.each), known.correlation)
 
 
 def _usable(totals: Totals) -> bool:
@@ -102,83 +99,31 @@ def _total(values: Sequence[float]) -> float:
         return math.inf
 
 
-def exponential(power: float) -> float:
-    """e to the power; infinity where that is too large for a number."""
-    try:
-        return math.exp(power)
-    except OverflowError:
-        return math.inf
-
-
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
     """The two-sided p of the Wilcoxon-Mann-Whitney test that neither sample tends to be larger.
 
-    Exact for small samples without ties (the distribution of U by its recursion), else by the normal approximation
-    with corrections for ties and continuity.
+    Up to 400 pairs of values p is exact given their ranks, also with ties: twice the smaller share of the ways to deal
+    the ranks whose sum is as far to one side. Beyond, the normal approximation with corrections for ties and
+    continuity.
     """
+    if len(first) > len(second):
+        first, second = second, first
     m, n = len(first), len(second)
     pooled = sorted([(value, 0) for value in first] + [(value, 1) for value in second])
     ranks, ties = mid_ranks([value for value, _ in pooled])
     total = math.fsum(rank for rank, (_, side) in zip(ranks, pooled, strict=True) if side == 0)
+    if m * n <= _EXACT:
+        counts = _ways([round(2 * rank) for rank in ranks], m)  # doubled, mean ranks are whole
+        at, every = round(2 * total), sum(counts)
+        return min(1.0, 2 * min(sum(counts[: at + 1]), sum(counts[at:])) / every)
     u = total - m * (m + 1) / 2
     u = min(u, m * n - u)
-    if not ties and m * n <= _EXACT:
-        counts = _counts_of_u(m, n)
-        return min(1.0, 2 * sum(counts[: int(u) + 1]) / sum(counts))
     size = m + n
     variance = m * n / 12 * (size + 1 - sum(tie**3 - tie for tie in ties) / (size * (size - 1)))
     if variance <= 0:
         return 1.0
     z = max(0.0, m * n / 2 - u - 0.5) / math.sqrt(variance)
     return min(1.0, math.erfc(z / math.sqrt(2)))
-
-
-def _resampled(totals: Totals, generator: "np.random.Generator") -> "Floats":
-    import numpy as np
-
-    top, bottom = np.asarray(totals.numerators, dtype=float), np.asarray(totals.denominators, dtype=float)
-    found = np.empty(RESAMPLES)
-    rows = max(1, _DRAWS // len(top))
-    for start in range(0, RESAMPLES, rows):
-        picks = generator.integers(0, len(top), size=(min(rows, RESAMPLES - start), len(top)))
-        found[start : start + rows] = top[picks].sum(axis=1) / bottom[picks].sum(axis=1)
-    return found
-
-
-def _tails(n: int) -> tuple[float, float]:
-    """The probabilities at which to read the bootstrap distribution for `n` observations.
-
-    Phi(-sqrt(n / (n - 1)) * t), with Student's t quantile of n - 1 degrees of freedom: wider than 2.5 % and 97.5 %.
-    """
-    stretched = math.sqrt(n / (n - 1)) * student_quantile((1 + CONFIDENCE) / 2, n - 1)
-    tail = math.erfc(stretched / math.sqrt(2)) / 2
-    return tail, 1 - tail
-
-
-def student_quantile(probability: float, degrees: int) -> float:
-    """The quantile of Student's t distribution, for probabilities above one half, by bisecting its distribution."""
-    low, high = 0.0, 1000.0
-    for _ in range(100):
-        middle = (low + high) / 2
-        if _student_cdf(middle, degrees) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-def _student_cdf(t: float, degrees: int) -> float:
-    """P(T <= t) for t >= 0 and whole degrees of freedom, by the finite series of Abramowitz and Stegun 26.7.3-4."""
-    angle = math.atan2(t, math.sqrt(degrees))
-    cosine, sine = math.cos(angle), math.sin(angle)
-    odd = degrees % 2 == 1
-    term = cosine if odd else 1.0
-    total = 0.0 if degrees == 1 else term
-    for k in range(3 if odd else 2, degrees - 1, 2):
-        term *= cosine * cosine * (k - 1) / k
-        total += term
-    central = 2 / math.pi * (angle + sine * total) if odd else sine * total
-    return (1 + central) / 2
 
 
 def mid_ranks(ordered: Sequence[float]) -> tuple[list[float], list[int]]:
@@ -197,12 +142,15 @@ def mid_ranks(ordered: Sequence[float]) -> tuple[list[float], list[int]]:
     return ranks, ties
 
 
-def _counts_of_u(m: int, n: int) -> list[int]:
-    """In how many of the orders of m and n values U takes each value from 0 to m * n: a Gaussian binomial."""
-    counts = [1] + [0] * (m * n)
-    for k in range(1, m + 1):
-        for u in range(n + k, m * n + 1)[::-1]:
-            counts[u] -= counts[u - n - k]
-        for u in range(k, m * n + 1):
-            counts[u] += counts[u - k]
-    return counts
+def _ways(weights: Sequence[int], chosen: int) -> Sequence[int]:
+    """In how many ways so many of the `weights` make each sum, from 0 to that of all.
+
+    A whole number holds a row of them, 64 bits a sum, which is enough: of at most 400 pairs there are no more than the
+    1.4e11 ways to deal 20 of 40.
+    """
+    rows = [1] + [0] * chosen
+    for number, weight in enumerate(weights, start=1):
+        for taken in range(min(number, chosen), 0, -1):
+            rows[taken] += rows[taken - 1] << (64 * weight)
+    sums = sum(weights) + 1
+    return struct.unpack(f"<{sums}Q", rows[chosen].to_bytes(8 * sums, "little"))

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from infertui.measure.comparison import FEWEST, Ratio, exponential, mid_ranks, student_quantile
-from infertui.measure.statistics import CONFIDENCE, Interval
+from infertui.measure.comparison import Ratio, mid_ranks
+from infertui.measure.dependence import FEWEST
+from infertui.measure.statistics import CONFIDENCE, Interval, exponential
+from infertui.measure.student import student_quantile
 
 _EXACT = 50
 """Rounds up to which the rank test counts every outcome."""

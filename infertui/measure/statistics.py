@@ -1,18 +1,15 @@
-"""Descriptive statistics, what samples support, and bootstrap intervals."""
+"""Descriptive statistics, what samples support, and the interval of a run's ratio."""
 
 import math
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from infertui.measure.dependence import certainty, scatter
+from infertui.measure.student import student_quantile
+
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
-RESAMPLES = 4000
-NORMAL_FROM = 10_000
-Z = 1.959964
-"""The standard normal distribution's 97.5 % quantile."""
-# Draws held in memory at once: the resamples of a long run are taken a few at a time.
-_DRAWS = 1 << 21
 
 
 class Interval(Struct, frozen=True):
@@ -83,34 +80,36 @@ def describe(values: Sequence[float], *, independent: int | None = None) -> Dist
     )
 
 
-def bootstrap_ratio(numerators: Sequence[float], denominators: Sequence[float], *, seed: int = 0) -> Interval | None:
-    """Percentile bootstrap 95 % interval of sum(numerators) / sum(denominators), resampling pairs.
+def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -> Interval | None:
+    """Student's 95 % interval of sum(numerators) / sum(denominators), on its logarithm.
 
-    With tokens and seconds of each iteration this is the interval of throughput. None below three pairs, from
-    which nothing can be said, and where a denominator is not positive. Deterministic for a seed.
-
-    From 10,000 pairs on, the resamples would take minutes and tell what is known: a ratio of sums R is normal, with the
-    standard error sqrt(sum (numerator - R denominator)^2) / sum of denominators (the delta method).
+    With tokens and seconds of each iteration this is the interval of throughput. The standard error is the delta
+    method's, wider where iterations depend on one another (see `dependence`). None below three pairs, where the sums
+    and all denominators are not positive, and where what was measured is worth fewer than three independent iterations.
     """
-    n = len(numerators)
-    if n < 3 or min(denominators) <= 0:
+    if not numerators or min(denominators) <= 0:
         return None
-    import numpy as np
+    top, bottom = sum(numerators), sum(denominators)
+    if not (0 < top < math.inf and bottom < math.inf):
+        return None
+    found = scatter(numerators, denominators)
+    if found is None:
+        return None
+    known = certainty([found])
+    if not known.enough:
+        return None
+    ratio = top / bottom
+    reach = student_quantile((1 + CONFIDENCE) / 2, known.degrees[0]) * math.sqrt(known.variances[0])
+    low, high = ratio * exponential(-reach), ratio * exponential(reach)
+    return Interval(low, high) if high < math.inf else None
 
-    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    if n >= NORMAL_FROM:
-        ratio = float(top.sum() / bottom.sum())
-        reach = Z * float(np.sqrt(np.square(top - ratio * bottom).sum()) / bottom.sum())
-        return Interval(ratio - reach, ratio + reach)
-    generator = np.random.default_rng(seed)
-    ratios = np.empty(RESAMPLES)
-    rows = max(1, _DRAWS // n)
-    for start in range(0, RESAMPLES, rows):
-        picks = generator.integers(0, n, size=(min(rows, RESAMPLES - start), n))
-        ratios[start : start + rows] = top[picks].sum(axis=1) / bottom[picks].sum(axis=1)
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(ratios, (tail, 100 - tail))
-    return Interval(float(low), float(high))
+
+def exponential(power: float) -> float:
+    """e to the power; infinity where that is too large for a number."""
+    try:
+        return math.exp(power)
+    except OverflowError:
+        return math.inf
 
 
 def drift(values: Sequence[float]) -> float | None:

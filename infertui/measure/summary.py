@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from infertui.measure.gaps import Gaps, merge_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestTimes
-from infertui.measure.statistics import Distribution, Interval, bootstrap_ratio, describe, drift
+from infertui.measure.statistics import Distribution, Interval, describe, drift, ratio_interval
 
 
 class Summary(Struct, frozen=True):
@@ -67,7 +67,7 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
     return msgspec.structs.replace(
         counts,
         output_throughput=output / seconds,
-        output_throughput_interval=bootstrap_ratio([batch.tokens for batch in good], [batch.seconds for batch in good]),
+        output_throughput_interval=ratio_interval([batch.tokens for batch in good], [batch.seconds for batch in good]),
         total_throughput=(output + prompt) / seconds,
         drift=drift([batch.tokens / batch.seconds for batch in good if batch.seconds]),
         latency=_over_requests(good, lambda times: times.latency),

@@ -7,7 +7,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.config.sweep import Place
-from infertui.measure.comparison import FEWEST, Better
+from infertui.measure.comparison import Better
+from infertui.measure.dependence import FEWEST
 from infertui.measure.paired import geometric_mean, least_p, paired, variation
 from infertui.report.compare import Comparison, Difference, Figure, joules_per_request, judged, memory
 from infertui.report.unlike import differences, unlike

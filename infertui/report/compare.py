@@ -7,7 +7,9 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from infertui.measure.comparison import FEWEST, Better, Ratio, Totals, ratio
+from infertui.measure.comparison import Better, Ratio, Totals, ratio
+from infertui.measure.dependence import FEWEST, SEEN_FROM
+from infertui.measure.statistics import CONFIDENCE
 from infertui.report.unlike import Difference, differences, unlike
 from infertui.report.verdict import Basis, Figure
 from infertui.store.observations import Observation
@@ -21,6 +23,9 @@ SINGLE_RUNS = (
     " process to the next, which is often several percent: where it is 1 %, two of three such comparisons of equal"
     " things find a difference. `infertui bench` repeats both in turn."
 )
+
+TOLD_CORRELATION = 0.4
+"""Correlation of neighbouring iterations from which it is told; below, noise looks like it."""
 
 
 class Comparison(Struct, frozen=True):
@@ -43,13 +48,14 @@ def compare(first: Result, second: Result, observed: tuple[Sequence[Observation]
 
     Where no batches of a side are kept, as of an imported file, its figures are those of its summary, without interval.
     """
+    figures = tuple(_figures(first, second, observed))
     return Comparison(
         clean(first.id),
         clean(second.id),
         tuple(differences(first, second)),
         tuple(dict.fromkeys(unlike(first, second))),
-        tuple(_figures(first, second, observed)),
-        tuple(_notes(first, second, observed)),
+        figures,
+        (*_notes(first, second, observed), *(_worth(figures) if first.id != second.id else ())),
     )
 
 
@@ -75,7 +81,8 @@ def _figures(
         kept = all(side.numerators for side in sides)
         found = ratio(*sides) if kept else of_two(*values)
         fewest = min(len(side.numerators) for side in sides)
-        wanting = _NOT_BY_ITERATION if not kept else "" if fewest < FEWEST else _NO_SPREAD
+        depend = found is not None and found.correlation is not None
+        wanting = _NOT_BY_ITERATION if not kept else "" if fewest < FEWEST else _DEPEND if depend else _NO_SPREAD
         yield Figure(
             kind.name, values[0], values[1], kind.better, found, kind.show, kind.key, observations=fewest,
             wanting=wanting,
@@ -86,6 +93,7 @@ def _figures(
 
 _NOT_BY_ITERATION = "not kept by iteration, so how sure is not known"
 _NO_SPREAD = "of figures that allow no interval"
+_DEPEND = "iterations depend on one another too much to say how sure"
 
 
 def judged(comparison: Comparison, equal_within: float) -> Comparison:
@@ -123,6 +131,29 @@ def _notes(
         yield f"Both belong to one bench: `infertui compare --bench {clean(benches.pop())}` compares all its rounds."
     elif first.id != second.id:
         yield SINGLE_RUNS
+
+
+def _worth(figures: Sequence[Figure]) -> Iterator[str]:
+    """What the intervals take for granted, and how many of them there are."""
+    sure = [figure for figure in figures if figure.ratio is not None and figure.ratio.interval is not None]
+    seen = [(figure.ratio.correlation, figure.name) for figure in figures
+            if figure.ratio is not None and figure.ratio.correlation is not None]  # fmt: skip
+    if seen and max(seen)[0] > TOLD_CORRELATION:
+        most, name = max(seen)
+        yield (
+            f"Iterations depend on those just before them (autocorrelation, {most:.1f} in {name}): intervals are wider"
+            " for it, and there is none where they are worth fewer than three independent ones."
+        )
+    if any(figure.observations < SEEN_FROM for figure in sure):
+        yield (
+            f"Whether iterations depend on one another (autocorrelation) cannot be seen below {SEEN_FROM} of them:"
+            " the intervals take them as independent, and are too narrow if they are not."
+        )
+    if len(sure) > 1:
+        yield (
+            f"{len(sure)} figures are compared at once, each with an interval that is 95 % by itself: of runs that are"
+            f" equal, up to {1 - CONFIDENCE ** len(sure):.0%} show a difference in at least one."
+        )
 
 
 def _throughput(observed: Sequence[Observation]) -> Totals:

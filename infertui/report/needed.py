@@ -2,15 +2,15 @@
 
 import math
 
-from infertui.measure.comparison import FEWEST, Ratio, student_quantile
-from infertui.measure.statistics import CONFIDENCE, Z
+from infertui.measure.comparison import Ratio
+from infertui.measure.dependence import FEWEST
+from infertui.measure.statistics import CONFIDENCE
+from infertui.measure.student import student_quantile
 
 MOST = 10_000
 """More than these nobody would wait for."""
 _POWER = 0.841621
 """The standard normal distribution's 80 % quantile."""
-_NORMAL_FROM = 200
-"""Observations from which Student's quantile is the normal one to half a percent."""
 
 
 def observations_needed(found: Ratio, limit: float, observations: int) -> int | None:
@@ -40,4 +40,4 @@ def _tells(observations: int, spread: float, away: float) -> bool:
 
 
 def _quantile(observations: int) -> float:
-    return Z if observations > _NORMAL_FROM else student_quantile((1 + CONFIDENCE) / 2, observations - 1)
+    return student_quantile((1 + CONFIDENCE) / 2, observations - 1)

@@ -222,11 +222,11 @@ def recovery(folder: Path, requests: int) -> None:
     _told("judge", lambda: judge(batches, Circumstances(64), ValidityConfig()))
 
 
-def bootstrap(folder: Path, requests: int) -> None:
+def interval(folder: Path, requests: int) -> None:
     """The interval of the throughput over as many batches."""
-    from infertui.measure.statistics import bootstrap_ratio
+    from infertui.measure.statistics import ratio_interval
 
-    _told("interval", lambda: bootstrap_ratio([64.0] * requests, [0.33 + n % 97 / 1e4 for n in range(requests)]))
+    _told("interval", lambda: ratio_interval([64.0] * requests, [0.33 + n % 97 / 1e4 for n in range(requests)]))
 
 
 def look(folder: Path, requests: int) -> None:
@@ -249,7 +249,7 @@ CASES: dict[str, Callable[[Path, int], None]] = {
     "details of a long run": details,
     "observations of a long run": observations,
     "recovery of a long run": recovery,
-    "interval of a long run": bootstrap,
+    "interval of a long run": interval,
 }
 COMMANDS = {
     "infertui results": ("results",),

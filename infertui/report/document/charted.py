@@ -107,7 +107,7 @@ def _throughput(material: Material) -> Chart | None:
 
     return _bars(
         material, "throughput", "Throughput by configuration", "output tok/s", lambda run: bool(run.speed), bar,
-        "Output tokens over the summed wall time of the measured iterations; whiskers are bootstrap 95 % intervals "
+        "Output tokens over the summed wall time of the measured iterations; whiskers are 95 % intervals "
         "over iterations. Each workload has its own scale. Grey: the baseline.",
     )  # fmt: skip
 

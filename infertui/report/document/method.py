@@ -11,8 +11,9 @@ def method() -> Section:
 _NOTES = (
     "Output throughput: generated tokens over the summed wall time of the measured iterations (static batches, each "
     "from handing it over to the synchronised end). Warm-up, loading, compiling and what lies between do not count.",
-    "Its 95 % interval: percentile bootstrap over iterations. The requests of one batch share the machine's state, so "
-    "a batch is one observation.",
+    "Its 95 % interval: Student's over iterations, of the ratio's logarithm, and wider where iterations depend on "
+    "those before them, which can be seen from 10 on. The requests of one batch share the machine's state, so a "
+    "batch is one observation.",
     "TTFT: from handing the batch over to its first token. E2E: to its last token. TPOT: (last - first) over the "
     "tokens after the first. ITL: each gap between token steps.",
     "Comparisons: the signed change from one figure to the other, second / first - 1, with its 95 % interval. Equal: "

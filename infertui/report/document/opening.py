@@ -117,7 +117,7 @@ def comparison(material: Material) -> Section | None:
         return None
     blocks: list[Block] = [
         Paragraph(
-            "Each run against the baseline of its workload: by how much it is better or worse, with a bootstrap 95 % "
+            "Each run against the baseline of its workload: by how much it is better or worse, with a 95 % "
             "interval over iterations. Of twenty comparisons of equal things about one will seem to differ."
         )
     ]
