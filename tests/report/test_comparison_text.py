@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.results import make_results
+from support.series import SERIES
 
 from infertui.config.schema import WorkloadConfig
 from infertui.config.sweep import Place
@@ -257,5 +259,36 @@ def test_memory_is_compared_with_its_own_kind() -> None:
 
 def test_runs_of_one_bench_point_to_it() -> None:
     one, other = (replace(MEASURED[0], id=name, bench=Place("b7", name, 0, 5)) for name in "ab")
-    (note,) = compare(one, other, (batches(1.0), batches(1.0))).notes
+    note, *_ = compare(one, other, (batches(1.0), batches(1.0))).notes
     assert "`infertui compare --bench b7`" in note
+
+
+def timed(times: Sequence[float]) -> list[Observation]:
+    return [
+        Observation(tokens=100, seconds=time, latency=time, ttft=time, tpot=time, energy_j=None, itl=time)
+        for time in times
+    ]
+
+
+def noted(times: Sequence[float], others: Sequence[float]) -> str:
+    one, other = (replace(MEASURED[0], id=name) for name in "ab")
+    return " ".join(compare(one, other, (timed(times), timed(others))).notes)
+
+
+def test_notes_name_autocorrelation_where_it_is_seen_or_cannot_be() -> None:
+    generator = np.random.default_rng(5)
+    (one, other), (quiet, calm) = (SERIES[name].draw(generator, 2, 40).tolist() for name in ("AR 0.8", "normal"))
+    assert "depend on those just before them (autocorrelation, 0." in noted(one, other)
+    assert "autocorrelation" not in noted(quiet, calm)
+    assert "(autocorrelation) cannot be seen below 10 of them" in noted(quiet[:9], calm[:30])
+    assert "5 figures are compared at once" in noted(quiet, calm), "throughput, E2E, TTFT, TPOT, ITL"
+    assert "up to 23% show a difference in at least one" in noted(quiet, calm), "1 - 0.95**5 = 0.226"
+
+
+def test_iterations_that_only_wander_tell_no_interval() -> None:
+    one, other = (replace(MEASURED[0], id=name) for name in "ab")
+    line = [1 + at / 10 for at in range(12)]
+    figure = compare(one, other, (timed(line), timed([2 * time for time in line]))).figures[0]
+    assert figure.ratio is not None
+    assert figure.ratio.interval is None
+    assert figure.verdict.endswith("iterations depend on one another too much to say how sure")
