@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from infertui.interchange.finding import UNKNOWN, Finding, Given, Value, as_given, gaps_of, loaded_as
 from infertui.interchange.values import Table
 from infertui.measure.records import EngineMemory
-from infertui.measure.statistics import Distribution, bootstrap_ratio, describe, drift
+from infertui.measure.statistics import Distribution, describe, drift, ratio_interval
 from infertui.measure.summary import Summary
 
 NAME = "optimum-benchmark"
@@ -63,7 +63,7 @@ def _finding(table: Table, given: Given) -> Finding:
         output_tokens=tokens * count,
         measured_s=total,
         output_throughput=tokens * count / total if total else None,
-        output_throughput_interval=bootstrap_ratio([float(tokens)] * count, seconds) if tokens and total else None,
+        output_throughput_interval=ratio_interval([float(tokens)] * count, seconds) if tokens and total else None,
         total_throughput=(tokens + prompt) * count / total if tokens and prompt and total else None,
         drift=drift([1 / each for each in seconds if each]),
         latency=describe(seconds) or _spread(whole),
