@@ -137,7 +137,16 @@ def _memory(result: Result) -> str:
         ("device peak", device.vram_device_peak if device else None),
         ("worker RSS peak", memory.resident_peak),
     ]
-    return "  ".join(f"{name} {format_bytes(size)}" for name, size in named if size is not None) or NOT_AVAILABLE
+    parts = (device.vram_process_by_gpu if device else None) or {}
+    divided = ", ".join(f"GPU {label} {format_bytes(size)}" for label, size in parts.items())
+    return (
+        "  ".join(
+            f"{name} {format_bytes(size)}" + (f" ({divided})" if divided and name == "process on GPU" else "")
+            for name, size in named
+            if size is not None
+        )
+        or NOT_AVAILABLE
+    )
 
 
 def _device(result: Result) -> str:

@@ -21,10 +21,10 @@ from infertui.gpu.health import GpuReadings, WindowReadings, window_readings
 from infertui.gpu.host import host_facts
 from infertui.gpu.readings import GpuInfo
 from infertui.gpu.sampler import Sampler
-from infertui.gpu.visible import by_uuid
+from infertui.gpu.visible import by_uuid, visible_from_environment
 from infertui.measure.ceilings import COPY, Ceilings
 from infertui.measure.validity import DISTURBING_THROTTLES, POWER_CAP
-from infertui.runner.environment import worker_environment
+from infertui.runner.environment import as_the_worker_sees, worker_environment
 from infertui.runner.patience import bounded
 from infertui.runner.telemetry import cpu_seconds, cpu_shares
 from infertui.terminal_text import clean, shorten
@@ -234,13 +234,23 @@ def _log_file(environ: Mapping[str, str]) -> Path:
     return state_dir(environ) / "calibrate.log"
 
 
+def _named(name: str, gpus: tuple[GpuInfo, ...], environ: Mapping[str, str]) -> tuple[GpuInfo, ...]:
+    """The GPU that `cuda:N` names, of those that the environment leaves; none where it is left to the child."""
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not number or not gpus:
+        return ()
+    return visible_from_environment(environ, gpus)[int(number) :][:1]
+
+
 class _Child:
     """The measuring process and its pipes. Leaving the context leaves nothing behind."""
 
     def __init__(self, wanted: Wanted, gpus: tuple[GpuInfo, ...], log: Path, environ: Mapping[str, str]) -> None:
-        self._wanted = wanted
+        device = DeviceConfig(name=wanted.device)
+        planned = _named(wanted.device, gpus, environ)
+        self._wanted = msgspec.structs.replace(wanted, device=as_the_worker_sees(device, planned).name)
         self._log = log
-        self._environment = worker_environment(DeviceConfig(name=wanted.device), gpus, environ)
+        self._environment = worker_environment(device, gpus, environ, planned=planned)
         if wanted.threads:
             self._environment.update(dict.fromkeys(_THREAD_VARIABLES, str(wanted.threads)))
         self._ours: list[int] = []

@@ -1,7 +1,9 @@
 """The environment of a worker, and which device it will use as far as can be told before it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from infertui.config.schema import Config, DeviceConfig
 from infertui.engines.base import spec_of
@@ -13,11 +15,16 @@ from infertui.runner.choice import Choice
 
 
 def worker_environment(
-    device: DeviceConfig, gpus: tuple[GpuInfo, ...], inherited: Mapping[str, str], python: Path | None = None
+    device: DeviceConfig,
+    gpus: tuple[GpuInfo, ...],
+    inherited: Mapping[str, str],
+    python: Path | None = None,
+    planned: Sequence[GpuInfo] = (),
 ) -> dict[str, str]:
     """The variables of a worker, of another interpreter where `python` names one.
 
-    GPUs are named by UUID, so no two ways of numbering them can disagree.
+    It sees the GPUs that are `planned` for it and no others: what a library allocates, captures or launches on its
+    first GPU is then where the model is. They are named by UUID, so no two ways of numbering them can disagree.
     """
     environment = environment_for(python, inherited)
     environment["PYTHONUNBUFFERED"] = "1"
@@ -25,11 +32,38 @@ def worker_environment(
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     if device.name == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif planned and _narrows(device, gpus, planned, environment):
+        environment["CUDA_VISIBLE_DEVICES"] = as_cuda_value(planned)
     elif device.visible and gpus:
         environment["CUDA_VISIBLE_DEVICES"] = as_cuda_value(visible(device.visible, gpus))
     elif device.visible:
         environment["CUDA_VISIBLE_DEVICES"] = device.visible
     return environment
+
+
+def _narrows(
+    device: DeviceConfig, gpus: tuple[GpuInfo, ...], planned: Sequence[GpuInfo], environment: Mapping[str, str]
+) -> bool:
+    """Whether others would be seen as well. The only GPU of a machine needs no name."""
+    inherited = "CUDA_VISIBLE_DEVICES" in environment
+    return inherited or bool(device.visible) or len(visible(device.visible, gpus)) > len(planned)
+
+
+def as_the_worker_sees(device: DeviceConfig, planned: Sequence[GpuInfo]) -> DeviceConfig:
+    """The device in a worker that sees no other GPUs than those planned for it: the first of them."""
+    return replace(device, name="cuda:0") if planned and device.name.startswith("cuda:") else device
+
+
+def as_asked(found: str, device: DeviceConfig, planned: Sequence[GpuInfo]) -> str:
+    """The device that a worker names, in the numbering of the config: its `cuda:0` may be the run's `cuda:1`."""
+    kind, colon, number = found.partition(":")
+    if not planned or kind != "cuda" or not number.isdecimal():
+        return found
+    return f"{kind}{colon}{int(number) + _index(device)}"
+
+
+def _index(device: DeviceConfig) -> int:
+    return int(device.name.partition(":")[2] or 0)
 
 
 def planned_gpus(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice) -> tuple[GpuInfo, ...]:
@@ -50,7 +84,7 @@ def planned_gpus(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice) -> t
             here = "and device.name is cpu" if device.name == "cpu" else "and none was found here"
             raise ConfigError("engine.name", f"{engine.name} needs an NVIDIA GPU, {here}")
         return ()
-    index = int(device.name.partition(":")[2] or 0)
+    index = _index(device)
     found = tuple(visible(device.visible, gpus)[index : index + engine.tensor_parallel])
     if found and len(found) < engine.tensor_parallel:
         raise ConfigError(

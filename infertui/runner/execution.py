@@ -25,7 +25,7 @@ from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, Verdict, judge
 from infertui.runner.ceilings import Known, look_up, with_limits
 from infertui.runner.choice import Choice, choose, require_usable
-from infertui.runner.environment import planned_gpus, worker_environment
+from infertui.runner.environment import as_asked, as_the_worker_sees, planned_gpus, worker_environment
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -246,7 +246,8 @@ class Execution:
         request = load_request(self._config, choice, prompts)
         other = await answered(lambda: interpreter_for(choice.engine))
         python = str(other or sys.executable)
-        gpu = next(iter(planned_gpus(self._config, self._sampler.gpus, choice)), None)
+        planned = planned_gpus(self._config, self._sampler.gpus, choice)
+        gpu = next(iter(planned), None)
         held = None if self._config.measurement.fresh_process else self._slot.holding(request, python)
         if held is None:
             await self._make_room()
@@ -260,13 +261,14 @@ class Execution:
             self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))
             return held
         self._enter("spawn", time.monotonic_ns())
-        environment = worker_environment(request.device, self._sampler.gpus, os.environ, other)
+        environment = worker_environment(request.device, self._sampler.gpus, os.environ, other, planned)
+        seen = replace(request, device=as_the_worker_sees(request.device, planned))
         worker = await self._slot.spawn(self._folder.log, environment, python)
         await worker.hello()
         limit, name = self._config.measurement.load_timeout_s, "load_timeout_s"
         if deadline is not None and deadline - time.monotonic() < limit:
             limit, name = deadline - time.monotonic(), "total_timeout_s"
-        async for event in worker.load(Load(request), timeout_s=limit, limit=name):
+        async for event in worker.load(Load(seen), timeout_s=limit, limit=name):
             match event:
                 case PhaseStarted():
                     self._enter(event.phase, event.t_ns)
@@ -274,6 +276,7 @@ class Execution:
                     self._on_heartbeat(event)
                 case LoadDone(loaded=loaded):
                     self._phases.end(event.t_ns)
+                    loaded = replace(loaded, device=as_asked(loaded.device, request.device, planned))
                     self._slot.keep(request, loaded)
                     self._emit(ModelLoaded(self._folder.id, loaded, seconds=self._phases.seconds["load"], reused=False))
                     return worker, loaded

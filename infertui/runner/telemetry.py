@@ -51,6 +51,7 @@ class RunTelemetry:
         self._sampler = sampler
         self._gpus: tuple[GpuInfo, ...] = ()
         self._vram_process: int | None = None
+        self._vram_by_gpu: dict[str, int] = {}
         self._worker_cpu_s: list[float | None] = []
         self.foreign_processes: tuple[str, ...] | None = None
 
@@ -80,7 +81,12 @@ class RunTelemetry:
         own = [process for process in listed if _group_of(process.pid) == group]
         if not own:
             return  # another PID namespace: the numbers cannot be told apart
-        self._vram_process = sum(process.memory_used or 0 for process in own) or None
+        # A process is listed on every GPU where it has a context, each time with what it holds there.
+        self._vram_by_gpu = {
+            gpu.label: sum(process.memory_used or 0 for process in processes or () if process in own)
+            for gpu, processes in zip(self._gpus, known, strict=True)
+        }
+        self._vram_process = sum(self._vram_by_gpu.values()) or None
         foreign = [f"{process.name or 'process'} ({process.pid})" for process in listed if process not in own]
         self.foreign_processes = tuple(dict.fromkeys((*(self.foreign_processes or ()), *foreign)))
 
@@ -178,6 +184,7 @@ class RunTelemetry:
             cpu_busy=busy,
             cpu_others=others,
             swapped=host.swapped,
+            vram_process_by_gpu=self._vram_by_gpu if self._vram_process and len(self._vram_by_gpu) > 1 else None,
         )
 
 

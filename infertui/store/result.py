@@ -54,7 +54,8 @@ class DeviceFigures(Struct, frozen=True):
     """What telemetry saw of the run's device and host over the measured window. Bytes, percent, degrees, MHz.
 
     `vram_device_peak` is the whole device's, `vram_process` what the worker's processes hold at the end: with the
-    allocator's two peaks in `Summary.memory` four different numbers. `violation_s` are the seconds for which a policy
+    allocator's two peaks in `Summary.memory` four different numbers. Of several GPUs it is the sum, and
+    `vram_process_by_gpu` has the parts by the GPU's short name. `violation_s` are the seconds for which a policy
     held the clocks down, `throttle_shares` the share of samples (0 to 1) that showed a reason. The driver's PCIe
     counters wrap: true traffic is these plus a multiple of 4 GiB. `sm_clock_fall` is the deepest fall below the highest
     clock before it, as a share. `cpu_busy` and `cpu_others` are percent of the time of the CPUs that the run may use:
@@ -82,6 +83,7 @@ class DeviceFigures(Struct, frozen=True):
     cpu_busy: float | None = None
     cpu_others: float | None = None
     swapped: int | None = None
+    vram_process_by_gpu: dict[str, int] | None = None
 
 
 class Fingerprint(Struct, frozen=True):

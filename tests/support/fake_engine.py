@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec import Struct, field
+from msgspec.structs import replace
 from support import fake_spec
 from support.fake_spec import NAME
 
@@ -56,6 +57,8 @@ class Behaviour(Struct):
     says_requested: str = NAME
     dtype: str = "float32"
     random_weights: bool = True
+    on_a_gpu: bool = False
+    """It says that the model is on the device asked for, by the first UUID that it may see."""
     likelihood: float | None = None
     """ln p that it gives each token; None: it cannot score."""
     score_fault: str = ""
@@ -85,7 +88,11 @@ class FakeEngine:
         self.requests.append(request)
         if self._does.load_error:
             raise EngineError(self._does.load_error)
-        return loaded(self._does)
+        found = loaded(self._does)
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
+        if self._does.on_a_gpu:
+            found = replace(found, device="cuda:0", device_name="GPU", device_uuid=seen.split(",")[0])
+        return replace(found, details={"visible": seen, "device": request.device.name})
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())

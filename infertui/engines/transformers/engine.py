@@ -69,6 +69,9 @@ class TransformersEngine:
                 self._device = torch.device("cuda", self._rank)
             if not self._rank:
                 self._ranks = parallel.Ranks(request)
+        if self._device.type == "cuda":
+            # Captured graphs, Triton and libraries' handles go to the current device, wherever the weights are.
+            torch.cuda.set_device(self._device)
         try:
             return self._load(request, source, mode)
         except BaseException:
@@ -87,6 +90,10 @@ class TransformersEngine:
         clear_generation_config(self._model, self._pad_id)
         self._way = self._way_of(mode, request)
         if engine.tensor_parallel > 1:
+            if self._device.type == "cuda":
+                # Whole weights were here before they were divided; the allocator would keep their place.
+                torch.cuda.empty_cache()
+            self._facts["memory_of_allocator"] = "rank 0 alone; what the driver counts is of all ranks"
             self._facts["weight_bytes_per_rank"] = ", ".join(map(str, _gathered(identity.weight_bytes(self._model))))
             if self._ranks:
                 self._way = parallel.ParallelWay(self._way, self._ranks, self._model)
