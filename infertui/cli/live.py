@@ -121,8 +121,7 @@ def _phases(progress: RunProgress) -> Text:
 
 
 def _bar(progress: RunProgress, width: int) -> RenderableType:
-    started = progress.started
-    total = started.iterations if started else 0
+    total = progress.iterations
     grid = Table.grid(padding=(0, 1))
     eta = progress.eta_s
     left = f"{format_seconds(eta)} left" if eta is not None else ""

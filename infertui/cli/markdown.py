@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infertui.errors import UsageError
 from infertui.report.document.escaping import markdown
-from infertui.report.energy import energy_from, gross
+from infertui.report.energy import energy_from, gross, joules_text
 from infertui.report.figures import NOT_AVAILABLE, prefill_throughput
 from infertui.report.identity import caveats, in_force, ran, told
 from infertui.report.limits import limits_of, share_text
@@ -127,8 +127,8 @@ COLUMNS: dict[str, Callable[[Result], str]] = {
     "perplexity": lambda result: _or_not(result.quality.perplexity if result.quality else None, format_number),
     "compile": _phase("compile"),
     "capture": _phase("capture"),
-    "J/token": lambda result: _or_not(result.power.joules_per_token if result.power else None, format_number),
-    "J/request": lambda result: _or_not(gross(result).joules_per_request, format_number),
+    "J/token": lambda result: joules_text(result, result.power.joules_per_token if result.power else None),
+    "J/request": lambda result: joules_text(result, gross(result).joules_per_request),
     "tok/s/W": lambda result: _or_not(gross(result).tokens_per_s_per_w, format_number),
     "energy from": lambda result: energy_from(result) or NOT_AVAILABLE,
     "weights": lambda result: _or_not(result.loaded.weight_bytes if result.loaded else None, format_bytes),

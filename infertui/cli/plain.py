@@ -78,7 +78,7 @@ class PlainView:
 
     def _batch(self, event: BatchMeasured) -> None:
         batch, progress = event.batch, self._progress
-        total = progress.started.iterations if progress.started else 0
+        total = progress.iterations
         last = batch.phase == "measure" and batch.index + 1 == total
         now = time.monotonic()
         if not (batch.error or last) and now - self._last_batch_line < BATCH_LINE_S:

@@ -154,6 +154,7 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "tokens_per_s_per_w": lambda result: _part(result.power, "tokens_per_s_per_w"),
     "mean_power_w": lambda result: _part(result.power, "mean_power_w"),
     "idle_power_w": lambda result: _part(result.power, "idle_power_w"),
+    "energy_error_j": lambda result: _part(result.power, "error_j"),
     "energy_source": lambda result: _part(result.power, "source"),
     "energy_window_s": lambda result: _part(result.power, "window_s"),
     "power_samples": lambda result: _part(result.power, "samples"),
@@ -218,6 +219,7 @@ class _Column(NamedTuple):
 
 
 def _columns() -> list[_Column]:
+    from infertui.report.energy import joules_text
     from infertui.terminal_text import clean
     from infertui.units import format_number, format_seconds
 
@@ -226,8 +228,7 @@ def _columns() -> list[_Column]:
         return f"{format_number(found.low)}-{format_number(found.high)}" if found else "-"
 
     def joules(result: "Result") -> str:
-        value = result.power.joules_per_token if result.power else None
-        return format_number(value) if value is not None else "n/a"
+        return joules_text(result, result.power.joules_per_token if result.power else None)
 
     def dtype(result: "Result") -> str:
         return (result.loaded.dtype if result.loaded else "").replace("float", "f") or "-"

@@ -103,6 +103,10 @@ def run(
     warmup: Annotated[
         str | None, typer.Option("--warmup", metavar="N", help="Batches before measuring, or auto.")
     ] = None,
+    min_seconds: Annotated[
+        str | None,
+        typer.Option("--min-seconds", metavar="S", help="Measure further batches until so long was measured."),
+    ] = None,
     max_seconds: Annotated[
         str | None, typer.Option("--max-seconds", metavar="S", help="Start no further batch after this long.")
     ] = None,
@@ -162,6 +166,7 @@ def run(
         "workload.num_prompts": ("--num-prompts", num_prompts),
         "measurement.iterations": ("--iterations", iterations),
         "measurement.warmup": ("--warmup", warmup),
+        "measurement.min_seconds": ("--min-seconds", min_seconds),
         "measurement.max_seconds": ("--max-seconds", max_seconds),
         "model.seed": ("--seed", seed),
         "workload.seed": ("--seed", seed),

@@ -11,6 +11,8 @@ from infertui.config.schema import Config
 
 LENGTH = 12
 _JUDGED = ("validity", "quality")
+_LATER = ("measurement.min_seconds",)
+"""Keys that count only where they are set: they came later, and a config from before means the same as ever."""
 
 
 def config_hash(config: Config) -> str:
@@ -24,6 +26,7 @@ def config_hash(config: Config) -> str:
         path: value
         for path, value in flat_values(config).items()
         if path in FIELDS
+        and (path not in _LATER or value != FIELDS[path].default)
         and path.partition(".")[0] not in _JUDGED
         and ((owner := owner_of(path)) is None or owner.name == config.engine.name)
     }

@@ -175,6 +175,15 @@ class MeasurementConfig(Section, frozen=True):
         int,
         Meta(ge=0, le=10_000_000, description="batches measured; 0: once through the prompts, at least 5"),
     ] = 0
+    min_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=_YEAR_S,
+            description="measure further batches until they took so many seconds together: energy is known within 2 % "
+            "after 5 s; 0: the iterations decide",
+        ),
+    ] = 0.0
     max_seconds: Annotated[
         float,
         Meta(ge=0, le=_YEAR_S, description="start no further batch after this many seconds of measuring; 0: no limit"),

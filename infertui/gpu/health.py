@@ -5,7 +5,8 @@ Energy, in this order:
 - `counter`: the energy counter's difference between its two readings. They are taken close to the window's edges,
   not at them; the mean power over the counter's own interval, times the window's length, is the window's energy. That
   is refused where interval and window differ by more than 10 % of the window, and where the counter did not advance or
-  went backwards (a driver reload).
+  went backwards (a driver reload). A counter is refreshed ten times a second, so that short windows are not known well:
+  see `measure.energy.counter_error`.
 - `integral`: the trapezoid rule over power samples, linear between them and up to both edges. Where no sample lies
   beyond an edge, or only one more than 3 s away, the outermost value is held. It takes the instantaneous power where
   there is any, as the plain reading lags by up to a second, and is refused with fewer than two samples inside the
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from infertui.gpu.host import rapl_joules
 from infertui.gpu.readings import Counters, GpuCounters, GpuSample, HostCounters, HostSample, Sample
+from infertui.measure.energy import counter_error
 
 MAX_GAP_S = 3.0
 """A longer gap between power samples leaves too much to guess."""
@@ -52,6 +54,8 @@ class Energy(Struct, frozen=True):
     counter_interval_s: float | None = None
     reason: str = ""
     """Why the better source, or any, was not available; empty when the counter was used."""
+    error_j: float | None = None
+    """How far `joules` may be off, where that is known: the counter's."""
 
 
 class Spread(Struct, frozen=True):
@@ -291,7 +295,9 @@ def _energy(
     counter_j, interval_s, counter_problem = _counter_difference(before, after, length_s)
     if counter_j is not None and interval_s and not counter_problem:
         power = counter_j / interval_s
-        return Energy(power * length_s, "counter", power, None, count, gap_s, counter_j, interval_s)
+        joules = power * length_s
+        error_j = joules * counter_error(interval_s)
+        return Energy(joules, "counter", power, None, count, gap_s, counter_j, interval_s, error_j=error_j)
 
     integral = integrate(points, start_ns, end_ns)
     lost = next((gpu.lost for t, gpu in track if gpu.lost and start_ns <= t <= end_ns), "")

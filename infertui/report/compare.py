@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from infertui.measure.comparison import Better, Ratio, Totals, ratio
 from infertui.measure.dependence import FEWEST, SEEN_FROM
-from infertui.measure.statistics import CONFIDENCE
+from infertui.measure.energy import NOTED_ERROR
+from infertui.measure.statistics import CONFIDENCE, Interval
+from infertui.report.energy import error_share, gross
 from infertui.report.unlike import Difference, differences, unlike
 from infertui.report.verdict import Basis, Figure
 from infertui.store.observations import Observation
@@ -31,8 +33,8 @@ TOLD_CORRELATION = 0.4
 class Comparison(Struct, frozen=True):
     """What a reader needs, in reading order: what differs, what makes the runs unlike, and the figures.
 
-    Energy is each batch's share by power samples, which is what repeats; a result's own figure is the counter's.
-    `notes` say what the intervals are worth.
+    Energy is the results' own, with what its counter leaves open in the interval; how far batches differ is told by
+    their shares by power samples. `notes` say what the intervals are worth.
     """
 
     first: str
@@ -80,6 +82,10 @@ def _figures(
         ]
         kept = all(side.numerators for side in sides)
         found = ratio(*sides) if kept else of_two(*values)
+        if kind.key in _ENERGIES and all(kind.whole(result) is not None for result in (first, second)):
+            values = [kind.whole(result) for result in (first, second)]
+            error = math.hypot(*(error_share(result) or 0.0 for result in (first, second)))
+            found = _recentred(found, of_two(*values), error)
         fewest = min(len(side.numerators) for side in sides)
         depend = found is not None and found.correlation is not None
         wanting = _NOT_BY_ITERATION if not kept else "" if fewest < FEWEST else _DEPEND if depend else _NO_SPREAD
@@ -101,6 +107,24 @@ def judged(comparison: Comparison, equal_within: float) -> Comparison:
     return replace(
         comparison, figures=tuple(replace(figure, equal_within=equal_within) for figure in comparison.figures)
     )
+
+
+def _recentred(found: Ratio | None, whole: Ratio | None, error: float) -> Ratio | None:
+    """The ratio `whole` with the interval of `found`, widened by an independent `error` of so large a share.
+
+    Both are half widths on the ratio's logarithm. The rank test knows nothing of that error: it is told where there is
+    next to none.
+    """
+    if found is None or whole is None:
+        return whole
+    if found.interval is None:
+        return replace(whole, correlation=found.correlation)
+    center, widened = math.log(found.value), math.log1p(error)
+    low = math.hypot(center - math.log(found.interval.low), widened)
+    high = math.hypot(math.log(found.interval.high) - center, widened)
+    interval = Interval(whole.value * math.exp(-low), whole.value * math.exp(high))
+    p = found.p if error < NOTED_ERROR else None
+    return Ratio(whole.value, interval, p, found.correlation)
 
 
 def of_two(first: float | None, second: float | None) -> Ratio | None:
@@ -174,9 +198,8 @@ def _mean(read: Callable[[Observation], float | None]) -> Callable[[Sequence[Obs
 
 
 def joules_per_request(result: Result) -> float | None:
-    """Of the measured window, gross; None where the energy is not known."""
-    done = result.summary.requests - result.summary.failed
-    return result.power.energy_j / done if done > 0 and result.power and result.power.energy_j is not None else None
+    """Of the measured batches, gross; None where the energy is not known."""
+    return gross(result).joules_per_request
 
 
 _KINDS = (
@@ -213,6 +236,7 @@ _KINDS = (
         joules_per_request,
     ),
 )  # fmt: skip
+_ENERGIES = frozenset({"energy", "energy-request"})
 _MEMORIES: dict[str, Callable[[Result], float | None]] = {
     "memory on the GPU": lambda result: result.device.vram_process if result.device else None,
     "allocator peak": lambda result: result.summary.memory.allocated_peak,

@@ -2,11 +2,24 @@
 
 from collections.abc import Iterator
 
-from infertui.measure.energy import EnergyFigures, above_idle, energy_figures
+from msgspec.structs import replace
+
+from infertui.measure.energy import (
+    ENOUGH_S,
+    NOTED_ERROR,
+    SHORT_ERROR,
+    EnergyFigures,
+    above_idle,
+    counter_error,
+    energy_figures,
+)
 from infertui.store.result import PowerFigures, Result
+from infertui.terminal_text import clean
 from infertui.units import format_number, format_seconds
 
 NOT_AVAILABLE = "n/a"
+SHORT = "short-energy"
+"""The mark of energy whose window was too short."""
 
 
 def gross(result: Result) -> EnergyFigures:
@@ -25,6 +38,43 @@ def beyond_idle(result: Result) -> EnergyFigures:
     return _figures(result, above_idle(power.energy_j, power.window_s, power.idle_power_w))
 
 
+def error_share(result: Result) -> float | None:
+    """How far the energy may be off, as a share. None is not known, as of an integral."""
+    power = result.power
+    if power is None or not power.energy_j:
+        return None
+    if power.error_j is not None:
+        return power.error_j / power.energy_j
+    # Kept before it was told: a counter's follows from the window.
+    known = power.source == "counter" and power.domain == "gpu" and power.window_s is not None
+    return counter_error(power.window_s or 0.0) if known else None
+
+
+def joules_text(result: Result, value: float | None) -> str:
+    """A figure of the run's energy for a table: `0.413`, or `0.33+/-21%` where the window was too short."""
+    if value is None:
+        return NOT_AVAILABLE
+    share = error_share(result)
+    if share is None or share <= SHORT_ERROR:
+        return format_number(value)
+    return f"{value:.2g}+/-{share * 100:.0f}%"
+
+
+def with_short_energy(result: Result) -> Result:
+    """The result, with a note and a mark where its window was too short for its energy."""
+    share, power = error_share(result), result.power
+    if share is None or share <= SHORT_ERROR or power is None:
+        return result
+    seconds = f"{format_seconds(power.window_s)} were measured and the" if power.window_s is not None else "the"
+    note = (
+        f"energy is known to {share * 100:.0f} % only: {seconds} counter is refreshed ten times a second"
+        f" (measurement.min_seconds={ENOUGH_S:g} makes it 2 %)"
+    )
+    verdict = result.verdict
+    told = replace(verdict, notes=(*verdict.notes, note), marks=tuple(dict.fromkeys((*verdict.marks, SHORT))))
+    return replace(result, verdict=told)
+
+
 def _figures(result: Result, joules: float | None) -> EnergyFigures:
     summary = result.summary
     if joules is None or not summary.output_tokens or not result.knows("summary.output_tokens"):
@@ -39,13 +89,17 @@ def energy_rows(result: Result) -> list[tuple[str, str]]:
     if power is None or power.energy_j is None:
         reason = f": {power.reason}" if power and power.reason else ""
         return [("energy", NOT_AVAILABLE + reason), *_efficiency_row(result)]
+    share = error_share(result)
     window = f" in {format_seconds(power.window_s)}" if power.window_s is not None else ""
-    shown = f"{format_number(power.energy_j)} J{window} ({provenance(power)})"
+    off = f" +/- {share * 100:.2g} %" if share is not None and share > NOTED_ERROR else ""
+    shown = f"{format_number(power.energy_j)} J{off}{window} ({provenance(power)})"
     watts = [
         f"{name} {value:.0f} W"
         for name, value in (("mean", power.mean_power_w), ("max", power.max_power_w), ("idle", power.idle_power_w))
         if value is not None
     ]
+    if watts and power.idle_from:
+        watts[-1] += f" as before {clean(power.idle_from)}"
     return [("energy", "  ".join((shown, ", ".join(watts))) if watts else shown), *_efficiency_row(result)]
 
 

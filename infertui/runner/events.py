@@ -17,7 +17,10 @@ class RunEvent(Struct, frozen=True, tag_field="event"):
 
 
 class RunStarted(RunEvent, frozen=True, tag="started"):
-    """A run has its folder; nothing is loaded yet. `number` of `total` in this series."""
+    """A run has its folder; nothing is loaded yet. `number` of `total` in this series.
+
+    At least `iterations` batches will be measured, for at least `min_seconds`.
+    """
 
     name: str
     folder: str
@@ -26,6 +29,7 @@ class RunStarted(RunEvent, frozen=True, tag="started"):
     iterations: int
     output_len: int
     batch_size: int
+    min_seconds: float = 0.0
 
 
 class Estimated(RunEvent, frozen=True, tag="estimated"):

@@ -23,6 +23,7 @@ from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord, Phase, request_records
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, Verdict, judge
+from infertui.report.energy import with_short_energy
 from infertui.runner.ceilings import Known, look_up, with_limits
 from infertui.runner.choice import Choice, choose, require_usable
 from infertui.runner.environment import as_asked, as_the_worker_sees, planned_gpus, worker_environment
@@ -216,9 +217,11 @@ class Execution:
                 iterations=iterations,
                 output_len=workload.output_len,
                 batch_size=workload.batch_size,
+                min_seconds=config.measurement.min_seconds,
             )
         )
-        needed = prompts[: iterations * workload.batch_size]
+        # Batches beyond the iterations go on through the prompts.
+        needed = prompts if config.measurement.min_seconds else prompts[: iterations * workload.batch_size]
         deadline = _deadline(config.measurement.total_timeout_s)
         choice = await answered(lambda: choose(config.engine))
         if choice.requested:
@@ -447,7 +450,7 @@ class Execution:
             evidence=self._evidence,
             bench=self._place,
         )
-        return with_limits(result, self._known)
+        return with_short_energy(with_limits(result, self._known))
 
     def _keep(self, result: Result) -> bool:
         """Write the result; False where that fails. Its figures are still in the event that follows."""

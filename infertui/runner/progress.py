@@ -1,5 +1,6 @@
 """What a watcher of a run shows, kept up to date from the runner's events. Pure state, drawn elsewhere."""
 
+import math
 from itertools import pairwise
 from typing import get_args
 
@@ -114,7 +115,17 @@ class RunProgress(Struct):
         if self.started is None or self.phase != "measure":
             return 0.0
         within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured_batches else 0.0
-        return min(1.0, (self.measured_batches + within) / self.started.iterations)
+        return min(1.0, (self.measured_batches + within) / self.iterations)
+
+    @property
+    def iterations(self) -> int:
+        """Batches that will be measured, as far as is known: more than asked for where these are too short."""
+        if self.started is None:
+            return 0
+        wanted, least_s = self.started.iterations, self.started.min_seconds
+        if not least_s or not self.measured_seconds:
+            return wanted
+        return max(wanted, math.ceil(least_s * self.measured_batches / self.measured_seconds))
 
     @property
     def eta_s(self) -> float | None:
@@ -122,4 +133,4 @@ class RunProgress(Struct):
         if self.started is None or not self.measured_batches:
             return None
         per_batch = self.measured_seconds / self.measured_batches
-        return max(0.0, (1 - self.fraction) * self.started.iterations * per_batch)
+        return max(0.0, (1 - self.fraction) * self.iterations * per_batch)

@@ -1,6 +1,7 @@
 """What telemetry says of one run: the power of its batches, and the figures of its measured window."""
 
 import contextlib
+import math
 import os
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,6 +24,7 @@ from infertui.gpu.readings import Counters, GpuInfo, Sample
 from infertui.gpu.sampler import Sampler
 from infertui.gpu.visible import by_uuid
 from infertui.measure.clock import NS_PER_S
+from infertui.measure.energy import above_idle, energy_figures, of_batches
 from infertui.measure.records import BatchRecord
 from infertui.store.result import DeviceFigures, PowerFigures
 
@@ -110,7 +112,7 @@ class RunTelemetry:
         tokens: int,
         idle: dict[str, float],
     ) -> tuple[PowerFigures | None, DeviceFigures | None]:
-        """Figures over the window from the first measured batch to the end of the last.
+        """Figures over the window from the first measured batch to the end of the last; energy of the batches alone.
 
         `idle` maps a GPU's UUID, or "" for the CPU packages, to the watts that it draws at rest.
         """
@@ -122,7 +124,8 @@ class RunTelemetry:
         gpus = [entry for entry in readings.gpus if entry.uuid in uuids]
         power = self._gpu_power(gpus) if gpus else _cpu_power(readings, before, after)
         at_rest = _sum([idle.get(uuid) for uuid in uuids or {""}])
-        return _per_token(power, readings.length_s, tokens, at_rest), self._device(readings, gpus)
+        measured_s = sum(batch.seconds for batch in batches if not batch.error)
+        return per_token(power, readings.length_s, measured_s, tokens, at_rest), self._device(readings, gpus)
 
     def _gpu_power(self, gpus: Sequence[GpuReadings]) -> PowerFigures:
         """Of all GPUs together: energy that is missing for one of them is missing."""
@@ -132,6 +135,7 @@ class RunTelemetry:
         reasons = dict.fromkeys(energy.reason for energy in energies if energy.reason)
         known = len(gpus) == len(self._gpus)
         gaps = [energy.largest_gap_s for energy in energies if energy.largest_gap_s is not None]
+        errors = [energy.error_j for energy in energies]
         return PowerFigures(
             domain="gpu",
             # A total of several sources is as good as the worse one; where a part has none, so has the whole.
@@ -142,6 +146,8 @@ class RunTelemetry:
             samples=min(energy.samples for energy in energies),
             largest_gap_s=max(gaps, default=None),
             reason="; ".join(reasons) if known else "one of the run's GPUs gave no readings",
+            # Counters are refreshed independently of each other.
+            error_j=None if None in errors or not known else math.hypot(*(error or 0.0 for error in errors)),
         )
 
     def _device(self, readings: WindowReadings, gpus: Sequence[GpuReadings]) -> DeviceFigures:
@@ -238,16 +244,27 @@ def _cpu_power(readings: WindowReadings, before: Counters | None, after: Counter
     )
 
 
-def _per_token(power: PowerFigures, window_s: float, tokens: int, idle: float | None) -> PowerFigures:
-    power = msgspec.structs.replace(power, window_s=window_s, idle_power_w=idle)
-    energy = power.energy_j
-    if energy is None or tokens <= 0 or window_s <= 0:
+def per_token(power: PowerFigures, span_s: float, measured_s: float, tokens: int, idle: float | None) -> PowerFigures:
+    """The figures of a whole stretch as those of the batches in it, and what a token took of these.
+
+    `measured_s` are the seconds of the batches that did not fail, of the stretch's `span_s`.
+    """
+    window_s = measured_s if 0 < measured_s < span_s else span_s
+    power = msgspec.structs.replace(power, window_s=window_s, span_s=span_s, idle_power_w=idle)
+    if power.energy_j is None:
         return power
+    energy = of_batches(power.energy_j, span_s, measured_s)
+    error = None if power.error_j is None else of_batches(power.error_j, span_s, measured_s)
+    power = msgspec.structs.replace(power, energy_j=energy, error_j=error)
+    if tokens <= 0 or window_s <= 0:
+        return power
+    found = energy_figures(energy, tokens=tokens, requests=0)
+    more = None if idle is None else energy_figures(above_idle(energy, window_s, idle), tokens=tokens, requests=0)
     return msgspec.structs.replace(
         power,
-        joules_per_token=energy / tokens,
-        joules_per_token_above_idle=None if idle is None else (energy - idle * window_s) / tokens,
-        tokens_per_s_per_w=tokens / energy if energy else None,
+        joules_per_token=found.joules_per_token,
+        joules_per_token_above_idle=more.joules_per_token if more else None,
+        tokens_per_s_per_w=found.tokens_per_s_per_w,
     )
 
 

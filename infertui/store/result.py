@@ -31,8 +31,11 @@ class Error(Struct, frozen=True):
 class PowerFigures(Struct, frozen=True):
     """Energy and power of the run's device over the measured window, with provenance. None is not available.
 
-    `energy_j` covers the window (joules, gross); `idle_power_w` was read before the worker started, and the
-    figures above idle subtract it over the same window. `reason` says why there is no better source.
+    `energy_j` covers `window_s` (joules, gross): the time of the measured batches, as throughput does, at the mean
+    power from the first one's start to the last one's end, `span_s` later. Results of before there was a `span_s` have
+    both over the whole stretch. `error_j` is how far `energy_j` may be off. `idle_power_w` was read before the worker
+    computed, or before that of the run `idle_from`, and the figures above idle subtract it over `window_s`. `reason`
+    says why there is no better source.
     """
 
     domain: Literal["gpu", "cpu-package"]
@@ -48,6 +51,9 @@ class PowerFigures(Struct, frozen=True):
     samples: int = 0
     largest_gap_s: float | None = None
     reason: str = ""
+    span_s: float | None = None
+    error_j: float | None = None
+    idle_from: str = ""
 
 
 class DeviceFigures(Struct, frozen=True):

@@ -127,6 +127,13 @@ def _speed(row: ResultRow, width: int) -> str:
     return shown + spread if len(shown) + len(spread) <= width else shown
 
 
+def _joules(row: ResultRow, width: int) -> str:
+    """Two digits are more than is known of energy whose window was too short."""
+    if row.joules_per_token is None or "short-energy" not in row.flags:
+        return figure("joules_per_token")(row, width)
+    return f"~{row.joules_per_token:.2g}"
+
+
 def _drift(row: ResultRow, width: int) -> str:
     return NONE if row.drift is None else f"{row.drift * 100:+.1f}"
 
@@ -160,7 +167,7 @@ COLUMNS: dict[Column, ColumnSpec] = {
         ColumnSpec("vram", "mem", "memory of the run's process: VRAM on a GPU, resident memory on a CPU", 6, 7, 8,
                    figure("vram", 2**30), "GiB"),
         ColumnSpec("power", "power", "mean power while measuring", 14, 7, 7, figure("power"), "W"),
-        ColumnSpec("joules_per_token", "J/tok", "energy per output token", 8, 6, 8, figure("joules_per_token")),
+        ColumnSpec("joules_per_token", "J/tok", "energy per output token; ~ in too short a window", 8, 6, 8, _joules),
         ColumnSpec("drift", "drift", "change of throughput from the first half to the second", 16, 7, 7, _drift, "%"),
         ColumnSpec("mbu", "MBU", "decode's share of the memory bandwidth: see infertui calibrate", 12, 6, 6,
                    figure("mbu", 1e-2), "%"),

@@ -4,6 +4,7 @@ The loop owns the order of things (warm up, wait for the runner's counters, meas
 only generates. Between the stamps of a batch nothing else happens on this thread.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Literal
@@ -26,6 +27,8 @@ from infertui.workloads.batches import BatchSource, Request
 
 # Prompts of more different lengths than this are not all seen in warm-up.
 MOST_WIDTHS = 64
+MOST_FURTHER = 100_000
+"""Batches measured for `min_seconds` beyond the iterations, whatever they take."""
 
 
 class Session:
@@ -139,7 +142,10 @@ class Session:
     @property
     def _looked_at(self) -> int:
         """How many batches the engine gets ready for; warm-up shows it no others."""
-        return min(self._command.iterations, MOST_WIDTHS)
+        wanted = self._command.iterations
+        if self._command.measurement.min_seconds:  # it may go on through all the prompts
+            wanted = max(wanted, math.ceil(len(self._command.prompts) / self._command.workload.batch_size))
+        return min(wanted, MOST_WIDTHS)
 
     def _widths(self) -> dict[int, int]:
         """The padded prompt lengths that will be measured, each with the first batch that has it."""
@@ -164,12 +170,14 @@ class Session:
         self._engine.reset_peak_memory()
         reset_resident_peak()
         self._enter("measure")
-        limit = self._command.measurement.max_seconds
-        started = self._clock.now_ns()
-        for index in range(self._command.iterations):
+        measurement, wanted = self._command.measurement, self._command.iterations
+        limit = measurement.max_seconds
+        started, measured_s, index = self._clock.now_ns(), 0.0, 0
+        while index < wanted or (measured_s < measurement.min_seconds and index < wanted + MOST_FURTHER):
             if limit and index and (self._clock.now_ns() - started) / NS_PER_S >= limit:
-                return f"max_seconds ({limit:g} s) after {index} of {self._command.iterations} iterations"
-            self._run_batch("measure", index, self._source.batch(index))
+                return f"max_seconds ({limit:g} s) after {index} of {wanted} iterations" if index < wanted else ""
+            measured_s += self._run_batch("measure", index, self._source.batch(index)).seconds
+            index += 1
             if unseen and self._generated:
                 self._evidence()
                 unseen = False

@@ -34,3 +34,8 @@ def test_of_the_engines_tables_only_the_chosen_one_counts() -> None:
     named = decode({"engine": {"name": "vllm"}})
     assert config_hash(named) != config_hash(Config())
     assert config_hash(decode({"engine": {"name": "vllm", "vllm": {"kv_cache_mib": 64}}})) != config_hash(named)
+
+
+def test_a_key_that_came_later_counts_only_where_it_is_set() -> None:
+    assert config_hash(decode({"measurement": {"min_seconds": 0}})) == config_hash(Config())
+    assert config_hash(decode({"measurement": {"min_seconds": 5}})) != config_hash(Config())

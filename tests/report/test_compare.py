@@ -8,6 +8,7 @@ from support.runs import infertui, run, simulated
 
 from infertui.engines.base import Evidence
 from infertui.report.compare import Comparison, compare
+from infertui.report.energy import gross
 from infertui.report.unlike import unlike
 from infertui.store.observations import read_observations
 from infertui.store.result import Result
@@ -132,3 +133,27 @@ def test_a_lever_in_force_as_asked_is_told_once(tmp_path: Path) -> None:
     assert [one.what for one in compared(tmp_path, eager, graph).differences] == ["engine.mode"]
     other = with_mode("cudagraph", "static")
     assert [one.what for one in compared(tmp_path, eager, other).differences] == ["engine.mode", "mode in force"]
+
+
+def test_energy_is_the_one_figure_of_the_results_with_what_its_counter_leaves_open() -> None:
+    """Two kept runs of one config, of 0.48 s each: their counters say 0.411 and 0.326 J/token."""
+    store = Store(Path(__file__).parents[2] / "reports" / "h200-bench")
+    first, second = (
+        store.result_of(run) for run in ("20261120-225256-fused-3-5-854b", "20261120-225427-fused-4-5-ac97")
+    )
+    assert first is not None and second is not None  # noqa: PT018
+    found = compare(
+        first, second, (read_observations(store.folder_of(first.id)), read_observations(store.folder_of(second.id)))
+    )
+    for name, read in (
+        ("energy, J/token", lambda result: result.power.joules_per_token),
+        ("energy, J/request", lambda result: gross(result).joules_per_request),
+    ):
+        figure = next(figure for figure in found.figures if figure.name == name)
+        assert (figure.first, figure.second) == (read(first), read(second))
+        assert figure.ratio is not None and figure.ratio.interval is not None  # noqa: PT018
+        assert figure.ratio.value == pytest.approx(0.795, rel=0.01)
+        assert figure.ratio.interval.low < 0.65
+        assert figure.ratio.interval.high > 1.0
+        assert not figure.ratio.differs
+        assert figure.ratio.p is None

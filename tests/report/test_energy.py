@@ -4,7 +4,16 @@ import pytest
 from msgspec.structs import replace
 from support.results import make_results
 
-from infertui.report.energy import beyond_idle, energy_rows, gross, provenance
+from infertui.report.energy import (
+    SHORT,
+    beyond_idle,
+    energy_rows,
+    error_share,
+    gross,
+    joules_text,
+    provenance,
+    with_short_energy,
+)
 from infertui.report.figures import figures
 from infertui.store.result import PowerFigures, Result
 
@@ -75,3 +84,28 @@ def test_a_figure_that_another_program_told_is_shown_as_far_as_it_goes() -> None
 )
 def test_where_it_comes_from(power: PowerFigures, said: str) -> None:
     assert provenance(power) == said
+
+
+def test_too_short_a_window_is_told_and_marked_wherever_its_energy_stands() -> None:
+    """0.48 s at 408 W: the counter may be off by 0.1 of 0.48 s."""
+    short = result(replace(POWER, window_s=0.48, energy_j=195.84, error_j=40.8, mean_power_w=408.0))
+    assert error_share(short) == pytest.approx(0.1 / 0.48)
+    assert joules_text(short, 0.3264) == "0.33+/-21%"
+    assert dict(energy_rows(short))["energy"].startswith("196 J +/- 21 % in 480 ms (counter")
+    marked = with_short_energy(short)
+    assert marked.verdict.marks[-1] == SHORT
+    assert "energy is known to 21 % only: 480 ms were measured" in marked.verdict.notes[-1]
+    assert "measurement.min_seconds=5" in marked.verdict.notes[-1]
+    assert with_short_energy(marked).verdict.marks == marked.verdict.marks
+
+
+def test_what_was_kept_before_it_was_told_follows_from_the_window() -> None:
+    old = replace(POWER, window_s=1.0)
+    assert error_share(result(old)) == pytest.approx(0.1)
+    assert error_share(result(replace(old, source="integral"))) is None
+    assert error_share(result(replace(old, domain="cpu-package"))) is None
+    assert error_share(result(None)) is None
+    long = result()
+    assert with_short_energy(long) == long
+    assert joules_text(long, 6.0) == "6.00"
+    assert joules_text(long, None) == "n/a"

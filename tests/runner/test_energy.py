@@ -5,6 +5,7 @@ from runner.test_telemetry import INFOS, Recorded, batch
 from tui.rows.scenes import S, loaded, sample
 
 from infertui.gpu.readings import Counters, GpuCounters, HostCounters
+from infertui.measure.records import BatchRecord, EngineMemory
 from infertui.runner.telemetry import RunTelemetry
 
 
@@ -26,6 +27,31 @@ def test_energy_of_the_cpu_packages_is_the_difference_of_their_counters() -> Non
     nothing, _ = telemetry.figures([batch()], None, None, tokens=100, idle={})
     assert nothing is not None
     assert (nothing.source, nothing.energy_j, nothing.joules_per_token) == (None, None, None)
+
+
+def test_energy_and_throughput_count_the_same_seconds() -> None:
+    """Two batches of 2 s with a gap of 0.2 s: 100 W for 4.2 s, of which 4 s are measured; tok/s/W is tok/s over W."""
+
+    def measured(at: int) -> BatchRecord:
+        return BatchRecord("measure", 0, at, at, at, at + 2 * S, None, (), EngineMemory())
+
+    batches = [measured(1000 * S), measured(1000 * S + 11 * S // 5)]
+    idle = INFOS[0].uuid
+
+    def edge(t_ns: int, millijoules: int) -> Counters:
+        return Counters(t_ns, (GpuCounters(INFOS[0].uuid, t_ns, millijoules),), HostCounters(t_ns))
+
+    telemetry = RunTelemetry(Recorded([sample(INFOS, tick) for tick in range(11)]))
+    telemetry.device_is(loaded(), INFOS[:1])
+    edges = edge(1000 * S, 0), edge(1000 * S + 21 * S // 5, 420_000)
+    power, _ = telemetry.figures(batches, *edges, tokens=800, idle={idle: 25.0})
+    assert power is not None
+    assert (power.window_s, power.span_s) == pytest.approx((4.0, 4.2))
+    assert power.energy_j == pytest.approx(400)
+    assert power.joules_per_token == pytest.approx(0.5)
+    assert power.joules_per_token_above_idle == pytest.approx(0.375)
+    assert power.tokens_per_s_per_w == pytest.approx(200 / 100)
+    assert power.error_j == pytest.approx(400 * 0.1 / 4.2)
 
 
 def test_several_sources_are_as_good_as_the_worse_one() -> None:

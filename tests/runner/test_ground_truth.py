@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.runs import requests_of, run, simulated
 
+from infertui.runner.events import BatchMeasured
+from infertui.runner.progress import RunProgress
 from infertui.store.result import Result
 from infertui.store.runs import Store
 
@@ -146,6 +148,30 @@ def test_max_seconds_ends_between_batches(tmp_path: Path) -> None:
     (result,), _ = run(config, out=tmp_path)
     assert result.summary.iterations == 3
     assert any("stopped early" in note for note in result.verdict.notes)
+
+
+def test_min_seconds_adds_batches_and_max_seconds_limits_them(tmp_path: Path) -> None:
+    """Batches of 1 s each: two are asked for, and 4.5 s are measured by five of them."""
+    longer = {"engine__simulator__ttft_ms": 1000.0, "workload__output_len": 1, "measurement__min_seconds": 4.5}
+    config = simulated(**longer, measurement__iterations=2)
+    (result,), events = run(config, out=tmp_path)
+    assert result.summary.iterations == 5
+    assert result.verdict.valid
+    assert not any("stopped early" in note for note in result.verdict.notes)
+    progress = RunProgress()
+    left: list[float | None] = []
+    for event in events:
+        progress.take(event)
+        if isinstance(event, BatchMeasured) and event.batch.phase == "measure":
+            assert progress.iterations == 5
+            left.append(progress.eta_s)
+    assert left == pytest.approx([4.0, 3.0, 2.0, 1.0, 0.0])
+    assert len({record.batch for record in requests_of(tmp_path, result.id)}) == 5
+    (enough,), _ = run(simulated(**longer, measurement__iterations=7), out=tmp_path)
+    assert enough.summary.iterations == 7
+    (limited,), _ = run(simulated(**longer, measurement__iterations=2, measurement__max_seconds=2.5), out=tmp_path)
+    assert limited.summary.iterations == 3
+    assert limited.verdict.valid
 
 
 def test_the_index_holds_what_was_returned(tmp_path: Path) -> None:

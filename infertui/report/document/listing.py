@@ -8,6 +8,7 @@ from infertui.measure.statistics import Distribution
 from infertui.report.document.material import Material
 from infertui.report.document.model import Block, Cell, Column, Facts, Level, Section, Table
 from infertui.report.document.subjects import Subject, engine_of, prompts_of
+from infertui.report.energy import joules_text
 from infertui.report.identity import in_force, ran, told
 from infertui.report.limits import limits_of, share_text
 from infertui.store.result import Result
@@ -107,7 +108,7 @@ def _row(run: Subject, first: Sequence[_Said], differ: Sequence[_Said]) -> tuple
         Cell(", ".join(run.marks) or "-", "bad" if run.against else ""),
         Cell(_speed(result)),
         *(Cell(_median(times)) for times in (summary.ttft, summary.tpot, summary.latency)),
-        Cell(NOT_AVAILABLE if joules is None else format_number(joules)),
+        Cell(joules_text(result, joules)),
         Cell(share_text(limits.mbu if limits else None)),
         Cell(limits.bound if limits else NOT_AVAILABLE),
         Cell(NOT_AVAILABLE if memory is None else format_bytes(memory)),

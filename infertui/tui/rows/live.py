@@ -169,9 +169,8 @@ def _phase_label(phase: Phase | None, progress: RunProgress) -> str:
 
 def progress_line(run: LiveRun, width: int, look: Look) -> Text:
     """The bar of the measuring, with iterations, percent and time left."""
-    progress, started = run.progress, run.progress.started
-    total = started.iterations if started else 0
-    tail = f" {progress.measured_batches}/{total}  {progress.fraction * 100:3.0f}%"
+    progress = run.progress
+    tail = f" {progress.measured_batches}/{progress.iterations}  {progress.fraction * 100:3.0f}%"
     if progress.eta_s is not None:
         tail += f"  ETA {clock(progress.eta_s)}"
     room = max(4, min(60, width - len(tail)))

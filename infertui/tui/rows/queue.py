@@ -193,9 +193,7 @@ def _phase(progress: RunProgress | None) -> str:
     if progress is None or progress.phase is None:
         return ""
     if progress.phase == "measure" and progress.started:
-        return (
-            f"measure {min(progress.measured_batches + 1, progress.started.iterations)}/{progress.started.iterations}"
-        )
+        return f"measure {min(progress.measured_batches + 1, progress.iterations)}/{progress.iterations}"
     return f"warmup {progress.warmup_batches + 1}" if progress.phase == "warmup" else progress.phase
 
 
