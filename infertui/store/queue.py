@@ -63,8 +63,24 @@ class Duration(Struct, frozen=True):
     output_len: int
     load_s: float
     step_s: float
-    """Per token step of a batch while measuring."""
+    """Per token step of a batch while measuring, the first one's time spread over all."""
     warmup_batches: int
+    prefill_s: float | None = None
+    """From the start of a batch to its first token; None is not known, as of those kept before it was."""
+    prompt_tokens: float | None = None
+    """Of a request, on average."""
+
+    @property
+    def batch_s(self) -> float:
+        """A batch from start to end."""
+        return self.step_s * self.output_len
+
+    @property
+    def decode_s(self) -> float:
+        """A token step after the first."""
+        if self.prefill_s is None or self.output_len < 2:
+            return self.step_s
+        return max(0.0, self.batch_s - self.prefill_s) / (self.output_len - 1)
 
 
 class QueueStore:

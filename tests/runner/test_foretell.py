@@ -91,3 +91,91 @@ def test_a_forecast_is_a_positive_time(batch: int, length: int, step: float) -> 
     foretold = foretell(simulated(workload__batch_size=batch), [Duration("k", 1, length, 0.0, step, 0)])
     assert foretold is not None
     assert foretold > 0
+
+
+def known(**values: Any) -> Duration:
+    usual: dict[str, Any] = {
+        "kind": "m|simulator|cpu|0", "batch_size": 1, "output_len": 8, "load_s": 2.0, "warmup_batches": 2,
+        "prefill_s": 1.0, "prompt_tokens": 16.0,
+    }  # fmt: skip
+    usual |= values
+    if "step_s" not in usual:
+        usual["step_s"] = (1.0 + 0.005 * (usual["output_len"] - 1)) / usual["output_len"]
+    return Duration(**usual)
+
+
+@pytest.mark.parametrize(
+    ("history", "asked", "seconds"),
+    [
+        (8, 256, 2.0 + 7 * (1.0 + 255 * 0.005)),  # 17.9 s, where 234 s were told
+        (256, 8, 2.0 + 7 * (1.0 + 7 * 0.005)),  # 9.2 s, where 2.5 s were
+        (8, 8, 2.0 + 7 * (1.0 + 7 * 0.005)),
+        (8, 1, 2.0 + 7 * 1.0),
+        (1, 1, 2.0 + 7 * 1.0),
+    ],
+)
+def test_the_output_length_moves_the_decode_steps_alone(history: int, asked: int, seconds: float) -> None:
+    """TTFT 1 s and a step of 5 ms, two batches of warm-up and five measured."""
+    config = simulated(workload__output_len=asked, measurement__iterations=5, measurement__warmup=2)
+    assert foretell(config, [known(output_len=history)]) == pytest.approx(seconds)
+
+
+def test_a_forecast_is_what_the_simulator_then_takes(tmp_path: Path) -> None:
+    """On its virtual clock, from the shortest output to the longest: loading apart, which takes real time."""
+    settings = {"engine__simulator__ttft_ms": 300.0, "engine__simulator__step_ms": 7.0}
+    short = simulated(**settings, workload__output_len=4, measurement__iterations=3)
+    long = simulated(**settings, workload__output_len=200, measurement__iterations=6)
+    (first, second), _ = run(short, long, out=tmp_path)
+    learnt = duration_of(first, "cpu")
+    assert learnt is not None
+    foretold = foretell(long, [learnt])
+    assert foretold is not None
+    # One more batch of warm-up, which is not summed up.
+    assert foretold - learnt.load_s == pytest.approx(second.summary.measured_s * 7 / 6)
+
+
+def test_a_larger_batch_takes_longer_as_earlier_runs_say() -> None:
+    """From 1 to 16: prefill 4 times (a power of 1/2), steps 2 times (1/4); at 64 they are 8 and 2.83 times."""
+    earlier = [
+        known(output_len=11, prefill_s=1.0, step_s=2.0 / 11),
+        known(output_len=11, batch_size=16, prefill_s=4.0, step_s=6.0 / 11),
+    ]
+    config = simulated(
+        workload__output_len=11, workload__batch_size=64, measurement__iterations=5, measurement__warmup=1
+    )
+    batch_s = 4.0 * 2 + 10 * 0.2 * 2**0.5
+    assert foretell(config, earlier) == pytest.approx(2.0 + 6 * batch_s)
+
+
+def test_without_others_a_batch_and_a_prompt_grow_as_is_usual_for_the_device() -> None:
+    """32 times the sequences: on a CPU 32 times the prefill and sqrt(32) times the step, on a GPU next to none."""
+    one = known(output_len=11, prefill_s=0.1, step_s=0.2 / 11)
+    config = simulated(
+        workload__output_len=11, workload__batch_size=32, measurement__iterations=5, measurement__warmup=1
+    )
+    on_cpu = foretell(config, [one])
+    assert on_cpu == pytest.approx(2.0 + 6 * (3.2 + 0.1 * 32**0.5))
+    on_gpu = foretell(config, [msgspec.structs.replace(one, kind="m|transformers|GPU-a|0")])
+    assert on_gpu == pytest.approx(2.0 + 6 * (0.1 * 32**0.3 + 0.1 * 32**0.1))
+    longer = simulated(
+        workload__output_len=11, workload__input_len=160, measurement__iterations=5, measurement__warmup=1
+    )
+    assert foretell(longer, [one]) == pytest.approx(2.0 + 6 * (1.0 + 0.1))
+
+
+def test_a_least_time_of_measuring_is_foretold() -> None:
+    """Batches of 1.035 s: 2 are asked for, 5 s take 5 of them."""
+    config = simulated(workload__output_len=8, measurement__iterations=2, measurement__warmup=1)
+    longer = simulated(
+        workload__output_len=8, measurement__iterations=2, measurement__warmup=1, measurement__min_seconds=5.0
+    )
+    assert foretell(config, [known()]) == pytest.approx(2.0 + 3 * 1.035)
+    assert foretell(longer, [known()]) == pytest.approx(2.0 + 6 * 1.035)
+
+
+def test_failed_batches_do_not_make_a_run_look_fast(tmp_path: Path) -> None:
+    config = simulated(engine__simulator__fail_every=2, measurement__iterations=6, workload__output_len=4)
+    (result,), _ = run(config, out=tmp_path)
+    learnt = duration_of(result, "cpu")
+    assert learnt is not None
+    assert learnt.batch_s == pytest.approx(result.summary.measured_s / 3)
