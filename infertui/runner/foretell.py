@@ -104,9 +104,9 @@ def _batch_s(known: Duration, config: Config, growth: Growth) -> float:
     workload = config.workload
     sequences = _beyond_near(workload.batch_size / known.batch_size)
     prompts = _beyond_near(_prompt_ratio(known, workload.input_len))
-    decode = known.decode_s * sequences**growth.decode
+    decode = known.decode_s * math.pow(sequences, growth.decode)
     # Of what was kept without a prefill, the first step is like any other.
-    prefill = decode if known.prefill_s is None else known.prefill_s * (sequences * prompts) ** growth.prefill
+    prefill = decode if known.prefill_s is None else known.prefill_s * math.pow(sequences * prompts, growth.prefill)
     return prefill + (workload.output_len - 1) * decode
 
 

@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.tui.pace import FASTER, LONGEST_S, SLOW_GAUGES_S, Pace, stepped
+from infertui.tui.pace import FASTER, LONGEST_S, QUICK_S, SLOW_GAUGES_S, Pace, stepped
 from infertui.tui.settings import Settings
 from infertui.tui.topics import ALL_TOPICS
 
@@ -59,6 +60,29 @@ def test_a_terminal_that_does_not_keep_up_is_spared_and_recovers() -> None:
         now += LONGEST_S
         assert pace.take(now, behind=False) == ALL_TOPICS
     assert pace.backoff == 0
+
+
+def test_the_back_off_doubles_from_a_fifth_of_a_second_and_halves_again() -> None:
+    """By hand: 0.2, 0.4, 0.8, 1.6, 3.2 and then never more than 5 s; one redraw that goes well halves it."""
+    pace = Pace(Settings())
+    pace.touch({"queue"})
+    now = 100.0
+    for expected in (0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
+        assert pace.take(now, behind=True) == frozenset()
+        assert pace.backoff == pytest.approx(expected)
+        assert pace.wait(now) == pytest.approx(expected)
+        assert pace.wait(now + expected / 4) == pytest.approx(expected * 3 / 4)
+        assert pace.take(now + expected / 2, behind=False) == frozenset(), "not before the time is over"
+        now += expected
+    for expected in (2.5, 1.25, 0.625, 0.3125, 0.15625, 0.0):
+        pace.touch({"queue"})
+        assert pace.take(now, behind=False) == {"queue"}
+        assert pace.backoff == pytest.approx(expected)
+        pace.touch({"queue"})
+        assert pace.wait(now) == pytest.approx(max(expected, QUICK_S))
+        now += max(expected, QUICK_S)
+    pace.take(now, behind=True)
+    assert pace.backoff == pytest.approx(0.2), "it begins anew"
 
 
 def test_frozen_keeps_what_changed_for_later() -> None:

@@ -35,7 +35,7 @@ from infertui.tui.rows.gpus import (
     wanted_lines,
 )
 from infertui.tui.rows.history import Track, gpu_tracks, host_tracks
-from infertui.tui.rows.times import chart_window
+from infertui.tui.rows.times import past_span
 from infertui.tui.themes import palette
 from infertui.tui.widgets.chart import LineChart, Series
 from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid, bar
@@ -318,16 +318,17 @@ class GpusPane(Pane):
             self._history_box.styles.height = lines
         across = max(1, min(len(tracks), self.size.width // _CHART_CELLS)) if tracks else 0
         stamps = [point[0] for track in tracks for point in track.points]
-        low, high = chart_window(min(stamps), max(stamps)) if stamps else (0.0, 1.0)
+        newest = max(stamps, default=0.0)
+        span = past_span(newest - min(stamps, default=0.0))
         for index, chart in enumerate(self._charts):
             shown = index < across
             if chart.display != shown:
                 chart.display = shown
             if shown:
                 track = tracks[index]
-                points = [(x - high, y) for x, y in track.points]
+                points = [(x - newest, y) for x, y in track.points]
                 chart.set_series(
-                    [Series(points, track.style)], (low - high, 0.0), track.name, track.unit, y_range=track.y_range
+                    [Series(points, track.style)], (-span, 0.0), track.name, track.unit, y_range=track.y_range
                 )
 
     # Selection.

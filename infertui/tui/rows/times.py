@@ -28,6 +28,11 @@ def chart_window(first: float, last: float) -> tuple[float, float]:
     return high - span, high
 
 
+def past_span(length: float) -> float:
+    """The seconds back from now that a chart shows of so long a past: the least usual span that holds it."""
+    return next((span for span in _SPANS_S if length <= span), _SPANS_S[-1])
+
+
 class RunnerClock:
     """The runner's monotonic clock as told by the stamps of what it sends: equal to ours on the same host."""
 

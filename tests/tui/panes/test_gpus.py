@@ -156,6 +156,25 @@ def test_h_shows_and_hides_the_history() -> None:
     act(bench(mirror(gpus(8))), play, size=(130, 24))
 
 
+@pytest.mark.parametrize("seconds", [2, 31, 47, 93, 250, 1200])
+def test_the_newest_reading_of_the_history_stands_at_the_right_where_the_axis_says_now(seconds: int) -> None:
+    infos = gpus(1)
+    known = mirror(infos)
+    known.samples.clear()
+    for second in range(seconds + 1):
+        tick(known, second)
+
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        await pilot.press("h")
+        await pilot.pause()
+        lines = [line.rstrip() for line in bench.text.splitlines()]
+        (axis,) = (at for at, line in enumerate(lines) if line.endswith("0s│"))
+        (head,) = (at for at, line in enumerate(lines) if "temperature C" in line)
+        assert any(line[-2] != " " for line in lines[head + 1 : axis]), "the newest reading's column is empty"
+
+    act(bench(known), play, size=(130, 24))
+
+
 def test_history_says_when_it_has_no_room_or_no_business() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await pilot.press("h")
