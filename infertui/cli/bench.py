@@ -279,6 +279,6 @@ def _enqueue(plan: "Sequence[Variant]", out: Path, *, as_json: bool) -> None:
 
 
 def _store(out: Path) -> "Store":
-    from infertui.store.runs import Store
+    from infertui.cli.opened import opened
 
-    return Store(out)
+    return opened(out)

@@ -7,7 +7,7 @@ import typer
 from infertui.cli import gate
 from infertui.cli.flags import REPORTS, EqualWithinFlag, OutFlag, band_of
 from infertui.cli.named import bench_named, runs_named
-from infertui.cli.output import Painted, say
+from infertui.cli.output import Painted, say, warn
 
 if TYPE_CHECKING:
     from infertui.report.bench import Bench
@@ -50,8 +50,8 @@ def compare(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a pull request.")] = False,
 ) -> None:
     """Compare runs with a baseline: what differs, by how much, and how sure that is."""
+    from infertui.cli.opened import opened
     from infertui.errors import UsageError
-    from infertui.store.runs import Store
 
     rules = gate.rules_of(fail_if or [])
     band = band_of(equal_within)
@@ -60,7 +60,7 @@ def compare(
         raise UsageError("--json and --markdown exclude each other")
     if bench and names:
         raise UsageError("--bench compares the runs of a bench: without ids of runs")
-    store = Store(out)
+    store = opened(out)
     if bench:
         from infertui.report.bench import bench_report
 
@@ -92,9 +92,12 @@ def show_bench(report: "Bench", *, as_json: bool, as_markdown: bool) -> None:
 def _compared(store: "Store", names: list[str], band: float) -> "list[Comparison]":
     from infertui.report.compare import compare as compare_runs
     from infertui.report.compare import judged
-    from infertui.store.observations import read_observations
+    from infertui.store.observations import REQUESTS, read_observations, requests_lost
 
-    first, *others = runs_named(store, names)
+    first, *others = found = runs_named(store, names)
+    for result in found:
+        if requests_lost(store.folder_of(result.id), result):
+            warn(f"{result.id}: {REQUESTS} is gone: no interval is known")
     ours = read_observations(store.folder_of(first.id))
     # One at a time: the batches of long runs may fill a lot of memory.
     return [

@@ -176,10 +176,10 @@ def cost(
 
 def _costs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Terms") -> list["RunCost"]:
     from infertui.cli.named import runs_named
+    from infertui.cli.opened import opened
     from infertui.report.cost import beside, run_cost
-    from infertui.store.runs import Store
 
-    costs = [run_cost(result, prices, terms) for result in runs_named(Store(out), list(runs))]
+    costs = [run_cost(result, prices, terms) for result in runs_named(opened(out), list(runs))]
     return [costs[0], *(beside(other, costs[0], terms) for other in costs[1:])]
 
 

@@ -46,13 +46,13 @@ def export(
 ) -> None:
     """Write runs as CSV, as six-field JSONL, or as the JSON of vllm bench serve."""
     from infertui.cli.named import runs_named
+    from infertui.cli.opened import opened
     from infertui.cli.result_filter import matches, parse_filters
     from infertui.errors import UsageError
-    from infertui.store.runs import Store
     from infertui.terminal_text import clean
 
     wanted = parse_filters(filters or [])
-    store = Store(source)
+    store = opened(source)
     found = runs_named(store, runs) if runs else _all(store)
     chosen = (result for result in found if matches(result, wanted))
     first = next(chosen, None)
@@ -125,8 +125,12 @@ def _vllm(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
     from infertui.interchange.vllm_writing import document
     from infertui.measure.records import RequestRecord
     from infertui.store.jsonl import read_lines
+    from infertui.store.observations import REQUESTS, requests_lost
+    from infertui.terminal_text import clean
 
     for result in results:
+        if requests_lost(store.folder_of(result.id), result):
+            warn(f"{clean(result.id)}: {REQUESTS} is gone: no single request is exported")
         records = read_lines(store.folder_of(result.id) / "requests.jsonl", RequestRecord, warn=warn)
         yield msgspec.json.encode(document(result, records)) + b"\n"
 

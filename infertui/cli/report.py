@@ -59,6 +59,7 @@ def report(
 ) -> None:
     """Write a report about runs: report.html, report.md, report.json and charts."""
     from infertui.cli.named import bench_named, runs_named
+    from infertui.cli.opened import opened
     from infertui.cli.result_filter import parse_filters
     from infertui.errors import UsageError
     from infertui.report.charts.rendering import require_matplotlib
@@ -66,7 +67,6 @@ def report(
     from infertui.report.document.compose import compose
     from infertui.report.document.files import check_target, write_report
     from infertui.report.document.material import collect
-    from infertui.store.runs import Store
     from infertui.terminal_text import clean
 
     wanted = parse_filters(filters or [])
@@ -75,7 +75,7 @@ def report(
     check_target(out)
     if charts:
         require_matplotlib()
-    store = Store(source)
+    store = opened(source)
     first = runs_named(store, [baseline])[0] if baseline else None
     left_out: list[str] = []
     if runs:

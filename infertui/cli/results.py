@@ -50,12 +50,11 @@ def results(
     ] = False,
 ) -> None:
     """List results, the newest last."""
+    from infertui.cli.opened import opened, without_result
     from infertui.cli.result_filter import matches, parse_filters
     from infertui.errors import UsageError
     from infertui.store.jsonl import read_lines
     from infertui.store.result import Result
-    from infertui.store.runs import Store
-    from infertui.terminal_text import clean
 
     if as_json + as_csv + as_markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude each other")
@@ -66,7 +65,7 @@ def results(
     if columns and not as_markdown:
         raise UsageError("--columns goes with --markdown")
     wanted = parse_filters(filters or [])
-    store = Store(out)
+    store = opened(out)
     lines = read_lines(store.index, Result, warn=warn)
     found = (result for result in lines if matches(result, wanted))  # one at a time: there may be very many
     if agreement:
@@ -88,8 +87,8 @@ def results(
     elif not _print_table(found):
         say(f"no results in {out}" + (" that match" if wanted else "; `infertui run demo` makes one"), err=True)
     if not (wanted or as_json or as_csv or as_markdown):
-        for run_id in store.without_result():
-            say(f"without a result, still running or cut off: {clean(run_id)}", err=True)
+        for line in without_result(store):
+            say(line, err=True)
 
 
 def _print_json(found: "Iterable[Result]") -> None:

@@ -105,7 +105,10 @@ def headline(result: Result) -> str:
 def verdict_lines(result: Result) -> list[tuple[str, str]]:
     """What speaks against the figures and what a reader should know, each with its level."""
     lines = [("invalid", reason) for reason in result.verdict.invalid]
-    lines += [("note", note) for note in result.verdict.notes]
+    notes = result.verdict.notes
+    if result.ended_by and not result.summary.iterations:  # no verdict tells it where nothing was measured
+        notes = (*notes, f"stopped early: {result.ended_by}")
+    lines += [("note", note) for note in notes]
     return [(level, clean(text)) for level, text in lines]
 
 

@@ -45,10 +45,12 @@ class Lane:
     clearing: asyncio.Task[None] | None = None
     """Held so that it is not collected before it ends."""
 
-    def end(self, state: EntryState) -> None:
-        """Cancel the run under way, which will go by `state`; the first call decides."""
+    def end(self, state: EntryState, why: str) -> None:
+        """Cancel the run under way, which will go by `state`, ended by `why`; the first call decides."""
         if self.task and not self.ending:
             self.ending = state
+            if self.execution:
+                self.execution.ended_by = why
             # Not at once: a task that has not begun would end without a word, and its run without a result.
             asyncio.get_running_loop().call_soon(self.task.cancel)
 
@@ -93,7 +95,7 @@ class Dispatcher:
         """End a running entry; what it measured is kept and the entry goes by `state`."""
         for lane in self._lanes.values():
             if lane.entry == entry:
-                lane.end(state)
+                lane.end(state, f"it was {state}")
 
     def sampled(self, sample: Sample, *, watched: bool) -> None:
         """Take a sample of the machine; `watched`: somebody looks on, and gets them more often."""
@@ -106,11 +108,11 @@ class Dispatcher:
             if lane.execution:
                 lane.execution.sampled(sample)
 
-    async def close(self) -> None:
+    async def close(self, why: str) -> None:
         """End what runs, keeping what it measured, and every worker."""
         self._closing = True
         for lane in self._lanes.values():
-            lane.end("interrupted")
+            lane.end("interrupted", why)
         await asyncio.gather(*(lane.task for lane in self._lanes.values() if lane.task), return_exceptions=True)
         await asyncio.gather(*(self._clear(lane) for lane in self._lanes.values()))
 
@@ -165,7 +167,7 @@ class Dispatcher:
 
     def _settle(self, entry: Entry, result: Result | None, error: Exception | None, ending: EntryState | None) -> None:
         state: EntryState = ending or "interrupted"
-        reason = ""
+        reason = result.ended_by if result is not None else ""
         if error is not None:
             state, reason = "failed", clean(str(error))
             if not isinstance(error, StoreError):

@@ -118,6 +118,8 @@ class Execution:
         self._evidence: Evidence | None = None
         self._steady: bool | None = None
         self._stopped = ""
+        self.ended_by = ""
+        """Who or what cancels it, told before that."""
         self._before: Counters | None = None
         self._after: Counters | None = None
         self._recent: deque[tuple[int, int]] = deque()
@@ -178,6 +180,8 @@ class Execution:
             return "failed", _error_of(self._full)
         if isinstance(ended, asyncio.CancelledError):
             return ("finished" if self._quality.scoring else "interrupted"), None
+        if self.ended_by and isinstance(ended, WorkerError) and "signal" in ended.details:
+            return "interrupted", None  # what ends the runner was sent to the worker, too
         if isinstance(ended, InfertuiError):
             return "failed", _error_of(ended)
         if isinstance(ended, Exception):
@@ -405,6 +409,7 @@ class Execution:
 
     def _result(self, state: State, error: Error | None) -> Result:
         summary = summarise(self._batches)
+        ended_by = self.ended_by if state == "interrupted" else ""
         power, device = self._telemetry.figures(
             self._batches, self._before, self._after, tokens=summary.output_tokens, idle=self._idle.watts()
         )
@@ -423,7 +428,7 @@ class Execution:
                 others_cpu=device.cpu_others if device else None,
                 foreign_processes=self._telemetry.foreign_processes,
                 lost_gpus=self._telemetry.lost(),
-                stopped=self._stopped,
+                stopped=self._stopped or ended_by,
                 random_weights=bool(self._loaded and self._loaded.random_weights),
                 remote_code=self._config.model.trust_remote_code,
                 fallback=_fallback(self._loaded.engine, self._loaded) if self._loaded else "",
@@ -449,6 +454,7 @@ class Execution:
             error=error,
             evidence=self._evidence,
             bench=self._place,
+            ended_by=ended_by,
         )
         return with_short_energy(with_limits(result, self._known))
 
@@ -460,6 +466,7 @@ class Execution:
                 write_it(result)
             except StoreError as error:
                 kept = False
+                self._folder.note_end(f"its result could not be kept: {error.message}")
                 self._emit(Noted(self._folder.id, "warning", str(error)))
         if kept:
             self._folder.settled()

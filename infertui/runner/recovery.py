@@ -2,6 +2,7 @@
 
 import fcntl
 import itertools
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,14 +16,19 @@ from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
-from infertui.store.runs import BEGUN, RESULT, Begun, Store, encode_result, write_whole
+from infertui.store.runs import BEGUN, RESULT, Begun, Store, boot_id, encode_result, write_whole
 
 REASON = "its runner was killed"
+"""What is said where nothing better is known: nobody lived to say more."""
 
 
-def recover(store: Store) -> list[Result]:
-    """Give every run of a reports folder that was cut off its result; those results. A live runner's are left alone."""
-    return [result for folder in store.folders_with(BEGUN) if (result := _recovered(store, folder)) is not None]
+def recover(store: Store, run: str = "") -> list[Result]:
+    """Give every run of a reports folder that was cut off its result, or that run; those results.
+
+    A live runner's are left alone. Raises StoreError for what can be no run.
+    """
+    folders = [store.folder_of(run)] if run else store.folders_with(BEGUN)
+    return [result for folder in folders if (result := _recovered(store, folder)) is not None]
 
 
 def _recovered(store: Store, folder: Path) -> Result | None:
@@ -59,22 +65,13 @@ def _kept(folder: Path) -> Result | None:
         return None
 
 
-def is_under_way(folder: Path) -> bool:
-    """Whether a living process measures the run of this folder."""
-    try:
-        with (folder / BEGUN).open("rb+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def _interrupted(folder: Path, begun: Begun) -> Result:
-    records = read_lines(folder / "requests.jsonl", RequestRecord, warn=lambda _: None)
-    batches = batches_of(records)
-    seen = Circumstances(begun.config.workload.output_len, stopped=REASON)
+    lines = folder / "requests.jsonl"
+    why = _what_ended(begun)
+    if not lines.exists():
+        why += f"; its {lines.name} is gone, and with it whatever was measured"
+    batches = batches_of(read_lines(lines, RequestRecord, warn=lambda _: None))
+    seen = Circumstances(begun.config.workload.output_len, stopped=why)
     verdict = judge(batches, seen, begun.config.validity)
     return Result(
         id=folder.name,
@@ -87,7 +84,21 @@ def _interrupted(folder: Path, begun: Begun) -> Result:
         summary=summarise(batches),
         phases={},
         sample_hz=begun.config.measurement.sample_hz,
+        ended_by=why,
     )
+
+
+def _what_ended(begun: Begun) -> str:
+    """As much as can be known. Who lived to say so has noted it; else the machine or the process ended at once."""
+    if begun.ended_by:
+        return begun.ended_by
+    host = begun.fingerprint.host.hostname
+    if host != socket.gethostname():  # perhaps a container's that is no more
+        return f"{REASON}, on {host}" if host else REASON
+    now = boot_id()
+    if begun.boot and now and begun.boot != now:
+        return "the machine went down or was restarted while it ran"
+    return REASON
 
 
 def batches_of(records: Iterable[RequestRecord]) -> list[BatchRecord]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from infertui.errors import InfertuiError, UsageError
-from infertui.runner.recovery import is_under_way, recover
+from infertui.runner.recovery import recover
 from infertui.runner.tables import open_table
 from infertui.store.details import RunDetails, read_details
 from infertui.store.index import ResultIndex, ResultPage, ResultQuery
 from infertui.store.result import Result
-from infertui.store.runs import RESULT, Store
+from infertui.store.runs import RESULT, Store, is_under_way
 from infertui.terminal_text import clean
 
 LOOK_S = 60.0
@@ -42,8 +42,10 @@ class Reports:
             return table.page(query)
 
     def details(self, out: str, run: str) -> RunDetails:
-        """Everything about a run. Raises StoreError where there is no such run."""
-        return read_details(Store(folder(out)).folder_of(run))
+        """Everything about a run; one that was cut off gets its result first. Raises StoreError where there is none."""
+        store = Store(folder(out))
+        recover(store, run)
+        return read_details(store.folder_of(run))
 
     def delete(self, out: str, runs: Sequence[str]) -> None:
         """Delete runs that have ended. Raises UsageError for one that some process still measures, and StoreError."""

@@ -110,6 +110,8 @@ class Runner:
         self._waited_for: dict[int, asyncio.Future[Result | None]] = {}
         self._facts: RunnerFacts | None = None
         self._loop: asyncio.AbstractEventLoop
+        self.ended_by = "its runner was stopped"
+        """What is said of the runs that are under way when this is left."""
         self.stopping = asyncio.Event()
         """Set when someone asked the runner to end; whoever hosts it then leaves."""
 
@@ -126,7 +128,7 @@ class Runner:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await undisturbed(self._dispatcher.close())
+        await undisturbed(self._dispatcher.close(self.ended_by))
         self._hub.close()
         await undisturbed(bounded(lambda: self._sampler.stop(STOP_TIMEOUT_S), STOP_TIMEOUT_S))
         self._queue.note()  # what could not be kept when it happened
@@ -303,7 +305,8 @@ class Runner:
                 self._queue.fault(f"what was measured in {clean(out)} was not looked at: {clean(str(error))}")
         for entry in cut:
             known = results.get(entry.run)
-            self._queue.note(settled(entry, known, state=known.state if known else "interrupted", reason=REASON))
+            reason = known.ended_by or REASON if known else REASON
+            self._queue.note(settled(entry, known, state=known.state if known else "interrupted", reason=reason))
 
     def _end(self, ids: Sequence[int], state: EntryState) -> None:
         entries = [self._queue.get(number) for number in ids]

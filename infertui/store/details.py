@@ -14,8 +14,9 @@ from msgspec import Struct
 from infertui.errors import StoreError
 from infertui.gpu.readings import Sample
 from infertui.store.jsonl import read_lines
+from infertui.store.observations import REQUESTS, requests_lost
 from infertui.store.result import Result
-from infertui.store.runs import RESULT, Store
+from infertui.store.runs import RESULT, Store, is_under_way
 from infertui.store.thinning import thin
 from infertui.terminal_text import clean
 
@@ -41,7 +42,10 @@ class BatchPoint(Struct, frozen=True):
 
 
 class RunDetails(Struct, frozen=True):
-    """Everything kept about one run, thinned out for showing. `result` is None while it runs, or when it was cut."""
+    """Everything kept about one run, thinned out for showing. `result` is None while it runs, or when it was cut off.
+
+    `under_way`: some process measures it. `lost`: files that its result rests on, and that are gone.
+    """
 
     id: str
     folder: str
@@ -51,6 +55,8 @@ class RunDetails(Struct, frozen=True):
     telemetry: tuple[Sample, ...] = ()
     log: str = ""
     """The end of worker.log, at most 64 KiB, cleaned."""
+    under_way: bool = False
+    lost: tuple[str, ...] = ()
 
 
 class _Request(Struct, frozen=True, gc=False):
@@ -73,14 +79,17 @@ def read_details(folder: Path) -> RunDetails:
         if result is None:
             raise StoreError(f"there is no run {clean(run)} in {clean(str(folder.parent))}")
         return RunDetails(id=run, folder=str(folder), toml="", result=result)
+    result = _result(folder / RESULT)
     return RunDetails(
         id=run,
         folder=str(folder),
         toml=_text(folder / "run.toml", TOML_BYTES),
-        result=_result(folder / RESULT),
-        batches=tuple(thin(_batches(folder / "requests.jsonl"), MAX_BATCHES, lambda point: point.latency)),
+        result=result,
+        batches=tuple(thin(_batches(folder / REQUESTS), MAX_BATCHES, lambda point: point.latency)),
         telemetry=tuple(thin(_lines(folder / "telemetry.jsonl", Sample), MAX_SAMPLES, _power)),
         log=_text(folder / "worker.log", LOG_BYTES, end=True),
+        under_way=result is None and is_under_way(folder),
+        lost=(REQUESTS,) if result is not None and requests_lost(folder, result) else (),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from infertui.store.jsonl import read_lines
+from infertui.store.result import Result
 
 REQUESTS = "requests.jsonl"
 MOST = 1 << 10
@@ -48,6 +49,16 @@ class _Request(Struct, frozen=True, gc=False):
     energy_j: float | None = None
     batch_seconds: float | None = None
     error: str = ""
+
+
+def requests_lost(folder: Path, result: Result) -> bool:
+    """Whether the requests that the figures of a result came from are gone. A foreign file may not tell any."""
+    return (
+        bool(result.summary.iterations)
+        and not result.imported
+        and not result.source
+        and not (folder / REQUESTS).exists()
+    )
 
 
 def read_observations(

@@ -142,6 +142,8 @@ class Result(Struct, frozen=True):
     ceilings: Ceilings | None = None
     limits: Limits | None = None
     quality: Quality | None = None
+    ended_by: str = ""
+    """What cut it off, of a run that is `interrupted`."""
 
     def knows(self, key: str) -> bool:
         """Whether a key of the config, or `summary.NAME`, has a value that means something."""

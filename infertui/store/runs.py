@@ -23,6 +23,7 @@ from typing import IO
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from infertui.config.schema import Config
 from infertui.errors import StoreError
@@ -30,9 +31,12 @@ from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, store_e
 from infertui.store.outputs import OUTPUTS, read_outputs
 from infertui.store.result import Fingerprint, Result
 from infertui.store.results_file import append_line, remove_lines
-from infertui.terminal_text import clean
+from infertui.terminal_text import clean, shorten
 
 BEGUN = "begun.json"
+_ROOM = 512
+"""Bytes of begun.json that are left free, so that why a result could not be kept finds room on a full disk."""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 RESULT = "result.json"
 # What tells a run's folder from any other.
 _MARKS = ("run.toml", RESULT, "requests.jsonl")
@@ -45,6 +49,10 @@ class Begun(Struct, frozen=True):
     started: str
     config: Config
     fingerprint: Fingerprint
+    boot: str = ""
+    """The life of the machine in which it began, as Linux names them; empty where that is not known."""
+    ended_by: str = ""
+    """Why its result could not be kept, where somebody lived to say so."""
 
 
 class RunFolder:
@@ -53,6 +61,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._claim: IO[bytes] | None = None
+        self._begun: Begun | None = None
+        self._room = 0
         self.requests = JsonlWriter(path / "requests.jsonl")
         opened = [self.requests]
         try:
@@ -88,14 +98,26 @@ class RunFolder:
         path = self.path / BEGUN
         partial = path.with_name(path.name + ".partial")
         try:
+            self._begun = replace(begun, boot=boot_id())
             self._claim = partial.open("wb")
             fcntl.flock(self._claim, fcntl.LOCK_EX)
-            self._claim.write(msgspec.json.encode(begun))
+            content = msgspec.json.encode(self._begun)
+            self._room = len(content) + _ROOM
+            self._claim.write(content.ljust(self._room))
             self._claim.flush()
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise store_error(path, error) from error
+
+    def note_end(self, why: str) -> None:
+        """Note why no result will be kept, in the room that there is: a full disk has no other."""
+        if self._claim is None or self._begun is None:
+            return
+        content = msgspec.json.encode(replace(self._begun, ended_by=shorten(clean(why), _ROOM // 4)))
+        if len(content) <= self._room:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._claim.fileno(), content.ljust(self._room), 0)
 
     def write_result(self, result: Result) -> None:
         """Keep the result beside what it summarises."""
@@ -221,6 +243,26 @@ class Store:
                     shutil.rmtree(folder)
             except OSError as error:
                 raise store_error(folder, error) from error
+
+
+def is_under_way(folder: Path) -> bool:
+    """Whether a living process measures the run of this folder."""
+    try:
+        with (folder / BEGUN).open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def boot_id() -> str:
+    """What sets this life of the machine apart from the one before it went down; empty where that is not known."""
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def encode_result(result: Result) -> bytes:

@@ -11,9 +11,8 @@ from support.runs import HANG_S, run, simulated
 
 from infertui.errors import StoreError, UsageError
 from infertui.runner import reports as reports_module
-from infertui.runner.recovery import is_under_way
 from infertui.runner.reports import Reports
-from infertui.store.runs import BEGUN, Begun, Store
+from infertui.store.runs import BEGUN, Begun, Store, is_under_way
 from infertui.store.table import ResultQuery
 
 

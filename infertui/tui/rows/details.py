@@ -49,7 +49,8 @@ def batches(details: RunDetails, width: int, height: int, look: Look) -> Lines:
     """The iterations over time, and the distributions of their latency and of the token gaps."""
     points = details.batches
     if not points:
-        return paragraph("No batch was measured.", width, look.palette.muted)
+        gone = f"The batches are gone with {details.lost[0]}." if details.lost else "No batch was measured."
+        return paragraph(gone, width, look.palette.warning if details.lost else look.palette.muted)
     failed = [point for point in points if point.error]
     rows = max(_CHART_ROWS, height - 2 * (_HISTOGRAM_ROWS + 2) - len(failed[:3]) - 1)
     end = max(point.start + (point.latency or 0.0) for point in points)

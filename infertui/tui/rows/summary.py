@@ -26,14 +26,20 @@ def summary(details: RunDetails, width: int, look: Look) -> Lines:
     """What was measured, what it says, what speaks against it."""
     result, colours = details.result, look.palette
     if result is None:
+        state = "it is still under way" if details.under_way else "it was cut off before anything of it was kept"
         return [
-            *paragraph("This run has no result: it is still under way, or it was cut off.", width, colours.warning),
+            *paragraph(f"This run has no result: {state}.", width, colours.warning),
             Text(),
             *paragraph(f"What it measured so far is in {details.folder}.", width, ""),
         ]
     lines = paragraph(headline(result), width, colours.title)
     if result.loaded and (instead := fallback_of(result.loaded)):
         lines += entry(FALLBACK, instead, width, look, style=colours.warning)
+    for name in details.lost:
+        lines += paragraph(
+            f"{name} is gone from its folder: batches, intervals of comparisons and exports of requests are not "
+            "available.", width, colours.warning,
+        )  # fmt: skip
     lines += [Text(), *_state(result, width, look), Text(), *_figures(result, width, look)]
     parts = (_limits(result, width, look), _energy(result, width, look), _quality(result, width, look),
              _bench(result, width, look), _imported(result, width, look), _thresholds(result, width, look))  # fmt: skip

@@ -1,4 +1,5 @@
 import asyncio
+import fcntl
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -107,11 +108,23 @@ def test_an_invalid_run_is_called_so(tmp_path: Path) -> None:
 def test_a_run_without_a_result_shows_what_there_is(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, finished(), with_result=False)
     details = read_details(folder)
-    assert "still under way, or it was cut off" in tab(0, details)
+    assert "it was cut off before anything of it was kept" in tab(0, details)
+    with (folder / "begun.json").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as whoever measures does
+        assert "it is still under way" in tab(0, read_details(folder))
     assert "output throughput by iteration" in tab(1, details)
     assert "GPU power" in tab(2, details)
     assert "[workload]" in tab(3, details)
     assert "loading weights" in tab(4, details)
+
+
+def test_a_run_whose_requests_are_gone_says_so(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, finished())
+    assert "is gone" not in tab(0, read_details(folder))
+    (folder / "requests.jsonl").unlink()
+    details = read_details(folder)
+    assert "requests.jsonl is gone from its folder" in tab(0, details)
+    assert "gone with requests.jsonl" in tab(1, details)
 
 
 def test_an_empty_run_has_words_for_every_tab() -> None:
@@ -230,7 +243,7 @@ def test_it_is_read_again_on_demand(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, result, with_result=False)
 
     async def act(app: ResultsStage, pilot: Pilot[Any]) -> None:
-        assert "still under way" in screen(app)
+        assert "no result" in screen(app)
         (folder / "result.json").write_bytes(msgspec.json.encode(result))
         await pilot.press("r")
         await settle(app, pilot)
