@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infertui.cli.output import console, say, say_json
+from infertui.endings import heeded
 
 if TYPE_CHECKING:
     from infertui.engines.tensorrt_llm.build.builder import Done, Prepared
@@ -125,7 +126,7 @@ def _interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in heeded()}
     try:
         yield
     finally:

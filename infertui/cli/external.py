@@ -118,5 +118,7 @@ def _gpus() -> "tuple[GpuInfo, ...]":
 
 def _end_on_signals() -> None:
     """End the other program, too, when this one is told to end."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    from infertui.endings import heeded
+
+    for number in heeded():
         signal.signal(number, _interrupt)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import Protocol, Self
 
 from infertui.cli.flags import Ui
 from infertui.cli.live import LiveView
+from infertui.cli.opened import opened
 from infertui.cli.output import say, say_json
 from infertui.cli.plain import PlainView
 from infertui.cli.six_fields import SixFieldFile
 from infertui.config.sweep import Variant
+from infertui.endings import Asked
 from infertui.errors import UsageError
 from infertui.runner.events import AnyRunEvent, RunFinished
 from infertui.runner.runner import Runner
@@ -96,21 +97,24 @@ def run_in_foreground(
             say_json(event.result)
             sys.stdout.flush()
 
+    opened(out)
     interrupted = False
-    with ReliableView(view or _view(ui, as_json=as_json)) as shown:
-        try:
-            asyncio.run(_run(variants, out.absolute(), shown, finished))
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            interrupted = True
-    if six_fields:
-        for event in ended:
-            six_fields.add(out / event.result.id / "requests.jsonl")
-        six_fields.close()
-    if interrupted:
-        measured = any(event.result.summary.iterations for event in ended)
-        kept = f"; what was measured is in {clean(str(out))}" if measured else ""
-        say(f"infertui: interrupted{kept}", err=True)
-        return INTERRUPTED
+    with Asked() as asked:
+        with ReliableView(view or _view(ui, as_json=as_json)) as shown:
+            try:
+                asyncio.run(_run(variants, out.absolute(), shown, finished, asked))
+            except (KeyboardInterrupt, asyncio.CancelledError):
+                interrupted = True
+        if six_fields:
+            for event in ended:
+                six_fields.add(out / event.result.id / "requests.jsonl")
+            six_fields.close()
+        if interrupted:
+            measured = any(event.result.summary.iterations for event in ended)
+            kept = f"; what was measured is in {clean(str(out))}" if measured else ""
+            by = f" by {asked.first.name}" if asked.first else ""
+            say(f"infertui: interrupted{by}{kept}", err=True)
+            return INTERRUPTED
     return _exit_code(ended)
 
 
@@ -127,20 +131,32 @@ def _exit_code(ended: Sequence[RunFinished]) -> int:
     return OK if all(result.verdict.valid for result in results) else INVALID
 
 
-async def _run(variants: Sequence[Variant], out: Path, view: View, finished: Callable[[RunFinished], None]) -> None:
+async def _run(
+    variants: Sequence[Variant], out: Path, view: View, finished: Callable[[RunFinished], None], asked: Asked
+) -> None:
     def on_event(event: AnyRunEvent) -> None:
         view.take(event)
         if isinstance(event, RunFinished):
             finished(event)
 
-    # Ctrl-C, a polite kill and a terminal that closes all cancel this task. Repeated, they change nothing: the run in
-    # progress is summed up and kept within seconds, whatever comes.
-    task = asyncio.current_task()
-    if task:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    async with Runner(on_event=on_event) as runner:
-        await runner.run_all(variants, out)
+    # Ctrl-C, a polite kill, a terminal that closes and a batch system's warning all cancel this task. Repeated, they
+    # change nothing: the run in progress is summed up and kept within seconds, whatever comes.
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def end() -> None:
+        if task:
+            loop.call_soon_threadsafe(task.cancel)  # from a signal's handler: this wakes the loop
+
+    asked.then(end)
+    try:
+        async with Runner(on_event=on_event) as runner:
+            try:
+                await runner.run_all(variants, out)
+            finally:
+                if asked.first:
+                    runner.ended_by = f"{asked.first.name} ended it"
+    finally:
+        asked.then(lambda: None)
 
 
 def _view(ui: Ui, *, as_json: bool) -> View:

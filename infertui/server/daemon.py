@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from infertui import __version__
+from infertui.endings import ENDING
 from infertui.runner.runner import KEEP_LOADED_S, Runner
 from infertui.server.app import create_app
 from infertui.server.errors import RunnerExistsError
@@ -45,8 +46,9 @@ def serve(
 ) -> None:
     """Host a runner until it ends; `on_ready` is called with the path of its socket once it answers.
 
-    It ends when it is asked to, on SIGTERM and SIGINT, and after `idle_exit_s` seconds (0: never) with no client and
-    nothing queued or running. What was measured is kept. `keep_loaded_s` and `cpu_exclusive`: see `Runner`.
+    It ends when it is asked to, on the signals of `endings.ENDING` but SIGHUP, and after `idle_exit_s` seconds (0:
+    never) with no client and nothing queued or running. What was measured is kept. `keep_loaded_s` and
+    `cpu_exclusive`: see `Runner`.
     Raises RunnerExistsError when a runner of this user lives.
     """
     make_state_dir(environ)
@@ -90,8 +92,14 @@ async def _host(
 ) -> None:
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_end.set)
+    heard: list[signal.Signals] = []
+
+    def hear(number: signal.Signals) -> None:
+        heard.append(number)
+        told_to_end.set()
+
+    for number in ENDING:
+        loop.add_signal_handler(number, hear, number)
     # A handler that does nothing; SIG_IGN would be inherited by the workers.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     presence = Presence()
@@ -110,6 +118,8 @@ async def _host(
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
+        if heard:
+            runner.ended_by = f"{heard[0].name} ended its runner"
         listener.turn_away()
 
 

@@ -27,7 +27,7 @@ from infertui.tui.commands import GLOBAL_ACTIONS
 from infertui.tui.connection import Connection
 from infertui.tui.header import Condition, header_text
 from infertui.tui.layouts import PANES, PaneId
-from infertui.tui.leaving import HANGUP, Leaving, catch_signals
+from infertui.tui.leaving import HANGUP, Leaving
 from infertui.tui.mouse import Mouse
 from infertui.tui.pace import Pace, stepped
 from infertui.tui.painter import Painter
@@ -265,7 +265,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
     def on_mount(self) -> None:
         """Everything that the first paint needs; the rest follows it."""
         if not self.is_headless:
-            catch_signals(self._leave)
             asyncio.get_running_loop().set_exception_handler(self._stray_error)
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.set_interval(_HOUSEKEEPING_S, self._housekeep)
@@ -291,9 +290,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
         if isinstance(error, BaseException) and self._is_composed:
             log = crash.keep(error, environ=self._environ)
             self.say(f"something went wrong ({type(error).__name__}); details: {log}", "warning")
-
-    def _leave(self, code: int) -> None:
-        self.exit(return_code=code)
 
     def exit(self, result: None = None, return_code: int = 0, message: Any = None) -> None:
         """Leave; nothing is drawn from here on."""
@@ -342,7 +338,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         if minute != self._minute:
             self._tell_header()
         if self._wire.gone:
-            self._leave(HANGUP)
+            self.exit(return_code=HANGUP)
         elif self._wire.take_loss():
             self.action_redraw()
 

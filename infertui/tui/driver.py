@@ -11,10 +11,19 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
 
-from infertui.tui.outlet import Outlet
+from infertui.tui.leaving import catch_signals
+from infertui.tui.outlet import Outlet, write_later
 
 if TYPE_CHECKING:
     from textual.app import App
+
+
+RESTORE = (
+    b"\x18"  # what was begun and cut off within a sequence ends here
+    b"\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l"
+    b"\x1b[<u\x1b[0m\x1b[?1049l\x1b[?25h"
+)
+"""What `stop_application_mode` writes, in one piece."""
 
 
 class TerminalDriver(LinuxDriver):
@@ -38,7 +47,9 @@ class TerminalDriver(LinuxDriver):
         self.outlet.write(data)
 
     def start_application_mode(self) -> None:
-        """Start the writer, then the application mode."""
+        """Hear signals, start the writer, then the application mode: from here on an end has something to restore."""
+        with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: nothing to be told there
+            catch_signals(lambda code: self._app.exit(return_code=code))
         if self.outlet.ident is not None and not self.outlet.is_alive():  # back from a suspension
             self.outlet = Outlet(self._descriptor)
         if self.outlet.ident is None:
@@ -60,9 +71,11 @@ class TerminalDriver(LinuxDriver):
         super().stop_application_mode()
 
     def close(self) -> None:
-        """End both writers."""
+        """End both writers. A terminal that does not read gets what restores it when it does."""
         super().close()
         self.outlet.stop()
+        if self.outlet.waiting and not self.outlet.dead:
+            write_later(self._descriptor, RESTORE)
 
     def _sigtstp_application(self, *_arguments: object) -> None:
         self._stopped = True

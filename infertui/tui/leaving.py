@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from infertui.endings import exit_code, heeded
 from infertui.errors import InfertuiError
 from infertui.tui import toasts
 
@@ -14,19 +15,15 @@ if TYPE_CHECKING:
 
 TWICE_S = 2.0
 """A second ctrl+c within this time quits."""
-SIGNAL_CODES = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
-"""Exit codes by signal, as shells count them."""
-HANGUP = SIGNAL_CODES[signal.SIGHUP]
-INTERRUPTED = SIGNAL_CODES[signal.SIGINT]
+HANGUP = exit_code(signal.SIGHUP)
+INTERRUPTED = exit_code(signal.SIGINT)
 
 
 def catch_signals(leave: Callable[[int], None]) -> None:
     """Call `leave` with the exit code; a default handler would leave the terminal as it is, raw."""
     loop = asyncio.get_running_loop()
-    for number, code in SIGNAL_CODES.items():
-        # With SIGHUP ignored (nohup) the terminal is watched instead.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, leave, code)
+    for number in heeded():  # with SIGHUP ignored (nohup) the terminal is watched instead
+        loop.add_signal_handler(number, leave, exit_code(number))
 
 
 class Leaving:

@@ -7,6 +7,8 @@ set: whoever draws then has to draw everything anew once the terminal reads agai
 import contextlib
 import os
 import select
+import subprocess
+import sys
 import threading
 from collections import deque
 
@@ -111,3 +113,26 @@ class Outlet(threading.Thread):
             self._texts.clear()
             self._texts.append(first)
             self._bytes = len(first)
+
+
+LATER_S = 3600
+"""How long a terminal that does not read is waited for, by a process that does nothing else."""
+_LATER = """
+import os, signal, sys
+signal.alarm(int(sys.argv[2]))
+rest = bytes.fromhex(sys.argv[1])
+while rest:
+    rest = rest[os.write(1, rest):]
+"""
+
+
+def write_later(fd: int, content: bytes) -> None:
+    """Have `content` written to a terminal as soon as it takes it, or not at all once it is closed; returns at once.
+
+    In a process and session of its own: who wrote to the terminal until now may end, and its shell may go on.
+    """
+    with contextlib.suppress(OSError):
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LATER, content.hex(), str(LATER_S)],
+            stdin=subprocess.DEVNULL, stdout=fd, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
+        )  # fmt: skip

@@ -12,6 +12,7 @@ import traceback
 
 import msgspec
 
+from infertui.endings import NOT_FOR_WORKERS
 from infertui.engines.ceilings.figures import Refused, Told, measure
 from infertui.errors import InfertuiError
 from infertui.terminal_text import clean
@@ -32,7 +33,8 @@ def main(argv: list[str]) -> None:
     events, commands, lifeline = map(int, argv[:3])
     device, threads, effort = argv[3], int(argv[4]), argv[5]
     watch_lifeline(lifeline, events, commands)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    for number in NOT_FOR_WORKERS:  # they are the parent's to act on
+        signal.signal(number, signal.SIG_IGN)
 
     def tell(told: Told) -> None:
         line = memoryview(msgspec.json.encode(told) + b"\n")

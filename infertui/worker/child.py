@@ -19,6 +19,7 @@ import traceback
 from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
+from infertui.endings import ENDING, NOT_FOR_WORKERS
 from infertui.engines.base import Closing, Engine, Loaded, create
 from infertui.engines.identity import check_device, check_loaded
 from infertui.errors import ConfigError, InfertuiError, UsageError
@@ -57,7 +58,7 @@ def watch_lifeline(lifeline: int, *others: int) -> None:
         return
     for descriptor in others:
         os.close(descriptor)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         while os.read(lifeline, 1):
@@ -235,7 +236,8 @@ def main(argv: list[str]) -> None:
     """Entry point; `argv` holds the numbers of the three inherited descriptors."""
     events, commands, lifeline = map(int, argv)
     watch_lifeline(lifeline, events, commands)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to act on
+    for number in NOT_FOR_WORKERS:  # they are the runner's to act on
+        signal.signal(number, signal.SIG_IGN)
     link = Link(events, commands)
     threading.Thread(target=link.listen, name="commands", daemon=True).start()
     child = Child(link)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from support.runs import clean_environment, infertui, measuring
 
@@ -94,19 +95,44 @@ def test_a_terminal_gets_a_live_view_and_keeps_the_summary(tmp_path: Path) -> No
     assert output.count(b"\x1b[?25l") == output.count(b"\x1b[?25h"), "the cursor is given back"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_keep_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "ABRT", "XCPU"])
+def test_signals_keep_what_was_measured(tmp_path: Path, name: str) -> None:
+    number = signal.Signals[f"SIG{name}"]
     with measuring(*SLOW, cwd=tmp_path) as process:
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted" in errors
+    assert f"interrupted by SIG{name}; what was measured is in" in errors
     assert "Traceback" not in errors
     (result,) = results_of(tmp_path / "reports")
     assert result["state"] == "interrupted"
+    assert result["ended_by"] == f"SIG{name} ended it"
+    assert f"stopped early: SIG{name} ended it" in result["verdict"]["notes"]  # type: ignore[index]
     kept = (tmp_path / "reports" / str(result["id"]) / "requests.jsonl").read_text().splitlines()
     assert kept
     assert len(kept) == result["summary"]["iterations"]  # type: ignore[index]
+
+
+def test_what_a_batch_system_sends_to_every_process_of_a_job_is_the_runners_to_act_on(tmp_path: Path) -> None:
+    with measuring(*SLOW, cwd=tmp_path) as process:
+        for member in psutil.Process(process.pid).children(recursive=True):
+            member.send_signal(signal.SIGUSR1)
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=30)
+    (result,) = results_of(tmp_path / "reports")
+    assert (result["state"], result["ended_by"]) == ("interrupted", "SIGUSR1 ended it")
+
+
+def test_nohup_has_a_run_go_on_when_its_terminal_closes(tmp_path: Path) -> None:
+    def ignoring() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    brief = ("--engine", "simulator", "--iterations", "60", "--osl", "2", "--warmup", "0")
+    with measuring(*brief, cwd=tmp_path, prepare=ignoring) as process:
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=30)
+    (result,) = results_of(tmp_path / "reports")
+    assert result["state"] == "finished"
 
 
 def test_a_full_disk_ends_the_run_cleanly(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import random
 import select
 import signal
 import struct
@@ -125,14 +126,40 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         one.close()
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)], ids=["TERM", "HUP", "INT"]
-)
-def test_a_signal_leaves_with_the_terminal_restored(number: int, code: int, terminal: Any) -> None:
+SIGNALS = ["HUP", "INT", "QUIT", "ABRT", "USR1", "USR2", "ALRM", "TERM", "XCPU", "VTALRM", "PROF", "IO", "PWR"]
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_leaves_with_the_terminal_restored(name: str, terminal: Any) -> None:
+    number = signal.Signals[f"SIG{name}"]
     screen = terminal(RUNNING="1")
     screen.until_shown(b"gpu-box")
     screen.process.send_signal(number)
-    assert screen.ended() == code
+    assert screen.ended() == 128 + number
+    assert screen.restored
+
+
+def test_a_file_that_may_not_grow_does_not_end_the_screen(terminal: Any) -> None:
+    screen = terminal(RUNNING="1")
+    screen.until_shown(b"gpu-box")
+    screen.process.send_signal(signal.SIGXFSZ)
+    screen.press("q")
+    screen.until_shown(b"Leave")
+    screen.process.terminate()
+    assert screen.ended() == 143
+    assert screen.restored
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_signal_at_any_moment_leaves_no_terminal_raw(seed: int, terminal: Any) -> None:
+    """From the first byte that changes the terminal on: while it starts, draws, and ends because of another one."""
+    chance = random.Random(seed)
+    screen = terminal(RUNNING="1", EVENTS="200", RATE="20")
+    drawn = chance.choice([1, 300, 3000, 30000])
+    screen.until(lambda: len(screen.output) >= drawn)
+    for name in chance.sample(SIGNALS, 3):
+        screen.process.send_signal(getattr(signal, f"SIG{name}"))
+    assert screen.ended() > 128
     assert screen.restored
 
 
@@ -197,6 +224,10 @@ def test_a_stalled_terminal_does_not_hold_up_the_end(terminal: Any) -> None:
     screen.until_beat(lambda waiting: waiting > 3)
     screen.process.terminate()
     assert screen.process.wait(PATIENCE_S) == 143
+    assert b"\x1b[?1049l" not in screen.output
+    # When it reads again, it is restored nevertheless.
+    screen.until(lambda: all(code in screen.output for code in RESTORED))
+    assert screen.restored
 
 
 def test_a_terminal_that_goes_away_ends_the_screen_even_with_hangups_ignored(terminal: Any) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+from infertui.endings import NOT_FOR_WORKERS
 from infertui.engines.transformers.parallel import (
     Following,
     Generate,
@@ -21,7 +22,8 @@ from infertui.engines.transformers.parallel import (
 
 def main(arguments: list[str]) -> None:
     """`arguments` holds the descriptor of the shared stop step; orders come on standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to act on
+    for asked in NOT_FOR_WORKERS:  # they are the runner's to act on
+        signal.signal(asked, signal.SIG_IGN)
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True, name="orders").start()
     stop = StopStep(int(arguments[0]))

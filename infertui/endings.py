@@ -1,0 +1,66 @@
+"""Signals by which people, terminals, service managers and batch systems ask a program to end.
+
+By default each of them ends a process at once: the terminal stays raw, and what was measured is not summed up. Slurm
+sends what `--signal` names, often USR1, and XCPU where a limit on CPU time is near. XFSZ is not among them: Python
+ignores it, and a file that may not grow is an error of that file.
+"""
+
+import contextlib
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Self
+
+ENDING: tuple[signal.Signals, ...] = tuple(
+    signal.Signals[name]
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGABRT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGTERM", "SIGXCPU",
+                 "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR")
+    if name in signal.Signals.__members__
+)  # fmt: skip
+NOT_FOR_WORKERS = tuple(number for number in ENDING if number not in (signal.SIGTERM, signal.SIGABRT))
+"""Those that a batch system may send to every process of a job, and that the runner alone is to act on. A worker's own
+children are ended by TERM."""
+
+
+def exit_code(number: int) -> int:
+    """The exit code of what was ended by a signal, as shells count."""
+    return 128 + number
+
+
+def heeded(numbers: tuple[signal.Signals, ...] = ENDING) -> list[signal.Signals]:
+    """Those that are not to be ignored: `nohup` has a program go on when its terminal closes."""
+    return [
+        number for number in numbers if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+
+
+class Asked:
+    """Hears signals from `with` on, to its end: between two event loops, before the first and after the last as well.
+
+    `first` is the first that came, None before that. What is given to `then` is called at each, in the main thread
+    between any two steps of the program, and at once where one has come already.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self._act: Callable[[], object] = lambda: None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def then(self, act: Callable[[], object]) -> None:
+        """What to do when one comes."""
+        self._act = act
+        if self.first is not None:
+            act()
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        self.first = self.first or signal.Signals(number)
+        self._act()
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(ValueError):  # not in the main thread: somebody else hears them
+            self._before = {number: signal.signal(number, self._heard) for number in heeded()}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
