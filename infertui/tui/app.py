@@ -110,6 +110,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._tmux_hinted = False
         self._key_pressed = False
         self._is_composed = False
+        self._is_over = False
         self._saver = CellSaver()
         self._line_filters: tuple[tuple[object, ...], tuple[LineFilter, ...]] = ((), ())
         """What they depend on, and themselves."""
@@ -296,8 +297,13 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._stop_drawing()
         super().exit(result, return_code, message)
 
+    async def _shutdown(self) -> None:
+        """However it came to that, nothing is drawn from here on: not every end goes through `exit`."""
+        self._stop_drawing()
+        await super()._shutdown()
+
     def _stop_drawing(self) -> None:
-        self._is_composed = False
+        self._is_composed, self._is_over = False, True
         if self._painter is not None:
             self._painter.stop()
             self._painter = None
@@ -327,6 +333,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self.run_worker(self.connection.run(), group="link", exit_on_error=True)
 
     def _start_drawing(self) -> None:
+        if self._is_over:
+            return
         self._painter = Painter(Pace(self.settings), self._draw, behind=lambda: self._wire.behind, post=self.call_next)
         self.stage.all_stale()
         self._painter.touched(ALL_TOPICS)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from infertui.tui.link import Connect
 
 PICTURE_SIZE = (120, 40)
-_PATIENCE_S = 15.0
+_PATIENCE_S = 60.0
+"""For a runner to start, which may take half of that, and the panes to be there, all on a busy machine."""
 
 
 class Options(Struct, frozen=True):
@@ -124,7 +125,11 @@ def _picture(app: "InfertuiApp", path: Path, size: tuple[int, int]) -> int:
                     await app.furnished.wait()
                     await app.linked.wait()
             except TimeoutError:
-                raise InfertuiError("no runner answered in time, so there is nothing to draw") from None
+                missing = app.connection.missing or "the panes are not there"
+                raise InfertuiError(
+                    f"no runner answered within {_PATIENCE_S:g} s, so there is nothing to draw ({missing})",
+                    remedy="`infertui status` tells whether one runs.",
+                ) from None
             await pilot.pause()
             app.draw_all()
             await pilot.pause()

@@ -124,11 +124,10 @@ def test_what_a_batch_system_sends_to_every_process_of_a_job_is_the_runners_to_a
 
 
 def test_nohup_has_a_run_go_on_when_its_terminal_closes(tmp_path: Path) -> None:
-    def ignoring() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as what is started from here has it
     brief = ("--engine", "simulator", "--iterations", "60", "--osl", "2", "--warmup", "0")
-    with measuring(*brief, cwd=tmp_path, prepare=ignoring) as process:
+    with measuring(*brief, cwd=tmp_path) as process:
+        signal.signal(signal.SIGHUP, before)
         process.send_signal(signal.SIGHUP)
         process.communicate(timeout=30)
     (result,) = results_of(tmp_path / "reports")

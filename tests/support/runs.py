@@ -91,13 +91,8 @@ def infertui(
 
 
 @contextmanager
-def measuring(
-    *arguments: str, cwd: Path, prepare: Callable[[], None] | None = None, **environment: str
-) -> Iterator[subprocess.Popen[str]]:
-    """`infertui run` in a process of its own, once it has measured its first batch. It tells that in plain lines.
-
-    `prepare` is called in that process before the command.
-    """
+def measuring(*arguments: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`infertui run` in a process of its own, once it has measured its first batch. It tells that in plain lines."""
     command = [sys.executable, "-m", "infertui", "run", *arguments, "--ui", "plain"]
     with subprocess.Popen(
         command,
@@ -106,7 +101,6 @@ def measuring(
         stderr=subprocess.PIPE,
         text=True,
         env=clean_environment(**environment),
-        preexec_fn=prepare,
     ) as process:
         lines = process.stderr if "--json" in arguments else process.stdout
         assert lines is not None

@@ -771,3 +771,26 @@ def test_what_to_do_about_a_lost_runner_is_said_when_it_cannot_be_had_back(tmp_p
                 await pilot.pause(0.02)
 
     drive(app, steps)
+
+
+def test_what_comes_while_the_screen_is_torn_down_is_not_drawn_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `exit`, as a picture of the screen ends: its clock ticks on a busy machine, and there is no screen."""
+    app = app_over(machine(gpus=2), tmp_path)
+    close = app._close_all
+
+    async def slowly() -> None:
+        await close()
+        for _ in range(3):
+            app._touched(frozenset({"runner", "machine"}))
+            await asyncio.sleep(0.1)  # more than any rate waits between two drawings
+
+    monkeypatch.setattr(app, "_close_all", slowly)
+
+    async def scenario() -> None:
+        async with app.run_test(size=(120, 40)):
+            await app.linked.wait()
+            await app.furnished.wait()
+
+    asyncio.run(scenario())
