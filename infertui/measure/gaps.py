@@ -1,16 +1,20 @@
 """Inter-token latencies (ITL) kept as a compact histogram with an exact summary, not as endless lists."""
 
+import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from infertui.measure.clock import NS_PER_S
+from infertui.measure.statistics import samples_needed
 
 # Neighbouring bucket bounds differ by 2 %: a value read back from its bucket's middle is within 1 %.
 _LOG_RATIO = math.log(1.02)
+MOST_BUCKET = 2500
+"""That of 1e5 years: a higher one was never measured."""
 
 
 class Gaps(Struct, frozen=True):
@@ -19,6 +23,9 @@ class Gaps(Struct, frozen=True):
     A step may bring a sequence several tokens at once, where they are drafted ahead: a gap is then still that between
     two steps, as who reads the text sees it. `tokens` counts what one sequence gained in the steps that end the gaps,
     so that the time per token is known too; 0 in files of earlier versions, which had one token in each step.
+
+    `steps` counts the gaps that are observations of their own, where sequences with times of their own share steps; 0
+    in files of earlier versions.
 
     Of another program's file there may be the summary alone: then the histogram is empty, `count` is 0 and None is what
     the file does not tell. `std`, the sample's, comes from such files alone.
@@ -34,6 +41,18 @@ class Gaps(Struct, frozen=True):
     histogram: dict[int, int]
     tokens: int = 0
     std: float | None = None
+    steps: int = 0
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The percentiles that so many gaps can bound, as those of a `Distribution`; all that a file told alone."""
+        known = self.steps or self.count
+        return tuple(f"p{p}" for p in (50, 90, 99) if not known or known >= samples_needed(p))
+
+    @property
+    def known_p99(self) -> float | None:
+        """None where there are too few gaps for it."""
+        return self.p99 if "p99" in self.supported else None
 
     @property
     def tokens_per_step(self) -> float:
@@ -56,6 +75,14 @@ def bucket_seconds(bucket: int) -> float:
     return math.exp((bucket + 0.5) * _LOG_RATIO) / NS_PER_S
 
 
+def bucket_bounds(bucket: int) -> tuple[float, float]:
+    """The shortest and the longest duration in a bucket, in seconds."""
+    return (
+        math.exp(bucket * _LOG_RATIO) / NS_PER_S if bucket else 0.0,
+        math.exp((bucket + 1) * _LOG_RATIO) / NS_PER_S,
+    )
+
+
 def summarise_gaps(stamps_ns: Sequence[int], tokens: Sequence[int] = ()) -> Gaps | None:
     """Gaps between the stamps of successive token steps; None when there are fewer than two steps.
 
@@ -69,9 +96,9 @@ def summarise_gaps(stamps_ns: Sequence[int], tokens: Sequence[int] = ()) -> Gaps
         mean=(stamps_ns[-1] - stamps_ns[0]) / len(gaps) / NS_PER_S,
         minimum=gaps[0] / NS_PER_S,
         maximum=gaps[-1] / NS_PER_S,
-        p50=_nearest_rank(gaps, 0.50) / NS_PER_S,
-        p90=_nearest_rank(gaps, 0.90) / NS_PER_S,
-        p99=_nearest_rank(gaps, 0.99) / NS_PER_S,
+        p50=_percentile(0.50, len(gaps), gaps.__getitem__) / NS_PER_S,
+        p90=_percentile(0.90, len(gaps), gaps.__getitem__) / NS_PER_S,
+        p99=_percentile(0.99, len(gaps), gaps.__getitem__) / NS_PER_S,
         histogram=dict(sorted(Counter(map(bucket_of, gaps)).items())),
         tokens=sum(tokens[1:]) if tokens else len(gaps),
     )
@@ -93,26 +120,38 @@ def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
     low = min(part.minimum for part in parts if part.minimum is not None)
     high = max(part.maximum for part in parts if part.maximum is not None)
 
-    def percentile(q: float) -> float:
-        rank, seen = math.ceil(q * count), 0
-        for bucket, number in merged.items():
-            seen += number
-            if seen >= rank:
-                return min(max(bucket_seconds(bucket), low), high)
-        return high
+    ends = list(itertools.accumulate(merged.values()))
+    buckets = list(merged)
+
+    def of_rank(rank: int) -> float:
+        if rank in (0, count - 1):
+            return high if rank else low
+        at = bisect.bisect_right(ends, rank)
+        return min(max(bucket_seconds(buckets[at]), low), high) if at < len(buckets) else high
 
     return Gaps(
         count=count,
         mean=math.fsum(part.mean * part.count for part in parts) / count,
         minimum=low,
         maximum=high,
-        p50=percentile(0.50),
-        p90=percentile(0.90),
-        p99=percentile(0.99),
+        p50=_percentile(0.50, count, of_rank),
+        p90=_percentile(0.90, count, of_rank),
+        p99=_percentile(0.99, count, of_rank),
         histogram=merged,
         tokens=sum(part.tokens or part.count for part in parts),
+        steps=sum(part.steps or part.count for part in parts),
     )
 
 
-def _nearest_rank(ordered: Sequence[int], q: float) -> int:
-    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
+def merge_sequences(parts: Iterable[Gaps]) -> Gaps | None:
+    """All gaps of sequences that ran beside each other: those of the longest are as many observations as there are."""
+    parts = [part for part in parts if part.count]
+    merged = merge_gaps(parts)
+    return merged and structs.replace(merged, steps=max(part.steps or part.count for part in parts))
+
+
+def _percentile(q: float, count: int, of_rank: Callable[[int], float]) -> float:
+    """Linear between the two nearest of `count` ordered values, as all percentiles here are (Hyndman and Fan's 7th)."""
+    below, share = divmod(q * (count - 1), 1)
+    low = of_rank(int(below))
+    return low + share * (of_rank(int(below) + 1) - low) if share else low

@@ -11,6 +11,7 @@ from infertui.measure.comparison import Better, Ratio, Totals, ratio
 from infertui.measure.dependence import FEWEST, SEEN_FROM
 from infertui.measure.energy import NOTED_ERROR
 from infertui.measure.statistics import CONFIDENCE, Interval
+from infertui.measure.tails import tail_ratio
 from infertui.report.energy import error_share, gross
 from infertui.report.unlike import Difference, differences, unlike
 from infertui.report.verdict import Basis, Figure
@@ -93,10 +94,24 @@ def _figures(
             kind.name, values[0], values[1], kind.better, found, kind.show, kind.key, observations=fewest,
             wanting=wanting,
         )  # fmt: skip
+        if kind.key == "itl":
+            yield _itl_p99(first, second, observed)
     name, one, other = memory(first, second)
     yield Figure(name, one, other, "lower", of_two(one, other), "bytes", "memory", "whole")
 
 
+def _itl_p99(first: Result, second: Result, observed: tuple[Sequence[Observation], Sequence[Observation]]) -> Figure:
+    """That of each run's own summary, over all its gaps; not available where a run has too few for it."""
+    one, other = (result.summary.itl.known_p99 if result.summary.itl else None for result in (first, second))
+    sides = [[seen.gaps for seen in side if seen.gaps is not None] for side in observed]
+    found = tail_ratio(sides[0], sides[1], (one, other), 99) if one is not None and other is not None else None
+    return Figure(
+        "ITL p99", one, other, "lower", found, "seconds", "itl-p99", observations=min(map(len, sides)),
+        wanting=_FEW_GAPS if all(sides) else _NOT_BY_ITERATION,
+    )  # fmt: skip
+
+
+_FEW_GAPS = "too few independent gaps to say how sure"
 _NOT_BY_ITERATION = "not kept by iteration, so how sure is not known"
 _NO_SPREAD = "of figures that allow no interval"
 _DEPEND = "iterations depend on one another too much to say how sure"
@@ -224,10 +239,6 @@ _KINDS = (
         lambda result: result.summary.itl.mean if result.summary.itl else None,
     ),
     _Kind(
-        "itl-p99", "ITL p99", "lower", "seconds", _mean(lambda one: one.itl_p99),
-        lambda result: result.summary.itl.p99 if result.summary.itl else None,
-    ),
-    _Kind(
         "energy", "energy, J/token", "lower", "number", _energy_over(lambda one: one.tokens),
         lambda result: result.power.joules_per_token if result.power else None,
     ),
@@ -242,5 +253,5 @@ _MEMORIES: dict[str, Callable[[Result], float | None]] = {
     "allocator peak": lambda result: result.summary.memory.allocated_peak,
     "memory of the host": lambda result: result.summary.memory.resident_peak,
 }
-KEYS = (*(kind.key for kind in _KINDS), "memory")
+KEYS = (*(kind.key for kind in _KINDS), "itl-p99", "memory")
 """What figures are called in rules and by programs."""

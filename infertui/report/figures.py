@@ -56,7 +56,8 @@ def prefill_throughput(result: Result) -> float | None:
 
 
 def _gaps(gaps: Gaps) -> str:
-    named = (("p50", gaps.p50), ("p90", gaps.p90), ("p99", gaps.p99), ("max", gaps.maximum))
+    named = [("p50", gaps.p50), ("p90", gaps.p90), ("p99", gaps.p99), ("max", gaps.maximum)]
+    named = [(name, value) for name, value in named if name in (*gaps.supported, "max")]
     shown = [f"{name} {format_seconds(value)}" for name, value in named if value is not None]
     if gaps.count:
         return f"{'  '.join(shown)}  of {gaps.count:,} steps{_several(gaps)}"

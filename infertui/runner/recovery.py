@@ -10,7 +10,7 @@ import msgspec
 
 from infertui.errors import StoreError
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import merge_gaps
+from infertui.measure.gaps import merge_sequences
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
@@ -124,7 +124,7 @@ def _batch(lines: list[RequestRecord]) -> BatchRecord:
         first_ns=after(min((line.ttft for line in lines if line.ttft is not None), default=None)),
         last_ns=after(max((line.latency for line in lines if line.latency is not None), default=None)),
         end_ns=after(first.batch_seconds) or start,
-        itl=merge_gaps(line.itl for line in lines if line.itl) if own else first.itl,
+        itl=merge_sequences(line.itl for line in lines if line.itl) if own else first.itl,
         requests=tuple(
             RequestPart(
                 "",  # figures need no texts, and those of a long run would fill the memory

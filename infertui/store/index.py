@@ -30,7 +30,7 @@ __all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_SCHEMA = 8
+_SCHEMA = 9
 """To be raised whenever other rows come of the same lines."""
 _KEPT_ORDERS = 8
 _PIECE, _CHUNK = 10_000, 1000

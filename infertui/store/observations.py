@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from infertui.measure.tails import GapCounts, counts_together
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
 
@@ -17,8 +18,8 @@ MOST = 1 << 10
 class Observation(Struct, frozen=True, gc=False):
     """One measured batch: its requests share the machine's state, so that together they are one observation.
 
-    Seconds and joules; times are means over the batch's requests, of `itl_p99` over their 99th percentiles. None is
-    not available. Of a very long run it is as many batches in a row as `batches` says, alike in all observations but
+    Seconds and joules; times are means over the batch's requests, `gaps` all gaps between their steps. None is not
+    available. Of a very long run it is as many batches in a row as `batches` says, alike in all observations but
     the last: times are then means over these, the rest sums.
     """
 
@@ -30,13 +31,22 @@ class Observation(Struct, frozen=True, gc=False):
     energy_j: float | None
     requests: int = 1
     itl: float | None = None
-    itl_p99: float | None = None
+    gaps: GapCounts | None = None
     batches: int = 1
 
 
 class _Gaps(Struct, frozen=True, gc=False):
     mean: float | None = None
-    p99: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    histogram: dict[int, int] = {}
+
+    @property
+    def counts(self) -> GapCounts | None:
+        if self.minimum is None or self.maximum is None:
+            return None
+        found = GapCounts(self.histogram, self.minimum, self.maximum)
+        return found if found.usable else None
 
 
 class _Request(Struct, frozen=True, gc=False):
@@ -49,6 +59,7 @@ class _Request(Struct, frozen=True, gc=False):
     energy_j: float | None = None
     batch_seconds: float | None = None
     error: str = ""
+    own_times: bool = False
 
 
 def requests_lost(folder: Path, result: Result) -> bool:
@@ -107,7 +118,7 @@ def _observation(requests: Sequence[_Request]) -> Observation:
         (one,) = requests
         return Observation(
             one.tokens, one.batch_seconds, one.latency, one.ttft, one.tpot, one.energy_j,
-            itl=one.itl.mean if one.itl else None, itl_p99=one.itl.p99 if one.itl else None,
+            itl=one.itl.mean if one.itl else None, gaps=one.itl.counts if one.itl else None,
         )  # fmt: skip
 
     def mean(read: Callable[[_Request], float | None]) -> float | None:
@@ -122,7 +133,13 @@ def _observation(requests: Sequence[_Request]) -> Observation:
         energy_j=_sum([request.energy_j for request in requests]),
         requests=len(requests),
         itl=mean(lambda request: request.itl.mean if request.itl else None),
-        itl_p99=mean(lambda request: request.itl.p99 if request.itl else None),
+        # Without times of their own all requests of a batch show the same gaps.
+        gaps=_gaps(
+            [
+                request.itl.counts if request.itl else None
+                for request in (requests if requests[0].own_times else requests[:1])
+            ]
+        ),
     )
 
 
@@ -139,9 +156,15 @@ def _together(parts: Sequence[Observation]) -> Observation:
         energy_j=_sum([part.energy_j for part in parts]),
         requests=sum(part.requests for part in parts),
         itl=_mean([part.itl for part in parts]),
-        itl_p99=_mean([part.itl_p99 for part in parts]),
+        gaps=_gaps([part.gaps for part in parts]),
         batches=sum(part.batches for part in parts),
     )
+
+
+def _gaps(parts: Sequence[GapCounts | None]) -> GapCounts | None:
+    """Of all that have some; None where none has."""
+    known = [part for part in parts if part is not None]
+    return counts_together(known) if known else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

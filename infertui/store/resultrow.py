@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from infertui.engines.executed import executed
+from infertui.measure.statistics import samples_needed
 from infertui.measure.summary import prefill_speed
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.store.table import ResultRow
@@ -59,6 +60,24 @@ class _Interval(Struct, frozen=True, gc=False):
 class _Spread(Struct, frozen=True, gc=False):
     p50: float | None = None
     p99: float | None = None
+    supported: tuple[str, ...] = ()
+
+    @property
+    def known_p99(self) -> float | None:
+        """None where there are too few observations for it."""
+        return self.p99 if "p99" in self.supported else None
+
+
+class _Gaps(Struct, frozen=True, gc=False):
+    p99: float | None = None
+    count: _Int = 0
+    steps: _Int = 0
+
+    @property
+    def known_p99(self) -> float | None:
+        """None where there are too few gaps for it; what a file told alone has no count."""
+        known = self.steps or self.count
+        return self.p99 if not known or known >= samples_needed(99) else None
 
 
 class _Memory(Struct, frozen=True, gc=False):
@@ -74,7 +93,7 @@ class _Summary(Struct, frozen=True, gc=False):
     latency: _Spread | None = None
     ttft: _Spread | None = None
     tpot: _Spread | None = None
-    itl: _Spread | None = None
+    itl: _Gaps | None = None
     prefill: float | None = None
     prefill_throughput: float | None = None
     prompt_tokens: _Int = 0
@@ -164,7 +183,7 @@ class ResultLine(Struct, frozen=True, gc=False):
 
 _NO_SPREAD, _NO_INTERVAL, _NO_LOADED = _Spread(), _Interval(), _Loaded()
 _NO_POWER, _NO_DEVICE, _NO_EVIDENCE = _Power(), _Device(), _Evidence()
-_NO_QUALITY, _NO_AGREEMENT = _Quality(), _Agreement()
+_NO_QUALITY, _NO_AGREEMENT, _NO_GAPS = _Quality(), _Agreement(), _Gaps()
 
 
 def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None) -> ResultRow:
@@ -197,9 +216,9 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         low=interval.low,
         high=interval.high,
         ttft=ttft.p50,
-        ttft_p99=ttft.p99,
+        ttft_p99=ttft.known_p99,
         tpot=(summary.tpot or _NO_SPREAD).p50,
-        itl_p99=(summary.itl or _NO_SPREAD).p99,
+        itl_p99=(summary.itl or _NO_GAPS).known_p99,
         latency=(summary.latency or _NO_SPREAD).p50,
         vram=vram,
         power=power.mean_power_w,

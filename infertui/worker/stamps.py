@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
-from infertui.measure.gaps import Gaps, merge_gaps, summarise_gaps
+from infertui.measure.gaps import Gaps, merge_sequences, summarise_gaps
 from infertui.measure.records import Activity
 
 
@@ -126,7 +126,7 @@ class StampSink:
     def itl(self, times: Sequence[SequenceTimes]) -> Gaps | None:
         """The gaps of the batch: between its steps, or of all its sequences together."""
         if self.by_sequence:
-            return merge_gaps(each.itl for each in times if each.itl)
+            return merge_sequences(each.itl for each in times if each.itl)
         return summarise_gaps(self.stamps_ns, self.tokens)
 
     def times(self) -> list[SequenceTimes]:

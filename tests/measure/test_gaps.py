@@ -3,13 +3,14 @@ import random
 import statistics
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.batches import stamps
 
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import Gaps, bucket_of, bucket_seconds, merge_gaps, summarise_gaps
+from infertui.measure.gaps import Gaps, bucket_of, bucket_seconds, merge_gaps, merge_sequences, summarise_gaps
 
 NANOSECOND = 1 / NS_PER_S
 
@@ -36,10 +37,8 @@ def test_summary_is_exact(stamps_ns: list[int]) -> None:
     assert found.count == len(gaps)
     assert found.mean == pytest.approx(statistics.fmean(gaps), rel=1e-12, abs=1e-15)
     assert (found.minimum, found.maximum) == (min(gaps), max(gaps))
-    for percent, value in ((50, found.p50), (90, found.p90), (99, found.p99)):
-        # The smallest gap that at least so many percent of the gaps do not exceed.
-        reach = [gap for gap in gaps if 100 * sum(other <= gap for other in gaps) >= percent * len(gaps)]
-        assert value == min(reach)
+    expected = np.percentile(gaps, (50, 90, 99))
+    assert [found.p50, found.p90, found.p99] == pytest.approx(expected, rel=1e-12, abs=1e-15)
     assert sum(found.histogram.values()) == len(gaps)
 
 
@@ -147,3 +146,20 @@ def test_files_of_earlier_versions_had_a_token_in_each_step() -> None:
     merged = merge_gaps([earlier, whole])
     assert merged is not None
     assert merged.tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "supported"),
+    [(5, ()), (9, ("p50",)), (36, ("p50", "p90")), (367, ("p50", "p90")), (368, ("p50", "p90", "p99"))],
+)
+def test_percentiles_need_as_many_gaps_as_bound_them(steps: int, supported: tuple[str, ...]) -> None:
+    gaps = summarised(list(range(0, 10 * (steps + 1), 10)))
+    assert gaps.supported == supported
+    assert (gaps.known_p99 is None) == ("p99" not in supported)
+    beside = merge_sequences([gaps] * 64)
+    assert beside is not None
+    assert beside.supported == supported, "sequences that share their steps are no more observations"
+    assert beside.count == 64 * steps
+    later = merge_gaps([gaps] * 64)
+    assert later is not None
+    assert later.steps == 64 * steps

@@ -124,7 +124,7 @@ def batches(step: float, count: int = 12) -> list[Observation]:
     return [
         Observation(
             tokens=100, seconds=step * (100 + at % 3), latency=step * (99 + at % 3), ttft=step, tpot=step,
-            energy_j=50.0, requests=2, itl=step, itl_p99=step * 2,
+            energy_j=50.0, requests=2, itl=step,
         )
         for at in range(count)
     ]  # fmt: skip

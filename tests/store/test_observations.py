@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infertui.measure.tails import GapCounts
 from infertui.store.observations import Observation, read_observations, thinned
 
 
@@ -17,9 +18,11 @@ def line(batch: int, **values: object) -> bytes:
 
 
 def test_a_batchs_requests_are_one_observation(tmp_path: Path) -> None:
+    one = {"mean": 0.02, "minimum": 0.01, "maximum": 0.05, "histogram": {"9": 2, "7": 1}}
+    other = {"mean": 0.04, "minimum": 0.02, "maximum": 0.07, "count": 3, "histogram": {"9": 3}}
     lines = [
-        line(0, latency=1.0, ttft=0.1, tpot=0.01, energy_j=3.0, itl={"mean": 0.02, "p99": 0.05}),
-        line(0, latency=3.0, ttft=0.3, tpot=0.03, energy_j=5.0, itl={"mean": 0.04, "p99": 0.07, "count": 3}),
+        line(0, latency=1.0, ttft=0.1, tpot=0.01, energy_j=3.0, own_times=True, itl=one),
+        line(0, latency=3.0, ttft=0.3, tpot=0.03, energy_j=5.0, own_times=True, itl=other),
         line(1, error="it failed"),
         line(2, energy_j=None, itl=None),
         b'{"batch": 3, "tok',
@@ -27,9 +30,25 @@ def test_a_batchs_requests_are_one_observation(tmp_path: Path) -> None:
     (tmp_path / "requests.jsonl").write_bytes(b"".join(lines))
     first, second = read_observations(tmp_path)
     assert (first.tokens, first.seconds, first.latency, first.energy_j, first.requests) == (20, 2.0, 2.0, 8.0, 2)
-    assert [first.ttft, first.tpot, first.itl, first.itl_p99] == pytest.approx([0.2, 0.02, 0.03, 0.06])
+    assert [first.ttft, first.tpot, first.itl] == pytest.approx([0.2, 0.02, 0.03])
+    assert first.gaps == GapCounts({9: 5, 7: 1}, 0.01, 0.07)
     assert (second.tokens, second.energy_j, second.itl) == (10, None, None)
     assert read_observations(tmp_path / "nowhere") == []
+
+
+def test_gaps_that_all_requests_of_a_batch_share_count_once(tmp_path: Path) -> None:
+    shared = {"mean": 0.02, "minimum": 0.01, "maximum": 0.05, "histogram": {"9": 2}}
+    (tmp_path / "requests.jsonl").write_bytes(line(0, itl=shared) * 8 + line(1, itl=shared) * 8)
+    found = read_observations(tmp_path)
+    assert [one.gaps for one in found] == [GapCounts({9: 2}, 0.01, 0.05)] * 2
+    assert sum(one.gaps.histogram[9] for one in thinned(found * 3, 2) if one.gaps) == 12
+
+
+@pytest.mark.parametrize("histogram", [{"-1": 2}, {"9": -2}, {"99999999": 1}, {"9": 10**18}, {}])
+def test_gaps_that_nobody_measured_are_not_known(tmp_path: Path, histogram: dict[str, int]) -> None:
+    told = {"mean": 0.02, "minimum": 0.01, "maximum": 0.05, "histogram": histogram}
+    (tmp_path / "requests.jsonl").write_bytes(line(0, itl=told))
+    assert read_observations(tmp_path)[0].gaps is None
 
 
 def single(number: int, latency: float) -> Observation:

@@ -183,6 +183,7 @@ def figures(run: LiveRun) -> list[Figure]:
     """Everything worth a figure, the most wanted first."""
     progress = run.progress
     itl = progress.itl
+    p99 = itl.known_p99 if itl else None
     batch = run.entry.config.workload.batch_size
     rate = progress.tokens_per_s if (progress.tokens_per_s or 0.0) > _LEAST_RATE else None
     shown = [
@@ -191,7 +192,7 @@ def figures(run: LiveRun) -> list[Figure]:
         Figure("TTFT", format_seconds(progress.ttft) if progress.ttft is not None else _MISSING),
         Figure("step", format_seconds(step_latency(rate, batch) / 1000) if rate else _MISSING),
         Figure("ITL p50", format_seconds(itl.p50) if itl else _MISSING, short="ITL"),
-        Figure("ITL p99", format_seconds(itl.p99) if itl and itl.p99 is not None else _MISSING, short="ITL99"),
+        Figure("ITL p99", format_seconds(p99) if p99 is not None else _MISSING, short="ITL99"),
         Figure("tokens", f"{progress.measured_tokens:,}" if progress.measured_tokens else _MISSING, short="toks"),
         Figure("power", f"{run.power_w:.0f} W" if run.power_w is not None else _MISSING),
     ]
