@@ -12,6 +12,11 @@ _SEQUENCES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
 )
+# A login of a URL: all before the last `@` of its authority (RFC 3986). A password that holds a raw slash or the like
+# ends the authority too early: what follows the colon is then no port.
+_LOGIN = re.compile(r"(?<=://)(?:[^\s/?#\"'<>]*@|[^\s/?#@:\"'<>]+:(?![0-9]{1,5}(?:[/?#\s\"'<>]|$))[^\s\"'<>]*@)")
+_BARE_LOGIN = re.compile(r"(?<![\w/@:.*-])[^\s/?#@:\"'<>]+:(?!//)[^\s@\"'<>]*@(?=[\w\[])")
+_MASK = "***@"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BIDI_AND_SEPARATORS = (
     *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0x061C, 0xFEFF,
@@ -27,11 +32,19 @@ _MANY_LINES = {**_CONTROLS, 0x09: "    ", 0x0A: "\n", 0x0D: ""}
 def clean(text: str, *, lines: bool = False) -> str:
     """Return `text` without control sequences, control characters and direction overrides.
 
-    With `lines` newlines stay; otherwise the result is one line.
+    With `lines` newlines stay; otherwise the result is one line. Who logs in at a URL is masked, as by `masked`.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    return _SEQUENCES.sub("", text).translate(_MANY_LINES if lines else _ONE_LINE)
+    if not (text.isascii() and text.isprintable()):
+        text = _SEQUENCES.sub("", text).translate(_MANY_LINES if lines else _ONE_LINE)
+    return masked(text) if "@" in text and "://" in text else text
+
+
+def masked(text: str, *, bare: bool = False) -> str:
+    """`text` without the names and passwords in its URLs, as in `https://***@host`.
+
+    With `bare` also where a URL lacks its scheme, as proxies are written: `***@host:3128`. Other text may look alike.
+    """
+    return _BARE_LOGIN.sub(_MASK, _LOGIN.sub(_MASK, text)) if bare else _LOGIN.sub(_MASK, text)
 
 
 def shorten(text: str, width: int) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infertui.terminal_text import clean, shorten
+from infertui.terminal_text import clean, masked, shorten
 
 BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 UNSAFE = {*range(0x20), 0x7F, *range(0x80, 0xA0), *BIDI, 0x2028, 0x2029, 0xFEFF, *range(0xD800, 0xE000)}
@@ -153,3 +153,47 @@ def test_shorten(text: str, width: int) -> None:
         assert short == text
     else:
         assert short == text[: width - 1] + "…"
+
+
+SECRET = "s3cret"  # noqa: S105 (nobody's)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"http://user:{SECRET}@hub.local:8080/x", "http://***@hub.local:8080/x"),
+        (f"cannot reach 'https://{SECRET}@hub.local'", "cannot reach 'https://***@hub.local'"),
+        (f"socks5h://u:{SECRET}@[::1]:1080, and ftp://u:{SECRET}@x", "socks5h://***@[::1]:1080, and ftp://***@x"),
+        (f"http://u:p@ss{SECRET}@host/", "http://***@host/"),
+        (f"http://u:pa/ss?{SECRET}#@host/", "http://***@host/"),
+        (f"http://:{SECRET}@host", "http://***@host"),
+        (f"ht\x1b[0mtp:\x1b[1m//u:\x1b[2m{SECRET}@host", "http://***@host"),
+        ("https://huggingface.co/org/model@main", "https://huggingface.co/org/model@main"),
+        ("http://localhost:8000/v1/x@y", "http://localhost:8000/v1/x@y"),
+        ("me@example.org", "me@example.org"),
+        ("engine:trans @ 5 tok/s", "engine:trans @ 5 tok/s"),
+    ],
+)
+def test_who_logs_in_at_a_url_is_masked(text: str, left: str) -> None:
+    assert clean(text) == left
+    assert clean(text, lines=True) == left
+
+
+@pytest.mark.parametrize("text", [f"u:{SECRET}@proxy:3128", f"proxy 'u:{SECRET}@10.0.0.1'", f"u:{SECRET}/x@[::1]:80"])
+def test_a_proxy_may_lack_its_scheme(text: str) -> None:
+    assert SECRET not in masked(text, bare=True)
+    assert "***@" in masked(text, bare=True)
+
+
+USERINFO = st.text(
+    st.characters(codec="ascii", exclude_characters="\"'<>", categories=["L", "N", "P", "S"]), max_size=12
+)
+
+
+@given(USERINFO, USERINFO, st.sampled_from(["http", "https", "socks5"]))
+def test_no_password_comes_through(user: str, password: str, scheme: str) -> None:
+    for head in ("", "the connection to "):
+        said = clean(f"{head}{scheme}://{user}:{password}{SECRET}@host.example/path: refused")
+        legal = not set(user + password) & set("/?#")
+        assert SECRET not in said or not legal
+        assert clean(said) == said

@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,7 +22,7 @@ from infertui.errors import InfertuiError, ModelError, UsageError
 from infertui.models import hub_cache
 from infertui.models.transfer import PARTIAL_SUFFIX, Hub, RemoteFile, Stopped, fetch
 from infertui.models.weights import choose_weights
-from infertui.terminal_text import clean, shorten
+from infertui.terminal_text import clean, masked, shorten
 from infertui.units import format_bytes
 
 if TYPE_CHECKING:
@@ -79,8 +81,20 @@ def pull(
             f"{model_id} cannot be downloaded: HF_HUB_OFFLINE is set",
             remedy=f"Unset HF_HUB_OFFLINE (and TRANSFORMERS_OFFLINE), or copy the model into {hub_cache.cache_dir()}.",
         )
+    _check_endpoint(os.environ.get("HF_ENDPOINT", ""))
     with _clear_errors(model_id, revision):
         return _pull(model_id, revision, progress, token, attempts)
+
+
+def _check_endpoint(given: str) -> None:
+    """Raise UsageError for what huggingface_hub would stumble over, with a password on standard error."""
+    try:
+        _ = urlsplit(given).port
+    except ValueError:
+        raise UsageError(
+            f"HF_ENDPOINT is not the URL of a hub: {_shown(given)}",
+            remedy="As in https://huggingface.co. Characters such as / in a password are written as %2F.",
+        ) from None
 
 
 def _pull(
@@ -267,8 +281,15 @@ def _in_parallel(files: list[RemoteFile], one: Callable[[RemoteFile, Event], Non
 @contextmanager
 def _clear_errors(model_id: str, revision: str) -> Iterator[None]:
     """Turn what huggingface_hub, its HTTP library and the disk raise into a ModelError that says what to do."""
-    from huggingface_hub import constants, errors
+    try:
+        from huggingface_hub import constants, errors
 
+        _network_error()
+    except (ImportError, ValueError) as error:  # it looks at its variables while it is imported
+        raise ModelError(
+            f"huggingface_hub cannot be used as it is set up: {_shown(str(error))}",
+            remedy="Check HF_ENDPOINT, the other HF_ variables and the proxy variables.",
+        ) from error
     endpoint = _shown(constants.ENDPOINT)
     token = "Set HF_TOKEN to a token of an account that may read it (or run `hf auth login`)."  # noqa: S105
     try:
@@ -302,6 +323,11 @@ def _clear_errors(model_id: str, revision: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise _disk_error(error) from error
+    except (ImportError, ValueError) as error:
+        raise ModelError(
+            f"{endpoint} cannot be asked: {_shown(str(error)) or type(error).__name__}",
+            remedy="Check HF_ENDPOINT and the proxy variables.",
+        ) from error
 
 
 @contextmanager
@@ -334,4 +360,4 @@ def _disk_error(error: OSError) -> ModelError:
 
 
 def _shown(text: str) -> str:
-    return shorten(clean(text), 200)
+    return shorten(masked(clean(text), bare=True), 200)

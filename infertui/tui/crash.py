@@ -18,8 +18,9 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def keep(error: BaseException, *, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Write the traceback to a file of its own, readable by the user alone; None where that is not possible."""
     from infertui import __version__
+    from infertui.terminal_text import clean
 
-    text = f"infertui {__version__}\n" + "".join(traceback.format_exception(error))
+    text = f"infertui {__version__}\n" + clean("".join(traceback.format_exception(error)), lines=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for folder in (state_folder(environ), Path(tempfile.gettempdir())):
         try:

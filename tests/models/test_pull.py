@@ -293,3 +293,22 @@ def test_ids_that_cannot_be_are_usage_errors(model_id: str) -> None:
 def test_revisions_that_cannot_be_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="revision"):
         pull(MODEL, "../../x")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HF_ENDPOINT": "http://me:s3cret@127.0.0.1:9"},
+        {"HF_ENDPOINT": "me:s3cret@127.0.0.1:9"},
+        {"HF_ENDPOINT": "http://me:s3/cret@127.0.0.1:9"},
+        {"HF_ENDPOINT": "http://127.0.0.1:9", "HTTP_PROXY": "http://me:s3cret@127.0.0.1:9"},
+        {"HF_ENDPOINT": "https://127.0.0.1:9", "HTTPS_PROXY": "me:s3cret@127.0.0.1:9"},
+        {"HF_ENDPOINT": "http://127.0.0.1:9", "ALL_PROXY": "socks5://me:s3cret@127.0.0.1:9"},
+    ],
+)
+def test_no_password_is_printed_whatever_fails(environment: dict[str, str], puller: Puller) -> None:
+    done = puller.command("pull", MODEL, **environment)
+    assert done.returncode in (1, 2)
+    assert "s3" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "HF_ENDPOINT" in done.stderr
