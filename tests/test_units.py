@@ -30,6 +30,11 @@ def digits(shown: str) -> int:
         (2**40, "1.00 TiB"),
         (5000 * 2**40, "5000 TiB"),
         (-1536, "-1.50 KiB"),
+        (1023.6, "1.00 KiB"),
+        (2**30 - 1, "1.00 GiB"),
+        (9.996 * 2**20, "10.0 MiB"),
+        (99.96 * 2**20, "100 MiB"),
+        (1023.4 * 2**20, "1023 MiB"),
     ],
 )
 def test_bytes(count: float, shown: str) -> None:
@@ -38,7 +43,19 @@ def test_bytes(count: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "shown"),
-    [(0, "0"), (999, "999"), (1000, "1.00 k"), (124439808, "124 M"), (8_030_261_248, "8.03 G"), (10**16, "10000 T")],
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (124439808, "124 M"),
+        (8_030_261_248, "8.03 G"),
+        (10**16, "10000 T"),
+        (999.6, "1.00 k"),
+        (999_999, "1.00 M"),
+        (999_400, "999 k"),
+        (9_999_999, "10.0 M"),
+        (-999_999, "-1.00 M"),
+    ],
 )
 def test_count(count: float, shown: str) -> None:
     assert format_count(count) == shown
@@ -53,6 +70,20 @@ def test_count(count: float, shown: str) -> None:
         (9.997e-4, "1.00 ms"),
         (0.001, "1.00 ms"),
         (0.0123, "12.3 ms"),
+        (9.996e-7, "1 us"),
+        (9.4e-7, "940 ns"),
+        (0.009996, "10.0 ms"),
+        (0.09996, "100 ms"),
+        (0.99996, "1.00 s"),
+        (0.9994, "999 ms"),
+        (9.996, "10.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1:00"),
+        (-0.5, "-500 ms"),
+        (-2.5e-5, "-25 us"),
+        (-0.0, "0 us"),
+        (-61, "-1:01"),
+        (-3661, "-1:01:01"),
         (0.5, "500 ms"),
         (1, "1.00 s"),
         (12.34, "12.3 s"),
@@ -80,6 +111,10 @@ def test_seconds(seconds: float, shown: str) -> None:
         (123.4, "123"),
         (1234.6, "1,235"),
         (1234567, "1,234,567"),
+        (9.996, "10.0"),
+        (99.96, "100"),
+        (0.99996, "1.00"),
+        (0.09999, "0.100"),
         (-0.00412, "-0.00412"),
         (-1234.6, "-1,235"),
     ],
@@ -119,6 +154,16 @@ def test_sizes_read_back_to_half_a_percent(count: int) -> None:
     for shown, units in ((format_bytes(count), BINARY), (format_count(count), DECIMAL)):
         value, _, unit = shown.partition(" ")
         assert float(value) * units[unit] == pytest.approx(count, rel=0.0051)
+
+
+@given(st.floats(1e-9, 1e8), st.sampled_from(FORMATS))
+def test_nothing_is_a_thousand_of_one_unit_in_place_of_one_of_the_next(
+    value: float, form: Callable[[float], str]
+) -> None:
+    number, _, unit = form(value).partition(" ")
+    if unit and ":" not in number and unit not in ("TiB", "T", "TB/s"):
+        least = {"KiB": 1024, "MiB": 1024, "GiB": 1024, "B": 1024, "s": 60}.get(unit, 1000)
+        assert float(number.replace(",", "")) < least
 
 
 @given(st.floats(1e-4, 59.9))
