@@ -46,22 +46,25 @@ def format_rate(value: float, unit: str) -> str:
     return f"{format_number(rate)} {prefix}{unit}"
 
 
-def format_seconds(seconds: float) -> str:
-    """A duration: nanoseconds to hours, whichever reads best."""
+def format_seconds(seconds: float, digits: int = 3) -> str:
+    """A duration: nanoseconds to hours, whichever reads best. Below a minute with two or three significant `digits`."""
+    if digits == 2 and math.isfinite(seconds):
+        seconds = float(f"{seconds:.1e}")
     if not abs(seconds) < _HUGE:
         return f"{_figure(seconds)} s"
+    fewer = 3 - digits
     if seconds == 0:
         return "0 us"
     if seconds < 0:
-        return f"-{format_seconds(-seconds)}"
+        return f"-{format_seconds(-seconds, digits)}"
     if seconds < 0.9995e-6:
         return f"{seconds * 1e9:.3g} ns"
     if seconds < 0.9995e-3:
         return f"{seconds * 1e6:.0f} us"
     if seconds < 0.9995:
-        return f"{seconds * 1e3:.{_decimals(max(seconds * 1e3, 1.0))}f} ms"
+        return f"{seconds * 1e3:.{max(0, _decimals(max(seconds * 1e3, 1.0)) - fewer)}f} ms"
     if seconds < 59.95:
-        return f"{seconds:.{_decimals(seconds)}f} s"
+        return f"{seconds:.{max(0, _decimals(seconds) - fewer)}f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

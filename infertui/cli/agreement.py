@@ -8,14 +8,14 @@ from infertui.cli.table import print_table
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.agreement import agreement
 from infertui.measure.quality import same_text
-from infertui.report.identity import ran
+from infertui.report.identity import caveats, form, ran
 from infertui.terminal_text import clean
 
 if TYPE_CHECKING:
     from infertui.store.result import Result
     from infertui.store.runs import Store
 
-HEAD = ("run", "engine", "mode", "dtype", "perplexity", "prompts", "equal", "same tokens")
+HEAD = ("run", "engine", "mode", "format", "perplexity", "marks", "prompts", "equal", "same tokens")
 Outputs = Mapping[str, tuple[int, ...]]
 
 
@@ -53,9 +53,9 @@ def _rows(
     whose = _engine(known) if known else ""
     for result in results:
         engine = _engine(result)
-        dtype = result.loaded.dtype if result.loaded else "-"
         mode = clean(ran(result)) or "-"
-        what = (clean(result.id), clean(engine), mode, clean(dtype), _perplexity(result, known))
+        marks = ", ".join(caveats(result)) or "-"
+        what = (clean(result.id), clean(engine), mode, form(result) or "-", _perplexity(result, known), marks)
         theirs = store.outputs(result.id)
         found = agreement(ours, theirs)
         if found.share is None:

@@ -15,10 +15,11 @@ from infertui.cli.plain import error_lines
 from infertui.measure.dependence import FEWEST
 from infertui.report.bench import bench_report, headline
 from infertui.report.identity import caveats
+from infertui.report.times import median_text
 from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunStarted
 from infertui.store.result import Result
 from infertui.terminal_text import clean
-from infertui.units import format_number, format_seconds
+from infertui.units import format_number
 
 
 class Standing:
@@ -48,9 +49,9 @@ def run_line(result: Result) -> str:
     speed = f"{format_number(summary.output_throughput)} tok/s" if summary.output_throughput else "no figures"
     parts = [name, speed]
     if summary.ttft:
-        parts.append(f"TTFT {format_seconds(summary.ttft.mean)}")
+        parts.append(f"TTFT p50 {median_text(summary.ttft)}")
     if summary.tpot:
-        parts.append(f"TPOT {format_seconds(summary.tpot.mean)}")
+        parts.append(f"TPOT p50 {median_text(summary.tpot)}")
     wrong = [result.state] if result.state != "finished" else [f"INVALID: {text}" for text in result.verdict.invalid]
     return clean("  ".join([*parts, *wrong, *caveats(result)]))
 

@@ -16,6 +16,7 @@ from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
 from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of, identity
+from infertui.report.times import itl_text
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
 from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.store.result import Result
@@ -149,7 +150,7 @@ def _speed(progress: RunProgress) -> Text:
     if progress.ttft is not None:
         parts.append(f"TTFT {format_seconds(progress.ttft)}")
     if progress.itl:
-        parts.append(f"ITL {format_seconds(progress.itl.p50)}")
+        parts.append(f"ITL p50 {itl_text(progress.itl)}")
     return Text("  ".join(parts) or "-", style="figure")
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from infertui.errors import UsageError
 from infertui.report.document.escaping import markdown
 from infertui.report.energy import energy_from, gross, joules_text
-from infertui.report.figures import NOT_AVAILABLE, prefill_throughput
-from infertui.report.identity import caveats, in_force, ran, told
+from infertui.report.figures import prefill_throughput
+from infertui.report.identity import caveats, form, in_force, ran, told
 from infertui.report.limits import limits_of, share_text
+from infertui.report.memory import ALLOCATOR_PEAK, PEAKS
+from infertui.report.times import NOT_AVAILABLE, itl_text, median_text
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_number, format_seconds
@@ -103,12 +105,30 @@ def _quantization(result: Result) -> str:
     return in_force(result, "quantization") or NOT_AVAILABLE
 
 
+def _median(name: str) -> Callable[[Result], str]:
+    return lambda result: median_text(getattr(result.summary, name))
+
+
+def _mean(name: str) -> Callable[[Result], str]:
+    def read(result: Result) -> str:
+        found = getattr(result.summary, name)
+        return NOT_AVAILABLE if found is None else format_seconds(found.mean)
+
+    return read
+
+
+def _peak(name: str) -> Callable[[Result], str]:
+    return lambda result: _or_not(PEAKS[name](result), format_bytes)
+
+
+_TIMES = {"TTFT": "ttft", "TPOT": "tpot", "E2E": "latency"}
 COLUMNS: dict[str, Callable[[Result], str]] = {
     "run": lambda result: result.name,
     "model": lambda result: str(told(result, "model.id") or NOT_AVAILABLE),
     "engine": lambda result: result.loaded.engine if result.loaded else NOT_AVAILABLE,
     "mode": _mode,
     "device": lambda result: (result.loaded.device_name if result.loaded else "") or NOT_AVAILABLE,
+    "format": lambda result: form(result) or NOT_AVAILABLE,
     "dtype": lambda result: (result.loaded.dtype if result.loaded else "") or NOT_AVAILABLE,
     "quantization": _quantization,
     "layers on GPU": lambda result: (result.loaded.offloaded_layers if result.loaded else "") or NOT_AVAILABLE,
@@ -117,9 +137,11 @@ COLUMNS: dict[str, Callable[[Result], str]] = {
     "new tokens": lambda result: str(told(result, "workload.output_len") or NOT_AVAILABLE),
     "output tok/s (95 % interval)": _speed,
     "prefill tok/s": lambda result: _or_not(prefill_throughput(result), format_number),
-    "TTFT": lambda result: format_seconds(result.summary.ttft.mean) if result.summary.ttft else NOT_AVAILABLE,
-    "TPOT": lambda result: format_seconds(result.summary.tpot.mean) if result.summary.tpot else NOT_AVAILABLE,
-    "ITL p50": lambda result: format_seconds(result.summary.itl.p50) if result.summary.itl else NOT_AVAILABLE,
+    **{f"{name} p50": _median(key) for name, key in _TIMES.items()},
+    **{f"{name} mean": _mean(key) for name, key in _TIMES.items()},
+    "ITL p50": lambda result: itl_text(result.summary.itl),
+    "ITL p99": lambda result: itl_text(result.summary.itl, 99),
+    "ITL mean": _mean("itl"),
     "MBU": _bandwidth,
     "MFU": _compute,
     "bound by": _bound,
@@ -132,13 +154,12 @@ COLUMNS: dict[str, Callable[[Result], str]] = {
     "tok/s/W": lambda result: _or_not(gross(result).tokens_per_s_per_w, format_number),
     "energy from": lambda result: energy_from(result) or NOT_AVAILABLE,
     "weights": lambda result: _or_not(result.loaded.weight_bytes if result.loaded else None, format_bytes),
-    "allocator peak": lambda result: _or_not(result.summary.memory.allocated_peak, format_bytes),
-    "VRAM": lambda result: _or_not(result.device.vram_process if result.device else None, format_bytes),
+    **{name: _peak(name) for name in PEAKS},
     "valid": _valid,
 }
 """What a table can show, by its heading."""
 
 USUAL = (
-    "run", "model", "device", "dtype", "batch", "prompt tokens", "new tokens",
-    "output tok/s (95 % interval)", "TTFT", "ITL p50", "J/token", "allocator peak", "valid",
+    "run", "model", "device", "format", "batch", "prompt tokens", "new tokens",
+    "output tok/s (95 % interval)", "TTFT p50", "ITL p50", "J/token", ALLOCATOR_PEAK, "valid",
 )  # fmt: skip

@@ -128,6 +128,7 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "imported": lambda result: result.imported or None,
     "mode": lambda result: _ran(result) or None,
     **{lever: _lever(lever) for lever in ("attention", "quantization", "speculation", "tensor_parallel")},
+    "format": lambda result: _form(result),
     "dtype": lambda result: result.loaded.dtype if result.loaded else None,
     "device": lambda result: result.loaded.device_name if result.loaded else None,
     "batch_size": lambda result: result.config.workload.batch_size,
@@ -139,6 +140,10 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "output_throughput_low": lambda result: _part(result.summary.output_throughput_interval, "low"),
     "output_throughput_high": lambda result: _part(result.summary.output_throughput_interval, "high"),
     "prefill_throughput": lambda result: _prefill(result),
+    "diverged": lambda result: _diverged(result),
+    "p50_ttft_s": lambda result: _part(result.summary.ttft, "p50"),
+    "p50_tpot_s": lambda result: _part(result.summary.tpot, "p50"),
+    "p50_latency_s": lambda result: _part(result.summary.latency, "p50"),
     "mean_ttft_s": lambda result: _part(result.summary.ttft, "mean"),
     "mean_tpot_s": lambda result: _part(result.summary.tpot, "mean"),
     "compile_s": lambda result: result.phases.get("compile"),
@@ -158,7 +163,9 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "energy_window_s": lambda result: _part(result.power, "window_s"),
     "power_samples": lambda result: _part(result.power, "samples"),
     "largest_power_gap_s": lambda result: _part(result.power, "largest_gap_s"),
+    "vram_process": lambda result: _part(result.device, "vram_process"),
     "allocated_peak": lambda result: result.summary.memory.allocated_peak,
+    "resident_peak": lambda result: result.summary.memory.resident_peak,
     "vram_device_peak": lambda result: _part(result.device, "vram_device_peak"),
     "config_hash": lambda result: result.fingerprint.config_hash,
     "infertui": lambda result: result.fingerprint.infertui,
@@ -192,6 +199,19 @@ def _joules_per_request(result: "Result") -> object:
     return gross(result).joules_per_request
 
 
+def _form(result: "Result") -> object:
+    from infertui.report.identity import form
+
+    return form(result) or None
+
+
+def _diverged(result: "Result") -> object:
+    """Empty where its outputs were compared with nothing."""
+    from infertui.report.identity import diverged
+
+    return diverged(result) if result.quality is not None else None
+
+
 def _part(whole: object, name: str) -> object:
     return None if whole is None else getattr(whole, name)
 
@@ -208,7 +228,7 @@ def _csv_value(value: object) -> object:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-class _Column(NamedTuple):
+class TextColumn(NamedTuple):
     """A column of the table; those with the highest `rank` give way first in a narrow terminal."""
 
     name: str
@@ -217,10 +237,11 @@ class _Column(NamedTuple):
     cell: "Callable[[Result], str]"
 
 
-def _columns() -> list[_Column]:
+def text_columns() -> list[TextColumn]:
+    """Of the table that people read, from left to right."""
     from infertui.report.energy import joules_text
     from infertui.terminal_text import clean
-    from infertui.units import format_number, format_seconds
+    from infertui.units import format_number
 
     def interval(result: "Result") -> str:
         found = result.summary.output_throughput_interval
@@ -228,9 +249,6 @@ def _columns() -> list[_Column]:
 
     def joules(result: "Result") -> str:
         return joules_text(result, result.power.joules_per_token if result.power else None)
-
-    def dtype(result: "Result") -> str:
-        return (result.loaded.dtype if result.loaded else "").replace("float", "f") or "-"
 
     def speed(result: "Result") -> str:
         value = result.summary.output_throughput
@@ -240,22 +258,24 @@ def _columns() -> list[_Column]:
         value = _prefill(result)
         return format_number(value) if value is not None else "-"
 
-    from infertui.report.identity import ran, told
+    from infertui.report.identity import form, ran, told
+    from infertui.report.times import itl_text, median_text
 
     return [
-        _Column("run", 0, False, lambda result: clean(result.id)),
-        _Column("engine", 2, False, lambda result: clean(_engine(result))),
-        _Column("mode", 3, False, lambda result: clean(ran(result)) or "-"),
-        _Column("dtype", 7, False, dtype),
-        _Column("b", 2, True, lambda result: str(told(result, "workload.batch_size") or "-")),
-        _Column("out", 4, True, lambda result: str(told(result, "workload.output_len") or "-")),
-        _Column("tok/s", 0, True, speed),
-        _Column("95 %", 6, True, interval),
-        _Column("prefill tok/s", 10, True, prefill),
-        _Column("TTFT", 5, True, lambda r: format_seconds(r.summary.ttft.mean) if r.summary.ttft else "-"),
-        _Column("ITL", 8, True, lambda r: format_seconds(r.summary.itl.p50) if r.summary.itl else "-"),
-        _Column("J/tok", 9, True, joules),
-        _Column("", 1, False, _mark),
+        TextColumn("run", 0, False, lambda result: clean(result.id)),
+        TextColumn("engine", 2, False, lambda result: clean(_engine(result))),
+        TextColumn("mode", 3, False, lambda result: clean(ran(result)) or "-"),
+        TextColumn("format", 3, False, lambda result: form(result) or "-"),
+        TextColumn("b", 2, True, lambda result: str(told(result, "workload.batch_size") or "-")),
+        TextColumn("out", 4, True, lambda result: str(told(result, "workload.output_len") or "-")),
+        TextColumn("tok/s", 0, True, speed),
+        TextColumn("95 %", 6, True, interval),
+        TextColumn("prefill tok/s", 11, True, prefill),
+        TextColumn("TTFT p50", 5, True, lambda result: median_text(result.summary.ttft)),
+        TextColumn("TPOT p50", 8, True, lambda result: median_text(result.summary.tpot)),
+        TextColumn("ITL p50", 10, True, lambda result: itl_text(result.summary.itl)),
+        TextColumn("J/tok", 9, True, joules),
+        TextColumn("", 1, False, _mark),
     ]
 
 
@@ -268,7 +288,7 @@ def _print_table(found: "Iterable[Result]") -> bool:
     from rich.text import Text
 
     terminal = console()
-    columns = _columns()
+    columns = text_columns()
     rows = [
         (result.state == "finished" and result.verdict.valid, [column.cell(result) for column in columns])
         for result in found
@@ -296,7 +316,7 @@ def _print_table(found: "Iterable[Result]") -> bool:
     return True
 
 
-def _print_many(columns: "Sequence[_Column]", rows: "Sequence[Sequence[str]]") -> None:
+def _print_many(columns: "Sequence[TextColumn]", rows: "Sequence[Sequence[str]]") -> None:
     """The same without colours: a table by rich holds and measures every cell many times over."""
     widths = [max(len(column.name), *(len(row[at]) for row in rows)) for at, column in enumerate(columns)]
     for row in ([column.name for column in columns], *rows):

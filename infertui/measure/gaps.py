@@ -5,6 +5,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from msgspec import Struct, structs
 
@@ -58,6 +59,15 @@ class Gaps(Struct, frozen=True):
     def tokens_per_step(self) -> float:
         """Tokens that a sequence gained in a step, on average over the steps after the first."""
         return self.tokens / self.count if self.tokens else 1.0
+
+    def known(self, percentile: Literal[50, 90, 99]) -> float | None:
+        """That percentile; None where so few gaps cannot bound it from both sides.
+
+        The median is always told, and so is what another program's summary says of gaps that it does not count.
+        """
+        if percentile != 50 and f"p{percentile}" not in self.supported:
+            return None
+        return {50: self.p50, 90: self.p90, 99: self.p99}[percentile]
 
     @property
     def per_token(self) -> float:

@@ -240,10 +240,10 @@ def _mean_of(name: str) -> Callable[[Result], float | None]:
 
 _KINDS = (
     _Kind("throughput", "throughput, tok/s", "higher", "number", lambda result: result.summary.output_throughput),
-    _Kind("latency", "E2E latency", "lower", "seconds", _mean_of("latency")),
-    _Kind("ttft", "TTFT", "lower", "seconds", _mean_of("ttft")),
-    _Kind("tpot", "TPOT", "lower", "seconds", _mean_of("tpot")),
-    _Kind("itl", "ITL", "lower", "seconds", _mean_of("itl")),
+    _Kind("latency", "E2E mean", "lower", "seconds", _mean_of("latency")),
+    _Kind("ttft", "TTFT mean", "lower", "seconds", _mean_of("ttft")),
+    _Kind("tpot", "TPOT mean", "lower", "seconds", _mean_of("tpot")),
+    _Kind("itl", "ITL mean", "lower", "seconds", _mean_of("itl")),
     _Kind("energy", "energy, J/token", "lower", "number",
           lambda result: result.power.joules_per_token if result.power else None),
     _Kind("energy-request", "energy, J/request", "lower", "number", joules_per_request),

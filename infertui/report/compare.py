@@ -13,6 +13,7 @@ from infertui.measure.energy import NOTED_ERROR
 from infertui.measure.statistics import CONFIDENCE, Interval
 from infertui.measure.tails import tail_ratio
 from infertui.report.energy import error_share, gross
+from infertui.report.memory import PEAKS
 from infertui.report.unlike import Difference, differences, unlike
 from infertui.report.verdict import Basis, Figure
 from infertui.store.observations import Observation
@@ -150,11 +151,11 @@ def of_two(first: float | None, second: float | None) -> Ratio | None:
 
 def memory(first: Result, second: Result) -> tuple[str, float | None, float | None]:
     """The first kind of memory that is known of both: its name, and their peaks in bytes."""
-    for name, read in _MEMORIES.items():
+    for name, read in PEAKS.items():
         one, other = read(first), read(second)
         if one is not None and other is not None:
             return name, one, other
-    one, other = (next((v for read in _MEMORIES.values() if (v := read(result)) is not None), None)
+    one, other = (next((v for read in PEAKS.values() if (v := read(result)) is not None), None)
                   for result in (first, second))  # fmt: skip
     return ("memory, not of one kind", None, None) if one is not None and other is not None else ("memory", one, other)
 
@@ -223,19 +224,19 @@ _KINDS = (
         lambda result: result.summary.output_throughput,
     ),
     _Kind(
-        "latency", "E2E latency", "lower", "seconds", _mean(lambda one: one.latency),
+        "latency", "E2E mean", "lower", "seconds", _mean(lambda one: one.latency),
         lambda result: result.summary.latency.mean if result.summary.latency else None,
     ),
     _Kind(
-        "ttft", "TTFT", "lower", "seconds", _mean(lambda one: one.ttft),
+        "ttft", "TTFT mean", "lower", "seconds", _mean(lambda one: one.ttft),
         lambda result: result.summary.ttft.mean if result.summary.ttft else None,
     ),
     _Kind(
-        "tpot", "TPOT", "lower", "seconds", _mean(lambda one: one.tpot),
+        "tpot", "TPOT mean", "lower", "seconds", _mean(lambda one: one.tpot),
         lambda result: result.summary.tpot.mean if result.summary.tpot else None,
     ),
     _Kind(
-        "itl", "ITL", "lower", "seconds", _mean(lambda one: one.itl),
+        "itl", "ITL mean", "lower", "seconds", _mean(lambda one: one.itl),
         lambda result: result.summary.itl.mean if result.summary.itl else None,
     ),
     _Kind(
@@ -248,10 +249,5 @@ _KINDS = (
     ),
 )  # fmt: skip
 _ENERGIES = frozenset({"energy", "energy-request"})
-_MEMORIES: dict[str, Callable[[Result], float | None]] = {
-    "memory on the GPU": lambda result: result.device.vram_process if result.device else None,
-    "allocator peak": lambda result: result.summary.memory.allocated_peak,
-    "memory of the host": lambda result: result.summary.memory.resident_peak,
-}
 KEYS = (*(kind.key for kind in _KINDS), "itl-p99", "memory")
 """What figures are called in rules and by programs."""

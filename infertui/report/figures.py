@@ -1,17 +1,21 @@
 """The figures of a result as text: the same wording on the screen and on the command line."""
 
+from typing import Literal
+
 from infertui.measure.gaps import Gaps
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import prefill_speed
 from infertui.report.energy import energy_rows
-from infertui.report.identity import told
+from infertui.report.identity import form, told
 from infertui.report.limits import limit_line, limit_lines
+from infertui.report.memory import ALLOCATOR_PEAK, GPU_PEAK, HOST_PEAK
 from infertui.report.quality import quality_rows
+from infertui.report.times import NOT_AVAILABLE, itl_text
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_number, format_seconds
 
-NOT_AVAILABLE = "n/a"
+_PERCENTILES_OF_GAPS: tuple[Literal[50, 90, 99], ...] = (50, 90, 99)
 
 
 def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
@@ -56,13 +60,12 @@ def prefill_throughput(result: Result) -> float | None:
 
 
 def _gaps(gaps: Gaps) -> str:
-    named = [("p50", gaps.p50), ("p90", gaps.p90), ("p99", gaps.p99), ("max", gaps.maximum)]
-    named = [(name, value) for name, value in named if name in (*gaps.supported, "max")]
-    shown = [f"{name} {format_seconds(value)}" for name, value in named if value is not None]
-    if gaps.count:
-        return f"{'  '.join(shown)}  of {gaps.count:,} steps{_several(gaps)}"
     spread = f" +/- {format_seconds(gaps.std)}" if gaps.std is not None else ""
-    return "  ".join((f"mean {format_seconds(gaps.mean)}{spread}", *shown))
+    shown = [f"mean {format_seconds(gaps.mean)}{spread}"]
+    shown += [f"p{at} {itl_text(gaps, at)}" for at in _PERCENTILES_OF_GAPS if gaps.known(at) is not None]
+    shown += [f"max {format_seconds(gaps.maximum)}"] if gaps.maximum is not None else []
+    shown += [f"of {gaps.count:,} steps{_several(gaps)}"] if gaps.count else []
+    return "  ".join(shown)
 
 
 def _own_share(share: float) -> str:
@@ -91,7 +94,10 @@ def headline(result: Result) -> str:
         if loaded.engine != loaded.engine_requested:
             parts.append(f"FALLBACK, not {loaded.engine_requested}:")
         parts.append(f"{loaded.engine} ({versions})" if versions else loaded.engine)
-        parts += [loaded.dtype, f"{loaded.device_name} ({loaded.device})" if loaded.device else loaded.device_name]
+        parts += [
+            form(result) or loaded.dtype,
+            f"{loaded.device_name} ({loaded.device})" if loaded.device else loaded.device_name,
+        ]
     else:
         parts.append(config.engine.name)
     batch, length, file, prompts, osl = (
@@ -135,11 +141,11 @@ def _times(values: Distribution | None) -> str:
 def _memory(result: Result) -> str:
     memory, device = result.summary.memory, result.device
     named = [
-        ("allocator peak", memory.allocated_peak),
+        (ALLOCATOR_PEAK, memory.allocated_peak),
         ("reserved", memory.reserved_peak),
-        ("process on GPU", device.vram_process if device else None),
+        (GPU_PEAK, device.vram_process if device else None),
         ("device peak", device.vram_device_peak if device else None),
-        ("worker RSS peak", memory.resident_peak),
+        (HOST_PEAK, memory.resident_peak),
     ]
     parts = (device.vram_process_by_gpu if device else None) or {}
     divided = ", ".join(f"GPU {label} {format_bytes(size)}" for label, size in parts.items())

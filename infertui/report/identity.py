@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from infertui.engines.base import Loaded
 from infertui.engines.executed import executed
+from infertui.store.form import form_of
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes, format_seconds
 
+DIVERGED = "diverged"
+"""The mark of a run whose outputs are not the reference's."""
 FALLBACK = "FALLBACK"
 """The name of the row that says so."""
 
@@ -25,7 +28,7 @@ def identity(result: Result, *, full: bool = False) -> list[tuple[str, str]]:
     loaded = result.loaded
     if loaded is None:
         return []
-    rows = [(FALLBACK, fallback_of(loaded)), ("weights", _weights(loaded)), ("in force", _in_force(result))]
+    rows = [(FALLBACK, fallback_of(loaded)), ("weights", _weights(result, loaded)), ("in force", _in_force(result))]
     rows += [("executed", _executed(result))] if full else []
     rows += [("getting ready", _ready(result)), ("speculation", _acceptance(result))]
     if full:
@@ -45,10 +48,25 @@ def ran(result: Result) -> str:
     return executed(found.levers.get("mode", ""), found.compiled, found.graphs) if found else ""
 
 
+def form(result: Result) -> str:
+    """Number formats of weights and KV cache in one short word, such as `q4_1` or `f32 kv q4_0`; empty: not known."""
+    levers = result.evidence.levers if result.evidence else {}
+    return clean(form_of(result.loaded.dtype, levers)) if result.loaded else ""
+
+
+def diverged(result: Result) -> bool:
+    """Whether its outputs are beyond what the config allows against the reference's."""
+    return result.quality is not None and bool(result.quality.beyond)
+
+
 def caveats(result: Result) -> list[str]:
-    """What has to stand beside the figures wherever results are compared: another engine's, or not infertui's own."""
+    """What has to stand beside the figures wherever results are listed or compared.
+
+    That they are another engine's, of a run that says something else than its reference, or not infertui's own.
+    """
     loaded = result.loaded
     marks = [f"fallback, not {loaded.engine_requested}"] if loaded and fallback_of(loaded) else []
+    marks += [DIVERGED] if diverged(result) else []
     if result.imported:
         marks.append(f"imported from {result.imported}: {result.source}")
     elif result.source:
@@ -89,14 +107,14 @@ def _device(loaded: Loaded) -> str:
     return f"{loaded.device_name}{kind}{threads}  {loaded.device_uuid}".strip()
 
 
-def _weights(loaded: Loaded) -> str:
-    parts = [loaded.dtype]
+def _weights(result: Result, loaded: Loaded) -> str:
+    parts = [form(result) or loaded.dtype]
     if loaded.parameters is not None:
         parts.append(f"{loaded.parameters:,} parameters{', random' if loaded.random_weights else ''}")
     if loaded.weight_bytes is not None:
         parts.append(format_bytes(loaded.weight_bytes))
     if loaded.quantized_layers:
-        parts.append(f"{loaded.quantized_layers} layers quantized")
+        parts.append(f"{loaded.quantized_layers} tensors quantized, the others {loaded.dtype}")
     if loaded.offloaded_layers:
         parts.append(f"on the GPU: {loaded.offloaded_layers} layers")
     return "  ".join(parts)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from infertui.config.decode import flat_values
 from infertui.config.fields import FIELDS
 from infertui.measure.validity import DISTURBING_THROTTLES
-from infertui.report.identity import caveats, in_force
+from infertui.report.identity import DIVERGED, caveats, in_force
 from infertui.report.limits import limits_of
 from infertui.report.verdict import NOT_AVAILABLE
 from infertui.store.result import Result
@@ -83,6 +83,8 @@ def unlike(first: Result, second: Result, names: tuple[str, str] | None = None) 
 def _of_one(result: Result) -> Iterator[str]:
     """What is wrong or odd with one of them."""
     for mark in caveats(result):
+        if mark == DIVERGED:
+            continue  # why it is marked so is told with the outputs
         yield f" is a {mark}" if mark.startswith("fallback") else f": {mark}"
     if result.imported and not any("import" in mark for mark in caveats(result)):
         yield f": imported from {result.imported}, another program measured it in its own way"

@@ -22,7 +22,7 @@ Operator = Literal[":", "=", ">", ">=", "<", "<="]
 
 MAX_LENGTH = 500
 TEXT_KEYS = (
-    "id", "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "error", "config_hash",
+    "id", "name", "state", "model", "engine", "mode", "form", "quantization", "dtype", "device", "error", "config_hash",
 )  # fmt: skip
 COUNT_KEYS = ("batch_size", "output_len", "iterations")
 _TIME = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -34,6 +34,7 @@ FIGURE_KEYS: dict[str, tuple[float, dict[str, float]]] = {
     "ttft": (1e-3, _TIME),
     "ttft_p99": (1e-3, _TIME),
     "tpot": (1e-3, _TIME),
+    "itl": (1e-3, _TIME),
     "itl_p99": (1e-3, _TIME),
     "latency": (1.0, _TIME),
     "seconds": (1.0, _TIME),
@@ -52,6 +53,7 @@ ALIASES = {
     "tok/s": "throughput", "tps": "throughput", "e2e": "latency", "w": "power", "j/tok": "joules_per_token",
     "energy": "joules_per_token", "time": "started", "date": "started", "gpu": "device", "flags": "flag",
     "hash": "config_hash", "ppl": "perplexity", "agrees": "agreement", "quant": "quantization", "reason": "error",
+    "format": "form",
 }  # fmt: skip
 KEYS = (*TEXT_KEYS, *COUNT_KEYS, *FIGURE_KEYS, "input_len", "started", "valid", "flag")
 # `synthetic:gpt2-124m` is the name of a model, and what people type to find it.

@@ -37,7 +37,7 @@ _PIECE, _CHUNK = 10_000, 1000
 """Rows after which what was read is kept for good, and rows that are held in memory at once."""
 _EDGE = 1024
 """Bytes at the start and before the end of what was read, by which a file is recognised."""
-_TEXT_COLUMNS = ("name", "state", "model", "engine", "mode", "quantization", "dtype", "device")
+_TEXT_COLUMNS = ("name", "state", "model", "engine", "mode", "form", "quantization", "dtype", "device")
 _SORTED_BY = {
     "started": "started_at",
     "input_len": "nullif(input_len, '') COLLATE NOCASE",

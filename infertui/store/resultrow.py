@@ -8,10 +8,12 @@ from infertui.engines.executed import executed
 from infertui.measure.statistics import samples_needed
 from infertui.measure.summary import prefill_speed
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
-from infertui.store.table import ResultRow
+from infertui.store.form import form_of
+from infertui.store.table import ResultRow, VramOf
 from infertui.terminal_text import clean, shorten
 
 _ERROR_LENGTH = 300
+_ENOUGH_FOR_P99 = samples_needed(99)
 _FAILURES = {"out-of-memory": "OOM"}
 
 
@@ -69,6 +71,7 @@ class _Spread(Struct, frozen=True, gc=False):
 
 
 class _Gaps(Struct, frozen=True, gc=False):
+    p50: float | None = None
     p99: float | None = None
     count: _Int = 0
     steps: _Int = 0
@@ -77,7 +80,7 @@ class _Gaps(Struct, frozen=True, gc=False):
     def known_p99(self) -> float | None:
         """None where there are too few gaps for it; what a file told alone has no count."""
         known = self.steps or self.count
-        return self.p99 if not known or known >= samples_needed(99) else None
+        return self.p99 if not known or known >= _ENOUGH_FOR_P99 else None
 
 
 class _Memory(Struct, frozen=True, gc=False):
@@ -120,13 +123,8 @@ class _Device(Struct, frozen=True, gc=False):
     throttles: tuple[str, ...] | None = None
 
 
-class _Levers(Struct, frozen=True, gc=False):
-    mode: str = ""
-    quantization: str = ""
-
-
 class _Evidence(Struct, frozen=True, gc=False):
-    levers: _Levers = _Levers()
+    levers: dict[str, str] = {}
     compiled: str = ""
     graphs: str = ""
 
@@ -181,7 +179,7 @@ class ResultLine(Struct, frozen=True, gc=False):
         return self.limits is None and measured and not self.imported
 
 
-_NO_SPREAD, _NO_INTERVAL, _NO_LOADED = _Spread(), _Interval(), _Loaded()
+_NO_SPREAD, _NO_GAPS, _NO_INTERVAL, _NO_LOADED = _Spread(), _Gaps(), _Interval(), _Loaded()
 _NO_POWER, _NO_DEVICE, _NO_EVIDENCE = _Power(), _Device(), _Evidence()
 _NO_QUALITY, _NO_AGREEMENT, _NO_GAPS = _Quality(), _Agreement(), _Gaps()
 
@@ -194,9 +192,8 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
     levers = evidence.levers
     interval, ttft = summary.output_throughput_interval or _NO_INTERVAL, summary.ttft or _NO_SPREAD
     unknown, quality = frozenset(line.unknown), line.quality or _NO_QUALITY
-    vram = device.vram_process if device.vram_process is not None else summary.memory.allocated_peak
-    if vram is None and loaded.device == "cpu":
-        vram = summary.memory.resident_peak
+    vram, vram_of = _memory(line, loaded, device)
+    itl = summary.itl or _NO_GAPS
     return ResultRow(
         id=clean(line.id),
         name=clean(line.name),
@@ -218,17 +215,20 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         ttft=ttft.p50,
         ttft_p99=ttft.known_p99,
         tpot=(summary.tpot or _NO_SPREAD).p50,
-        itl_p99=(summary.itl or _NO_GAPS).known_p99,
+        itl=itl.p50,
+        itl_p99=itl.known_p99,
         latency=(summary.latency or _NO_SPREAD).p50,
         vram=vram,
+        vram_of=vram_of,
         power=power.mean_power_w,
         joules_per_token=power.joules_per_token,
         drift=summary.drift,
         iterations=None if "summary.iterations" in unknown else summary.iterations,
         seconds=sum(line.phases.values()) if line.phases else None,
         error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",
-        mode=clean(executed(levers.mode, evidence.compiled, evidence.graphs)),
-        quantization=clean(levers.quantization),
+        mode=clean(executed(levers.get("mode", ""), evidence.compiled, evidence.graphs)),
+        quantization=clean(levers.get("quantization", "")),
+        form=clean(form_of(loaded.dtype, levers)),
         mbu=line.limits.mbu if line.limits else mbu,
         mfu=line.limits.mfu if line.limits else mfu,
         agreement=(quality.agreement or _NO_AGREEMENT).share,
@@ -241,6 +241,16 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
             prefill=summary.prefill,
         ),
     )
+
+
+def _memory(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[int | None, VramOf]:
+    """Bytes that the run took of its device at most, and whose figure that is."""
+    memory = line.summary.memory
+    if device.vram_process is not None:
+        return device.vram_process, "process"
+    if memory.allocated_peak is not None:
+        return memory.allocated_peak, "allocator"
+    return (memory.resident_peak, "resident") if loaded.device == "cpu" and memory.resident_peak else (None, "")
 
 
 def _engine(line: ResultLine, loaded: _Loaded) -> str:

@@ -8,17 +8,22 @@ MAX_LIMIT = 1000
 """Rows that a page holds at most."""
 
 Column = Literal[
-    "started", "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "batch_size", "input_len",
-    "output_len",
-    "throughput", "prefill", "ttft", "ttft_p99", "tpot", "itl_p99", "latency", "vram", "power", "joules_per_token",
-    "drift", "mbu", "mfu", "agreement", "perplexity", "iterations", "seconds",
+    "started", "name", "state", "model", "engine", "mode", "form", "quantization", "dtype", "device", "batch_size",
+    "input_len", "output_len",
+    "throughput", "prefill", "ttft", "ttft_p99", "tpot", "itl", "itl_p99", "latency", "vram", "power",
+    "joules_per_token", "drift", "mbu", "mfu", "agreement", "perplexity", "iterations", "seconds",
 ]  # fmt: skip
+
+
+VramOf = Literal["", "process", "allocator", "resident"]
+"""Which peak `vram` is: of the run's processes on the GPU, of the allocator, or of memory resident on a CPU."""
 
 
 class ResultRow(Struct, frozen=True):
     """One run in the table. Seconds, bytes, watts, tokens per second; None is not available.
 
-    `ttft`, `tpot` and `latency` are medians. `low` and `high` bound the throughput's 95 % interval. `flags` are short
+    `ttft`, `tpot`, `itl` and `latency` are medians; a 99th percentile is there where the run has enough observations.
+    `low` and `high` bound the throughput's 95 % interval. `flags` are short
     words such as `invalid`, `synthetic`, `power-cap`.
     """
 
@@ -65,6 +70,10 @@ class ResultRow(Struct, frozen=True):
     perplexity: float | None = None
     prefill: float | None = None
     """Prompt tokens a second while prompts were processed."""
+    form: str = ""
+    """Number format of the weights, and of the KV cache where that has fewer bits."""
+    itl: float | None = None
+    vram_of: VramOf = ""
 
 
 class ResultQuery(Struct, frozen=True):

@@ -7,13 +7,13 @@ from typing import Literal
 from msgspec import Struct
 from rich.text import Text
 
-from infertui.store.table import Column, ResultRow
+from infertui.store.table import Column, ResultRow, VramOf
 from infertui.tui.ratios import OF, RatioColumn, row_ratio
 from infertui.tui.rows.cells import Align, Look, beside, fit
 from infertui.tui.rows.queue import short_engine
 from infertui.tui.safety import safe
 from infertui.tui.settings import Shown
-from infertui.units import format_number
+from infertui.units import format_number, format_seconds
 
 GAP = 2
 NONE = "-"
@@ -43,9 +43,16 @@ class ColumnSpec(Struct, frozen=True):
     align: Align = "right"
     figure: bool = True
     """Whether it was measured: of a run that failed there is nothing to show."""
+    number: Callable[[ResultRow, int], str] | None = None
+    """The figure in `unit`, for a spreadsheet, where the cell has a unit of its own."""
 
     @property
     def heading(self) -> str:
+        """Label and unit; the unit is left out where each cell has its own."""
+        return self.label if self.number else self.copied_heading
+
+    @property
+    def copied_heading(self) -> str:
         """Label and unit."""
         return f"{self.label} {self.unit}".strip()
 
@@ -77,6 +84,31 @@ def figure(name: str, scale: float = 1.0) -> Callable[[ResultRow, int], str]:
         return NONE if value is None else _number(value / scale, width)
 
     return cell
+
+
+def _time(name: str, digits: int = 3) -> Callable[[ResultRow, int], str]:
+    """The cell of a time, with its unit; two digits of what is kept in buckets of 2 %."""
+
+    def cell(row: ResultRow, width: int) -> str:
+        value = getattr(row, name)
+        return NONE if value is None else format_seconds(value, digits)
+
+    return cell
+
+
+def _ms(name: str) -> Callable[[ResultRow, int], str]:
+    return figure(name, 1e-3)
+
+
+def _memory(row: ResultRow, width: int) -> str:
+    """`3.53 proc`: the value and whose it is."""
+    if row.vram is None:
+        return NONE
+    whose = f" {_WHOSE[row.vram_of]}" if row.vram_of else ""
+    return _number(row.vram / 2**30, width - len(whose)) + whose
+
+
+_WHOSE: dict[VramOf, str] = {"": "", "process": "proc", "allocator": "alloc", "resident": "RSS"}
 
 
 def _number(value: float, width: int) -> str:
@@ -141,33 +173,38 @@ def _drift(row: ResultRow, width: int) -> str:
 COLUMNS: dict[Column, ColumnSpec] = {
     spec.key: spec  # type: ignore[misc]
     for spec in (
-        ColumnSpec("model", "model", "the model", 1, 14, 32, lambda row, width: short_model(row.model, width) or NONE,
+        ColumnSpec("model", "model", "the model", 1, 13, 32, lambda row, width: short_model(row.model, width) or NONE,
                    align="left", figure=False),
         ColumnSpec("engine", "engine", "the engine that ran it", 4, 6, 12, _engine, align="left", figure=False),
         ColumnSpec("mode", "mode", "how steps were executed, as found in force", 4, 6, 10, _text("mode"), align="left",
                    figure=False),
+        ColumnSpec("form", "fmt", "number format of the weights, and of a KV cache with fewer bits, as found in force",
+                   4, 4, 11, _text("form"), align="left", figure=False),
         ColumnSpec("quantization", "quant", "number format of quantized weights, as found in force", 11, 5, 11,
                    _text("quantization"), align="left", figure=False),
         ColumnSpec("dtype", "dtype", "number format, as loaded", 4, 5, 5,
                    lambda row, width: _DTYPES.get(row.dtype, row.dtype) or NONE, align="left", figure=False),
-        ColumnSpec("batch_size", "batch", "batch size", 2, 5, 5, _text("batch_size"), figure=False),
+        ColumnSpec("batch_size", "b", "batch size", 2, 3, 5, _text("batch_size"), figure=False),
         ColumnSpec("input_len", "in", "prompt tokens asked for, or the prompt set", 9, 6, 10, _text("input_len"),
                    figure=False),
         ColumnSpec("output_len", "out", "output tokens asked for", 8, 4, 6, _text("output_len"), figure=False),
         ColumnSpec("throughput", "tok/s", "output tokens per second, with its 95 % interval", 0, 7, 15, _speed),
         ColumnSpec("prefill", "prefill tok/s", "prompt tokens per second while prompts are processed", 14, 13, 13,
                    figure("prefill")),
-        ColumnSpec("ttft", "TTFT", "time to first token, median", 3, 7, 8, figure("ttft", 1e-3), "ms"),
-        ColumnSpec("ttft_p99", "TTFT99", "time to first token, 99th percentile", 13, 9, 9, figure("ttft_p99", 1e-3),
-                   "ms"),
-        ColumnSpec("tpot", "TPOT", "time per output token after the first, median", 5, 7, 8, figure("tpot", 1e-3),
-                   "ms"),
-        ColumnSpec("itl_p99", "ITL99", "inter-token latency, 99th percentile", 12, 8, 8, figure("itl_p99", 1e-3), "ms"),
-        ColumnSpec("latency", "E2E", "latency from request to last token, median", 10, 6, 8, figure("latency"), "s"),
-        ColumnSpec("vram", "mem", "memory of the run's process: VRAM on a GPU, resident memory on a CPU", 6, 7, 8,
-                   figure("vram", 2**30), "GiB"),
+        ColumnSpec("ttft", "TTFT p50", "time to first token, median", 3, 8, 8, _time("ttft"), "ms", number=_ms("ttft")),
+        ColumnSpec("ttft_p99", "TTFT p99", "time to first token, 99th percentile, of 368 requests or more", 13, 8, 8,
+                   _time("ttft_p99"), "ms", number=_ms("ttft_p99")),
+        ColumnSpec("tpot", "TPOT p50", "time per output token after the first, median", 5, 8, 8, _time("tpot"), "ms",
+                   number=_ms("tpot")),
+        ColumnSpec("itl", "ITL p50", "inter-token latency, median", 12, 7, 7, _time("itl", 2), "ms", number=_ms("itl")),
+        ColumnSpec("itl_p99", "ITL p99", "inter-token latency, 99th percentile, of 368 steps or more", 12, 7, 7,
+                   _time("itl_p99", 2), "ms", number=_ms("itl_p99")),
+        ColumnSpec("latency", "E2E p50", "latency from request to last token, median", 10, 8, 8, _time("latency"), "s",
+                   number=figure("latency")),
+        ColumnSpec("vram", "mem GiB", "memory: what the run's process holds on the GPU (proc), else the peak of the"
+                   " library's allocator (alloc), or of what was resident on a CPU (RSS)", 6, 9, 10, _memory),
         ColumnSpec("power", "power", "mean power while measuring", 14, 7, 7, figure("power"), "W"),
-        ColumnSpec("joules_per_token", "J/tok", "energy per output token; ~ in too short a window", 8, 6, 8, _joules),
+        ColumnSpec("joules_per_token", "J/tok", "energy per output token; ~ in too short a window", 8, 5, 8, _joules),
         ColumnSpec("drift", "drift", "change of throughput from the first half to the second", 16, 7, 7, _drift, "%"),
         ColumnSpec("mbu", "MBU", "decode's share of the memory bandwidth: see infertui calibrate", 12, 6, 6,
                    figure("mbu", 1e-2), "%"),
@@ -204,8 +241,8 @@ FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3,
                    align="left", figure=False)  # fmt: skip
 # What room there is left goes to these, in this order, up to this width (0: as wide as they get).
 _GROWTH: tuple[tuple[Key, int], ...] = (
-    ("mode", 7), ("model", 18), ("flags", 14), ("engine", 0), ("mode", 0), ("throughput", 0), ("model", 0), ("name", 0),
-    ("device", 0), ("flags", 22), ("started", 0), ("input_len", 0),
+    ("mode", 7), ("model", 18), ("flags", 14), ("engine", 0), ("mode", 0), ("throughput", 0), ("model", 0), ("form", 0),
+    ("name", 0), ("device", 0), ("flags", 22), ("started", 0), ("input_len", 0),
 )  # fmt: skip
 _ALL_OR_NOTHING = frozenset({"throughput", "started"})
 
@@ -344,7 +381,7 @@ def _flags(row: ResultRow, width: int, look: Look) -> Text:
 
 def copied_header(columns: Sequence[Shown]) -> list[str]:
     """What stands above copied rows."""
-    return ["id", *(SPECS[key].heading for key in columns), "valid", "flags"]
+    return ["id", *(SPECS[key].copied_heading for key in columns), "valid", "flags"]
 
 
 def copied(row: ResultRow, columns: Sequence[Shown], baseline: ResultRow | None = None) -> list[str]:
@@ -363,4 +400,4 @@ def _copied(row: ResultRow, key: Shown, baseline: ResultRow | None) -> str:
     if (of := _ratio_key(key)) is not None:
         found = row_ratio(of, row, baseline)
         return NONE if found is None else found.text
-    return SPECS[key].cell(row, 1000)
+    return (SPECS[key].number or SPECS[key].cell)(row, 1000)

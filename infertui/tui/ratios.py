@@ -18,7 +18,7 @@ OF: dict[RatioColumn, str] = {
 }  # fmt: skip
 """The field of the row."""
 _MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~"}
-_ALIKE = ("model", "device", "dtype", "quantization", "batch_size", "input_len", "output_len")
+_ALIKE = ("model", "device", "dtype", "quantization", "form", "batch_size", "input_len", "output_len")
 
 
 def times(value: float) -> str:

@@ -51,7 +51,7 @@ def test_everything_that_is_known_is_told() -> None:
     rows = dict(identity(measured(), full=True))
     assert rows["torch"] == "2.11.0  /venv/torch/__init__.py"
     assert "1.00 GiB" in rows["weights"]
-    assert "154 layers quantized" in rows["weights"]
+    assert "154 tensors quantized, the others " in rows["weights"]
     assert "on the GPU: 22 of 23 layers" in rows["weights"]
     assert rows["in force"] == "attention sdpa  mode cudagraph  speculation none (not asked for)"
     assert rows["getting ready"] == "compile 31.5 s  capture 250 ms"
@@ -85,7 +85,7 @@ def test_the_details_and_the_plain_output_say_what_ran_and_what_it_stands_in_for
         assert any("FALLBACK" in line and told in line for line in lines)
         assert not any("\x1b" in line for line in lines)
     whole = "\n".join(line.plain for line in details.config(shown, 160, look))
-    for words in ("/venv/torch/__init__.py", "154 layers quantized", "compile 31.5 s", "graph_replays 1,270"):
+    for words in ("/venv/torch/__init__.py", "154 tensors quantized", "compile 31.5 s", "graph_replays 1,270"):
         assert words in whole
 
 

@@ -29,7 +29,7 @@ ROW = ResultRow(
     id="run", name="a run", state="finished", started="2026-11-20T09:41:30+00:00", model="meta-llama/Llama-8B",
     engine="transformers", mode="cudagraph", dtype="bfloat16", device="NVIDIA H200", batch_size=8,
     input_len="short", output_len=64, valid=True, throughput=1931.4, low=1917.0, high=1945.0, ttft=0.1824, tpot=0.0081,
-    vram=65712000000, joules_per_token=0.871,
+    vram=65712000000, vram_of="process", form="bf16", joules_per_token=0.871,
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_every_column_can_be_chosen() -> None:
 
 def test_at_80_columns_the_most_important_remain_and_the_rest_is_counted() -> None:
     layout = arrange(Settings().columns, 76)
-    assert {"model", "engine", "mode", "batch_size", "throughput", "ttft", "flags"} <= set(keys(layout))
+    assert {"model", "engine", "mode", "form", "batch_size", "throughput", "ttft", "flags"} <= set(keys(layout))
     assert layout.left_out == 11 + 1 - len(layout.placed)
     header = header_text(layout, 76, LOOK, sort="throughput", descending=True).plain
     assert header.rstrip().endswith(f"+{layout.left_out}")
@@ -64,10 +64,10 @@ def test_a_row_is_read_in_the_units_of_its_header() -> None:
     shown = row_text(ROW, layout, 160, LOOK).plain
     for heading, value in {
         "tok/s": "1,931 ±14",
-        "TTFT ms": "182",
-        "TPOT ms": "8.10",
-        "mem GiB": "61.2",
-        "batch": "8",
+        "TTFT p50": "182 ms",
+        "TPOT p50": "8.10 ms",
+        "mem GiB": "61.2 proc",
+        "b": "8",
     }.items():
         end = next(one for one in layout.placed if one.spec.heading == heading)
         assert shown[: end.x + end.width].endswith(value), heading
@@ -75,7 +75,7 @@ def test_a_row_is_read_in_the_units_of_its_header() -> None:
 
 
 def test_what_is_not_available_is_a_dash_never_zero() -> None:
-    row = replace(ROW, throughput=None, ttft=None, tpot=None, vram=None, joules_per_token=None, dtype="", low=None)
+    row = replace(ROW, throughput=None, ttft=None, tpot=None, vram=None, joules_per_token=None, form="", low=None)
     shown = row_text(row, arrange(Settings().columns, 160), 160, LOOK).plain
     assert shown.split().count("-") == 6
     assert " 0" not in shown.replace("2026-11-20", "").replace("09:", "")
@@ -157,7 +157,8 @@ def test_a_copied_row_has_a_cell_for_every_heading() -> None:
         assert result.id
     assert len(copied(ROW, columns)) == len(copied_header(columns))
     assert dict(zip(copied_header(columns), copied(ROW, columns), strict=True)) | {
-        "id": "run", "model": "meta-llama/Llama-8B", "tok/s": "1,931 ±14", "TTFT ms": "182", "valid": "yes",
+        "id": "run", "model": "meta-llama/Llama-8B", "tok/s": "1,931 ±14", "TTFT p50 ms": "182", "TPOT p50 ms": "8.10",
+        "mem GiB": "61.2 proc", "valid": "yes",
     } == dict(zip(copied_header(columns), copied(ROW, columns), strict=True))  # fmt: skip
 
 

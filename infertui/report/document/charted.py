@@ -14,7 +14,7 @@ from infertui.report.document.material import Material, foremost
 from infertui.report.document.model import Figure
 from infertui.report.document.series import Batches, Spread
 from infertui.report.document.subjects import Subject, workload_short
-from infertui.report.identity import ran
+from infertui.report.identity import form, ran
 from infertui.report.limits import limits_of
 from infertui.terminal_text import clean
 
@@ -337,9 +337,9 @@ def setting_of(run: Subject) -> list[str]:
         ran(result) or engine.mode,
         evidence.facts.get("graph_step", "") if evidence else "",
         levers.get("attention", loaded.attention if loaded else ""),
-        levers.get("quantization", engine.quantization),
+        form(result) or engine.quantization,
         levers.get("speculation", engine.speculation),
-        loaded.dtype if loaded else engine.dtype,
+        "" if loaded else engine.dtype,
         f"{loaded.offloaded_layers} layers on the GPU" if loaded and loaded.offloaded_layers else "",
         f"tp {engine.tensor_parallel}" if engine.tensor_parallel > 1 else "",
         loaded.device_name if loaded else "",

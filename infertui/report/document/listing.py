@@ -4,16 +4,17 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from infertui.measure.statistics import Distribution
 from infertui.report.document.material import Material
 from infertui.report.document.model import Block, Cell, Column, Facts, Level, Section, Table
 from infertui.report.document.subjects import Subject, engine_of, prompts_of
 from infertui.report.energy import joules_text
-from infertui.report.identity import in_force, ran, told
+from infertui.report.identity import form, ran, told
 from infertui.report.limits import limits_of, share_text
+from infertui.report.memory import PEAKS
+from infertui.report.times import median_text
 from infertui.store.result import Result
 from infertui.terminal_text import clean
-from infertui.units import format_bytes, format_number, format_seconds
+from infertui.units import format_bytes, format_number
 
 NOT_AVAILABLE = "n/a"
 
@@ -33,8 +34,7 @@ _PROPERTIES = (
     _Said("model", lambda result: str(told(result, "model.id") or NOT_AVAILABLE)),
     _Said("engine", lambda result: engine_of(result)),
     _Said("mode", lambda result: ran(result) or NOT_AVAILABLE),
-    _Said("quantization", lambda result: in_force(result, "quantization") or NOT_AVAILABLE),
-    _Said("dtype", _loaded("dtype")),
+    _Said("format", lambda result: form(result) or NOT_AVAILABLE),
     _Said("device", _loaded("device_name")),
     _Said("driver", lambda result: result.fingerprint.driver or NOT_AVAILABLE),
     _Said("host", lambda result: result.fingerprint.host.cpu_model or NOT_AVAILABLE),
@@ -44,7 +44,7 @@ _PROPERTIES = (
     _Said("in", lambda result: prompts_of(result)),
     _Said("out", lambda result: str(told(result, "workload.output_len") or NOT_AVAILABLE)),
 )
-_SPARSE = ("J/token", "MBU", "bound by")
+_SPARSE = ("J/token", "MBU", "bound by", *PEAKS)
 """Columns that are left out where no run has a value."""
 _WORKLOAD = ("model", "batch", "in", "out")
 """Beside the run's name where they differ: names are of runs of one workload."""
@@ -77,7 +77,7 @@ def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
         Column("valid"), Column("marks"),
         Column("output tok/s (95 %)", right=True), Column("TTFT p50", right=True), Column("TPOT p50", right=True),
         Column("E2E p50", right=True), Column("J/token", right=True), Column("MBU", right=True), Column("bound by"),
-        Column("memory", right=True),
+        *(Column(name, right=True) for name in PEAKS),
         *(Column(one.name, right=one.name in _NUMBERS) for one in differ),
         Column("id"),
     )  # fmt: skip
@@ -87,7 +87,7 @@ def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
         if head.name in _SPARSE and any(row[index].text != NOT_AVAILABLE for row in rows):
             kept.append(index)
     kept.sort()
-    caption = "p50 over requests. Memory: what the worker's processes held on the GPU, else the allocator's peak."
+    caption = "p50: the median over requests. Throughput: all tokens over all of the measured time. J/token: the mean."
     return Table(
         tuple(heads[index] for index in kept),
         tuple(tuple(row[index] for index in kept) for row in rows),
@@ -99,7 +99,7 @@ def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
 def _row(run: Subject, first: Sequence[_Said], differ: Sequence[_Said]) -> tuple[Cell, ...]:
     result, summary = run.result, run.result.summary
     joules = result.power.joules_per_token if result.power else None
-    limits, memory = limits_of(result), memory_of(result)
+    limits = limits_of(result)
     return (
         Cell(str(run.number)),
         Cell(run.label),
@@ -107,11 +107,14 @@ def _row(run: Subject, first: Sequence[_Said], differ: Sequence[_Said]) -> tuple
         valid_cell(run),
         Cell(", ".join(run.marks) or "-", "bad" if run.against else ""),
         Cell(_speed(result)),
-        *(Cell(_median(times)) for times in (summary.ttft, summary.tpot, summary.latency)),
+        *(Cell(median_text(times)) for times in (summary.ttft, summary.tpot, summary.latency)),
         Cell(joules_text(result, joules)),
         Cell(share_text(limits.mbu if limits else None)),
         Cell(limits.bound if limits else NOT_AVAILABLE),
-        Cell(NOT_AVAILABLE if memory is None else format_bytes(memory)),
+        *(
+            Cell(NOT_AVAILABLE if peak is None else format_bytes(peak))
+            for peak in (read(result) for read in PEAKS.values())
+        ),
         *(Cell(_told(one, result)) for one in differ),
         Cell(run.id),
     )
@@ -128,14 +131,6 @@ def valid_cell(run: Subject) -> Cell:
     return Cell("imported" if result.imported else run.against or "yes", level)
 
 
-def memory_of(result: Result) -> float | None:
-    """Bytes that the run took of its device."""
-    device, memory = result.device, result.summary.memory
-    if device is not None and device.vram_process is not None:
-        return device.vram_process
-    return memory.allocated_peak if memory.allocated_peak is not None else memory.resident_peak
-
-
 def _speed(result: Result) -> str:
     summary = result.summary
     interval = summary.output_throughput_interval
@@ -143,10 +138,6 @@ def _speed(result: Result) -> str:
         return NOT_AVAILABLE
     spread = f" ({format_number(interval.low)}-{format_number(interval.high)})" if interval else ""
     return format_number(summary.output_throughput) + spread
-
-
-def _median(times: Distribution | None) -> str:
-    return NOT_AVAILABLE if times is None or times.p50 is None else format_seconds(times.p50)
 
 
 def _told(one: _Said, result: Result) -> str:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.report.charts.style import text_of
-from infertui.report.identity import in_force, ran, told
+from infertui.report.identity import form, in_force, ran, told
 from infertui.store.result import Result
 from infertui.store.resultrow import ResultLine, row_of
 from infertui.terminal_text import clean
@@ -100,9 +100,8 @@ _PARTS: tuple[Callable[[Result], str], ...] = (
     lambda result: ran(result) or result.config.engine.mode,
     lambda result: f"{step} step" if result.evidence and (step := result.evidence.facts.get("graph_step")) else "",
     lambda result: in_force(result, "attention"),
-    lambda result: in_force(result, "quantization") or result.config.engine.quantization,
+    form,
     lambda result: in_force(result, "speculation") or result.config.engine.speculation,
-    lambda result: result.loaded.dtype if result.loaded else "",
     lambda result: (
         f"{result.loaded.offloaded_layers} layers on GPU" if result.loaded and result.loaded.offloaded_layers else ""
     ),

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 MOST_MARKED = 5000
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({
-    "name", "state", "model", "engine", "mode", "quantization", "dtype", "device", "ttft", "ttft_p99", "tpot",
-    "itl_p99", "latency", "vram", "power", "joules_per_token",
+    "name", "state", "model", "engine", "mode", "form", "quantization", "dtype", "device", "ttft", "ttft_p99", "tpot",
+    "itl", "itl_p99", "latency", "vram", "power", "joules_per_token",
 })  # fmt: skip
 
 ACTIONS = (

@@ -9,6 +9,7 @@ from rich.text import Text
 from infertui.gpu.readings import Sample
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import Phase
+from infertui.report.times import itl_text
 from infertui.runner.lanes import devices_of
 from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.store.queue import ENDED, Entry
@@ -183,7 +184,6 @@ def figures(run: LiveRun) -> list[Figure]:
     """Everything worth a figure, the most wanted first."""
     progress = run.progress
     itl = progress.itl
-    p99 = itl.known_p99 if itl else None
     batch = run.entry.config.workload.batch_size
     rate = progress.tokens_per_s if (progress.tokens_per_s or 0.0) > _LEAST_RATE else None
     shown = [
@@ -191,8 +191,8 @@ def figures(run: LiveRun) -> list[Figure]:
         Figure("mean", format_number(progress.throughput) if progress.throughput else _MISSING, strong=True),
         Figure("TTFT", format_seconds(progress.ttft) if progress.ttft is not None else _MISSING),
         Figure("step", format_seconds(step_latency(rate, batch) / 1000) if rate else _MISSING),
-        Figure("ITL p50", format_seconds(itl.p50) if itl else _MISSING, short="ITL"),
-        Figure("ITL p99", format_seconds(p99) if p99 is not None else _MISSING, short="ITL99"),
+        Figure("ITL p50", itl_text(itl) if itl else _MISSING, short="ITL"),
+        Figure("ITL p99", itl_text(itl, 99) if itl and itl.known(99) is not None else _MISSING, short="ITL99"),
         Figure("tokens", f"{progress.measured_tokens:,}" if progress.measured_tokens else _MISSING, short="toks"),
         Figure("power", f"{run.power_w:.0f} W" if run.power_w is not None else _MISSING),
     ]
@@ -233,7 +233,7 @@ def compact_lines(run: LiveRun, width: int, look: Look) -> list[Text]:
         fit(f"#{run.entry.id} {run.entry.label}", width, look, style=look.palette.title),
         progress_line(run, width, look) if progress.phase == "measure" else phase_line(run, width, look),
         fit(f"{by_name['tok/s']} tok/s  mean {by_name['mean']}  {by_name['power']}", width, look),
-        fit(f"TTFT {by_name['TTFT']}  ITL {by_name['ITL p50']} p99 {by_name['ITL p99']}", width, look),
+        fit(f"TTFT {by_name['TTFT']}  ITL p50 {by_name['ITL p50']} p99 {by_name['ITL p99']}", width, look),
     ]
 
 

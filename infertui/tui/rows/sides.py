@@ -51,9 +51,8 @@ def _side(row: ResultRow, *, with_device: bool) -> Side:
 def what_ran(row: ResultRow, *, with_device: bool = False) -> str:
     """What a run measured, in a few words that its name need not say."""
     model = short_model(row.model)
-    quantization = "" if row.quantization in ("", "none") else row.quantization
     parts = [
-        "" if model in row.name else model, short_engine(row.engine), row.mode, row.dtype, quantization,
+        "" if model in row.name else model, short_engine(row.engine), row.mode, row.form,
         "" if row.batch_size is None else f"batch {row.batch_size}",
         row.device if with_device else "",
     ]  # fmt: skip

@@ -7,10 +7,11 @@ from rich.text import Text
 
 from infertui.config.fields import FIELDS
 from infertui.report.energy import energy_rows
-from infertui.report.figures import NOT_AVAILABLE, figures, headline, verdict_lines
+from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of
 from infertui.report.limits import limit_lines, limits_of
 from infertui.report.quality import DIVERGED, quality_rows
+from infertui.report.times import NOT_AVAILABLE
 from infertui.store.details import RunDetails
 from infertui.store.result import Result
 from infertui.tui.rows.cells import Look, beside, fit

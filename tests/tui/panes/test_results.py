@@ -254,7 +254,7 @@ def test_the_cursor_stays_on_its_run_when_results_come_and_go(out: Path) -> None
 
 def test_a_click_on_a_header_sorts_and_another_turns_it_round(out: Path) -> None:
     async def act(scene: Scene) -> None:
-        header = next(n for n, line in enumerate(scene.lines) if "TTFT ms" in line)
+        header = next(n for n, line in enumerate(scene.lines) if "TTFT p50" in line)
         x = scene.lines[header].index("TTFT")
         await scene.pilot.click(offset=(x, header))
         await scene.settle()

@@ -40,7 +40,7 @@ def values(run: LiveRun) -> dict[str, str]:
 
 def test_figures_of_a_measured_run() -> None:
     assert values(RUN) == {
-        "tok/s": "1,931", "mean": "427", "TTFT": "182 ms", "step": "2.07 ms", "ITL p50": "8.30 ms",
+        "tok/s": "1,931", "mean": "427", "TTFT": "182 ms", "step": "2.07 ms", "ITL p50": "8.3 ms",
         "ITL p99": "-", "tokens": "768", "power": "512 W", "energy": "41.2 kJ",
     }  # fmt: skip
 
