@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from infertui.config.engines.gguf_words import GGUF_FORMS
 from infertui.config.schema import Dtype
 from infertui.errors import ConfigError, DoesNotFitError
 from infertui.models.cache import Cache
@@ -23,11 +24,14 @@ CPU_OVERHEAD = 350 << 20
 """Bytes that a Python process takes once PyTorch and Transformers are imported."""
 
 QUANTIZED_BYTES = {
-    "int8": 1.0, "fp8": 1.0, "int4": 0.5 + 4 / 128, "q8_0": 34 / 32, "q4_0": 18 / 32,
+    "int8": 1.0, "fp8": 1.0, "int4": 0.5 + 4 / 128, "q8_0": 34 / 32, "q6_k": 210 / 256, "q5_k_m": 0.71, "q5_k_s": 0.69,
+    "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_k_m": 0.61, "q4_k_s": 0.58, "q4_1": 20 / 32, "q4_0": 18 / 32, "q3_k_l": 0.54,
+    "q3_k_m": 0.50, "q3_k_s": 0.45, "q2_k": 0.39,
 }  # fmt: skip
 """Bytes of a weight by `engine.quantization`, scales included: int4 with a 16-bit scale and zero point for every 128
-weights, GGUF's formats with a 16-bit scale for every 32. Those of int8 and fp8, one a row, are too few to count."""
-_WHOLE = ("q8_0", "q4_0")
+weights, GGUF's formats with a 16-bit scale for every 32. Those of int8 and fp8, one a row, are too few to count. GGUF's
+mixtures of types are about what they come to for a Llama of 8 billion parameters."""
+_WHOLE = GGUF_FORMS
 # In the other formats a row of the embedding stays as it is: it is looked up, not multiplied with.
 
 # Eager attention, per score: 16-bit scores, their softmax in float32 and its 16-bit copy; or two copies in float32.

@@ -22,13 +22,15 @@ class Planned(Struct, frozen=True):
 
     `source` is its name in the checkpoint; `transform` says how it differs there: GPT-2 keeps matrices transposed, and
     Llama's rotary halves are interleaved by `heads`. `fill` is what it holds where weights are made up. Only a
-    `matrix` is held in the file's weight format, all else in float32.
+    `matrix` is held in the file's weight format, all else in float32. The `head` is what the last hidden state is
+    multiplied with: the output layer, or the embedding where it is both.
     """
 
     name: str
     shape: tuple[int, ...]
     source: str
     matrix: bool = False
+    head: bool = False
     transform: Transform = ""
     heads: int = 0
     fill: Fill = "normal"
@@ -75,7 +77,7 @@ def _llama(config: Mapping[str, Any], shape: ModelShape) -> Layout:
     extra = _rope_scaling(config, shape, metadata)
 
     def tensors() -> Iterator[Planned]:
-        yield _matrix("token_embd", (shape.vocab, width), "model.embed_tokens")
+        yield _matrix("token_embd", (shape.vocab, width), "model.embed_tokens", head=shape.tied_embeddings)
         yield from extra
         for layer in range(shape.layers):
             block, source = f"blk.{layer}.", f"model.layers.{layer}."
@@ -97,7 +99,7 @@ def _llama(config: Mapping[str, Any], shape: ModelShape) -> Layout:
                     yield _bias(block + name, rows, source + part, transform=turn, heads=heads)
         yield _ones("output_norm", width, "model.norm")
         if not shape.tied_embeddings:
-            yield _matrix("output", (shape.vocab, width), "lm_head")
+            yield _matrix("output", (shape.vocab, width), "lm_head", head=True)
 
     return Layout("llama", metadata, tuple(tensors()))
 
@@ -111,7 +113,7 @@ def _gpt2(config: Mapping[str, Any], shape: ModelShape) -> Layout:
     metadata = _common(shape) | {"attention.layer_norm_epsilon": _number(config, "layer_norm_epsilon", 1e-5)}
 
     def tensors() -> Iterator[Planned]:
-        yield _matrix("token_embd", (shape.vocab, width), "wte")
+        yield _matrix("token_embd", (shape.vocab, width), "wte", head=shape.tied_embeddings)
         yield Planned("position_embd.weight", (shape.max_positions, width), "wpe.weight")
         for layer in range(shape.layers):
             block, source = f"blk.{layer}.", f"h.{layer}."
@@ -129,7 +131,7 @@ def _gpt2(config: Mapping[str, Any], shape: ModelShape) -> Layout:
         yield _ones("output_norm", width, "ln_f")
         yield _bias("output_norm", width, "ln_f")
         if not shape.tied_embeddings:
-            yield _matrix("output", (shape.vocab, width), "lm_head")
+            yield _matrix("output", (shape.vocab, width), "lm_head", head=True)
 
     return Layout("gpt2", metadata, tuple(tensors()))
 
@@ -145,8 +147,18 @@ def _common(shape: ModelShape) -> dict[str, int | float | str]:
     }
 
 
-def _matrix(name: str, shape: tuple[int, int], source: str, *, transform: Transform = "", heads: int = 0) -> Planned:
-    return Planned(f"{name}.weight", shape, f"{source}.weight", matrix=True, transform=transform, heads=heads)
+def _matrix(
+    name: str,
+    shape: tuple[int, int],
+    source: str,
+    *,
+    head: bool = False,
+    transform: Transform = "",
+    heads: int = 0,
+) -> Planned:
+    return Planned(
+        f"{name}.weight", shape, f"{source}.weight", matrix=True, head=head, transform=transform, heads=heads
+    )
 
 
 def _ones(name: str, width: int, source: str) -> Planned:

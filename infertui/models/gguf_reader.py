@@ -35,6 +35,14 @@ TYPES: Final[dict[int, tuple[str, int, int]]] = {
 DTYPES: Final[dict[str, str]] = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "f64": "float64"}
 """Tensor types that are plain number formats, by the name that configs use."""
 
+FILE_TYPES: Final[dict[int, str]] = {
+    2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1", 10: "q2_k", 11: "q3_k_s", 12: "q3_k_m", 13: "q3_k_l",
+    14: "q4_k_s", 15: "q4_k_m", 16: "q5_k_s", 17: "q5_k_m", 18: "q6_k", 19: "iq2_xxs", 20: "iq2_xs", 21: "q2_k_s",
+    22: "iq3_xs", 23: "iq3_xxs", 24: "iq1_s", 25: "iq4_nl", 26: "iq3_s", 27: "iq3_m", 28: "iq2_s", 29: "iq2_m",
+    30: "iq4_xs", 31: "iq1_m", 36: "tq1_0", 37: "tq2_0", 38: "mxfp4",
+}  # fmt: skip
+"""What a file is called by its `general.file_type`: a recipe for which tensor gets which type (`llama_ftype`)."""
+
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MAX_ENTRIES = 1 << 20
@@ -85,11 +93,49 @@ class GgufFile(Struct, frozen=True):
 
     def weight_type(self) -> str:
         """The type that most weights of its matrices have."""
+        counts = self._weights_by_type()
+        return max(counts, key=lambda kind: counts[kind], default="")
+
+    def _weights_by_type(self) -> dict[str, int]:
         counts: dict[str, int] = {}
         for tensor in self.tensors:
             if len(tensor.shape) > 1:
                 counts[tensor.type] = counts.get(tensor.type, 0) + tensor.elements
-        return max(counts, key=lambda kind: counts[kind], default="")
+        return counts
+
+    @property
+    def quantization(self) -> str:
+        """The form that the file goes by, such as q4_k_m, where its tensors can be of that form; `none` where most
+        weights are in a plain number format, else the type that most have.
+
+        In K forms, tensors whose rows are no multiple of 256 are held in other types, and that may be most of them.
+        """
+        kind = self.weight_type()
+        if kind in DTYPES or not kind:
+            return "none"
+        number = self.metadata.get("general.file_type")
+        form = FILE_TYPES.get(number, "") if isinstance(number, int) else ""
+        base = form[:4] if form.startswith("q") and "_k" in form else form
+        held = {tensor.type for tensor in self.tensors}
+        odd = any(len(tensor.shape) > 1 and tensor.shape[-1] % 256 for tensor in self.tensors)
+        stands_in = odd and ("_k" in form or form.startswith("i"))
+        return form if form and (base in held or stands_in) else kind
+
+    def types_told(self) -> str:
+        """The types of its matrices with their shares of the weights, the largest first: `q4_0 79%, q8_0 21%`."""
+        counts = self._weights_by_type()
+        whole = sum(counts.values())
+        ordered = sorted(counts, key=lambda kind: (-counts[kind], kind))
+        return ordered[0] if len(ordered) == 1 else ", ".join(f"{kind} {counts[kind] / whole:.0%}" for kind in ordered)
+
+    def tensor_bytes(self) -> int:
+        """Bytes of all tensors, without what stands around them; those of an unknown type are left out."""
+        sizes = {name: (block, width) for name, block, width in TYPES.values()}
+        return sum(
+            tensor.elements // sizes[tensor.type][0] * sizes[tensor.type][1]
+            for tensor in self.tensors
+            if tensor.type in sizes
+        )
 
     def quantized_tensors(self) -> int:
         """How many tensors are in a format that is no plain number format."""

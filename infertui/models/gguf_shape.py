@@ -71,7 +71,7 @@ def shape_of(file: GgufFile, source: str = "the file") -> ModelShape:
         dtype=DTYPES.get(form, ""),
         experts=experts,
         active_experts=used,
-        quantization="" if form in DTYPES else form,
+        quantization="" if form in DTYPES else file.quantization,
         matrix_parameters=sum(tensor.elements for tensor in matrices) - idle,
         cache=_cache(file, keys, layers, hidden, heads),
     )

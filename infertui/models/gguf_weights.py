@@ -24,31 +24,46 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 GgufFormat = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
+"""Forms of files that are written here; llama.cpp's own quantizer makes the others, and Q4_0 of real weights."""
+Held = Literal[GgufFormat, "q6_k"]
+"""Formats of single tensors in them."""
 
 BLOCK: Final = 32
 """Weights that share one scale in Q8_0 and Q4_0."""
+K_BLOCK: Final = 256
+"""Weights of a block of Q6_K."""
 
-_BYTES_PER_BLOCK: Final[dict[GgufFormat, int]] = {"f32": 128, "f16": 64, "bf16": 64, "q8_0": 34, "q4_0": 18}
+_BYTES_PER_BLOCK: Final[dict[Held, int]] = {"f32": 128, "f16": 64, "bf16": 64, "q8_0": 34, "q4_0": 18}
+_Q6_K_BYTES: Final = 210
 _CHUNK = 1 << 22
 _SPREAD = 0.02
 _MAX_HEADER_BYTES = 128 << 20
 
 
-def stored_format(tensor: Planned, wanted: GgufFormat) -> GgufFormat:
-    """In which format a tensor is held: as wanted for a matrix, in F16 where its rows are no whole blocks, else F32."""
+def stored_format(tensor: Planned, wanted: GgufFormat) -> Held:
+    """In which format a tensor is held: as wanted for a matrix, in F16 where its rows are no whole blocks, else F32.
+
+    The head of a Q4_0 file is in Q6_K, or in Q8_0 where its rows are no multiple of 256, as llama.cpp's quantizer
+    has it.
+    """
     if not tensor.matrix:
         return "f32"
-    if wanted in ("q8_0", "q4_0") and tensor.shape[-1] % BLOCK:
+    width = tensor.shape[-1]
+    if wanted in ("q8_0", "q4_0") and width % BLOCK:
         return "f16"
+    if wanted == "q4_0" and tensor.head:
+        return "q8_0" if width % K_BLOCK else "q6_k"
     return wanted
 
 
-def bytes_per_row(tensor: Planned, form: GgufFormat) -> int:
+def bytes_per_row(tensor: Planned, form: Held) -> int:
     """Bytes that one row of a tensor takes."""
+    if form == "q6_k":
+        return tensor.shape[-1] * _Q6_K_BYTES // K_BLOCK
     return tensor.shape[-1] * _BYTES_PER_BLOCK[form] // BLOCK
 
 
-def quantize(values: "Array", form: GgufFormat) -> "Array":
+def quantize(values: "Array", form: Held) -> "Array":
     """Rows of float32 as rows of bytes, by the reference quantizer of the gguf package."""
     import gguf
     import numpy as np
@@ -59,10 +74,10 @@ def quantize(values: "Array", form: GgufFormat) -> "Array":
     return encoded.view(np.uint8)
 
 
-def drawn(tensor: Planned, form: GgufFormat, seed: int, std: float = _SPREAD) -> Iterator["Array"]:
+def drawn(tensor: Planned, form: Held, seed: int, std: float = _SPREAD) -> Iterator["Array"]:
     """Rows of bytes of a made-up tensor, a few MiB at a time: normal weights of that deviation, or what `fill` says.
 
-    Q8_0 weights are uniform over the 256 steps and Q4_0 weights normal over the 16, at one scale.
+    Q8_0 and Q6_K weights are uniform over their 256 and 64 steps and Q4_0 weights normal over the 16, at one scale.
     """
     import numpy as np
 
@@ -75,7 +90,9 @@ def drawn(tensor: Planned, form: GgufFormat, seed: int, std: float = _SPREAD) ->
     per_chunk = max(1, _CHUNK // width)
     for first in range(0, rows, per_chunk):
         count = min(per_chunk, rows - first)
-        if form in ("q8_0", "q4_0"):
+        if form == "q6_k":
+            yield _k_blocks(generator, count * columns // K_BLOCK, std).reshape(count, width)
+        elif form in ("q8_0", "q4_0"):
             yield _blocks(generator, count * columns // BLOCK, form, std).reshape(count, width)
         else:
             indices = _random_bytes(generator, 2 * count * columns).view(np.uint16)
@@ -97,7 +114,18 @@ def _random_bytes(generator: Any, count: int) -> "Array":
     return found
 
 
-def _blocks(generator: Any, count: int, form: GgufFormat, std: float) -> "Array":
+def _k_blocks(generator: Any, count: int, std: float) -> "Array":
+    """Q6_K: the lower 4 bits of 256 weights, their upper 2, 16 scales of 8 bits, and the scale of these in float16."""
+    import numpy as np
+
+    blocks = _random_bytes(generator, count * _Q6_K_BYTES).reshape(count, _Q6_K_BYTES)
+    blocks[:, 192:208] = 1
+    deviation = ((64**2 - 1) / 12) ** 0.5
+    blocks[:, 208:] = np.array([std / deviation], dtype=np.float16).view(np.uint8)
+    return blocks
+
+
+def _blocks(generator: Any, count: int, form: Held, std: float) -> "Array":
     import numpy as np
 
     width = _BYTES_PER_BLOCK[form]
@@ -113,7 +141,7 @@ def _blocks(generator: Any, count: int, form: GgufFormat, std: float) -> "Array"
 
 
 @functools.cache
-def _normal(form: GgufFormat, std: float) -> "Array":
+def _normal(form: Held, std: float) -> "Array":
     """65536 quantiles of a normal distribution: a random 16-bit number picks one."""
     import numpy as np
 
@@ -159,7 +187,7 @@ class Checkpoint:
                 )
             self._tensors |= _headers(path)
 
-    def rows(self, tensor: Planned, form: GgufFormat) -> Iterator["Array"]:
+    def rows(self, tensor: Planned, form: Held) -> Iterator["Array"]:
         """Rows of bytes of one tensor, a few MiB at a time. Raises ModelError where it is missing or another shape."""
         import numpy as np
 
@@ -239,4 +267,4 @@ def _headers(path: Path) -> dict[str, _Stored]:
     return found
 
 
-Rows = Callable[[Planned, GgufFormat], Iterator["Array"]]
+Rows = Callable[[Planned, Held], Iterator["Array"]]

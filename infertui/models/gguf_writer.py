@@ -29,7 +29,7 @@ from infertui.terminal_text import clean, shorten
 from infertui.units import format_bytes
 
 # To be raised when a file written for the same input would come out differently.
-_RECIPE = 1
+_RECIPE = 2
 _MARGIN = 64 << 20
 _FILE_TYPES: Final[dict[GgufFormat, int]] = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "bf16": 32}
 
@@ -53,19 +53,34 @@ def cached_gguf(
     `seed` is that of synthetic weights. `tell` hears of progress. Several processes may ask at once: one writes.
     Raises ModelError for a model that cannot be written so, for a full disk, and for a cache that cannot be written.
     """
+    name = _name(source, form, seed)
+    return kept(name, lambda path: write_gguf(source, path, form, seed=seed, tell=tell), environ=environ, tell=tell)
+
+
+def kept(
+    name: str,
+    write: Callable[[Path], None],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """The file of that name in the cache, made by `write` where it is not there yet; one process writes at a time.
+
+    Raises ModelError for a cache that cannot be made or written, and what `write` raises.
+    """
     try:
         folder = cache_folder(environ)
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         raise ModelError(f"the cache for GGUF files cannot be made: {clean(str(error))}", remedy=_ELSEWHERE) from error
-    path = folder / _name(source, form, seed)
+    path = folder / name
     if is_file(path):
         return path
     with _one_writer(folder, tell):
         if not is_file(path):
             unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
             try:
-                write_gguf(source, unfinished, form, seed=seed, tell=tell)
+                write(unfinished)
                 unfinished.replace(path)
             except OSError as error:
                 raise ModelError(f"{path} cannot be written: {clean(str(error))}", remedy=_ELSEWHERE) from error

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from infertui.config.engines.gguf_words import GGUF_FORMS
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.section import MAX_INT, Section
 
@@ -33,7 +34,7 @@ SPEC = EngineSpec(
     summary="llama.cpp through llama-cpp-python, GGUF files",
     module="infertui.engines.llama_cpp",
     options=LlamaCppOptions,
-    levers={"dtype": (), "quantization": ("auto", "q8_0", "q4_0")},
+    levers={"dtype": (), "quantization": ("auto", *GGUF_FORMS)},
     install='pip install "infertui[llama-cpp]" (compiles; CMAKE_ARGS="-DGGML_CUDA=on" for NVIDIA GPUs)',
     sized_at_load=True,
 )

@@ -211,7 +211,11 @@ class LlamaCppEngine:
             threads=int(api.llama_n_threads(self._context)),
             quantized_layers=self._weights.file.quantized_tensors(),
             offloaded_layers=f"{account.offloaded or 0} of {self._layers}",
-            details={"file": clean(self._weights.path.name), "weights": self._weights.kind, "mode": "static batch"},
+            details={
+                "file": clean(self._weights.path.name),
+                "weights": self._weights.file.types_told(),
+                "mode": "static batch",
+            },
         )
 
     def encode(self, text: str) -> list[int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from infertui.config.schema import EngineConfig, ModelConfig
+from infertui.engines.gguf_forms import quantized_gguf
 from infertui.errors import ConfigError, EngineError
 from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.gguf_reader import DTYPES, GgufFile, read_parts
@@ -24,19 +25,19 @@ class Weights(Struct, frozen=True):
     file: GgufFile
 
     @property
-    def kind(self) -> str:
-        """The format that most weights have, as ggml names it."""
-        return self.file.weight_type()
-
-    @property
     def dtype(self) -> str:
         """The plain number format: that of the weights, or float32, in which all else is, where they are quantized."""
-        return DTYPES.get(self.kind, "float32")
+        return DTYPES.get(self.file.weight_type(), "float32")
 
     @property
     def quantization(self) -> str:
         """The word of the lever: `none` for weights in a plain number format."""
-        return "none" if self.kind in DTYPES else self.kind
+        return self.file.quantization
+
+    @property
+    def form(self) -> str:
+        """What the file is called: its quantization, or the plain type of its weights."""
+        return self.file.weight_type() if self.quantization == "none" else self.quantization
 
 
 def find_weights_file(source: ModelSource, model: ModelConfig, engine: EngineConfig, device: DeviceKind) -> Weights:
@@ -56,12 +57,12 @@ def find_weights_file(source: ModelSource, model: ModelConfig, engine: EngineCon
             "else is float32",
             allowed="auto or float32",
         )
-    if engine.quantization == "auto":
-        form = _FORMATS[dtype_in_use(source.shape, engine.dtype, device)]
-    else:
-        form = "q8_0" if engine.quantization == "q8_0" else "q4_0"
     try:
-        path = cached_gguf(source, form, seed=model.seed, tell=lambda text: print(clean(text), file=sys.stderr))  # noqa: T201
+        if engine.quantization == "auto":
+            form = _FORMATS[dtype_in_use(source.shape, engine.dtype, device)]
+            path = cached_gguf(source, form, seed=model.seed, tell=_tell)
+        else:
+            path = quantized_gguf(source, engine.quantization, seed=model.seed, tell=_tell)
     except ImportError as error:
         raise EngineError(
             f"writing {source.label} as a GGUF file needs the package gguf, which is not installed",
@@ -78,5 +79,9 @@ def _must_agree(weights: Weights, engine: EngineConfig) -> None:
     ):
         if asked not in ("auto", held):
             raise ConfigError(
-                key, f"{asked} was asked for, but the file holds {clean(weights.kind)} weights", allowed=f"auto, {held}"
+                key, f"{asked} was asked for, but the file holds {clean(weights.form)} weights", allowed=f"auto, {held}"
             )
+
+
+def _tell(text: str) -> None:
+    print(clean(text), file=sys.stderr, flush=True)  # noqa: T201 (to worker.log)
