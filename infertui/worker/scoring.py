@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from infertui.engines.base import Engine, Loaded, Scoring
 from infertui.errors import InfertuiError
-from infertui.measure.quality import WINDOW, windows
+from infertui.measure.quality import window_of, windows
 from infertui.terminal_text import clean
 from infertui.worker.protocol import Score, Scored
 from infertui.worker.stamps import Cancelled, Progress
@@ -35,10 +35,13 @@ def scored(engine: Engine, loaded: Loaded, command: Score, progress: Progress, c
     try:
         engine.release_memory()  # what the run cached: scoring has to do with what is left
         way = able.scoring()
-        window = min(length for length in (WINDOW, loaded.max_positions, way.positions) if length)
+        window = window_of(loaded.max_positions)
         ids = engine.encode(command.text)[: command.tokens]
         if len(ids) < 2 or window < 2:
             return Scored(0, reason=f"there is nothing to predict in {len(ids)} tokens with windows of {window}")
+        needed = min(window, len(ids))
+        if way.positions is not None and way.positions < needed:
+            return Scored(0, reason=_too_few(loaded.engine, way.positions, needed))
         total = 0.0
         for piece in windows(ids, window):
             going_on()
@@ -49,3 +52,11 @@ def scored(engine: Engine, loaded: Loaded, command: Score, progress: Progress, c
     except InfertuiError as error:
         return Scored(0, reason=clean(error.message))
     return Scored(0, log_likelihood=total, tokens=len(ids) - 1, window=window, how=way.how)
+
+
+def _too_few(engine: str, positions: int, needed: int) -> str:
+    """Shorter windows would give another perplexity, higher by half and more: none is better than that one."""
+    return (
+        f"{engine} was loaded with room for {positions} tokens of a sequence, and the text is scored in windows of "
+        f"{needed} by every engine: prompt and output of {needed + 1} tokens or more would give it that room"
+    )

@@ -20,7 +20,10 @@ api = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed
 pytest.importorskip("gguf", reason="gguf is not installed: pip install gguf")
 pytest.importorskip("transformers", reason="transformers is not installed: no checkpoint to quantize")
 
-SHAPES = {"rows of 128": {"hidden_size": 128}, "rows of 256": {"hidden_size": 256, "intermediate_size": 512}}
+SHAPES: dict[str, dict[str, Any]] = {
+    "rows of 128": {"hidden_size": 128},
+    "rows of 256": {"hidden_size": 256, "intermediate_size": 512},
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,7 +95,7 @@ def test_without_llama_cpp_q8_0_is_written_all_the_same(
 
 
 def named(number: int | str | None, *held: tuple[str, int]) -> str:
-    metadata = {} if number is None else {"general.file_type": number}
+    metadata: dict[str, Any] = {} if number is None else {"general.file_type": number}
     matrices = tuple(GgufTensor(f"t{place}.weight", (8, width), kind, 0) for place, (kind, width) in enumerate(held))
     return GgufFile(metadata, {}, matrices).quantization
 

@@ -163,7 +163,7 @@ def test_a_text_is_scored_after_measuring_in_a_phase_of_its_own(tmp_path: Path, 
     results, events = run(scoring(model), scoring(model, quality__text_tokens=64), out=tmp_path / "out")
     first, second = map(quality_of, results)
     assert first.perplexity == pytest.approx(2.718281828**2)
-    assert (first.text_tokens, first.window, first.scored_by) == (1023, 8, "the fake engine")
+    assert (first.text_tokens, first.window, first.scored_by) == (1023, 1024, "the fake engine")
     assert first.text.startswith("alice.txt")
     assert second.text_tokens == 63
     assert (second.reference, second.reference_perplexity) == (results[0].id, None)
@@ -180,6 +180,22 @@ def test_a_text_is_scored_after_measuring_in_a_phase_of_its_own(tmp_path: Path, 
         "score",
     ]  # one worker did both
     assert "score" in results[0].phases
+
+
+def test_an_engine_without_room_for_the_windows_of_all_has_no_perplexity(
+    tmp_path: Path, model: Path, fake: Install
+) -> None:
+    """Shorter windows give another figure: it is never compared, and never shown in the place of the right one."""
+    fake()
+    (first,), _ = run(scoring(model), out=tmp_path / "out")
+    fake(score_positions=151)
+    results, _ = run(scoring(model), scoring(model, quality__text_tokens=151), out=tmp_path / "out")
+    cramped, short = map(quality_of, results)
+    assert quality_of(first).window == 1024
+    assert cramped.perplexity is None
+    assert "room for 151 tokens" in cramped.reasons["perplexity"]
+    assert "windows of 1024" in cramped.reasons["perplexity"]
+    assert short.perplexity == pytest.approx(2.718281828**2)  # all of a shorter text fits
 
 
 def test_a_rise_beyond_the_threshold_is_marked(tmp_path: Path, model: Path, fake: Install) -> None:

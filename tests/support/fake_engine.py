@@ -62,6 +62,7 @@ class Behaviour(Struct):
     likelihood: float | None = None
     """ln p that it gives each token; None: it cannot score."""
     score_fault: str = ""
+    score_positions: int | None = None
     """Half-way through scoring: `refuse` with an error of ours, `raise` another one, `exit`, `wait` until stopped."""
 
 
@@ -153,7 +154,7 @@ class ScoringEngine(FakeEngine):
     def scoring(self) -> ScoringWay:
         if self._does.score_fault == "refuse":
             raise EngineError("the fake engine was told not to score")
-        return ScoringWay("the fake engine", positions=8)
+        return ScoringWay("the fake engine", positions=self._does.score_positions)
 
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
         going_on()

@@ -5,15 +5,13 @@ called from another thread, and some tokens late.
 """
 
 import importlib.metadata
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import replace
+import psutil
 
 from infertui.config.engines.openvino import SPEC
 from infertui.engines.base import (
@@ -29,33 +27,28 @@ from infertui.engines.base import (
     ScoringWay,
     Sink,
 )
-from infertui.engines.openvino.compiled import PRECISIONS, listening
-from infertui.engines.openvino.graph import ARCHITECTURES, LLAMA_LIKE, build, held_types
-from infertui.errors import ConfigError, EngineError, ModelError
+from infertui.engines.openvino.compiled import PRECISIONS, Told, listening
+from infertui.engines.openvino.source import Source, prepared, shown
+from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import Clock
+from infertui.measure.quality import WINDOW
 from infertui.measure.records import EngineMemory
 from infertui.models.byte_tokenizer import ByteTokenizer
-from infertui.models.disk import is_file
 from infertui.models.fit import dtype_in_use
-from infertui.models.gguf_reader import DTYPES, parts_of, read_gguf
-from infertui.models.gguf_weights import GgufFormat
-from infertui.models.gguf_writer import cached_gguf
 from infertui.models.resolve import ModelSource, resolve
 from infertui.models.tokenizer import Tokenizer, tokenizer_if_any
-from infertui.terminal_text import clean, shorten
+from infertui.terminal_text import clean
+from infertui.units import format_bytes
 
 NEEDS = {"openvino_genai": "openvino-genai", "openvino": "openvino", "gguf": "gguf"}
 """Modules and the packages that hold them."""
 
-EXPORTED = "openvino_model.xml"
 BLOCK = 32
 """Positions of one block of the KV cache, fixed by the CPU plugin."""
 
 _HINTS = {name: word for word, name in PRECISIONS.items()}
-_FORMS: Mapping[str, GgufFormat] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-_QUANTIZED: Mapping[str, GgufFormat] = {"q8_0": "q8_0", "q4_0": "q4_0"}
-# Where the library raised; of no use to anybody else.
-_PLACE = re.compile(r"^(Exception from|While validating) .*$|^Check '.*' failed at .*:$", re.MULTILINE)
+_SCORER_SHARE = 1.5
+"""Bytes that loading takes for one byte of weights: the file, mapped, beside what the plugin makes of it."""
 _NO_MEMORY = ("bad_alloc", "out of memory", "annot allocate", "Failed to allocate")
 
 
@@ -73,22 +66,13 @@ def probe() -> Probe:
     return Probe("openvino", available=True, reason="installed", versions=versions)
 
 
-class _Model(Struct, frozen=True):
-    """A model as the library is going to read it, and what its weights are."""
-
-    path: Path
-    kind: str
-    weight_bytes: int
-    quantized: int
-    types: str
-    random: bool = False
-
-
 class OpenvinoEngine:
     """See `Engine`. Sequences are scheduled by the library, all prompts in the first step where they fit."""
 
     _pipeline: Any
     _tokenizer: Tokenizer
+    _request: LoadRequest
+    _source: ModelSource
 
     def __init__(self) -> None:
         self._compiled: Mapping[str, str] = {}
@@ -98,8 +82,9 @@ class OpenvinoEngine:
         self._quantization = "none"
         self._types = ""
         self._blocks = 0
-        self._step_tokens = 0
         self._vocabulary = 0
+        self._weight_bytes = 0
+        self._scorer: Any = None
 
     def load(self, request: LoadRequest) -> Loaded:
         """See `Engine`."""
@@ -115,50 +100,21 @@ class OpenvinoEngine:
         source = resolve(request.model.id, request.model.revision)
         dtype = dtype_in_use(source.shape, request.engine.dtype, "cpu")
         with tempfile.TemporaryDirectory(prefix="infertui-openvino-") as folder:
-            model = _prepared(source, request, dtype, Path(folder))
-            self._compile(model, request, dtype, capacity)
+            model = prepared(source, request, dtype, Path(folder))
+            properties = _properties(request, dtype)
+            schedule = _schedule(capacity)
+            self._pipeline, told = _compiled(model, request, properties, schedule)
+        self._blocks = schedule.num_kv_blocks
+        self._compiled, self._scheduled = told.properties, told.scheduler
+        _check_settings(properties, self._compiled, self._scheduled)
         self._tokenizer = _tokenizer(source, random_weights=model.random)
         self._quantization = model.kind if model.quantized else "none"
         self._types = model.types
         self._vocabulary = source.shape.vocab
+        self._request, self._source, self._weight_bytes = request, source, model.weight_bytes
         return self._loaded(request, source, model)
 
-    def _compile(self, model: _Model, request: LoadRequest, dtype: str, capacity: Capacity) -> None:
-        import openvino_genai
-
-        options = request.engine.openvino
-        properties: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[dtype],
-            "KV_CACHE_PRECISION": _HINTS[dtype] if options.kv_cache == "auto" else options.kv_cache,
-        }
-        if request.device.threads:
-            properties["INFERENCE_NUM_THREADS"] = request.device.threads
-        if not options.dynamic_quantization:
-            properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
-        schedule = openvino_genai.SchedulerConfig()
-        schedule.enable_prefix_caching = False
-        schedule.dynamic_split_fuse = False
-        schedule.max_num_seqs = capacity.sequences
-        schedule.max_num_batched_tokens = max(256, capacity.sequences * capacity.prompt_tokens)
-        self._step_tokens = schedule.max_num_batched_tokens
-        self._blocks = capacity.sequences * -(-capacity.positions // BLOCK)
-        schedule.num_kv_blocks = self._blocks
-        try:
-            with listening() as told:
-                self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(model.path), schedule, "CPU", properties)
-        except MemoryError:
-            raise
-        except Exception as error:
-            if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY):
-                raise
-            raise ModelError(
-                f"OpenVINO cannot load {clean(request.model.id)}: {_shown(error)}", remedy="worker.log has more."
-            ) from error
-        self._compiled = told.properties
-        self._scheduled = told.scheduler
-        _check_settings(properties, self._compiled, self._scheduled)
-
-    def _loaded(self, request: LoadRequest, source: ModelSource, model: _Model) -> Loaded:
+    def _loaded(self, request: LoadRequest, source: ModelSource, model: Source) -> Loaded:
         import openvino
         import openvino_genai
 
@@ -258,35 +214,66 @@ class OpenvinoEngine:
         return Generated([len(output) for output in outputs], lambda: outputs)
 
     def scoring(self) -> ScoringWay:
-        """See `Scoring`. A text takes the blocks that the workload needs, all of it in one step, and one more token."""
-        positions = min(self._blocks * BLOCK - 1, self._step_tokens)
-        return ScoringWay("OpenVINO's own log-probabilities of an echoed prompt, by the pipeline in force", positions)
+        """See `Scoring`. The run's KV cache has room for its workload alone, so the text gets a pipeline of its own.
+
+        Raises EngineError where there is no memory for the weights a second time.
+        """
+        free = psutil.virtual_memory().available
+        if free < self._weight_bytes * _SCORER_SHARE:
+            raise EngineError(
+                f"a text is scored by a second pipeline with room for it, and {format_bytes(free)} of memory are free "
+                f"for {format_bytes(self._weight_bytes)} of weights"
+            )
+        return ScoringWay(
+            "OpenVINO's own log-probabilities of an echoed prompt, the weights and settings in force in a pipeline of "
+            "its own"
+        )
 
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
         """See `Scoring`: a request that has its prompt echoed with log-probabilities, the first of which is none."""
         import numpy as np
         import openvino
 
+        going_on()
+        pipeline = self._scoring_pipeline(len(ids))
         config = _generation(Batch((tuple(ids),), output_len=1), 0, self._vocabulary)
         config.echo, config.logprobs = True, 1
         self._requests += 1
-        handle = self._pipeline.add_request(self._requests, openvino.Tensor(np.array([list(ids)], np.int64)), config)
+        handle = pipeline.add_request(self._requests, openvino.Tensor(np.array([list(ids)], np.int64)), config)
         echoed: list[int] = []
         likely: list[float] = []
         try:
-            while self._pipeline.has_non_finished_requests():
+            while pipeline.has_non_finished_requests():
                 going_on()
-                self._pipeline.step()
+                pipeline.step()
                 while handle.can_read():
                     for new in handle.read().values():
                         echoed += new.generated_ids
                         likely += new.generated_log_probs
         except BaseException:
-            self._abandon([handle])
+            self._scorer = None
             raise
         if echoed[: len(ids)] != list(ids) or len(likely) != len(echoed):
             raise EngineError("OpenVINO did not echo the text with a log-probability for each token")
         return float(sum(likely[1 : len(ids)]))
+
+    def _scoring_pipeline(self, tokens: int) -> Any:
+        """One that takes so many tokens in one step; kept until the engine is asked for something else."""
+        held = self._scorer
+        if held is not None and held[0] >= tokens:
+            return held[1]
+        self._scorer = None
+        tokens = max(tokens, WINDOW)
+        request = self._request
+        dtype = dtype_in_use(self._source.shape, request.engine.dtype, "cpu")
+        with tempfile.TemporaryDirectory(prefix="infertui-openvino-") as folder:
+            model = prepared(self._source, request, dtype, Path(folder))
+            capacity = Capacity(sequences=1, prompt_tokens=tokens, output_tokens=1)
+            pipeline, told = _compiled(model, request, _properties(request, dtype), _schedule(capacity))
+        if told.properties != self._compiled:
+            raise EngineError("OpenVINO compiled the model in another way to score with than to generate with")
+        self._scorer = tokens, pipeline
+        return pipeline
 
     def _abandon(self, handles: list[Any]) -> None:
         """Let go of requests in the middle: the scheduler frees the blocks of cancelled ones in its next step."""
@@ -299,7 +286,8 @@ class OpenvinoEngine:
         """See `Engine`: a step returns when it is done."""
 
     def release_memory(self) -> None:
-        """See `Engine`: blocks are given back with the request that held them."""
+        """See `Engine`: blocks are given back with the request that held them; what scored is let go."""
+        self._scorer = None
 
     def reset_peak_memory(self) -> None:
         """See `Engine`."""
@@ -317,70 +305,48 @@ def create(clock: Clock) -> OpenvinoEngine:
     return OpenvinoEngine()
 
 
-def _prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path) -> _Model:
-    """The model in a form that the library reads: an exported one, a quantized GGUF file, or a graph built here."""
-    wanted = request.engine.quantization
-    if is_file(source.path / EXPORTED):
-        if wanted != "auto":
-            raise ConfigError(
-                "engine.quantization",
-                f"{wanted} was asked for, but {clean(source.id)} is an exported model, whose weights are what they are",
-                allowed="auto",
-            )
-        return _exported(source.path)
-    given = source.kind == "gguf"
-    if given and len(parts_of(source.path)) > 1:
-        raise ModelError(
-            f"{clean(source.id)} is a model in {len(parts_of(source.path))} files; OpenVINO reads those of one file",
-            remedy="Join them with llama.cpp's gguf-split --merge.",
-        )
-    form: GgufFormat = _QUANTIZED[wanted] if wanted in _QUANTIZED else _FORMS[dtype]
-    path = source.path if given else cached_gguf(source, form, seed=request.model.seed, tell=_tell)
-    file = read_gguf(path)
-    kind = file.weight_type()
-    if given and wanted not in ("auto", kind):
-        raise ConfigError("engine.quantization", f"{wanted} was asked for, but the file's weights are {kind}")
-    if kind in DTYPES:
-        _save(path, folder)
-        return replace(_exported(folder), random=file.random_weights)
-    if file.architecture not in LLAMA_LIKE:
-        raise ModelError(
-            f"OpenVINO reads quantized GGUF files of {', '.join(LLAMA_LIKE)}, not of {file.architecture}",
-            remedy=f"Leave out engine.quantization: {', '.join(ARCHITECTURES)} run in float32 and bfloat16.",
-        )
-    types = {tensor.type for tensor in file.tensors if len(tensor.shape) > 1}
-    listed = f"{', '.join(sorted(types))} (GGUF)"
-    return _Model(path, kind, path.stat().st_size, file.quantized_tensors(), listed, file.random_weights)
+def _properties(request: LoadRequest, dtype: str) -> dict[str, Any]:
+    options = request.engine.openvino
+    properties: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+        "KV_CACHE_PRECISION": _HINTS[dtype] if options.kv_cache == "auto" else options.kv_cache,
+    }
+    if request.device.threads:
+        properties["INFERENCE_NUM_THREADS"] = request.device.threads
+    if not options.dynamic_quantization:
+        properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
+    return properties
 
 
-def _save(path: Path, folder: Path) -> None:
-    import openvino
+def _schedule(capacity: Capacity) -> Any:
+    """Room for so many sequences and no more, and for all of their prompts in one step."""
+    import openvino_genai
 
-    graph = build(path)
+    schedule = openvino_genai.SchedulerConfig()
+    schedule.enable_prefix_caching = False
+    schedule.dynamic_split_fuse = False
+    schedule.max_num_seqs = capacity.sequences
+    schedule.max_num_batched_tokens = max(256, capacity.sequences * capacity.prompt_tokens)
+    schedule.num_kv_blocks = capacity.sequences * -(-capacity.positions // BLOCK)
+    return schedule
+
+
+def _compiled(model: Source, request: LoadRequest, properties: Mapping[str, Any], schedule: Any) -> tuple[Any, Told]:
+    """The pipeline, and what the library said of it. Raises ModelError; memory errors are let through."""
+    import openvino_genai
+
     try:
-        openvino.save_model(graph, str(folder / EXPORTED), compress_to_fp16=False)
-    except RuntimeError as error:
+        with listening() as told:
+            pipeline = openvino_genai.ContinuousBatchingPipeline(str(model.path), schedule, "CPU", dict(properties))
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY):
+            raise
         raise ModelError(
-            f"the model cannot be written for OpenVINO to {clean(str(folder))}: {_shown(error)}",
-            remedy="Free some space there, or set TMPDIR to a folder on another disk.",
+            f"OpenVINO cannot load {clean(request.model.id)}: {shown(error)}", remedy="worker.log has more."
         ) from error
-
-
-def _exported(folder: Path) -> _Model:
-    """A folder with an OpenVINO model, looked into for the number formats of its weights."""
-    import openvino
-
-    try:
-        graph = openvino.Core().read_model(str(folder / EXPORTED))
-    except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot read {clean(str(folder / EXPORTED))}: {_shown(error)}") from error
-    types = held_types(graph)
-    main = max(types, key=lambda kind: types[kind], default="none")
-    integers = sum(1 for node in graph.get_ops() if _is_quantized(node))
-    listed = ", ".join(
-        sorted((kind for kind in types if types[kind] * 100 > sum(types.values())), key=types.__getitem__)
-    )
-    return _Model(folder, main, sum(types.values()), integers, f"{listed} (OpenVINO model)")
+    return pipeline, told
 
 
 def _check_settings(asked: Mapping[str, Any], compiled: Mapping[str, str], scheduled: Mapping[str, str]) -> None:
@@ -402,13 +368,6 @@ def _check_settings(asked: Mapping[str, Any], compiled: Mapping[str, str], sched
         )
 
 
-def _is_quantized(node: Any) -> bool:
-    """Whether a node is a matrix of weights that are held as integers of 8 bits or fewer."""
-    if node.get_type_name() != "Constant" or len(node.get_output_shape(0)) < 2:
-        return False
-    return node.get_element_type().to_string() in ("u8", "i8", "u4", "i4", "nf4", "f8e4m3", "f8e5m2", "u2")
-
-
 class _GgufTokenizer:
     """The tokenizer that a GGUF file holds, as OpenVINO reads it."""
 
@@ -419,7 +378,7 @@ class _GgufTokenizer:
         try:
             self._tokenizer = openvino_genai.Tokenizer(str(path))
         except Exception as error:
-            raise ModelError(f"OpenVINO cannot use the tokenizer of {clean(str(path))}: {_shown(error)}") from error
+            raise ModelError(f"OpenVINO cannot use the tokenizer of {clean(str(path))}: {shown(error)}") from error
         types = gguf.GGUFReader(path).fields["tokenizer.ggml.token_type"].contents()
         self.vocab_size = len(types)
         self.all_special_ids = tuple(id_ for id_, kind in enumerate(types) if kind == gguf.TokenType.CONTROL)
@@ -462,13 +421,3 @@ def _own_times(handle: Any) -> dict[str, str]:
     if len(times) < 2:
         return {}
     return {"own_tpot_ms": f"{(times[-1] - times[0]) / (len(times) - 1):.4f}"}  # they are in milliseconds
-
-
-def _shown(error: Exception) -> str:
-    """What the library says, without the places in its sources."""
-    text = " ".join(_PLACE.sub("", str(error)).split())
-    return shorten(clean(text), 500) or type(error).__name__
-
-
-def _tell(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 (to worker.log)
