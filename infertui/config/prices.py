@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from infertui.config.toml import loads, read, value_literal
+from infertui import regular
+from infertui.config.toml import MAX_BYTES, loads, read, value_literal
 from infertui.config.userdir import config_dir
 from infertui.errors import ConfigError, StoreError
 from infertui.resources import data
@@ -78,7 +79,7 @@ def load_prices(environ: Mapping[str, str] = os.environ) -> Prices:
     """The shipped prices with the user's over them. Raises ConfigError that names file, key and value."""
     shipped = parse((data() / FILE).read_bytes(), FILE)
     path = user_file(environ)
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere is told
         return shipped
     own = _prices(read(path), clean(str(path)))
     return Prices(
@@ -185,9 +186,9 @@ def keep_gpu_price(name: str, price: float, currency: str, *, date: str, path: P
     """
     name = clean(name).strip()
     text = ""
-    if path.exists():
+    if os.path.lexists(path):
         read(path)  # a file that cannot be read is not written over
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular.read(path, MAX_BYTES).decode("utf-8-sig")
         _prices(tomllib.loads(text), clean(str(path)))
     kept = _without(text, name)
     entry = {"name": name, "price": price, "currency": currency, "source": "given by you", "date": date}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
+from infertui import regular
 from infertui.config.decode import flat_values
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, SECTIONS, Field
@@ -30,18 +31,18 @@ def read(path: str | Path) -> dict[str, object]:
     """The tables of a TOML file, unchecked. Raises ConfigError with file, line and column when it cannot be read."""
     name = clean(str(path))
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = regular.read(path, MAX_BYTES)
     except FileNotFoundError:
         raise ConfigError("", f"there is no file {name}", allowed="a TOML file") from None
-    except IsADirectoryError:
-        raise ConfigError("", f"{name} is a folder", allowed="a TOML file") from None
+    except regular.NotRegularError as error:
+        raise ConfigError("", f"{name} is {error.kind}", allowed="a TOML file") from None
+    except regular.TooLargeError:
+        problem = f"{name} is larger than {MAX_BYTES >> 20} MiB"
+        raise ConfigError("", problem, allowed="a TOML file of settings") from None
+    except regular.NoNameError:
+        raise ConfigError("", f"{name} is no file name", allowed="a TOML file") from None
     except OSError as error:
         raise ConfigError("", f"cannot read {name}: {error.strerror}", allowed="a readable TOML file") from None
-    except ValueError:
-        raise ConfigError("", f"{name} is no file name", allowed="a TOML file") from None
-    if len(content) > MAX_BYTES:
-        raise ConfigError("", f"{name} is larger than {MAX_BYTES >> 20} MiB", allowed="a TOML file of settings")
     return loads(content, name)
 
 

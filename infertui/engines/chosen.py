@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from infertui import regular
 from infertui.config.userdir import config_dir
 from infertui.errors import ConfigError, StoreError
 from infertui.terminal_text import clean
@@ -25,8 +26,7 @@ def chosen(environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
     path = chosen_file(environ)
     name = clean(str(path))
     try:
-        with path.open("rb") as file:
-            tables = tomllib.loads(file.read(_MAX_BYTES).decode("utf-8-sig"))
+        tables = tomllib.loads(regular.read(path, _MAX_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:

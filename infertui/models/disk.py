@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from infertui import regular
+
 
 def is_file(path: Path) -> bool:
     """Whether `path` is a regular file that can be looked at; links are followed."""
@@ -29,8 +31,7 @@ def expand(text: str) -> Path:
 
 def read_at_most(path: Path, limit: int) -> bytes | None:
     """What the regular file `path` holds; None when it is larger than `limit` bytes. Raises OSError."""
-    if not path.is_file():
-        raise FileNotFoundError(2, "no such file", str(path))
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    return content if len(content) <= limit else None
+    try:
+        return regular.read(path, limit)
+    except regular.TooLargeError:
+        return None

@@ -13,6 +13,7 @@ from typing import IO, Final
 
 from msgspec import Struct
 
+from infertui import regular
 from infertui.errors import ModelError
 from infertui.terminal_text import clean, shorten
 
@@ -159,7 +160,7 @@ def read_gguf(path: Path) -> GgufFile:
     """Metadata and tensor list of one file. Raises ModelError for whatever may be wrong with it, cut short included."""
     shown = shorten(clean(str(path)), 200)
     try:
-        with path.open("rb", buffering=1 << 20) as file:
+        with regular.opened(path, buffering=1 << 20) as file:
             size = file.seek(0, 2)
             file.seek(0)
             return _read(_Cursor(file, size), size)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from infertui import regular
 from infertui.errors import ModelError
 from infertui.models.gguf_layout import Planned
 from infertui.terminal_text import clean, shorten
@@ -239,7 +240,7 @@ def _headers(path: Path) -> dict[str, _Stored]:
     """Names, types and places of a safetensors file's tensors; every place is checked against the file's size."""
     shown = shorten(clean(str(path)), 200)
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= _MAX_HEADER_BYTES:
                 raise ModelError(f"{shown} is not a safetensors file")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from infertui import regular
 from infertui.errors import EngineError, ModelError
 from infertui.models.byte_tokenizer import ByteTokenizer
 from infertui.models.disk import is_file, read_at_most
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _FILE = "tokenizer.json"
 _MAX_CONFIG_BYTES = 64 << 20
+_MAX_BYTES = 256 << 20
 _ANY = (
     _FILE, "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json",
     "sentencepiece.bpe.model", "merges.txt",
@@ -143,7 +145,7 @@ def _read(path: Path, shown: str) -> "tokenizers.Tokenizer":
             remedy="Transformers writes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
         )
     try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        tokenizer = tokenizers.Tokenizer.from_buffer(regular.read(path, _MAX_BYTES))
     except Exception as error:
         raise ModelError(f"{_FILE} of {shown} cannot be read: {shorten(clean(str(error)), 300)}") from error
     # A file may ask for padding or cutting, which is for training: a prompt is what it is.

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -115,9 +114,5 @@ def _pool_of(workload: WorkloadConfig) -> str:
 
 
 def _count(workload: WorkloadConfig) -> int:
-    """The number of prompts: of a file, its lines that are not blank, read piece by piece."""
-    path = Path(workload.prompts_file).expanduser()
-    if not workload.prompts_file or not path.is_file():
-        return len(load_prompts(workload))
-    with path.open("rb") as lines:
-        return sum(1 for line in lines if not line.isspace())
+    """The number of prompts."""
+    return len(load_prompts(workload))

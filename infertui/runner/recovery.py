@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from infertui import regular
 from infertui.errors import StoreError
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import merge_sequences
@@ -16,7 +17,7 @@ from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
-from infertui.store.runs import BEGUN, RESULT, Begun, Store, boot_id, encode_result, write_whole
+from infertui.store.runs import BEGUN, RESULT, RESULT_BYTES, Begun, Store, boot_id, encode_result, write_whole
 
 REASON = "its runner was killed"
 """What is said where nothing better is known: nobody lived to say more."""
@@ -34,10 +35,10 @@ def recover(store: Store, run: str = "") -> list[Result]:
 def _recovered(store: Store, folder: Path) -> Result | None:
     try:
         # Open for writing too, which NFS asks of who locks.
-        with (folder / BEGUN).open("rb+") as file:
+        with regular.opened_to_change(folder / BEGUN) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who measures holds it, and so does who recovers
-            return _recovered_alone(store, folder, msgspec.json.decode(file.read(), type=Begun))
-    except (OSError, StoreError, msgspec.MsgspecError):
+            return _recovered_alone(store, folder, msgspec.json.decode(file.read(RESULT_BYTES), type=Begun))
+    except (OSError, StoreError, ValueError, msgspec.MsgspecError, RecursionError):
         return None
 
 
@@ -60,7 +61,7 @@ def _recovered_alone(store: Store, folder: Path, begun: Begun) -> Result | None:
 
 def _kept(folder: Path) -> Result | None:
     try:
-        return msgspec.json.decode((folder / RESULT).read_bytes(), type=Result)
+        return msgspec.json.decode(regular.read(folder / RESULT, RESULT_BYTES), type=Result)
     except FileNotFoundError:
         return None
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 
+from infertui import regular
 from infertui.errors import InfertuiError, UsageError
 from infertui.runner.recovery import recover
 from infertui.runner.tables import open_table
 from infertui.store.details import RunDetails, read_details
 from infertui.store.index import ResultIndex, ResultPage, ResultQuery
 from infertui.store.result import Result
-from infertui.store.runs import RESULT, Store, is_under_way
+from infertui.store.runs import RESULT, RESULT_BYTES, Store, is_under_way
 from infertui.terminal_text import clean
 
 LOOK_S = 60.0
@@ -61,9 +62,9 @@ class Reports:
         if not run:
             return None
         try:
-            content = (Store(folder(out)).folder_of(run) / RESULT).read_bytes()
+            content = regular.read(Store(folder(out)).folder_of(run) / RESULT, RESULT_BYTES)
             return msgspec.json.decode(content, type=Result)
-        except (OSError, InfertuiError, msgspec.MsgspecError):
+        except (OSError, InfertuiError, ValueError, msgspec.MsgspecError, RecursionError):
             return None
 
 

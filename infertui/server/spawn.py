@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infertui import __version__
+from infertui import __version__, regular
 from infertui.server.client import Client
 from infertui.server.errors import RunnerUnavailableError
 from infertui.server.runtime import (
@@ -174,7 +174,7 @@ async def _read_to_end(descriptor: int, deadline: float) -> bytes | None:
 
 def _tail(log: Path, start: int) -> str:
     try:
-        with log.open("rb") as file:
+        with regular.opened(log) as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(start, file.tell() - _LOG_TAIL))
             return clean(file.read().decode(errors="replace"), lines=True).strip()

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from infertui import regular
 from infertui.config.userdir import state_dir
 from infertui.errors import StoreError
 from infertui.measure.ceilings import Ceilings
@@ -34,13 +35,11 @@ def read_ceilings(environ: Mapping[str, str] = os.environ) -> tuple[Ceilings, ..
     """All entries; none where there is no file. Raises StoreError for a file that cannot be read."""
     path = ceilings_file(environ)
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise _broken(path, "it is larger than any such file")
-        return msgspec.json.decode(content, type=_File).ceilings
+        return msgspec.json.decode(regular.read(path, _MAX_BYTES), type=_File).ceilings
     except FileNotFoundError:
         return ()
+    except (regular.NotRegularError, regular.TooLargeError) as error:
+        raise _broken(path, str(error.strerror)) from error
     except OSError as error:
         raise store_error(path, error) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

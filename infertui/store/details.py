@@ -3,7 +3,6 @@
 Files are read from beginning to end, however long they are, and never held whole.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +10,13 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from infertui import regular
 from infertui.errors import StoreError
 from infertui.gpu.readings import Sample
 from infertui.store.jsonl import read_lines
 from infertui.store.observations import REQUESTS, requests_lost
 from infertui.store.result import Result
-from infertui.store.runs import RESULT, Store, is_under_way
+from infertui.store.runs import RESULT, RESULT_BYTES, Store, is_under_way
 from infertui.store.thinning import thin
 from infertui.terminal_text import clean
 
@@ -24,7 +24,6 @@ MAX_BATCHES = 2000
 MAX_SAMPLES = 1000
 LOG_BYTES = 64 << 10
 TOML_BYTES = 256 << 10
-RESULT_BYTES = 16 << 20
 
 T = TypeVar("T")
 
@@ -138,7 +137,7 @@ def _lines(path: Path, kind: type[T]) -> Iterator[T]:
 def _result(path: Path) -> Result | None:
     try:
         return msgspec.json.decode(_bytes(path, RESULT_BYTES), type=Result)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 
@@ -149,9 +148,6 @@ def _text(path: Path, limit: int, *, end: bool = False) -> str:
 def _bytes(path: Path, limit: int, *, end: bool = False) -> bytes:
     """At most `limit` bytes of a file, from its beginning or its end; nothing where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            if end:
-                stream.seek(max(0, os.fstat(stream.fileno()).st_size - limit))
-            return stream.read(limit)
+        return regular.read_part(path, limit, end=end)
     except OSError:
         return b""

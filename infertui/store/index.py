@@ -21,8 +21,9 @@ from typing import IO, Any, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
+from infertui import regular
 from infertui.store.filter import TEXT_KEYS, Term, fold, parse, where
-from infertui.store.jsonl import store_error
+from infertui.store.jsonl import LONGEST, store_error
 from infertui.store.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
 
 __all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "ResultRow", "cache_folder"]
@@ -341,9 +342,7 @@ class ResultIndex:
         def rows() -> Iterator[ResultRow]:
             nonlocal offset, skipped
             stream.seek(offset)
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    break
+            while (line := stream.readline(LONGEST)).endswith(b"\n"):
                 offset += len(line)
                 if line.isspace():
                     continue
@@ -351,7 +350,7 @@ class ResultIndex:
                     found = decoder.decode(line)
                     shares = derivation.shares(line) if derivation and found.lacks_shares else None
                     yield row_of(found) if shares is None else row_of(found, *shares)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                except (msgspec.DecodeError, ValueError, RecursionError):
                     skipped += 1
 
         source = rows()
@@ -374,7 +373,8 @@ class ResultIndex:
     def _opened_results(self) -> Iterator[IO[bytes]]:
         try:
             # No file reads as an empty one.
-            stream = (self.path if self.path.exists() else Path(os.devnull)).open("rb", buffering=1 << 20)
+            there = os.path.lexists(self.path)
+            stream = regular.opened(self.path, buffering=1 << 20) if there else Path(os.devnull).open("rb")  # noqa: SIM115
         except OSError as error:
             raise store_error(self.path, error) from error
         with stream:

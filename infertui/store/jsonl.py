@@ -10,16 +10,20 @@ import fcntl
 import io
 import os
 from collections.abc import Callable, Collection, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
+from infertui import regular
 from infertui.errors import StoreError
 from infertui.terminal_text import clean
 
 T = TypeVar("T")
 _BLOCK = 1 << 20
+LONGEST = 64 << 20
+"""The longest line that is read: a prompt of a million tokens has a tenth of that."""
 
 
 class JsonlWriter:
@@ -75,7 +79,7 @@ def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Ite
     A missing file is empty. Raises StoreError when the file cannot be opened or read.
     """
     try:
-        stream: IO[bytes] = path.open("rb")
+        stream = regular.opened(path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -83,11 +87,14 @@ def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Ite
     decoder = msgspec.json.Decoder(kind)
     with stream:
         for number, line in enumerate(_raw_lines(stream, path), start=1):
+            if line is None:
+                warn(clean(f"{path}, line {number} is longer than {LONGEST >> 20} MiB: nothing more is read"))
+                return
             if line.isspace():
                 continue
             try:
                 yield decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 torn = "is torn" if not line.endswith(b"\n") else f"cannot be read ({error})"
                 warn(clean(f"{path}, line {number} {torn}: skipped"))
 
@@ -98,9 +105,11 @@ def lines_holding(path: Path, needles: Collection[bytes]) -> Iterator[bytes]:
     A missing file is empty. Raises StoreError when the file cannot be opened or read.
     """
     try:
-        with path.open("rb") as stream:
+        with regular.opened(path) as stream:
             while block := stream.read(_BLOCK):
-                block += stream.readline()  # a block ends with a line
+                block += (rest := stream.readline(LONGEST))  # a block ends with a line
+                if len(rest) == LONGEST and not rest.endswith(b"\n"):
+                    return  # no file of lines, see `regular.lines`
                 if any(needle in block for needle in needles):
                     for line in io.BytesIO(block):
                         if any(needle in line for needle in needles):
@@ -111,9 +120,9 @@ def lines_holding(path: Path, needles: Collection[bytes]) -> Iterator[bytes]:
         raise store_error(path, error) from error
 
 
-def _raw_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+def _raw_lines(stream: BufferedReader, path: Path) -> Iterator[bytes | None]:
     try:
-        yield from stream
+        yield from regular.lines(stream, LONGEST)
     except OSError as error:
         raise store_error(path, error) from error
 

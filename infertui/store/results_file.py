@@ -5,12 +5,15 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
-from infertui.store.jsonl import JsonlWriter, store_error
+from infertui import regular
+from infertui.errors import StoreError
+from infertui.store.jsonl import LONGEST, JsonlWriter, store_error
+from infertui.terminal_text import clean
 
 
 def append_line(path: Path, *values: object) -> None:
@@ -35,7 +38,9 @@ def remove_lines(path: Path, ids: frozenset[str]) -> None:
             # A line that does not even hold the text of an id need not be decoded, which takes most of the time.
             names = [msgspec.json.encode(run)[1:-1] for run in ids] if len(ids) <= _FEW else [b""]
             with partial.open("wb", buffering=1 << 20) as kept:
-                for line in stream:
+                for line in regular.lines(stream, LONGEST):
+                    if line is None:
+                        raise StoreError(f"{clean(str(path))} has a line of more than {LONGEST >> 20} MiB")
                     if any(name in line or b"\\" in line for name in names) and _id_of(line) in ids:
                         removed = True
                     else:
@@ -47,9 +52,11 @@ def remove_lines(path: Path, ids: frozenset[str]) -> None:
                 partial.replace(path)
             else:
                 partial.unlink()
-    except OSError as error:
+    except (OSError, StoreError) as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        if isinstance(error, StoreError):
+            raise
         raise store_error(path, error) from error
 
 
@@ -78,11 +85,11 @@ def _bears(path: Path, descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[IO[bytes] | None]:
+def _locked(path: Path) -> Iterator[BufferedRandom | None]:
     """The file of that name, open for reading, while nobody else may append to it; None where there is none."""
     while True:
         try:
-            stream = path.open("rb+")  # NFS locks for writing only what is open for writing
+            stream = regular.opened_to_change(path)  # NFS locks for writing only what is open for writing
         except FileNotFoundError:
             yield None
             return

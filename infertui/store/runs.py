@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from infertui import regular
 from infertui.config.schema import Config
 from infertui.errors import StoreError
 from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, store_error
@@ -37,6 +38,8 @@ BEGUN = "begun.json"
 _ROOM = 512
 """Bytes of begun.json that are left free, so that why a result could not be kept finds room on a full disk."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+RESULT_BYTES = 16 << 20
+"""The largest result.json that is read."""
 RESULT = "result.json"
 # What tells a run's folder from any other.
 _MARKS = ("run.toml", RESULT, "requests.jsonl")
@@ -248,7 +251,7 @@ class Store:
 def is_under_way(folder: Path) -> bool:
     """Whether a living process measures the run of this folder."""
     try:
-        with (folder / BEGUN).open("rb+") as file:
+        with regular.opened_to_change(folder / BEGUN) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from infertui import regular
 from infertui.config.userdir import config_dir
 
 MAX_BYTES = 1 << 20
@@ -28,8 +29,7 @@ def settings_path(environ: Mapping[str, str] = os.environ) -> Path:
 def read(path: Path) -> Early:
     """What `path` says. Never raises; what is wrong with the file is told when it is read in full."""
     try:
-        with path.open("rb") as file:
-            table = tomllib.loads(file.read(MAX_BYTES).decode("utf-8-sig"))
+        table = tomllib.loads(regular.read(path, MAX_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return Early()
     except (OSError, ValueError, RecursionError):

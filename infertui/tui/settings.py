@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from infertui import regular
 from infertui.errors import StoreError, UsageError
 from infertui.store.table import Column
 from infertui.terminal_text import clean, shorten
@@ -157,11 +158,7 @@ class SettingsFile(Struct, frozen=True):
 def read(path: Path) -> SettingsFile:
     """The settings in `path`, defaults where it has none. Never raises: what is wrong becomes a problem."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ValueError("too large")
-        table = tomllib.loads(content.decode("utf-8-sig"))
+        table = tomllib.loads(regular.read(path, MAX_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return SettingsFile(Settings(), existed=False)
     except OSError as error:

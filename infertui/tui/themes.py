@@ -5,7 +5,6 @@ and what only a screen has (`[screen]`). From it come CSS variables for Textual 
 """
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +23,8 @@ from textual.color import Color as ScreenColor
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.theme import BUILTIN_THEMES, Theme
 
-from infertui import resources
+from infertui import regular, resources
+from infertui.config import toml
 from infertui.errors import ConfigError, UsageError
 from infertui.terminal_text import clean
 from infertui.tui.safety import ControlFilter
@@ -32,6 +32,8 @@ from infertui.tui.terminal import Colours, Terminal
 
 SHIPPED = ("dark", "light", "high-contrast", "colour-blind", "ansi", "mono")
 SERIES = 6
+MAX_BYTES = 1 << 20
+"""The largest theme that is read."""
 
 
 class Palette(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,9 +95,11 @@ def read(file: Traversable) -> ColourTheme:
     """The theme in `file`. Raises ConfigError that names file and key."""
     source = clean(str(file))
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError("", f"not a theme: {error}", source=source) from error
+        raw = toml.loads(_content(file), "the file")
+    except OSError as error:
+        raise ConfigError("", f"not a theme: {error.strerror or error}", source=source) from error
+    except ConfigError as error:
+        raise ConfigError("", f"not a theme: {error.problem}", source=source) from error
     try:
         content = msgspec.convert(raw, _File)
         styles = msgspec.convert(content.styles, Palette)
@@ -111,6 +115,11 @@ def read(file: Traversable) -> ColourTheme:
     for key, style in _all_styles(content):
         _check_style(key, style, content.screen.colours, source)
     return _theme(content, msgspec.structs.replace(styles, series=content.series))
+
+
+def _content(file: Traversable) -> bytes:
+    """What ships may lie in a wheel that was never unpacked; what is the user's may be anything."""
+    return regular.read(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
 
 
 def _all_styles(content: _File) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
+from infertui import regular
 from infertui.errors import EngineError
 from infertui.terminal_text import clean
 from infertui.units import format_bytes
@@ -96,9 +97,7 @@ def _of_sigkill(phase: str, signs: LastSigns, log: Path, tail: str) -> WorkerErr
 def log_tail(log: Path) -> str:
     """The last lines of the worker's output, safe to show."""
     try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            text = stream.read().decode(errors="replace")
+        text = regular.read_part(log, TAIL_BYTES, end=True).decode(errors="replace")
     except OSError:
         return ""
     return "\n".join(clean(text, lines=True).strip().split("\n")[-TAIL_LINES:])

@@ -274,7 +274,7 @@ def test_a_folder_in_the_place_of_the_file(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StoreError, match="Is a directory"):
         JsonlWriter(path)
-    with pytest.raises(StoreError, match="Is a directory"):
+    with pytest.raises(StoreError, match="it is a folder"):
         read(path)
 
 

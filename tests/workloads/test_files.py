@@ -2,7 +2,6 @@
 
 import os
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from infertui.config.schema import QualityConfig, WorkloadConfig
 from infertui.errors import ConfigError
-from infertui.workloads.files import kind_of, read_text
+from infertui.workloads.files import read_text
 from infertui.workloads.prompts import load_prompts
 from infertui.workloads.texts import load_text
 
@@ -85,9 +84,3 @@ def test_a_file_that_is_longer_than_it_says(tmp_path: Path) -> None:
     """Those of the kernel have no size."""
     with pytest.raises(ConfigError, match="larger than 4 B"):
         read_text("a.b", Path("/proc/self/status"), limit=4, allowed="a file")
-
-
-def test_kinds() -> None:
-    assert kind_of(stat.S_IFREG) == ""
-    assert kind_of(stat.S_IFBLK) == "a device"
-    assert kind_of(0) == "no regular file"

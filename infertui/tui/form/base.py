@@ -18,6 +18,7 @@ from infertui.config.layers import (
     resolve,
 )
 from infertui.config.schema import Config
+from infertui.tui.form.files import text_of
 
 
 class Base(Struct, frozen=True):
@@ -50,7 +51,7 @@ def from_defaults(environ: Mapping[str, str]) -> Base:
 def from_file(path: str | Path, environ: Mapping[str, str]) -> Base:
     """A TOML file under the environment's variables, as `infertui run FILE` has it. Raises ConfigError."""
     resolved = resolve([environment_layer(environ), file_layer(path), default_layer()])
-    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    text = text_of(path)
     where = str(path)
     return _base(resolved, label=f"file {where}", title=Path(where).stem, target=where, file=where, text=text)
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from infertui import regular
 from infertui.config import toml
 from infertui.config.decode import decode
 from infertui.config.fields import SECTIONS
@@ -81,10 +82,15 @@ def save(path: Path, text: str) -> None:
         raise StoreError(f"cannot save {clean(str(path))}: {error.strerror}") from None
 
 
+def text_of(path: str | Path) -> str:
+    """The text of a config's file, with marks in the place of what is no UTF-8. Raises OSError."""
+    return regular.read(path, toml.MAX_BYTES).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+
+
 def loss(path: Path, known: str) -> str:
     """What saving over `path` would lose beyond the values that were read from it as `known`; empty for nothing."""
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = text_of(path)
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -114,9 +120,7 @@ def _in(folder: Path) -> Iterator[Path]:
 def _is_config(path: Path) -> bool:
     """Whether a file looks like one of ours; one that is no TOML may be one with a slip in it, if it says so."""
     try:
-        if path.stat().st_size > toml.MAX_BYTES:
-            return False
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        text = text_of(path)
     except OSError:
         return False
     try:
