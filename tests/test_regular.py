@@ -15,14 +15,17 @@ import numpy as np  # noqa: F401 (its libraries take room, which is not what is 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import inspect
 from support.results import make_results
 
 from infertui import regular
 from infertui.config import prices, toml
 from infertui.engines import chosen
 from infertui.errors import InfertuiError
+from infertui.gpu.readings import Sample
 from infertui.interchange.recognise import read as read_foreign
 from infertui.interchange.source import Source
+from infertui.measure.records import RequestRecord
 from infertui.models.resolve import read_config, resolve
 from infertui.models.tokenizer import load_tokenizer
 from infertui.runner.recovery import recover
@@ -31,8 +34,9 @@ from infertui.store.ceilings import read_ceilings
 from infertui.store.details import read_details
 from infertui.store.index import ResultIndex
 from infertui.store.observations import read_observations
+from infertui.store.result import Result
 from infertui.store.results_file import remove_lines
-from infertui.store.runs import Store
+from infertui.store.runs import Begun, Store
 from infertui.store.table import ResultQuery
 from infertui.tui import early, themes
 from infertui.tui import settings as screen_settings
@@ -273,3 +277,41 @@ def test_any_file_is_read_or_refused(place: str, data: st.DataObject, tmp_path_f
     path, look = PLACES[place]
     (world / path).write_bytes(data.draw(_texts(place)))
     assert outcome(look, world).replace("\n", " ").isprintable()
+
+
+def test_every_integer_of_a_kept_file_is_bounded() -> None:
+    """One of 400 digits is no float, and would end whatever divides by it: each says what it may be."""
+    unbounded = {
+        f"{owner}.{field}" for root in (Result, Sample, Begun, RequestRecord) for owner, field in _integers(root)
+    }
+    assert unbounded == set()
+
+
+def _integers(root: type) -> Iterator[tuple[str, str]]:
+    """Struct and field of every integer below `root` that may be anything."""
+    rest, seen = [inspect.type_info(root)], set[type]()
+    while rest:
+        kind = rest.pop()
+        if isinstance(kind, inspect.StructType) and kind.cls not in seen:
+            seen.add(kind.cls)
+            for field in kind.fields:
+                for leaf in _leaves(field.type):
+                    if isinstance(leaf, inspect.IntType) and None in (leaf.ge, leaf.le):
+                        yield kind.cls.__name__, field.name
+                    rest.append(leaf)
+
+
+def _leaves(kind: inspect.Type) -> Iterator[inspect.Type]:
+    if isinstance(kind, inspect.UnionType):
+        inner: tuple[inspect.Type, ...] = kind.types
+    elif isinstance(kind, inspect.DictType):
+        inner = (kind.key_type, kind.value_type)
+    elif isinstance(kind, inspect.VarTupleType | inspect.ListType):
+        inner = (kind.item_type,)
+    elif isinstance(kind, inspect.TupleType):
+        inner = kind.item_types
+    else:
+        yield kind
+        return
+    for one in inner:
+        yield from _leaves(one)

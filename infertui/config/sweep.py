@@ -11,6 +11,7 @@ from infertui.config.ranges import axis_values
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean, shorten
+from infertui.whole import Whole
 
 _LONGEST_VALUE = 40
 # The field's own abbreviations; every other key goes by its last part where that is unmistakable.
@@ -40,14 +41,14 @@ class Place(Struct, frozen=True):
     """The same for all runs of one bench, unlike that of any other."""
     arm: str
     """The name of the config."""
-    round: int
+    round: Whole
     """From 0. The runs of one round are compared with each other."""
-    rounds: int
+    rounds: Whole
     baseline: bool = False
     """Whether this arm is the one that the others are compared with."""
     arms: tuple[str, ...] = ()
     """All arms as they were given, the baseline first; empty where that was not kept."""
-    seed: int = 0
+    seed: Whole = 0
     """What the order of the runs was drawn with."""
 
 

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 from msgspec import Struct
 
 from infertui.engines.executed import Compiled, Graphs
+from infertui.whole import Whole
 
 
 class Sink(Protocol):
@@ -75,22 +76,22 @@ class Loaded(Struct, frozen=True):
     device_name: str
     dtype: str
     attention: str
-    parameters: int | None
-    weight_bytes: int | None
-    vocabulary: int
+    parameters: Whole | None
+    weight_bytes: Whole | None
+    vocabulary: Whole
     random_weights: bool
     memory_policy: str
     device_uuid: str = ""
-    special_ids: tuple[int, ...] = ()
-    max_positions: int | None = None
-    threads: int | None = None
+    special_ids: tuple[Whole, ...] = ()
+    max_positions: Whole | None = None
+    threads: Whole | None = None
     warms_by_shape: bool = False
     paths: dict[str, str] = {}
     engine_requested: str = ""
     fallback_reason: str = ""
-    quantized_layers: int | None = None
-    lookup_bytes: int | None = None
-    kv_token_bytes: int | None = None
+    quantized_layers: Whole | None = None
+    lookup_bytes: Whole | None = None
+    kv_token_bytes: Whole | None = None
     offloaded_layers: str = ""
     details: dict[str, str] = {}
 
@@ -164,7 +165,7 @@ class Evidence(Struct, frozen=True):
     """
 
     levers: dict[str, str] = {}
-    counters: dict[str, int] = {}
+    counters: dict[str, Whole] = {}
     facts: dict[str, str] = {}
     reasons: dict[str, str] = {}
     compiled: Compiled = ""

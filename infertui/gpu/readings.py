@@ -7,6 +7,8 @@ degrees Celsius, shares in percent of 0 to 100.
 
 from msgspec import Struct
 
+from infertui.whole import Whole
+
 # Bits of NVML's clock event ("throttle") mask; names as this program shows them.
 THROTTLE_REASONS: dict[int, str] = {
     0x001: "idle",
@@ -34,18 +36,18 @@ def throttle_names(mask: int) -> tuple[str, ...]:
 class GpuInfo(Struct, frozen=True):
     """What does not change while a program runs. A MIG instance is a device of its own with a `parent`."""
 
-    index: int
+    index: Whole
     """NVML's index, which is PCI order; of a MIG instance: its parent's."""
     uuid: str
     """`GPU-…` or `MIG-…`."""
     name: str = ""
     mig: bool | None = None
     """Whether the GPU is divided into MIG instances; False of an instance itself; None where there is no MIG."""
-    mig_index: int | None = None
+    mig_index: Whole | None = None
     """Number of a MIG instance within its parent; None for a whole GPU."""
     parent: str | None = None
     """UUID of the GPU that a MIG instance is a part of."""
-    memory_total: int | None = None
+    memory_total: Whole | None = None
     driver: str | None = None
     cuda_driver: str | None = None
     """Newest CUDA version that the driver supports, such as `13.0`."""
@@ -54,14 +56,14 @@ class GpuInfo(Struct, frozen=True):
     power_limit_w: float | None = None
     power_limit_default_w: float | None = None
     power_limit_max_w: float | None = None
-    max_sm_mhz: int | None = None
-    max_memory_mhz: int | None = None
-    memory_bus_bits: int | None = None
-    pcie_generation: int | None = None
+    max_sm_mhz: Whole | None = None
+    max_memory_mhz: Whole | None = None
+    memory_bus_bits: Whole | None = None
+    pcie_generation: Whole | None = None
     """Highest that the slot and the GPU can do together; the link runs slower when idle."""
-    pcie_width: int | None = None
-    temp_slowdown_c: int | None = None
-    temp_shutdown_c: int | None = None
+    pcie_width: Whole | None = None
+    temp_slowdown_c: Whole | None = None
+    temp_shutdown_c: Whole | None = None
     pci_bus_id: str | None = None
     persistence_mode: bool | None = None
     ecc: bool | None = None
@@ -75,23 +77,23 @@ class GpuInfo(Struct, frozen=True):
 class GpuSample(Struct, frozen=True):
     """One reading of one device. With `lost` not empty no other reading is available, and `lost` says why."""
 
-    index: int
+    index: Whole
     uuid: str
     utilization: float | None = None
     """Share of the driver's last sampling period (1/6 to 1 s) in which any kernel ran; it is not occupancy."""
     memory_utilization: float | None = None
-    memory_used: int | None = None
-    memory_total: int | None = None
+    memory_used: Whole | None = None
+    memory_total: Whole | None = None
     power_w: float | None = None
     """The driver's plain reading: an average over one second on most boards since Ampere."""
     power_instant_w: float | None = None
     temperature_c: float | None = None
     memory_temperature_c: float | None = None
-    sm_mhz: int | None = None
-    memory_mhz: int | None = None
+    sm_mhz: Whole | None = None
+    memory_mhz: Whole | None = None
     throttle: tuple[str, ...] | None = None
     """Why the clocks are where they are; empty: nothing holds them back."""
-    pstate: int | None = None
+    pstate: Whole | None = None
     lost: str = ""
 
     @property
@@ -105,9 +107,9 @@ class HostSample(Struct, frozen=True):
 
     cpu_percent: float | None = None
     """Of all CPUs, since the sample before; None for the first."""
-    memory_used: int | None = None
-    memory_total: int | None = None
-    swap_used: int | None = None
+    memory_used: Whole | None = None
+    memory_total: Whole | None = None
+    swap_used: Whole | None = None
     load1: float | None = None
     cpu_power_w: float | None = None
     """All CPU packages by RAPL, since the sample before."""
@@ -116,7 +118,7 @@ class HostSample(Struct, frozen=True):
 class Sample(Struct, frozen=True):
     """Everything read at one tick; `t_ns` is taken before the first reading."""
 
-    t_ns: int
+    t_ns: Whole
     gpus: tuple[GpuSample, ...] = ()
     host: HostSample = HostSample()
 
@@ -175,14 +177,14 @@ class HostFacts(Struct, frozen=True):
     kernel: str
     os: str | None = None
     cpu_model: str | None = None
-    physical_cores: int | None = None
-    logical_cores: int | None = None
-    affinity_cores: int | None = None
+    physical_cores: Whole | None = None
+    logical_cores: Whole | None = None
+    affinity_cores: Whole | None = None
     """Logical CPUs that this process may run on."""
     cpu_quota: float | None = None
     """CPUs' worth of time that the cgroup allows; None: no limit."""
-    memory_total: int | None = None
-    memory_limit: int | None = None
+    memory_total: Whole | None = None
+    memory_limit: Whole | None = None
     """Memory that the cgroup allows; None: no limit."""
     governor: str | None = None
     container: str | None = None

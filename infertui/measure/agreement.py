@@ -5,6 +5,8 @@ from itertools import zip_longest
 
 from msgspec import Struct, structs
 
+from infertui.whole import Whole
+
 _NAME = 12
 
 
@@ -16,11 +18,11 @@ class Agreement(Struct, frozen=True):
     they part: the shorter one's length where the longer one begins with it. `first_divergence` is the least of these.
     """
 
-    prompts: int
-    equal: int
+    prompts: Whole
+    equal: Whole
     share: float | None
-    diverged: dict[str, int]
-    first_divergence: int | None
+    diverged: dict[str, Whole]
+    first_divergence: Whole | None
 
     @property
     def exact(self) -> bool:

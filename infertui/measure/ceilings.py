@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from infertui.whole import Whole
+
 FORMATS = ("float32", "tf32", "float16", "bfloat16", "float8", "int8")
 """Number formats of a matrix product, in the order in which they are measured and shown."""
 COPY = "copy"
@@ -27,7 +29,7 @@ class Ceilings(Struct, frozen=True):
     """When, ISO 8601 with offset."""
     software: str = ""
     """What ran it, as in `torch 2.11.0+cu130`."""
-    threads: int | None = None
+    threads: Whole | None = None
     """CPU threads; None on a GPU."""
     uuid: str = ""
     """Of a GPU."""

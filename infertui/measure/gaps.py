@@ -4,10 +4,10 @@ import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Literal
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.statistics import samples_needed
@@ -16,6 +16,11 @@ from infertui.measure.statistics import samples_needed
 _LOG_RATIO = math.log(1.02)
 MOST_BUCKET = 2500
 """That of 1e5 years: a higher one was never measured."""
+
+
+# What can be: whoever reads these of a file need not look at them again.
+Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+Bucket = Annotated[int, Meta(ge=0, le=4096)]
 
 
 class Gaps(Struct, frozen=True):
@@ -32,17 +37,17 @@ class Gaps(Struct, frozen=True):
     the file does not tell. `std`, the sample's, comes from such files alone.
     """
 
-    count: int
+    count: Count
     mean: float
     minimum: float | None
     maximum: float | None
     p50: float
     p90: float | None
     p99: float | None
-    histogram: dict[int, int]
-    tokens: int = 0
+    histogram: dict[Bucket, Count]
+    tokens: Count = 0
     std: float | None = None
-    steps: int = 0
+    steps: Count = 0
 
     @property
     def supported(self) -> tuple[str, ...]:
@@ -93,6 +98,22 @@ def bucket_bounds(bucket: int) -> tuple[float, float]:
     )
 
 
+def drawn_from(histogram: Mapping[int, int], most: int) -> list[float]:
+    """At most about so many durations in seconds, ascending, that are distributed as a histogram is.
+
+    They are made from shares of it: its counts may be those of a year, or what somebody wrote into a file.
+    """
+    total = sum(histogram.values())
+    if not total:
+        return []
+    return [
+        bucket_seconds(bucket)
+        for bucket, count in sorted(histogram.items())
+        if count
+        for _ in range(count if total <= most else max(1, round(most * count / total)))
+    ]
+
+
 def summarise_gaps(stamps_ns: Sequence[int], tokens: Sequence[int] = ()) -> Gaps | None:
     """Gaps between the stamps of successive token steps; None when there are fewer than two steps.
 
@@ -127,8 +148,8 @@ def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
     for part in parts:
         histogram.update(part.histogram)
     merged = dict(sorted(histogram.items()))
-    low = min(part.minimum for part in parts if part.minimum is not None)
-    high = max(part.maximum for part in parts if part.maximum is not None)
+    low = min((part.minimum for part in parts if part.minimum is not None), default=0.0)
+    high = max((part.maximum for part in parts if part.maximum is not None), default=math.inf)
 
     ends = list(itertools.accumulate(merged.values()))
     buckets = list(merged)

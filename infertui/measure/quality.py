@@ -7,6 +7,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from infertui.measure.agreement import Agreement
+from infertui.whole import Whole
 
 T = TypeVar("T")
 WINDOW = 1024
@@ -36,11 +37,11 @@ class Quality(Struct, frozen=True):
     reference_perplexity: float | None = None
     text: str = ""
     """The name of the text, with the beginning of its SHA-256."""
-    text_tokens: int = 0
+    text_tokens: Whole = 0
     beyond: tuple[str, ...] = ()
     """What is beyond the thresholds of the config, in words; empty where nothing is."""
     reasons: dict[str, str] = {}
-    window: int = 0
+    window: Whole = 0
     scored_by: str = ""
     """What computed the likelihoods: which weights, which kernels."""
 

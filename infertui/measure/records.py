@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import Gaps
+from infertui.whole import Whole
 
 Phase = Literal["spawn", "load", "compile", "capture", "warmup", "measure", "score"]
 """What a run goes through, in this order.
@@ -23,9 +24,9 @@ class EngineMemory(Struct, frozen=True):
     device for them; `resident_peak` is the process's peak resident set on the host.
     """
 
-    allocated_peak: int | None = None
-    reserved_peak: int | None = None
-    resident_peak: int | None = None
+    allocated_peak: Whole | None = None
+    reserved_peak: Whole | None = None
+    resident_peak: Whole | None = None
 
 
 class RequestPart(Struct, frozen=True):
@@ -130,8 +131,8 @@ class RequestRecord(Struct, frozen=True):
     """
 
     prompt: str
-    prompt_tokens: int | None
-    tokens: int
+    prompt_tokens: Whole | None
+    tokens: Whole
     latency: float | None
     ttft: float | None
     tpot: float | None
@@ -141,7 +142,7 @@ class RequestRecord(Struct, frozen=True):
     power_w: float | None
     energy_j: float | None
     start: float
-    batch: int
+    batch: Whole
     error: str = ""
     batch_seconds: float | None = None
     own_times: bool = False

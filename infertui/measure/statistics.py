@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from infertui.measure.dependence import certainty, scatter
 from infertui.measure.student import student_quantile
+from infertui.whole import Whole
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
@@ -28,7 +29,7 @@ class Distribution(Struct, frozen=True):
     of a single value.
     """
 
-    n: int
+    n: Whole
     mean: float
     median: float | None
     std: float | None

@@ -8,6 +8,7 @@ from msgspec import Struct
 from infertui.measure.gaps import Gaps, merge_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestTimes
 from infertui.measure.statistics import Distribution, Interval, describe, drift, ratio_interval
+from infertui.whole import Whole
 
 
 class Summary(Struct, frozen=True):
@@ -19,11 +20,11 @@ class Summary(Struct, frozen=True):
     either way a batch counts as one independent observation.
     """
 
-    iterations: int
-    requests: int
-    failed: int
-    prompt_tokens: int
-    output_tokens: int
+    iterations: Whole
+    requests: Whole
+    failed: Whole
+    prompt_tokens: Whole
+    output_tokens: Whole
     measured_s: float
     output_throughput: float | None = None
     output_throughput_interval: Interval | None = None
@@ -39,7 +40,7 @@ class Summary(Struct, frozen=True):
     """Mean over the batches of the time until every sequence had its first token."""
     client_share: float | None = None
     """See `client_share`."""
-    cut_off: int = 0
+    cut_off: Whole = 0
     """Requests that were in flight when the time was up: neither done nor failed, and not among `requests`."""
     prefill_throughput: float | None = None
     """Prompt tokens a second while prompts were processed; see `prefill_speed` for lines kept without it."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 from infertui import regular
 from infertui.errors import StoreError
 from infertui.gpu.readings import Sample
+from infertui.measure.gaps import Count
 from infertui.store.jsonl import read_lines
 from infertui.store.observations import REQUESTS, requests_lost
 from infertui.store.result import Result
@@ -61,12 +62,12 @@ class RunDetails(Struct, frozen=True):
 class _Request(Struct, frozen=True, gc=False):
     """A line of requests.jsonl, as far as it is shown."""
 
-    batch: int = 0
+    batch: Count = 0
     start: float = 0.0
     latency: float | None = None
     ttft: float | None = None
     tpot: float | None = None
-    tokens: int = 0
+    tokens: Count = 0
     error: str = ""
 
 

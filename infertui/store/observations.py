@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from infertui.measure.gaps import Count
 from infertui.measure.tails import GapCounts, counts_together
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
@@ -50,8 +51,8 @@ class _Gaps(Struct, frozen=True, gc=False):
 
 
 class _Request(Struct, frozen=True, gc=False):
-    batch: int = 0
-    tokens: int = 0
+    batch: Count = 0
+    tokens: Count = 0
     latency: float | None = None
     ttft: float | None = None
     tpot: float | None = None

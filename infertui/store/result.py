@@ -13,6 +13,7 @@ from infertui.measure.limits import Limits
 from infertui.measure.quality import Quality
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
+from infertui.whole import Whole
 
 State = Literal["finished", "failed", "interrupted"]
 EnergySource = Literal["counter", "integral"]
@@ -48,7 +49,7 @@ class PowerFigures(Struct, frozen=True):
     joules_per_token: float | None = None
     joules_per_token_above_idle: float | None = None
     tokens_per_s_per_w: float | None = None
-    samples: int = 0
+    samples: Whole = 0
     largest_gap_s: float | None = None
     reason: str = ""
     span_s: float | None = None
@@ -68,8 +69,8 @@ class DeviceFigures(Struct, frozen=True):
     all that was spent, and what others than the worker's processes spent. `swapped` is bytes, in and out.
     """
 
-    vram_device_peak: int | None = None
-    vram_process: int | None = None
+    vram_device_peak: Whole | None = None
+    vram_process: Whole | None = None
     utilization_mean: float | None = None
     utilization_max: float | None = None
     temperature_min: float | None = None
@@ -79,17 +80,17 @@ class DeviceFigures(Struct, frozen=True):
     sm_clock_max: float | None = None
     throttles: tuple[str, ...] | None = None
     violation_s: dict[str, float] | None = None
-    pcie_tx_mod_4gib: int | None = None
-    pcie_rx_mod_4gib: int | None = None
+    pcie_tx_mod_4gib: Whole | None = None
+    pcie_rx_mod_4gib: Whole | None = None
     cpu_mean: float | None = None
-    ram_peak: int | None = None
-    samples: int = 0
+    ram_peak: Whole | None = None
+    samples: Whole = 0
     throttle_shares: dict[str, float] | None = None
     sm_clock_fall: float | None = None
     cpu_busy: float | None = None
     cpu_others: float | None = None
-    swapped: int | None = None
-    vram_process_by_gpu: dict[str, int] | None = None
+    swapped: Whole | None = None
+    vram_process_by_gpu: dict[str, Whole] | None = None
 
 
 class Fingerprint(Struct, frozen=True):
@@ -129,7 +130,7 @@ class Result(Struct, frozen=True):
     loaded: Loaded | None = None
     power: PowerFigures | None = None
     device: DeviceFigures | None = None
-    warmup_batches: int = 0
+    warmup_batches: Whole = 0
     warmup_steady: bool | None = None
     sample_hz: float = 0.0
     error: Error | None = None

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from support.batches import stamps
 
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import Gaps, bucket_of, bucket_seconds, merge_gaps, merge_sequences, summarise_gaps
+from infertui.measure.gaps import (
+    Gaps,
+    bucket_of,
+    bucket_seconds,
+    drawn_from,
+    merge_gaps,
+    merge_sequences,
+    summarise_gaps,
+)
 
 NANOSECOND = 1 / NS_PER_S
 
@@ -95,6 +103,16 @@ def test_merging_in_two_steps_is_merging_at_once(parts_ns: list[list[int]], data
     assert stepwise is not None
     assert stepwise.mean == pytest.approx(at_once.mean, rel=1e-12, abs=1e-15)
     assert msgspec.structs.replace(stepwise, mean=0.0) == msgspec.structs.replace(at_once, mean=0.0)
+
+
+@given(st.dictionaries(st.integers(0, 4096), st.integers(0, 1 << 53), max_size=40), st.integers(1, 500))
+def test_what_is_drawn_from_a_histogram_is_bounded_and_keeps_its_shares(histogram: dict[int, int], most: int) -> None:
+    drawn = drawn_from(histogram, most)
+    assert drawn == sorted(drawn)
+    assert len(drawn) <= 1.5 * most + len(histogram), "a bucket that is not empty shows"
+    total = sum(histogram.values())
+    for bucket, count in histogram.items():
+        assert abs(drawn.count(bucket_seconds(bucket)) - count * min(1, most / max(total, 1))) <= 1
 
 
 @given(st.lists(stamps(min_size=2), min_size=1, max_size=6))

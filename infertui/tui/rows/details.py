@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.text import Text
 
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import Gaps, bucket_seconds
+from infertui.measure.gaps import drawn_from
 from infertui.report.identity import FALLBACK, identity
 from infertui.store.details import RunDetails
 from infertui.store.result import Fingerprint, Result
@@ -62,7 +62,8 @@ def batches(details: RunDetails, width: int, height: int, look: Look) -> Lines:
     lines += [Text(), *_distribution("E2E latency of the batches", latencies, len(latencies), width, look)]
     gaps = details.result.summary.itl if details.result else None
     if gaps:
-        lines += [Text(), *_distribution("inter-token latency (ITL)", _gap_values(gaps), gaps.count, width, look)]
+        drawn = [seconds * 1e3 for seconds in drawn_from(gaps.histogram, _DRAWN_GAPS)]
+        lines += [Text(), *_distribution("inter-token latency (ITL)", drawn, gaps.count, width, look)]
     return lines
 
 
@@ -87,16 +88,6 @@ def _distribution(title: str, values: Sequence[float], count: int, width: int, l
     least, most = format_seconds(shown[0] / 1e3), format_seconds(shown[-1] / 1e3)
     axis = least + most.rjust(max(len(most) + 1, bins * wide - len(least)))
     return [heading, *bars, plain(axis, look.palette.muted)]
-
-
-def _gap_values(gaps: Gaps) -> list[float]:
-    """Milliseconds that are distributed like the gaps."""
-    scale = min(1.0, _DRAWN_GAPS / gaps.count)
-    return [
-        bucket_seconds(bucket) * 1e3
-        for bucket, count in gaps.histogram.items()
-        for _ in range(max(1, round(count * scale)))
-    ]
 
 
 # Telemetry

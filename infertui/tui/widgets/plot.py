@@ -333,10 +333,11 @@ def column_spans(
     last_x, last_column, last_row = -math.inf, 0, 0
     broken = True
     for x, y in _within(series.points, x_range):
-        if not math.isfinite(y):
+        place = (x - first) * x_scale
+        if not (math.isfinite(y) and math.isfinite(place)):
             broken = True
             continue
-        column = math.floor((x - first) * x_scale)
+        column = math.floor(place)
         # Far outside is as good as further outside, and can be scaled.
         row = height - 1 - round((min(max(y, low - beyond), high + beyond) - low) * y_scale)
         if broken or x - last_x > series.gap or column == last_column:

@@ -1,5 +1,6 @@
 import asyncio
 import fcntl
+import json
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -167,6 +168,30 @@ def test_every_tab_has_lines_of_its_width(tmp_path: Path, number: int, size: tup
     details = read_details(write_folder(tmp_path, finished()))
     for look in (LOOK, Look(DEFAULT_PALETTE, ascii=True)):
         assert lines_of.tab_lines(number, details, *size, look)
+
+
+def test_a_histogram_is_drawn_from_shares_of_its_counts(tmp_path: Path) -> None:
+    """Ten thousand million gaps take no more room than a hundred."""
+    details = read_details(write_folder(tmp_path, finished()))
+    assert details.result
+    gaps = details.result.summary.itl
+    assert gaps
+    many = replace(gaps, histogram={371: 10**10, 778: 10**10, 4096: 1}, count=155)
+    text = tab(1, replace(details, result=replace(details.result, summary=replace(details.result.summary, itl=many))))
+    assert "155 of them" in text
+    told = replace(gaps, histogram={}, count=0)  # of a file that tells a mean and percentiles alone
+    text = tab(1, replace(details, result=replace(details.result, summary=replace(details.result.summary, itl=told))))
+    assert "inter-token" not in text
+
+
+def test_figures_that_nothing_can_have_are_drawn_or_left_out(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, finished())
+    lines = (folder / "requests.jsonl").read_text(encoding="utf-8").splitlines()
+    first = json.loads(lines[0])
+    for name, value in (("start", -1e308), ("start", 1e308), ("latency", 1e308), ("tokens", 10**400), ("batch", -1)):
+        wrong = "\n".join([json.dumps({**first, name: value}), *lines[1:]])
+        (folder / "requests.jsonl").write_text(wrong, encoding="utf-8")
+        assert tab(1, read_details(folder))
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
