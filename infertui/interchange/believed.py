@@ -14,8 +14,8 @@ from infertui.measure.summary import Summary
 from infertui.units import format_seconds
 
 NOT_STREAMED = "not streamed: when the first token came is not known"
-_SAME = 1e-3
-"""Share of the latency by which a first token has to come before the last."""
+_SAME = 1e-9
+"""As shares of each other: a figure written twice. A long prompt's first token may come just before its last."""
 _ROUNDED = 5e-3
 """Files round their figures: as far as this share of the larger one they agree."""
 
