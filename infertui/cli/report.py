@@ -67,6 +67,7 @@ def report(
     from infertui.report.document.compose import compose
     from infertui.report.document.files import check_target, write_report
     from infertui.report.document.material import collect
+    from infertui.report.document.model import Table
     from infertui.terminal_text import clean
 
     wanted = parse_filters(filters or [])
@@ -109,7 +110,9 @@ def report(
 
     for section in document.sections[:1]:
         for block in section.blocks:
-            for text in (getattr(block, "head", ""), getattr(block, "text", "")):
+            rows = block.rows if isinstance(block, Table) else ()
+            listed = (": ".join((row[0].text, ", ".join(cell.text for cell in row[3:]))) for row in rows)
+            for text in (getattr(block, "head", ""), getattr(block, "text", ""), *listed):
                 if text:
                     say(clean(text))
     say(f"{clean(str(paths[0]))}, report.md, report.json, {len(drawn)} charts: {format_bytes(size)}")

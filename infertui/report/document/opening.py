@@ -9,7 +9,8 @@ from infertui.report.document.contests import Contest, Entrant, throughput
 from infertui.report.document.material import Material
 from infertui.report.document.model import Block, Bullets, Callout, Cell, Column, Level, Paragraph, Section, Table
 from infertui.report.document.subjects import Subject
-from infertui.report.verdict import p_text
+from infertui.report.identity import DIVERGED, diverged
+from infertui.report.verdict import NOT_AVAILABLE, p_text
 from infertui.units import format_number
 
 _MOST_CONTESTS = 8
@@ -17,27 +18,73 @@ _MOST_REASONS = 12
 
 
 def verdict(material: Material) -> Section:
-    """The verdict of each bench, and the winner of each workload."""
+    """The verdict of each bench, the winner of each workload, and a line for every workload where there are several."""
     blocks: list[Block] = [_bench_verdict(bench) for bench in material.benches]
     open_ones = [contest for contest in material.contests if not contest.benched]
     contested = [contest for contest in open_ones if len(contest.subjects) > 1]
+    alone = [contest for contest in open_ones if len(contest.subjects) == 1 and contest.winner]
+    told = [*contested, *alone][:_MOST_CONTESTS]
     blocks += [
-        Callout(_level(contest), " ".join(_said(contest)), contest.workload) for contest in contested[:_MOST_CONTESTS]
+        Callout(_level(contest), " ".join(_said(contest)), contest.workload)
+        if contest in contested
+        else Callout("", _alone(contest), contest.workload)
+        for contest in told
     ]
-    if not contested:
-        blocks += [
-            Callout("", text, contest.workload) for contest in open_ones[:_MOST_CONTESTS] if (text := _alone(contest))
-        ]
-        if blocks and len(open_ones) > 1:
-            blocks.append(Paragraph("No two of these runs have the same workload, so none of them can win."))
-    if (more := len(contested) - _MOST_CONTESTS) > 0:
-        what = "workload is" if more == 1 else "workloads are"
-        blocks.append(Paragraph(f"{more} more {what} in the comparison below."))
+    if len(open_ones) > 1 and told:
+        blocks.append(Paragraph(_several(len(open_ones), shown=len(told))))
+        blocks.append(_workloads(open_ones))
     everything = [entrant.comparison for contest in contested for entrant in contest.entrants]
     blocks += [Paragraph(note) for note in _notes(everything)]
     if not blocks:
         blocks.append(Callout("bad", "None of these runs has figures that can be compared."))
     return Section("verdict", "Verdict", tuple(blocks))
+
+
+def _several(count: int, *, shown: int) -> str:
+    rest = f" {shown} are told above," if shown < count else ""
+    return (
+        f"These runs are of {count} workloads. Runs of different workloads do not compete: each workload has its own"
+        f" winner.{rest.capitalize()}{' and all' if rest else ' All'} are listed here."
+    )
+
+
+def _workloads(open_ones: Sequence[Contest]) -> Table:
+    """Every workload with its winner; none is left out, however many there are."""
+    heads = (
+        Column("workload"), Column("runs", right=True), Column("valid", right=True), Column("fastest valid run"),
+        Column("its throughput (95 %)", right=True), Column("against its baseline"),
+    )  # fmt: skip
+    rows = []
+    for contest in open_ones:
+        winner = contest.winner
+        valid = sum(1 for run in contest.subjects if not run.against)
+        rows.append(
+            (
+                Cell(contest.workload), Cell(str(len(contest.subjects))), Cell(str(valid)),
+                _winner_cell(winner),
+                Cell(_speed(winner) if winner else NOT_AVAILABLE), Cell(_against_baseline(contest)),
+            )
+        )  # fmt: skip
+    runs = tuple(run.id for contest in open_ones for run in contest.subjects)
+    return Table(heads, tuple(rows), runs, "Every workload, and its fastest valid run.")
+
+
+def _winner_cell(winner: Subject | None) -> Cell:
+    if winner is None:
+        return Cell("none", "bad")
+    name = f"run {winner.number}, {winner.label}"
+    return Cell(f"{name} ({DIVERGED})", "warning") if diverged(winner.result) else Cell(name)
+
+
+def _against_baseline(contest: Contest) -> str:
+    if contest.winner is None:
+        return NOT_AVAILABLE
+    if len(contest.subjects) == 1:
+        return "the only run"
+    found = next((one for one in contest.entrants if one.subject is contest.winner), None)
+    return (
+        "is the baseline" if found is None else f"run {contest.baseline.number}: {throughput(found.comparison).verdict}"
+    )
 
 
 def _bench_verdict(bench: Bench) -> Callout:
@@ -217,8 +264,6 @@ def _said(contest: Contest) -> Iterator[str]:
 
 def _alone(contest: Contest) -> str:
     run = contest.subjects[0]
-    if not run.speed:
-        return ""
     return f"Run {run.number}, {run.label}: {_speed(run)}. There is nothing to compare it with."
 
 

@@ -11,7 +11,7 @@ from infertui.measure.quality import Quality
 from infertui.measure.validity import Verdict
 from infertui.report.charts.bars import Bars
 from infertui.report.document.charted import charts
-from infertui.report.document.model import Callout
+from infertui.report.document.model import Callout, Table
 from infertui.report.document.opening import cautions, verdict
 from infertui.report.document.subjects import subjects
 from infertui.store.result import Result
@@ -67,6 +67,47 @@ def test_runs_of_other_workloads_are_not_ranked_against_each_other() -> None:
     texts = [block.text for block in section.blocks if isinstance(block, Callout)]
     assert len(texts) == 3
     assert all("nothing to compare it with" in text for text in texts)
+
+
+def rows_of(results: list[Result]) -> list[list[str]]:
+    """The summary of the workloads, by its cells."""
+    (table,) = [block for block in verdict(gathered(H200, results)).blocks if isinstance(block, Table)]
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def test_each_workload_has_its_own_winner_and_none_is_dropped() -> None:
+    """Three modes of TinyLlama, and a run of GPT-2 by itself that is faster than all of them."""
+    alone = max(
+        (r for r in stored(H200) if "gpt2" in r.config.model.id), key=lambda r: r.summary.output_throughput or 0.0
+    )
+    results = [*modes()[:3], alone]
+    fast = max(modes()[:3], key=lambda result: result.summary.output_throughput or 0.0)
+    assert (alone.summary.output_throughput or 0) > (fast.summary.output_throughput or 0)
+    texts = said(results)
+    assert len(texts) == 2
+    assert "is the fastest of 3 valid runs" in texts[0]
+    assert "Run 4, " in texts[1]
+    rows = rows_of(results)
+    assert [row[1] for row in rows] == ["3", "1"]
+    assert rows[0][3].startswith(f"run {results.index(fast) + 1}, ")
+    assert rows[1][3].startswith("run 4, ")
+    assert rows[1][5] == "the only run"
+
+
+def test_the_summary_lists_every_workload_however_many() -> None:
+    results = []
+    for number in range(23):
+        for one in modes()[: 2 if number % 2 else 1]:
+            workload = msgspec.structs.replace(one.config.workload, output_len=100 + number)
+            config = msgspec.structs.replace(one.config, workload=workload)
+            results.append(msgspec.structs.replace(one, config=config))
+    rows = rows_of(results)
+    assert len(rows) == 23
+    assert {f"{100 + number} out" for number in range(23)} == {row[0].rpartition(", ")[2] for row in rows}
+    # One that is invalid is listed too, and said to have no winner.
+    broken = msgspec.structs.replace(results[0], verdict=Verdict(invalid=("hot",)))
+    (row,) = [row for row in rows_of([broken, *results[1:]]) if row[0].endswith(" 100 out")]
+    assert row[2:4] == ["0", "none"]
 
 
 def test_an_imported_run_is_marked_and_what_it_does_not_tell_is_not_invented(tmp_path: Path) -> None:
