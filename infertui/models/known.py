@@ -6,7 +6,7 @@ from typing import Any
 from infertui.errors import ModelError
 from infertui.models.asking import Answer, described
 from infertui.models.decoders import NoDecoderError, not_a_decoder
-from infertui.models.shapes import ModelShape, checkpoint_dtype, quantization_of, read_shape
+from infertui.models.shapes import ModelShape, OutOfRangeError, checkpoint_dtype, quantization_of, read_shape
 
 
 def shape_of_config(config: Mapping[str, Any], *, source: str = "config.json", only_kept: bool = False) -> ModelShape:
@@ -18,7 +18,7 @@ def shape_of_config(config: Mapping[str, Any], *, source: str = "config.json", o
     shape, error = None, None
     try:
         shape = read_shape(config, source=source)
-    except NoDecoderError:
+    except (NoDecoderError, OutOfRangeError):
         raise
     except ModelError as problem:
         error = problem

@@ -321,6 +321,14 @@ def first_architecture(config: Mapping[str, object]) -> str:
     return shorten(clean(names[0]), 80) if isinstance(names, list) and names and isinstance(names[0], str) else ""
 
 
+def _no_size(value: object, most: int) -> bool:
+    return isinstance(value, int) and not 0 <= value <= most
+
+
+class OutOfRangeError(ModelError):
+    """A number that no model of any family has."""
+
+
 class _Reader:
     """Takes single values out of a config that anyone may have written."""
 
@@ -338,7 +346,8 @@ class _Reader:
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise self.error(key, value, f"a whole number from {least} to {most}")
+                problem = self.error(key, value, f"a whole number from {least} to {most}")
+                raise OutOfRangeError(problem.message) if _no_size(value, most) else problem
             return value
         if default is None:
             others = f" (nor {', '.join(keys[1:])})" if keys[1:] else ""

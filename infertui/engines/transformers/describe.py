@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -60,6 +61,8 @@ def _described(kind: str, config: Mapping[str, Any]) -> Answer:
         # In 16 bits: some kernels for experts take nothing else.
         model = maker.from_config(built, dtype=torch.bfloat16).eval()
     text = built.get_text_config(decoder=True)
+    # A prompt that seems to hold padding is looked at, which without data cannot be done.
+    text.pad_token_id = built.pad_token_id = None
     return _measured(model, text, kind)
 
 
@@ -76,7 +79,7 @@ def _measured(model: Any, text: Any, kind: str) -> Answer:
 
     def number(*names: str) -> int:
         for name in names:
-            value = getattr(text, name, None)
+            value = _or_none(partial(getattr, text, name, None))  # some refuse what differs between layers
             if isinstance(value, list):
                 value = max((each for each in value if isinstance(each, int)), default=0)
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:
@@ -152,7 +155,12 @@ def _layers(model: Any, tokens: int) -> list[tuple[int, int, int, int, int]] | N
     cache = out.get("past_key_values", out.get("cache_params"))
     if cache is None or not hasattr(cache, "layers"):
         return None
-    found = []
+    found = [
+        (0, 0, tensor.numel(), tensor.numel() * (tensor.dtype == torch.float32), 0)
+        for name, held in vars(cache).items()
+        if name != "layers"
+        for tensor in _tensors(held)
+    ]
     for layer in cache.layers:
         keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
         states = [
@@ -178,6 +186,17 @@ def _layers(model: Any, tokens: int) -> list[tuple[int, int, int, int, int]] | N
             )
         )
     return found
+
+
+def _tensors(held: Any) -> list[Any]:
+    """The tensors in a value, or in a list or table that it is."""
+    import torch
+
+    if isinstance(held, torch.Tensor):
+        return [held]
+    if isinstance(held, Mapping):
+        held = list(held.values())
+    return [tensor for tensor in held if isinstance(tensor, torch.Tensor)] if isinstance(held, list | tuple) else []
 
 
 def _or_none(work: Callable[[], Any]) -> Any:
