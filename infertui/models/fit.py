@@ -4,6 +4,7 @@ The arithmetic is kept with the result, so that whoever is refused can check it 
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Literal
 
 from msgspec import Struct
@@ -22,6 +23,8 @@ CUDA_OVERHEAD = 690 << 20
 held beyond its allocator on an H200 with PyTorch 2.11 and CUDA 13.0."""
 CPU_OVERHEAD = 350 << 20
 """Bytes that a Python process takes once PyTorch and Transformers are imported."""
+_ALSO_IMPORTED = {"torchao": 180 << 20, "scipy": 60 << 20}
+"""Bytes of packages that Transformers imports as well where they are installed."""
 
 QUANTIZED_BYTES = {
     "int8": 1.0, "fp8": 1.0, "int4": 0.5 + 4 / 128, "q8_0": 34 / 32, "q6_k": 210 / 256, "q5_k_m": 0.71, "q5_k_s": 0.69,
@@ -129,7 +132,7 @@ def estimate(
     overhead = (
         MemoryTerm("overhead", "CUDA context and libraries", CUDA_OVERHEAD)
         if device_kind == "cuda"
-        else MemoryTerm("overhead", "Python, PyTorch and libraries", CPU_OVERHEAD)
+        else MemoryTerm("overhead", "Python, PyTorch and libraries", cpu_overhead())
     )
     return MemoryEstimate(
         weights=weights.bytes,
@@ -139,6 +142,11 @@ def estimate(
         dtype=name,
         terms=(weights, *kv, *activations, overhead),
     )
+
+
+def cpu_overhead() -> int:
+    """Bytes of a process that has imported PyTorch and Transformers, with what is installed here besides."""
+    return CPU_OVERHEAD + sum(size for name, size in _ALSO_IMPORTED.items() if find_spec(name) is not None)
 
 
 def check(needed: MemoryEstimate, free_bytes: int, ways: Callable[[], list[str]], *, forced: bool = False) -> None:

@@ -1,6 +1,7 @@
 """What an engine needs of a device's memory, with its own options: layers it keeps elsewhere, a cache of fixed size, a
 second model."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -13,15 +14,28 @@ from infertui.models.fit import DeviceKind, MemoryEstimate, MemoryTerm, dtype_in
 from infertui.models.gguf_sizes import Parts, parts_of_file, parts_to_write
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.resolve import ModelSource
-from infertui.models.shapes import ModelShape
+from infertui.models.shapes import ModelShape, kv_bytes_per_token, weight_bytes
 from infertui.units import format_bytes
 
 LLAMA_CPP_CUDA: Final = 600 << 20
 """Bytes that the CUDA context, the kernels of ggml and cuBLAS' workspace take beside llama.cpp's own buffers: 595 to
 616 MiB on an H200 (CUDA 13.0), whatever the layers."""
-LLAMA_CPP_CPU: Final = 140 << 20
+LLAMA_CPP_CPU: Final = 60 << 20
 """Bytes that a Python process takes with llama.cpp loaded."""
 
+TRANSFORMERS_CUDA: Final[dict[str, int]] = {
+    "eager": 710 << 20, "auto": 710 << 20, "static": 690 << 20, "compile": 750 << 20, "cudagraph": 760 << 20,
+    "fused": 1115 << 20,
+}  # fmt: skip
+"""Bytes that a process held beyond PyTorch's allocator by how it executes steps: medians of 45 kept runs on an H200."""
+PAGE_POSITIONS: Final = 128
+"""KV pages of vLLM are at most this long in its attention backends of 0.26 to 0.33: 16 to 128 positions."""
+SPARE_PAGES: Final = 2
+"""vLLM never uses one page; one more keeps a pool that fits exactly clear of rounding."""
+VLLM_DRAFT_TOKENS: Final = 5
+
+# Of the activations, on a CPU: what the C library's allocator keeps of them beside those in use.
+_CPU_SLACK = 0.25
 _PADDED = 256
 _NUMBERS: Final[dict[str, float]] = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 _FORMS: Final[dict[str, GgufFormat]] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -66,27 +80,98 @@ def needed(
         quantization=engine.quantization,
         tensor_parallel=engine.tensor_parallel if device_kind == "cuda" else 1,
     )
+    if engine.name == "transformers":
+        whole = _transformers(whole, source, engine, device_kind)
+    if engine.name == "vllm" and device_kind == "cuda":
+        shapes = [shape, *([draft.shape] if draft is not None else [])]
+        pool = vllm_pool(shapes, engine, task, whole.dtype)
+        if pool is None:
+            return None
+        whole = _with_pool(whole, pool)
     if draft is not None and engine.speculation == "draft-model":
         second = needed(draft, replace(engine, speculation="none", quantization="auto"), device_kind, task)
         if second is None:
             return None
-        whole = _beside(whole, second)
+        whole = _beside(whole, second, kv=engine.name != "vllm")
     return whole
 
 
-def _beside(whole: MemoryEstimate, draft: MemoryEstimate) -> MemoryEstimate:
+def _beside(whole: MemoryEstimate, draft: MemoryEstimate, *, kv: bool) -> MemoryEstimate:
     """With the draft model's weights and cache; the two compute in turn, so one set of activations is enough."""
     added = tuple(
         MemoryTerm(f"draft {term.name}", term.arithmetic, term.bytes)
         for term in draft.terms
-        if term.name in ("weights", "KV cache")
+        if term.name == "weights" or (kv and term.name == "KV cache")
     )
     return replace(
         whole,
         weights=whole.weights + draft.weights,
-        kv_cache=whole.kv_cache + draft.kv_cache,
+        kv_cache=whole.kv_cache + (draft.kv_cache if kv else 0),
         terms=(*whole.terms, *added),
     )
+
+
+# -- Transformers
+
+
+def _transformers(
+    whole: MemoryEstimate, source: ModelSource, engine: EngineConfig, device_kind: DeviceKind
+) -> MemoryEstimate:
+    """With what its way of executing steps takes: kernels, loaded and captured, and copies of a cache that grows."""
+    terms = list(whole.terms)
+    if engine.quantization != "auto":
+        # They are loaded as they are and quantized there, and PyTorch keeps what that took.
+        unquantized = weight_bytes(source.shape, whole.dtype) // max(1, engine.tensor_parallel)
+        beyond = unquantized - (whole.weights + whole.kv_cache + whole.activations)
+        if beyond > 0:
+            text = f"weights in {whole.dtype} before they are quantized, beyond what generating takes"
+            terms.append(MemoryTerm("loading", text, beyond))
+            whole = replace(whole, activations=whole.activations + beyond)
+    if device_kind == "cuda":
+        kind = "fused" if engine.mode == "cudagraph" and engine.transformers.graph_step == "fused" else engine.mode
+        overhead = TRANSFORMERS_CUDA.get(kind, TRANSFORMERS_CUDA["eager"])
+        at = next(index for index, term in enumerate(terms) if term.name == "overhead")
+        terms[at] = MemoryTerm("overhead", f"CUDA context, libraries and kernels ({kind})", overhead)
+        weights = whole.weights
+        if engine.tensor_parallel > 1 and source.kind == "synthetic":
+            weights *= engine.tensor_parallel
+            at = next(index for index, term in enumerate(terms) if term.name == "weights")
+            terms[at] = MemoryTerm("weights", "random ones are made whole on each GPU before they are divided", weights)
+        return replace(whole, terms=tuple(terms), overhead=overhead, weights=weights)
+    extra = round(whole.activations * _CPU_SLACK)
+    if engine.mode in ("auto", "eager"):
+        extra += whole.kv_cache
+    copies = MemoryTerm("working copies", "of the cache while it grows, and what the allocator keeps", extra)
+    return replace(whole, terms=(*terms, copies), activations=whole.activations + extra)
+
+
+# -- vLLM
+
+
+def vllm_pool(shapes: Sequence[ModelShape], engine: EngineConfig, task: Task, dtype: str) -> int | None:
+    """Bytes that each device reserves for keys and values: what the workload fills, in whole pages, or `kv_cache_mib`.
+
+    What is kept of a token x positions, of the model and the one that drafts; drafted tokens take positions before they
+    are accepted. None where vLLM's way of keeping it is not known: states beside the attention. `dtype` is resolved.
+    """
+    options = engine.vllm
+    if options.kv_cache_mib:
+        return options.kv_cache_mib << 20
+    ahead = (engine.draft_tokens or VLLM_DRAFT_TOKENS) + 1 if engine.speculation != "none" else 0
+    pages = -(-(task.positions + ahead) // PAGE_POSITIONS) * task.batch_size + SPARE_PAGES
+    each = 0
+    for shape in shapes:
+        whole = kv_bytes_per_token(shape, "float8_e4m3fn" if options.kv_cache_dtype == "fp8" else dtype)
+        if whole is None or any(group.state for group in shape.cache or ()):
+            return None
+        each += round(whole * shape.kv_share(engine.tensor_parallel))
+    return each * pages * PAGE_POSITIONS
+
+
+def _with_pool(whole: MemoryEstimate, pool: int) -> MemoryEstimate:
+    term = MemoryTerm("KV cache", f"vLLM's pool, in pages of {PAGE_POSITIONS} positions", pool)
+    others = [each for each in whole.terms if each.name != "KV cache"]
+    return replace(whole, kv_cache=pool, terms=(others[0], term, *others[1:]))
 
 
 # -- llama.cpp

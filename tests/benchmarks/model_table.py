@@ -30,12 +30,13 @@ HEAD = """# What infertui says of a model's size
 Written by `tests/benchmarks/model_table.py` with Transformers {version}, PyTorch {torch}. Nothing was downloaded: the
 configs are those of Transformers' own config classes, with the values of the model that is named.
 
-- **told by**: `formula` for families whose layers infertui counts itself, from config.json alone; `Transformers` where it
-  asks the library, which builds the model without weights (on PyTorch's meta device) and looks at its own cache.
+- **told by**: `formula` for families whose layers infertui counts itself, from config.json alone; `Transformers` where
+  it asks the library, which builds the model without weights (on PyTorch's meta device) and looks at its own cache.
 - **parameters**: compared with the model as Transformers builds it here, number by number.
 - **a token keeps**: bytes of the KV cache in 16 bits that one more token takes while no window is full; beside it what
-  layers keep within a window, and states that do not grow. Compared, for a small sibling of the model with the same kinds
-  of layers, with the bytes that a real forward pass on a CPU left in the library's cache after 9, 10 and 40 tokens.
+  layers keep within a window, and states that do not grow. Compared, for a small sibling of the model with the same
+  kinds of layers, with the bytes that a real forward pass on a CPU left in the library's cache after 9, 10 and 40
+  tokens.
 
 | model | `model_type` | told by | parameters | a token keeps | | verdict |
 | --- | --- | --- | --- | --- | --- | --- |"""

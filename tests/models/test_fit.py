@@ -7,7 +7,15 @@ from msgspec.structs import replace
 from infertui import resources
 from infertui.errors import ConfigError, DoesNotFitError
 from infertui.models.cache import CacheLayers, uniform
-from infertui.models.fit import CPU_OVERHEAD, CUDA_OVERHEAD, check, check_positions, dtype_in_use, estimate
+from infertui.models.fit import (
+    CPU_OVERHEAD,
+    CUDA_OVERHEAD,
+    check,
+    check_positions,
+    cpu_overhead,
+    dtype_in_use,
+    estimate,
+)
 from infertui.models.shapes import ModelShape, read_shape
 
 GIB = 1 << 30
@@ -24,7 +32,7 @@ def test_gpt2_in_float32_on_a_cpu_worked_by_hand() -> None:
     assert needed.weights == 124_439_808 * 4
     assert needed.kv_cache == 2 * 12 * 12 * 64 * 4 * 2 * 128
     assert needed.activations == 2 * 100 * (4 * 768 + 4 * 3072) * 4 + 2 * 50257 * (4 + 4)
-    assert needed.overhead == CPU_OVERHEAD
+    assert needed.overhead == cpu_overhead() >= CPU_OVERHEAD
     assert needed.total == needed.weights + needed.kv_cache + needed.activations + needed.overhead
 
 

@@ -119,6 +119,57 @@ def test_a_draft_model_has_weights_and_a_cache_of_its_own() -> None:
     assert both.kv_cache - alone.kv_cache == 22_528 * 2 * 200
 
 
+def test_weights_are_whole_before_they_are_quantized() -> None:
+    """A kept run of llama-8b in int8 on an H200: 16,408 MiB, though the weights take half of that afterwards."""
+    asked = engine(name="transformers", mode="cudagraph", quantization="int8", dtype="bfloat16",
+                   transformers={"graph_step": "fused"})  # fmt: skip
+    found = needed(resolve("synthetic:llama-8b"), asked, "cuda", Task(1, 100, 200))
+    assert found is not None
+    assert found.total == sum(term.bytes for term in found.terms)
+    assert found.total == pytest.approx(16_408 << 20, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["llama-8b", "tinyllama-1.1b"])
+def test_transformers_takes_what_kept_runs_took_but_for_fragments(name: str) -> None:
+    """Single sequences, unquantized, on one H200: the allocator's fragments alone are not foreseen."""
+    kept = [
+        each for each in KEPT
+        if each["config"]["engine"]["name"] == "transformers" and each["config"]["model"]["id"].endswith(name)
+        and each["config"]["workload"]["batch_size"] == 1 and each["config"]["engine"]["quantization"] == "auto"
+        and each["config"]["engine"]["tensor_parallel"] == 1
+    ]  # fmt: skip
+    assert len(kept) > 5
+    for each in kept:
+        found = needed(resolve(each["config"]["model"]["id"]), in_force(each), "cuda", Task(1, 100, 200))
+        assert found is not None
+        assert 0.88 < found.total / each["device"]["vram_process"] < 1.01
+
+
+def test_vllm_reserves_whole_pages() -> None:
+    # 300 positions are 3 pages of 128 for each of 8 sequences, and 2 to spare; 22,528 bytes a position.
+    source, task = resolve("synthetic:tinyllama-1.1b"), Task(8, 100, 200)
+
+    def pool(**options: Any) -> int:
+        found = needed(source, engine(name="vllm", dtype="bfloat16", **options), "cuda", task)
+        assert found is not None
+        return found.kv_cache
+
+    assert pool() == (3 * 8 + 2) * 128 * 22_528
+    assert pool(vllm={"kv_cache_dtype": "fp8"}) == (3 * 8 + 2) * 128 * 22_528 // 2
+    assert pool(vllm={"kv_cache_mib": 500}) == 500 << 20
+    assert pool(tensor_parallel=2) == (3 * 8 + 2) * 128 * 22_528 // 2
+    assert pool(speculation="prompt-lookup", draft_tokens=90) == (4 * 8 + 2) * 128 * 22_528
+
+
+def test_a_cache_that_grows_on_a_cpu_has_its_copy_beside_it() -> None:
+    source, task = resolve("synthetic:nano"), Task(16, 1024, 16)
+    growing = needed(source, engine(name="transformers", mode="eager"), "cpu", task)
+    fixed = needed(source, engine(name="transformers", mode="static"), "cpu", task)
+    assert growing is not None
+    assert fixed is not None
+    assert growing.total - fixed.total == growing.kv_cache == 4096 * 16 * 1040
+
+
 def test_what_is_not_known_is_not_estimated() -> None:
     source = resolve("synthetic:nano")
     unknown = replace(source, shape=replace(source.shape, cache=None))

@@ -10,20 +10,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from infertui.config.engines.vllm import VllmOptions
 from infertui.engines.base import Capacity, LoadRequest
 from infertui.errors import EngineError
+from infertui.models.needed import VLLM_DRAFT_TOKENS, Task, vllm_pool
 from infertui.models.resolve import ModelSource
-from infertui.models.shapes import ModelShape, kv_bytes_per_token
+from infertui.models.shapes import ModelShape
 
 LOOK = "infertui.engines.vllm.look.Look"
 
-# KV pages are at most this long in the attention backends of 0.26 to 0.33, 16 to 128 positions.
-PAGE_POSITIONS = 128
-# vLLM never uses one page; one more keeps a pool that fits exactly clear of rounding.
-SPARE_PAGES = 2
-
-DRAFT_TOKENS = 5
 LOOKUP_MAX, LOOKUP_MIN = 3, 1
 
 # A floor that any device meets. The size of the KV pool is given in bytes, so this share decides nothing; at its
@@ -99,25 +93,23 @@ def engine_arguments(
 
 
 def kv_pool_bytes(request: LoadRequest, source: ModelSource, draft: ModelSource | None, dtype: str) -> int:
-    """Bytes that each device reserves for keys and values: what the workload fills, in whole pages, or `kv_cache_mib`.
-
-    2 (key, value) x layers x KV heads of the device x head size x bytes x positions. Drafted tokens take positions
-    before they are accepted, and a model that drafts has layers of its own.
-    """
-    options = request.engine.vllm
-    if options.kv_cache_mib:
-        return options.kv_cache_mib << 20
+    """Bytes that each device reserves for keys and values. Raises EngineError where that is not known."""
     capacity = _capacity(request)
-    ahead = draft_tokens(request) + 1 if request.engine.speculation != "none" else 0
-    pages = -(-(capacity.positions + ahead) // PAGE_POSITIONS) * capacity.sequences + SPARE_PAGES
+    task = Task(capacity.sequences, capacity.prompt_tokens, capacity.output_tokens)
     shapes = [source.shape, *([draft.shape] if draft else [])]
-    each = sum(_kv_bytes(shape, options, dtype, request.engine.tensor_parallel) for shape in shapes)
-    return each * pages * PAGE_POSITIONS
+    pool = vllm_pool(shapes, request.engine, task, dtype)
+    if pool is None:
+        names = " or ".join(shape.architecture for shape in shapes)
+        raise EngineError(
+            f"how vLLM keeps what {names} remembers of a sequence is not known: its pool cannot be sized",
+            remedy="Say how much to reserve: --set engine.vllm.kv_cache_mib=...",
+        )
+    return pool
 
 
 def draft_tokens(request: LoadRequest) -> int:
     """Tokens drafted at a time."""
-    return request.engine.draft_tokens or DRAFT_TOKENS
+    return request.engine.draft_tokens or VLLM_DRAFT_TOKENS
 
 
 def check_quantization(name: str, known: Collection[str], version: str) -> None:
@@ -133,17 +125,6 @@ def _capacity(request: LoadRequest) -> Capacity:
     if request.capacity is None:
         raise EngineError("vLLM sizes its KV cache when it loads, and was not told for which workload")
     return request.capacity
-
-
-def _kv_bytes(shape: ModelShape, options: VllmOptions, dtype: str, tensor_parallel: int) -> int:
-    stored = "float8_e4m3fn" if options.kv_cache_dtype == "fp8" else dtype
-    whole = kv_bytes_per_token(shape, stored)
-    if whole is None or any(group.state for group in shape.cache or ()):
-        raise EngineError(
-            f"how vLLM keeps what {shape.architecture} remembers of a sequence is not known: its pool cannot be sized",
-            remedy="Say how much to reserve: --set engine.vllm.kv_cache_mib=...",
-        )
-    return round(whole * shape.kv_share(tensor_parallel))
 
 
 def _quantization(name: str, shape: ModelShape) -> list[Argument]:
