@@ -33,6 +33,8 @@ from infertui.cli.gpus import gpus
 from infertui.cli.imports import EPILOG as IMPORT_EXAMPLES
 from infertui.cli.imports import import_files
 from infertui.cli.output import say
+from infertui.cli.recompute import EPILOG as RECOMPUTE_EXAMPLES
+from infertui.cli.recompute import recompute
 from infertui.cli.report import EPILOG as REPORT_EXAMPLES
 from infertui.cli.report import report
 from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
@@ -55,7 +57,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
     help="The cockpit for LLM inference on a GPU box: measure a configuration, truthfully.\n\n"
     "[bold]infertui[/bold] alone opens the screen, on which everything can be done by keyboard; the options below are "
-    "the screen's. [bold]infertui run demo[/bold] measures something in seconds on any machine; "
+    "the screen's. [bold]infertui run demo[/bold] measures something in half a minute on any machine; "
     "[bold]infertui doctor[/bold] says what can be used here.",
 )
 app.command(epilog=RUN_EXAMPLES)(run)
@@ -65,6 +67,7 @@ app.command(epilog=BENCH_EXAMPLES)(bench)
 app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=COST_EXAMPLES)(cost)
 app.command(epilog=CALIBRATE_EXAMPLES)(calibrate)
+app.command(epilog=RECOMPUTE_EXAMPLES)(recompute)
 app.command("import", epilog=IMPORT_EXAMPLES)(import_files)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command()(gpus)

@@ -47,6 +47,10 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())
     rows.append(("phases", phases or NOT_AVAILABLE))
     rows.append(("requests", _requests(result)))
+    if (again := result.recomputed) is not None:
+        by = " ".join(part for part in ("infertui", again.infertui, again.git_revision) if part)
+        differ = f"{len(again.changed)} figures are not as they were first"
+        rows.append(("recomputed", clean(f"{again.at[:10]} by {by}: {differ}")))
     return rows
 
 

@@ -107,6 +107,15 @@ class Fingerprint(Struct, frozen=True):
     libraries: dict[str, str]
 
 
+class Recomputed(Struct, frozen=True):
+    """That a result was derived anew from its run's files: by which version, when (ISO 8601), which keys changed."""
+
+    infertui: str
+    git_revision: str
+    at: str
+    changed: tuple[str, ...] = ()
+
+
 class Result(Struct, frozen=True):
     """One run. `phases` holds seconds per phase; `started` is wall-clock time, ISO 8601 with offset.
 
@@ -115,7 +124,8 @@ class Result(Struct, frozen=True):
     was not infertui, as in `llama-bench build 0c1e570`; `imported` is the name of the file that its figures were read
     from, `imported_sha256` that of its content, and `unknown` lists the keys of `config`, and of `summary` as in
     `summary.prompt_tokens`, that such a file does not tell: their values mean nothing, and `knows` asks for it.
-    `ceilings` are those of the device as calibrated before the run, and `limits` how near it came to them.
+    `ceilings` are those of the device as calibrated before the run, and `limits` how near it came to them. `recomputed`
+    says that figures are not those of when it was measured; these are in the folder's superseded.jsonl.
     """
 
     id: str
@@ -145,6 +155,7 @@ class Result(Struct, frozen=True):
     quality: Quality | None = None
     ended_by: str = ""
     """What cut it off, of a run that is `interrupted`."""
+    recomputed: Recomputed | None = None
 
     def knows(self, key: str) -> bool:
         """Whether a key of the config, or `summary.NAME`, has a value that means something."""

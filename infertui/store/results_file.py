@@ -1,10 +1,10 @@
-"""results.jsonl: appended to by any process, and rewritten when runs are deleted, without losing a line."""
+"""results.jsonl: appended to by any process, rewritten when runs are deleted or recomputed, without losing a line."""
 
 import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedRandom
 from pathlib import Path
 
@@ -29,25 +29,37 @@ def remove_lines(path: Path, ids: frozenset[str]) -> None:
 
     Nobody can append meanwhile. Raises StoreError, and then the file is as it was.
     """
+    _rewrite(path, dict.fromkeys(ids, b""))
+
+
+def replace_line(path: Path, run: str, value: object) -> None:
+    """The same with `value` as the one line of this `id`, in the place of the first."""
+    _rewrite(path, {run: msgspec.json.encode(value) + b"\n"})
+
+
+def _rewrite(path: Path, lines: Mapping[str, bytes]) -> None:
+    """Put another line, or none, in the place of the first line of each `id`, and take out further ones."""
     partial = path.with_name(path.name + ".partial")
     try:
         with _locked(path) as stream:
             if stream is None:
                 return
-            removed = False
+            written: set[str] = set()
             # A line that does not even hold the text of an id need not be decoded, which takes most of the time.
-            names = [msgspec.json.encode(run)[1:-1] for run in ids] if len(ids) <= _FEW else [b""]
+            names = [msgspec.json.encode(run)[1:-1] for run in lines] if len(lines) <= _FEW else [b""]
             with partial.open("wb", buffering=1 << 20) as kept:
                 for line in regular.lines(stream, LONGEST):
                     if line is None:
                         raise StoreError(f"{clean(str(path))} has a line of more than {LONGEST >> 20} MiB")
-                    if any(name in line or b"\\" in line for name in names) and _id_of(line) in ids:
-                        removed = True
-                    else:
+                    run = _id_of(line) if any(name in line or b"\\" in line for name in names) else None
+                    if run is None or run not in lines:
                         kept.write(line)
+                        continue
+                    kept.write(b"" if run in written else lines[run])
+                    written.add(run)
                 kept.flush()
                 os.fsync(kept.fileno())
-            if removed:
+            if written:
                 shutil.copymode(path, partial)
                 partial.replace(path)
             else:

@@ -6,6 +6,7 @@ reports/<run id>/requests.jsonl  a line a request
 reports/<run id>/outputs.jsonl   the token ids that were generated, of each prompt once
 reports/<run id>/telemetry.jsonl device and host samples
 reports/<run id>/result.json     the run's line of the index
+reports/<run id>/superseded.jsonl  what the line was before it was recomputed, a line each time
 reports/<run id>/worker.log      what the backend printed
 reports/<run id>/begun.json      while it runs: what a run that is cut off would otherwise take with it
 """
@@ -31,7 +32,7 @@ from infertui.errors import StoreError
 from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, store_error
 from infertui.store.outputs import OUTPUTS, read_outputs
 from infertui.store.result import Fingerprint, Result
-from infertui.store.results_file import append_line, remove_lines
+from infertui.store.results_file import append_line, remove_lines, replace_line
 from infertui.terminal_text import clean, shorten
 
 BEGUN = "begun.json"
@@ -41,6 +42,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 RESULT_BYTES = 16 << 20
 """The largest result.json that is read."""
 RESULT = "result.json"
+SUPERSEDED = "superseded.jsonl"
 # What tells a run's folder from any other.
 _MARKS = ("run.toml", RESULT, "requests.jsonl")
 
@@ -167,6 +169,16 @@ class Store:
     def append(self, *results: Result) -> None:
         """Add finished runs to the index, all of them or none."""
         append_line(self.index, *results)
+
+    def supersede(self, old: Result, new: Result) -> None:
+        """Put `new` in the place of a run's result, after keeping `old` in the run's folder. Raises StoreError.
+
+        In this order, so that being killed between two steps loses nothing: the next time the rest is done.
+        """
+        folder = self.folder_of(old.id)
+        append_line(folder / SUPERSEDED, old)
+        write_whole(folder / RESULT, encode_result(new))
+        replace_line(self.index, old.id, new)
 
     def without_result(self) -> list[str]:
         """Ids of runs that have begun and have no result: they are under way, or were cut off. Oldest first."""
