@@ -16,6 +16,7 @@ from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
 from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of, identity
+from infertui.report.remedy import remedy
 from infertui.report.times import itl_text
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
 from infertui.runner.progress import OPTIONAL, RunProgress
@@ -190,7 +191,9 @@ def _or_missing(value: float | None, pattern: str) -> str:
 def summary(result: Result, *, kept: bool) -> RenderableType:
     """What stays on the screen when a run is over."""
     good = result.state == "finished" and result.verdict.valid
+    advice = remedy(result)
     parts: list[RenderableType] = [
+        *([Text(f"DISTURBED: {advice}", style="warning")] if advice else []),
         Text(f"{result.state}: {headline(result)}", style="active" if good else "failure"),
         *(Text(line, style="error") for line in error_lines(result)),
     ]

@@ -6,6 +6,7 @@ from typing import Self, TextIO
 from infertui.cli.output import say
 from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of, identity
+from infertui.report.remedy import remedy
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -111,6 +112,8 @@ def summary_lines(result: Result, *, kept: bool) -> list[str]:
     width = max((len(name) for name, _ in rows), default=0)
     lines += [f"  {name:<{width}}  {value}" for name, value in rows]
     lines += [f"  {level}: {text}" for level, text in verdict_lines(result)]
+    if advice := remedy(result):
+        lines.insert(0, f"DISTURBED: {advice}")
     return [*lines, f"  kept as {result.id}" if kept else f"  NOT in the index; requests are in {result.id}"]
 
 

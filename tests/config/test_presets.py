@@ -32,7 +32,7 @@ def test_a_preset_is_valid_described_and_needs_no_download(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "model", "device", "dtype", "prompts", "batch", "output", "iterations"),
     [
-        ("demo", "nano", "auto", "auto", "short", 1, 32, 5),
+        ("demo", "nano", "auto", "auto", "short", 1, 512, 5),
         ("baseline", "gpt2-124m", "auto", "auto", "short", 1, 64, 0),
         ("cpu-baseline", "gpt2-124m", "cpu", "auto", "short", 1, 64, 5),
         ("gpu-short", "gpt2-124m", "cuda", "float16", "short", 1, 64, 10),

@@ -11,6 +11,7 @@ from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of
 from infertui.report.limits import limit_lines, limits_of
 from infertui.report.quality import DIVERGED, quality_rows
+from infertui.report.remedy import remedy
 from infertui.report.times import NOT_AVAILABLE
 from infertui.store.details import RunDetails
 from infertui.store.result import Result
@@ -64,6 +65,8 @@ def _state(result: Result, width: int, look: Look) -> Lines:
         lines += paragraph(f"{look.glyph('✓', '+')} valid: {said} these figures", width, colours.ok)
     elif result.state == "finished":
         lines += paragraph(f"{look.glyph('✗', 'x')} invalid: do not believe these figures", width, colours.error)
+        if advice := remedy(result):
+            lines += entry("remedy", advice, width, look)
     else:
         lines += paragraph(f"{look.glyph('✗', 'x')} {result.state}", width, colours.error)
     if error := result.error:
