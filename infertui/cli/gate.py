@@ -113,11 +113,11 @@ def _more(rule: Rule, figure: "Figure") -> str:
     from infertui.measure.dependence import FEWEST
     from infertui.report.needed import MOST, observations_needed
 
-    if figure.basis == "whole" or figure.wanting:
-        return "there is one value of each run, and `infertui bench` repeats runs"
     what = "rounds" if figure.basis == "rounds" else "iterations in each run"
     found = figure.ratio
     if found is None or found.interval is None:
+        if figure.basis == "whole" or figure.wanting:
+            return "`infertui bench` repeats the runs, and has an interval over them"
         return f"it takes {FEWEST} {what} at least"
     needed = observations_needed(found, rule.limit, figure.observations)
     if needed is None:

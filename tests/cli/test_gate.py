@@ -84,9 +84,15 @@ def test_without_an_interval_it_says_what_it_takes(capsys: pytest.CaptureFixture
     assert code(figure(0.9)) == 5
     assert "it takes 3 rounds at least" in capsys.readouterr().err
     assert code(replace(figure(1.2, key="memory"), basis="whole"), rules=("memory > 5%",)) == 5
-    assert "one value of each run, and `infertui bench` repeats runs" in capsys.readouterr().err
+    assert "`infertui bench` repeats the runs" in capsys.readouterr().err
     assert code(replace(figure(0.9), basis="iterations", wanting="not kept by iteration")) == 5
-    assert "`infertui bench` repeats runs" in capsys.readouterr().err
+    assert "`infertui bench` repeats the runs" in capsys.readouterr().err
+
+
+def test_a_reason_for_no_interval_is_none_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    near = replace(figure(0.971, 0.965, 0.977), wanting="of figures that allow no interval")
+    assert code(near) == 5
+    assert "rounds would probably tell (there are 5)" in capsys.readouterr().err
 
 
 def test_the_rounds_that_it_would_take_by_hand() -> None:
