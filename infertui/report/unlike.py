@@ -11,6 +11,7 @@ from infertui.measure.validity import DISTURBING_THROTTLES
 from infertui.report.identity import DIVERGED, caveats, in_force
 from infertui.report.limits import limits_of
 from infertui.report.verdict import NOT_AVAILABLE
+from infertui.store.form import kv_form_of
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_number
@@ -71,6 +72,9 @@ def unlike(first: Result, second: Result, names: tuple[str, str] | None = None) 
             yield clean(f"{' and '.join(untold)}: {check.what} not known")
         elif check.read(first) != check.read(second):
             yield f"other {check.what}" + _values(check.read(first), check.read(second))
+    caches = [kv_form_of(result.evidence.levers if result.evidence else {}) for _, result in sides]
+    if all(caches) and caches[0] != caches[1]:
+        yield clean(f"other formats of the KV cache: {', '.join(caches)}")
     random = [result.loaded.random_weights for _, result in sides if result.loaded]
     if len(set(random)) > 1:
         yield "random weights against real ones"

@@ -6,7 +6,7 @@ _SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "float64": "f6
 _PLAIN = frozenset(_SHORT.values())
 _SIXTEEN = frozenset({"f16", "bf16"})
 _NOTHING = frozenset({"", "none", "auto", "unknown", "not known"})
-KV_LEVERS: Sequence[tuple[str, ...]] = (
+_KV_LEVERS: Sequence[tuple[str, ...]] = (
     ("llama_cpp.type_k", "llama_cpp.type_v"), ("openvino.kv_cache",), ("vllm.kv_cache_dtype",),
     ("tensorrt_llm.kv_cache_dtype",),
 )  # fmt: skip
@@ -21,14 +21,19 @@ def form_of(dtype: str, levers: Mapping[str, str]) -> str:
     """
     quantized = levers.get("quantization", "")
     weights = _word(dtype) if quantized in _NOTHING else _word(quantized)
-    cache = "/".join(dict.fromkeys(word for word in map(_word, _kv(levers)) if word))
+    cache = kv_form_of(levers)
     if not cache or cache == weights or (set(cache.split("/")) <= _PLAIN and not _lower(cache, weights)):
         return weights
     return f"{weights} kv {cache}".strip()
 
 
+def kv_form_of(levers: Mapping[str, str]) -> str:
+    """The format of the KV cache, `q8_0/q4_0` where keys and values differ; empty where it is not known."""
+    return "/".join(dict.fromkeys(word for word in map(_word, _kv(levers)) if word))
+
+
 def _kv(levers: Mapping[str, str]) -> Sequence[str]:
-    return next(([levers[name] for name in names] for names in KV_LEVERS if all(n in levers for n in names)), [])
+    return next(([levers[name] for name in names] for names in _KV_LEVERS if all(n in levers for n in names)), [])
 
 
 def _lower(cache: str, weights: str) -> bool:

@@ -13,6 +13,7 @@ from support.series import SERIES
 
 from infertui.config.schema import WorkloadConfig
 from infertui.config.sweep import Place
+from infertui.engines.base import Evidence
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.quality import Quality
 from infertui.measure.statistics import Interval
@@ -238,6 +239,12 @@ def test_unlike_things_are_loud() -> None:
         one.loaded, device_name="another"))))  # fmt: skip
     assert any(mark.startswith("other number formats: ") for mark in marks(one, replace(one, loaded=replace(
         one.loaded, dtype="int4"))))  # fmt: skip
+    fine, coarse = (
+        replace(one, evidence=Evidence({"llama_cpp.type_k": kind, "llama_cpp.type_v": kind}))
+        for kind in ("f16", "q4_0")
+    )
+    assert "other formats of the KV cache: f16, q4_0" in marks(fine, coarse)
+    assert not any("KV cache" in mark for mark in marks(one, coarse))  # of one of them it is not known
     slow = replace(one, id="slow", loaded=replace(one.loaded, engine="transformers", engine_requested="vllm",
                                                   fallback_reason="none"))  # fmt: skip
     assert any(mark.startswith("slow is a fallback") for mark in marks(one, slow))
