@@ -107,7 +107,7 @@ def _itl_p99(first: Result, second: Result, observed: tuple[Sequence[Observation
     sides = [[seen.gaps for seen in side if seen.gaps is not None] for side in observed]
     found = tail_ratio(sides[0], sides[1], (one, other), 99) if one is not None and other is not None else None
     return Figure(
-        "ITL p99", one, other, "lower", found, "seconds", "itl-p99", observations=min(map(len, sides)),
+        "ITL p99", one, other, "lower", found, "bucketed", "itl-p99", observations=min(map(len, sides)),
         wanting=_FEW_GAPS if all(sides) else _NOT_BY_ITERATION,
     )  # fmt: skip
 

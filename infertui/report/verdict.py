@@ -37,7 +37,7 @@ class Figure(Struct, frozen=True):
     better: Better
     ratio: Ratio | None
     show: str
-    """How its values are written: `seconds`, `bytes` or `number`."""
+    """How its values are written: `seconds`, `bucketed` (seconds that are known to 1 %), `bytes` or `number`."""
     key: str = ""
     """What `--fail-if` and programs call it."""
     basis: Basis = "iterations"
@@ -118,6 +118,7 @@ def _within(interval: Interval, band: float) -> bool:
 _WORDS = {
     "higher": ("higher", "lower", "as high"),
     "seconds": ("longer", "shorter", "as long"),
+    "bucketed": ("longer", "shorter", "as long"),
     "bytes": ("more", "less", "as much"),
     "number": ("more", "less", "as much"),
 }
@@ -128,6 +129,7 @@ _WANTING: dict[Basis, str] = {
 }
 _WAYS: dict[str, Callable[[float], str]] = {
     "seconds": format_seconds,
+    "bucketed": lambda value: format_seconds(value, 2),
     "bytes": format_bytes,
     "number": format_number,
 }
