@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infertui.cli.flags import EqualWithinFlag, band_of
 from infertui.cli.output import progress, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def report(
         str,
         typer.Option("--baseline", metavar="RUN", help="What the others are compared with; else the first of them."),
     ] = "",
+    equal_within: EqualWithinFlag = "2%",
     bench: Annotated[str, typer.Option("--bench", metavar="ID", help="The runs of this bench.")] = "",
     filters: Annotated[
         list[str] | None,
@@ -71,6 +73,7 @@ def report(
     from infertui.terminal_text import clean
 
     wanted = parse_filters(filters or [])
+    band = band_of(equal_within)
     if sum(map(bool, (runs, bench, wanted))) > 1:
         raise UsageError("RUN, --bench and --filter exclude each other", remedy="Say in one way which runs are meant.")
     check_target(out)
@@ -93,7 +96,7 @@ def report(
             remedy=f"`infertui results --out {clean(str(source))}` lists what is there; --all takes invalid ones too.",
         )
     told = progress
-    material = collect(chosen, store.folder_of, baseline=first.id if first else "", told=told)
+    material = collect(chosen, store.folder_of, baseline=first.id if first else "", equal_within=band, told=told)
     drawn = charts_of(material) if charts else []
     document = compose(
         material, drawn, title=title or f"infertui: {_about(chosen)}",

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from infertui.report.compare import Comparison, Figure, compare
+from infertui.report.compare import Comparison, Figure, compare, judged
 from infertui.report.document.subjects import Subject, workload_of, workload_words
+from infertui.report.verdict import EQUAL_WITHIN
 from infertui.store.observations import read_observations
 
 
@@ -34,18 +35,23 @@ class Contest(Struct, frozen=True):
 
 
 def contests(
-    subjects: Sequence[Subject], folder_of: Callable[[str], Path], *, baseline: str = "", told: Callable[[], None]
+    subjects: Sequence[Subject],
+    folder_of: Callable[[str], Path],
+    *,
+    baseline: str = "",
+    equal_within: float = EQUAL_WITHIN,
+    told: Callable[[], None],
 ) -> list[Contest]:
     """A contest for each workload, those of many runs first. `told` is called for every run that was compared.
 
     `baseline` is the id of the run to compare with. Where it is of another workload, or empty, the baseline is the
-    bench's, else the first run. Raises StoreError.
+    bench's, else the first run. `equal_within` is the band in which figures count as equal. Raises StoreError.
     """
     groups: dict[tuple[object, ...], list[Subject]] = {}
     for subject in subjects:
         groups.setdefault(workload_of(subject.result), []).append(subject)
     ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].number))
-    return [_contest(group, folder_of, baseline, told) for group in ordered]
+    return [_contest(group, folder_of, baseline, equal_within, told) for group in ordered]
 
 
 def throughput(comparison: Comparison) -> Figure:
@@ -54,7 +60,11 @@ def throughput(comparison: Comparison) -> Figure:
 
 
 def _contest(
-    group: Sequence[Subject], folder_of: Callable[[str], Path], baseline: str, told: Callable[[], None]
+    group: Sequence[Subject],
+    folder_of: Callable[[str], Path],
+    baseline: str,
+    equal_within: float,
+    told: Callable[[], None],
 ) -> Contest:
     finished = [subject for subject in group if subject.result.state == "finished"]
     first = _baseline(group, baseline)
@@ -70,12 +80,13 @@ def _contest(
         if subject is first or benched:
             continue
         observed = read_observations(folder_of(subject.result.id))
-        entrants.append(Entrant(subject, compare(first.result, subject.result, (base, observed))))
+        found = compare(first.result, subject.result, (base, observed))
+        entrants.append(Entrant(subject, judged(found, equal_within)))
         told()
     if len(able) > 1 and not benched:
         winner, other = able[0], able[1]
         sides = (read_observations(folder_of(other.result.id)), read_observations(folder_of(winner.result.id)))
-        second = Entrant(other, compare(other.result, winner.result, sides))
+        second = Entrant(other, judged(compare(other.result, winner.result, sides), equal_within))
     return Contest(
         workload=workload_words(group[0].result),
         subjects=tuple(group),

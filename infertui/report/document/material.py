@@ -9,6 +9,7 @@ from infertui.report.bench import Bench, bench_report
 from infertui.report.document.contests import Contest, contests
 from infertui.report.document.series import Batches, Telemetry, read_batches, read_telemetry
 from infertui.report.document.subjects import Subject, subjects
+from infertui.report.verdict import EQUAL_WITHIN
 from infertui.store.result import Result
 
 DETAILED = 60
@@ -34,6 +35,7 @@ def collect(
     folder_of: Callable[[str], Path],
     *,
     baseline: str = "",
+    equal_within: float = EQUAL_WITHIN,
     told: Callable[[str], None] = lambda _: None,
 ) -> Material:
     """Read what the runs' folders hold and compare the runs. `told` is called with what is being done.
@@ -52,7 +54,7 @@ def collect(
         count += 1
         told(f"comparing: {count}")
 
-    settled = contests(found, folder_of, baseline=baseline, told=compared)
+    settled = contests(found, folder_of, baseline=baseline, equal_within=equal_within, told=compared)
     telemetry: dict[str, Telemetry] = {}
     for subject in foremost(found, settled):
         if len(telemetry) == _TRACED:
@@ -65,17 +67,17 @@ def collect(
         contests=tuple(settled),
         batches=batches,
         telemetry=telemetry,
-        benches=tuple(_benches(results)),
+        benches=tuple(_benches(results, equal_within)),
         traceable=sum(1 for run in found if batches[run.result.id].n),
     )
 
 
-def _benches(results: Sequence[Result]) -> Iterator[Bench]:
+def _benches(results: Sequence[Result], equal_within: float) -> Iterator[Bench]:
     groups: dict[str, list[Result]] = {}
     for result in results:
         if result.bench is not None:
             groups.setdefault(result.bench.bench, []).append(result)
-    return (bench_report(group) for group in groups.values())
+    return (bench_report(group, equal_within=equal_within) for group in groups.values())
 
 
 def foremost(subjects: Sequence[Subject], settled: Sequence[Contest]) -> list[Subject]:
