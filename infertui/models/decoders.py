@@ -6,6 +6,7 @@ from typing import Final
 from infertui.errors import ModelError
 from infertui.terminal_text import clean, shorten
 
+NO_DECODER: Final = "not a decoder-only language model"
 _ENCODERS: Final = frozenset({
     "albert", "bert", "big_bird", "bros", "camembert", "canine", "convbert", "data2vec-text", "deberta", "deberta-v2",
     "distilbert", "dpr", "electra", "ernie", "ernie_m", "esm", "eurobert", "flaubert", "fnet", "funnel", "ibert",
@@ -56,10 +57,6 @@ _OTHER_HEADS: Final[Mapping[str, str]] = {
 _GENERATES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
 
-class NoDecoderError(ModelError):
-    """A model that generates no text token by token."""
-
-
 def check_decoder(config: Mapping[str, object], source: str) -> None:
     """Raise ModelError for a config.json that says it is no decoder-only language model."""
     kind = config.get("model_type")
@@ -90,9 +87,9 @@ def check_gguf_decoder(architecture: str, kind: str, source: str) -> None:
         raise not_a_decoder(architecture, _GGUF_OTHERS[architecture], source)
 
 
-def not_a_decoder(name: str, what: str, source: str) -> NoDecoderError:
+def not_a_decoder(name: str, what: str, source: str) -> ModelError:
     """The one error for a model that generates no text token by token."""
-    return NoDecoderError(
-        f"{source}: not a decoder-only language model: {shorten(clean(name), 60)} is {what}",
+    return ModelError(
+        f"{source}: {NO_DECODER}: {shorten(clean(name), 60)} is {what}",
         remedy="infertui measures models that generate text token by token, such as Llama, Qwen or GPT-2.",
     )

@@ -25,7 +25,7 @@ def expand(text: str) -> Path:
     """`text` as a path, with `~` replaced where that user is known."""
     try:
         return Path(text).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # nobody of that name; a null byte in it
         return Path(text)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from infertui.errors import ModelError
 from infertui.models.asking import Answer, described
-from infertui.models.decoders import NoDecoderError, not_a_decoder
-from infertui.models.shapes import ModelShape, OutOfRangeError, checkpoint_dtype, quantization_of, read_shape
+from infertui.models.decoders import check_decoder, not_a_decoder
+from infertui.models.shapes import ModelShape, OddConfigError, checkpoint_dtype, quantization_of, read_shape
 
 
 def shape_of_config(config: Mapping[str, Any], *, source: str = "config.json", only_kept: bool = False) -> ModelShape:
@@ -15,13 +15,12 @@ def shape_of_config(config: Mapping[str, Any], *, source: str = "config.json", o
     The first time that a family is asked for takes seconds; with `only_kept` nobody is asked. Raises ModelError as
     `read_shape` does.
     """
+    check_decoder(config, source)
     shape, error = None, None
     try:
         shape = read_shape(config, source=source)
-    except (NoDecoderError, OutOfRangeError):
-        raise
-    except ModelError as problem:
-        error = problem
+    except OddConfigError as problem:
+        error = ModelError(problem.message, remedy=problem.remedy)
     if shape is not None and shape.exact:
         return shape
     answer = described(config, only_kept=only_kept)

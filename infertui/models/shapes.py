@@ -325,8 +325,8 @@ def _no_size(value: object, most: int) -> bool:
     return isinstance(value, int) and not 0 <= value <= most
 
 
-class OutOfRangeError(ModelError):
-    """A number that no model of any family has."""
+class OddConfigError(ModelError):
+    """A key that is missing or reads otherwise than in the families that are known here; others may have it so."""
 
 
 class _Reader:
@@ -336,9 +336,9 @@ class _Reader:
         self.config = config
         self._source = source
 
-    def error(self, key: str, value: object, allowed: str) -> ModelError:
+    def error(self, key: str, value: object, allowed: str) -> OddConfigError:
         shown = shorten(clean(str(value) if isinstance(value, int) else repr(value)), 60)
-        return ModelError(f"{self._source}: {key} is {shown}; allowed: {allowed}")
+        return OddConfigError(f"{self._source}: {key} is {shown}; allowed: {allowed}")
 
     def integer(self, keys: tuple[str, ...], most: int, *, default: int | None = None, least: int = 1) -> int:
         for key in keys:
@@ -347,11 +347,11 @@ class _Reader:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 problem = self.error(key, value, f"a whole number from {least} to {most}")
-                raise OutOfRangeError(problem.message) if _no_size(value, most) else problem
+                raise ModelError(problem.message) if _no_size(value, most) else problem
             return value
         if default is None:
             others = f" (nor {', '.join(keys[1:])})" if keys[1:] else ""
-            raise ModelError(
+            raise OddConfigError(
                 f"{self._source}: there is no {keys[0]}{others}",
                 remedy="It must be the config.json of a decoder-only language model.",
             )

@@ -42,7 +42,7 @@ from infertui.runner.events import (
 from infertui.runner.fingerprint import fingerprint
 from infertui.runner.fitting import check_fit
 from infertui.runner.idle import IdlePower
-from infertui.runner.patience import answered, bounded, undisturbed
+from infertui.runner.patience import MODEL_S, answered, bounded, undisturbed
 from infertui.runner.phases import PhaseTimer
 from infertui.runner.quality import QualityGuard
 from infertui.runner.rates import SampleRates
@@ -262,7 +262,7 @@ class Execution:
             await self._come_to_rest(gpu)
         latest = self._sampler.latest
         really = replace(self._config, engine=choice.engine)
-        lines = await answered(lambda: check_fit(really, prompts, gpu, latest, loaded=held is not None))
+        lines = await answered(lambda: check_fit(really, prompts, gpu, latest, loaded=held is not None), MODEL_S)
         self._emit(Estimated(self._folder.id, lines))
         if held:
             self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))

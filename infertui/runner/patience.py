@@ -7,9 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from infertui.errors import StoreError
+from infertui.models.asking import TIMEOUT_S
 
 T = TypeVar("T")
 FILES_S = 60.0
+MODEL_S = FILES_S + TIMEOUT_S
+"""For what may have to ask Transformers about a model's config first."""
 
 
 async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:

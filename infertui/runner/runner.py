@@ -44,7 +44,7 @@ from infertui.runner.fitting import Fit, foresee_fit
 from infertui.runner.foretell import duration_of, foretell, kind_of
 from infertui.runner.hub import Hub
 from infertui.runner.lanes import devices_of, lane_name, lane_of
-from infertui.runner.patience import answered, bounded, undisturbed
+from infertui.runner.patience import MODEL_S, answered, bounded, undisturbed
 from infertui.runner.placing import Placing
 from infertui.runner.progress import RunProgress
 from infertui.runner.queue import Queue, settled, stamp
@@ -231,7 +231,7 @@ class Runner:
             return foresee_fit(really, prompts, gpu, latest), len(prompts), lane
 
         try:
-            fit, pool, lane = await answered(look)
+            fit, pool, lane = await answered(look, MODEL_S)
         except InfertuiError as error:
             lines = (error.message, error.remedy) if error.remedy else (error.message,)
             return Forecast(lines, fits=None)
