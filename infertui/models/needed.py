@@ -148,9 +148,13 @@ def _transformers(
 # -- vLLM
 
 
-def vllm_pool(shapes: Sequence[ModelShape], engine: EngineConfig, task: Task, dtype: str) -> int | None:
+def vllm_pool(
+    shapes: Sequence[ModelShape], engine: EngineConfig, task: Task, dtype: str, longest: int | None = None
+) -> int | None:
     """Bytes that each device reserves for keys and values: what the workload fills, in whole pages, or `kv_cache_mib`.
 
+    Without room for one sequence of `longest` positions, its max_model_len, the library does not start; where that is
+    not given, it is what the first of `shapes` takes, or no more than the workload with `sizes = workload`.
     What is kept of a token x positions, of the model and the one that drafts; drafted tokens take positions before they
     are accepted. None where vLLM's way of keeping it is not known: states beside the attention. `dtype` is resolved.
     """
@@ -158,7 +162,10 @@ def vllm_pool(shapes: Sequence[ModelShape], engine: EngineConfig, task: Task, dt
     if options.kv_cache_mib:
         return options.kv_cache_mib << 20
     ahead = (engine.draft_tokens or VLLM_DRAFT_TOKENS) + 1 if engine.speculation != "none" else 0
-    pages = -(-(task.positions + ahead) // PAGE_POSITIONS) * task.batch_size + SPARE_PAGES
+    if longest is None:
+        longest = 0 if options.sizes == "workload" else shapes[0].max_positions
+    filled = -(-(task.positions + ahead) // PAGE_POSITIONS) * task.batch_size
+    pages = max(filled, -(-(longest + ahead) // PAGE_POSITIONS)) + SPARE_PAGES
     each = 0
     for shape in shapes:
         whole = kv_bytes_per_token(shape, "float8_e4m3fn" if options.kv_cache_dtype == "fp8" else dtype)

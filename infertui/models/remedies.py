@@ -41,6 +41,8 @@ def ways_to_fit(
             replace(engine, llama_cpp=replace(options, n_ctx=0)), task
         ):
             ways.append("engine.llama_cpp.n_ctx of 0, which is as many positions as the workload needs")
+    if engine.name == "vllm" and fits(replace(engine, vllm=replace(engine.vllm, sizes="workload")), task):
+        ways.append("engine.vllm.sizes of workload, without room for the longest sequence that the model takes")
     batch = _most(1, task.batch_size, lambda count: fits(engine, replace(task, batch_size=count)))
     if batch is not None:
         ways.append(f"workload.batch_size of at most {batch}")

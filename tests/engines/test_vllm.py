@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from msgspec.structs import replace
 from support.sinks import Stamps
 from support.workers import measure, measure_command, started
 
@@ -110,7 +111,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(saved: Path) -> Iterator[Running]:
-    running = Running(request(str(saved)))
+    running = Running(request(str(saved), {"own_metrics": True}))
     yield running
     running.close()
 
@@ -309,6 +310,57 @@ def leave_as_read_from_the_cache(running: Running) -> None:
     model = core.model_executor.driver_worker.worker.model_runner.get_model()
     (part,) = [module for module in model.modules() if getattr(module, "aot_compiled_fn", None) is not None]
     part.compiled, part.was_aot_compile_fn_loaded_from_disk = False, True
+
+
+def test_by_default_it_is_set_up_as_the_library_sets_itself_up(saved: Path) -> None:
+    """As `LLM` of the same settings, by the library's own account, but for the size of the KV cache."""
+    from vllm import LLM
+
+    ours = Running(request(str(saved)))
+    ours.check()
+    theirs = LLM(
+        str(saved), dtype="float32", enforce_eager=True, enable_prefix_caching=False, kv_cache_memory_bytes=64 << 20
+    )
+    ours_config, their_config = ours.engine._engine.vllm_config, theirs.llm_engine.vllm_config
+    for part, names in {
+        "scheduler_config": ("max_num_seqs", "max_num_batched_tokens", "async_scheduling", "enable_chunked_prefill"),
+        "model_config": ("max_model_len", "skip_tokenizer_init", "dtype"),
+        "compilation_config": ("mode", "cudagraph_mode", "cudagraph_capture_sizes", "backend"),
+        "cache_config": ("block_size", "enable_prefix_caching"),
+        "observability_config": ("cudagraph_metrics", "kv_cache_metrics"),
+    }.items():
+        here, there = getattr(ours_config, part), getattr(their_config, part)
+        assert {name: getattr(here, name) for name in names} == {name: getattr(there, name) for name in names}
+    assert ours.engine._engine.log_stats is theirs.llm_engine.log_stats is False
+    facts = ours.loaded.details
+    assert facts["scheduler"].endswith("(as LLM has them)")
+    assert facts["output"] == "text is made of the tokens"
+    theirs.llm_engine.engine_core.shutdown()
+    ours.close()
+
+
+def test_the_sizes_of_the_workload_are_an_option_and_told(saved: Path) -> None:
+    running = Running(request(str(saved), {"sizes": "workload", "detokenize": False}))
+    evidence = running.check()
+    assert (evidence.levers["vllm.sizes"], evidence.levers["vllm.detokenize"]) == ("workload", "false")
+    assert running.loaded.details["scheduler"].startswith("3 sequences of up to 200 positions")
+    assert running.loaded.details["output"] == "no text is made of the tokens"
+    ids, _ = running.generate(Batch(PROMPTS, output_len=6))
+    assert ids == greedy_of_transformers(saved, PROMPTS, 6)
+    running.close()
+
+
+def test_a_batch_of_more_sequences_than_the_library_would_take_at_once_is_not_made_to_wait(saved: Path) -> None:
+    """256 are its own choice here: the rest would wait, and be no part of the batch."""
+    asked = replace(request(str(saved)), capacity=Capacity(sequences=300, prompt_tokens=4, output_tokens=3))
+    running = Running(asked)
+    ids, sink = running.generate(Batch(((1, 2, 3, 4),) * 300, output_len=3))
+    assert ids == [ids[0]] * 300
+    assert running.loaded.details["scheduler"].startswith("300 sequences")
+    firsts = [stamps[0][0] for stamps in sink.sequences.values()]
+    lasts = [stamps[-1][0] for stamps in sink.sequences.values()]
+    assert max(firsts) < min(lasts)
+    running.close()
 
 
 def test_two_ranks_hold_half_the_weights_each_and_agree_with_one(saved: Path) -> None:

@@ -61,7 +61,7 @@ def test_every_lever_is_an_argument_of_the_version(version: str) -> None:
     assert taken["enable_prefix_caching"] is False
     assert taken["load_format"] == "dummy"
     assert taken["speculative_config"]["method"] == "ngram"
-    assert (taken["max_num_seqs"], taken["max_model_len"]) == (8, 256)
+    assert not {"max_num_seqs", "max_model_len"} & set(taken), "the library's own, as LLM has them"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -145,6 +145,13 @@ def test_the_pool_is_what_the_workload_fills_in_whole_pages(levers: dict[str, An
     assert kv_pool_bytes(request(**levers), resolve(TINY), None, "bfloat16") == expected
 
 
+def test_the_pool_has_room_for_one_sequence_of_the_longest_that_the_library_takes() -> None:
+    """8 sequences fill 2 pages each; of 2048 positions one fills 16, and of 4096 one fills 32."""
+    source = resolve(TINY)
+    pools = [kv_pool_bytes(request(), source, None, "bfloat16", longest) for longest in (0, 256, 2048, 4096)]
+    assert pools == [_POSITION * 2 * (pages + 2) * 128 for pages in (16, 16, 16, 32)]
+
+
 def test_a_model_that_drafts_has_a_cache_of_its_own() -> None:
     asked = request(speculation="draft-model", draft_model="synthetic:nano")
     with_draft = kv_pool_bytes(asked, resolve(TINY), resolve("synthetic:nano"), "bfloat16")
@@ -222,10 +229,13 @@ LOOK: dict[str, Any] = {
 EAGER = {"compiled": 0, "compile_mode": "NONE", "cudagraphs": 0, "graph_replays": 0}
 
 
+OWN = {"engine_core": "in-process", "sizes": "library", "detokenize": "true", "own_metrics": "false"}
+
+
 def found(*looks: dict[str, Any], **asked: Any) -> Evidence:
     config = EngineConfig(name="vllm", **asked)
     every = [{**LOOK, **look} for look in looks]
-    return proof.evidence(every, [], {}, asked=config, cached_tokens=0, engine_core="in-process")
+    return proof.evidence(every, [], {}, asked=config, cached_tokens=0, own=OWN)
 
 
 def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
@@ -252,6 +262,9 @@ def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
         ("vllm", VllmOptions(kv_cache_dtype="fp8"), {}),
         ("vllm", VllmOptions(max_num_batched_tokens=4096), {}),
         ("vllm", VllmOptions(engine_core="process"), {}),
+        ("vllm", VllmOptions(sizes="workload"), {}),
+        ("vllm", VllmOptions(detokenize=False), {}),
+        ("vllm", VllmOptions(own_metrics=True), {}),
     ],
 )
 def test_what_is_not_in_force_is_not_claimed(lever: str, word: Any, look: dict[str, Any]) -> None:

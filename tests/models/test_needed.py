@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from infertui.config.decode import decode
+from infertui.config.engines.vllm import VllmOptions
 from infertui.config.schema import EngineConfig
 from infertui.models.needed import Task, llama_cpp_cells, needed
 from infertui.models.remedies import ways_to_fit
@@ -168,6 +169,26 @@ def test_a_cache_that_grows_on_a_cpu_has_its_copy_beside_it() -> None:
     assert growing is not None
     assert fixed is not None
     assert growing.total - fixed.total == growing.kv_cache == 4096 * 16 * 1040
+
+
+@pytest.mark.parametrize(
+    ("options", "batch", "pool"),
+    [
+        # A token takes 22 layers x 2 x 4 heads x 64 numbers of 2 bytes; the model takes 2048, 16 pages of 128, and 2 are
+        # to spare. 200 tokens are 2 pages.
+        ({}, 2, 22_528 * (16 + 2) * 128),
+        ({}, 16, 22_528 * (16 * 2 + 2) * 128),
+        ({"sizes": "workload"}, 2, 22_528 * (2 * 2 + 2) * 128),
+        ({"kv_cache_dtype": "fp8"}, 2, 11_264 * (16 + 2) * 128),
+        ({"kv_cache_mib": 64}, 2, 64 << 20),
+    ],
+)
+def test_vllm_is_given_room_for_its_longest_sequence(options: dict[str, Any], batch: int, pool: int) -> None:
+    asked = EngineConfig(name="vllm", dtype="bfloat16", vllm=VllmOptions(**options))
+    found = needed(resolve("synthetic:tinyllama-1.1b"), asked, "cuda", Task(batch, 100, 100))
+    assert found is not None
+    assert found.kv_cache == pool
+    assert [term.bytes for term in found.terms if term.name == "KV cache"] == [pool]
 
 
 def test_what_is_not_known_is_not_estimated() -> None:

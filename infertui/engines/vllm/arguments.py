@@ -15,6 +15,7 @@ from infertui.errors import EngineError
 from infertui.models.needed import VLLM_DRAFT_TOKENS, Task, vllm_pool
 from infertui.models.resolve import ModelSource
 from infertui.models.shapes import ModelShape
+from infertui.models.tokenizer import has_tokenizer
 
 LOOK = "infertui.engines.vllm.look.Look"
 
@@ -62,21 +63,22 @@ def engine_arguments(
     arguments = [
         Argument("model", str(folder), "every model"),
         Argument("tokenizer", str(folder)),
-        Argument("skip_tokenizer_init", True, "a prompt of token ids"),
+        Argument("skip_tokenizer_init", not makes_text(request, source), "a prompt of token ids"),
         Argument("load_format", "dummy" if source.kind == "synthetic" else "auto", "a synthetic model"),
         Argument("trust_remote_code", request.model.trust_remote_code, "model.trust_remote_code"),
         Argument("generation_config", "vllm"),
         Argument("seed", request.model.seed),
         Argument("dtype", dtype, "engine.dtype"),
         Argument("enforce_eager", engine.mode == "eager", "engine.mode"),
-        Argument("max_model_len", capacity.positions, "the size of the workload"),
-        Argument("max_num_seqs", capacity.sequences, "the size of the workload"),
         Argument("kv_cache_memory_bytes", kv_pool_bytes(request, source, draft, dtype), "engine.vllm.kv_cache_mib"),
         Argument("gpu_memory_utilization", MEMORY_SHARE),
         Argument("enable_prefix_caching", False, "a prompt that is computed every time"),
-        Argument("disable_log_stats", False, "the library's own counters"),
+        Argument("disable_log_stats", not counts(request), "the library's own counters"),
         Argument("worker_extension_cls", LOOK, "the proof of what was loaded"),
     ]
+    if options.sizes == "workload":
+        arguments.append(Argument("max_model_len", capacity.positions, "engine.vllm.sizes"))
+        arguments.append(Argument("max_num_seqs", capacity.sequences, "engine.vllm.sizes"))
     if options.kv_cache_dtype != "auto":
         arguments.append(Argument("kv_cache_dtype", options.kv_cache_dtype, "engine.vllm.kv_cache_dtype"))
     if options.max_num_batched_tokens:
@@ -92,12 +94,26 @@ def engine_arguments(
     return arguments
 
 
-def kv_pool_bytes(request: LoadRequest, source: ModelSource, draft: ModelSource | None, dtype: str) -> int:
-    """Bytes that each device reserves for keys and values. Raises EngineError where that is not known."""
+def makes_text(request: LoadRequest, source: ModelSource) -> bool:
+    """Whether the library detokenizes: where it is to, and there is a tokenizer."""
+    return request.engine.vllm.detokenize and source.kind != "synthetic" and has_tokenizer(source.path)
+
+
+def counts(request: LoadRequest) -> bool:
+    """Whether the library keeps metrics of its own; the acceptance of drafts is among them."""
+    return request.engine.vllm.own_metrics or request.engine.speculation != "none"
+
+
+def kv_pool_bytes(
+    request: LoadRequest, source: ModelSource, draft: ModelSource | None, dtype: str, longest: int | None = None
+) -> int:
+    """Bytes that each device reserves for keys and values, with room for a sequence of `longest` positions, without
+    which the library does not start. Raises EngineError where that is not known.
+    """
     capacity = _capacity(request)
     task = Task(capacity.sequences, capacity.prompt_tokens, capacity.output_tokens)
     shapes = [source.shape, *([draft.shape] if draft else [])]
-    pool = vllm_pool(shapes, request.engine, task, dtype)
+    pool = vllm_pool(shapes, request.engine, task, dtype, longest)
     if pool is None:
         names = " or ".join(shape.architecture for shape in shapes)
         raise EngineError(

@@ -1,7 +1,7 @@
 """The vLLM engine: a request per sequence, all submitted at once, and a token's time taken when its step returns.
 
-`LLMEngine` is driven, the class under `vllm.LLM`: the same input processing, scheduler, core and output processing as
-under vLLM's server, without an event loop between a step and its time stamp.
+`LLMEngine` is driven, the class under `vllm.LLM`, in the way `LLM.generate` drives it: the same sizes, scheduler and
+core, the same work on inputs and outputs. What differs is told: no prefix cache, no larger KV cache than is needed.
 """
 
 import dataclasses
@@ -37,11 +37,14 @@ class VllmEngine:
     _engine: Any
     _sampling: Any
     _asked: EngineConfig
+    _sizes = ""
+    _makes_text = False
 
     def __init__(self) -> None:
         self._tokenizer: Any = None
         self._requests = 0
         self._cached_tokens = 0
+        self._new: Sequence[Any] = ()
         self._facts: dict[str, str] = {}
         self._closing = False
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
@@ -61,10 +64,13 @@ class VllmEngine:
         known = arguments.engine_arguments(
             request, source, self._folder(source), dtype, draft, self._folder(draft) if draft else Path()
         )
-        self._engine = _start(known, source, request.device.threads)
+        self._engine = _start(
+            known, source, request, lambda longest: arguments.kv_pool_bytes(request, source, draft, dtype, longest)
+        )
         self._guard_core()
         self._engine.collective_rpc("infertui_count_replays")
-        self._keep_sampling()
+        self._watch_tokens()
+        self._keep_sampling(makes_text=arguments.makes_text(request, source))
         return self._loaded(request, source, draft)
 
     def _set_environment(self, request: LoadRequest) -> None:
@@ -123,9 +129,32 @@ class VllmEngine:
         for folder in self._folders:
             folder.cleanup()
 
-    def _keep_sampling(self) -> None:
+    def _watch_tokens(self) -> None:
+        """Keep what the core gave in the latest step: its tokens, before the library makes outputs of them.
+
+        As `LLM.generate` does it, outputs are made when a request is done, which costs less than one for every token.
+        """
+        core = self._engine.engine_core
+        get_output = core.get_output
+
+        def watched() -> Any:
+            found = get_output()
+            self._new = found.outputs
+            return found
+
+        core.get_output = watched
+
+    def _news(self) -> Sequence[Any]:
+        """What the core gave since this was asked last."""
+        new, self._new = self._new, ()
+        return new
+
+    def _keep_sampling(self, *, makes_text: bool) -> None:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
+
+        # The library's own tokenizer decides: without one there is nothing to make text with.
+        self._makes_text = makes_text = makes_text and self._engine.tokenizer is not None
 
         def sampling(batch: Batch, sequence: int) -> Any:
             # No minimum of tokens: it would forbid the end-of-sequence token, where it only has to be ignored.
@@ -138,8 +167,8 @@ class VllmEngine:
             return SamplingParams(
                 max_tokens=batch.output_len,
                 ignore_eos=True,
-                detokenize=False,
-                output_kind=RequestOutputKind.DELTA,
+                detokenize=makes_text,
+                output_kind=RequestOutputKind.FINAL_ONLY,
                 **chosen,
             )
 
@@ -150,13 +179,18 @@ class VllmEngine:
         first = looks[0]
         config = self._engine.vllm_config
         random = source.kind == "synthetic"
+        self._sizes = proof.sizes(
+            (config.scheduler_config.max_num_seqs, config.model_config.max_model_len), request.capacity
+        )
         blocks, positions = config.cache_config.num_gpu_blocks, config.cache_config.block_size
         pool = proof.described(looks)["kv_cache"]
         self._facts = {
             "engine_core": type(self._engine.engine_core).__name__,
             "prefix_cache": "on" if config.cache_config.enable_prefix_caching else "off",
-            "scheduler": f"{config.scheduler_config.max_num_seqs} sequences, "
-            f"{config.scheduler_config.max_num_batched_tokens} tokens a step",
+            "scheduler": f"{config.scheduler_config.max_num_seqs} sequences of up to "
+            f"{config.model_config.max_model_len} positions, {config.scheduler_config.max_num_batched_tokens} tokens a "
+            f"step ({'as small as the workload' if self._sizes == 'workload' else 'as LLM has them'})",
+            "output": "text is made of the tokens" if self._makes_text else "no text is made of the tokens",
             "kv_blocks": f"{blocks} of {positions} positions",
         }
         if random:
@@ -201,21 +235,24 @@ class VllmEngine:
         """See `Engine`."""
         engine = self._engine
         outputs: list[list[int]] = [[] for _ in batch.prompts]
-        names = {}
+        names: dict[str, int] = {}
+        inside: dict[str, int] = {}  # the library's own names for them, by which the core calls them
         for sequence, prompt in enumerate(batch.prompts):
             self._requests += 1
-            names[str(self._requests)] = sequence
-            engine.add_request(str(self._requests), {"prompt_token_ids": list(prompt)}, self._sampling(batch, sequence))
+            name = str(self._requests)
+            names[name] = sequence
+            asked = {"prompt_token_ids": list(prompt)}
+            inside[engine.add_request(name, asked, self._sampling(batch, sequence)) or name] = sequence
         gained = sink.gained
         try:
             while engine.has_unfinished_requests():
-                for output in engine.step():
-                    new = output.outputs[0].token_ids
-                    sequence = names[output.request_id]
-                    gained(sequence, len(new))
-                    outputs[sequence] += new
-                    if output.finished:
-                        self._cached_tokens += output.num_cached_tokens or 0
+                finished = engine.step()
+                for new in self._news():
+                    if new.new_token_ids:
+                        gained(inside[new.request_id], len(new.new_token_ids))
+                for output in finished:
+                    outputs[names[output.request_id]] = list(output.outputs[0].token_ids)
+                    self._cached_tokens += output.num_cached_tokens or 0
         except BaseException:
             engine.abort_request(list(names))
             while engine.has_unfinished_requests():
@@ -262,11 +299,16 @@ class VllmEngine:
         inside = hasattr(self._engine.engine_core, "engine_core")
         return proof.evidence(
             self._look(),
-            self._engine.get_metrics(),
+            self._engine.get_metrics() if self._engine.log_stats else (),
             self._facts,
             asked=self._asked,
             cached_tokens=self._cached_tokens,
-            engine_core="in-process" if inside else "process",
+            own={
+                "engine_core": "in-process" if inside else "process",
+                "sizes": self._sizes,
+                "detokenize": str(self._makes_text).lower(),
+                "own_metrics": str(bool(self._engine.log_stats)).lower(),
+            },
         )
 
     def _look(self) -> list[dict[str, Any]]:
@@ -339,11 +381,15 @@ def _device_kind(name: str) -> DeviceKind:
     return "cuda" if kind == "cuda" else "cpu"
 
 
-def _start(known: list[arguments.Argument], source: ModelSource, threads: int) -> Any:
+def _start(
+    known: list[arguments.Argument], source: ModelSource, request: LoadRequest, pool: Callable[[int], int]
+) -> Any:
+    """The engine as `LLM` would make it, but for the size of the KV cache: `pool` is that for a longest sequence."""
     import torch
     import vllm
     from vllm.engine.arg_utils import EngineArgs
     from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+    from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
 
     version = clean(str(vllm.__version__))
@@ -351,10 +397,18 @@ def _start(known: list[arguments.Argument], source: ModelSource, threads: int) -
     accepted = arguments.accept(known, fields, version)
     if "quantization" in accepted:
         arguments.check_quantization(accepted["quantization"], QUANTIZATION_METHODS, version)
-    if threads:
-        torch.set_num_threads(threads)
+    if request.device.threads:
+        torch.set_num_threads(request.device.threads)
+    usage = UsageContext.LLM_CLASS  # it decides how many tokens a step may have
     try:
-        return LLMEngine.from_engine_args(EngineArgs(**accepted))
+        config = EngineArgs(**accepted).create_engine_config(usage)
+        sequences = request.capacity.sequences if request.capacity else 1
+        if config.scheduler_config.max_num_seqs < sequences:  # else some of the batch would wait for the rest
+            config = EngineArgs(**accepted, max_num_seqs=sequences).create_engine_config(usage)
+        config.cache_config.kv_cache_memory_bytes = pool(int(config.model_config.max_model_len))
+        return LLMEngine.from_vllm_config(
+            config, usage_context=usage, disable_log_stats=accepted.get("disable_log_stats", False)
+        )
     except Exception as error:
         if _is_memory(error):
             raise  # the worker tells it with its figures

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infertui.config.schema import EngineConfig
-from infertui.engines.base import Evidence
+from infertui.engines.base import Capacity, Evidence
 from infertui.engines.executed import Compiled, Graphs, source
 from infertui.units import format_bytes
 
@@ -77,15 +77,20 @@ def speculation(look: Mapping[str, Any]) -> str:
     return next((word for prefix, word in _DRAFTERS.items() if drafter.startswith(prefix)), drafter)
 
 
-def options(look: Mapping[str, Any], engine_core: str) -> dict[str, str]:
-    """The engine's own options as they are in force. `engine_core` names where the core was found to be."""
+def sizes(found: tuple[int, int], capacity: Capacity | None) -> str:
+    """Whether most sequences and the longest one are those of the workload, or larger."""
+    return "workload" if capacity and found == (capacity.sequences, capacity.positions) else "library"
+
+
+def options(look: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
+    """The engine's own options as they are in force. `own` are those that were found outside of the ranks."""
     pool, asked = look["kv_bytes"], look["kv_asked"]
     # The pool is whole pages: it is the one asked for when not one more page would have fitted in.
     page = pool // look["kv_blocks"] if look["kv_blocks"] else 0
     mib = asked >> 20 if pool <= asked < pool + page else pool >> 20
     small = all(name == "uint8" or name.startswith("float8") for name in look["kv_formats"])
     return {
-        "vllm.engine_core": engine_core,
+        **{f"vllm.{name}": word for name, word in own.items()},
         "vllm.kv_cache_mib": str(mib),
         "vllm.kv_cache_dtype": "fp8" if small and look["kv_formats"] else "auto",
         "vllm.max_num_batched_tokens": str(look["batched_tokens"]),
@@ -99,7 +104,7 @@ def evidence(
     *,
     asked: EngineConfig,
     cached_tokens: int,
-    engine_core: str,
+    own: Mapping[str, str],
 ) -> Evidence:
     """Levers as every rank has them (`/` between where ranks differ), counters, and the facts with those of the looks.
 
@@ -118,7 +123,7 @@ def evidence(
         "quantization": of_all(quantization),
         "speculation": of_all(speculation),
         "tensor_parallel": str(len(looks)),
-        **options(first, engine_core),
+        **options(first, own),
     }
     reasons = {}
     if levers["quantization"] == "none" and asked.quantization != "auto":
