@@ -188,9 +188,7 @@ def bare_openvino(task: Task) -> Seconds:
         model = _prepared(resolve(asked.model.id), asked, task.dtype, Path(folder))
         threads = {"INFERENCE_NUM_THREADS": task.threads} if task.threads else {}
         precision = {"INFERENCE_PRECISION_HINT": _HINTS[task.dtype], "KV_CACHE_PRECISION": _HINTS[task.dtype]}
-        pipeline = openvino_genai.LLMPipeline(
-            str(model.path), openvino_genai.Tokenizer("", ""), "CPU", **threads, **precision
-        )
+        pipeline = openvino_genai.LLMPipeline(str(model.path), "CPU", **threads, **precision)
         config = openvino_genai.GenerationConfig()
         config.max_new_tokens, config.ignore_eos, config.do_sample = task.tokens, True, False
         config.eos_token_id = 0
@@ -309,6 +307,8 @@ def bare_vllm_in_a_process(task: Task) -> Seconds:
 def run(task: Task) -> Seconds:
     """A side in a process of its own; what it prints beside its answer is kept out of the way."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+    if task.threads:
+        environment["OMP_NUM_THREADS"] = str(task.threads)
     with tempfile.NamedTemporaryFile() as file:
         command = [sys.executable, __file__, "--side", msgspec.json.encode(task).decode(), "--answer", file.name]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
