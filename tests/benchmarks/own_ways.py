@@ -180,12 +180,13 @@ def bare_openvino(task: Task) -> Seconds:
     import openvino
     import openvino_genai
 
-    from infertui.engines.openvino.engine import _HINTS, _prepared
+    from infertui.engines.openvino.engine import _HINTS
+    from infertui.engines.openvino.source import prepared
 
     asked = task.request(EngineConfig(name="openvino", dtype=task.dtype))
     own: Seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        model = _prepared(resolve(asked.model.id), asked, task.dtype, Path(folder))
+        model = prepared(resolve(asked.model.id), asked, task.dtype, Path(folder))
         threads = {"INFERENCE_NUM_THREADS": task.threads} if task.threads else {}
         precision = {"INFERENCE_PRECISION_HINT": _HINTS[task.dtype], "KV_CACHE_PRECISION": _HINTS[task.dtype]}
         pipeline = openvino_genai.LLMPipeline(str(model.path), "CPU", **threads, **precision)

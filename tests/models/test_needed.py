@@ -174,8 +174,8 @@ def test_a_cache_that_grows_on_a_cpu_has_its_copy_beside_it() -> None:
 @pytest.mark.parametrize(
     ("options", "batch", "pool"),
     [
-        # A token takes 22 layers x 2 x 4 heads x 64 numbers of 2 bytes; the model takes 2048, 16 pages of 128, and 2 are
-        # to spare. 200 tokens are 2 pages.
+        # A token takes 22 layers x 2 x 4 heads x 64 numbers of 2 bytes; the model takes 2048, 16 pages of 128.
+        # 200 tokens are 2 pages; 2 are to spare.
         ({}, 2, 22_528 * (16 + 2) * 128),
         ({}, 16, 22_528 * (16 * 2 + 2) * 128),
         ({"sizes": "workload"}, 2, 22_528 * (2 * 2 + 2) * 128),
