@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from support.results import make_results, write_folder
 from support.runs import infertui
 
+from infertui.engines.base import Evidence
 from infertui.measure.quality import Quality
 from infertui.store.outputs import OUTPUTS, Output
 from infertui.store.result import Result
@@ -44,6 +45,20 @@ def test_each_run_says_how_far_it_agrees(out: Path) -> None:
     assert "0 of 1  0.0%" in drawn
     assert "token 1: random weights, which engines draw for themselves" in drawn
     assert "no prompt in common" in other
+
+
+def test_a_row_says_in_which_format_it_ran_and_that_it_diverged(out: Path) -> None:
+    made = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
+    assert made.loaded
+    bad = Quality(beyond=("53.9% of its tokens are the reference's, fewer than 90%",))
+    evidence = Evidence({"quantization": "q4_0", "llama_cpp.type_k": "q4_0", "llama_cpp.type_v": "q4_0"})
+    kept = replace(made, id="20260101-000000-bad-0009", quality=bad, evidence=evidence)
+    keep(out, kept, aa=(1, 9, 9))
+    first, only = "20260101-000000-first-0001", f"id={kept.id}"
+    done = infertui("results", "--out", str(out), "--agreement", first, only, cwd=out)
+    assert done.returncode == 0, done.stderr
+    assert "  q4_0  " in done.stdout
+    assert "  diverged  " in done.stdout
 
 
 def test_filters_count_and_what_cannot_be_compared_is_refused(out: Path) -> None:
