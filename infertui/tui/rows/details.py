@@ -8,6 +8,7 @@ from rich.text import Text
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.gaps import drawn_from
 from infertui.report.identity import FALLBACK, identity
+from infertui.report.times import itl_text
 from infertui.store.details import RunDetails
 from infertui.store.result import Fingerprint, Result
 from infertui.tui.rows.cells import Look, beside
@@ -63,18 +64,23 @@ def batches(details: RunDetails, width: int, height: int, look: Look) -> Lines:
     gaps = details.result.summary.itl if details.result else None
     if gaps:
         drawn = [seconds * 1e3 for seconds in drawn_from(gaps.histogram, _DRAWN_GAPS)]
-        lines += [Text(), *_distribution("inter-token latency (ITL)", drawn, gaps.count, width, look)]
+        lines += [Text(), *_distribution("inter-token latency (ITL)", drawn, gaps.count, width, look, itl_text(gaps))]
     return lines
 
 
-def _distribution(title: str, values: Sequence[float], count: int, width: int, look: Look) -> Lines:
-    """A histogram of milliseconds. The longest hundredth is told in words where it would squeeze the rest."""
+def _distribution(title: str, values: Sequence[float], count: int, width: int, look: Look, median: str = "") -> Lines:
+    """A histogram of milliseconds. The longest hundredth is told in words where it would squeeze the rest.
+
+    `median` is that of what is drawn, where it is known better than from the values.
+    """
     if not values:
         return []
     ordered = sorted(values)
     high = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     shown = [value for value in ordered if value <= high] if ordered[-1] > 2 * high else ordered
-    words = f"  {count:,} of them, median {format_seconds(ordered[len(ordered) // 2] / 1e3)}"
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    median = median or format_seconds(middle / 1e3)
+    words = f"  {count:,} of them, median {median}"
     if len(shown) < len(ordered):
         words += f"; the longest are not drawn: up to {format_seconds(ordered[-1] / 1e3)}"
     heading = Text(title, style=look.palette.title, end="")
