@@ -21,7 +21,7 @@ FIRST, SECOND = "20261120-193836-bs-1-7df3", "20261120-193910-bs-8-7f2e"
 
 def keep(out: Path, folder: str, run_id: str, **power: object) -> Result:
     """A copy of a kept run, with figures of its power as an earlier version had them."""
-    shutil.copytree(REPORTS / folder / run_id, out / run_id)
+    shutil.copytree(REPORTS / folder / run_id, out / run_id, ignore=shutil.ignore_patterns(SUPERSEDED))
     result = msgspec.json.decode((out / run_id / "result.json").read_bytes(), type=Result)
     assert result.power is not None
     usual: dict[str, object] = {"span_s": None, "error_j": None, "idle_from": ""}
