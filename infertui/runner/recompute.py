@@ -37,7 +37,8 @@ FOREIGN, LOST = "another process used the GPU: ", "telemetry of the GPU was lost
 STOPPED, FALLBACK = "stopped early: ", "FALLBACK: "
 """What a verdict says of things that are kept nowhere else."""
 _SHOWN_APART = ("recomputed", "summary.itl.histogram")
-_OF_THE_LOOP = "infertui's own calls"
+_KEPT_ALONE = {"client": "infertui's own calls", "warming": "the warm-up was not over"}
+"""Marks, with their words, of what rests on more than the measured batches: on calls, and batches of the warm-up."""
 
 
 class Change(Struct, frozen=True):
@@ -236,13 +237,14 @@ def _verdict(result: Result, batches: Sequence[BatchRecord]) -> Verdict:
         fallback=named(FALLBACK),
     )
     found = judge(batches, seen, result.config.validity)
-    # Its share of the time is kept, the calls that it is made of are not.
-    return replace(
-        found,
-        invalid=(*found.invalid, *(text for text in old.invalid if _OF_THE_LOOP in text and text not in found.invalid)),
-        notes=(*found.notes, *(text for text in old.notes if _OF_THE_LOOP in text and text not in found.notes)),
-        marks=tuple(dict.fromkeys((*found.marks, *(mark for mark in old.marks if mark == "client")))),
-    )
+    for mark, words in _KEPT_ALONE.items():
+        against, beside = (tuple(text for text in texts if words in text) for texts in (old.invalid, old.notes))
+        if not (against or beside):
+            continue
+        invalid, notes = (tuple(text for text in texts if words not in text) for texts in (found.invalid, found.notes))
+        marks = tuple(dict.fromkeys((*found.marks, mark)))
+        found = Verdict((*invalid, *against), (*notes, *beside), marks)
+    return found
 
 
 def _is_of_energy(note: str) -> bool:
