@@ -192,6 +192,8 @@ def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 def _same(one: object, other: object) -> bool:
     if isinstance(one, float | int) and isinstance(other, float | int):
         return abs(one - other) <= 1e-6 * max(abs(one), abs(other))
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return sorted(map(str, one)) == sorted(map(str, other))
     return one == other or (one in (None, "", [], ()) and other in (None, "", [], ()))
 
 
