@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infertui.cli.output import console, say, say_json
+from infertui.cli.streams import reader_left
 
 if TYPE_CHECKING:
     from infertui.errors import InfertuiError
@@ -69,7 +70,7 @@ def gpus(
 def _ticks(interval: float) -> Iterator[None]:
     """Yield now and then on a fixed grid of deadlines; those that were missed are dropped."""
     due = time.monotonic()
-    while True:
+    while not reader_left():
         yield
         late = time.monotonic() - due
         due += (1 + int(late // interval)) * interval

@@ -1,13 +1,11 @@
 """The command `infertui`: puts the command groups together and turns errors into messages and exit codes.
 
 Exit codes: 0 all is well, 1 failed, 2 the request was wrong, 3 measured but invalid, 4 a rule of
-`--fail-if` holds for sure or cannot be checked, 5 whether it holds cannot be told, 130 interrupted.
+`--fail-if` holds for sure or cannot be checked, 5 whether it holds cannot be told, 130 interrupted. They are the same
+where nobody reads the output to its end (`| head`); 1 where it could not be written, such as to a full disk.
 """
 
-import io
-import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +45,7 @@ from infertui.cli.status import EPILOG as STATUS_EXAMPLES
 from infertui.cli.status import status
 from infertui.cli.stop import EPILOG as STOP_EXAMPLES
 from infertui.cli.stop import stop
+from infertui.cli.streams import flush, guard
 from infertui.errors import InfertuiError, UsageError
 
 app = typer.Typer(
@@ -121,14 +120,23 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
-    # A parent may have closed them, and an ASCII-only locale must not turn a model's name into a crash.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for as long as we live)
-    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for as long as we live)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    outlet = guard()
+    code = _command()
+    flush()
+    if outlet is not None and outlet.lost is not None:
+        say(f"infertui: not everything could be written to standard output: {outlet.lost.strerror}", err=True)
+        code = code or 1
+    sys.exit(code)
+
+
+def _command() -> int:
     try:
         app()
     except InfertuiError as error:
         say(f"infertui: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            say(ended.code, err=True)
+        return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+    return 0
