@@ -6,6 +6,8 @@ where nobody reads the output to its end (`| head`); 1 where it could not be wri
 """
 
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +49,7 @@ from infertui.cli.stop import EPILOG as STOP_EXAMPLES
 from infertui.cli.stop import stop
 from infertui.cli.streams import flush, guard
 from infertui.errors import InfertuiError, UsageError
+from infertui.store.jsonl import NO_ROOM, store_error
 
 app = typer.Typer(
     name="infertui",
@@ -135,6 +138,11 @@ def _command() -> int:
     except InfertuiError as error:
         say(f"infertui: {error}", err=True)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        say(f"infertui: {store_error(Path(str(error.filename or tempfile.gettempdir())), error)}", err=True)
+        return 1
     except SystemExit as ended:
         if isinstance(ended.code, str):
             say(ended.code, err=True)

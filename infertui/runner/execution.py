@@ -3,11 +3,13 @@
 import asyncio
 import os
 import sys
+import tempfile
 import time
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -49,6 +51,7 @@ from infertui.runner.rates import SampleRates
 from infertui.runner.request import load_request
 from infertui.runner.telemetry import RunTelemetry
 from infertui.runner.workers import WorkerSlot
+from infertui.store.jsonl import NO_ROOM, store_error
 from infertui.store.outputs import outputs_of
 from infertui.store.result import Error, Result, State
 from infertui.store.runs import Begun, Store
@@ -498,6 +501,8 @@ def _error_of(failure: InfertuiError) -> Error:
 
 
 def _internal_error(failure: Exception) -> Error:
+    if isinstance(failure, OSError) and failure.errno in NO_ROOM:  # from a place that keeps nothing, such as a log's
+        return _error_of(store_error(Path(str(failure.filename or tempfile.gettempdir())), failure))
     return Error(
         "internal",
         f"{type(failure).__name__}: {clean(str(failure))}",

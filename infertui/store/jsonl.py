@@ -127,13 +127,34 @@ def _raw_lines(stream: BufferedReader, path: Path) -> Iterator[bytes | None]:
         raise store_error(path, error) from error
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def store_error(path: Path, error: OSError) -> StoreError:
     """The error of a file operation as one that a user can act on."""
     name = clean(str(path))
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        reason = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+    if error.errno in NO_ROOM:
         return StoreError(
-            f"{name}: {reason.get(error.errno, 'the file may not grow further')}",
+            f"{name}: {_no_room(path, error)}",
             remedy="Free some room or choose another folder with --out; what was written before is kept.",
         )
     return StoreError(f"{name}: {error.strerror or error}", remedy="Choose another folder with --out.")
+
+
+def _no_room(path: Path, error: OSError) -> str:
+    if error.errno == errno.EDQUOT:
+        return "the quota is used up"
+    if error.errno == errno.EFBIG:
+        return "the file may not grow further"
+    return "the disk is full" + (
+        ": it has room, but for no further file (no inodes are left)" if _no_inodes(path) else ""
+    )
+
+
+def _no_inodes(path: Path) -> bool:
+    """Whether the file system of a path counts its files, and may have no more."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError, ValueError):
+            found = os.statvfs(place)
+            return found.f_files > 0 and found.f_favail == 0 and found.f_bavail > 0
+    return False

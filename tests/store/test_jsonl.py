@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 import os
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from infertui.errors import StoreError
-from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines
+from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, store_error
 
 
 class Row(Struct, frozen=True):
@@ -388,3 +389,23 @@ def test_no_file_holds_no_lines(tmp_path: Path) -> None:
     assert list(lines_holding(tmp_path / "none", [b"a"])) == []
     with pytest.raises(StoreError):
         list(lines_holding(tmp_path, [b"a"]))
+
+
+@pytest.mark.parametrize(
+    ("free_files", "free_blocks", "words"),
+    [(0, 10, "no inodes are left"), (10, 0, "the disk is full"), (0, 0, "the disk is full")],
+)
+def test_a_disk_without_inodes_is_said_to_be_that(
+    path: Path, monkeypatch: pytest.MonkeyPatch, free_files: int, free_blocks: int, words: str
+) -> None:
+    real = os.statvfs(path.parent)
+
+    def told(_: object) -> os.statvfs_result:
+        values = list(real)
+        values[4], values[5], values[7] = free_blocks, 1000, free_files  # f_bavail, f_files, f_favail
+        return os.statvfs_result(values)
+
+    monkeypatch.setattr(os, "statvfs", told)
+    error = store_error(path / "below" / "it", OSError(errno.ENOSPC, "No space left on device"))
+    assert words in error.message
+    assert ("no inodes" in error.message) == (words == "no inodes are left")
