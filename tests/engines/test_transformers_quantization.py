@@ -45,6 +45,7 @@ def test_linear_layers_are_held_in_fewer_bits(word: str, bits: int, dtype: str) 
     found = engine.evidence()
     assert found.levers["quantization"] == word
     assert found.facts["quantization"].startswith("weight-only")
+    assert ("unpacks the weights in every step" in found.reasons.get("quantization", "")) == (word == "int4")
     assert loaded.versions["torchao"]
     assert Path(loaded.paths["torchao"]).is_file()
 

@@ -69,6 +69,20 @@ def test_the_model_as_its_own_draft_is_accepted_whole(saved: Path, expected: lis
     assert found.counters["drafted_tokens"] == found.counters["accepted_tokens"] == 4 * len(steps)
 
 
+def test_the_pads_id_in_a_prompt_is_seen_by_the_draft(saved: Path) -> None:
+    """Chat templates hold it: with it masked for the draft alone, the model would not accept all of its own drafts."""
+    engine, _ = load(str(saved), speculation="draft-model", draft_model=str(saved), draft_tokens=4)
+    pad = engine._pad_id
+    for prompt in ((pad, 17, 90, pad, 5, 17, pad), (5, pad, pad, 3)):
+        plain = tokens(load(str(saved))[0], LENGTH, (prompt,))
+        before = engine.evidence().counters
+        generated = engine.generate(Batch((prompt,), LENGTH), Stamps())
+        assert generated.read() == plain
+        after = engine.evidence().counters
+        drafted, accepted = (after[name] - before.get(name, 0) for name in ("drafted_tokens", "accepted_tokens"))
+        assert drafted == accepted == 4 * LENGTH // 5
+
+
 def test_another_draft_changes_the_speed_and_not_the_tokens(
     saved: Path, another: Path, expected: list[list[int]]
 ) -> None:

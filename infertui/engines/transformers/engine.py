@@ -87,7 +87,7 @@ class TransformersEngine:
             self._facts |= quantize.quantize(self._model, engine.quantization, self._device)
         self._tokenizer = load_tokenizer(source, request.model)
         self._pad_id = pad_id(self._tokenizer, self._model.config)
-        clear_generation_config(self._model, self._pad_id)
+        clear_generation_config(self._model)
         self._way = self._way_of(mode, request)
         if engine.tensor_parallel > 1:
             if self._device.type == "cuda":
@@ -163,7 +163,7 @@ class TransformersEngine:
                 f"its vocabulary has {theirs:,} tokens, the model's {ours:,}",
                 allowed="a model with the same tokenizer",
             )
-        clear_generation_config(draft, self._pad_id)
+        clear_generation_config(draft)
         return draft
 
     def encode(self, text: str) -> list[int]:
@@ -209,7 +209,10 @@ class TransformersEngine:
         facts = dict(self._facts)
         if "sdpa" in attention:
             facts["sdpa_kernels"] = identity.sdpa_kernels() if self._device.type == "cuda" else "CPU"
-        return msgspec.structs.replace(found, levers=levers | found.levers, facts=facts | found.facts)
+        reasons = dict(found.reasons)
+        if levers["quantization"] == "int4" and self._device.type == "cpu":
+            reasons["quantization"] = quantize.UNPACKING
+        return msgspec.structs.replace(found, levers=levers | found.levers, facts=facts | found.facts, reasons=reasons)
 
     def synchronize(self) -> None:
         """See `Engine`."""

@@ -70,7 +70,9 @@ class GenerateWay:
         # No end-of-sequence id: nothing stops early, and no logits processor is needed to forbid it.
         generation = transformers.GenerationConfig(
             max_new_tokens=batch.output_len,
-            pad_token_id=self._held.pad_id,
+            # The library drops a mask of ones, and then has the draft model infer one from the pad's id: every token of
+            # the text that has it, as `<|im_end|>` often has, would be masked there. A batch of one is not padded.
+            pad_token_id=None if self._speculation else self._held.pad_id,
             eos_token_id=None,
             use_cache=True,
             **settings,

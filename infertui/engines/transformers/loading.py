@@ -122,17 +122,17 @@ def load_error(source: ModelSource, error: Exception, part: str = "") -> ModelEr
 
 
 def pad_id(tokenizer: Any, config: Any) -> int:
-    """Any id serves: padded positions are masked."""
+    """What short prompts are filled up with. Any id serves where the mask is handed over beside the ids."""
     vocabulary = int(config.get_text_config().vocab_size)
     candidates = (getattr(tokenizer, "pad_token_id", None), getattr(tokenizer, "eos_token_id", None), 0)
     return next(token for token in candidates if token is not None and 0 <= token < vocabulary)
 
 
-def clear_generation_config(model: Any, pad: int) -> None:
+def clear_generation_config(model: Any) -> None:
     """Whatever a checkpoint asks for (sampling, penalties, stop tokens) would be merged into ours: start clean."""
     import transformers
 
-    model.generation_config = transformers.GenerationConfig(pad_token_id=pad)
+    model.generation_config = transformers.GenerationConfig()
 
 
 def _has_safetensors(path: Path) -> bool:
