@@ -31,6 +31,12 @@ def print_agreement(store: "Store", reference: str, results: "Sequence[Result]",
             remedy="Name a run of `infertui results` whose folder holds an outputs.jsonl.",
         )
     known = store.result_of(reference)
+    if known and known.config.workload.temperature > 0:
+        raise UsageError(
+            f"the tokens of {clean(reference)} were sampled (workload.temperature "
+            f"{known.config.workload.temperature:g}): other runs need not say the same",
+            remedy="Name a run with workload.temperature = 0.",
+        )
     others = [result for result in results if result.id != reference]
     if known and known.quality and known.quality.perplexity is not None:
         quality = known.quality
@@ -56,6 +62,11 @@ def _rows(
         mode = clean(ran(result)) or "-"
         marks = ", ".join(caveats(result)) or "-"
         what = (clean(result.id), clean(engine), mode, form(result) or "-", _perplexity(result, known), marks)
+        if result.config.workload.temperature > 0:
+            temperature = result.config.workload.temperature
+            sampled = f"sampled at temperature {temperature:g}: it need not say the same"
+            yield (*what, "0", "-", "-", *(("-",) if bleu else ()), sampled)
+            continue
         theirs = store.outputs(result.id)
         found = agreement(ours, theirs)
         if found.share is None:

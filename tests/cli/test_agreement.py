@@ -72,6 +72,21 @@ def test_filters_count_and_what_cannot_be_compared_is_refused(out: Path) -> None
     assert infertui("results", "--out", str(out), "--agreement", first, "--csv", cwd=out).returncode == 2
 
 
+def test_sampled_runs_are_no_reference_and_are_not_compared(out: Path) -> None:
+    """What a draw chose says nothing of whether an engine is right."""
+    made = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
+    warm = replace(made.config, workload=replace(made.config.workload, temperature=0.8))
+    drawn = "20260101-000000-warm-0006"
+    keep(out, replace(made, id=drawn, config=warm), aa=(1, 2, 9))
+    done = infertui("results", "--out", str(out), "--agreement", "20260101-000000-first-0001", cwd=out)
+    line = next(line for line in done.stdout.splitlines() if drawn in line)
+    assert "sampled at temperature 0.8" in line
+    assert "%" not in line.split("sampled")[0].split()[-1]
+    refused = infertui("results", "--out", str(out), "--agreement", drawn, cwd=out)
+    assert refused.returncode == 2
+    assert "were sampled (workload.temperature 0.8)" in refused.stderr
+
+
 def test_perplexity_stands_beside_and_bleu_says_why_there_is_none(tmp_path: Path) -> None:
     out = tmp_path
     first = "20260101-000000-first-0001"
