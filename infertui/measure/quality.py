@@ -1,12 +1,12 @@
 """Whether a run says the same as a reference, and how well it predicts a text."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
 
-from infertui.measure.agreement import Agreement
+from infertui.measure.agreement import Agreement, agreement
 from infertui.whole import Whole
 
 T = TypeVar("T")
@@ -20,6 +20,12 @@ There rounding seldom decides between two tokens: different kernels of one model
 does: on an H200 an eager batch of 8 shared 21 % of tokens with the same prompts one by one (TinyLlama's shape), 2 %
 for the shape of an 8B Llama, both without being wrong, for once two outputs have parted they stay apart.
 """
+
+
+TIE = 0.15
+"""Logits that are less apart are a tie, which rounding decides: what stands behind it in an output is another text."""
+MANY = 2
+"""Outputs that have to part before they are told as different where the gap of the logits could not be found."""
 
 
 class Quality(Struct, frozen=True):
@@ -42,6 +48,11 @@ class Quality(Struct, frozen=True):
     """What is beyond the thresholds of the config, in words; empty where nothing is."""
     reasons: dict[str, str] = {}
     window: Whole = 0
+    gaps: dict[str, float] = {}
+    """By how much, in logits, this run (or the reference, where that came later) preferred its own token where outputs
+    part, by the beginning of the prompt's name: of those prompts that were looked at."""
+    share_without_ties: float | None = None
+    """The share of equal tokens when an output counts up to a tie alone; None where none was found."""
     scored_by: str = ""
     """What computed the likelihoods: which weights, which kernels."""
 
@@ -75,10 +86,32 @@ def same_text(one: Quality, other: Quality) -> bool:
     return (one.text, one.text_tokens, one.window) == (other.text, other.text_tokens, other.window)
 
 
+def without_ties(
+    reference: Mapping[str, Sequence[int]], other: Mapping[str, Sequence[int]], gaps: Mapping[str, float]
+) -> float | None:
+    """The share of equal tokens among those up to where rounding decided; see `Quality.share_without_ties`.
+
+    Where `gaps` tells of some partings only, the other outputs that part are left out. None where it tells of none.
+    """
+    partings = agreement(reference, other).diverged
+    known = {name: gaps[name] for name in partings if name in gaps}
+    if not known:
+        return None
+    ours: dict[str, Sequence[int]] = {}
+    for name, output in other.items():
+        if name not in partings:
+            ours[name] = output
+        elif name in known:
+            ours[name] = output[: partings[name]] if abs(known[name]) < TIE else output
+    counted = agreement(reference, ours).share
+    return 1.0 if counted is None else counted
+
+
 def beyond(found: Quality, *, min_agreement: float, max_rise: float) -> tuple[str, ...]:
     """What is beyond the thresholds, in words. A threshold of 0 is never crossed."""
     said = []
     share = found.agreement.share if found.agreement else None
+    share = share if found.share_without_ties is None else found.share_without_ties
     if min_agreement and share is not None and share < min_agreement:
         at = found.agreement.first_divergence if found.agreement else None
         where = "" if at is None else f", the first to part at token {at + 1}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from infertui.config.schema import QualityConfig
-from infertui.measure.quality import Quality
+from infertui.measure.quality import TIE, Quality
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 
@@ -34,7 +34,7 @@ def _known(run: str, quality: Quality, *, brief: bool) -> Iterator[tuple[str, st
         where = "" if at is None else f", the first to part at token {at + 1}"
         first = "" if at != 0 else f"; {found.begun_alike} begin with the same token"
         outputs = f"{found.equal} of {found.prompts} outputs the same"
-        yield "agreement", f"{found.share:.1%} of tokens are {whose}, {outputs}{where}{first}"
+        yield "agreement", f"{found.share:.1%} of tokens are {whose}, {outputs}{where}{first}{_ties(quality)}"
     if quality.bleu is not None:
         yield "BLEU", f"{quality.bleu:.1f} against the reference's outputs (sacrebleu)"
     if quality.perplexity is not None:
@@ -47,12 +47,26 @@ def _known(run: str, quality: Quality, *, brief: bool) -> Iterator[tuple[str, st
         )
 
 
+def _ties(quality: Quality) -> str:
+    """What the logits say of where outputs part."""
+    if quality.share_without_ties is None:
+        return ""
+    ties = sum(abs(gap) < TIE for gap in quality.gaps.values())
+    least = min(map(abs, quality.gaps.values()))
+    return (
+        f"; {ties} of the {len(quality.gaps)} partings looked at are ties of the logits ({least:.2g} apart and more), "
+        f"{quality.share_without_ties:.1%} up to these"
+    )
+
+
 def _is_asked_for(name: str, config: QualityConfig) -> bool:
     match name:
         case "agreement":
             return config.reference not in ("auto", "none")
         case "perplexity":
             return config.perplexity == "on" or (config.perplexity == "auto" and bool(config.text_file))
+        case "reference_perplexity":
+            return True  # that a figure is not compared is never left out in silence
         case "bleu":
             return config.bleu
         case _:

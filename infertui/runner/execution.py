@@ -172,6 +172,9 @@ class Execution:
         else:
             result = self._result(state, error)
         result = await self._quality.judged(result)
+        if again := self._quality.resaid:
+            text = f"{len(again)} earlier run(s) are held against this one now, which is nearer to the model: "
+            self._emit(Noted(self._folder.id, "info", text + ", ".join(again[:4])))
         kept = self._keep(result)
         self._over = True  # samples go on coming until the runner takes notice
         self._emit(RunFinished(self._folder.id, result, kept))
@@ -246,6 +249,7 @@ class Execution:
         reusable = True
         if any(not batch.error for batch in self._batches):
             reusable = await self._quality.score(worker, self._loaded, deadline, self._on_scoring)
+            reusable = reusable and await self._quality.look_closer(worker, self._so_far())
         if config.measurement.fresh_process or not reusable:
             await self._slot.clear()
 
@@ -460,6 +464,14 @@ class Execution:
             ended_by=ended_by,
         )
         return with_short_energy(with_limits(result, self._known))
+
+    def _so_far(self) -> Result:
+        """What the run is, without what it measured."""
+        return Result(
+            id=self._folder.id, name=self._name, state="finished", started=self._stamp, config=self._config,
+            fingerprint=self._marks, verdict=Verdict(), summary=summarise([]), phases={}, loaded=self._loaded,
+            evidence=self._evidence,
+        )  # fmt: skip
 
     def _keep(self, result: Result) -> bool:
         """Write the result; False where that fails. Its figures are still in the event that follows."""

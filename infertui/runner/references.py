@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import msgspec
 
 from infertui.errors import StoreError
+from infertui.measure.precision import HALF, loss, significant_bits
 from infertui.models.disk import read_at_most
 from infertui.report.identity import in_force
 from infertui.runner.tables import open_table
 from infertui.store.filter import MAX_LENGTH
+from infertui.store.form import KV_LEVERS
 from infertui.store.index import ResultIndex, ResultQuery
 from infertui.store.outputs import OUTPUTS
 from infertui.store.result import Result
@@ -16,25 +18,49 @@ from infertui.store.runs import RESULT, Store
 from infertui.terminal_text import clean
 
 LOOKED_AT = 64
-"""Runs whose results are read for each of the three kinds that are looked for: eager, unquantised, any."""
+"""Runs whose results are read for each of the kinds that are looked for: eager, unquantised, any, the latest."""
+RESAID = 64
+"""Runs that are held against a new reference at the most."""
 _MAX_RESULT_BYTES = 64 << 20
 _PLAIN = ("", "none")
+_OPEN = ("", "auto", "unknown", "not known")
 SAMPLED = "tokens were sampled (workload.temperature above 0): two runs need not say the same"
 
 
 def find_reference(result: Result, store: Store) -> Result | None:
-    """The run that `result` is compared with: the first of its kind, an eager and unquantised one before others.
+    """The run that `result` is compared with: the one nearest to the model as it is, of equally near ones the first.
 
-    One whose times were disturbed still said what it said, and the first stays the first whatever comes later; one that
-    diverged itself gives way. None where there is none, or none that is as near to the model as it is as `result`. The
-    folder's index is asked, so that the time does not grow with its runs. Raises StoreError.
+    One whose times were disturbed still said what it said; one that diverged itself gives way. It has a prompt in
+    common with `result`, whatever file that came from. None where there is none that is as near to the model as
+    `result`. The folder's index is asked, so that the time does not grow with its runs. Raises StoreError.
     """
-    index = open_table(store.root)
-    try:
-        found = [other for other in _candidates(result, store, index) if _rank(other) <= _rank(result)]
-    finally:
-        index.close()
-    return min(found, key=_preference, default=None)
+    ours = _prompts(result, store)
+    near = [other for other in _listed(result, store) if _rank(other) <= _rank(result)]
+    return next((other for other in sorted(near, key=_preference) if _comparable(result, other, ours, store)), None)
+
+
+def find_farther(result: Result, store: Store) -> list[Result]:
+    """Runs that are farther from the model than `result`, and were held against such ones: against it they should be.
+
+    Those that a config compares with a run by name, or with none, are left out. Raises StoreError.
+    """
+    if result.config.workload.temperature > 0:
+        return []
+    ours = _prompts(result, store)
+    return [
+        other
+        for other in _listed(result, store)
+        if other.config.quality.reference == "auto"
+        and other.quality is not None
+        and _rank(result) < _rank(other)
+        and _comparable(result, other, ours, store)
+    ][:RESAID]
+
+
+def computes_exactly(result: Result) -> bool:
+    """Whether rounding seldom decides between two tokens: all is in float32, or the KV cache alone in float16."""
+    dtype, weights, cache = _formats(result)
+    return dtype == weights == "float32" and significant_bits(cache) >= HALF
 
 
 def named_reference(run: str, store: Store) -> Result:
@@ -69,29 +95,60 @@ def _same_draw(one: Result, other: Result) -> bool:
     )
 
 
-def _rank(result: Result) -> tuple[bool, bool]:
+def _formats(result: Result) -> tuple[str, str, str]:
+    """What is computed in, what the weights are held in, and the KV cache, whose coarser half counts."""
+    dtype = result.loaded.dtype if result.loaded else ""
+    told = in_force(result, "quantization")
+    levers = result.evidence.levers if result.evidence else {}
+    names = next((names for names in KV_LEVERS if all(name in levers for name in names)), ())
+    held = [levers[name] for name in names if levers[name] not in _OPEN]
+    return dtype, dtype if told in _PLAIN else told, min(held, key=significant_bits, default=dtype)
+
+
+def _rank(result: Result) -> tuple[float, bool]:
     """How far a run is from the model as it is: smaller is nearer."""
-    return in_force(result, "quantization") not in _PLAIN, in_force(result, "mode") not in ("", "eager")
+    return loss(_formats(result)), in_force(result, "mode") not in ("", "eager")
 
 
-def _preference(result: Result) -> tuple[tuple[bool, bool], bool, str]:
+def _preference(result: Result) -> tuple[tuple[float, bool], bool, str]:
     """The least of these is the reference."""
     return _rank(result), bool(result.quality and result.quality.beyond), result.started
 
 
+def _listed(result: Result, store: Store) -> list[Result]:
+    index = open_table(store.root)
+    try:
+        return list(_candidates(result, store, index))
+    finally:
+        index.close()
+
+
+def _prompts(result: Result, store: Store) -> frozenset[str]:
+    return frozenset(store.outputs(result.id)) if result.config.workload.temperature == 0 else frozenset()
+
+
+def _comparable(result: Result, other: Result, ours: frozenset[str], store: Store) -> bool:
+    """Whether both had a prompt in common; it is not asked of what was sampled, and of a run that kept no tokens."""
+    if result.config.workload.temperature > 0 or not ours:
+        return True
+    try:
+        return not ours.isdisjoint(store.outputs(other.id))
+    except StoreError:
+        return False
+
+
 def _candidates(result: Result, store: Store, index: ResultIndex) -> Iterator[Result]:
-    """Runs of its kind, of each of three filters the first LOOKED_AT."""
+    """Runs of its kind, of each of some filters the first LOOKED_AT, and the last of all."""
     workload, model = result.config.workload, clean(result.config.model.id).replace('"', "")
     base = f'model:"{model}" state=finished'
     if workload.temperature == 0:
         base += f" out={workload.output_len}"
         base += f" in={workload.input_len}" if workload.input_len else ""
     seen: set[str] = set()
-    for extra in (" mode=eager quant=none", " quant=none", ""):
-        if len(base + extra) > MAX_LENGTH:  # a very long path: look at the first runs of all
-            query = ResultQuery(str(store.root), "state=finished", descending=False, limit=LOOKED_AT)
-        else:
-            query = ResultQuery(str(store.root), base + extra, descending=False, limit=LOOKED_AT)
+    for extra, latest in ((" mode=eager quant=none", False), (" quant=none", False), ("", False), ("", True)):
+        # With a very long path: look at the first runs of all.
+        text = base + extra if len(base + extra) <= MAX_LENGTH else "state=finished"
+        query = ResultQuery(str(store.root), text, descending=latest, limit=LOOKED_AT)
         for row in index.page(query).rows:
             if row.id in seen or row.id == result.id:
                 continue
@@ -124,20 +181,8 @@ def _of_its_kind(result: Result, other: Result) -> bool:
         return False
     if result.loaded.random_weights and not _same_draw(result, other):
         return False
-    return ours.workload.temperature > 0 or _same_prompts(result, other)
-
-
-def _same_prompts(one: Result, other: Result) -> bool:
-    ours, theirs = one.config.workload, other.config.workload
-
-    def told(workload: object) -> tuple[object, ...]:
-        return tuple(getattr(workload, name) for name in ("prompts_file", "input_len", "output_len", "temperature"))
-
-    drawn = ours.prompts == "random" and not ours.prompts_file
-    return (
-        told(ours) == told(theirs)
-        and (bool(ours.prompts_file) or ours.prompts == theirs.prompts)
-        and (not drawn or ours.seed == theirs.seed)
+    return ours.workload.temperature > 0 or (
+        ours.workload.output_len == theirs.workload.output_len and theirs.workload.temperature == 0
     )
 
 

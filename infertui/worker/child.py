@@ -32,6 +32,7 @@ from infertui.worker.protocol import (
     Event,
     Failure,
     FailureKind,
+    FindGaps,
     Heartbeat,
     Hello,
     Load,
@@ -44,7 +45,7 @@ from infertui.worker.protocol import (
     decode_command,
     encode,
 )
-from infertui.worker.scoring import scored
+from infertui.worker.scoring import gaps, scored
 from infertui.worker.session import Session
 from infertui.worker.stamps import Cancelled, Progress
 
@@ -117,6 +118,7 @@ class Child:
         self._progress = Progress(self._clock)
         self._engine: Engine | None = None
         self._loaded: Loaded | None = None
+        self._outputs: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._config: EngineConfig | None = None
 
     def serve(self) -> None:
@@ -151,7 +153,7 @@ class Child:
         elif isinstance(command, Measure):
             if self._engine is None or self._loaded is None or self._config is None:
                 raise ConfigError("", "the worker was asked to measure before a model was loaded")
-            Session(
+            session = Session(
                 self._engine,
                 self._loaded,
                 self._config,
@@ -161,10 +163,13 @@ class Child:
                 emit=self._link.emit,
                 await_proceed=self._link.await_proceed,
                 cancelled=self._link.cancelled.is_set,
-            ).run()
-
+            )
+            self._outputs = session.outputs.kept
+            session.run()
         elif isinstance(command, Score):
             self._score(command)
+        elif isinstance(command, FindGaps):
+            self._find_gaps(command)
 
     def _score(self, command: Score) -> None:
         """Score a text; what an engine cannot do is an answer, not a failure."""
@@ -173,6 +178,15 @@ class Child:
         if self._engine is None or self._loaded is None:
             raise ConfigError("", "the worker was asked to score before a model was loaded")
         found = scored(self._engine, self._loaded, command, self._progress, self._link.cancelled.is_set)
+        self._link.emit(replace(found, t_ns=self._clock.now_ns()))
+
+    def _find_gaps(self, command: FindGaps) -> None:
+        """The gaps of the last run's outputs; what an engine cannot do is an answer, not a failure."""
+        self._progress.enter("score")
+        if self._engine is None or self._loaded is None:
+            raise ConfigError("", "the worker was asked for logits before a model was loaded")
+        cancelled = self._link.cancelled.is_set
+        found = gaps(self._engine, self._loaded, command, self._outputs, self._progress, cancelled)
         self._link.emit(replace(found, t_ns=self._clock.now_ns()))
 
     def _load(self, command: Load) -> None:

@@ -19,6 +19,8 @@ class OutputPicker:
 
     def __init__(self) -> None:
         self._seen: set[tuple[int, ...]] = set()
+        self.kept: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        """Prompt and output of each, by the name of the prompt."""
 
     def pick(
         self, prompts: Sequence[tuple[int, ...]], counts: Sequence[int], read: Callable[[], list[list[int]]]
@@ -40,4 +42,5 @@ class OutputPicker:
         kept: list[tuple[int, ...]] = [()] * len(prompts)
         for sequence in wanted:
             kept[sequence] = tuple(ids[sequence][:MOST_TOKENS])
+            self.kept[name_of(prompts[sequence])] = prompts[sequence], kept[sequence]
         return kept

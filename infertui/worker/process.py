@@ -20,6 +20,8 @@ from infertui.worker.protocol import (
     Cancel,
     Command,
     Failure,
+    FindGaps,
+    GapsFound,
     Heartbeat,
     Load,
     LoadDone,
@@ -189,6 +191,17 @@ class WorkerProcess:
             if isinstance(event, Scored):
                 return
 
+    async def find_gaps(self, command: FindGaps) -> GapsFound:
+        """How nearly the last run would have gone another way. Raises WorkerError as `score` does."""
+        await self.send(command)
+        self._phase = "score"
+        deadline = time.monotonic() + command.timeout_s + SCORE_GRACE_S
+        complaint = f"logits were not found within {command.timeout_s:.4g} s"
+        while True:
+            event = await self._next(deadline - time.monotonic(), complaint)
+            if isinstance(event, GapsFound):
+                return event
+
     async def hello(self) -> AnyEvent:
         """The first event: the worker runs. Raises WorkerError when it does not come up."""
         return await self._next(SPAWN_TIMEOUT_S, f"no sign of life for {SPAWN_TIMEOUT_S:g} s")
@@ -271,7 +284,7 @@ class WorkerProcess:
             self._signs.resident, self._signs.available = event.resident, host_available()
         elif isinstance(event, PhaseStarted):
             self._phase = event.phase
-        elif isinstance(event, LoadDone | MeasureDone | Scored):
+        elif isinstance(event, LoadDone | MeasureDone | Scored | GapsFound):
             self._phase = "idle"
 
     async def _epitaph(self) -> WorkerError:

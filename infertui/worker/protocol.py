@@ -52,6 +52,16 @@ class Score(Command, frozen=True, tag="score"):
     timeout_s: float
 
 
+class FindGaps(Command, frozen=True, tag="find-gaps"):
+    """Say how nearly the last run would have gone another way. Answered by `GapsFound`, or `Failure`.
+
+    `partings` maps a prompt's name to a place in its output, from 0, and the token that another run has there.
+    """
+
+    partings: dict[str, tuple[int, int]]
+    timeout_s: float
+
+
 class Cancel(Command, frozen=True, tag="cancel"):
     """Stop at the next token step and keep what was measured. Answered by `Failure` of kind cancelled."""
 
@@ -142,6 +152,16 @@ class Scored(Event, frozen=True, tag="scored"):
     reason: str = ""
 
 
+class GapsFound(Event, frozen=True, tag="gaps"):
+    """By how much the logit of the token that was generated exceeds the other one's, by the name of the prompt.
+
+    Those are left out of which it could not be found in time, or at all: `reason` says why.
+    """
+
+    gaps: dict[str, float] = {}
+    reason: str = ""
+
+
 class Failure(Event, frozen=True, tag="failure"):
     """What was asked could not be done. `details` are figures that belong to the message."""
 
@@ -151,9 +171,19 @@ class Failure(Event, frozen=True, tag="failure"):
     details: dict[str, str] = {}
 
 
-AnyCommand = Load | Measure | Score | Proceed | Cancel | Shutdown
+AnyCommand = Load | Measure | Score | FindGaps | Proceed | Cancel | Shutdown
 AnyEvent = (
-    Hello | PhaseStarted | LoadDone | Ready | BatchDone | Heartbeat | MeasureEnded | MeasureDone | Scored | Failure
+    Hello
+    | PhaseStarted
+    | LoadDone
+    | Ready
+    | BatchDone
+    | Heartbeat
+    | MeasureEnded
+    | MeasureDone
+    | Scored
+    | GapsFound
+    | Failure
 )
 
 _encoder = msgspec.json.Encoder()

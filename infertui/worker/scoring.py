@@ -1,13 +1,13 @@
 """How likely a text is to the loaded model: encoded by the engine, cut into windows, scored one after the other."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from infertui.engines.base import Engine, Loaded, Scoring
 from infertui.errors import InfertuiError
 from infertui.measure.quality import window_of, windows
 from infertui.terminal_text import clean
-from infertui.worker.protocol import Score, Scored
+from infertui.worker.protocol import FindGaps, GapsFound, Score, Scored
 from infertui.worker.stamps import Cancelled, Progress
 
 
@@ -52,6 +52,50 @@ def scored(engine: Engine, loaded: Loaded, command: Score, progress: Progress, c
     except InfertuiError as error:
         return Scored(0, reason=clean(error.message))
     return Scored(0, log_likelihood=total, tokens=len(ids) - 1, window=window, how=way.how)
+
+
+def gaps(
+    engine: Engine,
+    loaded: Loaded,
+    command: FindGaps,
+    outputs: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]],
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> GapsFound:
+    """The answer to `command`, its time left out. `outputs` has prompt and output by the prompt's name.
+
+    A gap is ln p of the text with the token that was generated, less that with the other one: the softmax has one
+    divisor for both, so it is the difference of their logits. Raises `Cancelled`, and what a backend raises.
+    """
+    able: object = engine
+    if not isinstance(able, Scoring):
+        return GapsFound(0, reason=f"the engine {loaded.engine} cannot tell how likely a text is")
+    until = time.monotonic() + command.timeout_s
+
+    def going_on() -> None:
+        progress.step += 1
+        if cancelled():
+            raise Cancelled
+        if time.monotonic() > until:
+            raise _TooLongError
+
+    found: dict[str, float] = {}
+    try:
+        room = able.scoring().positions
+        for name, (place, other) in command.partings.items():
+            prompt, output = outputs.get(name, ((), ()))
+            before = (*prompt, *output[:place])
+            if not before or place >= len(output) or not 0 <= other < loaded.vocabulary:
+                continue
+            if room is not None and len(before) >= room:
+                continue
+            likely = [able.score((*before, token), going_on) for token in (output[place], other)]
+            found[name] = likely[0] - likely[1]
+    except _TooLongError:
+        return GapsFound(0, gaps=found, reason=f"looking took longer than {command.timeout_s:g} s")
+    except InfertuiError as error:
+        return GapsFound(0, gaps=found, reason=clean(error.message))
+    return GapsFound(0, gaps=found)
 
 
 def _too_few(engine: str, positions: int, needed: int) -> str:

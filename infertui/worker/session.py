@@ -56,7 +56,7 @@ class Session:
         self._cancelled = cancelled
         self._loaded = loaded
         self._config = config
-        self._outputs = OutputPicker()
+        self.outputs = OutputPicker()
         self._good = False
         self._generated = False
         self._source = BatchSource(
@@ -213,7 +213,7 @@ class Session:
         self._generated = self._generated or not error
         if phase == "measure" and not error:
             self._good = True
-            outputs = self._outputs.pick([request.ids for request in requests], counts, generated.read)
+            outputs = self.outputs.pick([request.ids for request in requests], counts, generated.read)
         record = BatchRecord(
             phase=phase,
             index=index,

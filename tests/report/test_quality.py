@@ -38,7 +38,7 @@ def test_figures_stand_with_where_they_come_from() -> None:
     )
     assert rows["BLEU"] == "87.2 against the reference's outputs (sacrebleu)"
     assert rows["reference perplexity"] == "n/a: not asked"
-    assert set(told(found, brief=True)) == {DIVERGED, "agreement", "BLEU", "perplexity"}
+    assert set(told(found, brief=True)) == {DIVERGED, "agreement", "BLEU", "perplexity", "reference perplexity"}
     assert figures(replace(MADE, quality=found), brief=True)
 
 

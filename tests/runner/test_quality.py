@@ -16,7 +16,7 @@ from support.runs import infertui, requests_of, run, simulated
 from infertui.config.schema import Config, EngineConfig, ModelConfig
 from infertui.config.sweep import Variant
 from infertui.measure.quality import Quality
-from infertui.runner.events import AnyRunEvent, PhaseEntered
+from infertui.runner.events import AnyRunEvent, Noted, PhaseEntered
 from infertui.runner.references import find_reference
 from infertui.runner.runner import Runner
 from infertui.store.index import ResultIndex, ResultQuery
@@ -180,6 +180,46 @@ def test_a_text_is_scored_after_measuring_in_a_phase_of_its_own(tmp_path: Path, 
         "score",
     ]  # one worker did both
     assert "score" in results[0].phases
+
+
+def test_where_outputs_part_the_worker_is_asked_how_far_its_logits_are_apart(
+    tmp_path: Path, model: Path, fake: Install
+) -> None:
+    """At the second token of four another one came: by 0.05 logits a tie, by 5 a wrong token."""
+    fake()
+    (first,), _ = run(scoring(model), out=tmp_path / "out")
+    fake(outputs=[[0, 9, 9, 9]], likelihoods={9: -1.95})
+    (tied,), _ = run(scoring(model), out=tmp_path / "out")
+    fake(outputs=[[0, 9, 9, 9]], likelihoods={9: 3.0})
+    (wrong,), _ = run(scoring(model), out=tmp_path / "out")
+    for result, gap in ((tied, 0.05), (wrong, 5.0)):
+        found = quality_of(result)
+        assert found.reference == first.id
+        assert found.agreement is not None
+        assert (found.agreement.share, found.agreement.first_divergence) == (0.25, 1)
+        assert list(found.gaps.values()) == pytest.approx([gap] * found.agreement.prompts)
+    assert (quality_of(tied).share_without_ties, quality_of(tied).beyond) == (1.0, ())
+    assert quality_of(wrong).beyond[0].startswith("25.0% of its tokens are the reference's, fewer than 90%")
+
+
+def test_a_run_nearer_to_the_model_takes_over_and_says_whom_it_holds_to_account(
+    tmp_path: Path, model: Path, fake: Install
+) -> None:
+    out = tmp_path / "out"
+    fake(outputs=[[0, 9, 9, 9]], dtype="bfloat16", likelihood=-2.2)
+    (rough,), _ = run(scoring(model), out=out)
+    assert quality_of(rough).reference == rough.id
+    fake()
+    (exact,), events = run(scoring(model), out=out)
+    assert quality_of(exact).reference == exact.id
+    kept = Store(out).result_of(rough.id)
+    assert kept is not None
+    assert quality_of(kept).reference == exact.id
+    assert quality_of(kept).beyond == ("perplexity 9.025, 22.1% above the reference's 7.389",)
+    notes = [event.text for event in events if isinstance(event, Noted)]
+    assert any(rough.id in note and "nearer to the model" in note for note in notes)
+    rows = ResultIndex(out).page(ResultQuery(str(out), "flag=diverged")).rows
+    assert [row.id for row in rows] == [rough.id]
 
 
 def test_an_engine_without_room_for_the_windows_of_all_has_no_perplexity(

@@ -61,8 +61,10 @@ class Behaviour(Struct):
     """It says that the model is on the device asked for, by the first UUID that it may see."""
     likelihood: float | None = None
     """ln p that it gives each token; None: it cannot score."""
-    score_fault: str = ""
+    likelihoods: dict[int, float] = {}
+    """ln p of single tokens, wherever they stand."""
     score_positions: int | None = None
+    score_fault: str = ""
     """Half-way through scoring: `refuse` with an error of ours, `raise` another one, `exit`, `wait` until stopped."""
 
 
@@ -168,7 +170,8 @@ class ScoringEngine(FakeEngine):
                     going_on()
                     time.sleep(0.01)
         assert self._does.likelihood is not None
-        return self._does.likelihood * (len(ids) - 1)
+        usual = self._does.likelihood
+        return sum(self._does.likelihoods.get(token, usual) for token in ids[1:])
 
 
 def create(clock: Clock) -> FakeEngine:
