@@ -1,5 +1,6 @@
 """How much number formats lose, to tell which of two runs is nearer to the model as it is. Pure."""
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -26,4 +27,4 @@ def significant_bits(word: str) -> float:
 
 def loss(words: Iterable[str]) -> float:
     """Relative errors of one rounding to each format, added up: of the weights, of computing, of the KV cache."""
-    return sum(2.0 ** -significant_bits(word) for word in words)
+    return sum(math.pow(2.0, -significant_bits(word)) for word in words)
