@@ -10,7 +10,7 @@ from infertui.models.disk import read_at_most
 from infertui.report.identity import in_force
 from infertui.runner.tables import open_table
 from infertui.store.filter import MAX_LENGTH
-from infertui.store.form import KV_LEVERS
+from infertui.store.form import kv_form_of
 from infertui.store.index import ResultIndex, ResultQuery
 from infertui.store.outputs import OUTPUTS
 from infertui.store.result import Result
@@ -23,7 +23,6 @@ RESAID = 64
 """Runs that are held against a new reference at the most."""
 _MAX_RESULT_BYTES = 64 << 20
 _PLAIN = ("", "none")
-_OPEN = ("", "auto", "unknown", "not known")
 SAMPLED = "tokens were sampled (workload.temperature above 0): two runs need not say the same"
 
 
@@ -100,8 +99,8 @@ def _formats(result: Result) -> tuple[str, str, str]:
     dtype = result.loaded.dtype if result.loaded else ""
     told = in_force(result, "quantization")
     levers = result.evidence.levers if result.evidence else {}
-    names = next((names for names in KV_LEVERS if all(name in levers for name in names)), ())
-    held = [levers[name] for name in names if levers[name] not in _OPEN]
+    cache = kv_form_of(levers)
+    held = cache.split("/") if cache else []
     return dtype, dtype if told in _PLAIN else told, min(held, key=significant_bits, default=dtype)
 
 
