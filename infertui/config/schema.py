@@ -207,7 +207,13 @@ class ValidityConfig(Section, frozen=True):
     """When a run counts as disturbed, and `infertui run` ends with exit code 3. A threshold of 0 is never crossed."""
 
     max_drift: Annotated[
-        float, Meta(ge=0, le=10, description="change of throughput from the first to the second half, as a share")
+        float,
+        Meta(
+            ge=0,
+            le=10,
+            description="change of throughput while measuring, as a share: from the first to the second half, or "
+            "steadily from beginning to end, where noise alone moves so far in fewer than one of a hundred runs",
+        ),
     ] = 0.15
     max_variation: Annotated[
         float, Meta(ge=0, le=10, description="standard deviation of the iterations' throughput over their mean")
@@ -249,7 +255,7 @@ class ValidityConfig(Section, frozen=True):
         bool,
         Meta(
             description="a warm-up that did not become steady counts against a run that went on to drift, by over 5 % "
-            "and more than its iterations scatter"
+            "and more than noise would; so does speed that still rose by over 5 %, in one line with the warm-up's end"
         ),
     ] = True
 

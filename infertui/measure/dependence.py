@@ -146,3 +146,23 @@ def _fitted(residuals: "Floats") -> "tuple[Floats, Floats]":
     squares = (float(np.square(residuals).sum()) + grid**2 * inner - 2 * grid * lagged) / (1 - grid**2)
     squares = np.maximum(squares - (grid * ends / (1 + grid)) ** 2 / ones, 1e-300)
     return -0.5 * ((n - 1) * np.log(1 - grid**2) + np.log(ones) + (n - 1) * np.log(squares)), squares
+
+
+def variance_of(contrast: "Floats", residuals: "Floats", degrees: int) -> float:
+    """Of the sum contrast @ values, where the values scatter as these residuals do and may depend on one another.
+
+    `degrees` of freedom are left to the residuals. As for the mean, it is averaged over all correlations, each by how
+    likely it makes the residuals; below ten of them they are taken as independent.
+    """
+    import numpy as np
+
+    squares, n = float(np.square(residuals).sum()), len(residuals)
+    if n < SEEN_FROM or squares <= 0:
+        return float(np.square(contrast).sum()) * squares / degrees
+    known, fitted = _fitted(residuals / math.sqrt(squares))
+    grid = _grid()
+    weights = np.exp((logs := known + np.log1p(-np.square(grid))) - logs.max())
+    lags = np.correlate(contrast, contrast, mode="full")[n - 1 :]
+    lags[1:] *= 2
+    factors = np.power(grid[:, None], np.arange(n)[None, :]) @ lags
+    return float((weights / weights.sum()) @ (factors * fitted)) * squares / degrees

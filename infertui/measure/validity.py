@@ -9,8 +9,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from infertui.measure.records import BatchRecord
-from infertui.measure.statistics import describe, drift
+from infertui.measure.statistics import describe
 from infertui.measure.summary import client_share
+from infertui.measure.trend import movement, tends_up
 
 # Clock reductions from outside the measured configuration. A power cap is how a busy GPU normally runs: a note.
 DISTURBING_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal", "sync-boost"})
@@ -25,8 +26,9 @@ SATURATED_CPU = 90.0
 """Percent of its CPUs' time from which a host has none to spare: until then nobody waits for anybody."""
 HELD_SHARE = 0.01
 """Share of the window for which a policy of the driver may hold the clocks down before it counts."""
-T_LARGE, T_SMALL = 1.96, 4.7
-"""Student's 97.5 % quantile is `T_LARGE + T_SMALL / degrees of freedom` or a little less (4.30 for 2, 2.31 for 8)."""
+NOTED_RISE = 0.01
+"""Rise of the speed while measuring from which the warm-up was not over, where it goes on in one line."""
+LAST_OF_WARMUP = 3
 
 
 class Thresholds(Protocol):
@@ -34,7 +36,7 @@ class Thresholds(Protocol):
 
     @property
     def max_drift(self) -> float:
-        """Change of throughput from the first to the second half."""
+        """Change of throughput while measuring: from first to second half, or steadily from beginning to end."""
 
     @property
     def max_variation(self) -> float:
@@ -70,7 +72,7 @@ class Thresholds(Protocol):
 
     @property
     def steady_warmup(self) -> bool:
-        """Whether a warm-up that did not become steady does."""
+        """Whether a warm-up that did not become steady does, or that was not over."""
 
 
 class Verdict(Struct, frozen=True):
@@ -93,6 +95,7 @@ class Verdict(Struct, frozen=True):
 class Circumstances(Struct, frozen=True):
     """What was seen around the measured window, and in it. None is not known.
 
+    `warmup` are the batches of the warm-up, as far as they are kept.
     `throttles` are the reasons of the driver's clock events, `throttle_shares` the share of samples (0 to 1) that
     showed each, `violation_s` the seconds for which a policy held the clocks down, of the window's `window_s`.
     `host_busy` and `others_cpu` are percent of the time of the CPUs that the worker may use: all that was spent, and
@@ -102,6 +105,7 @@ class Circumstances(Struct, frozen=True):
 
     output_len: int
     warmup_steady: bool | None = None
+    warmup: tuple[BatchRecord, ...] = ()
     throttles: tuple[str, ...] | None = None
     throttle_shares: dict[str, float] | None = None
     violation_s: dict[str, float] | None = None
@@ -230,16 +234,18 @@ def _own_cost(batches: Sequence[BatchRecord], limits: Thresholds) -> Iterable[_F
 
 def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
     """Whether the iterations took equally long, from the beginning."""
-    what, rates = _rates([batch for batch in batches if not batch.error and batch.seconds])
-    moved = drift(rates)
+    good = [batch for batch in batches if not batch.error and batch.seconds]
+    what, rates = _rates(good)
+    moved = movement(rates)
     if seen.warmup_steady is False:
         # A warm-up gives up in the end. Where the figures then stood still, all was warm, and only noise kept it going.
-        went_on = moved is None or (abs(moved) > NOTED_DRIFT and _is_more_than_noise(rates))
+        went_on = moved is None or (abs(moved.change) > NOTED_DRIFT and moved.real)
         text = "warm-up was not steady when measuring began"
         yield _Finding(text, "unsteady", against=limits.steady_warmup and went_on)
-    if moved is not None and abs(moved) > min(NOTED_DRIFT, limits.max_drift or NOTED_DRIFT):
-        wide = bool(limits.max_drift) and abs(moved) > limits.max_drift and _is_more_than_noise(rates)
-        text = f"{what} drifted by {moved:+.0%} from the first to the second half"
+    yield from _warming(good, seen, limits)
+    if moved is not None and moved.real and abs(moved.change) > min(NOTED_DRIFT, limits.max_drift or NOTED_DRIFT):
+        wide = bool(limits.max_drift) and abs(moved.change) > limits.max_drift
+        text = f"{what} drifted by {moved.change:+.0%} {_SHAPES[moved.shape]}"
         yield _Finding(text + _beyond(limits.max_drift, wide), "drift", against=wide)
     spread = describe(rates)
     share = spread.std / spread.mean if spread and spread.std and spread.mean else 0.0
@@ -249,15 +255,23 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
         yield _Finding(text + _beyond(limits.max_variation, wide), "noisy", against=wide)
 
 
-def _is_more_than_noise(rates: Sequence[float]) -> bool:
-    """Whether the halves differ by more than iterations within them do: a t-test, two-sided at 5 %."""
-    half = len(rates) // 2
-    first, second = rates[:half], rates[-half:]
-    ends = sum(first) / half, sum(second) / half
-    squares = sum((rate - mean) ** 2 for rates, mean in zip((first, second), ends, strict=True) for rate in rates)
-    freedom = 2 * half - 2
-    error = (2 * squares / freedom / half) ** 0.5
-    return bool(abs(ends[1] - ends[0]) > (T_LARGE + T_SMALL / freedom) * error)
+_SHAPES = {"halves": "from the first to the second half", "line": "steadily, from beginning to end"}
+
+
+def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+    """Whether iterations went on becoming faster, as the last batches of the warm-up did.
+
+    How far the plateau is off cannot be told from a line: the rise while measuring is what is known.
+    """
+    before = [batch for batch in seen.warmup if not batch.error and batch.seconds][-LAST_OF_WARMUP:]
+    what, rates = _rates([*before, *good])
+    joined = movement(rates, line=True)
+    if joined is None or not good or not (joined.rises and tends_up(rates)):
+        return
+    rise = joined.change * (len(good) - 1) / (len(rates) - 1)
+    if rise > NOTED_RISE:
+        text = f"{what} still rose, by {_percent(rise)} while measuring: the warm-up was not over, and it would rise on"
+        yield _Finding(text, "warming", against=limits.steady_warmup and rise > NOTED_DRIFT)
 
 
 def _rates(batches: Sequence[BatchRecord]) -> tuple[str, list[float]]:

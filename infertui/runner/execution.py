@@ -425,6 +425,7 @@ class Execution:
             Circumstances(
                 output_len=self._config.workload.output_len,
                 warmup_steady=self._steady,
+                warmup=tuple(self._warmup),
                 throttles=device.throttles if device else None,
                 throttle_shares=device.throttle_shares if device else None,
                 violation_s=device.violation_s if device else None,
