@@ -102,8 +102,8 @@ def _fit(series: "Floats", along: "Floats", side: "Floats", shape: Shape) -> _Fi
 
 
 def tends_up(values: Sequence[float]) -> bool:
-    """Whether later values tend to be larger, by Kendall's and Mann's test at 1 %: few odd ones do not decide it."""
+    """Whether later values tend to be larger, by Kendall's and Mann's test at 5 %: a few odd ones do not decide it."""
     n = len(values)
     rising = sum((later > value) - (later < value) for at, value in enumerate(values) for later in values[at + 1 :])
     deviation = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    return n > 1 and (rising - 1) / deviation > 2.326
+    return n > 1 and (rising - 1) / deviation > 1.645

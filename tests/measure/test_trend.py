@@ -36,7 +36,7 @@ def judged(seconds: list[float], warmup: list[float] = [], steady: bool | None =
 def test_noise_is_seldom_called_drift(variation: float, iterations: int) -> None:
     """1 % is stated; 500 draws of which show up to 2 % in one of a hundred tests."""
     assert share_marked(normal(variation), iterations) <= 0.02
-    assert share_marked(normal(variation), iterations, "warming") <= 0.01
+    assert share_marked(normal(variation), iterations, "warming") <= 0.02
 
 
 def test_iterations_that_depend_on_one_another_are_not_much_more_often() -> None:
@@ -81,7 +81,7 @@ def test_tending_up_is_kendalls_test(values: list[int]) -> None:
     n = len(values)
     rising = tau * n * (n - 1) / 2
     z = (rising - 1) / math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    assert tends_up([float(value) for value in values]) == (scipy.stats.norm.sf(z) < 0.01)
+    assert tends_up([float(value) for value in values]) == (scipy.stats.norm.sf(z) < 0.05)
 
 
 @pytest.mark.parametrize("values", [[], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]])
