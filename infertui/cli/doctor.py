@@ -8,8 +8,10 @@ from msgspec import Struct
 from infertui.cli.output import Painted, say, say_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from infertui.gpu.readings import GpuInfo
     from infertui.measure.ceilings import Ceilings
 
 
@@ -92,9 +94,34 @@ def _gpus() -> list[Finding]:
                 found = _ceilings(name=gpu.name, uuid=gpu.uuid, driver=gpu.driver or "")
                 findings.append(_calibrated("gpu", f"GPU {gpu.label} ceilings", found, device))
         findings += [Finding("gpu", "note", ok=False, detail=note) for note in nvml.notes]
+        findings += _hindrances(nvml.devices())
         return findings or [Finding("gpu", "NVML", ok=False, detail="the driver runs but shows no GPU")]
     finally:
         nvml.close()
+
+
+def _hindrances(gpus: "Sequence[GpuInfo]") -> list[Finding]:
+    """What keeps engines from the GPUs, and CUDA_VISIBLE_DEVICES where it hides them all."""
+    import os
+
+    from infertui.engines.interpreters import probe_all
+    from infertui.errors import ConfigError
+    from infertui.gpu.usable import hindrance
+    from infertui.gpu.visible import visible_from_environment
+
+    found = [
+        Finding("gpu", probe.engine, ok=False, detail=hindered.reason, remedy=hindered.remedy)
+        for probe in probe_all()
+        if (hindered := hindrance(probe, gpus))
+    ]
+    name = "CUDA_VISIBLE_DEVICES"
+    try:
+        if gpus and not visible_from_environment(os.environ, gpus):
+            detail = f"{name}={os.environ.get(name, '')} hides every GPU from runs"
+            found.append(Finding("gpu", name, ok=False, detail=detail, remedy=f"Unset {name} to use them."))
+    except ConfigError as error:
+        found.append(Finding("gpu", name, ok=False, detail=error.message, remedy=error.remedy))
+    return found
 
 
 def _ceilings(*, name: str, uuid: str = "", driver: str = "") -> "Ceilings | None":

@@ -151,6 +151,7 @@ async def _run(
     try:
         async with Runner(on_event=on_event) as runner:
             try:
+                await runner.vet(variants)
                 await runner.run_all(variants, out)
             finally:
                 if asked.first:

@@ -36,13 +36,17 @@ class Generated(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True):
-    """Whether an engine can be used here, found out without importing its backend."""
+    """Whether an engine can be used here, found out without importing its backend.
+
+    `cuda`: of an engine on PyTorch, the version of CUDA that this was built for, `none` without; empty: not known.
+    """
 
     engine: str
     available: bool
     reason: str
     remedy: str = ""
     versions: dict[str, str] = {}
+    cuda: str = ""
 
 
 class Capacity(Struct, frozen=True):

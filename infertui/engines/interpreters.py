@@ -228,7 +228,9 @@ def _judged(name: str, python: Path, answer: Answer) -> Probe:
     remedy = _foreign(told.remedy)
     if remedy and not told.available:
         remedy = f"In the environment of {clean(str(python))}: {remedy}"
-    return replace(told, engine=name, reason=_foreign(told.reason), remedy=remedy, versions=versions)
+    return replace(
+        told, engine=name, reason=_foreign(told.reason), remedy=remedy, versions=versions, cuda=_foreign(told.cuda)
+    )
 
 
 def _diagnosis(python: Path, said: _Said, environ: Mapping[str, str], deadline: float) -> tuple[str, str]:

@@ -8,8 +8,10 @@ from msgspec.structs import replace
 from infertui.config.schema import Config, DeviceConfig
 from infertui.engines.base import spec_of
 from infertui.engines.interpreters import environment_for
+from infertui.engines.torch_build import NO_CUDA
 from infertui.errors import ConfigError
 from infertui.gpu.readings import GpuInfo
+from infertui.gpu.usable import hindrance
 from infertui.gpu.visible import as_cuda_value, visible
 from infertui.runner.choice import Choice
 
@@ -66,6 +68,17 @@ def _index(device: DeviceConfig) -> int:
     return int(device.name.partition(":")[2] or 0)
 
 
+def hidden_gpus(device: DeviceConfig, gpus: tuple[GpuInfo, ...]) -> str:
+    """What to say where a run could use GPUs and is kept from seeing any; empty else."""
+    if device.name != "auto" or not gpus or not device.visible or visible(device.visible, gpus):
+        return ""
+    return f"the CPU is used: no GPU can be seen{_hidden(device)}"
+
+
+def _hidden(device: DeviceConfig) -> str:
+    return f", since device.visible (or CUDA_VISIBLE_DEVICES) is {device.visible}" if device.visible else ""
+
+
 def planned_gpus(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice) -> tuple[GpuInfo, ...]:
     """The GPUs that a run will use, several where its layers are divided; none for the CPU.
 
@@ -79,13 +92,32 @@ def planned_gpus(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice) -> t
         if device.name.startswith("cuda"):
             raise ConfigError("device.name", f"{engine.name} computes on CPUs alone", allowed="auto or cpu")
         return ()
-    if device.name == "cpu" or not gpus or choice.status.versions.get("torch", "").endswith("+cpu"):
+    hindered = hindrance(choice.status, gpus)
+    if device.name.startswith("cuda") and hindered:
+        raise ConfigError("device.name", f"is {device.name}, but {hindered.reason}", remedy=hindered.remedy)
+    if device.name.startswith("cuda") and not gpus and choice.status.cuda == NO_CUDA:
+        raise ConfigError(
+            "device.name",
+            f"is {device.name}, but {engine.name}'s PyTorch is built without CUDA, and no GPU was found here",
+            allowed="auto or cpu",
+        )
+    if device.name == "cpu" or not gpus or hindered:
         if "cpu" not in devices:
-            here = "and device.name is cpu" if device.name == "cpu" else "and none was found here"
-            raise ConfigError("engine.name", f"{engine.name} needs an NVIDIA GPU, {here}")
+            here = "device.name is cpu" if device.name == "cpu" else "none was found here"
+            here = hindered.reason if hindered and device.name != "cpu" else here
+            remedy = hindered.remedy if hindered else ""
+            raise ConfigError("engine.name", f"{engine.name} needs an NVIDIA GPU, and {here}", remedy=remedy)
         return ()
-    index = _index(device)
-    found = tuple(visible(device.visible, gpus)[index : index + engine.tensor_parallel])
+    index, seen = _index(device), visible(device.visible, gpus)
+    if device.name.startswith("cuda") and index >= len(seen):
+        raise ConfigError(
+            "device.name",
+            f"is {device.name}, but this run can see {len(seen)} of {len(gpus)} GPUs{_hidden(device)}",
+            allowed=", ".join(f"cuda:{number}" for number in range(len(seen))) or "auto or cpu",
+        )
+    if not seen and "cpu" not in devices:
+        raise ConfigError("engine.name", f"{engine.name} needs an NVIDIA GPU, and device.visible hides every one")
+    found = tuple(seen[index : index + engine.tensor_parallel])
     if found and len(found) < engine.tensor_parallel:
         raise ConfigError(
             "engine.tensor_parallel",

@@ -21,6 +21,7 @@ from infertui.engines.interpreters import interpreter_for
 from infertui.errors import InfertuiError, StoreError
 from infertui.gpu.readings import Counters, GpuInfo, Sample
 from infertui.gpu.sampler import Sampler
+from infertui.gpu.usable import hindrance
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord, Phase, request_records
 from infertui.measure.summary import summarise
@@ -28,7 +29,7 @@ from infertui.measure.validity import Circumstances, Verdict, judge
 from infertui.report.energy import with_short_energy
 from infertui.runner.ceilings import Known, look_up, with_limits
 from infertui.runner.choice import Choice, choose, require_usable
-from infertui.runner.environment import as_asked, as_the_worker_sees, planned_gpus, worker_environment
+from infertui.runner.environment import as_asked, as_the_worker_sees, hidden_gpus, planned_gpus, worker_environment
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -237,6 +238,10 @@ class Execution:
         if choice.requested:
             self._emit(Noted(self._folder.id, "warning", f"FALLBACK: {_fallback(choice.engine.name, choice)}"))
         require_usable(choice)
+        if config.device.name == "auto" and (hindered := hindrance(choice.status, self._sampler.gpus)):
+            self._emit(Noted(self._folder.id, "warning", f"{hindered.reason}. {hindered.remedy}"))
+        elif hidden := hidden_gpus(config.device, self._sampler.gpus):
+            self._emit(Noted(self._folder.id, "warning", hidden))
         worker, self._loaded = loaded = await self._loaded_worker(choice, needed, deadline)
         self._known = await bounded(lambda: look_up(config, loaded[1], self._marks), LOOK_UP_S) or Known()
         planned = planned_gpus(config, self._sampler.gpus, choice)

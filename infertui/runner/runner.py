@@ -50,6 +50,7 @@ from infertui.runner.progress import RunProgress
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.reports import Reports
+from infertui.runner.vetting import vet
 from infertui.store.details import RunDetails
 from infertui.store.queue import Entry, EntryState, QueueStore
 from infertui.store.result import Result
@@ -148,6 +149,10 @@ class Runner:
         waits = [self._waited_for.setdefault(number, self._loop.create_future()) for number in ids]
         results = [await wait for wait in waits]
         return [result for result in results if result is not None]
+
+    async def vet(self, variants: Sequence[Variant]) -> None:
+        """Raise InfertuiError where it is known beforehand that none of the variants can run."""
+        await answered(lambda: vet(variants, self._sampler.gpus))
 
     async def snapshot(self) -> Snapshot:
         """See `Control`."""

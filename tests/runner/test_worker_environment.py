@@ -11,6 +11,7 @@ from support.runs import run, simulated
 
 from infertui.config.schema import DeviceConfig, EngineConfig
 from infertui.engines.base import Probe
+from infertui.errors import ConfigError
 from infertui.gpu.readings import GpuInfo
 from infertui.gpu.sampler import Sampler
 from infertui.runner.choice import Choice
@@ -47,9 +48,6 @@ def planned(device: DeviceConfig, gpus: tuple[GpuInfo, ...] = HERE, ranks: int =
         ("cuda:1", "", 2, None, "GPU-1,GPU-2", "cuda:0"),
         ("cuda:1", "2,1,0", 2, None, "GPU-1,GPU-0", "cuda:0"),
         ("cpu", "", 1, "1", "-1", "cpu"),
-        # Not there: the engine says so, of what the config left.
-        ("cuda:3", "", 1, None, None, "cuda:3"),
-        ("cuda:1", "2", 1, "2", "GPU-2", "cuda:1"),
     ],
 )
 def test_a_worker_sees_the_gpus_of_its_run_and_no_others(
@@ -60,6 +58,19 @@ def test_a_worker_sees_the_gpus_of_its_run_and_no_others(
     current = {} if inherited is None else {"CUDA_VISIBLE_DEVICES": inherited}
     assert worker_environment(device, HERE, current, planned=gpus).get("CUDA_VISIBLE_DEVICES") == value
     assert as_the_worker_sees(device, gpus).name == seen
+
+
+@pytest.mark.parametrize(
+    ("name", "visible", "said"),
+    [
+        ("cuda:3", "", "is cuda:3, but this run can see 3 of 3 GPUs"),
+        ("cuda:1", "2", "is cuda:1, but this run can see 1 of 3 GPUs, since device.visible"),
+        ("cuda", "-1", "is cuda, but this run can see 0 of 3 GPUs, since device.visible"),
+    ],
+)
+def test_a_gpu_that_the_run_cannot_see_is_refused_before_a_worker_starts(name: str, visible: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        planned(DeviceConfig(name=name, visible=visible))
 
 
 def test_the_only_gpu_of_a_machine_needs_no_name() -> None:

