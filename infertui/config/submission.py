@@ -1,9 +1,8 @@
 """From a config as it was written to the runs that it asks for, fit to be measured from any folder."""
 
-from pathlib import Path
-
 from msgspec.structs import replace
 
+from infertui.config import userdir
 from infertui.config.fields import FIELDS
 from infertui.config.levers import owner_of
 from infertui.config.schema import Config, EngineConfig
@@ -27,12 +26,13 @@ def rooted(config: Config) -> Config:
     """`config` with its relative paths made absolute, seen from the current folder."""
     prompts, model = config.workload.prompts_file, config.model.id
     if prompts:
-        config = replace(config, workload=replace(config.workload, prompts_file=str(_expanded(prompts).absolute())))
+        prompts = str(userdir.expand(prompts).absolute())
+        config = replace(config, workload=replace(config.workload, prompts_file=prompts))
     if text := config.quality.text_file:
-        config = replace(config, quality=replace(config.quality, text_file=str(_expanded(text).absolute())))
+        config = replace(config, quality=replace(config.quality, text_file=str(userdir.expand(text).absolute())))
     engine = replace(config.engine, draft_model=_rooted_model(config.engine.draft_model))
     if engine.python:
-        engine = replace(engine, python=str(_expanded(engine.python).absolute()))
+        engine = replace(engine, python=str(userdir.expand(engine.python).absolute()))
     engine = replace(engine, **_rooted_options(engine))
     return replace(config, model=replace(config.model, id=_rooted_model(model)), engine=engine)
 
@@ -42,7 +42,7 @@ def _rooted_model(model: str) -> str:
     if not model:
         return model
     prefix = "synthetic:" if model.startswith("synthetic:") else ""
-    path = _expanded(model.removeprefix(prefix))
+    path = userdir.expand(model.removeprefix(prefix))
     try:
         is_file = path.is_file() and (bool(prefix) or path.suffix == ".gguf")
         is_path = (path / "config.json").is_file() or is_file
@@ -58,12 +58,5 @@ def _rooted_options(engine: EngineConfig) -> dict[str, Section]:
         spec = owner_of(field.path)
         if field.is_path and spec is not None and (text := getattr(getattr(engine, spec.table), field.key)):
             table = found.get(spec.table) or getattr(engine, spec.table)
-            found[spec.table] = replace(table, **{field.key: str(_expanded(text).absolute())})
+            found[spec.table] = replace(table, **{field.key: str(userdir.expand(text).absolute())})
     return found
-
-
-def _expanded(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # the home of somebody who is not here
-        return Path(text)

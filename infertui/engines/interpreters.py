@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from infertui import __version__
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import EngineConfig
+from infertui.config.userdir import expand
 from infertui.engines.base import Probe, probe
 from infertui.engines.chosen import chosen
 from infertui.errors import InfertuiError
@@ -68,11 +69,7 @@ def is_this(python: Path) -> bool:
 
 def absolute(text: str | Path) -> Path:
     """A path as it is seen from the current folder, without following links."""
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:  # the home of somebody who is not here
-        path = Path(text)
-    return Path(os.path.normpath(path.absolute()))
+    return Path(os.path.normpath(expand(text).absolute()))
 
 
 def probe_for(engine: EngineConfig, *, environ: Mapping[str, str] = os.environ, fresh: bool = False) -> Probe:

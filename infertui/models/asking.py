@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from infertui.config.userdir import cache_dir
 from infertui.models.cache import Cache
 
 HELPER: Final = "infertui.engines.transformers.describe"
@@ -78,8 +79,7 @@ def described(config: Mapping[str, Any], *, only_kept: bool = False, timeout_s: 
     except (TypeError, ValueError, RecursionError):
         return None
     key = hashlib.sha256(b"%d %s " % (_RECIPE, version.encode()) + content).hexdigest()
-    folder = _folder()
-    path = None if folder is None else folder / f"{key[:40]}.json"
+    path = _folder() / f"{key[:40]}.json"
     if (kept := _read(path)) is not None:
         return kept
     with _lock:
@@ -152,17 +152,11 @@ def _version() -> str:
         return ""
 
 
-def _folder(environ: Mapping[str, str] = os.environ) -> Path | None:
-    named = environ.get("XDG_CACHE_HOME", "")
-    try:
-        return (Path(named) if named.startswith("/") else Path.home() / ".cache") / "infertui" / "shapes"
-    except RuntimeError:
-        return None
+def _folder(environ: Mapping[str, str] = os.environ) -> Path:
+    return cache_dir(environ) / "shapes"
 
 
-def _read(path: Path | None) -> Answer | None:
-    if path is None:
-        return None
+def _read(path: Path) -> Answer | None:
     try:
         with path.open("rb") as file:
             return msgspec.json.decode(file.read(_MOST_BYTES), type=Answer)
@@ -170,10 +164,8 @@ def _read(path: Path | None) -> Answer | None:
         return None
 
 
-def _write(path: Path | None, answer: Answer) -> None:
+def _write(path: Path, answer: Answer) -> None:
     """Keep it where that can be done: without, it is asked for again."""
-    if path is None:
-        return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{secrets.token_hex(4)}.part")

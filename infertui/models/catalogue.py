@@ -10,9 +10,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from infertui.config.userdir import expand
 from infertui.errors import ModelError
 from infertui.models import hub_cache
-from infertui.models.disk import expand, is_dir, is_file
+from infertui.models.disk import is_dir, is_file
 from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts
 from infertui.models.gguf_shape import shape_of
 from infertui.models.known import shape_of_config

@@ -21,14 +21,6 @@ def is_dir(path: Path) -> bool:
         return False
 
 
-def expand(text: str) -> Path:
-    """`text` as a path, with `~` replaced where that user is known."""
-    try:
-        return Path(text).expanduser()
-    except (RuntimeError, ValueError):  # nobody of that name; a null byte in it
-        return Path(text)
-
-
 def read_at_most(path: Path, limit: int) -> bytes | None:
     """What the regular file `path` holds; None when it is larger than `limit` bytes. Raises OSError."""
     try:

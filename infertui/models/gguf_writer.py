@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from infertui.config.userdir import cache_dir
 from infertui.errors import ModelError
 from infertui.models.disk import is_file
 from infertui.models.gguf_layout import Layout, Planned, layout
@@ -35,9 +36,8 @@ _FILE_TYPES: Final[dict[GgufFormat, int]] = {"f32": 0, "f16": 1, "q4_0": 2, "q8_
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where files made for runs are kept. Raises RuntimeError where there is no home."""
-    named = environ.get("XDG_CACHE_HOME", "")
-    return (Path(named) if named.startswith("/") else Path.home() / ".cache") / "infertui" / "gguf"
+    """Where files made for runs are kept."""
+    return cache_dir(environ) / "gguf"
 
 
 def cached_gguf(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from infertui.models.disk import expand, is_dir, read_at_most
+from infertui.config.userdir import expand, home_dir
+from infertui.models.disk import is_dir, read_at_most
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -32,7 +33,9 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environ.get(name):
             return _expanded(environ[name])
-    home = environ.get("HF_HOME") or str(Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
+    home = environ.get("HF_HOME") or str(
+        Path(environ.get("XDG_CACHE_HOME") or home_dir(environ) / ".cache") / "huggingface"
+    )
     return _expanded(home) / "hub"
 
 

@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from infertui import resources
+from infertui.config.userdir import expand
 from infertui.errors import ModelError
 from infertui.models import hub_cache
 from infertui.models.decoders import NO_DECODER, check_decoder
-from infertui.models.disk import expand, is_dir, is_file, read_at_most
+from infertui.models.disk import is_dir, is_file, read_at_most
 from infertui.models.gguf_reader import is_gguf_name, parts_of, read_gguf, read_parts
 from infertui.models.gguf_shape import shape_of
 from infertui.models.known import shape_of_config

@@ -43,7 +43,7 @@ class Placing:
         def count() -> dict[str, int]:
             found = {}
             for name, workload in wanted.items():
-                with contextlib.suppress(InfertuiError, OSError, ValueError, RuntimeError):  # of expanduser, too
+                with contextlib.suppress(InfertuiError, OSError, ValueError, RuntimeError):
                     found[name] = _count(workload)
             return found
 

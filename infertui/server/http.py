@@ -9,8 +9,9 @@ from pathlib import Path
 
 import h11
 
+from infertui.config.userdir import without_home
 from infertui.server.errors import RunnerUnavailableError
-from infertui.server.runtime import check_socket, trusted_users, untrusted
+from infertui.server.runtime import RUNTIME_VARIABLE, check_socket, trusted_users, untrusted
 from infertui.terminal_text import clean
 
 _PIECE = 64 * 1024
@@ -86,6 +87,9 @@ async def exchange(path: Path, *, timeout_s: float) -> AsyncIterator[Exchange]:
     except TimeoutError:
         raise unresponsive(timeout_s) from None
     except (OSError, ValueError) as error:
+        if homeless := without_home(path):
+            remedy = f"Set HOME, or XDG_STATE_HOME and {RUNTIME_VARIABLE} to directories of yours."
+            raise RunnerUnavailableError(f"no runner is running, and {homeless}", remedy=remedy) from error
         raise RunnerUnavailableError(f"no runner is running (at {clean(str(path))})", remedy=_START_REMEDY) from error
     try:
         _check_owner(writer, path)

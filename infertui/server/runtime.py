@@ -20,6 +20,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
+from infertui.config.userdir import expand, without_home
 from infertui.config.userdir import state_dir as state_dir
 from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.server.errors import UntrustedSocketError
@@ -172,7 +173,7 @@ def last_socket(environ: Mapping[str, str]) -> Path | None:
 
 def _runtime_dir(environ: Mapping[str, str]) -> Path | None:
     if named := environ.get(RUNTIME_VARIABLE):
-        return Path(named).expanduser().absolute()
+        return expand(named).absolute()
     given = environ.get("XDG_RUNTIME_DIR", "")
     if given.startswith("/") and _ours_alone(Path(given)) and os.access(given, os.W_OK | os.X_OK):
         return Path(given) / "infertui"
@@ -214,6 +215,8 @@ def _check_private(path: Path) -> None:
 
 
 def _trouble(path: Path, error: OSError, variable: str) -> StoreError:
+    if homeless := without_home(path):
+        return StoreError(homeless, remedy=f"Set HOME, or {variable} to a directory of yours.")
     return StoreError(
         f"cannot use {clean(str(path))}: {error.strerror or error}", remedy=f"Name another directory with {variable}."
     )

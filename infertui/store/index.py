@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui import regular
+from infertui.config.userdir import cache_dir
 from infertui.store.filter import TEXT_KEYS, Term, fold, parse, where
 from infertui.store.jsonl import LONGEST, store_error
 from infertui.store.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
@@ -55,9 +56,8 @@ def _sorted_by(column: Column) -> str:
 
 
 def cache_folder() -> Path:
-    """Where indexes are kept: below $XDG_CACHE_HOME, else ~/.cache. Raises RuntimeError where there is no home."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(named) if named.startswith("/") else Path.home() / ".cache") / "infertui" / "index"
+    """Where indexes are kept: below $XDG_CACHE_HOME, else ~/.cache."""
+    return cache_dir() / "index"
 
 
 def _values(seq: int, row: ResultRow) -> list[object]:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from infertui.config.userdir import cache_dir
 from infertui.errors import StoreError
 from infertui.terminal_text import clean
 
@@ -14,9 +15,7 @@ MAX_BYTES = 1 << 20
 
 def clip_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The file that holds what was copied last."""
-    home = environ.get("XDG_CACHE_HOME", "")
-    folder = Path(home) if home.startswith("/") else Path("~/.cache").expanduser()
-    return folder / "infertui" / "clip.txt"
+    return cache_dir(environ) / "clip.txt"
 
 
 def keep(text: str, path: Path) -> None:

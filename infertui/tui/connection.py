@@ -1,5 +1,6 @@
 """The screen's side of its connection to the runner: who is asked, and what is said of it when it breaks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,10 @@ class Connection:
         self._stop_other = stop_other
         self._link: Link | None = None
         self._told: set[str] = set()
+        self.gave_up = asyncio.Event()
+        """Set once it failed in a way that trying again is not likely to mend; `problem` says how."""
+        self.problem: Exception | None = None
+        self._failures = 0
         self.missing = "connecting"
         """Why there is no connection, in a few words; empty while there is one."""
 
@@ -60,7 +65,7 @@ class Connection:
 
     def connected(self) -> None:
         """See `Watcher`."""
-        self.missing = ""
+        self.missing, self._failures = "", 0
         self._told.clear()
         self._reached()
         self._touched(frozenset({"runner"}))
@@ -70,6 +75,10 @@ class Connection:
         from infertui.server.errors import RunnerUnavailableError
 
         lost, self.missing = not self.missing, summary
+        self._failures += 1
+        if isinstance(error, InfertuiError) and (self._failures > 1 or not isinstance(error, RunnerUnavailableError)):
+            self.problem = error
+            self.gave_up.set()
         if lost and isinstance(error, RunnerUnavailableError):
             # What to do about it is what is being done.
             self._cockpit.say(f"{error.message}; connecting again", "warning")

@@ -7,12 +7,12 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from infertui.config.userdir import state_dir
+
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where logs of crashes go."""
-    home = environ.get("XDG_STATE_HOME", "")
-    base = Path(home) if home.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local" / "state"
-    return base / "infertui"
+    return state_dir(environ)
 
 
 def keep(error: BaseException, *, environ: Mapping[str, str] = os.environ) -> Path | None:

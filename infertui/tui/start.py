@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from infertui.config.userdir import expand
 from infertui.errors import InfertuiError, StoreError
 from infertui.terminal_text import clean
 from infertui.tui import early, terminal
@@ -66,7 +67,7 @@ def start(
 
     app = InfertuiApp(
         connector(socket, read_only=read_only, spawn=spawn, environ=environ),
-        out=out.expanduser().absolute(),
+        out=expand(out).absolute(),
         terminal=here,
         settings_path=path,
         theme=options.theme,
@@ -123,7 +124,12 @@ def _picture(app: "InfertuiApp", path: Path, size: tuple[int, int]) -> int:
             try:
                 async with asyncio.timeout(_PATIENCE_S):
                     await app.furnished.wait()
-                    await app.linked.wait()
+                    waits = [asyncio.ensure_future(one.wait()) for one in (app.linked, app.connection.gave_up)]
+                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    for wait in waits:
+                        wait.cancel()
+                if not app.linked.is_set():
+                    raise app.connection.problem or InfertuiError("there is no connection to a runner")
             except TimeoutError:
                 missing = app.connection.missing or "the panes are not there"
                 raise InfertuiError(

@@ -25,6 +25,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from infertui import regular, resources
 from infertui.config import toml
+from infertui.config.userdir import config_dir
 from infertui.errors import ConfigError, UsageError
 from infertui.terminal_text import clean
 from infertui.tui.safety import ControlFilter
@@ -243,9 +244,7 @@ def shipped(name: str) -> ColourTheme:
 
 def user_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the user's themes lie."""
-    base = environ.get("XDG_CONFIG_HOME", "")
-    config = Path(base) if base.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".config"
-    return config / "infertui" / "themes"
+    return config_dir(environ) / "themes"
 
 
 def load(environ: Mapping[str, str] = os.environ) -> tuple[dict[str, ColourTheme], list[ConfigError]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from infertui.config.engines.tensorrt_llm import SPEC
 from infertui.config.schema import EngineConfig
+from infertui.config.userdir import expand
 from infertui.engines.base import (
     Batch,
     Capacity,
@@ -278,7 +279,7 @@ class TensorrtLlmEngine:
             )
         folder = engine.tensorrt_llm.engine_dir
         if folder:
-            found = builtengine.read(Path(folder).expanduser())
+            found = builtengine.read(expand(folder))
         else:
             found = cache.find(self._source, capacity, engine, version=installation.version, gpu=_first_gpu())
         builtengine.check(
@@ -356,7 +357,7 @@ class TensorrtLlmEngine:
         """The folder as the config writes it where it is the one that the library was given, else that one."""
         written = self._engine_config.tensorrt_llm.engine_dir
         given = Path(str(getattr(self._llm.args, "model", built.path)))
-        return written if given == Path(written).expanduser() else clean(str(given))
+        return written if given == expand(written) else clean(str(given))
 
     def _loaded(self, request: LoadRequest, library: Any) -> Loaded:
         found = (self._look_at_built() if self._built else self._look()).levers

@@ -11,6 +11,7 @@ from infertui import regular
 from infertui.config import toml
 from infertui.config.decode import decode
 from infertui.config.fields import SECTIONS
+from infertui.config.userdir import expand
 from infertui.errors import ConfigError, StoreError, UsageError
 from infertui.terminal_text import clean
 from infertui.tui.early import settings_path
@@ -41,10 +42,9 @@ def path_of(name: str, environ: Mapping[str, str]) -> Path:
         raise UsageError("a name has no control characters")
     if not text.endswith(SUFFIX):
         text += SUFFIX
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:
-        raise UsageError(f"there is no home folder {clean(text.partition('/')[0])}") from None
+    path = expand(text)
+    if text.startswith("~") and path == Path(text):
+        raise UsageError(f"there is no home folder {clean(text.partition('/')[0])}")
     path = path.absolute() if "/" in text else configs_dir(environ) / path
     if path.name == SUFFIX:
         raise UsageError("a name is needed")
@@ -56,7 +56,7 @@ def path_of(name: str, environ: Mapping[str, str]) -> Path:
 def meant(name: str, environ: Mapping[str, str]) -> Path:
     """The file to open that somebody means who types `name`: as it stands, else as `path_of` has it. UsageError."""
     path = path_of(name, environ)
-    as_it_stands = Path(name.strip()).expanduser().absolute()
+    as_it_stands = expand(name.strip()).absolute()
     return as_it_stands if as_it_stands.is_file() or not path.is_file() else path
 
 

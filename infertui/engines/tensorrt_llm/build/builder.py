@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from infertui.config.userdir import expand
 from infertui.engines.tensorrt_llm import builtengine, gpus
 from infertui.engines.tensorrt_llm.build import cache, process, recipe
 from infertui.engines.tensorrt_llm.build.cache import RECORD, Key, Record
@@ -84,7 +85,7 @@ def prepare(order: Order, environ: Mapping[str, str] = os.environ) -> Prepared:
     gpu = _gpu()
     recipe.check(source, order.options, gpu.capability)
     key = cache.key(source, order.options, version=version, gpu=gpu)
-    target = order.out.expanduser().absolute() if order.out else cache.root(environ) / key.folder
+    target = expand(order.out).absolute() if order.out else cache.root(environ) / key.folder
     partial = target.parent / f".{target.name}.{os.getpid()}{PARTIAL}"
     tools = Tools(sys.executable, trtllm_build, recipe.find_examples(order.examples, environ, package))
     steps = recipe.steps(

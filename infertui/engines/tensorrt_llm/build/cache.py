@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.config.schema import EngineConfig
+from infertui.config.userdir import cache_dir
 from infertui.engines.base import Capacity
 from infertui.engines.tensorrt_llm import builtengine
 from infertui.engines.tensorrt_llm.build.recipe import Options, dtype_of
@@ -63,8 +64,7 @@ class Record(Struct, frozen=True):
 
 def root(environ: Mapping[str, str] = os.environ) -> Path:
     """Where engines are kept: `infertui/tensorrt-engines` in the user's cache."""
-    base = environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "infertui" / "tensorrt-engines"
+    return cache_dir(environ) / "tensorrt-engines"
 
 
 def key(source: ModelSource, options: Options, *, version: Version, gpu: Gpu) -> Key:

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
+from infertui.config.userdir import expand
 from infertui.errors import EngineError, ModelError
 from infertui.models.resolve import ModelSource
 from infertui.models.shapes import ModelShape
@@ -118,7 +119,7 @@ def check(source: ModelSource, options: Options, capability: tuple[int, int]) ->
 def find_examples(given: str, environ: Mapping[str, str], package: Path) -> Path:
     """The folder of TensorRT-LLM's examples. Raises EngineError where it is not to be found."""
     if given:
-        tried = [Path(given).expanduser()]
+        tried = [expand(given)]
     else:
         named = environ.get("TENSORRT_LLM_EXAMPLES")
         tried = [Path(named)] if named else [Path(_CONTAINER_EXAMPLES), package.parent / "examples"]
