@@ -36,6 +36,7 @@ IDLE_REACH = timedelta(hours=1)
 FOREIGN, LOST = "another process used the GPU: ", "telemetry of the GPU was lost: "
 STOPPED, FALLBACK = "stopped early: ", "FALLBACK: "
 """What a verdict says of things that are kept nowhere else."""
+TODAY = "by today's thresholds this would count against it: "
 _SHOWN_APART = ("recomputed", "summary.itl.histogram")
 _KEPT_ALONE = {"client": "infertui's own calls", "warming": "the warm-up was not over"}
 """Marks, with their words, of what rests on more than the measured batches: on calls, and batches of the warm-up."""
@@ -246,7 +247,10 @@ def _verdict(result: Result, batches: Sequence[BatchRecord]) -> Verdict:
         invalid, notes = (tuple(text for text in texts if words not in text) for texts in (found.invalid, found.notes))
         marks = tuple(dict.fromkeys((*found.marks, mark)))
         found = Verdict((*invalid, *against), (*notes, *beside), marks)
-    return found
+    if old.invalid or not found.invalid:
+        return found
+    # It was measured under other thresholds: what its config never held against it is told, and no more.
+    return Verdict((), (*found.notes, *(TODAY + text for text in found.invalid)), found.marks)
 
 
 def _is_of_energy(note: str) -> bool:
