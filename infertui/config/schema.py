@@ -266,15 +266,15 @@ class QualityConfig(Section, frozen=True):
     reference: Annotated[
         str,
         Meta(
-            description="run of the same folder to compare greedy outputs with, by its id; auto: the first of the same "
-            "model and prompts, an eager and unquantized one before others; none: no comparison",
+            description="run of the same folder to compare greedy outputs with, by its id; auto: of the same "
+            "model and prompts, the one that loses least precision, the first of equals; none: no comparison",
         ),
     ] = "auto"
     min_agreement: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | Auto,
         Meta(
-            description="share of equal tokens below which the run is marked; 0: never; auto: 0.9 where both compute "
-            "in float32, else never (in 16 bits rounding parts greedy outputs that are both right)"
+            description="share of equal tokens below which the run is marked; 0: never; auto: 0.9, up to "
+            "ties of the logits, where both compute in float32, else never (in 16 bits rounding parts right outputs)"
         ),
     ] = "auto"
     perplexity: Annotated[

