@@ -223,6 +223,7 @@ class Loops:
         model, forwards = self._model("float32"), 0
         if how.pop("by_itself", False):
             how["assistant_model"] = draft = self._model("float32")
+            draft.generation_config.eos_token_id = None  # it would end its drafts there
             draft.generation_config.num_assistant_tokens = 5
             draft.generation_config.num_assistant_tokens_schedule = "constant"
             draft.generation_config.assistant_confidence_threshold = 0.0
