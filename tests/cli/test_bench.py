@@ -105,7 +105,7 @@ def test_an_interrupted_bench_tells_what_whole_rounds_say(tmp_path: Path) -> Non
         os.kill(process.pid, signal.SIGINT)
         shown, told = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
-    assert "infertui: interrupted; what was measured is in" in told
+    assert "infertui: interrupted by SIGINT; what was measured is in" in told
     assert "runs are missing: `infertui bench --continue bench-" in told
     assert "of 60 rounds of 2 configs in turn" in shown
     assert "throughput, tok/s" in shown

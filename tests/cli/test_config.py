@@ -31,7 +31,7 @@ def test_show_gives_each_value_and_where_it_came_from(monkeypatch: pytest.Monkey
     assert result.exit_code == 0
     rows = {line[:30].strip(): line[30:].split(maxsplit=1) for line in result.stdout.splitlines()}
     assert rows["workload.batch_size"] == ["3", "environment BATCH_SIZE"]
-    assert rows["workload.output_len"] == ["32", "preset demo"]
+    assert rows["workload.output_len"] == ["512", "preset demo"]
     assert rows["workload.seed"] == ["7", "--set"]
     assert rows['labels."a b"'] == ['"x"', "--set"]
     assert rows["engine.simulator.virtual_time"] == ["false", "default"]
@@ -79,7 +79,7 @@ def test_keys_lists_every_key_with_default_meaning_and_variable() -> None:
 def test_presets_are_listed_with_what_they_are_for() -> None:
     lines = _run("presets").stdout.splitlines()
     assert len(lines) == 9
-    assert any(line.startswith("demo ") and "seconds on a CPU" in line for line in lines)
+    assert any(line.startswith("demo ") and "half a minute on a CPU" in line for line in lines)
 
 
 def test_write_gives_a_complete_file_free_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
