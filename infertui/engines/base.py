@@ -29,10 +29,11 @@ from infertui.engines.contract import (
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
+from infertui.models.resolve import ModelSource
 
 __all__ = [
     "Batch", "Capacity", "Closing", "Engine", "EngineFactory", "Evidence", "Generated", "Getting", "LoadRequest",
-    "Loaded", "Plan", "Probe", "Scoring", "ScoringWay", "Sink", "create", "probe", "spec_of",
+    "Loaded", "Plan", "Probe", "Scoring", "ScoringWay", "Sink", "check", "create", "probe", "spec_of",
 ]  # fmt: skip
 
 
@@ -104,6 +105,16 @@ def probe(name: str) -> Probe:
     """Whether the engine can be used in this environment. Takes milliseconds: nothing of the backend is imported."""
     answer: Callable[[], Probe] = import_module(spec_of(name).module).probe
     return answer()
+
+
+def check(request: LoadRequest, source: ModelSource) -> None:
+    """Raise what the engine is known to answer to a request, before a worker is started for it.
+
+    An engine's module may have a `check(request, source)` for that. Nothing of the backend is imported: the engine may
+    live in another environment.
+    """
+    if refuse := getattr(import_module(spec_of(request.engine.name).module), "check", None):
+        refuse(request, source)
 
 
 def spec_of(name: str) -> EngineSpec:

@@ -7,11 +7,13 @@ from msgspec import to_builtins
 from infertui.config.decode import decode
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
+from infertui.engines.base import check
 from infertui.errors import InfertuiError
 from infertui.gpu.readings import GpuInfo
 from infertui.models.resolve import resolve
 from infertui.runner.choice import choose, require_usable
 from infertui.runner.environment import planned_gpus
+from infertui.runner.request import load_request
 from infertui.workloads.prompts import load_prompts
 
 
@@ -24,7 +26,7 @@ def vet(variants: Sequence[Variant], gpus: tuple[GpuInfo, ...]) -> None:
     asked: set[object] = set()
     for variant in variants:
         config = variant.config
-        key = (config.model, config.engine, config.device, config.workload.prompts_file)
+        key = (config.model, config.engine, config.device, config.workload)
         if key in asked:
             continue
         asked.add(key)
@@ -39,9 +41,10 @@ def vet(variants: Sequence[Variant], gpus: tuple[GpuInfo, ...]) -> None:
 
 
 def _vet(config: Config, gpus: tuple[GpuInfo, ...]) -> None:
-    load_prompts(decode(to_builtins(config)).workload)
+    prompts = load_prompts(decode(to_builtins(config)).workload)
     choice = choose(config.engine)
     require_usable(choice)
     planned_gpus(config, gpus, choice)
     if choice.engine.name != "simulator":
-        resolve(config.model.id, config.model.revision)
+        source = resolve(config.model.id, config.model.revision)
+        check(load_request(config, choice, prompts), source)

@@ -104,6 +104,11 @@ def test_hidden_gpus_are_told(tmp_path: Path, nvml_stub: Path) -> None:
         (("--engine", "simulator", "--prompts-file", "missing.txt"), 2, "cannot read"),
         (("--engine", "transformers", "--engine-python", "/no/such/python"), 1, "there is no such file"),
         (("--engine", "openvino", "--device", "cuda"), 2, "computes on CPUs alone"),
+        (
+            ("--model", "synthetic:nano", "--device", "cpu", "--speculation", "prompt-lookup", "--isl", "8"),
+            2,
+            "has random weights",
+        ),
     ],
 )
 def test_a_request_that_is_known_to_be_wrong_leaves_no_folder(

@@ -22,6 +22,7 @@ from infertui.engines.base import (
     ScoringWay,
     Sink,
 )
+from infertui.engines.llama_cpp.asked import check_context
 from infertui.engines.llama_cpp.decoder import Decoder
 from infertui.engines.llama_cpp.library import Device, Library, library, probe
 from infertui.engines.llama_cpp.log import Account, read_log
@@ -117,25 +118,8 @@ class LlamaCppEngine:
                 f"llama.cpp cannot run {capacity.sequences} sequences at once",
                 allowed=f"1-{most}",
             )
-        if options.n_batch < capacity.sequences:
-            raise ConfigError(
-                "engine.llama_cpp.n_batch",
-                f"{options.n_batch} tokens at once are fewer than the {capacity.sequences} sequences of a step",
-                allowed=f"at least {capacity.sequences}",
-            )
-        if options.type_v in ("q8_0", "q4_0") and not options.flash_attention:
-            raise ConfigError(
-                "engine.llama_cpp.type_v",
-                f"{options.type_v} values need flash attention, and engine.llama_cpp.flash_attention is false",
-                allowed="f16, f32, bf16 without it",
-            )
+        check_context(options, capacity)
         needed = capacity.sequences * capacity.positions
-        if options.n_ctx and options.n_ctx < needed:
-            raise ConfigError(
-                "engine.llama_cpp.n_ctx",
-                f"{options.n_ctx} positions are too few for {capacity.sequences} x {capacity.positions} tokens",
-                allowed=f"0, or at least {needed}",
-            )
         params = api.llama_context_default_params()
         # llama.cpp divides the positions among the sequences and rounds each part up to 256.
         each = math.ceil(max(options.n_ctx, needed) / capacity.sequences / 256) * 256

@@ -9,6 +9,7 @@ from infertui.config.schema import EngineConfig, ModelConfig
 from infertui.engines.gguf_forms import quantized_gguf
 from infertui.errors import ConfigError, EngineError
 from infertui.models.fit import DeviceKind, dtype_in_use
+from infertui.models.gguf_layout import layout
 from infertui.models.gguf_reader import DTYPES, GgufFile, read_parts
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.gguf_writer import cached_gguf
@@ -50,13 +51,7 @@ def find_weights_file(source: ModelSource, model: ModelConfig, engine: EngineCon
         weights = Weights(source.path, file)
         _must_agree(weights, engine)
         return weights
-    if engine.quantization != "auto" and engine.dtype not in ("auto", "float32"):
-        raise ConfigError(
-            "engine.dtype",
-            f"{engine.dtype} beside engine.quantization = {engine.quantization}: the matrices are quantized, and all "
-            "else is float32",
-            allowed="auto or float32",
-        )
+    _must_go_together(engine)
     try:
         if engine.quantization == "auto":
             form = _FORMATS[dtype_in_use(source.shape, engine.dtype, device)]
@@ -69,6 +64,27 @@ def find_weights_file(source: ModelSource, model: ModelConfig, engine: EngineCon
             remedy="pip install gguf; or name a .gguf file as model.id.",
         ) from error
     return Weights(path, read_parts(path)[0])
+
+
+def check_weights(source: ModelSource, engine: EngineConfig) -> None:
+    """Raise what `find_weights_file` says of dtype and quantization, and of a model that cannot be written, without
+    writing anything."""
+    if source.kind == "gguf":
+        _must_agree(Weights(source.path, read_parts(source.path)[0]), engine)
+    else:
+        _must_go_together(engine)
+        layout(source.config, source.shape)
+
+
+def _must_go_together(engine: EngineConfig) -> None:
+    """The dtype is that of all that is not quantized."""
+    if engine.quantization != "auto" and engine.dtype not in ("auto", "float32"):
+        raise ConfigError(
+            "engine.dtype",
+            f"{engine.dtype} beside engine.quantization = {engine.quantization}: the matrices are quantized, and all "
+            "else is float32",
+            allowed="auto or float32",
+        )
 
 
 def _must_agree(weights: Weights, engine: EngineConfig) -> None:

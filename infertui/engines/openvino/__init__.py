@@ -1,5 +1,6 @@
 """OpenVINO GenAI on CPUs."""
 
 from infertui.engines.openvino.engine import create, probe
+from infertui.engines.openvino.source import check
 
-__all__ = ["create", "probe"]
+__all__ = ["check", "create", "probe"]

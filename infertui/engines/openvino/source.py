@@ -15,6 +15,7 @@ from infertui.engines.gguf_forms import quantized_gguf
 from infertui.engines.openvino.graph import ARCHITECTURES, LLAMA_LIKE, build, held_types
 from infertui.errors import ConfigError, ModelError
 from infertui.models.disk import is_file
+from infertui.models.gguf_layout import layout
 from infertui.models.gguf_reader import GgufFile, parts_of, read_gguf
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.gguf_writer import cached_gguf
@@ -46,21 +47,11 @@ def prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path
 
     Raises ConfigError and ModelError for what it cannot be given.
     """
+    check(request, source)
     wanted = request.engine.quantization
     if is_file(source.path / EXPORTED):
-        if wanted != "auto":
-            raise ConfigError(
-                "engine.quantization",
-                f"{wanted} was asked for, but {clean(source.id)} is an exported model, whose weights are what they are",
-                allowed="auto",
-            )
         return _exported(source.path)
     given = source.kind == "gguf"
-    if given and len(parts_of(source.path)) > 1:
-        raise ModelError(
-            f"{clean(source.id)} is a model in {len(parts_of(source.path))} files; OpenVINO reads those of one file",
-            remedy="Join them with llama.cpp's gguf-split --merge.",
-        )
     if given:
         path = source.path
     elif wanted in GGUF_FORMS:
@@ -69,14 +60,48 @@ def prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path
         path = cached_gguf(source, _FORMS[dtype], seed=request.model.seed, tell=_tell)
     file = read_gguf(path)
     kind = file.quantization
-    if given and wanted not in ("auto", kind):
-        raise ConfigError("engine.quantization", f"{wanted} was asked for, but the file's weights are {kind}")
     if kind == "none":
         _save(path, folder)
         return replace(_exported(folder), random=file.random_weights)
     _check_readable(file, clean(source.id), kind)
     told = f"{file.types_told()} (GGUF)"
     return Source(path, kind, file.tensor_bytes(), file.quantized_tensors(), told, file.random_weights)
+
+
+def check(request: LoadRequest, source: ModelSource) -> None:
+    """See `engines.base.check`."""
+    wanted, name = request.engine.quantization, clean(source.id)
+    if is_file(source.path / EXPORTED):
+        if wanted != "auto":
+            raise ConfigError(
+                "engine.quantization",
+                f"{wanted} was asked for, but {name} is an exported model, whose weights are what they are",
+                allowed="auto",
+            )
+    elif source.kind == "gguf":
+        _check_given(source.path, wanted, name)
+    else:
+        written = layout(source.config, source.shape)
+        if wanted in GGUF_FORMS:
+            _check_architecture(written.architecture)
+
+
+def _check_given(path: Path, wanted: str, name: str) -> None:
+    if (parts := len(parts_of(path))) > 1:
+        raise ModelError(
+            f"{name} is a model in {parts} files; OpenVINO reads those of one file",
+            remedy="Join them with llama.cpp's gguf-split --merge.",
+        )
+    file = read_gguf(path)
+    kind = file.quantization
+    if wanted not in ("auto", kind):
+        raise ConfigError(
+            "engine.quantization",
+            f"{wanted} was asked for, but the file's weights are {kind}",
+            allowed="auto" if kind == "none" else f"auto, {kind}",
+        )
+    if kind != "none":
+        _check_readable(file, name, kind)
 
 
 def shown(error: Exception) -> str:
@@ -87,11 +112,7 @@ def shown(error: Exception) -> str:
 
 def _check_readable(file: GgufFile, name: str, kind: str) -> None:
     """Raise ModelError for a quantized file that GenAI's reader refuses in words of its own sources."""
-    if file.architecture not in LLAMA_LIKE:
-        raise ModelError(
-            f"OpenVINO reads quantized GGUF files of {', '.join(LLAMA_LIKE)}, not of {file.architecture}",
-            remedy=f"Leave out engine.quantization: {', '.join(ARCHITECTURES)} run in float32 and bfloat16.",
-        )
+    _check_architecture(file.architecture)
     others = sorted({tensor.type for tensor in file.tensors} - set(READ_TYPES))
     if others:
         raise ModelError(
@@ -99,6 +120,14 @@ def _check_readable(file: GgufFile, name: str, kind: str) -> None:
             f"{', '.join(READ_TYPES)}",
             remedy="llama.cpp puts tensors whose rows are no multiple of 256 into q5_0, q5_1 or q8_0 where a K form is "
             "asked for. Use q8_0 or q4_0, or --engine llama-cpp.",
+        )
+
+
+def _check_architecture(architecture: str) -> None:
+    if architecture not in LLAMA_LIKE:
+        raise ModelError(
+            f"OpenVINO reads quantized GGUF files of {', '.join(LLAMA_LIKE)}, not of {architecture}",
+            remedy=f"Leave out engine.quantization: {', '.join(ARCHITECTURES)} run in float32 and bfloat16.",
         )
 
 

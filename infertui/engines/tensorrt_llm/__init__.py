@@ -3,14 +3,22 @@
 Written from the documented API and tested against its recorded surface; not run on hardware by infertui's makers.
 """
 
-from infertui.engines.base import Engine, Probe
+from infertui.engines.base import Engine, LoadRequest, Probe
+from infertui.engines.tensorrt_llm import arguments
 from infertui.engines.tensorrt_llm.installation import examine
 from infertui.measure.clock import Clock
+from infertui.models.resolve import ModelSource
 
 
 def probe() -> Probe:
     """Whether TensorRT-LLM can be used here, from files, versions and the driver; nothing of it is imported."""
     return examine().probe
+
+
+def check(request: LoadRequest, source: ModelSource) -> None:
+    """See `engines.base.check`."""
+    if request.capacity:
+        arguments.check(request.engine, request.capacity)
 
 
 def create(clock: Clock) -> Engine:

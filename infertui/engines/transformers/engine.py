@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from infertui.config.schema import EngineConfig, ModelConfig
+from infertui.config.schema import ModelConfig
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, ScoringWay, Sink
 from infertui.engines.transformers import identity, parallel, quantize, scoring
+from infertui.engines.transformers.asked import check_levers, meaningless
 from infertui.engines.transformers.continuous import ContinuousWay
 from infertui.engines.transformers.generate import GenerateMode, GenerateWay
 from infertui.engines.transformers.loading import (
@@ -60,7 +61,7 @@ class TransformersEngine:
         engine = request.engine
         self._device = pick_device(request.device.name)
         mode = "eager" if engine.mode == "auto" else engine.mode
-        _check_levers(engine, mode, source)
+        check_levers(engine, mode, source)
         if request.device.threads:
             torch.set_num_threads(request.device.threads)
         if engine.tensor_parallel > 1:
@@ -154,7 +155,7 @@ class TransformersEngine:
         model = ModelConfig(id=request.engine.draft_model, trust_remote_code=request.model.trust_remote_code)
         source = resolve(model.id)
         if source.kind == "synthetic":
-            raise _meaningless("engine.draft_model", source)
+            raise meaningless("engine.draft_model", source)
         draft = load_model(source, model, msgspec.structs.replace(request.engine, tensor_parallel=1), self._device)
         ours, theirs = (int(each.config.get_text_config().vocab_size) for each in (self._model, draft))
         if ours != theirs:
@@ -259,43 +260,6 @@ class TransformersEngine:
 def create(clock: Clock) -> TransformersEngine:
     """A new engine; it needs no clock of its own."""
     return TransformersEngine()
-
-
-def _check_levers(engine: EngineConfig, mode: str, source: ModelSource) -> None:
-    """Raise ConfigError for levers that do not go together, before anything is loaded."""
-    options = engine.transformers
-    if options.graph_step != "model" and mode != "cudagraph":
-        raise ConfigError(
-            "engine.transformers.graph_step",
-            f"{options.graph_step}, but with engine.mode = {mode} nothing is captured",
-            allowed="engine.mode = cudagraph, or graph_step = model",
-        )
-    if options.tuning != "none" and mode != "compile" and (mode != "cudagraph" or options.graph_step != "compiled"):
-        raise ConfigError(
-            "engine.transformers.tuning",
-            f"{options.tuning}, but with engine.mode = {mode} and these options inductor compiles nothing",
-            allowed="engine.mode = compile, graph_step = compiled, or tuning = none",
-        )
-    if engine.speculation == "none":
-        return
-    if mode != "eager":
-        raise ConfigError(
-            "engine.speculation",
-            f"{engine.speculation} does not go with engine.mode = {mode} in Transformers",
-            allowed="engine.mode = eager, or speculation = none",
-        )
-    if source.kind == "synthetic":
-        raise _meaningless("engine.speculation", source)
-    if engine.speculation == "draft-model" and not engine.draft_model:
-        raise ConfigError("engine.draft_model", "empty, but engine.speculation is draft-model", allowed="a model's id")
-
-
-def _meaningless(path: str, source: ModelSource) -> ConfigError:
-    return ConfigError(
-        path,
-        f"{source.id} has random weights, on which the acceptance of drafts means nothing",
-        allowed="a model with trained weights, or engine.speculation = none",
-    )
 
 
 def _memory_policy(mode: str, device: "torch.device") -> str:

@@ -162,17 +162,6 @@ def check(request: LoadRequest, device: "torch.device") -> None:
         raise EngineError(
             "engine.tensor_parallel above 1 needs accelerate, which is not installed", remedy="pip install accelerate"
         )
-    mode = "eager" if engine.mode == "auto" else engine.mode
-    if mode not in ("eager", "static"):
-        raise ConfigError(
-            "engine.tensor_parallel",
-            f"{engine.tensor_parallel} devices do not go with engine.mode = {mode} in Transformers",
-            allowed="engine.mode = eager or static, or tensor_parallel = 1",
-        )
-    if engine.quantization != "auto" or engine.speculation != "none":
-        raise ConfigError(
-            "engine.tensor_parallel", "does not go with engine.quantization or engine.speculation in Transformers"
-        )
     if device.type == "cuda" and device.index:
         raise ConfigError(
             "device.name", f"engine.tensor_parallel takes GPUs from the first on, not from {device}", allowed="cuda"

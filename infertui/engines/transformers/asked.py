@@ -1,0 +1,67 @@
+"""Levers that do not go together in Transformers, known from the request and the files alone."""
+
+from infertui.config.schema import EngineConfig
+from infertui.engines.base import LoadRequest
+from infertui.errors import ConfigError
+from infertui.models.resolve import ModelSource, resolve
+
+
+def check(request: LoadRequest, source: ModelSource) -> None:
+    """See `engines.base.check`."""
+    engine = request.engine
+    check_levers(engine, "eager" if engine.mode == "auto" else engine.mode, source)
+    if engine.draft_model and (draft := resolve(engine.draft_model)).kind == "synthetic":
+        raise meaningless("engine.draft_model", draft)
+
+
+def check_levers(engine: EngineConfig, mode: str, source: ModelSource) -> None:
+    """Raise ConfigError for levers that do not go together, before anything is loaded."""
+    options = engine.transformers
+    if options.graph_step != "model" and mode != "cudagraph":
+        raise ConfigError(
+            "engine.transformers.graph_step",
+            f"{options.graph_step}, but with engine.mode = {mode} nothing is captured",
+            allowed="engine.mode = cudagraph, or graph_step = model",
+        )
+    if options.tuning != "none" and mode != "compile" and (mode != "cudagraph" or options.graph_step != "compiled"):
+        raise ConfigError(
+            "engine.transformers.tuning",
+            f"{options.tuning}, but with engine.mode = {mode} and these options inductor compiles nothing",
+            allowed="engine.mode = compile, graph_step = compiled, or tuning = none",
+        )
+    if engine.tensor_parallel > 1:
+        _check_parallel(engine, mode)
+    if engine.speculation == "none":
+        return
+    if mode != "eager":
+        raise ConfigError(
+            "engine.speculation",
+            f"{engine.speculation} does not go with engine.mode = {mode} in Transformers",
+            allowed="engine.mode = eager, or speculation = none",
+        )
+    if source.kind == "synthetic":
+        raise meaningless("engine.speculation", source)
+    if engine.speculation == "draft-model" and not engine.draft_model:
+        raise ConfigError("engine.draft_model", "empty, but engine.speculation is draft-model", allowed="a model's id")
+
+
+def meaningless(path: str, source: ModelSource) -> ConfigError:
+    """The error of drafts that random weights accept or not by chance."""
+    return ConfigError(
+        path,
+        f"{source.id} has random weights, on which the acceptance of drafts means nothing",
+        allowed="a model with trained weights, or engine.speculation = none",
+    )
+
+
+def _check_parallel(engine: EngineConfig, mode: str) -> None:
+    if mode not in ("eager", "static"):
+        raise ConfigError(
+            "engine.tensor_parallel",
+            f"{engine.tensor_parallel} devices do not go with engine.mode = {mode} in Transformers",
+            allowed="engine.mode = eager or static, or tensor_parallel = 1",
+        )
+    if engine.quantization != "auto" or engine.speculation != "none":
+        raise ConfigError(
+            "engine.tensor_parallel", "does not go with engine.quantization or engine.speculation in Transformers"
+        )
