@@ -92,7 +92,7 @@ def run(
         typer.Option("--output-len", "--osl", "--max-new-tokens", metavar="N", help="Tokens to generate, exactly."),
     ] = None,
     prompts_file: Annotated[
-        str | None, typer.Option("--prompts-file", metavar="FILE", help="Prompts, one a line, or JSONL.")
+        str | None, typer.Option("--prompts-file", metavar="FILE", help="Prompts: lines, JSON, JSONL, ShareGPT or CSV.")
     ] = None,
     num_prompts: Annotated[
         str | None, typer.Option("--num-prompts", metavar="N", help="Requests to measure in all.")
