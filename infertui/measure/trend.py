@@ -20,17 +20,20 @@ FALSE_POSITIVES = 0.01
 FEWEST = 4
 MOST = 256
 """Of more values, neighbours are taken together: a movement is as clear from these."""
-_EACH = FALSE_POSITIVES / 2
-"""Two shapes are tried."""
+_EACH, _ANY_STEP = 0.45 * FALSE_POSITIVES, 0.1 * FALSE_POSITIVES
+"""Of a line, of a level from half to half, and of a step at any place: all of them together are called so often."""
+_SHORTEST = 6
+"""The shortest level before or after a step is one of so many parts: a few odd iterations are none."""
 _ROUNDING = 1e-12
-Shape = Literal["halves", "line"]
+Shape = Literal["halves", "line", "step"]
 
 
 class Movement(Struct, frozen=True):
-    """`change` is relative: of the level from the first to the second half, or of a line from its beginning to its end.
+    """`change` is relative: of a level from the first to the second half, or from before to after a step at any place,
+    or of a line from its beginning to its end.
 
-    Told is the shape that fits better. `p` is of its t-test, two-sided; from ten values on it takes into account that
-    they may depend on one another.
+    Told is the shape that fits best. `p` is of its t-test, two-sided; from ten values on it takes into account that
+    they may depend on one another, and that of a step counts all the places at which one was looked for.
     """
 
     change: float
@@ -66,22 +69,20 @@ def movement(values: Sequence[float], *, line: bool = False) -> Movement | None:
     side = np.where(np.abs(place) < 0.5, 0.0, np.sign(place))  # an odd middle value belongs to neither half
     side = np.asarray(side, dtype=float)
     straight, halves = _fit(series, place, side, "line"), _fit(series, side, side, "halves")
-    best = straight if line or straight.apart < halves.apart else halves
-    moved, reach = best.moved, (n - 1) / 2 if best.shape == "line" else 1.0
-    low, high = best.level - moved * reach, best.level + moved * reach
-    change = high / low - 1 if low > 0 else math.inf
-    degrees = len(best.residuals) - 2
-    error = math.sqrt(variance_of(best.contrast, best.residuals, degrees))
-    if error <= _ROUNDING:
-        return Movement(change, best.shape, 0.0 if abs(moved) > _ROUNDING else 1.0)
-    return Movement(change, best.shape, two_sided(abs(moved) / error, degrees))
+    best = _told(straight if line or straight.apart < halves.apart else halves, 1.0)
+    places = _places(n)
+    if line or not places:
+        return best
+    step = _told(_stepped(series, places), len(places) * _EACH / _ANY_STEP)
+    return step if step.p < best.p else best
 
 
 class _Fit(Struct, eq=False):
-    """`apart` is the sum of squares by which it misses the values that both shapes have."""
+    """From `first` to `last`; `apart` is the sum of squares by which it misses the values that both shapes have."""
 
     shape: Shape
-    level: float
+    first: float
+    last: float
     moved: float
     contrast: "Floats"
     residuals: "Floats"
@@ -98,7 +99,40 @@ def _fit(series: "Floats", along: "Floats", side: "Floats", shape: Shape) -> _Fi
     moved = float(contrast @ values)
     residuals = np.asarray(values - level - moved * along, dtype=float)
     shared = residuals[side != 0] if shape == "line" else residuals
-    return _Fit(shape, level, moved, np.asarray(contrast, dtype=float), residuals, float(np.square(shared).sum()))
+    first, last = level + moved * float(along[0]), level + moved * float(along[-1])
+    apart = float(np.square(shared).sum())
+    return _Fit(shape, first, last, moved, np.asarray(contrast, dtype=float), residuals, apart)
+
+
+def _told(fit: _Fit, tries: float) -> Movement:
+    """What a shape says that was one of so many."""
+    change = fit.last / fit.first - 1 if fit.first > 0 else math.inf
+    degrees = len(fit.residuals) - 2
+    error = math.sqrt(variance_of(fit.contrast, fit.residuals, degrees))
+    if error <= _ROUNDING:
+        return Movement(change, fit.shape, 0.0 if abs(fit.moved) > _ROUNDING else 1.0)
+    return Movement(change, fit.shape, min(1.0, tries * two_sided(abs(fit.moved) / error, degrees)))
+
+
+def _places(n: int) -> range:
+    """Where a step is looked for: how many of the values are before it."""
+    shortest = max(2, math.ceil(n / _SHORTEST))
+    return range(shortest, n - shortest + 1) if n >= _SHORTEST else range(0)
+
+
+def _stepped(series: "Floats", places: range) -> _Fit:
+    """Least squares of one level before a step and another after it, wherever that fits best."""
+    import numpy as np
+
+    n, before = len(series), np.asarray(places, dtype=float)
+    sums = np.cumsum(series)[places.start - 1 : places.stop - 1]
+    apart = np.square(sums / before - (series.sum() - sums) / (n - before)) * before * (n - before)
+    at = places[int(apart.argmax())]
+    level = np.where(np.arange(n) < at, series[:at].mean(), series[at:].mean())
+    contrast = np.where(np.arange(n) < at, -1 / at, 1 / (n - at))
+    first, last = float(level[0]), float(level[-1])
+    residuals = np.asarray(series - level, dtype=float)
+    return _Fit("step", first, last, last - first, contrast, residuals, float(np.square(residuals).sum()))
 
 
 def tends_up(values: Sequence[float]) -> bool:

@@ -255,7 +255,11 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
         yield _Finding(text + _beyond(limits.max_variation, wide), "noisy", against=wide)
 
 
-_SHAPES = {"halves": "from the first to the second half", "line": "steadily, from beginning to end"}
+_SHAPES = {
+    "halves": "from the first to the second half",
+    "line": "steadily, from beginning to end",
+    "step": "at one stroke",
+}
 
 
 def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:

@@ -18,11 +18,13 @@ from infertui.measure.warmup import warmup_state
 RUNS = 500
 
 
-def share_marked(series: Series, iterations: int, mark: str = "drift", *, against: bool = False) -> float:
+def share_marked(
+    series: Series, iterations: int, mark: str = "drift", *, against: bool = False, runs: int = RUNS
+) -> float:
     """Of runs, how many get a mark; with `against` how many are invalid."""
-    times = series.draw(np.random.default_rng(7), RUNS, iterations)
+    times = series.draw(np.random.default_rng(7), runs, iterations)
     found = [judged(run) for run in times.tolist()]
-    return sum(mark in one.marks and (not one.valid or not against) for one in found) / RUNS
+    return sum(mark in one.marks and (not one.valid or not against) for one in found) / runs
 
 
 def judged(seconds: list[float], warmup: list[float] = [], steady: bool | None = True) -> Verdict:  # noqa: B006
@@ -48,14 +50,34 @@ def steadily(change: float) -> Series:
     return moving(lambda n: 1 / np.linspace(1, 1 + change, n), 0.02)
 
 
-def at_once(change: float) -> Series:
-    return moving(lambda n: np.where(np.arange(n) < n / 2, 1.0, 1 / (1 + change)), 0.02)
+def at_once(change: float, after: float = 0.5, variation: float = 0.02) -> Series:
+    return moving(lambda n: np.where(np.arange(n) < n * after, 1.0, 1 / (1 + change)), variation)
 
 
 @pytest.mark.parametrize(("iterations", "power"), [(10, 0.95), (20, 0.99)])
 def test_a_change_of_a_fifth_is_found_and_counts(iterations: int, power: float) -> None:
     for series in (steadily(-0.2), at_once(-0.2)):
         assert share_marked(series, iterations, against=True) >= power
+
+
+@pytest.mark.parametrize("after", [0.25, 0.4, 0.67, 0.8])
+@pytest.mark.parametrize("change", [-0.2, 0.25])
+def test_a_step_is_found_wherever_it_is(after: float, change: float) -> None:
+    """Least noise of all: neither half nor line fits it, and what they miss is no noise."""
+    for iterations in (10, 20, 50):
+        assert share_marked(at_once(change, after, 0.005), iterations, against=True, runs=10) == 1.0
+
+
+def test_a_step_is_told_from_before_to_after_it() -> None:
+    rates = [10.0] * 14 + [8.0] * 6
+    (reason,) = judged([50 / (rate + 0.01 * (at % 3)) for at, rate in enumerate(rates)]).invalid
+    assert reason == "throughput drifted by -20% at one stroke, by more than 15 %"
+
+
+def test_a_few_odd_iterations_are_no_step() -> None:
+    for odd in range(19):
+        seconds = [1.2 if at in (odd, odd + 1) else 1.0 + 0.001 * (at % 3) for at in range(20)]
+        assert "drift" not in judged(seconds).marks
 
 
 def test_a_steady_change_is_told_from_end_to_end() -> None:
@@ -72,6 +94,11 @@ def test_the_test_is_scipys_where_values_are_few(values: list[float]) -> None:
     half = len(values) // 2
     halves = scipy.stats.ttest_ind(values[:half], values[-half:]) if max(values) > min(values) * 1.01 else None
     expected = [line.pvalue, *([halves.pvalue] if halves is not None else [])]
+    if found.shape == "step":  # at the best of so many places, and called a tenth as often as both others together
+        places = range(2, len(values) - 1)
+        steps = [scipy.stats.ttest_ind(values[:at], values[at:]).pvalue for at in places]
+        assert found.p == pytest.approx(min(1.0, min(steps) * len(places) * 4.5), rel=1e-5, abs=1e-9)
+        return
     assert any(found.p == pytest.approx(one, rel=1e-5, abs=1e-9) for one in expected) or math.isnan(min(expected))
 
 
