@@ -11,11 +11,20 @@ if TYPE_CHECKING:
     from infertui.tui.start import Options
 
 _FLAGS = ("--ascii", "--slow-link", "--no-mouse")
+_INTERRUPTED = 130
+_LARGEST = 1000
 _VALUES = ("--theme", "--out", "--screenshot", "--size")
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script. Ctrl-C while modules are still imported ends it like one that comes later."""
+    try:
+        _main()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def _main() -> None:
     given = screen_arguments(sys.argv[1:])
     completing = "_INFERTUI_COMPLETE" in os.environ
     if given is None or completing or sys.__stderr__ is None or sys.__stdin__ is None:
@@ -60,14 +69,15 @@ def show(given: dict[str, str]) -> int:
 
 def _options(given: dict[str, str]) -> "Options":
     from infertui.errors import UsageError
+    from infertui.terminal_text import shorten
     from infertui.tui.start import PICTURE_SIZE, Options
 
     size = PICTURE_SIZE
     if "--size" in given:
-        columns, _, lines = given["--size"].partition("x")
-        if not (columns.isdecimal() and lines.isdecimal() and 0 < int(columns) <= 1000 and 0 < int(lines) <= 1000):
-            raise UsageError(f"--size {given['--size']!r} is not a size", remedy="As in --size 120x40.")
-        size = int(columns), int(lines)
+        sides = [_side(text) for text in given["--size"].split("x")]
+        if len(sides) != 2 or not all(sides):
+            raise UsageError(f"--size {shorten(given['--size'], 40)!r} is not a size", remedy="As in --size 120x40.")
+        size = sides[0], sides[1]
     return Options(
         ascii_only="--ascii" in given,
         slow_link="--slow-link" in given,
@@ -76,3 +86,9 @@ def _options(given: dict[str, str]) -> "Options":
         screenshot=Path(given["--screenshot"]) if "--screenshot" in given else None,
         size=size,
     )
+
+
+def _side(text: str) -> int:
+    """Cells of a side of the screen; 0 for what is none."""
+    fits = text.isdecimal() and len(text) <= len(str(_LARGEST)) and int(text) <= _LARGEST
+    return int(text) if fits else 0

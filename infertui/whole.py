@@ -4,4 +4,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
+_DIGITS = 19
+
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+def whole_number(text: str) -> int | None:
+    """A count that foreign text tells in ASCII digits; None for all else, and for more digits than any count has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else None

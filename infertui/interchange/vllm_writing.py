@@ -17,6 +17,7 @@ from infertui.measure.gaps import Gaps
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
 from infertui.store.result import Result
+from infertui.whole import whole_number
 
 
 def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, object]:
@@ -61,7 +62,7 @@ def _setup(result: Result) -> dict[str, object]:
         "num_prompts": _known(result, "requests", result.summary.requests),
         "request_rate": _rate(asked.get("request_rate", "")) if result.imported else "inf",
         "burstiness": _number(asked.get("burstiness", "")),
-        "max_concurrency": int(together) if together.isdecimal() else batch,
+        "max_concurrency": batch if (known := whole_number(together)) is None else known,
     }
 
 

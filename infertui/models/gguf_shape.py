@@ -8,6 +8,7 @@ from infertui.models.decoders import check_gguf_decoder
 from infertui.models.gguf_reader import DTYPES, GgufFile, GgufTensor, Value
 from infertui.models.shapes import ModelShape
 from infertui.terminal_text import clean, shorten
+from infertui.whole import whole_number
 
 _MAX_LAYERS = 10_000
 _PERIODS: Final[dict[str, int]] = {
@@ -79,7 +80,8 @@ def shape_of(file: GgufFile, source: str = "the file") -> ModelShape:
 
 def _beyond(tensor: GgufTensor, layers: int) -> bool:
     block = tensor.name.split(".", 2)
-    return block[0] == "blk" and len(block) > 1 and block[1].isdecimal() and int(block[1]) >= layers
+    number = whole_number(block[1]) if block[0] == "blk" and len(block) > 1 else None
+    return number is not None and number >= layers
 
 
 def _cache(file: GgufFile, keys: "_Keys", layers: int, hidden: int, heads: int) -> Cache | None:

@@ -9,6 +9,7 @@ from infertui.models.gguf_layout import layout
 from infertui.models.gguf_reader import TYPES, GgufTensor, read_parts
 from infertui.models.gguf_weights import GgufFormat, bytes_per_row, stored_format
 from infertui.models.resolve import ModelSource
+from infertui.whole import whole_number
 
 _INPUT = ("token_embd.", "position_embd.", "token_types.", "per_layer_")
 
@@ -61,9 +62,10 @@ def _parts(sizes: Iterable[tuple[str, int]], layers: int) -> Parts:
     each = [0] * layers
     for name, size in sizes:
         block = name.split(".", 2)
-        if block[0] == "blk" and len(block) > 1 and block[1].isdecimal():
-            if int(block[1]) < layers:  # those beyond predict further tokens, and are not loaded
-                each[int(block[1])] += size
+        number = whole_number(block[1]) if block[0] == "blk" and len(block) > 1 else None
+        if number is not None:
+            if number < layers:  # those beyond predict further tokens, and are not loaded
+                each[number] += size
                 largest = max(largest, size)
         elif name.startswith(_INPUT):
             inputs += size

@@ -24,6 +24,7 @@ from infertui.report.money import CURRENCY, Price, hour_price, kwh_price
 from infertui.report.terms import Terms
 from infertui.store.result import Result
 from infertui.terminal_text import clean
+from infertui.whole import whole_number
 
 UNTOLD = "(not told)"
 """Stands in `RunCost.work` for what an imported file does not tell."""
@@ -169,8 +170,8 @@ def _work(result: Result) -> str:
 
 def _gpus_of(result: Result) -> int:
     told = in_force(result, "tensor_parallel")
-    number = int(told) if told.isdigit() else result.config.engine.tensor_parallel
-    return max(1, number)
+    number = whole_number(told)
+    return max(1, result.config.engine.tensor_parallel if number is None else number)
 
 
 def _share(result: Result) -> tuple[float | None, str]:

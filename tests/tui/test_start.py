@@ -54,6 +54,29 @@ def test_a_wrong_size_is_named(size: str) -> None:
     assert size in answer.stderr
 
 
+def test_more_digits_than_python_reads_are_no_size() -> None:
+    answer = infertui("--screenshot", "x.svg", "--size", "9" * 5000 + "x1")
+    assert answer.returncode == 2
+    assert "is not a size" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_ctrl_c_while_modules_are_imported_is_no_traceback() -> None:
+    code = (
+        "import sys\n"
+        "class Importing:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'infertui.cli.main': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Importing())\n"
+        "sys.argv[1:] = ['status']\n"
+        "from infertui.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == ""
+
+
 def test_help_describes_the_screen_first() -> None:
     answer = infertui("--help", env=os.environ | {"COLUMNS": "120", "TERM": "dumb"})
     assert answer.returncode == 0

@@ -19,6 +19,7 @@ from infertui.tui.terminal import glyphs
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import cut
 from infertui.tui.widgets.prompt import LineInput
+from infertui.whole import whole_number
 
 ROUNDS = DEFAULT_ROUNDS
 MOST_ROUNDS = 1000
@@ -29,7 +30,8 @@ _WIDTH = 76
 
 def rounds_of(text: str) -> int | None:
     """The number of rounds that was typed; None where it is none from 1 to 1000."""
-    return int(text) if text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= MOST_ROUNDS else None
+    number = whole_number(text)
+    return number if number is not None and 1 <= number <= MOST_ROUNDS else None
 
 
 def about(rows: Sequence[ResultRow], rounds: int) -> str:
