@@ -119,7 +119,8 @@ def run_in_foreground(
 
 
 def _same(prompts_file: str, path: Path) -> bool:
-    return bool(prompts_file) and Path(prompts_file).resolve() == path.resolve()
+    # Path.resolve() has no answer for a loop of links.
+    return bool(prompts_file) and os.path.realpath(prompts_file) == os.path.realpath(path)
 
 
 def _exit_code(ended: Sequence[RunFinished]) -> int:

@@ -189,7 +189,7 @@ def _names_file(target: str) -> bool:
         return False
     try:
         return Path(target).is_file()
-    except ValueError:
+    except (OSError, ValueError):  # no file can have such a name
         return False
 
 

@@ -290,3 +290,9 @@ def test_any_words_give_a_config_or_an_error_with_a_name(
     for words in (assignments, []):
         with contextlib.suppress(InfertuiError):
             load(None, environ=variables, sets=words)
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "9" * 5000, "a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_no_preset_either(name: str) -> None:
+    with pytest.raises(ConfigError, match="there is no preset or file"):
+        load(name, environ={})
