@@ -9,7 +9,7 @@ import itertools
 from importlib.resources.abc import Traversable
 
 from infertui import resources
-from infertui.config import toml
+from infertui.config.toml_text import loads
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean, shorten
 
@@ -23,7 +23,7 @@ def names() -> list[str]:
 
 def preset(name: str) -> dict[str, object]:
     """The tables of a preset, unchecked. Raises ConfigError with the nearest name for one that does not exist."""
-    return toml.loads(_file(name).read_bytes(), f"preset {name}")
+    return loads(_file(name).read_bytes(), f"preset {name}")
 
 
 def description(name: str) -> str:

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from infertui import regular
-from infertui.config.toml import MAX_BYTES, loads, read, value_literal
+from infertui.config.toml import MAX_BYTES, read, value_literal
+from infertui.config.toml_text import loads
 from infertui.config.userdir import config_dir
 from infertui.errors import ConfigError, StoreError
 from infertui.resources import data

@@ -1,9 +1,7 @@
 """Config files: read with errors that name the place, written complete and with a comment on every key."""
 
 import json
-import sys
 import textwrap
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, SECTIONS, Field
 from infertui.config.levers import NAME, TABLES, applies, limits_with, named_engines
 from infertui.config.schema import Config
+from infertui.config.toml_text import loads
 from infertui.errors import ConfigError
 from infertui.terminal_text import clean
 
@@ -44,29 +43,6 @@ def read(path: str | Path) -> dict[str, object]:
     except OSError as error:
         raise ConfigError("", f"cannot read {name}: {error.strerror}", allowed="a readable TOML file") from None
     return loads(content, name)
-
-
-def loads(content: bytes, name: str) -> dict[str, object]:
-    """The tables of TOML text in UTF-8; `name` stands for the file in errors. Raises ConfigError."""
-    try:
-        return tomllib.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        problem = f"{name} is not UTF-8 text (at line {line}, byte {column})"
-        raise ConfigError("", problem, allowed="TOML in UTF-8") from None
-    except RecursionError:
-        raise ConfigError("", f"{name} nests lists or tables too deeply", allowed="TOML tables of settings") from None
-    except tomllib.TOMLDecodeError as error:
-        last = content.rstrip().count(b"\n") + 1
-        place = clean(str(error)).replace("at end of document", f"at line {last}, the end")
-        raise ConfigError("", f"{name} is not TOML: {place}", remedy=_REMEDY) from None
-    except ValueError:  # Python's own limit
-        problem = f"{name} holds an integer of more than {sys.get_int_max_str_digits()} digits"
-        raise ConfigError("", problem, allowed="TOML tables of settings") from None
-
-
-_REMEDY = "Text goes in double quotes, true and false in small letters, and each key stands once in its [table]."
 
 
 def write(config: Config) -> str:

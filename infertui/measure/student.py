@@ -16,7 +16,8 @@ def two_sided(t: float, degrees: float) -> float:
     """
     if degrees >= _LARGE:
         return math.erfc(abs(t) / math.sqrt(2))
-    return _beta(degrees / (degrees + t * t), degrees / 2, 0.5) if t else 1.0
+    square = t * t
+    return _beta(degrees / (degrees + square), square / (degrees + square), degrees / 2, 0.5) if t else 1.0
 
 
 @functools.lru_cache(maxsize=256)
@@ -38,12 +39,15 @@ def student_quantile(probability: float, degrees: float) -> float:
     return t
 
 
-def _beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function, by its continued fraction on the side where that converges fast."""
+def _beta(x: float, rest: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function, by its continued fraction on the side where that converges fast.
+
+    `rest` is 1 - x, of which subtraction would leave no digits where x is nearly 1.
+    """
     if x > (a + 1) / (a + b + 2):
-        return 1 - _beta(1 - x, b, a)
+        return 1 - _beta(rest, x, b, a)
     front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x or _TINY) + b * math.log1p(-x)
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x or _TINY) + b * math.log(rest or _TINY)
     )
     return front * _fraction(x, a, b) / a
 

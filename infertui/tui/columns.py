@@ -163,7 +163,8 @@ def _joules(row: ResultRow, width: int) -> str:
     """Two digits are more than is known of energy whose window was too short."""
     if row.joules_per_token is None or "short-energy" not in row.flags:
         return figure("joules_per_token")(row, width)
-    return f"~{row.joules_per_token:.2g}"
+    ways = [f"~{row.joules_per_token:.{digits}g}" for digits in (2, 1)]
+    return next((shown for shown in ways if len(shown) <= width), ways[-1])
 
 
 def _drift(row: ResultRow, width: int) -> str:
@@ -176,7 +177,7 @@ COLUMNS: dict[Column, ColumnSpec] = {
         ColumnSpec("model", "model", "the model", 1, 13, 32, lambda row, width: short_model(row.model, width) or NONE,
                    align="left", figure=False),
         ColumnSpec("engine", "engine", "the engine that ran it", 4, 6, 12, _engine, align="left", figure=False),
-        ColumnSpec("mode", "mode", "how steps were executed, as found in force", 4, 6, 10, _text("mode"), align="left",
+        ColumnSpec("mode", "mode", "how steps were executed, as found in force", 4, 6, 14, _text("mode"), align="left",
                    figure=False),
         ColumnSpec("form", "fmt", "number format of the weights, and of a KV cache with fewer bits, as found in force",
                    4, 4, 11, _text("form"), align="left", figure=False),

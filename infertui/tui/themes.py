@@ -24,7 +24,7 @@ from textual.filter import LineFilter, Monochrome, NoColor
 from textual.theme import BUILTIN_THEMES, Theme
 
 from infertui import regular, resources
-from infertui.config import toml
+from infertui.config import toml_text
 from infertui.config.userdir import config_dir
 from infertui.errors import ConfigError, UsageError
 from infertui.terminal_text import clean
@@ -96,7 +96,7 @@ def read(file: Traversable) -> ColourTheme:
     """The theme in `file`. Raises ConfigError that names file and key."""
     source = clean(str(file))
     try:
-        raw = toml.loads(_content(file), "the file")
+        raw = toml_text.loads(_content(file), "the file")
     except OSError as error:
         raise ConfigError("", f"not a theme: {error.strerror or error}", source=source) from error
     except ConfigError as error:

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infertui.cli.config import app
-from infertui.config import toml
+from infertui.config import toml_text
 from infertui.config.decode import decode
 from infertui.config.fields import FIELDS
 from infertui.errors import ConfigError, UsageError
@@ -85,7 +85,7 @@ def test_presets_are_listed_with_what_they_are_for() -> None:
 def test_write_gives_a_complete_file_free_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCH_SIZE", "3")
     result = _run("write", "gpu-batch4", "--set", "labels.by=me")
-    config = decode(toml.loads(result.stdout.encode(), "written"))
+    config = decode(toml_text.loads(result.stdout.encode(), "written"))
     assert (config.workload.batch_size, config.workload.output_len, config.labels) == (4, 200, {"by": "me"})
     assert "# sequences generated together in one batch" in result.stdout
 

@@ -44,9 +44,12 @@ def test_the_command_of_the_documentation_works_as_written(tmp_path: Path) -> No
     assert "baseline" in str(result["id"])
 
 
+SHORTER = ("--osl", "32", "--set", "measurement.min_seconds=0", "--set", "measurement.iterations=3")
+
+
 def test_the_demo_measures_a_real_model(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    done = infertui("run", "demo", "--device", "cpu", "--json", cwd=tmp_path)
+    done = infertui("run", "demo", "--device", "cpu", "--json", *SHORTER, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["loaded"]["engine"] == "transformers"
@@ -355,7 +358,8 @@ def test_a_run_file_replays_from_any_folder(tmp_path: Path) -> None:
 def test_prompts_that_are_not_there_are_a_wrong_request(tmp_path: Path) -> None:
     done = infertui("run", *SIMULATOR, "--prompts-file", "nope.txt", cwd=tmp_path)
     assert done.returncode == 2
-    assert "workload.prompts_file" in done.stdout
+    assert "workload.prompts_file" in done.stderr
+    assert not (tmp_path / "reports").exists()
 
 
 def test_hostile_text_never_reaches_the_terminal(tmp_path: Path) -> None:

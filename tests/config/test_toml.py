@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from infertui.config import toml
+from infertui.config import toml, toml_text
 from infertui.config.decode import build, decode
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.spec import EngineSpec
@@ -68,7 +68,7 @@ def _exactly(config: Config) -> bytes:
 @example(Config(sweep=SweepConfig(grid={"labels.x y": "a,b", "workload.batch_size": "1-8*2"})))
 def test_what_is_written_reads_back_the_same(config: Config) -> None:
     text = toml.write(config)
-    assert _exactly(decode(toml.loads(text.encode(), "x"))) == _exactly(config)
+    assert _exactly(decode(toml_text.loads(text.encode(), "x"))) == _exactly(config)
 
 
 @given(configs())
@@ -172,7 +172,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @given(damaged() | st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_a_damaged_file_gives_a_config_or_a_config_error(content: bytes) -> None:
     try:
-        decode(toml.loads(content, "damaged.toml"), "file damaged.toml")
+        decode(toml_text.loads(content, "damaged.toml"), "file damaged.toml")
     except ConfigError as caught:
         message = str(caught)
     else:

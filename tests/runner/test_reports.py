@@ -1,34 +1,28 @@
 """Reports folders that a runner is asked about."""
 
-import contextlib
-import os
 import threading
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from support.hanging import hanging_files
 from support.runs import HANG_S, run, simulated
 
-from infertui.errors import StoreError, UsageError
+from infertui.errors import UsageError
 from infertui.runner import reports as reports_module
 from infertui.runner.reports import Reports
 from infertui.store.runs import BEGUN, Begun, Store, is_under_way
 from infertui.store.table import ResultQuery
 
 
-def test_a_folder_that_does_not_answer_holds_up_no_other(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_answer_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging, good = tmp_path / "hanging", tmp_path / "good"
-    hanging.mkdir()
-    os.mkfifo(hanging / "results.jsonl")  # whoever opens it waits for ever
+    run(simulated(), out=hanging)
     run(simulated(), out=good)
     reports = Reports()
-
-    def look() -> None:
-        with contextlib.suppress(StoreError):  # once it answers: a pipe is no file
-            reports.page(ResultQuery(str(hanging)))
-
-    threading.Thread(target=look, daemon=True).start()
-    with (hanging / "results.jsonl").open("wb"):  # it has been opened, so its folder's turn has come
+    with hanging_files(monkeypatch, hanging) as reached:
+        threading.Thread(target=lambda: reports.page(ResultQuery(str(hanging))), daemon=True).start()
+        assert reached.wait(HANG_S)
         pages = []
         other = threading.Thread(target=lambda: pages.append(reports.page(ResultQuery(str(good)))), daemon=True)
         other.start()

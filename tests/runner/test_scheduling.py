@@ -1,7 +1,6 @@
 """The queue at work: order, cancelling, pausing, several devices, what is left to the next runner."""
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.hanging import hanging_files
 from support.runs import HANG_S, simulated
 
 from infertui.config.schema import Config
@@ -282,7 +282,7 @@ def test_the_runner_starts_though_a_reports_folder_is_out_of_reach(
 ) -> None:
     path, out = tmp_path / "queue.sqlite", tmp_path / "reports"
     (out / "r").mkdir(parents=True)
-    os.mkfifo(out / "r" / "result.json")  # whoever reads it waits for ever
+    (out / "r" / "result.json").touch()
     monkeypatch.setattr("infertui.runner.runner.RECOVERY_TIMEOUT_S", 0.05)
     monkeypatch.setattr("infertui.store.runs._MARKS", ("result.json",))
     store = QueueStore(path)
@@ -295,7 +295,8 @@ def test_the_runner_starts_though_a_reports_folder_is_out_of_reach(
             assert states(told.entries) == ["interrupted"]
             assert str(out) in told.faults[0]
 
-    asyncio.run(scenario())
+    with hanging_files(monkeypatch, out):
+        asyncio.run(scenario())
 
 
 class FullDisk(QueueStore):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from infertui.config import toml
 from infertui.config.decode import FlatValue, flat_values, flatten
 from infertui.config.layers import (
     DEFAULT,
@@ -18,6 +17,7 @@ from infertui.config.layers import (
     resolve,
 )
 from infertui.config.schema import Config
+from infertui.config.toml_text import loads
 from infertui.tui.form.files import text_of
 
 
@@ -58,7 +58,7 @@ def from_file(path: str | Path, environ: Mapping[str, str]) -> Base:
 
 def from_text(text: str, label: str) -> Base:
     """TOML text exactly as it is, without the environment: what repeats a run. Raises ConfigError."""
-    layer = Layer(label, flatten(toml.loads(text.encode(errors="replace"), label), label))
+    layer = Layer(label, flatten(loads(text.encode(errors="replace"), label), label))
     return _base(resolve([layer, default_layer()]), label=label, title=label)
 
 

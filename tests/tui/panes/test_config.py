@@ -118,7 +118,7 @@ def test_the_first_key_starts_a_first_run() -> None:
         assert submission.out == "/reports"
         assert not submission.front
         assert [variant.name for variant in submission.variants] == [""]
-        assert submission.variants[0].config.workload.output_len == 32
+        assert submission.variants[0].config.workload.output_len == 512
         assert "Queued demo" in said(stage)
 
     play(scene)
@@ -184,10 +184,10 @@ def test_escape_restores_what_was_there() -> None:
         await go_to(pilot, "workload.output_len")
         await pilot.press("enter", "x", "escape")
         await settle(pilot)
-        assert stage.pane.form.text("workload.output_len") == "32"
+        assert stage.pane.form.text("workload.output_len") == "512"
         assert "not allowed" not in stage.text
         await pilot.press("l")
-        assert stage.pane.form.text("workload.output_len") == "64"
+        assert stage.pane.form.text("workload.output_len") == "1024"
 
     play(scene)
 
@@ -315,7 +315,7 @@ def test_only_what_differs_shows_old_and_new() -> None:
         await go_to(pilot, "workload.output_len")
         await pilot.press("l", "F")
         await settle(pilot)
-        assert "32 → 64" in stage.text
+        assert "512 → 1024" in stage.text
         assert "batch_size" not in stage.text
         await pilot.press("F")
         await settle(pilot)
