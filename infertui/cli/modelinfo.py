@@ -62,7 +62,7 @@ def lines(found: Foreseen) -> Iterator[str]:
             yield f"  {line}"
         if found.free is None:
             yield "  how much is free is not available"
-        elif found.needed.total > found.free:
+        elif not found.needed.fits(found.free):
             ways = ways_to_fit(found.source, found.engine, found.kind, task, found.free, draft=found.draft)
             yield from (f"  would fit with {way}" for way in ways)
     if found.problem:
@@ -121,7 +121,7 @@ def document(found: Foreseen) -> dict[str, Any]:
         "total_bytes": needed.total if needed else None,
         "device": found.where,
         "free_bytes": free,
-        "fits": None if free is None or needed is None else needed.total <= free,
+        "fits": None if free is None or needed is None else needed.fits(free),
         "problem": found.problem,
     }
 

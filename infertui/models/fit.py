@@ -50,7 +50,11 @@ class MemoryTerm(Struct, frozen=True):
 
 
 class MemoryEstimate(Struct, frozen=True):
-    """Bytes needed of a device, by purpose. `host_terms` is what is needed besides of the host's memory."""
+    """Bytes needed of a device, by purpose. `host_terms` is what is needed besides of the host's memory.
+
+    `spare` is what an allocator is expected to hold beside what is in use: part of the total, but no reason to refuse,
+    since most of it is given back before memory runs out.
+    """
 
     weights: int
     kv_cache: int
@@ -59,18 +63,29 @@ class MemoryEstimate(Struct, frozen=True):
     dtype: str
     terms: tuple[MemoryTerm, ...]
     host_terms: tuple[MemoryTerm, ...] = ()
+    spare: int = 0
 
     @property
     def total(self) -> int:
-        """Bytes needed in all."""
+        """Bytes that it is expected to hold in all."""
+        return self.least + self.spare
+
+    @property
+    def least(self) -> int:
+        """Bytes without which it cannot run."""
         return self.weights + self.kv_cache + self.activations + self.overhead
+
+    def fits(self, free_bytes: int) -> bool | None:
+        """Whether it fits into so many bytes; None where it may, if the allocator gives back what it can."""
+        return True if self.total <= free_bytes else None if self.least <= free_bytes else False
 
     def explain(self, free_bytes: int | None = None) -> list[str]:
         """The arithmetic, one line per term and a last line with the total, against `free_bytes` where known."""
         lines = [f"{term.name} {term.arithmetic} = {format_bytes(term.bytes)}" for term in self.terms]
         total = f"total {format_bytes(self.total)}"
         if free_bytes is not None:
-            verdict = "fits" if self.total <= free_bytes else "does not fit"
+            may = f"may not fit ({format_bytes(self.least)} at the least)"
+            verdict = {True: "fits", None: may, False: "does not fit"}[self.fits(free_bytes)]
             total += f" of {format_bytes(free_bytes)} free: {verdict}"
         beside = (f"{term.name}: {term.arithmetic} = {format_bytes(term.bytes)}" for term in self.host_terms)
         return [*lines, total, *beside]
@@ -116,7 +131,7 @@ def estimate(
     - overhead: the CUDA context and libraries, or the process itself on a CPU.
 
     With `tensor_parallel` it is what each device needs: a share of the weights and of the KV cache, whose heads are
-    divided too. Nothing is added for fragmentation: a refusal means that it cannot fit, not that it may be tight.
+    divided too. Nothing is added here for fragmentation: a refusal means that it cannot fit, not that it may be tight.
     """
     if batch_size < 1 or input_len < 0 or output_len < 0:
         raise ValueError("batch_size must be positive, lengths must not be negative")
@@ -150,8 +165,8 @@ def cpu_overhead() -> int:
 
 
 def check(needed: MemoryEstimate, free_bytes: int, ways: Callable[[], list[str]], *, forced: bool = False) -> None:
-    """Raise DoesNotFitError, with the arithmetic and the `ways` that would help, when `needed` exceeds `free_bytes`."""
-    if forced or needed.total <= free_bytes:
+    """Raise DoesNotFitError, with the arithmetic and the `ways` that would help, when `needed` cannot fit."""
+    if forced or needed.fits(free_bytes) is not False:
         return
     raise DoesNotFitError(
         "The model and workload do not fit into memory:\n  " + "\n  ".join(needed.explain(free_bytes)),

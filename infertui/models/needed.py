@@ -14,12 +14,18 @@ from infertui.models.fit import DeviceKind, MemoryEstimate, MemoryTerm, dtype_in
 from infertui.models.gguf_sizes import Parts, parts_of_file, parts_to_write
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.resolve import ModelSource
-from infertui.models.shapes import ModelShape, kv_bytes_per_token, weight_bytes
+from infertui.models.shapes import ModelShape, dtype_bytes, kv_bytes_per_token, weight_bytes
+from infertui.models.torch_requests import Growth, reserved, sizes_of
 from infertui.units import format_bytes
 
 LLAMA_CPP_CUDA: Final = 600 << 20
-"""Bytes that the CUDA context, the kernels of ggml and cuBLAS' workspace take beside llama.cpp's own buffers: 595 to
-616 MiB on an H200 (CUDA 13.0), whatever the layers."""
+"""Bytes that the CUDA context and the kernels of ggml take beside llama.cpp's own buffers: 595 to 610 MiB on an H200
+(CUDA 13.0) with all layers there. Fitted, as are the two that follow: docs/memory.md names the runs."""
+LLAMA_CPP_CUBLAS: Final = 100 << 20
+"""Bytes that cuBLAS adds with its first product, kernels and workspace: ggml has kernels of its own for quantized
+matrices, but leaves plain ones, and attention that is not fused, to cuBLAS."""
+LLAMA_CPP_ELSEWHERE: Final = 20 << 20
+"""Bytes beside the buffers if all layers are in host memory, and that share of it if some are."""
 LLAMA_CPP_CPU: Final = 60 << 20
 """Bytes that a Python process takes with llama.cpp loaded."""
 
@@ -28,6 +34,13 @@ TRANSFORMERS_CUDA: Final[dict[str, int]] = {
     "fused": 1115 << 20,
 }  # fmt: skip
 """Bytes that a process held beyond PyTorch's allocator by how it executes steps: medians of 45 kept runs on an H200."""
+_FUSED_MORE: Final = 120 << 20
+"""Bytes that the fused step's own buffers were short of."""
+_GROWTH: Final[dict[str, Growth]] = {"static": "fixed", "compile": "captured", "cudagraph": "captured"}
+_MARGIN: Final[dict[Growth, float]] = {"grows": 0.15, "fixed": 0.35, "captured": 0.35}
+"""Of what is in use beside the weights: what the allocator held beyond what is worked out, at the most, in the runs
+that docs/memory.md names."""
+_MARGIN_LEAST: Final = 30 << 20
 PAGE_POSITIONS: Final = 128
 """KV pages of vLLM are at most this long in its attention backends of 0.26 to 0.33: 16 to 128 positions."""
 SPARE_PAGES: Final = 2
@@ -82,6 +95,8 @@ def needed(
     )
     if engine.name == "transformers":
         whole = _transformers(whole, source, engine, device_kind)
+        if device_kind == "cuda":
+            whole = _with_spare(whole, source, engine, task)
     if engine.name == "vllm" and device_kind == "cuda":
         shapes = [shape, *([draft.shape] if draft is not None else [])]
         pool = vllm_pool(shapes, engine, task, whole.dtype)
@@ -143,6 +158,41 @@ def _transformers(
         extra += whole.kv_cache
     copies = MemoryTerm("working copies", "of the cache while it grows, and what the allocator keeps", extra)
     return replace(whole, terms=(*terms, copies), activations=whole.activations + extra)
+
+
+def _with_spare(whole: MemoryEstimate, source: ModelSource, engine: EngineConfig, task: Task) -> MemoryEstimate:
+    """With what PyTorch's allocator holds beside what is in use: worked out request by request, and a margin.
+
+    For weights in their own numbers on one GPU; otherwise the margin alone.
+    """
+    shape = source.shape
+    growth = _GROWTH.get(engine.mode, "grows")
+    used = whole.weights + whole.kv_cache + whole.activations
+    loading = sum(term.bytes for term in whole.terms if term.name == "loading")
+    plain = engine.quantization == "auto" and not shape.quantization and engine.tensor_parallel == 1
+    terms = list(whole.terms)
+    spare = 0
+    margin = round(_MARGIN[growth] * (used - whole.weights - loading)) + _MARGIN_LEAST
+    if plain:
+        found = reserved(
+            sizes_of(shape, dtype_bytes(whole.dtype)),
+            task.batch_size,
+            max(1, task.input_len),
+            task.output_len,
+            growth,
+            made_here=source.kind == "synthetic",
+        )
+        spare = max(0, found.reserved - used)
+        text = "cuBLAS' workspace, and segments that are not full, as PyTorch's allocator fills them"
+        terms.append(MemoryTerm("reserved", text, spare))
+        if engine.mode == "cudagraph" and engine.transformers.graph_step == "fused":
+            margin += _FUSED_MORE
+    elif engine.quantization == "fp8":
+        spare = whole.weights
+        terms.append(MemoryTerm("reserved", "weights in fp8 beside those that they are made of, while loading", spare))
+    text = f"{_MARGIN[growth]:.0%} of all but the weights and {format_bytes(_MARGIN_LEAST)}: what runs held beyond that"
+    terms.append(MemoryTerm("margin", text, margin))
+    return replace(whole, terms=tuple(terms), spare=spare + margin)
 
 
 # -- vLLM
@@ -232,7 +282,8 @@ def _llama_cpp(source: ModelSource, engine: EngineConfig, device_kind: DeviceKin
         weights = MemoryTerm("weights", f"{where} ({form})", gpu_weights)
         share = inner / count
         cache = MemoryTerm("KV cache", f"{kv_text} x {inner} of {count} layers", round(kv * share))
-        overhead = MemoryTerm("overhead", "CUDA context, ggml's kernels and cuBLAS", LLAMA_CPP_CUDA)
+        quantized = shape.quantization if source.kind == "gguf" else form not in _FORMS.values()
+        overhead = _llama_cpp_overhead(shape, options, task, cells, 1 - on_gpu / (count + 1), quantized=bool(quantized))
         left = parts.inputs + sum(parts.layers[: count - inner]) + (0 if on_gpu or parts.tied else parts.output)
         host = (
             MemoryTerm("in host memory", "weights and KV cache of the other layers", left + kv - round(kv * share)),
@@ -246,6 +297,23 @@ def _llama_cpp(source: ModelSource, engine: EngineConfig, device_kind: DeviceKin
         terms=(weights, cache, compute, overhead),
         host_terms=host,
     )
+
+
+def _llama_cpp_overhead(
+    shape: ModelShape, options: LlamaCppOptions, task: Task, cells: int, elsewhere: float, *, quantized: bool
+) -> MemoryTerm:
+    """What surrounds llama.cpp's buffers on a GPU. `elsewhere` is the share of layers in host memory."""
+    size, text = LLAMA_CPP_CUDA + round(LLAMA_CPP_ELSEWHERE * elsewhere), "CUDA context and ggml's kernels"
+    if not (quantized and options.flash_attention):
+        size += LLAMA_CPP_CUBLAS
+        text += ", cuBLAS"
+    if not options.flash_attention:
+        # It takes the scores in 16 bits: those of a step over prompts, against the positions that are filled then.
+        filled = min(cells, -(-max(1, task.input_len) // _PADDED) * _PADDED)
+        tokens = min(options.n_ubatch, options.n_batch, task.batch_size * max(1, task.input_len))
+        size += tokens * filled * shape.heads * 2
+        text += " and scores for it"
+    return MemoryTerm("overhead", text, size)
 
 
 def _written(source: ModelSource, engine: EngineConfig, device_kind: DeviceKind) -> Parts | None:

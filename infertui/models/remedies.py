@@ -24,7 +24,7 @@ def ways_to_fit(
 
     def fits(engine: EngineConfig, task: Task) -> bool:
         found = needed(source, engine, device_kind, task, draft=draft)
-        return found is not None and found.total <= free_bytes
+        return found is not None and found.fits(free_bytes) is True
 
     ways = []
     if engine.name == "llama-cpp":

@@ -26,8 +26,8 @@ class Fit(Struct, frozen=True):
 
     @property
     def fits(self) -> bool | None:
-        """Whether it does; None is not known."""
-        return None if self.needed is None or self.free is None else self.needed.total <= self.free
+        """Whether it does; None is not known, or close."""
+        return None if self.needed is None or self.free is None else self.needed.fits(self.free)
 
 
 def check_fit(
@@ -74,7 +74,7 @@ def foresee_fit(
     if free is None:
         return Fit((head, *found.explain(), "how much is free is not available"), found)
     if loaded:
-        free += found.weights + found.overhead
+        free += found.weights + found.overhead + found.spare
     known = free
     return Fit(
         (head, *found.explain(free)),

@@ -136,6 +136,26 @@ def test_a_refusal_gives_the_arithmetic_and_what_would_help() -> None:
     check(needed, needed.total, list)
 
 
+def test_what_an_allocator_may_give_back_is_no_reason_to_refuse() -> None:
+    plain = estimate(shape("nano"), dtype="float16", device_kind="cuda", batch_size=1, input_len=1, output_len=1)
+    needed = replace(plain, spare=100 << 20)
+    assert needed.total == plain.total + (100 << 20)
+    assert needed.least == plain.total
+    for free, fits, words in (
+        (needed.total, True, "free: fits"),
+        (needed.total - 1, None, "free: may not fit ("),
+        (needed.least, None, "at the least)"),
+        (needed.least - 1, False, "free: does not fit"),
+    ):
+        assert needed.fits(free) is fits
+        assert words in needed.explain(free)[-1]
+        if fits is False:
+            with pytest.raises(DoesNotFitError):
+                check(needed, free, lambda: ["less"])
+        else:
+            check(needed, free, list)
+
+
 def test_positions_are_a_hard_limit() -> None:
     gpt2 = shape("gpt2-124m")
     check_positions(gpt2, 1000, 24)

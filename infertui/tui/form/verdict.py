@@ -18,6 +18,7 @@ def in_one_line(forecast: Forecast, runs: int = 1) -> tuple[str, Standing]:
     elif forecast.free is None:
         memory = f"needs {format_bytes(forecast.needed)}: {words}"
     else:
+        words = "may not fit" if forecast.fits is None else words
         memory = f"needs {format_bytes(forecast.needed)} of {format_bytes(forecast.free)} free: {words}"
     time = ""
     if forecast.seconds is not None:

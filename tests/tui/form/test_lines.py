@@ -220,6 +220,7 @@ def test_the_forecast_in_a_line() -> None:
     fits = Forecast(("a", "b"), True, needed=3 * GIB, free=78 * GIB, seconds=90.0)
     assert "needs 3.00 GiB of 78.0 GiB free: fits; about 1:30" in said_below(form, fits)
     assert "does not fit" in said_below(form, Forecast((), False, needed=3, free=2))
+    assert "may not fit" in said_below(form, Forecast((), None, needed=3, free=2))
     assert "the simulator loads no model" in said_below(form, Forecast(("the simulator loads no model",), None))
     assert "no estimate: offline" in said_below(form, None, "offline")
     form.sweep("workload.batch_size")
