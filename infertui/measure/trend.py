@@ -20,8 +20,8 @@ FALSE_POSITIVES = 0.01
 FEWEST = 4
 MOST = 256
 """Of more values, neighbours are taken together: a movement is as clear from these."""
-_EACH, _ANY_STEP = 0.45 * FALSE_POSITIVES, 0.1 * FALSE_POSITIVES
-"""Of a line, of a level from half to half, and of a step at any place: all of them together are called so often."""
+_EACH, _ANY_STEP = FALSE_POSITIVES / 2, FALSE_POSITIVES / 10
+"""Of a line and of a level from half to half, which noise often makes together, and of a step at any place."""
 _SHORTEST = 6
 """The shortest level before or after a step is one of so many parts: a few odd iterations are none."""
 _ROUNDING = 1e-12
