@@ -86,3 +86,10 @@ def test_it_is_passed_on_when_loading_fails(capfd: pytest.CaptureFixture[str]) -
     with pytest.raises(RuntimeError, match="no model"):
         load()
     assert "the last words" in capfd.readouterr().out
+
+
+def test_the_name_of_a_model_is_not_how_it_was_compiled() -> None:
+    """A model read from a GGUF file is named by counting: the second one, to score with, has another name."""
+    name = "NETWORK_NAME: llama"
+    assert name in MODEL
+    assert properties_in(MODEL.replace(name, "NETWORK_NAME: Model17")) == properties_in(MODEL)

@@ -16,6 +16,8 @@ _LEVEL = "OPENVINO_LOG_LEVEL"
 _MODEL = "Model: "
 _SCHEDULER = "SchedulerConfig {"
 _STATE = "KV_CACHE_PRECISION"
+_NAME = "NETWORK_NAME"
+"""Says nothing of how a model was compiled: one read from a GGUF file is named by counting the models so far."""
 _MAX_TEXT = 4 << 20
 
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -57,7 +59,7 @@ def properties_in(text: str) -> dict[str, str]:
             found = {} if inside else found
         elif inside and (pair := line.strip().partition(":"))[1]:
             key, value = pair[0].strip(), pair[2].strip()
-            if key == "EXECUTION_DEVICES" and not value:
+            if key == _NAME or (key == "EXECUTION_DEVICES" and not value):
                 continue
             found["DEVICE" if key == "CPU" else key] = value
     return found if _STATE in found else {}

@@ -271,7 +271,11 @@ class OpenvinoEngine:
             capacity = Capacity(sequences=1, prompt_tokens=tokens, output_tokens=1)
             pipeline, told = _compiled(model, request, _properties(request, dtype), _schedule(capacity))
         if told.properties != self._compiled:
-            raise EngineError("OpenVINO compiled the model in another way to score with than to generate with")
+            pairs = told.properties.items() ^ self._compiled.items()
+            raise EngineError(
+                "OpenVINO compiled the model in another way to score with than to generate with: "
+                f"{', '.join(sorted({key for key, _ in pairs}))} differ"
+            )
         self._scorer = tokens, pipeline
         return pipeline
 
