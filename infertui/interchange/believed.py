@@ -24,14 +24,16 @@ def believed(finding: Finding) -> Finding:
     """The finding without figures that are none, and with words against those that cannot all be true."""
     summary, notes = finding.summary, finding.notes
     counted = not {"requests", "failed"} & set(finding.untold)
-    if counted and not summary.requests - summary.failed:  # nothing was measured, and 0 tok/s is no speed
+    nothing = summary.output_throughput == 0
+    if nothing or (counted and not summary.requests - summary.failed):  # nothing was measured: 0 tok/s is no speed
         summary = replace(summary, output_throughput=None, output_throughput_interval=None, total_throughput=None)
     records = finding.records
     if _is_latency(summary, finding):
         summary = replace(summary, ttft=None, tpot=None, itl=None, prefill=None)
         notes = notes if NOT_STREAMED in notes else (*notes, NOT_STREAMED)
         records = _without_first(records) if records else None
-    against = tuple(dict.fromkeys((*finding.invalid, *contradictions(summary))))
+    none = ("no token was generated",) if nothing and not finding.invalid else ()
+    against = tuple(dict.fromkeys((*finding.invalid, *none, *contradictions(summary))))
     return replace(finding, summary=summary, notes=notes, invalid=against, records=records)
 
 

@@ -222,7 +222,9 @@ class Loops:
             return _torch_perplexity(self._rounded(which), ids, WINDOW)
         if which == "file":
             return _llama_perplexity(self._folder / FILE, ids, self._device)
-        return _llama_perplexity(next((reports / "infertui" / "gguf").glob(f"*-{which}-*.gguf")), ids, self._device)
+        # A file that was made of another one has both forms in its name, and a longer one.
+        files = sorted((reports / "infertui" / "gguf").glob(f"*-{which}-*.gguf"), key=lambda path: len(path.name))
+        return _llama_perplexity(files[0], ids, self._device)
 
     def _rounded(self, which: str) -> Any:
         """Linear layers rounded by hand: int8 by row, symmetric; int4 in groups, asymmetric, as by torchao."""

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.foreign_files import LATENCIES, aiperf, aiperf_metric, dumped, guidellm, guidellm_benchmark, vllm_serve
+from support.foreign_files import (
+    LATENCIES,
+    aiperf,
+    aiperf_metric,
+    dumped,
+    guidellm,
+    guidellm_benchmark,
+    sglang,
+    vllm_serve,
+)
 
 from infertui.interchange.believed import NOT_STREAMED
 from infertui.interchange.finding import Finding
@@ -144,3 +153,9 @@ def test_requests_that_aiperf_cancelled_at_the_end_of_the_time_are_cut_off() -> 
     assert (found.summary.requests, found.summary.failed, found.summary.cut_off) == (98, 1, 2)
     without_end = only(aiperf(input_config={"phases": [{"concurrency": 16}]}, error_summary=errors))
     assert (without_end.summary.failed, without_end.summary.cut_off) == (3, 0)
+
+
+def test_a_speed_of_nothing_is_no_speed_where_failures_are_not_told_either() -> None:
+    found = only(sglang(completed=0, output_throughput=0.0, total_output_tokens=0))
+    assert found.summary.output_throughput is None
+    assert found.invalid
