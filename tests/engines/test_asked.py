@@ -1,7 +1,10 @@
 """What engines are known to refuse is told from the request and the files alone, whether they are installed or not."""
 
+from pathlib import Path
+
 import pytest
 from support.runs import simulated
+from support.sample_gguf import write_sample
 
 from infertui.engines.base import Probe, check
 from infertui.errors import InfertuiError
@@ -32,6 +35,7 @@ def ask(model: str, **values: object) -> None:
         ("transformers", "nano", {"engine.speculation": "prompt-lookup"}, "has random weights"),
         ("transformers", "nano", {"engine.transformers.graph_step": "compiled"}, "nothing is captured"),
         ("transformers", "nano", {"engine.transformers.tuning": "max-autotune"}, "inductor compiles nothing"),
+        ("transformers", "nano", {"engine.mode": "cudagraph", "device.name": "cpu"}, "needs a CUDA device"),
         ("transformers", "nano", {"engine.tensor_parallel": 2, "engine.mode": "compile"}, "engine.mode = compile"),
         ("transformers", "nano", {"engine.tensor_parallel": 2, "engine.quantization": "int8"}, "does not go with"),
         ("tensorrt-llm", "nano", {"engine.tensorrt_llm.engine_dir": "/x"}, "is for backend = engine"),
@@ -46,3 +50,11 @@ def test_it_is_refused_beforehand(engine: str, model: str, values: dict[str, obj
 @pytest.mark.parametrize("engine", ["llama-cpp", "openvino", "transformers", "tensorrt-llm", "vllm", "simulator"])
 def test_what_may_run_is_let_through(engine: str) -> None:
     ask("nano", **{"engine.name": engine})
+
+
+def test_a_gguf_file_is_not_for_transformers(tmp_path: Path) -> None:
+    file = write_sample(tmp_path / "tiny.gguf")
+    config = simulated(model__id=str(file), engine__name="transformers", workload__input_len=8)
+    choice = Choice(config.engine, Probe(config.engine.name, available=True, reason=""))
+    with pytest.raises(InfertuiError, match="GGUF file"):
+        check(load_request(config, choice, ()), resolve(str(file)))

@@ -9,6 +9,15 @@ from infertui.models.resolve import ModelSource, resolve
 def check(request: LoadRequest, source: ModelSource) -> None:
     """See `engines.base.check`."""
     engine = request.engine
+    if source.kind == "gguf":
+        raise ConfigError(
+            "model.id", f"{source.id} is a GGUF file, which Transformers does not read here",
+            allowed="a folder with config.json and safetensors, or engine.name = llama-cpp or openvino",
+        )  # fmt: skip
+    if engine.mode == "cudagraph" and request.device.name == "cpu":
+        raise ConfigError(
+            "engine.mode", "cudagraph needs a CUDA device, and device.name is cpu", allowed="eager, static or compile"
+        )
     check_levers(engine, "eager" if engine.mode == "auto" else engine.mode, source)
     if engine.draft_model and (draft := resolve(engine.draft_model)).kind == "synthetic":
         raise meaningless("engine.draft_model", draft)
