@@ -113,10 +113,15 @@ def test_the_interval_holds_the_value_and_turns_round_with_the_sides(first: list
         ratio(Totals.mean_of(second), Totals.mean_of(first)),
     )
     assert there is not None and back is not None  # noqa: PT018
-    assert there.interval is not None
+    assert there.value == pytest.approx(1 / back.value)
+    assert (there.interval is None) == (back.interval is None)
+    if there.interval is None:  # from ten on it shows where they depend on one another, and may leave too few
+        assert max(len(first), len(second)) >= 10
+        assert there.correlation is not None
+        assert there.correlation > 0.4
+        return
     assert there.interval.low <= there.value * (1 + 1e-9)
     assert there.interval.high >= there.value * (1 - 1e-9)
-    assert there.value == pytest.approx(1 / back.value)
 
 
 def test_a_true_difference_is_within_the_interval_and_found() -> None:
