@@ -92,14 +92,14 @@ def test_the_test_is_scipys_where_values_are_few(values: list[float]) -> None:
     assert found is not None
     line = scipy.stats.linregress(range(len(values)), values)
     half = len(values) // 2
-    halves = scipy.stats.ttest_ind(values[:half], values[-half:]) if max(values) > min(values) * 1.01 else None
+    halves = scipy.stats.ttest_ind(values[:half], values[-half:]) if max(values) > min(values) else None
     expected = [line.pvalue, *([halves.pvalue] if halves is not None else [])]
     if found.shape == "step":  # at the best of so many places, and called a fifth as often as either of the others
         places = range(2, len(values) - 1)
         steps = [scipy.stats.ttest_ind(values[:at], values[at:]).pvalue for at in places]
         assert found.p == pytest.approx(min(1.0, min(steps) * len(places) * 5), rel=1e-5, abs=1e-9)
         return
-    assert any(found.p == pytest.approx(one, rel=1e-5, abs=1e-9) for one in expected) or math.isnan(min(expected))
+    assert any(found.p == pytest.approx(one, rel=1e-5, abs=1e-9) for one in expected) or any(map(math.isnan, expected))
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=12, max_size=30, unique=True))
