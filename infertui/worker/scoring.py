@@ -23,15 +23,7 @@ def scored(engine: Engine, loaded: Loaded, command: Score, progress: Progress, c
     able: object = engine
     if not isinstance(able, Scoring):
         return Scored(0, reason=f"the engine {loaded.engine} cannot tell how likely a text is")
-    until = time.monotonic() + command.timeout_s
-
-    def going_on() -> None:
-        progress.step += 1
-        if cancelled():
-            raise Cancelled
-        if time.monotonic() > until:
-            raise _TooLongError
-
+    going_on = _going_on(command.timeout_s, progress, cancelled)
     try:
         engine.release_memory()  # what the run cached: scoring has to do with what is left
         way = able.scoring()
@@ -70,15 +62,7 @@ def gaps(
     able: object = engine
     if not isinstance(able, Scoring):
         return GapsFound(0, reason=f"the engine {loaded.engine} cannot tell how likely a text is")
-    until = time.monotonic() + command.timeout_s
-
-    def going_on() -> None:
-        progress.step += 1
-        if cancelled():
-            raise Cancelled
-        if time.monotonic() > until:
-            raise _TooLongError
-
+    going_on = _going_on(command.timeout_s, progress, cancelled)
     found: dict[str, float] = {}
     try:
         room = able.scoring().positions
@@ -96,6 +80,20 @@ def gaps(
     except InfertuiError as error:
         return GapsFound(0, gaps=found, reason=clean(error.message))
     return GapsFound(0, gaps=found)
+
+
+def _going_on(timeout_s: float, progress: Progress, cancelled: Callable[[], bool]) -> Callable[[], None]:
+    """What is called at each step from now on: it counts, and raises once this is cancelled or its time is over."""
+    until = time.monotonic() + timeout_s
+
+    def step() -> None:
+        progress.step += 1
+        if cancelled():
+            raise Cancelled
+        if time.monotonic() > until:
+            raise _TooLongError
+
+    return step
 
 
 def _too_few(engine: str, positions: int, needed: int) -> str:
