@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.kept import REPORTS, RUNS
 from support.runs import infertui, run, simulated
 
 from infertui.engines.base import Evidence
@@ -137,14 +138,12 @@ def test_a_lever_in_force_as_asked_is_told_once(tmp_path: Path) -> None:
 
 def test_energy_is_the_one_figure_of_the_results_with_what_its_counter_leaves_open() -> None:
     """Two kept runs of one config, of 0.48 s each: their counters say 0.411 and 0.326 J/token."""
-    store = Store(Path(__file__).parents[2] / "reports" / "h200-bench")
+    store = Store(REPORTS / "h200-bench")
     first, second = (
         store.result_of(run) for run in ("20261120-225256-fused-3-5-854b", "20261120-225427-fused-4-5-ac97")
     )
     assert first is not None and second is not None  # noqa: PT018
-    found = compare(
-        first, second, (read_observations(store.folder_of(first.id)), read_observations(store.folder_of(second.id)))
-    )
+    found = compare(first, second, (read_observations(RUNS / first.id), read_observations(RUNS / second.id)))
     for name, read in (
         ("energy, J/token", lambda result: result.power.joules_per_token),
         ("energy, J/request", lambda result: gross(result).joules_per_request),

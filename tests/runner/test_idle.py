@@ -1,18 +1,17 @@
 """Idle power is what a device draws once its power is at rest, and stays known."""
 
 import asyncio
-from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.kept import RUNS
 
 from infertui.gpu.readings import GpuInfo, GpuSample, HostSample, Sample
 from infertui.runner.idle import AGREEMENT, SAMPLES, IdlePower, Reading, at_rest, idle_before
 
 GPU = GpuInfo(0, "GPU-a")
-REPORTS = Path(__file__).parents[2] / "reports"
 
 
 def sample(
@@ -127,11 +126,11 @@ def test_idle_power_of_a_kept_run() -> None:
     """By hand from their telemetry: the tail of earlier work, then 12 readings about 80.1 W; two that the driver calls
     idle too early, then 78.4; and one whose worker had the model loaded already."""
     for folder, expected in (
-        ("h200-bench/20261120-225910-eager-7-7-8b4c", 80.1),
-        ("h200-engines/20261120-175827-bs-1-2290", 78.4),
-        ("h200-engines/20261120-175526-bs-32-c95a", None),
+        ("20261120-225910-eager-7-7-8b4c", 80.1),
+        ("20261120-175827-bs-1-2290", 78.4),
+        ("20261120-175526-bs-32-c95a", None),
     ):
-        path = REPORTS / folder
+        path = RUNS / folder
         gpu = GpuInfo(0, msgspec.json.decode((path / "result.json").read_bytes())["loaded"]["device_uuid"])
         lines = (path / "telemetry.jsonl").read_bytes().splitlines()
         found = idle_before((msgspec.json.decode(line, type=Sample) for line in lines), [gpu])

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from support.kept import RUNS
 from support.runs import run, simulated
 
 from infertui.errors import StoreError
@@ -14,14 +15,13 @@ from infertui.runner.recompute import Outcome, Recomputation
 from infertui.store.result import Recomputed, Result
 from infertui.store.runs import SUPERSEDED, Store
 
-REPORTS = Path(__file__).parents[2] / "reports"
 EAGER = "20261120-225910-eager-7-7-8b4c"
 FIRST, SECOND = "20261120-193836-bs-1-7df3", "20261120-193910-bs-8-7f2e"
 
 
-def keep(out: Path, folder: str, run_id: str, **power: object) -> Result:
+def keep(out: Path, run_id: str, **power: object) -> Result:
     """A copy of a kept run, with figures of its power as an earlier version had them."""
-    shutil.copytree(REPORTS / folder / run_id, out / run_id, ignore=shutil.ignore_patterns(SUPERSEDED))
+    shutil.copytree(RUNS / run_id, out / run_id)
     result = msgspec.json.decode((out / run_id / "result.json").read_bytes(), type=Result)
     assert result.power is not None
     usual: dict[str, object] = {"span_s": None, "error_j": None, "idle_from": ""}
@@ -38,7 +38,7 @@ def recomputed(out: Path, *runs: str) -> list[Outcome]:
 def test_idle_power_and_what_rests_on_it(tmp_path: Path) -> None:
     """(1661.93 - 80.1 x 11.801) / 600 = 1.194 J/token above idle, where 0.981 was kept."""
     old = keep(
-        tmp_path, "h200-bench", EAGER, window_s=11.801486, energy_j=1661.933, idle_power_w=90.934,
+        tmp_path, EAGER, window_s=11.801486, energy_j=1661.933, idle_power_w=90.934,
         joules_per_token_above_idle=0.981,
     )  # fmt: skip
     (outcome,) = recomputed(tmp_path)
@@ -60,9 +60,9 @@ def test_idle_power_and_what_rests_on_it(tmp_path: Path) -> None:
 
 def test_a_run_without_rest_takes_that_of_the_run_before_it_and_one_window_counts(tmp_path: Path) -> None:
     """Its worker had the model from the run before. 13,054 tok/s at 235.7 W are 55.4 tok/s/W, where 53.2 was kept."""
-    keep(tmp_path, "h200-engines", FIRST)
+    keep(tmp_path, FIRST)
     keep(
-        tmp_path, "h200-engines", SECOND, window_s=0.382921385, energy_j=90.256, mean_power_w=235.704,
+        tmp_path, SECOND, window_s=0.382921385, energy_j=90.256, mean_power_w=235.704,
         tokens_per_s_per_w=53.18, idle_power_w=82.98,
     )  # fmt: skip
     second = recomputed(tmp_path, SECOND)[0].result
@@ -73,7 +73,7 @@ def test_a_run_without_rest_takes_that_of_the_run_before_it_and_one_window_count
     assert "short-energy" in second.verdict.marks
     alone = tmp_path / "alone"
     alone.mkdir()
-    keep(alone, "h200-engines", SECOND, idle_power_w=82.98)
+    keep(alone, SECOND, idle_power_w=82.98)
     (outcome,) = recomputed(alone)
     assert outcome.result is not None and outcome.result.power is not None  # noqa: PT018
     assert outcome.result.power.idle_power_w == 82.98, "nothing is made up"
@@ -81,8 +81,8 @@ def test_a_run_without_rest_takes_that_of_the_run_before_it_and_one_window_count
 
 
 def test_what_was_there_is_kept_and_the_second_time_changes_nothing(tmp_path: Path) -> None:
-    old = keep(tmp_path, "h200-bench", EAGER, idle_power_w=90.934)
-    before = keep(tmp_path, "h200-engines", FIRST)
+    old = keep(tmp_path, EAGER, idle_power_w=90.934)
+    before = keep(tmp_path, FIRST)
     store = Store(tmp_path)
     outcome = recomputed(tmp_path, EAGER)[0]
     assert outcome.old is not None and outcome.result is not None  # noqa: PT018

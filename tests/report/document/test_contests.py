@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.kept import RUNS
 from support.reported import gathered, made, stored
 
 from infertui.config.sweep import Place
@@ -26,7 +27,7 @@ def modes() -> list[Result]:
 
 
 def said(results: list[Result], **options: str) -> list[str]:
-    section = verdict(gathered(H200, results, **options))
+    section = verdict(gathered(RUNS, results, **options))
     return [block.text for block in section.blocks if isinstance(block, Callout)]
 
 

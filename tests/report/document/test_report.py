@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.kept import RUNS
 from support.reported import HOSTILE, Page, gathered, made, stored, written
 
 from infertui.report.document.as_json import SCHEMA, VERSION, ReportData
@@ -18,7 +19,7 @@ ENGINES, FIRST = Path("reports/h200-engines"), Path("reports/h200")
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Material, dict[str, bytes]]:
-    material = gathered(ENGINES, stored(ENGINES)[:35])
+    material = gathered(RUNS, stored(ENGINES)[:35])
     return material, written(tmp_path_factory.mktemp("engines"), material, drawn=DRAWN)
 
 
