@@ -2,9 +2,13 @@
 
 
 class InfertuiError(Exception):
-    """Something went wrong that has a name; `remedy` says what the user can do about it."""
+    """Something went wrong that has a name; `remedy` says what the user can do about it.
+
+    `kind` is its word in files and on the wire, which stays when the class is renamed.
+    """
 
     exit_code = 1
+    kind: str = "error"
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
@@ -19,6 +23,7 @@ class UsageError(InfertuiError):
     """The request itself is at fault: an argument, a file that was named, a key."""
 
     exit_code = 2
+    kind = "usage"
 
 
 class ConfigError(UsageError):
@@ -26,6 +31,8 @@ class ConfigError(UsageError):
 
     `path` is its dotted TOML path, `allowed` what would have been right, `source` where the value came from.
     """
+
+    kind = "config"
 
     def __init__(self, path: str, problem: str, *, allowed: str = "", source: str = "", remedy: str = "") -> None:
         message = f"{path}: {problem}" if path else problem
@@ -43,14 +50,22 @@ class ConfigError(UsageError):
 class ModelError(InfertuiError):
     """A model cannot be found, read or downloaded."""
 
+    kind = "model"
+
 
 class DoesNotFitError(InfertuiError):
     """The memory estimate exceeds what the device has free."""
+
+    kind = "does-not-fit"
 
 
 class EngineError(InfertuiError):
     """An engine is not usable here, or refused what it was asked."""
 
+    kind = "engine"
+
 
 class StoreError(InfertuiError):
     """Results cannot be written or read: disk full, no permission, not a run folder."""
+
+    kind = "store"

@@ -67,10 +67,7 @@ def export(
 
 
 def _all(store: "Store") -> "Iterator[Result]":
-    from infertui.store.jsonl import read_lines
-    from infertui.store.result import Result
-
-    return read_lines(store.index, Result, warn=warn)
+    return store.each_result(warn=warn)
 
 
 def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator[Result]":

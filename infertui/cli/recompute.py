@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli.flags import REPORTS, OutFlag
-from infertui.cli.output import say
+from infertui.cli.output import say, warn
 
 if TYPE_CHECKING:
     from infertui.runner.recompute import Outcome
@@ -32,7 +32,7 @@ def recompute(
 
     store = Store(out)
     counts = {"changed": 0, "unchanged": 0, "refused": 0}
-    for outcome in Recomputation(store).outcomes(runs or ()):
+    for outcome in Recomputation(store, warn=warn).outcomes(runs or ()):
         kind = "refused" if outcome.refused else "changed" if outcome.changes else "unchanged"
         counts[kind] += 1
         _tell(outcome)

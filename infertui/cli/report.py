@@ -122,10 +122,10 @@ def report(
 
 
 def _results(path: Path) -> "Iterator[Result]":
-    from infertui.store.jsonl import read_lines
-    from infertui.store.result import Result
+    from infertui.store.jsonl import decoded_lines
+    from infertui.store.upgrade import decode_result
 
-    return read_lines(path, Result, warn=warn)
+    return decoded_lines(path, decode_result, warn=warn)
 
 
 def _newest(

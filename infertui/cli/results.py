@@ -53,8 +53,6 @@ def results(
     from infertui.cli.opened import opened, without_result
     from infertui.cli.result_filter import matches, parse_filters
     from infertui.errors import UsageError
-    from infertui.store.jsonl import read_lines
-    from infertui.store.result import Result
 
     if as_json + as_csv + as_markdown > 1:
         raise UsageError("--json, --csv and --markdown exclude each other")
@@ -66,7 +64,7 @@ def results(
         raise UsageError("--columns goes with --markdown")
     wanted = parse_filters(filters or [])
     store = opened(out)
-    lines = read_lines(store.index, Result, warn=warn)
+    lines = store.each_result(warn=warn)
     found = (result for result in lines if matches(result, wanted))  # one at a time: there may be very many
     if agreement:
         from infertui.cli.agreement import print_agreement

@@ -92,6 +92,8 @@ _ALL_ONES = (2**32 - 1, 2**64 - 1)
 class NvmlUnavailableError(InfertuiError):
     """There is no usable NVIDIA driver here; the message says why, the remedy what to do about it."""
 
+    kind = "nvml-unavailable"
+
 
 class _Device:
     """A device's handle, and what has been learnt about what it can do."""

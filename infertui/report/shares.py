@@ -8,9 +8,7 @@ import msgspec
 from infertui.report.limits import limits_of
 from infertui.resources import data
 from infertui.store.index import Derivation
-from infertui.store.result import Result
-
-_decoder = msgspec.json.Decoder(Result)
+from infertui.store.upgrade import decode_result
 
 
 def shares_of_line(line: bytes) -> tuple[float | None, float | None]:
@@ -19,7 +17,7 @@ def shares_of_line(line: bytes) -> tuple[float | None, float | None]:
     The line is decoded whole, which takes three times as long as its row. Anybody may have written it.
     """
     try:
-        limits = limits_of(_decoder.decode(line))
+        limits = limits_of(decode_result(line))
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None, None
     return (limits.mbu, limits.mfu) if limits else (None, None)

@@ -22,7 +22,7 @@ from infertui.store.details import RunDetails
 from infertui.store.queue import Entry
 from infertui.store.table import ResultPage, ResultQuery
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Grows with every change that a client or a runner of another version would misread."""
 
 

@@ -515,7 +515,7 @@ def _deadline(total_timeout_s: float) -> float | None:
 def _error_of(failure: InfertuiError) -> Error:
     if isinstance(failure, WorkerError):
         return Error(failure.kind, failure.message, failure.remedy, failure.details, failure.log_tail)
-    return Error(type(failure).__name__.removesuffix("Error").lower(), failure.message, failure.remedy)
+    return Error(failure.kind, failure.message, failure.remedy)
 
 
 def _internal_error(failure: Exception) -> Error:

@@ -65,9 +65,16 @@ class Outcome(Struct, frozen=True):
 class Recomputation:
     """Over the results of one reports folder."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime] = lambda: datetime.now().astimezone()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`warn` is told of lines that cannot be read."""
         self._store = store
         self._now = now
+        self._warn = warn
         self._rests: dict[str, dict[str, float]] = {}
         self._seen: list[tuple[datetime, str, str, tuple[GpuInfo, ...]]] = []
 
@@ -77,11 +84,11 @@ class Recomputation:
         Nothing is written.
         """
         latest: dict[str, Result] = {}
-        for result in self._store.each_result(warn=lambda _: None):
+        for result in self._store.each_result(warn=self._warn):
             latest.pop(result.id, None)
             latest[result.id] = result
         for run in runs:
-            if run not in latest:
+            if run not in latest and self._store.result_of(run) is None:
                 raise StoreError(f"there is no result {run!r} in {self._store.root}")
         self._seen = [
             (moment, result.id, result.fingerprint.host.hostname, devices)

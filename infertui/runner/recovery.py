@@ -18,6 +18,7 @@ from infertui.measure.validity import Circumstances, judge
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
 from infertui.store.runs import BEGUN, RESULT, RESULT_BYTES, Begun, Store, boot_id, encode_result, write_whole
+from infertui.store.upgrade import decode_result
 
 REASON = "its runner was killed"
 """What is said where nothing better is known: nobody lived to say more."""
@@ -61,7 +62,7 @@ def _recovered_alone(store: Store, folder: Path, begun: Begun) -> Result | None:
 
 def _kept(folder: Path) -> Result | None:
     try:
-        return msgspec.json.decode(regular.read(folder / RESULT, RESULT_BYTES), type=Result)
+        return decode_result(regular.read(folder / RESULT, RESULT_BYTES))
     except FileNotFoundError:
         return None
 

@@ -15,6 +15,7 @@ from infertui.store.index import ResultIndex, ResultQuery
 from infertui.store.outputs import OUTPUTS
 from infertui.store.result import Result
 from infertui.store.runs import RESULT, Store
+from infertui.store.upgrade import decode_result
 from infertui.terminal_text import clean
 
 LOOKED_AT = 64
@@ -189,6 +190,6 @@ def _read(run: str, store: Store) -> Result | None:
     """The result in a run's folder; None where it cannot be read. Raises StoreError for what can be no run."""
     try:
         content = read_at_most(store.folder_of(run) / RESULT, _MAX_RESULT_BYTES)
-        return msgspec.json.decode(content, type=Result) if content else None
+        return decode_result(content) if content else None
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
         return None

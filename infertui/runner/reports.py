@@ -17,6 +17,7 @@ from infertui.store.details import RunDetails, read_details
 from infertui.store.index import ResultIndex, ResultPage, ResultQuery
 from infertui.store.result import Result
 from infertui.store.runs import RESULT, RESULT_BYTES, Store, is_under_way
+from infertui.store.upgrade import decode_result
 from infertui.terminal_text import clean
 
 LOOK_S = 60.0
@@ -62,8 +63,7 @@ class Reports:
         if not run:
             return None
         try:
-            content = regular.read(Store(folder(out)).folder_of(run) / RESULT, RESULT_BYTES)
-            return msgspec.json.decode(content, type=Result)
+            return decode_result(regular.read(Store(folder(out)).folder_of(run) / RESULT, RESULT_BYTES))
         except (OSError, InfertuiError, ValueError, msgspec.MsgspecError, RecursionError):
             return None
 

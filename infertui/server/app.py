@@ -264,16 +264,16 @@ def _refused(request: Request[Any, Any, Any], error: InfertuiError) -> Response[
 
 def _misunderstood(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     if not isinstance(error, HTTPException):
-        return _answer(Problem(UsageError.__name__, f"the request cannot be read: {clean(str(error))}"), 400)
+        return _answer(Problem(UsageError.kind, f"the request cannot be read: {clean(str(error))}"), 400)
     if error.status_code >= 500:
         return _failed(request, error)
     said = [f"{item.get('key', '')}: {item.get('message', '')}" for item in error.extra or () if isinstance(item, dict)]
     about = "; ".join(said) or error.detail
-    return _answer(Problem(UsageError.__name__, f"the request cannot be served: {clean(about)}"), error.status_code)
+    return _answer(Problem(UsageError.kind, f"the request cannot be served: {clean(about)}"), error.status_code)
 
 
 def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     told = clean("".join(traceback.format_exception(error)), lines=True)
     _log.error("%s %s failed\n%s", request.method, clean(request.url.path), told)
     message = f"the runner failed at this: {type(error).__name__}: {clean(str(error))}"
-    return _answer(Problem(InfertuiError.__name__, message, "runner.log tells more. Please report it."), 500)
+    return _answer(Problem(InfertuiError.kind, message, "runner.log tells more. Please report it."), 500)

@@ -6,17 +6,25 @@ from infertui.errors import InfertuiError
 class RunnerUnavailableError(InfertuiError):
     """No runner answers: none runs, it is ending, or the connection to it broke."""
 
+    kind = "runner-unavailable"
+
 
 class UntrustedSocketError(InfertuiError):
     """The socket, or its directory, belongs to somebody else, or can be changed by others: nothing is sent to it."""
+
+    kind = "untrusted-socket"
 
 
 class RunnerExistsError(InfertuiError):
     """A runner of this user is alive already."""
 
+    kind = "runner-exists"
+
 
 class OtherVersionError(InfertuiError):
     """The runner that is alive is of another version; `version` is its own. `busy`: it has runs under way."""
+
+    kind = "other-version"
 
     def __init__(self, message: str, *, version: str = "", busy: bool = False, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -26,3 +34,5 @@ class OtherVersionError(InfertuiError):
 
 class ReadOnlyError(InfertuiError):
     """Something was asked that changes the runner, by one who only watches."""
+
+    kind = "read-only"

@@ -80,7 +80,7 @@ class ConfigFault(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """An error: `kind` is the name of its class, or of the nearest one that every client knows."""
+    """An error: `kind` is the word of its class, or of the nearest one that every client knows."""
 
     kind: str
     message: str
@@ -91,7 +91,7 @@ class Problem(Struct, frozen=True):
 def problem_of(error: InfertuiError) -> Problem:
     """The error as it crosses."""
     known = _classes()
-    kind = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in known)
+    kind = next(word for cls in type(error).__mro__ if known.get(word := vars(cls).get("kind", "")) is cls)
     fault = None
     if isinstance(error, ConfigError):
         fault = ConfigFault(error.path, error.problem, error.allowed, error.source)
@@ -108,7 +108,7 @@ def error_of(problem: Problem) -> InfertuiError:
 
 
 def _classes() -> dict[str, type[InfertuiError]]:
-    """The error classes of `infertui.errors` and of this package, by name."""
+    """The error classes of `infertui.errors` and of this package, by their words."""
 
     def family(cls: type[InfertuiError]) -> Iterator[type[InfertuiError]]:
         yield cls
@@ -116,7 +116,7 @@ def _classes() -> dict[str, type[InfertuiError]]:
             yield from family(child)
 
     shared = ("infertui.errors", "infertui.server.errors")
-    return {cls.__name__: cls for cls in family(InfertuiError) if cls.__module__ in shared}
+    return {cls.kind: cls for cls in family(InfertuiError) if cls.__module__ in shared}
 
 
 def encode_told(told: Numbered | Snapshot) -> bytes:

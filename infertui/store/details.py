@@ -19,6 +19,7 @@ from infertui.store.observations import REQUESTS, requests_lost
 from infertui.store.result import Result
 from infertui.store.runs import RESULT, RESULT_BYTES, Store, is_under_way
 from infertui.store.thinning import thin
+from infertui.store.upgrade import NewerSchemaError, decode_result
 from infertui.terminal_text import clean
 
 MAX_BATCHES = 2000
@@ -137,7 +138,9 @@ def _lines(path: Path, kind: type[T]) -> Iterator[T]:
 
 def _result(path: Path) -> Result | None:
     try:
-        return msgspec.json.decode(_bytes(path, RESULT_BYTES), type=Result)
+        return decode_result(_bytes(path, RESULT_BYTES))
+    except NewerSchemaError as error:
+        raise StoreError(f"{clean(str(path))} cannot be read: {error}") from error
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 

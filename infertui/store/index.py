@@ -32,7 +32,7 @@ __all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_SCHEMA = 9
+_SCHEMA = 10
 """To be raised whenever other rows come of the same lines."""
 _KEPT_ORDERS = 8
 _PIECE, _CHUNK = 10_000, 1000
@@ -117,6 +117,7 @@ class _Mark(Struct, frozen=True):
     offset: int = 0
     next_seq: int = 1
     skipped: int = 0
+    newer: int = 0
     device: int = 0
     inode: int = 0
     head: str = ""
@@ -134,15 +135,14 @@ class _Mark(Struct, frozen=True):
             and _edges(stream, self.offset) == (self.head, self.tail)
         )
 
-    def moved(self, stream: IO[bytes], offset: int, *, next_seq: int, skipped: int) -> "_Mark":
+    def moved(self, stream: IO[bytes], offset: int, *, next_seq: int, skipped: int, newer: int) -> "_Mark":
         """The mark when the file was read up to `offset`."""
         if offset == self.offset:
             return self
         stat = os.fstat(stream.fileno())
         edges = _edges(stream, offset)
-        return _Mark(
-            self.version + 1, offset, next_seq, skipped, stat.st_dev, stat.st_ino, *edges, derivation=self.derivation
-        )
+        known = (offset, next_seq, skipped, newer, stat.st_dev, stat.st_ino)
+        return _Mark(self.version + 1, *known, *edges, derivation=self.derivation)
 
 
 def _edges(stream: IO[bytes], offset: int) -> tuple[str, str]:
@@ -162,13 +162,14 @@ def _has_line(stream: IO[bytes], offset: int) -> bool:
 class ResultIndex:
     """The index of one reports folder. Any thread may use it. Raises StoreError when results.jsonl cannot be read.
 
-    `cache` is the folder for the SQLite file. `skipped` counts the lines that could not be read. Without a `derivation`
+    `cache` is the folder for the SQLite file. `skipped` counts the lines that could not be read, and `newer`
+    those among them that a newer infertui has written. Without a `derivation`
     lines that were kept without shares of the limits have none.
     """
 
     def __init__(self, root: Path, *, cache: Path | None = None, derivation: Derivation | None = None) -> None:
         self.path = root.absolute() / "results.jsonl"
-        self.skipped = 0
+        self.skipped = self.newer = 0
         self._cache = cache
         self._derivation = derivation
         self._lock = threading.Lock()
@@ -275,7 +276,7 @@ class ResultIndex:
             mark = self._catch_up(connection)
         if mark.version != self._version:
             self._orders.clear()
-        self._version, self.skipped = mark.version, mark.skipped
+        self._version, self.skipped, self.newer = mark.version, mark.skipped, mark.newer
         self._total = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
         self._seen = seen
 
@@ -334,13 +335,14 @@ class ResultIndex:
 
     def _take_lines(self, connection: sqlite3.Connection, stream: IO[bytes], mark: "_Mark") -> "tuple[_Mark, bool]":
         from infertui.store.resultrow import ResultLine, row_of  # not before there is a line: it needs numpy
+        from infertui.store.upgrade import is_newer
 
         decoder = msgspec.json.Decoder(ResultLine)
-        offset, skipped, next_seq = mark.offset, mark.skipped, mark.next_seq
+        offset, skipped, newer, next_seq = mark.offset, mark.skipped, mark.newer, mark.next_seq
         derivation = self._derivation
 
         def rows() -> Iterator[ResultRow]:
-            nonlocal offset, skipped
+            nonlocal offset, skipped, newer
             stream.seek(offset)
             while (line := stream.readline(LONGEST)).endswith(b"\n"):
                 offset += len(line)
@@ -352,6 +354,7 @@ class ResultIndex:
                     yield row_of(found) if shares is None else row_of(found, *shares)
                 except (msgspec.DecodeError, ValueError, RecursionError):
                     skipped += 1
+                    newer += is_newer(line)
 
         source = rows()
         complete = False
@@ -367,7 +370,7 @@ class ResultIndex:
                     break
         except OSError as error:
             raise store_error(self.path, error) from error
-        return mark.moved(stream, offset, next_seq=next_seq, skipped=skipped), complete
+        return mark.moved(stream, offset, next_seq=next_seq, skipped=skipped, newer=newer), complete
 
     @contextlib.contextmanager
     def _opened_results(self) -> Iterator[IO[bytes]]:
@@ -404,6 +407,7 @@ class ResultIndex:
             version=self._version,
             found=found,
             skipped=self.skipped,
+            newer=self.newer,
         )
 
     def _order(self, connection: sqlite3.Connection, query: ResultQuery, terms: tuple[Term, ...]) -> "array[int]":

@@ -78,13 +78,17 @@ def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Ite
 
     A missing file is empty. Raises StoreError when the file cannot be opened or read.
     """
+    return decoded_lines(path, msgspec.json.Decoder(kind).decode, warn=warn)
+
+
+def decoded_lines(path: Path, decode: Callable[[bytes], T], *, warn: Callable[[str], None]) -> Iterator[T]:
+    """As `read_lines`, with what makes a value of a line, and raises as msgspec does for one that cannot be read."""
     try:
         stream = regular.opened(path)
     except FileNotFoundError:
         return
     except OSError as error:
         raise store_error(path, error) from error
-    decoder = msgspec.json.Decoder(kind)
     with stream:
         for number, line in enumerate(_raw_lines(stream, path), start=1):
             if line is None:
@@ -93,7 +97,7 @@ def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Ite
             if line.isspace():
                 continue
             try:
-                yield decoder.decode(line)
+                yield decode(line)
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 torn = "is torn" if not line.endswith(b"\n") else f"cannot be read ({error})"
                 warn(clean(f"{path}, line {number} {torn}: skipped"))

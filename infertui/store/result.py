@@ -17,6 +17,8 @@ from infertui.whole import Whole
 
 State = Literal["finished", "failed", "interrupted"]
 EnergySource = Literal["counter", "integral"]
+Schema = Literal[1]
+"""Grows with every change that an older infertui would misread; `store/upgrade.py` reads the lines of before."""
 
 
 class Error(Struct, frozen=True):
@@ -156,6 +158,7 @@ class Result(Struct, frozen=True):
     ended_by: str = ""
     """What cut it off, of a run that is `interrupted`."""
     recomputed: Recomputed | None = None
+    schema: Schema = 1
 
     def knows(self, key: str) -> bool:
         """Whether a key of the config, or `summary.NAME`, has a value that means something."""

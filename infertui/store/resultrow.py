@@ -10,6 +10,7 @@ from infertui.measure.summary import prefill_speed
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.store.form import form_of
 from infertui.store.table import ResultRow, VramOf
+from infertui.store.upgrade import check_schema, error_kind
 from infertui.terminal_text import clean, shorten
 
 _ERROR_LENGTH = 300
@@ -153,6 +154,7 @@ class ResultLine(Struct, frozen=True, gc=False):
     """A line of results.jsonl, as far as the table needs it. Whatever another version left out is not available."""
 
     id: Annotated[str, Meta(min_length=1)]
+    schema: _Int = 0
     name: str = ""
     state: str = ""
     started: str = ""
@@ -185,7 +187,11 @@ _NO_QUALITY, _NO_AGREEMENT, _NO_GAPS = _Quality(), _Agreement(), _Gaps()
 
 
 def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None) -> ResultRow:
-    """The row of a result: every text cleaned, every figure as measured. `mbu` and `mfu` are for a line without."""
+    """The row of a result: every text cleaned, every figure as measured. `mbu` and `mfu` are for a line without.
+
+    Raises NewerSchemaError for a line of which this version does not know what it means.
+    """
+    check_schema(line.schema, line.id)
     summary, workload = line.summary, line.config.workload
     loaded, power, device = line.loaded or _NO_LOADED, line.power or _NO_POWER, line.device or _NO_DEVICE
     evidence = line.evidence or _NO_EVIDENCE
@@ -270,7 +276,7 @@ def _flags(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[str, ...
     against = line.verdict.invalid
     flags = []
     if line.state == "failed":
-        kind = line.error.kind if line.error else "error"
+        kind = error_kind(line.error.kind) if line.error else "error"
         flags.append(clean(_FAILURES.get(kind, kind)).replace(" ", "-") or "error")
     elif line.state == "interrupted":
         flags.append("interrupted")

@@ -29,10 +29,11 @@ from msgspec.structs import replace
 from infertui import regular
 from infertui.config.schema import Config
 from infertui.errors import StoreError
-from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, store_error
+from infertui.store.jsonl import JsonlWriter, decoded_lines, lines_holding, store_error
 from infertui.store.outputs import OUTPUTS, read_outputs
 from infertui.store.result import Fingerprint, Result
 from infertui.store.results_file import append_line, remove_lines, replace_line
+from infertui.store.upgrade import NewerSchemaError, decode_result
 from infertui.terminal_text import clean, shorten
 
 BEGUN = "begun.json"
@@ -202,25 +203,48 @@ class Store:
 
     def each_result(self, *, warn: Callable[[str], None]) -> Iterator[Result]:
         """All results, oldest first, one at a time as they are read."""
-        return read_lines(self.index, Result, warn=warn)
+        return decoded_lines(self.index, decode_result, warn=warn)
 
     def result_of(self, run: str) -> Result | None:
-        """The last line of the index about a run. Only lines that may be about it are decoded whole."""
-        found = None
+        """The last line of the index about a run. Only lines that may be about it are decoded whole.
+
+        Raises StoreError where a newer infertui has written that line.
+        """
+        found: Result | NewerSchemaError | None = None
         for line in lines_holding(self.index, [msgspec.json.encode(run)]):
             try:
-                result = msgspec.json.decode(line, type=Result)
+                result = decode_result(line)
+            except NewerSchemaError as error:
+                found = error if error.run == run else found
+                continue
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             found = result if result.id == run else found
+        if isinstance(found, NewerSchemaError):
+            raise StoreError(f"{clean(run)} cannot be read: {found}")
         return found
 
     def naming(self, *texts: str) -> Iterator[Result]:
-        """The results whose lines hold one of the texts, oldest first; only these are decoded. Raises StoreError."""
+        """The results whose lines hold one of the texts, oldest first; only these are decoded.
+
+        Raises StoreError, also where a run is so named that a newer infertui has written, and no other.
+        """
         needles = [msgspec.json.encode(text)[1:-1] for text in texts]
+        newer: list[NewerSchemaError] = []
+        missing = set(texts)
         for line in lines_holding(self.index, needles):
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                yield msgspec.json.decode(line, type=Result)
+            try:
+                result = decode_result(line)
+            except NewerSchemaError as error:
+                newer.append(error)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            else:
+                missing -= {text for text in missing if result.id.startswith(text)}
+                yield result
+        for one in newer:
+            if one.run.startswith(tuple(missing)):
+                raise StoreError(f"{clean(one.run)} cannot be read: {one}")
 
     def results_of_bench(self, bench: str) -> list[Result]:
         """The results of a bench, oldest first. Only lines that may be about it are decoded whole."""

@@ -104,3 +104,5 @@ class ResultPage(Struct, frozen=True):
     """The place, from 0, of the run that was to be found; None where it does not match."""
     skipped: int = 0
     """Lines of results.jsonl that cannot be read."""
+    newer: int = 0
+    """Those among them that a newer infertui has written."""

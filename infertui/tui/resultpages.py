@@ -21,7 +21,7 @@ class ResultPages:
         self.query = replace(query, offset=0, limit=PAGE)
         self.total = 0
         self.matching = 0
-        self.skipped = 0
+        self.skipped = self.newer = 0
         self.answered = False
         """Whether there was an answer at all."""
         self._pages: dict[int, tuple[ResultRow, ...]] = {}
@@ -85,7 +85,8 @@ class ResultPages:
             self._places.clear()
             self._stale, self._version = False, page.version
         self.answered = True
-        self.total, self.matching, self.skipped = page.total, page.matching, page.skipped
+        self.total, self.matching = page.total, page.matching
+        self.skipped, self.newer = page.skipped, page.newer
         number = page.offset // PAGE
         self._forget_far(number)
         self._pages[number] = page.rows

@@ -177,7 +177,7 @@ def test_a_request_that_makes_no_sense_gets_one_clear_error(
             answer = await connection.ask(method, target, body)
             assert 400 <= answer.status < 500
             problem = msgspec.json.decode(await answer.body())
-            assert problem["kind"] == "UsageError"
+            assert problem["kind"] == "usage"
             assert complaint in problem["message"]
             assert problem["message"].isprintable()
 

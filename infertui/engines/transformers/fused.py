@@ -24,6 +24,9 @@ _ATTEND_BLOCK = 64
 class FusedStep:
     """One decode step for all sequences: from `state.token` to the next one, with the cache advanced by a position."""
 
+    made_of = "fused"
+    """The word of `transformers.graph_step` for it, by which it is known again."""
+
     def __init__(self, model: Any, weights: FusedWeights, state: GraphState) -> None:
         import torch
 

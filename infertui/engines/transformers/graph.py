@@ -140,8 +140,8 @@ class GraphWay:
 
     def _step_in_force(self) -> str:
         """What the captured step is made of, by looking at what was launched while it was captured."""
-        if type(self._step).__name__ == "FusedStep":
-            return "fused"
+        if own := getattr(self._step, "made_of", ""):
+            return str(own)
         return "compiled" if self._tuning else "model"
 
     def release(self) -> None:

@@ -32,7 +32,7 @@ _LEAVE_S = 5.0
 _DEAD = 71
 
 
-class Join(Struct, frozen=True, tag=True):
+class Join(Struct, frozen=True, tag="join"):
     """The first order: what to load, as which rank of how many; `meeting` is a file by which they find each other."""
 
     request: LoadRequest
@@ -41,13 +41,13 @@ class Join(Struct, frozen=True, tag=True):
     meeting: str
 
 
-class Prepare(Struct, frozen=True, tag=True):
+class Prepare(Struct, frozen=True, tag="prepare"):
     """Rank 0 prepares for this plan."""
 
     plan: Plan
 
 
-class Generate(Struct, frozen=True, tag=True):
+class Generate(Struct, frozen=True, tag="generate"):
     """Rank 0 generates this batch, its n-th."""
 
     batch: Batch

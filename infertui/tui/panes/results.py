@@ -209,8 +209,10 @@ class ResultsPane(Pane):
             words.append(f"{len(self._picked):,} marked")
         if pages.matching and settings.sort not in {one.spec.key for one in self._layout.placed}:
             words.append(f"by {COLUMNS[settings.sort].label}" + ("" if settings.descending else ", least first"))
-        if pages.skipped:
-            words.append(f"{pages.skipped:,} unreadable")
+        if pages.skipped > pages.newer:
+            words.append(f"{pages.skipped - pages.newer:,} unreadable")
+        if pages.newer:
+            words.append(f"{pages.newer:,} of a newer infertui")
         if self._failed:
             words.append(self._failed)
         self._heading.say("  ".join(words))
