@@ -1,0 +1,165 @@
+"""What files and the wire hold does not hang on names in Python: tests/formats.txt has every key and word.
+
+A line that is no longer true means that files of before, or another version's, are read in another way. Keep the key or
+the word (`msgspec.field(name=...)`, `tag=...`, `kind = ...`), or raise the schema and write a step in store/upgrade.py
+with a kept line in tests/store/lines/. A line that is only new is to be put into the file.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from difflib import unified_diff
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from litestar.handlers import HTTPRouteHandler
+from support.formats import outline
+
+from infertui.cli.results import CSV_COLUMNS
+from infertui.config.engines.registry import SPECS
+from infertui.config.prices import FILE as PRICES
+from infertui.config.sweep import Variant
+from infertui.engines.ceilings.figures import Told
+from infertui.engines.chosen import chosen_file
+from infertui.engines.interpreters import Answer as InterpreterAnswer
+from infertui.engines.transformers.parallel import Order
+from infertui.errors import InfertuiError
+from infertui.gpu.nvml import NvmlUnavailableError
+from infertui.gpu.readings import Sample
+from infertui.measure.records import RequestRecord
+from infertui.models.asking import Answer as ShapeAnswer
+from infertui.report.document.as_json import ReportData
+from infertui.runner.control import Compared, Forecast, Numbered, Snapshot, Submission
+from infertui.server import runtime, wire
+from infertui.server.app import ROUTES
+from infertui.store import ceilings
+from infertui.store.details import RunDetails
+from infertui.store.index import ResultIndex
+from infertui.store.observations import REQUESTS
+from infertui.store.outputs import OUTPUTS, Output
+from infertui.store.queue import Duration, Entry, QueueStore
+from infertui.store.result import Result
+from infertui.store.runs import BEGUN, RESULT, SUPERSEDED, Begun
+from infertui.store.table import ResultPage, ResultQuery
+from infertui.tui import early, themes
+from infertui.tui.settings import Settings
+from infertui.worker.protocol import AnyCommand, AnyEvent, FailureKind
+
+CLASSES: list[type[InfertuiError]] = [*wire._classes().values(), NvmlUnavailableError]
+KEPT = Path(__file__).with_name("formats.txt")
+STRUCTURES = {
+    "results.jsonl and result.json": Result,
+    "requests.jsonl": RequestRecord,
+    "telemetry.jsonl": Sample,
+    "outputs.jsonl": Output,
+    "begun.json": Begun,
+    "queue.sqlite, entries.body": Entry,
+    "queue.sqlite, durations.body": Duration,
+    "ceilings.json": ceilings._File,
+    "settings.toml": Settings,
+    "a theme": themes._File,
+    "report.json": ReportData,
+    "runner.lock, start.lock": runtime.Holder,
+    "shapes/": ShapeAnswer,
+    "another interpreter answers": InterpreterAnswer,
+    "to a worker": AnyCommand,
+    "from a worker": AnyEvent,
+    "to a rank of tensor parallelism": Order,
+    "from a calibration": Told,
+    "GET /v1/hello": wire.Hello,
+    "GET /v1/snapshot": Snapshot,
+    "GET /v1/events": Numbered,
+    "POST /v1/entries": Submission,
+    "ids": wire.Ids,
+    "POST /v1/entries/move": wire.Shift,
+    "PATCH /v1/entries/": Variant,
+    "PATCH /v1/queue": wire.QueueState,
+    "POST /v1/forecast": Forecast,
+    "GET /v1/processes": wire.Computing,
+    "GET /v1/results?": ResultQuery,
+    "GET /v1/results": ResultPage,
+    "GET /v1/runs": RunDetails,
+    "POST /v1/compare, DELETE /v1/runs": wire.Runs,
+    "POST /v1/compare": Compared,
+    "POST /v1/stop": wire.Ending,
+    "an error": wire.Problem,
+}
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All formats as they are."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("CONFIG", "STATE", "CACHE"):
+        monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
+    lines = ["Names of files"]
+    lines += [f"  {name}" for name in ("results.jsonl", "run.toml", REQUESTS, OUTPUTS, BEGUN, RESULT, SUPERSEDED)]
+    lines += [f"  {path.relative_to(tmp_path)}" for path in _paths()]
+    lines += ["", "Kinds of errors"]
+    lines += [f"  {kind}" for kind in sorted(cls.kind for cls in CLASSES)]
+    lines += [f"  {kind}, of a worker" for kind in get_args(FailureKind)]
+    lines += ["", "Engines", *(f"  {name}, table {spec.table}" for name, spec in sorted(SPECS.items()))]
+    lines += ["", "Routes", *sorted(f"  {' '.join(sorted(route.http_methods))} {path}" for route, path in _routes())]
+    lines += ["", "Columns of CSV", *(f"  {name}" for name in CSV_COLUMNS)]
+    QueueStore(tmp_path / "queue.sqlite").close()
+    index = ResultIndex(tmp_path / "out", cache=tmp_path)
+    index.refresh()
+    index.close()
+    (index_file,) = set(tmp_path.glob("*.sqlite")) - {tmp_path / "queue.sqlite"}
+    for name, file in (("queue.sqlite", tmp_path / "queue.sqlite"), ("index/*.sqlite", index_file)):
+        lines += ["", name, *(f"  {line}" for line in _tables(file))]
+    lines += ["", "The rest is structures: ! has to be there", *outline(STRUCTURES)]
+    return "\n".join(lines) + "\n"
+
+
+def test_no_key_and_no_word_of_a_file_has_changed(written: str, tmp_path: Path) -> None:
+    now = tmp_path / KEPT.name
+    now.write_text(written, encoding="utf-8")
+    kept = KEPT.read_text(encoding="utf-8")
+    gone = list(unified_diff(kept.splitlines(), written.splitlines(), str(KEPT), str(now), n=2, lineterm=""))
+    assert not gone, f"{__doc__}\n" + "\n".join(gone)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_class_by_another_name_has_the_same_word(cls: type[InfertuiError]) -> None:
+    renamed: type[InfertuiError] = type("RenamedError", (cls,), {})
+    assert renamed.kind == cls.kind
+
+
+def test_what_crosses_the_socket_is_told_apart_by_its_word() -> None:
+    words = [cls.kind for cls in wire._classes().values()]
+    assert len(words) == len(set(words)) > 9
+    for cls in wire._classes().values():
+        assert "kind" in vars(cls), cls
+
+
+def _routes() -> Iterator[tuple[HTTPRouteHandler, str]]:
+    for route in ROUTES:
+        assert isinstance(route, HTTPRouteHandler)
+        for path in route.paths:
+            yield route, wire.PREFIX + path
+
+
+def _paths() -> list[Path]:
+    environ = {"HOME": str(Path.home())}
+    return sorted(
+        [
+            early.settings_path(environ), chosen_file(environ), ceilings.ceilings_file(environ),
+            runtime.queue_file(environ), runtime.queue_lock(environ), runtime.log_file(environ),
+            Path.home() / ".config" / "infertui" / PRICES,
+        ]
+    )  # fmt: skip
+
+
+def _tables(file: Path) -> Iterator[str]:
+    connection = sqlite3.connect(file)
+    try:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        ).fetchall():
+            columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')]
+            yield f"{name}: {' '.join(columns)}"
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        yield f"user_version {version}"
+    finally:
+        connection.close()
