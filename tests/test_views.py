@@ -15,6 +15,7 @@ from infertui.cli.markdown import COLUMNS as MARKDOWN
 from infertui.cli.markdown import USUAL, markdown_table
 from infertui.cli.results import CSV_COLUMNS, csv_values, text_columns
 from infertui.engines.base import Evidence
+from infertui.interchange.vllm_writing import document
 from infertui.measure.gaps import merge_gaps, summarise_gaps
 from infertui.measure.quality import Quality
 from infertui.measure.statistics import describe
@@ -97,6 +98,27 @@ def test_the_median_is_the_same_in_every_table(views: dict[str, dict[str, str]])
     assert views["markdown"]["TTFT mean"] == "47.3 ms"
 
 
+def test_a_mean_that_no_file_told_is_not_available_anywhere(run: Result) -> None:
+    """The median is there; nothing takes its place."""
+    summary = run.summary
+    assert summary.ttft is not None and summary.itl is not None  # noqa: PT018
+    lacking = replace(
+        run,
+        summary=replace(summary, ttft=replace(summary.ttft, mean=None, std=None), itl=replace(summary.itl, mean=None)),
+    )
+    assert msgspec.json.decode(msgspec.json.encode(lacking), type=Result) == lacking
+    head, _, body = markdown_table([lacking], ["TTFT p50", "TTFT mean"]).split("\n")
+    assert (head, body) == ("| TTFT p50 | TTFT mean |", "| 31.8 ms | n/a |")
+    told = dict(zip(CSV_COLUMNS, csv_values(lacking), strict=True))
+    assert (told["p50_ttft_s"], told["mean_ttft_s"]) == (0.0318, "")
+    assert dict(figures(lacking))["TTFT"].startswith("p50 31.8 ms")
+    assert dict(figures(lacking))["ITL"].startswith("p50 ")
+    row = row_of(msgspec.json.decode(msgspec.json.encode(lacking), type=ResultLine))
+    assert COLUMNS["ttft"].cell(row, 10) == "31.8 ms"
+    written = document(lacking, [])
+    assert (written["mean_ttft_ms"], written["median_ttft_ms"], written["mean_itl_ms"]) == (None, 31.8, None)
+
+
 def test_itl_has_two_digits_and_no_percentile_that_nine_steps_cannot_bound(
     run: Result, views: dict[str, dict[str, str]]
 ) -> None:
@@ -158,5 +180,5 @@ def test_a_diverged_run_is_marked_in_every_row(views: dict[str, dict[str, str]])
 
 def test_the_json_is_the_result_itself(run: Result) -> None:
     found = msgspec.json.decode(msgspec.json.encode(run), type=Result)
-    assert found.summary.ttft is not None
+    assert found.summary.ttft is not None and found.summary.ttft.mean is not None  # noqa: PT018
     assert (found.summary.ttft.p50, round(found.summary.ttft.mean, 5)) == (0.0318, 0.04728)

@@ -112,7 +112,7 @@ def _median(name: str) -> Callable[[Result], str]:
 def _mean(name: str) -> Callable[[Result], str]:
     def read(result: Result) -> str:
         found = getattr(result.summary, name)
-        return NOT_AVAILABLE if found is None else format_seconds(found.mean)
+        return NOT_AVAILABLE if found is None or found.mean is None else format_seconds(found.mean)
 
     return read
 

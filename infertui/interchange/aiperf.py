@@ -49,7 +49,8 @@ def read(documents: Iterable[Table]) -> list[Finding]:
 
 
 def _finding(table: Table) -> Finding:
-    told, failed = _single(table, "request_count"), int(_single(table, "error_request_count") or 0)
+    told, errors = _single(table, "request_count"), _single(table, "error_request_count")
+    failed = int(errors or 0)
     if told is None and failed and not table.has("request_latency"):
         told = 0.0  # where all of them failed there is no such metric
     good, cut_off = int(told or 0), 0
@@ -63,7 +64,7 @@ def _finding(table: Table) -> Finding:
     speed = _rate(table, "output_token_throughput")
     counts = {
         "iterations": None, "prompt_tokens": prompt, "output_tokens": output, "measured_s": duration, "requests": told,
-        "failed": told,
+        "failed": told if errors is None else errors,
     }  # fmt: skip
     streams = _streams(asked)
     summary = Summary(
@@ -91,7 +92,7 @@ def _finding(table: Table) -> Finding:
         untold=tuple(name for name, value in counts.items() if value is None),
         config={
             **({"model.id": model} if model else {}),
-            **({"workload.num_prompts": good + failed} if good + failed else {}),
+            **({"workload.num_prompts": good + failed} if told is not None and good + failed else {}),
         },
         started=moment(table.text("start_time")),
         loaded=loaded_as(
@@ -113,7 +114,7 @@ def _finding(table: Table) -> Finding:
             *((POPULATION,) if told is None else ()),
         ),
         invalid=(
-            *failures(failed, good + failed),
+            *failures(failed, None if told is None else good + failed),
             *(("the benchmark was cancelled",) if table.values.get("was_cancelled") is True else ()),
             *contradiction("output_token_throughput", speed, output / duration if output and duration else None),
         ),

@@ -40,12 +40,13 @@ def believed(finding: Finding) -> Finding:
 def _is_latency(summary: Summary, finding: Finding) -> bool:
     """Whether its time to the first token is that to the last, of answers that may have had more than one."""
     first, last = summary.ttft, summary.latency
-    if first is None or last is None or not last.mean:
+    if first is None or last is None:
         return False
     if "output_tokens" not in finding.untold and summary.output_tokens <= summary.requests - summary.failed:
         return False  # of one token each, the first is the last
     pairs = [(first.mean, last.mean), (first.median, last.median), (first.p99, last.p99)]
-    return all(one is None or other is None or abs(one - other) <= _SAME * other for one, other in pairs)
+    known = [(one, other) for one, other in pairs if one is not None and other]
+    return bool(known) and all(abs(one - other) <= _SAME * other for one, other in known)
 
 
 def _without_first(records: Records) -> Records:
@@ -64,11 +65,15 @@ def contradictions(summary: Summary) -> Iterator[str]:
     if summary.itl is not None and not summary.itl.count:
         yield from (f"the file contradicts itself: ITL's {what}" for what in _of_gaps(summary.itl))
     first, last = summary.ttft, summary.latency
-    if first is not None and last is not None and _beyond(first.mean, last.mean):
-        yield (
-            f"the file contradicts itself: the mean TTFT, {format_seconds(first.mean)}, is beyond the mean E2E, "
-            f"{format_seconds(last.mean)}"
-        )
+    if first is None or last is None:
+        return
+    for name, one, other in (("mean", first.mean, last.mean), ("median", first.median, last.median)):
+        if one is not None and other is not None and _beyond(one, other):
+            yield (
+                f"the file contradicts itself: the {name} TTFT, {format_seconds(one)}, is beyond the {name} E2E, "
+                f"{format_seconds(other)}"
+            )
+            return
 
 
 def _of_spread(spread: Distribution) -> Iterator[str]:
@@ -98,13 +103,15 @@ def _order(*named: tuple[str, float | None]) -> Iterator[str]:
 
 
 def _about_mean(
-    mean: float, median: float | None, std: float | None, minimum: float | None, maximum: float | None
+    mean: float | None, median: float | None, std: float | None, minimum: float | None, maximum: float | None
 ) -> Iterator[str]:
     """A mean lies within the extremes, no further from the median than a standard deviation of the population.
 
     With the extremes it also lies between the middles of minimum and median, and of median and maximum: half of the
     values are no less than the median, and half no more.
     """
+    if mean is None:
+        return
     lowest, highest = minimum, maximum
     if median is not None:
         lowest = None if minimum is None else (minimum + median) / 2

@@ -197,11 +197,11 @@ def as_given(
     p95: float | None = None,
     p99: float | None = None,
 ) -> Distribution | None:
-    """A distribution by the figures that a file gives of it; None where it lacks the mean. An `n` of 0 is not told.
+    """A distribution by the figures that a file gives of it; None where it gives none. An `n` of 0 is not told.
 
     `std` is the sample's, as infertui's are; `population_std` is what most programs write, and is converted.
     """
-    if mean is None:
+    if all(figure is None for figure in (mean, median, minimum, maximum, p90, p95, p99)):
         return None
     if population_std is not None:
         std = sample_std(population_std, n)
@@ -241,8 +241,10 @@ def contradiction(what: str, told: float | None, counted: float | None) -> tuple
 POPULATION = "its standard deviations are of the population: how many requests there were, the file does not tell"
 
 
-def failures(failed: int, requests: int) -> tuple[str, ...]:
-    """The words for requests that failed."""
+def failures(failed: int, requests: int | None) -> tuple[str, ...]:
+    """The words for requests that failed; None where nobody told of how many."""
+    if requests is None:
+        return (f"{failed} requests failed, of how many the file does not tell",) if failed else ()
     return (f"{failed} of {requests} requests failed",) if failed else ()
 
 

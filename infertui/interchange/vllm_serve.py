@@ -47,6 +47,11 @@ _SHOWN = {
     "acceptance length": "spec_decode_acceptance_length", "accept_length": "accept_length",
     "mean concurrency": "concurrency", "dataset": "dataset_name",
 }  # fmt: skip
+_SIGNS = (
+    "duration", "completed", "total_input_tokens", "total_output_tokens", "num_prompts", "max_concurrency",
+    *(f"{what}_{name}_ms" for name in ("ttft", "tpot", "itl", "e2el", "e2e_latency") for what in ("mean", "median")),
+)  # fmt: skip
+_ENOUGH = 3
 EXPORTED = "infertui_version"
 """A key of ours in files that infertui wrote itself, beside the metadata that the form allows."""
 
@@ -72,13 +77,15 @@ class _Request(Struct, frozen=True):
 
 
 def is_one(first: dict[str, object]) -> bool:
-    """Whether an object is of this form."""
-    return all(name in first for name in ("request_throughput", "duration", "completed"))
+    """Whether an object is of this form: it may lack what the rest of it does without."""
+    rates = [first[name] for name in ("request_throughput", "output_throughput") if name in first]
+    plain = bool(rates) and not any(isinstance(rate, dict | list | str) for rate in rates)
+    return plain and sum(name in first for name in _SIGNS) >= _ENOUGH
 
 
 def is_sglang(first: dict[str, object]) -> bool:
-    """Whether an object is a line of SGLang's bench_serving."""
-    return all(name in first for name in ("mean_e2e_latency_ms", "duration", "completed"))
+    """Whether an object is a line of SGLang's bench_serving. Its older versions wrote medians alone of some times."""
+    return is_one(first) and any(f"{what}_e2e_latency_ms" in first for what in ("mean", "median", "p99"))
 
 
 def read(documents: Iterable[Table]) -> list[Finding]:
@@ -91,34 +98,69 @@ def read_sglang(documents: Iterable[Table]) -> list[Finding]:
     return [_finding(table, SGLANG) for table in documents]
 
 
+class _Counts(Struct, frozen=True):
+    """What was counted; None is told neither by the summary nor by the single requests."""
+
+    completed: int | None
+    failed: int | None
+    prompt: int | None
+    output: int | None
+
+    @property
+    def requests(self) -> int | None:
+        return None if self.completed is None else self.completed + (self.failed or 0)
+
+    @property
+    def gaps(self) -> int:
+        """How many there were between tokens, if each was a chunk; 0 where that is not known."""
+        return 0 if self.output is None or self.completed is None else max(self.output - self.completed, 0)
+
+
+def _counts(table: Table, requests: Sequence[_Request], good: Sequence[_Request]) -> _Counts:
+    completed, failed, sent = (table.maybe_count(name) for name in ("completed", "failed", "num_prompts"))
+    if completed is None and requests:
+        completed = len(good)
+    if completed is None and sent is not None and failed is not None:
+        completed = max(0, sent - failed)
+    if failed is None and completed is not None and sent is not None:
+        failed = max(0, sent - completed)
+    if failed is None and requests:
+        failed = len(requests) - len(good)
+    output = table.maybe_count("total_output_tokens")
+    if output is None and good:
+        output = sum(request.tokens for request in good)
+    return _Counts(completed, failed, table.maybe_count("total_input_tokens"), output)
+
+
 def _finding(table: Table, source: str) -> Finding:
     latency = "e2e_latency" if source == SGLANG else "e2el"
-    if not table.has("output_throughput"):
+    if not (table.has("output_throughput") or table.has("total_output_tokens")):
         table.refuse("output_throughput", "is not there: only benchmarks of generation are read")
-    completed, seconds = table.count("completed"), table.number("duration")
+    seconds, speed = table.maybe_number("duration"), table.maybe_number("output_throughput")
     requests = _requests(table)
     good = [request for request in requests if not request.error]
-    failed = table.maybe_count("failed")
-    failures_told = failed is not None or table.has("num_prompts") or bool(requests)
-    if failed is None:
-        sent = table.maybe_count("num_prompts")
-        failed = len(requests) - len(good) if sent is None else max(0, sent - completed)
-    prompt, output = table.maybe_count("total_input_tokens"), table.count("total_output_tokens")
-    speed = table.number("output_throughput")
+    counts = _counts(table, requests, good)
+    completed, failed, output = counts.completed or 0, counts.failed or 0, counts.output
+    told = {
+        "prompt_tokens": counts.prompt, "output_tokens": output, "failed": counts.failed, "requests": counts.requests,
+        "measured_s": seconds,
+    }  # fmt: skip
     summary = Summary(
         iterations=0,
         requests=completed + failed,
         failed=failed,
-        prompt_tokens=prompt or 0,
-        output_tokens=output,
-        measured_s=seconds,
+        prompt_tokens=counts.prompt or 0,
+        output_tokens=output or 0,
+        measured_s=seconds or 0.0,
         output_throughput=speed,
         total_throughput=table.maybe_number("total_token_throughput") or table.maybe_number("total_throughput"),
         latency=_figure(table, latency, completed, [request.latency for request in good]),
         ttft=_figure(table, "ttft", completed, [request.ttft for request in good]),
         tpot=_figure(table, "tpot", completed, [request.tpot for request in good]),
         tps=described([request.tokens / request.latency for request in good if request.latency]),
-        itl=merge_gaps(gaps for request in good if (gaps := request.itl)) or _gaps(table, output - completed),
+        itl=_observed(
+            merge_gaps(gaps for request in good if (gaps := request.itl)) or _gaps(table, counts.gaps), seconds
+        ),
     )
     batched = all(request.batch is not None for request in requests) and bool(requests) and not failed
     if batched:
@@ -132,8 +174,7 @@ def _finding(table: Table, source: str) -> Finding:
         summary=summary,
         untold=(
             *(() if batched else ("iterations",)),
-            *(() if prompt is not None else ("prompt_tokens",)),
-            *(() if failures_told else ("failed",)),
+            *(name for name, value in told.items() if value is None),
         ),
         config=_config(table, model, engine, requests, good),
         started=moment(table.text("date")),
@@ -148,8 +189,8 @@ def _finding(table: Table, source: str) -> Finding:
         ),
         notes=() if batched else _notes(table),
         invalid=(
-            *failures(failed, completed + failed),
-            *contradiction("output_throughput", speed, output / seconds if seconds else None),
+            *failures(failed, counts.requests),
+            *contradiction("output_throughput", speed, output / seconds if seconds and output is not None else None),
             *(contradiction("completed", completed, len(good)) if requests else ()),
             *(contradiction("total_output_tokens", output, sum(one.tokens for one in good)) if good else ()),
             *_apart(table, good, latency),
@@ -183,19 +224,29 @@ def _engine(backend: str) -> str:
 
 
 def _gaps(table: Table, count: int) -> Gaps | None:
-    """The gaps as far as the summary tells them; `count` is how many there were if each token was a chunk."""
+    """The gaps as far as the summary tells them; `count` is the most that there can have been, 0: it is not told."""
 
     def seconds(key: str) -> float | None:
         found = table.maybe_number(f"{key}_itl_ms")
         return None if found is None else found / 1000
 
     mean, median, std = seconds("mean"), seconds("median"), seconds("std")
-    if mean is None or median is None or not (mean or median):  # without a stream they are written as zeros
+    if not (mean or median):  # without a stream they are written as zeros
         return None
     return Gaps(
         count=0, mean=mean, minimum=seconds("min"), maximum=seconds("max"), p50=median, p90=seconds("p90"),
-        p99=seconds("p99"), histogram={}, std=None if std is None else sample_std(std, max(count, 0)),
+        p99=seconds("p99"), histogram={}, std=None if std is None else sample_std(std, count), steps=count,
     )  # fmt: skip
+
+
+def _observed(gaps: Gaps | None, seconds: float | None) -> Gaps | None:
+    """With no more observations than there were steps after one another: sequences that ran together share theirs."""
+    each = gaps and (gaps.mean or gaps.p50)
+    if gaps is None or not each or not seconds:
+        return gaps
+    known = gaps.steps or gaps.count
+    steps = max(1, round(min(seconds / each, known)))
+    return replace(gaps, steps=steps) if known else gaps
 
 
 def _title(table: Table, model: str, source: str) -> str:
@@ -241,7 +292,7 @@ def _figure(table: Table, name: str, completed: int, values: Sequence[float | No
         return None if found is None else found / 1000
 
     mean, median = seconds("mean"), seconds("median")
-    if not completed or (not mean and not median):  # what was not measured, as TTFT without streaming, is zeros
+    if not (mean or median):  # what was not measured, as TTFT without streaming, is zeros
         return None
     return as_given(
         completed, mean=mean, median=median, population_std=seconds("std"), p90=seconds("p90"), p95=seconds("p95"),
@@ -306,7 +357,7 @@ def _batches(table: Table, count: int) -> tuple[Sequence[int | None], Sequence[f
     return [int(number) for number in found], seconds
 
 
-def _records(requests: Sequence[_Request], seconds: float, *, one_by_one: bool) -> Records:
+def _records(requests: Sequence[_Request], seconds: float | None, *, one_by_one: bool) -> Records:
     """The requests as lines: one batch of all that ran at the same time, and those that failed behind it."""
 
     def records() -> Iterator[RequestRecord]:

@@ -108,7 +108,7 @@ def _figure(
     if std is not None and count > 1:  # the sample's to the population's, over as many values as it was taken of
         std *= math.sqrt((count - 1) / count)
     return {
-        f"mean_{name}_ms": known.mean * 1000,
+        f"mean_{name}_ms": None if known.mean is None else known.mean * 1000,
         f"median_{name}_ms": None if known.median is None else known.median * 1000,
         f"std_{name}_ms": None if std is None else std * 1000,
         f"p99_{name}_ms": None if known.p99 is None else known.p99 * 1000,
@@ -120,11 +120,10 @@ def _gaps(gaps: Gaps | None, count: int) -> dict[str, float | None]:
     std = None if gaps is None else gaps.std
     if std is not None and count > 1:
         std *= math.sqrt((count - 1) / count)
+    told = {"mean": gaps.mean, "median": gaps.p50, "std": std, "p99": gaps.p99} if gaps else {}
     return {
-        "mean_itl_ms": None if gaps is None else gaps.mean * 1000,
-        "median_itl_ms": None if gaps is None else gaps.p50 * 1000,
-        "std_itl_ms": None if std is None else std * 1000,
-        "p99_itl_ms": None if gaps is None or gaps.p99 is None else gaps.p99 * 1000,
+        f"{name}_itl_ms": None if (value := told.get(name)) is None else value * 1000
+        for name in ("mean", "median", "std", "p99")
     }
 
 

@@ -33,15 +33,16 @@ class Gaps(Struct, frozen=True):
     `steps` counts the gaps that are observations of their own, where sequences with times of their own share steps; 0
     in files of earlier versions.
 
-    Of another program's file there may be the summary alone: then the histogram is empty, `count` is 0 and None is what
-    the file does not tell. `std`, the sample's, comes from such files alone.
+    Of another program's file there may be the summary alone: then the histogram is empty, `count` is 0, `steps` is the
+    most that there can have been, and None is what the file does not tell. `std`, the sample's, comes from such files
+    alone.
     """
 
     count: Count
-    mean: float
+    mean: float | None
     minimum: float | None
     maximum: float | None
-    p50: float
+    p50: float | None
     p90: float | None
     p99: float | None
     histogram: dict[Bucket, Count]
@@ -68,16 +69,18 @@ class Gaps(Struct, frozen=True):
     def known(self, percentile: Literal[50, 90, 99]) -> float | None:
         """That percentile; None where so few gaps cannot bound it from both sides.
 
-        The median is always told, and so is what another program's summary says of gaps that it does not count.
+        The median is told of any number, and so is what another program's summary says of gaps that it does not count.
         """
         if percentile != 50 and f"p{percentile}" not in self.supported:
             return None
         return {50: self.p50, 90: self.p90, 99: self.p99}[percentile]
 
     @property
-    def per_token(self) -> float:
+    def per_token(self) -> float | None:
         """TPOT: seconds per token after the first step's, (last - first) / (tokens - those of the first step)."""
-        return self.mean if self.tokens in (0, self.count) else self.mean * self.count / self.tokens
+        if self.mean is None or self.tokens in (0, self.count):
+            return self.mean
+        return self.mean * self.count / self.tokens
 
 
 def bucket_of(nanoseconds: int) -> int:
@@ -162,7 +165,7 @@ def merge_gaps(parts: Iterable[Gaps]) -> Gaps | None:
 
     return Gaps(
         count=count,
-        mean=math.fsum(part.mean * part.count for part in parts) / count,
+        mean=math.fsum((part.mean or 0.0) * part.count for part in parts) / count,
         minimum=low,
         maximum=high,
         p50=_percentile(0.50, count, of_rank),

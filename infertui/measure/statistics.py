@@ -30,7 +30,7 @@ class Distribution(Struct, frozen=True):
     """
 
     n: Whole
-    mean: float
+    mean: float | None
     median: float | None
     std: float | None
     minimum: float | None

@@ -124,8 +124,10 @@ def _split_over_host(loaded: Loaded) -> tuple[int, int] | None:
 
 
 def _prefill_dominates(result: Result) -> bool:
-    summary = result.summary
-    return bool(summary.ttft and summary.latency and summary.ttft.mean > summary.latency.mean / 2)
+    ttft, latency = result.summary.ttft, result.summary.latency
+    if ttft is None or latency is None or ttft.mean is None or latency.mean is None:
+        return False
+    return ttft.mean > latency.mean / 2
 
 
 def _shares(limits: Limits, *, prefill: bool) -> tuple[float | None, float | None]:

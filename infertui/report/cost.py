@@ -181,7 +181,7 @@ def _share(result: Result) -> tuple[float | None, str]:
         return None, "another program measured it"
     good = (summary.requests - summary.failed) / summary.requests if summary.requests else 0.0
     batches = summary.iterations * good
-    if summary.ttft is None:
+    if summary.ttft is None or summary.ttft.mean is None:
         return None, "TTFT is not known"
     if summary.itl is None or not batches:
         return None, "there is no decoding to tell it from"

@@ -64,12 +64,11 @@ def prefill_throughput(result: Result) -> float | None:
 
 
 def _gaps(gaps: Gaps) -> str:
-    spread = f" +/- {format_seconds(gaps.std)}" if gaps.std is not None else ""
-    shown = [f"mean {format_seconds(gaps.mean)}{spread}"]
+    shown = _mean_and_spread(gaps.mean, gaps.std)
     shown += [f"p{at} {itl_text(gaps, at)}" for at in _PERCENTILES_OF_GAPS if gaps.known(at) is not None]
     shown += [f"max {format_seconds(gaps.maximum)}"] if gaps.maximum is not None else []
     shown += [f"of {gaps.count:,} steps{_several(gaps)}"] if gaps.count else []
-    return "  ".join(shown)
+    return "  ".join(shown) or NOT_AVAILABLE
 
 
 def _own_share(share: float) -> str:
@@ -128,18 +127,24 @@ def _several(gaps: Gaps) -> str:
     return f" of {gaps.tokens_per_step:.2f} tokens" if gaps.tokens_per_step != 1 else ""
 
 
+def _mean_and_spread(mean: float | None, std: float | None) -> list[str]:
+    """Nothing where a file told neither."""
+    if mean is None:
+        return [] if std is None else [f"+/- {format_seconds(std)}"]
+    return [f"mean {format_seconds(mean)}" + (f" +/- {format_seconds(std)}" if std is not None else "")]
+
+
 def _times(values: Distribution | None) -> str:
     if values is None:
         return NOT_AVAILABLE
-    spread = f" +/- {format_seconds(values.std)}" if values.std is not None else ""
-    shown = [f"mean {format_seconds(values.mean)}{spread}"]
+    shown = _mean_and_spread(values.mean, values.std)
     shown += [f"p50 {format_seconds(values.p50)}"] if values.p50 is not None else []
     shown += [
         f"{name} {format_seconds(getattr(values, name))}" for name in ("p90", "p95", "p99") if name in values.supported
     ]
     if "p99" not in values.supported and values.maximum is not None:
         shown.append(f"max {format_seconds(values.maximum)}" + (f" (n={values.n})" if values.n else ""))
-    return "  ".join(shown)
+    return "  ".join(shown) or NOT_AVAILABLE
 
 
 def _memory(result: Result) -> str:

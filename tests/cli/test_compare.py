@@ -102,7 +102,7 @@ def test_a_bench_is_compared_again(asked: Asked) -> None:
 
 
 def test_a_rule_that_holds_and_one_that_cannot_be_checked(asked: Asked) -> None:
-    fast, slow = sorted(FOUR[:2], key=lambda result: -(result.summary.latency.mean if result.summary.latency else 0))
+    fast, slow = sorted(FOUR[:2], key=lambda result: -((result.summary.latency and result.summary.latency.mean) or 0))
     done = asked(slow.id, fast.id, "--fail-if", "latency > 1%", "--fail-if", "itl > 1%")
     assert done.code == 4
     assert "--fail-if holds" in done.err

@@ -112,7 +112,7 @@ def test_requests_that_failed_stand_behind_the_others_and_speak_against_it() -> 
     assert [(record.batch, record.error, record.latency is None) for record in lines(found)] == [
         (0, "", False), (0, "", False), (0, "", False), (1, "refused", True),
     ]  # fmt: skip
-    assert found.invalid == ("1 of 4 requests failed",)
+    assert found.invalid[0] == "1 of 4 requests failed"
     assert found.summary.latency == describe(LATENCIES[1:])
 
 
@@ -151,6 +151,69 @@ def test_a_file_that_denies_itself_is_invalid(changes: dict[str, float], reason:
 def test_ttft_that_was_not_measured_is_not_zero() -> None:
     blind = vllm_serve(mean_ttft_ms=0.0, median_ttft_ms=0.0, std_ttft_ms=0.0, p99_ttft_ms=0.0)
     assert only(blind).summary.ttft is None
+
+
+@pytest.mark.parametrize(
+    ("without", "unknown"),
+    [
+        (("completed",), set()),
+        (("completed", "failed"), {"requests"}),
+        (("completed", "num_prompts"), {"requests"}),
+        (("completed", "failed", "num_prompts"), {"requests", "failed"}),
+        (("duration",), {"measured_s"}),
+        (("duration", "completed", "failed", "total_output_tokens"), {"measured_s", "requests", "output_tokens"}),
+        (("request_throughput",), set()),
+        (("output_throughput", "duration"), {"measured_s"}),
+    ],
+)
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_a_serve_file_lacks_is_not_available(without: tuple[str, ...], unknown: set[str], gone: bool) -> None:
+    """It is still that program's file: the others of its figures are read."""
+    whole = vllm_serve()
+    cut = {name: None if name in without else value for name, value in whole.items() if not (gone and name in without)}
+    if {"completed", "failed"} <= set(without):
+        cut["num_prompts"] = None
+        unknown = unknown | {"failed"}
+    found = only(cut)
+    assert found.source == "vllm bench serve"
+    assert set(found.untold) == {"iterations"} | unknown
+    assert found.invalid == ()
+    assert found.summary.ttft is not None
+    assert found.summary.ttft.median == pytest.approx(0.115)
+    assert found.summary.output_throughput == (None if "output_throughput" in without else 40.0)
+    if "requests" not in unknown:
+        assert (found.summary.requests, found.summary.failed) == (4, 0)
+
+
+def test_a_serve_file_with_its_requests_is_counted_by_them() -> None:
+    whole = vllm_serve(detailed=True, errors=["", "", "", "timeout"])
+    cut = {name: value for name, value in whole.items() if name not in ("completed", "failed", "num_prompts")}
+    found = only(cut | {"total_output_tokens": None, "output_throughput": 30.0})
+    assert (found.summary.requests, found.summary.failed, found.summary.output_tokens) == (4, 1, 15)
+    assert found.invalid[0] == "1 of 4 requests failed"
+
+
+def test_a_serve_file_bounds_no_percentile_of_gaps_that_it_has_too_few_of() -> None:
+    """Of 16 gaps there is no p99, and of 4,000 between sequences that ran together only if they are steps enough."""
+    few = only(vllm_serve()).summary.itl
+    assert few is not None and few.p99 is not None  # noqa: PT018
+    assert (few.steps, few.known_p99) == (16, None)
+    assert few.known(50) == few.p50
+    many: dict[str, Any] = {
+        "completed": 1000,
+        "num_prompts": 1000,
+        "total_output_tokens": 5000,
+        "total_input_tokens": 100_000,
+    }
+    together = only(vllm_serve(**many, duration=5.0, output_throughput=1000.0)).summary.itl
+    assert together is not None
+    assert (together.steps, together.known_p99) == (174, None), "5 s of steps of 28.75 ms on average"
+    after = only(vllm_serve(**many, duration=50.0, output_throughput=100.0)).summary.itl
+    assert after is not None
+    assert (after.steps, after.known_p99) == (1739, after.p99)
+    one_by_one = only(vllm_serve(detailed=True)).summary.itl
+    assert one_by_one is not None
+    assert (one_by_one.count, one_by_one.steps) == (16, 16)
 
 
 # vllm bench throughput and latency
@@ -383,6 +446,23 @@ def test_sglang_is_read_by_the_line_and_its_rate_may_be_infinite() -> None:
     assert (other.loaded.engine, other.config["engine.name"]) == ("vllm", "vllm")
 
 
+def test_a_median_without_a_mean_is_shown() -> None:
+    """As older versions of SGLang's bench_serving write it: TTFT and ITL have a median alone."""
+    told = {name: value for name, value in sglang().items() if not name.startswith(("mean_ttft", "mean_itl", "std_"))}
+    found = only(told)
+    summary = found.summary
+    assert summary.ttft is not None and summary.itl is not None  # noqa: PT018
+    assert (summary.ttft.mean, summary.ttft.std, summary.itl.mean) == (None, None, None)
+    assert (summary.ttft.median, summary.itl.p50) == pytest.approx((0.115, 0.025))
+    assert summary.latency is not None
+    assert summary.latency.mean is not None
+    assert found.invalid == ()
+    swapped = told | {"median_ttft_ms": 4000.0}
+    assert any("the median TTFT, 4.00 s, is beyond the median E2E" in text for text in only(swapped).invalid)
+    alone = {name: value for name, value in told.items() if "mean_" not in name}
+    assert only(alone).source == "sglang bench_serving"
+
+
 def test_sglang_with_its_requests_tells_which_failed() -> None:
     one = {"input_lens": [100] * 4, "output_lens": [0, 5, 5, 5], "ttfts": TTFTS, "itls": GAPS, "completed": 3}
     found = only(sglang(**one, errors=["refused", "", "", ""], total_output_tokens=15, output_throughput=30.0))
@@ -452,6 +532,22 @@ def test_a_report_without_the_number_of_its_requests_is_read() -> None:
     assert found.summary.latency is not None
     assert (found.summary.latency.n, found.summary.latency.supported) == (0, ())
     assert found.summary.output_throughput == 2483.2
+
+
+def test_failures_of_nobody_knows_how_many_requests() -> None:
+    """Its latencies are of some that came back: not all of them can have failed."""
+    report = aiperf(error_request_count={"unit": "requests", "avg": 200.0})
+    del report["request_count"]
+    found = only(report)
+    assert found.invalid == ("200 requests failed, of how many the file does not tell",)
+    assert (found.summary.failed, "requests" in found.untold, "failed" in found.untold) == (200, True, False)
+    assert "workload.num_prompts" not in found.config
+    assert found.summary.output_throughput == 2483.2
+    for name in ("request_latency", "time_to_first_token", "inter_token_latency"):
+        del report[name]
+    all_failed = only(report)
+    assert all_failed.invalid[0] == "200 of 200 requests failed"
+    assert all_failed.summary.output_throughput is None
 
 
 def test_deviations_are_those_of_the_sample_whoever_wrote_them() -> None:

@@ -56,8 +56,8 @@ class Pair(Struct, frozen=True):
     def gain(self) -> float:
         """How many times as fast the advice made it."""
         if any(key == QUANTIZATION for key, _ in self.what.sets):
-            assert self.run.summary.tpot
-            assert self.tried.summary.tpot
+            assert self.run.summary.tpot and self.run.summary.tpot.mean  # noqa: PT018
+            assert self.tried.summary.tpot and self.tried.summary.tpot.mean  # noqa: PT018
             return self.run.summary.tpot.mean / self.tried.summary.tpot.mean
         assert self.run.summary.output_throughput
         assert self.tried.summary.output_throughput

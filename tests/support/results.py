@@ -67,7 +67,7 @@ def write_folder(out: Path, result: Result, *, with_result: bool = True, seed: i
     at = 0.0
     with (folder / "requests.jsonl").open("wb") as stream:
         for batch in range(max(1, result.summary.iterations)):
-            latency = (result.summary.latency.mean if result.summary.latency else 0.5) * draw.uniform(0.95, 1.1)
+            latency = ((result.summary.latency and result.summary.latency.mean) or 0.5) * draw.uniform(0.95, 1.1)
             for _ in range(result.config.workload.batch_size):
                 stream.write(msgspec.json.encode(_request(result, batch, at, latency)) + b"\n")
             at += latency

@@ -320,7 +320,7 @@ def _point(run: Subject) -> tradeoff.Point:
     summary = run.result.summary
     interval = summary.output_throughput_interval
     return tradeoff.Point(
-        run.id, run.number, summary.tpot.mean if summary.tpot else 0.0, run.speed or 0.0,
+        run.id, run.number, (summary.tpot.mean if summary.tpot else None) or 0.0, run.speed or 0.0,
         interval.low if interval else None, interval.high if interval else None,
         run.result.config.workload.batch_size,
     )  # fmt: skip
