@@ -6,8 +6,6 @@ where nobody reads the output to its end (`| head`); 1 where it could not be wri
 """
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,7 +47,7 @@ from infertui.cli.stop import EPILOG as STOP_EXAMPLES
 from infertui.cli.stop import stop
 from infertui.cli.streams import flush, guard
 from infertui.errors import InfertuiError, UsageError
-from infertui.store.jsonl import NO_ROOM, store_error
+from infertui.store.jsonl import refusal
 
 app = typer.Typer(
     name="infertui",
@@ -139,10 +137,10 @@ def _command() -> int:
         say(f"infertui: {error}", err=True)
         return error.exit_code
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if (refused := refusal(error)) is None:
             raise
-        say(f"infertui: {store_error(Path(str(error.filename or tempfile.gettempdir())), error)}", err=True)
-        return 1
+        say(f"infertui: {refused}", err=True)
+        return refused.exit_code
     except SystemExit as ended:
         if isinstance(ended.code, str):
             say(ended.code, err=True)

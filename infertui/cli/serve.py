@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from infertui.cli.output import say
+from infertui.errors import InfertuiError
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -65,10 +66,16 @@ def serve(
             with contextlib.suppress(OSError):
                 os.close(ready_fd)
 
-    host(
-        path=path,
-        idle_exit_s=idle_exit * 60,
-        keep_loaded_s=keep_loaded,
-        cpu_exclusive=not beside_cpu,
-        on_ready=ready,
-    )
+    try:
+        host(
+            path=path,
+            idle_exit_s=idle_exit * 60,
+            keep_loaded_s=keep_loaded,
+            cpu_exclusive=not beside_cpu,
+            on_ready=ready,
+        )
+    except InfertuiError as error:
+        if ready_fd is not None:
+            with contextlib.suppress(OSError):  # it is closed once the runner was ready
+                os.write(ready_fd, str(error).encode(errors="replace"))
+        raise

@@ -3,13 +3,11 @@
 import asyncio
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -52,7 +50,7 @@ from infertui.runner.rates import SampleRates
 from infertui.runner.request import load_request
 from infertui.runner.telemetry import RunTelemetry
 from infertui.runner.workers import WorkerSlot
-from infertui.store.jsonl import NO_ROOM, store_error
+from infertui.store.jsonl import refusal
 from infertui.store.outputs import outputs_of
 from infertui.store.result import Error, Result, State
 from infertui.store.runs import Begun, Store
@@ -488,7 +486,7 @@ class Execution:
             except StoreError as error:
                 kept = False
                 self._folder.note_end(f"its result could not be kept: {error.message}")
-                self._emit(Noted(self._folder.id, "warning", str(error)))
+                self._emit(Noted(self._folder.id, "warning", f"{error.message}. {error.remedy}"))
         if kept:
             self._folder.settled()
         return kept
@@ -519,8 +517,9 @@ def _error_of(failure: InfertuiError) -> Error:
 
 
 def _internal_error(failure: Exception) -> Error:
-    if isinstance(failure, OSError) and failure.errno in NO_ROOM:  # from a place that keeps nothing, such as a log's
-        return _error_of(store_error(Path(str(failure.filename or tempfile.gettempdir())), failure))
+    # From a place that keeps nothing, such as a log's, or of a process that may not start.
+    if isinstance(failure, OSError) and (refused := refusal(failure)):
+        return _error_of(refused)
     return Error(
         "internal",
         f"{type(failure).__name__}: {clean(str(failure))}",

@@ -24,6 +24,7 @@ from infertui.config.userdir import expand, without_home
 from infertui.config.userdir import state_dir as state_dir
 from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.server.errors import UntrustedSocketError
+from infertui.store.jsonl import NO_ROOM, no_room
 from infertui.terminal_text import clean
 
 RUNTIME_VARIABLE = "INFERTUI_RUNTIME_DIR"
@@ -217,6 +218,11 @@ def _check_private(path: Path) -> None:
 def _trouble(path: Path, error: OSError, variable: str) -> StoreError:
     if homeless := without_home(path):
         return StoreError(homeless, remedy=f"Set HOME, or {variable} to a directory of yours.")
+    if error.errno in NO_ROOM:
+        return StoreError(
+            f"cannot use {clean(str(path))}: {no_room(path, error)}",
+            remedy=f"Free some room, or name another directory with {variable}.",
+        )
     return StoreError(
         f"cannot use {clean(str(path))}: {error.strerror or error}", remedy=f"Name another directory with {variable}."
     )

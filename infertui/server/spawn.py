@@ -28,7 +28,7 @@ from infertui.terminal_text import clean
 
 START_TIMEOUT_S = 30.0
 READY = b"ready\n"
-"""What a runner writes to the descriptor of `--ready-fd` once it answers."""
+"""What a runner writes to the descriptor of `--ready-fd` once it answers; one that cannot start writes why."""
 _HELLO_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 _END_S = 5.0
@@ -109,8 +109,10 @@ async def _start(path: Path | None, environ: Mapping[str, str], deadline: float)
         if holder_of(queue_lock(environ)):
             return
         why = f"it ended at once (exit code {code})"
+    # On a full disk the log is empty.
+    told = _tail(log, before) or clean((said or b"")[:_LOG_TAIL].decode(errors="replace"), lines=True).strip()
     raise RunnerUnavailableError(
-        f"the runner could not be started: {why}", remedy=f"{_tail(log, before)}\nIts log: {clean(str(log))}".strip()
+        f"the runner could not be started: {why}", remedy=f"{told}\nIts log: {clean(str(log))}".strip()
     )
 
 
@@ -151,7 +153,8 @@ def _spawn(
             )
     except OSError as error:
         raise RunnerUnavailableError(
-            f"the runner could not be started: {error.strerror or error}", remedy=f"Its log is {clean(str(log))}."
+            f"the runner could not be started: {clean(str(error.filename or command[0]))}: {error.strerror or error}",
+            remedy=f"Its log is {clean(str(log))}; XDG_STATE_HOME names another place for it.",
         ) from error
     return before, process
 

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import io
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -139,13 +140,43 @@ def store_error(path: Path, error: OSError) -> StoreError:
     name = clean(str(path))
     if error.errno in NO_ROOM:
         return StoreError(
-            f"{name}: {_no_room(path, error)}",
+            f"{name}: {no_room(path, error)}",
             remedy="Free some room or choose another folder with --out; what was written before is kept.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StoreError(
+            f"{name}: {error.strerror}",
+            remedy="Ask its owner for the right to it, or choose another folder with --out.",
         )
     return StoreError(f"{name}: {error.strerror or error}", remedy="Choose another folder with --out.")
 
 
-def _no_room(path: Path, error: OSError) -> str:
+_REFUSALS = {
+    errno.EACCES: "Ask its owner for the right to it.",
+    errno.EPERM: "Ask its owner for the right to it.",
+    errno.EAGAIN: "Where no further process may start: `ulimit -u`, or the container's limit of processes.",
+    errno.ENOMEM: "Free some memory.",
+    errno.EMFILE: "Raise the number of files that a process may have open: `ulimit -n`.",
+    errno.ENFILE: "The machine has too many files open.",
+    errno.EROFS: "Choose a place that can be written.",
+    errno.EIO: "The disk does not work: see the kernel's log.",
+    errno.ESTALE: "The network disk is gone: mount it again.",
+}
+
+
+def refusal(error: OSError) -> StoreError | None:
+    """An error that says what the system refuses, wherever it came from; None for one that may be a fault of ours."""
+    place = Path(os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else tempfile.gettempdir())
+    if error.errno in NO_ROOM:
+        return store_error(place, error)
+    if (remedy := _REFUSALS.get(error.errno or 0)) is None:
+        return None
+    where = f"{clean(str(place))}: " if error.filename else ""
+    return StoreError(f"{where}{error.strerror or error}", remedy=remedy)
+
+
+def no_room(path: Path, error: OSError) -> str:
+    """What an error of `NO_ROOM` at a path means, in words."""
     if error.errno == errno.EDQUOT:
         return "the quota is used up"
     if error.errno == errno.EFBIG:

@@ -105,12 +105,14 @@ class RunFolder:
         partial = path.with_name(path.name + ".partial")
         try:
             self._begun = replace(begun, boot=boot_id())
-            self._claim = partial.open("wb")
+            # Without a buffer: what found no room would be tried again, and fail, when the file is closed.
+            self._claim = partial.open("wb", buffering=0)
             fcntl.flock(self._claim, fcntl.LOCK_EX)
             content = msgspec.json.encode(self._begun)
             self._room = len(content) + _ROOM
-            self._claim.write(content.ljust(self._room))
-            self._claim.flush()
+            rest = memoryview(content.ljust(self._room))
+            while rest:
+                rest = rest[self._claim.write(rest) or 0 :]
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)

@@ -1,8 +1,10 @@
 """Runs through the Runner: faults in every phase, interruption, reuse, what is kept."""
 
 import asyncio
+import errno
 import os
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -245,6 +247,31 @@ def test_a_bug_of_ours_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "KeyError" in result.error.log_tail
     assert "\x1b" not in result.error.message + result.error.log_tail
     assert len(Store(tmp_path).results(warn=lambda text: pytest.fail(text))) == 1
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        PermissionError(errno.EACCES, "Permission denied", sys.executable),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+        OSError(errno.EMFILE, "Too many open files"),
+    ],
+    ids=lambda error: errno.errorcode[error.errno],
+)
+def test_a_worker_that_the_system_does_not_start_is_no_bug(
+    refused: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise refused
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", refuse)
+    (result,), _ = run(simulated(), out=tmp_path)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert str(refused.strerror) in result.error.message
+    assert result.error.remedy
+    assert "bug" not in result.error.remedy
+    assert result.error.log_tail == ""
 
 
 def _nothing_is_left() -> None:

@@ -243,6 +243,16 @@ def test_a_runner_that_cannot_start_says_why(place: Home) -> None:
     assert not place.runner
 
 
+def test_a_runner_whose_log_takes_nothing_says_why_it_cannot_start(place: Home) -> None:
+    make_state_dir(place.environment)
+    (place.state / "queue.sqlite").mkdir()
+    (place.state / "runner.log").symlink_to("/dev/full")
+    with pytest.raises(RunnerUnavailableError, match="could not be started: it ended at once") as error:
+        play(ensure_running(environ=place.environment))
+    assert "queue.sqlite" in error.value.remedy
+    assert not place.runner
+
+
 def test_a_runner_that_is_there_and_does_not_answer_is_told(place: Home) -> None:
     make_state_dir(place.environment)
     with Lock(queue_lock(place.environment)) as lock:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from infertui.errors import StoreError
-from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, store_error
+from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, refusal, store_error
 
 
 class Row(Struct, frozen=True):
@@ -409,3 +409,24 @@ def test_a_disk_without_inodes_is_said_to_be_that(
     error = store_error(path / "below" / "it", OSError(errno.ENOSPC, "No space left on device"))
     assert words in error.message
     assert ("no inodes" in error.message) == (words == "no inodes are left")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the quota is used up"), (errno.EACCES, "owner"),
+        (errno.EAGAIN, "ulimit -u"), (errno.EMFILE, "ulimit -n"), (errno.EROFS, "can be written"),
+    ],
+)  # fmt: skip
+def test_what_the_system_refuses_is_no_fault_of_ours(number: int, words: str) -> None:
+    for error in (OSError(number, os.strerror(number), "/some/place\x1b[2J"), OSError(number, os.strerror(number))):
+        refused = refusal(error)
+        assert refused is not None
+        assert words in str(refused)
+        assert "\x1b" not in str(refused)
+        assert refused.remedy
+
+
+@pytest.mark.parametrize("error", [OSError("no number"), OSError(errno.EBADF, "Bad file descriptor")])
+def test_what_may_be_a_fault_of_ours_is_no_refusal(error: OSError) -> None:
+    assert refusal(error) is None

@@ -1,5 +1,6 @@
 import os
 import re
+import resource
 import secrets
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict
 from infertui.store.result import Fingerprint, Result
 from infertui.store.results_file import remove_lines
-from infertui.store.runs import RunFolder, Store
+from infertui.store.runs import BEGUN, Begun, RunFolder, Store
 
 STARTED = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
 FINGERPRINT = Fingerprint("1.0", "", "3.11", HostFacts("host", "linux"), (), "", "", "0" * 16, {})
@@ -60,6 +61,22 @@ def test_a_run_folder_holds_everything_of_its_run(store: Store) -> None:
     assert kept.count(b"\n") > 10  # for people to read
     assert msgspec.json.decode(kept, type=Result) == result(folder.id)
     assert folder.log == folder.path / "worker.log"
+
+
+@pytest.mark.parametrize("room", [0, 1, 500])
+def test_a_run_that_finds_no_room_to_begin_says_so_once(store: Store, room: int) -> None:
+    """Not again, as a bare OSError, when the folder is closed."""
+    folder = store.create_run("x", STARTED)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # Python ignores the signal that goes with it
+    try:
+        with pytest.raises(StoreError, match=f"{BEGUN}: the file may not grow further") as raised:
+            folder.write_begun(Begun("x", STARTED.isoformat(), Config(), FINGERPRINT))
+        folder.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "Free some room" in raised.value.remedy
+    assert sorted(path.name for path in folder.path.iterdir()) == ["outputs.jsonl", "requests.jsonl", "telemetry.jsonl"]
 
 
 def test_results_are_listed_oldest_first(store: Store) -> None:
