@@ -172,6 +172,15 @@ def read_gguf(path: Path) -> GgufFile:
         raise ModelError(f"{shown} cannot be read: {error.strerror or error}") from error
 
 
+def must_hold_weights(file: GgufFile, name: str) -> None:
+    """Raise ModelError for a file without matrices: a vocabulary alone, or the head of a model in several files."""
+    if not file.weight_type():
+        raise ModelError(
+            f"{name} holds no weights, only what describes a model",
+            remedy="Name a .gguf file with the model's tensors; of a model in several files, the first that has them.",
+        )
+
+
 def read_parts(path: Path) -> tuple[GgufFile, int]:
     """A model that may be in several files, as one, and its bytes on disk. Raises ModelError where one is missing."""
     parts = parts_of(path)

@@ -94,7 +94,7 @@ def needed(
         tensor_parallel=engine.tensor_parallel if device_kind == "cuda" else 1,
     )
     if engine.name == "transformers":
-        whole = _transformers(whole, source, engine, device_kind)
+        whole = _transformers(whole, source, engine, device_kind, task)
         if device_kind == "cuda":
             whole = _with_spare(whole, source, engine, task)
     if engine.name == "vllm" and device_kind == "cuda":
@@ -130,10 +130,16 @@ def _beside(whole: MemoryEstimate, draft: MemoryEstimate, *, kv: bool) -> Memory
 
 
 def _transformers(
-    whole: MemoryEstimate, source: ModelSource, engine: EngineConfig, device_kind: DeviceKind
+    whole: MemoryEstimate, source: ModelSource, engine: EngineConfig, device_kind: DeviceKind, task: Task
 ) -> MemoryEstimate:
     """With what its way of executing steps takes: kernels, loaded and captured, and copies of a cache that grows."""
     terms = list(whole.terms)
+    copied = whole.kv_cache if engine.mode in ("auto", "eager") else 0
+    beyond = _beyond_windows(source.shape, whole.dtype, engine, device_kind, task)
+    if beyond:
+        text = f"sliding layers hold all {task.input_len} tokens of a prompt until the first step"
+        terms.append(MemoryTerm("prefill", text, beyond))
+        whole = replace(whole, activations=whole.activations + beyond)
     if engine.quantization != "auto":
         # They are loaded as they are and quantized there, and PyTorch keeps what that took.
         unquantized = weight_bytes(source.shape, whole.dtype) // max(1, engine.tensor_parallel)
@@ -153,11 +159,25 @@ def _transformers(
             at = next(index for index, term in enumerate(terms) if term.name == "weights")
             terms[at] = MemoryTerm("weights", "random ones are made whole on each GPU before they are divided", weights)
         return replace(whole, terms=tuple(terms), overhead=overhead, weights=weights)
-    extra = round(whole.activations * _CPU_SLACK)
-    if engine.mode in ("auto", "eager"):
-        extra += whole.kv_cache
+    # What is held of the prefill is let go of before the cache grows.
+    extra = round((whole.activations - beyond) * _CPU_SLACK) + max(0, copied - beyond)
     copies = MemoryTerm("working copies", "of the cache while it grows, and what the allocator keeps", extra)
     return replace(whole, terms=(*terms, copies), activations=whole.activations + extra)
+
+
+def _beyond_windows(shape: ModelShape, dtype: str, engine: EngineConfig, device_kind: DeviceKind, task: Task) -> int:
+    """Bytes by which the cache is larger right after the prefill than at its end.
+
+    A sliding layer of a cache that grows keeps the last tokens as a view of all that it was given: the whole prompt
+    stays until the next step makes a new tensor (DynamicSlidingWindowLayer of Transformers, whose window then holds
+    as many tokens as its name says, though it shows one less).
+    """
+    if _GROWTH.get(engine.mode, "grows") != "grows" or shape.cache is None:
+        return 0
+    size = dtype_bytes(dtype)
+    share = shape.kv_share(engine.tensor_parallel if device_kind == "cuda" else 1)
+    more = [group.token_bytes(size, size) * (task.input_len - group.held(task.positions)) for group in shape.cache]
+    return max(0, round(sum(more) * task.batch_size * share))
 
 
 def _with_spare(whole: MemoryEstimate, source: ModelSource, engine: EngineConfig, task: Task) -> MemoryEstimate:

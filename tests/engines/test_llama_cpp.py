@@ -23,7 +23,7 @@ from infertui.models.gguf_writer import cached_gguf
 from infertui.models.resolve import resolve
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: pip install infertui[llama-cpp]")
-pytest.importorskip("gguf", reason="gguf is not installed: pip install gguf")
+gguf = pytest.importorskip("gguf", reason="gguf is not installed: pip install gguf")
 
 NANO = "synthetic:nano"
 CAPACITY = Capacity(sequences=3, prompt_tokens=40, output_tokens=40)
@@ -336,6 +336,22 @@ def test_a_file_holds_what_it_holds() -> None:
         load(path, quantization="q4_0")
     with pytest.raises(ConfigError, match=r"engine.dtype: float16 was asked for"):
         load(path, dtype="float16")
+
+
+@pytest.mark.parametrize("asked", [{}, {"dtype": "float16"}, {"quantization": "q4_0"}])
+def test_a_file_without_weights_is_refused_as_that(asked: dict[str, str], tmp_path: Path) -> None:
+    """As llama.cpp's own vocabulary files are: everything but tensors."""
+    writer = gguf.GGUFWriter(tmp_path / "vocab.gguf", "llama")
+    for add, value in (
+        (writer.add_block_count, 2), (writer.add_embedding_length, 64), (writer.add_head_count, 4),
+        (writer.add_context_length, 128), (writer.add_feed_forward_length, 128), (writer.add_vocab_size, 256),
+    ):  # fmt: skip
+        add(value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(ModelError, match=r"vocab.gguf holds no weights"):
+        load(str(tmp_path / "vocab.gguf"), **asked)
 
 
 def test_a_file_that_llama_cpp_refuses_says_why(tmp_path: Path) -> None:

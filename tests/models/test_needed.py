@@ -194,6 +194,38 @@ def test_a_cache_that_grows_on_a_cpu_has_its_copy_beside_it() -> None:
     assert growing.total - fixed.total == growing.kv_cache == 4096 * 16 * 1040
 
 
+@pytest.mark.parametrize("prompt", [10, 16, 40])
+def test_sliding_layers_hold_what_the_cache_of_transformers_holds(prompt: int, tmp_path: Path) -> None:
+    """After the prefill, and at the end: the storage behind its tensors, of which they show less."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.AutoConfig.for_model(
+        "gemma2", hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, vocab_size=100, head_dim=16, sliding_window=16, max_position_embeddings=128,
+    )  # fmt: skip
+    config.save_pretrained(tmp_path)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    cache, held, batch, output = transformers.DynamicCache(config=config), [], 3, 8
+    with torch.no_grad():
+        for step in range(output + 1):
+            ids = torch.zeros((batch, 1 if step else prompt), dtype=torch.long)
+            model(ids, past_key_values=cache, use_cache=True)
+            tensors = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+            held.append(sum(tensor.untyped_storage().nbytes() for tensor in tensors))
+    source = resolve(f"synthetic:{tmp_path / 'config.json'}")
+    found = needed(source, engine(name="transformers", dtype="float32"), "cpu", Task(batch, prompt, output))
+    assert found is not None
+    terms = {term.name: term.bytes for term in found.terms}
+    assert terms["KV cache"] == held[-1]
+    assert terms["KV cache"] + terms.get("prefill", 0) == max(held)
+    assert ("prefill" in terms) == (prompt == 40)
+    fixed = needed(
+        source, engine(name="transformers", dtype="float32", mode="static"), "cpu", Task(batch, prompt, output)
+    )
+    assert fixed is not None
+    assert "prefill" not in {term.name for term in fixed.terms}
+
+
 @pytest.mark.parametrize(
     ("options", "batch", "pool"),
     [

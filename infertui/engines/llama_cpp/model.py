@@ -10,7 +10,7 @@ from infertui.engines.gguf_forms import quantized_gguf
 from infertui.errors import ConfigError, EngineError
 from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.gguf_layout import layout
-from infertui.models.gguf_reader import DTYPES, GgufFile, read_parts
+from infertui.models.gguf_reader import DTYPES, GgufFile, must_hold_weights, read_parts
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.gguf_writer import cached_gguf
 from infertui.models.resolve import ModelSource
@@ -44,7 +44,8 @@ class Weights(Struct, frozen=True):
 def find_weights_file(source: ModelSource, model: ModelConfig, engine: EngineConfig, device: DeviceKind) -> Weights:
     """The file for a request, written now where there is none yet.
 
-    Raises ConfigError where dtype or quantization contradict a given file or each other, and what writing raises.
+    Raises ConfigError where dtype or quantization contradict a given file or each other, ModelError for a file without
+    weights, and what writing raises.
     """
     if source.kind == "gguf":
         file, _ = read_parts(source.path)
@@ -88,7 +89,8 @@ def _must_go_together(engine: EngineConfig) -> None:
 
 
 def _must_agree(weights: Weights, engine: EngineConfig) -> None:
-    """A file is what it is."""
+    """A file is what it is, and has to hold weights at all."""
+    must_hold_weights(weights.file, clean(str(weights.path)))
     for key, asked, held in (
         ("engine.quantization", engine.quantization, weights.quantization),
         ("engine.dtype", engine.dtype, weights.dtype),

@@ -16,7 +16,7 @@ from infertui.engines.openvino.graph import ARCHITECTURES, LLAMA_LIKE, build, he
 from infertui.errors import ConfigError, ModelError
 from infertui.models.disk import is_file
 from infertui.models.gguf_layout import layout
-from infertui.models.gguf_reader import GgufFile, parts_of, read_gguf
+from infertui.models.gguf_reader import GgufFile, must_hold_weights, parts_of, read_gguf
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.gguf_writer import cached_gguf
 from infertui.models.resolve import ModelSource
@@ -93,6 +93,7 @@ def _check_given(path: Path, wanted: str, name: str) -> None:
             remedy="Join them with llama.cpp's gguf-split --merge.",
         )
     file = read_gguf(path)
+    must_hold_weights(file, name)
     kind = file.quantization
     if wanted not in ("auto", kind):
         raise ConfigError(
