@@ -17,6 +17,7 @@ from infertui.cli.six_fields import SixFieldFile
 from infertui.config.sweep import Variant
 from infertui.endings import Asked
 from infertui.errors import UsageError
+from infertui.models.asking import telling
 from infertui.runner.events import AnyRunEvent, RunFinished
 from infertui.runner.runner import Runner
 from infertui.terminal_text import clean
@@ -100,7 +101,8 @@ def run_in_foreground(
     opened(out)
     interrupted = False
     with Asked() as asked:
-        with ReliableView(view or _view(ui, as_json=as_json)) as shown:
+        chosen = view or _view(ui, as_json=as_json)
+        with ReliableView(chosen) as shown, telling(_nobody if isinstance(chosen, NoView) else _waits):
             try:
                 asyncio.run(_run(variants, out.absolute(), shown, finished, asked))
             except (KeyboardInterrupt, asyncio.CancelledError):
@@ -116,6 +118,15 @@ def run_in_foreground(
             say(f"infertui: interrupted{by}{kept}", err=True)
             return INTERRUPTED
     return _exit_code(ended)
+
+
+def _waits(text: str) -> None:
+    """Say what is waited for before there is a run to show."""
+    with contextlib.suppress(OSError):  # a standard error that is closed or full takes nothing away
+        say(f"infertui: {text}", err=True)
+
+
+def _nobody(_: str) -> None: ...
 
 
 def _same(prompts_file: str, path: Path) -> bool:

@@ -107,6 +107,7 @@ def show(
     """
     from infertui.cli.modelinfo import document, foreseen, lines
     from infertui.config.layers import load
+    from infertui.models.asking import telling
 
     flags: dict[str, tuple[str, object]] = {
         "model.id": ("ID", model_id),
@@ -120,7 +121,8 @@ def show(
         "workload.output_len": ("--output-len", output_len),
     }
     config = load(None, environ={}, sets=sets or [], flags=flags).config
-    found = foreseen(config, device)
+    with telling(lambda text: say(text, err=True)):
+        found = foreseen(config, device)
     if as_json:
         _print_json(document(found))
         return

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from msgspec import Struct
 
 from infertui.config.userdir import cache_dir
 from infertui.models.cache import Cache
+from infertui.terminal_text import clean, shorten
 
 HELPER: Final = "infertui.engines.transformers.describe"
 TIMEOUT_S: Final = 90.0
@@ -33,6 +35,7 @@ _MOST_BYTES = 1 << 16
 _RECIPE = 1
 _NOT_HANDED_ON = ("PYTHONHOME", "PYTHONPATH", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
+_told: ContextVar[Callable[[str], None] | None] = ContextVar("told", default=None)
 _unanswered: set[str] = set()
 _lock = threading.Lock()
 
@@ -66,6 +69,16 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     cache: Cache | None = None
 
 
+@contextlib.contextmanager
+def telling(tell: Callable[[str], None]) -> Iterator[None]:
+    """Whoever has to ask within this says so to `tell` before it waits, in whichever thread that happens."""
+    before = _told.set(tell)
+    try:
+        yield
+    finally:
+        _told.reset(before)
+
+
 def described(config: Mapping[str, Any], *, only_kept: bool = False, timeout_s: float = TIMEOUT_S) -> Answer | None:
     """What Transformers says of a config; None where it is not installed or did not answer in time.
 
@@ -86,6 +99,9 @@ def described(config: Mapping[str, Any], *, only_kept: bool = False, timeout_s: 
         given_up = key in _unanswered
     if only_kept or given_up:
         return None
+    if (tell := _told.get()) is not None:
+        name = shorten(clean(str(config.get("model_type", ""))), 60) or "this model"
+        tell(f"asking Transformers what {name} is: once, {timeout_s:g} s at most")
     answer = ask(content, timeout_s=timeout_s)
     if answer is None:
         with _lock:

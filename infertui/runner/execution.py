@@ -1,6 +1,7 @@
 """One run, from its folder to its line in the index."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -24,6 +25,7 @@ from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord, Phase, request_records
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, Verdict, judge
+from infertui.models.asking import telling
 from infertui.report.energy import with_short_energy
 from infertui.runner.ceilings import Known, look_up, with_limits
 from infertui.runner.choice import Choice, choose, require_usable
@@ -272,7 +274,8 @@ class Execution:
             await self._come_to_rest(gpu)
         latest = self._sampler.latest
         really = replace(self._config, engine=choice.engine)
-        lines = await answered(lambda: check_fit(really, prompts, gpu, latest, loaded=held is not None), MODEL_S)
+        with telling(self._waits()):
+            lines = await answered(lambda: check_fit(really, prompts, gpu, latest, loaded=held is not None), MODEL_S)
         self._emit(Estimated(self._folder.id, lines))
         if held:
             self._emit(ModelLoaded(self._folder.id, held[1], seconds=0.0, reused=True))
@@ -399,6 +402,16 @@ class Execution:
                 resident=beat.resident,
             )
         )
+
+    def _waits(self) -> Callable[[str], None]:
+        """Tells from any thread what is waited for."""
+        loop = asyncio.get_running_loop()
+
+        def tell(text: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+                loop.call_soon_threadsafe(self._emit, Noted(self._folder.id, "info", text))
+
+        return tell
 
     def _enter(self, phase: Phase, t_ns: int) -> None:
         self._recent.clear()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
 
     A call into a driver that hangs never returns. The event loop's own threads would be waited for at exit.
     """
-    loop = asyncio.get_running_loop()
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     answer: asyncio.Future[T] = loop.create_future()
 
     def resolve(result: T | None, error: Exception | None) -> None:
@@ -33,7 +34,7 @@ async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
 
     def call() -> None:
         try:
-            outcome: tuple[T | None, Exception | None] = (function(), None)
+            outcome: tuple[T | None, Exception | None] = (context.run(function), None)
         except Exception as error:  # noqa: BLE001 (raised again where it is awaited)
             outcome = (None, error)
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more

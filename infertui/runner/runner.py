@@ -152,7 +152,7 @@ class Runner:
 
     async def vet(self, variants: Sequence[Variant]) -> None:
         """Raise InfertuiError where it is known beforehand that none of the variants can run."""
-        await answered(lambda: vet(variants, self._sampler.gpus))
+        await answered(lambda: vet(variants, self._sampler.gpus), MODEL_S)
 
     async def snapshot(self) -> Snapshot:
         """See `Control`."""

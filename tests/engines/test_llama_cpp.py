@@ -339,7 +339,7 @@ def test_a_file_holds_what_it_holds() -> None:
 
 
 @pytest.mark.parametrize("asked", [{}, {"dtype": "float16"}, {"quantization": "q4_0"}])
-def test_a_file_without_weights_is_refused_as_that(asked: dict[str, str], tmp_path: Path) -> None:
+def test_a_file_without_weights_is_refused_as_that(asked: dict[str, Any], tmp_path: Path) -> None:
     """As llama.cpp's own vocabulary files are: everything but tensors."""
     writer = gguf.GGUFWriter(tmp_path / "vocab.gguf", "llama")
     for add, value in (

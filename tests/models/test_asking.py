@@ -1,5 +1,6 @@
 """Asking Transformers in a process: what it may do wrong, and that each config is asked for once."""
 
+import asyncio
 import json
 import os
 import time
@@ -11,9 +12,10 @@ import pytest
 
 from infertui.errors import ModelError
 from infertui.models import asking
-from infertui.models.asking import Answer, ask, described
+from infertui.models.asking import Answer, ask, described, telling
 from infertui.models.cache import CacheLayers
 from infertui.models.known import shape_of_config
+from infertui.runner.patience import bounded
 
 FALCON: dict[str, Any] = {
     "model_type": "falcon", "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8, "vocab_size": 1024,
@@ -50,6 +52,28 @@ def stand_in(folder: Path, says: str) -> str:
 )
 def test_whatever_comes_instead_of_an_answer_is_none(says: str, tmp_path: Path) -> None:
     assert ask(b"{}", timeout_s=5, python=stand_in(tmp_path, says)) is None
+
+
+def test_who_waits_for_it_is_told_once_and_in_whichever_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And before the waiting, not after it; an answer that is kept is not waited for."""
+    said: list[str] = []
+
+    def answer(content: bytes, *, timeout_s: float) -> Answer:
+        said.append("asked")
+        return MINE
+
+    monkeypatch.setattr(asking, "ask", answer)
+
+    async def both() -> None:
+        with telling(said.append):
+            await bounded(lambda: described({**FALCON, "model_type": "a\x1b[2Jnew"}), 5)
+            await bounded(lambda: described({**FALCON, "model_type": "a\x1b[2Jnew"}), 5)
+        await bounded(lambda: described({"model_type": "silent"}), 5)
+
+    asyncio.run(both())
+    first, *rest = said
+    assert first == "asking Transformers what anew is: once, 90 s at most"
+    assert rest == ["asked", "asked"]
 
 
 def test_an_answer_with_the_token_is_taken(tmp_path: Path) -> None:
