@@ -47,6 +47,9 @@ except Interrupted:
     answer["steps_when_interrupted"] = len(sink.steps)
 answer["second"] = tokens(engine, 9)
 answer["evidence"] = msgspec.to_builtins(engine.evidence())
+shares = [getattr(weight, "_local_tensor", weight) for weight in engine._model.parameters()]
+storages = {share.untyped_storage().data_ptr(): share.untyped_storage().nbytes() for share in shares}
+answer["held"] = sum(storages.values())
 print(json.dumps(answer), flush=True)
 sys.stdin.read()
 engine.close()
@@ -110,6 +113,10 @@ def test_what_is_divided_is_found_by_looking(eager: Rank0) -> None:
     assert alone.weight_bytes is not None
     assert loaded["parameters"] == alone.parameters
     assert alone.weight_bytes <= sum(per_rank) < 1.1 * alone.weight_bytes
+
+
+def test_shares_keep_no_whole_weights_in_memory(eager: Rank0) -> None:
+    assert eager.answer["held"] == eager.answer["loaded"]["weight_bytes"]
 
 
 def test_the_first_process_ends_when_another_is_gone(eager: Rank0) -> None:

@@ -74,11 +74,34 @@ def _build(source: ModelSource, model: ModelConfig, options: dict[str, Any], dev
             return whole
         # Every rank makes the same weights and keeps its share of them.
         del options["trust_remote_code"]
-        return type(whole).from_pretrained(None, config=config, state_dict=whole.state_dict(), **options, **shared)
+        divided = type(whole).from_pretrained(None, config=config, state_dict=whole.state_dict(), **options, **shared)
+        del whole
+        _let_whole_weights_go(divided)
+        return divided
     loaded = transformers.AutoModelForCausalLM.from_pretrained(
         source.path, local_files_only=True, use_safetensors=_has_safetensors(source.path), **options, **shared
     )
     return loaded if shared else loaded.to(device)
+
+
+def _let_whole_weights_go(model: Any) -> None:
+    """Shares that are rows of a whole weight are views of it and would keep all of it: copy them."""
+    from torch import nn
+    from torch.distributed.tensor import DTensor
+
+    places: dict[int, list[tuple[nn.Module, str]]] = {}  # of each weight: those that are tied have several
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if isinstance(weight, DTensor):
+                places.setdefault(id(weight), []).append((module, name))
+    for tied in places.values():
+        module, name = tied[0]
+        weight = getattr(module, name)
+        share, whole = weight.to_local().detach().clone(), {"shape": weight.shape, "stride": weight.stride()}
+        copied = DTensor.from_local(share, weight.device_mesh, weight.placements, run_check=False, **whole)
+        parameter = nn.Parameter(copied)
+        for module, name in tied:
+            module.register_parameter(name, parameter)
 
 
 def _distributed(ranks: int) -> Any:
