@@ -19,13 +19,14 @@ more than 2 % are marked; for vLLM the lines below name the part that makes them
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from infertui.worker.stamps import Progress
 
 BARE = Path(__file__).with_name("bare_generate.py")
 WARMUP = 2
+SIDE_TIMEOUT_S = 300.0
 SAME = 0.02
 """Differences up to this share count as none."""
 
@@ -310,11 +312,21 @@ def run(task: Task) -> Seconds:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     if task.threads:
         environment["OMP_NUM_THREADS"] = str(task.threads)
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile() as file, tempfile.TemporaryFile() as told:
         command = [sys.executable, __file__, "--side", msgspec.json.encode(task).decode(), "--answer", file.name]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"    {task.side} failed: {done.stderr.strip()[-600:]}", flush=True)
+        # No pipes: an engine core that outlives its side would hold them open.
+        side = subprocess.Popen(command, env=environment, stdout=told, stderr=told, start_new_session=True)
+        try:
+            side.wait(SIDE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            print(f"    {task.side} took longer than {SIDE_TIMEOUT_S:.0f} s", flush=True)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(side.pid, signal.SIGKILL)
+            side.wait()
+        if side.returncode:
+            told.seek(0)
+            print(f"    {task.side} failed: {told.read().decode(errors='replace').strip()[-600:]}", flush=True)
             return {}
         answer: Seconds = json.loads(Path(file.name).read_bytes())
         return answer
