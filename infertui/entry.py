@@ -27,14 +27,16 @@ def main() -> None:
 def _main() -> None:
     given = screen_arguments(sys.argv[1:])
     completing = "_INFERTUI_COMPLETE" in os.environ
+    # Collecting while modules are imported finds nothing and costs a tenth of the time to the first paint, and to the
+    # first line of a command; the screen turns it on again after that.
+    gc.disable()
     if given is None or completing or sys.__stderr__ is None or sys.__stdin__ is None:
         from infertui.cli.main import main as command_line
 
+        gc.freeze()
+        gc.enable()
         command_line()
         return
-    # Collecting while modules are imported finds nothing and costs a tenth of the time to the first paint; the screen
-    # turns it on again after that.
-    gc.disable()
     sys.exit(show(given))
 
 

@@ -11,10 +11,6 @@ import typer
 
 from infertui.cli.output import Painted, say, say_data, say_json
 from infertui.cli.table import print_table
-from infertui.config import layers, presets, schema_export, sweep, toml
-from infertui.config.decode import decode, flat_values
-from infertui.config.fields import FIELDS, toml_path
-from infertui.config.hash import config_hash
 from infertui.errors import ConfigError, UsageError
 from infertui.terminal_text import clean
 
@@ -37,6 +33,11 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON: the config, its hash and all sources.")] = False,
 ) -> None:
     """Show the resolved configuration, and for each key where its value came from."""
+    from infertui.config import layers, toml
+    from infertui.config.decode import flat_values
+    from infertui.config.fields import toml_path
+    from infertui.config.hash import config_hash
+
     resolved = layers.load(target, environ=os.environ, sets=sets or ())
     if as_json:
         _print_json({"config": resolved.config, "hash": config_hash(resolved.config), "sources": resolved.sources})
@@ -52,6 +53,9 @@ def show(
 @app.command()
 def keys() -> None:
     """List every key with its type, default and meaning."""
+    from infertui.config import toml
+    from infertui.config.fields import FIELDS
+
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     for field in FIELDS.values():
         shown = f"[{field.path}]" if field.is_table else f"{field.path} = {toml.value_literal(field.default)}"
@@ -64,6 +68,8 @@ def keys() -> None:
 @app.command("presets")
 def list_presets() -> None:
     """List the configurations that ship with infertui."""
+    from infertui.config import presets
+
     print_table(("preset", "what for"), [(name, presets.description(name)) for name in presets.names()])
 
 
@@ -77,6 +83,8 @@ def write(
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
 ) -> None:
     """Write a complete TOML file with a comment on every key. The environment does not go into it."""
+    from infertui.config import layers, toml
+
     text = toml.write(layers.load(target, environ={}, sets=sets or ()).config)
     if output is None:
         say_data(text)
@@ -87,12 +95,17 @@ def write(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of config files, for editors."""
+    from infertui.config import schema_export
+
     _print_json(schema_export.json_schema())
 
 
 @app.command()
 def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TOML files.")]) -> None:
     """Check config files by themselves, sweeps included. Exit status 2 if one is wrong."""
+    from infertui.config import sweep, toml
+    from infertui.config.decode import decode
+
     wrong = 0
     for file in files:
         name = clean(file)
@@ -111,6 +124,9 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TO
 @app.command()
 def expand(target: Target = None, sets: Sets = None) -> None:
     """List the configurations that a sweep stands for."""
+    from infertui.config import layers, sweep
+    from infertui.config.hash import config_hash
+
     resolved = layers.load(target, environ=os.environ, sets=sets or ())
     rows = [
         (str(number), config_hash(variant.config), variant.name or "(nothing varies)")

@@ -47,7 +47,6 @@ from infertui.cli.stop import EPILOG as STOP_EXAMPLES
 from infertui.cli.stop import stop
 from infertui.cli.streams import flush, guard
 from infertui.errors import InfertuiError, UsageError
-from infertui.store.jsonl import refusal
 
 app = typer.Typer(
     name="infertui",
@@ -137,6 +136,8 @@ def _command() -> int:
         say(f"infertui: {error}", err=True)
         return error.exit_code
     except OSError as error:
+        from infertui.store.jsonl import refusal
+
         if (refused := refusal(error)) is None:
             raise
         say(f"infertui: {refused}", err=True)

@@ -4,13 +4,14 @@ import random
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from infertui.config.schema import Config
-from infertui.config.sweep import Place, Variant
 from infertui.errors import UsageError
 from infertui.terminal_text import clean
+
+if TYPE_CHECKING:  # `infertui --help` asks for a number alone
+    from infertui.config.schema import Config
+    from infertui.config.sweep import Place, Variant
 
 DEFAULT_ROUNDS = 5
 FEWEST_ARMS, MOST_RUNS = 2, 10_000
@@ -21,7 +22,7 @@ def bench_id(now: datetime) -> str:
     return f"bench-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def plan_bench(arms: Sequence[tuple[str, Config]], rounds: int, seed: int, bench: str = "") -> list[Variant]:
+def plan_bench(arms: "Sequence[tuple[str, Config]]", rounds: int, seed: int, bench: str = "") -> "list[Variant]":
     """The runs of a bench in the order in which to measure them; the first arm is the baseline.
 
     Each round runs every arm once. The order is drawn anew for every other round and mirrored in the one that follows,
@@ -36,6 +37,8 @@ def plan_bench(arms: Sequence[tuple[str, Config]], rounds: int, seed: int, bench
             f"a bench needs at least {FEWEST_ARMS} configs to compare, not {len(arms)}",
             remedy="Name a second target, or let one vary: --vary engine.mode=eager,compile.",
         )
+    from infertui.config.sweep import Place, Variant
+
     if rounds < 1 or rounds * len(arms) > MOST_RUNS:
         raise UsageError(
             f"a bench of {rounds} rounds with {len(arms)} configs cannot be",
@@ -66,11 +69,11 @@ def orders(arms: Sequence[str], rounds: int, seed: int) -> list[tuple[str, ...]]
 
 
 def plan_rest(
-    known: Sequence[Place],
-    done: Collection[Place],
-    config_of: Callable[[str], Config | None],
+    known: "Sequence[Place]",
+    done: "Collection[Place]",
+    config_of: "Callable[[str], Config | None]",
     rounds: int | None = None,
-) -> list[Variant]:
+) -> "list[Variant]":
     """The runs that a bench still lacks, in their order: `known` are the places of its runs, `done` of those to keep.
 
     `config_of` gives the config of an arm, None where no run of it is known. `rounds` asks for another number of rounds
@@ -104,6 +107,8 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _alone(config: Config) -> Config:
+def _alone(config: "Config") -> "Config":
     """`config` measured in a process of its own."""
+    from msgspec.structs import replace
+
     return replace(config, measurement=replace(config.measurement, fresh_process=True))
