@@ -2,7 +2,8 @@
 
 A line that is no longer true means that files of before, or another version's, are read in another way. Keep the key or
 the word (`msgspec.field(name=...)`, `tag=...`, `kind = ...`), or raise the schema and write a step in store/upgrade.py
-with a kept line in tests/store/lines/. A line that is only new is to be put into the file.
+with a kept line in tests/store/lines/. A line that is only new, or takes
+more than before, is to be put into the file.
 """
 
 import sqlite3
