@@ -26,6 +26,8 @@ def recompute(
     """Derive kept results anew from their runs' files, by today's rules: percentiles, intervals, energy, marks.
 
     What changed is told figure by figure, and what was kept before stays in the run's folder as superseded.jsonl.
+
+    A run is valid or not by the thresholds that its own run.toml has; others of today are marks and notes.
     """
     from infertui.runner.recompute import Recomputation
     from infertui.store.runs import Store

@@ -24,11 +24,12 @@ from infertui.gpu.usable import hindrance
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import BatchRecord, Phase, request_records
 from infertui.measure.summary import summarise
-from infertui.measure.validity import Circumstances, Verdict, judge
+from infertui.measure.validity import Verdict, judge
 from infertui.models.asking import telling
 from infertui.report.energy import with_short_energy
 from infertui.runner.ceilings import Known, look_up, with_limits
 from infertui.runner.choice import Choice, choose, require_usable
+from infertui.runner.circumstances import circumstances
 from infertui.runner.environment import as_asked, as_the_worker_sees, hidden_gpus, planned_gpus, worker_environment
 from infertui.runner.events import (
     AnyRunEvent,
@@ -438,23 +439,13 @@ class Execution:
         )
         verdict = judge(
             self._batches,
-            Circumstances(
-                output_len=self._config.workload.output_len,
+            replace(
+                circumstances(self._config, self._loaded, device, power),
                 warmup_steady=self._steady,
                 warmup=tuple(self._warmup),
-                throttles=device.throttles if device else None,
-                throttle_shares=device.throttle_shares if device else None,
-                violation_s=device.violation_s if device else None,
-                window_s=power.window_s if power else None,
-                clock_fall=device.sm_clock_fall if device else None,
-                swapped=device.swapped if device else None,
-                host_busy=device.cpu_busy if device else None,
-                others_cpu=device.cpu_others if device else None,
                 foreign_processes=self._telemetry.foreign_processes,
                 lost_gpus=self._telemetry.lost(),
                 stopped=self._stopped or ended_by,
-                random_weights=bool(self._loaded and self._loaded.random_weights),
-                remote_code=self._config.model.trust_remote_code,
                 fallback=_fallback(self._loaded.engine, self._loaded) if self._loaded else "",
             ),
             self._config.validity,

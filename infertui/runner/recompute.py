@@ -4,6 +4,7 @@ What its files do not tell stays as it was: what the worker knew of its memory, 
 generated tokens were compared with. Nothing is taken from a run's config that the run did not keep.
 """
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,16 +14,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import infertui
+from infertui.config.schema import ValidityConfig
 from infertui.engines.base import Loaded
 from infertui.errors import StoreError
 from infertui.gpu.readings import GpuInfo, Sample
 from infertui.measure.energy import counter_error
 from infertui.measure.records import BatchRecord, RequestRecord
 from infertui.measure.summary import Summary, summarise
-from infertui.measure.validity import Circumstances, Verdict, judge
+from infertui.measure.validity import Verdict, judge
+from infertui.models.disk import read_at_most
 from infertui.models.shapes import kv_bytes_per_token
 from infertui.report.energy import with_short_energy
 from infertui.report.limits import derive, shipped_shape
+from infertui.runner.circumstances import circumstances
 from infertui.runner.fingerprint import git_revision
 from infertui.runner.idle import idle_before
 from infertui.runner.recovery import batches_of
@@ -37,6 +41,12 @@ FOREIGN, LOST = "another process used the GPU: ", "telemetry of the GPU was lost
 STOPPED, FALLBACK = "stopped early: ", "FALLBACK: "
 """What a verdict says of things that are kept nowhere else."""
 TODAY = "by today's thresholds this would count against it: "
+# Thresholds under which nothing is held against a run.
+NOTHING_COUNTS = ValidityConfig(
+    max_drift=0, max_variation=0, min_iterations=0, max_others_cpu=0, max_swap_mib=0, max_clock_fall=0,
+    max_client_share=0, throttling=False, foreign_processes=False, steady_warmup=False,
+)  # fmt: skip
+_MAX_CONFIG_BYTES = 1 << 20
 _SHOWN_APART = ("recomputed", "summary.itl.histogram")
 _KEPT_ALONE = {"client": "infertui's own calls", "warming": "the warm-up was not over"}
 """Marks, with their words, of what rests on more than the measured batches: on calls, and batches of the warm-up."""
@@ -120,7 +130,7 @@ class Recomputation:
         new = replace(old, summary=summary, loaded=_loaded(old.loaded, old))
         new = replace(new, power=self._power(new, folder, left))
         if batches:
-            new = replace(new, verdict=_verdict(new, batches))
+            new = replace(new, verdict=_verdict(new, batches, _own_thresholds(folder)))
         else:
             verdict = replace(new.verdict, notes=tuple(note for note in new.verdict.notes if not _is_of_energy(note)))
             new = replace(new, verdict=verdict)
@@ -219,31 +229,24 @@ def _loaded(loaded: Loaded | None, result: Result) -> Loaded | None:
     return loaded if told is None else replace(loaded, kv_token_bytes=told)
 
 
-def _verdict(result: Result, batches: Sequence[BatchRecord]) -> Verdict:
-    """What today's rules say of what was seen; of what only the verdict kept, what it said."""
-    device, power, loaded, old = result.device, result.power, result.loaded, result.verdict
+def _verdict(result: Result, batches: Sequence[BatchRecord], own: ValidityConfig | None) -> Verdict:
+    """What today's rules say of what was seen; of what only the verdict kept, what it said.
+
+    By `own`, its own thresholds, it is valid or not. Where they are not known, a run that was valid stays so.
+    """
+    old = result.verdict
     told = (*old.invalid, *old.notes)
 
     def named(start: str) -> str:
         return next((text.removeprefix(start) for text in told if text.startswith(start)), "")
 
     foreign, lost = named(FOREIGN), named(LOST)
-    seen = Circumstances(
-        output_len=result.config.workload.output_len,
+    seen = replace(
+        circumstances(result.config, result.loaded, result.device, result.power),
         warmup_steady=result.warmup_steady,
-        throttles=device.throttles if device else None,
-        throttle_shares=device.throttle_shares if device else None,
-        violation_s=device.violation_s if device else None,
-        window_s=power.span_s if power else None,
-        clock_fall=device.sm_clock_fall if device else None,
-        swapped=device.swapped if device else None,
-        host_busy=device.cpu_busy if device else None,
-        others_cpu=device.cpu_others if device else None,
         foreign_processes=tuple(foreign.split(", ")) if foreign else None,
         lost_gpus=(lost,) if lost else (),
         stopped=named(STOPPED),
-        random_weights=bool(loaded and loaded.random_weights),
-        remote_code=result.config.model.trust_remote_code,
         fallback=named(FALLBACK),
     )
     found = judge(batches, seen, result.config.validity)
@@ -254,10 +257,26 @@ def _verdict(result: Result, batches: Sequence[BatchRecord]) -> Verdict:
         invalid, notes = (tuple(text for text in texts if words not in text) for texts in (found.invalid, found.notes))
         marks = tuple(dict.fromkeys((*found.marks, mark)))
         found = Verdict((*invalid, *against), (*notes, *beside), marks)
-    if old.invalid or not found.invalid:
-        return found
-    # It was measured under other thresholds: what its config never held against it is told, and no more.
-    return Verdict((), (*found.notes, *(TODAY + text for text in found.invalid)), found.marks)
+    if own is None:
+        against = found.invalid if old.invalid else ()
+    else:
+        kept = (text for text in found.invalid if any(words in text for words in _KEPT_ALONE.values()))
+        against = (*judge(batches, seen, own).invalid, *kept)
+    # Under thresholds that its config did not have it was not measured: what these say is told, and no more.
+    counted = tuple(text for text in found.invalid if text in against)
+    beside = tuple(TODAY + text for text in found.invalid if text not in against)
+    return Verdict(counted, (*found.notes, *beside), found.marks)
+
+
+def _own_thresholds(folder: Path) -> ValidityConfig | None:
+    """Those that its config had when it was measured, the others such that they count nothing; None: not known."""
+    try:
+        told = tomllib.loads((read_at_most(folder / "run.toml", _MAX_CONFIG_BYTES) or b"").decode())
+        named = told["validity"]
+        had = {name: value for name, value in named.items() if name in NOTHING_COUNTS.__struct_fields__}
+        return msgspec.convert({**msgspec.to_builtins(NOTHING_COUNTS), **had}, ValidityConfig)
+    except (OSError, ValueError, KeyError, AttributeError, msgspec.MsgspecError):
+        return None
 
 
 def _is_of_energy(note: str) -> bool:

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 from support.kept import RUNS
 from support.runs import run, simulated
 
+from infertui.config.schema import ValidityConfig
 from infertui.errors import StoreError
-from infertui.runner.recompute import Outcome, Recomputation
+from infertui.measure.validity import Verdict
+from infertui.runner.recompute import NOTHING_COUNTS, TODAY, Outcome, Recomputation
 from infertui.store.result import Recomputed, Result
 from infertui.store.runs import SUPERSEDED, Store
 
@@ -120,3 +122,70 @@ def test_what_cannot_be_derived_is_said_and_left(tmp_path: Path) -> None:
     assert "percentiles, intervals and marks stay" in recomputed(tmp_path, third.id)[0].left[0]
     with pytest.raises(StoreError, match="no result 'nobody'"):
         recomputed(tmp_path, fourth.id, "nobody")
+
+
+def short_run(out: Path, validity: str | None) -> Result:
+    """Two batches, kept as valid, by a program that held nothing against so few; `validity` is what run.toml says."""
+    ((result,), _) = run(simulated(measurement__iterations=2), out=out)
+    old = replace(result, verdict=Verdict())
+    Store(out).supersede(result, old)
+    path = out / result.id / "run.toml"
+    if validity is None:
+        path.unlink()
+    else:
+        before, _, rest = path.read_text().partition("[validity]\n")
+        path.write_text(f"{before}[validity]\n{validity}\n[{rest.partition(chr(10) + '[')[2]}")
+    return old
+
+
+@pytest.mark.parametrize(
+    ("validity", "valid"),
+    [
+        ("min_iterations = 3", False),
+        ("min_iterations = 3\nmax_drift = 0.1", False),
+        ("max_drift = 0.1", True),
+        ("", True),
+        ("of_a_later_version = 3", True),
+        ("min_iterations = 'three'", True),
+        ("min_iterations = [", True),
+        (None, True),
+    ],
+)
+def test_a_run_is_held_to_the_thresholds_that_its_config_had(validity: str | None, valid: bool, tmp_path: Path) -> None:
+    old = short_run(tmp_path, validity)
+    assert old.config.validity.min_iterations == 3, "today's default, whatever there was then"
+    (outcome,) = recomputed(tmp_path)
+    assert outcome.result is not None
+    verdict = outcome.result.verdict
+    assert verdict.valid is valid
+    assert "few" in verdict.marks, "it is marked in every table either way"
+    few = "too few samples: 2 measured batches, fewer than 3"
+    assert [text for text in (*verdict.invalid, *verdict.notes) if few in text] == [few if not valid else TODAY + few]
+    Store(tmp_path).supersede(old, outcome.result)
+    assert recomputed(tmp_path)[0].changes == ()
+
+
+def test_what_is_no_longer_held_against_a_run_makes_it_valid(tmp_path: Path) -> None:
+    ((result,), _) = run(simulated(measurement__iterations=5), out=tmp_path)
+    old = replace(result, verdict=Verdict(("throughput drifted by 30 % while measuring",), (), ("drift",)))
+    Store(tmp_path).supersede(result, old)
+    (outcome,) = recomputed(tmp_path)
+    assert outcome.result is not None
+    assert outcome.result.verdict.valid
+    assert "drift" not in outcome.result.verdict.marks
+    assert {"verdict.invalid", "verdict.marks"} <= {change.key for change in outcome.changes}
+
+
+def test_what_only_the_verdict_kept_stays_against_it(tmp_path: Path) -> None:
+    ((result,), _) = run(simulated(measurement__iterations=5), out=tmp_path)
+    said = ("another process used the GPU: 4711", "telemetry of the GPU was lost: it fell off the bus")
+    Store(tmp_path).supersede(result, replace(result, verdict=Verdict(said, (), ("foreign",))))
+    (outcome,) = recomputed(tmp_path)
+    assert outcome.result is not None
+    assert set(said) <= set(outcome.result.verdict.invalid)
+
+
+def test_no_threshold_is_forgotten_where_none_is_to_count() -> None:
+    """A new one has to be added there: its default would count against runs that did not have it."""
+    for name in ValidityConfig.__struct_fields__:
+        assert getattr(NOTHING_COUNTS, name) in (0, False), name
