@@ -1,13 +1,23 @@
-"""Fixtures for all tests: a stand-in for the NVIDIA driver library."""
+"""For all tests: how thorough properties are tried, and a stand-in for the NVIDIA driver library."""
 
 import ctypes
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pynvml
 import pytest
+
+# A fifth of the examples while somebody waits; `--hypothesis-profile=thorough` tries all of them, the same ones each
+# time. No deadline: no test asserts on speed. Environments of a single engine have no Hypothesis, nor need it.
+if find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("quick", max_examples=20, deadline=None)
+    settings.register_profile("thorough", deadline=None, derandomize=True, database=None, print_blob=True)
+    settings.load_profile("quick")
 
 _STUB_SOURCE = Path(__file__).parent / "gpu" / "nvml_stub.c"
 
