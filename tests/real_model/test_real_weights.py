@@ -36,8 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NAMES = (
-    "Transformers float32", "Transformers int8", "Transformers float32, drafted by itself", "OpenVINO float32",
-    "llama.cpp float32", "llama.cpp q8_0", "llama.cpp q4_0", "llama.cpp q4_k_m",
+    "Transformers float32", "Transformers int8", "Transformers float32, prompt lookup",
+    "Transformers float32, drafted by itself", "Transformers float32, drafted by its 4-bit form", "OpenVINO float32",
+    "llama.cpp float32", "llama.cpp float32, KV q8_0", "llama.cpp q8_0", "llama.cpp q4_0", "llama.cpp q4_k_m",
 )  # fmt: skip
 
 
@@ -52,10 +53,11 @@ def test_a_form_says_what_a_loop_says(name: str, bench: ModuleType, folder: Path
         pytest.skip(cells[1])
     found, loop = float(cells[4]), float(cells[5])
     assert found == pytest.approx(loop, rel=3e-3)
-    if "float32" in name:
+    if "float32" in name and "KV" not in name:
         assert cells[3] == "100.0% (8 of 8)"
         assert found == pytest.approx(23.769, abs=0.01)
-    if "drafted" in name:
+    if cells[7]:
         accepted, _, rest = cells[7].partition(" of ")
         drafted, _, counted = rest.partition("; the loop ")
-        assert accepted == drafted == counted
+        assert accepted == counted
+        assert (accepted == drafted) is ("by itself" in name)
