@@ -17,6 +17,7 @@ from infertui.gpu.readings import GpuProcess
 from infertui.models.catalogue import LocalModel
 from infertui.report.bench import Bench
 from infertui.runner.control import PROTOCOL, Compared, Forecast, Numbered, Snapshot, Submission
+from infertui.runner.patience import MODEL_S
 from infertui.server.errors import OtherVersionError
 from infertui.server.http import Answer, broken, exchange, unresponsive
 from infertui.server.wire import (
@@ -40,6 +41,8 @@ from infertui.terminal_text import clean
 
 CALL_TIMEOUT_S = 60.0
 """Ending runs and reading a large folder take a while; a runner that is well answers in milliseconds."""
+FORECAST_TIMEOUT_S = CALL_TIMEOUT_S + MODEL_S
+"""The runner may have to ask Transformers about a model first, and says itself when that does not answer."""
 COMPARE_TIMEOUT_S = 600.0
 """Runs of millions of requests are read whole to be compared."""
 CONNECT_TIMEOUT_S = 5.0
@@ -152,7 +155,7 @@ class Client:
 
     async def forecast(self, config: Config) -> Forecast:
         """See `Control`."""
-        return await self._ask("POST", "/forecast", config, Forecast)
+        return _decode((await self._exchange("POST", "/forecast", config, timeout_s=FORECAST_TIMEOUT_S))[1], Forecast)
 
     async def models(self) -> tuple[LocalModel, ...]:
         """See `Control`."""

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from infertui.config.fields import field_of
 from infertui.errors import ConfigError
+from infertui.models.asking import TIMEOUT_S
 from infertui.tui.form import engines, verdict
 from infertui.tui.form.lines import HINT_FROM, Page, short_limits
 from infertui.tui.form.question import Question
@@ -79,13 +80,17 @@ def about(page: Page, row: Row | None, width: int) -> tuple[str, str]:
     return field.description + (f" ({said})" if said else ""), palette.muted
 
 
+_ASKING = f"Transformers is asked once what a model of a new kind is, {TIMEOUT_S:g} s at most"
+
+
 def forecast_text(page: Page, question: Question) -> tuple[str, str]:
     """The forecast in a line, and its style."""
     palette = page.look.palette
     if page.form.problem is not None:
         return "no estimate: the config contradicts itself", palette.muted
     if question.answer is None:
-        return (f"no estimate: {question.trouble}" if question.trouble else "estimating"), palette.muted
+        waiting = f"estimating: {_ASKING}" if question.slow else "estimating"
+        return (f"no estimate: {question.trouble}" if question.trouble else waiting), palette.muted
     runs = page.form.run_count()
     text, standing = verdict.in_one_line(question.answer, runs)
     variant = verdict.heaviest(page.form.variants() or [])

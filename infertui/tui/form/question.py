@@ -5,6 +5,8 @@ from infertui.runner.control import Forecast
 
 QUIET_S = 0.4
 """After the last change for so long, the runner is asked."""
+SLOW_S = 3.0
+"""When no answer has come for so long, it is said what may take the time."""
 
 
 class Question:
@@ -14,6 +16,8 @@ class Question:
         self.answer: Forecast | None = None
         self.trouble = ""
         """Why there is no answer."""
+        self.slow = False
+        """Whether the one who is asked has been at it for some seconds."""
         self._wanted: Config | None = None
         self._asked: Config | None = None
         self._settled = True
@@ -45,7 +49,7 @@ class Question:
 
     def answered(self, answer: Forecast | None, trouble: str = "") -> bool:
         """An answer came, or `trouble` instead. False when the question has changed meanwhile: `take` again."""
-        asked, self._asked = self._asked, None
+        asked, self._asked, self.slow = self._asked, None, False
         if asked != self._wanted:
             return False
         self.answer, self.trouble, self._settled = answer, trouble, True

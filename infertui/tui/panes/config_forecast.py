@@ -8,7 +8,7 @@ from textual.widget import Widget
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
 from infertui.tui.cockpit import Cockpit
-from infertui.tui.form.question import QUIET_S, Question
+from infertui.tui.form.question import QUIET_S, SLOW_S, Question
 
 
 class Forecaster:
@@ -48,11 +48,18 @@ class Forecaster:
         if config is not None:
             self._widget.run_worker(self._fetch(config), group="forecast")
 
+    def _slow(self) -> None:
+        self.question.slow = True
+        self._told()
+
     async def _fetch(self, config: Config) -> None:
+        timer = self._widget.set_timer(SLOW_S, self._slow)
         try:
             answer, trouble = await self._cockpit.control.forecast(config), ""
         except InfertuiError as error:
             answer, trouble = None, error.message
+        finally:
+            timer.stop()
         if self.question.answered(answer, trouble):
             self._told()
         elif self._timer is None:

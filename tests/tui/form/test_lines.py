@@ -215,6 +215,23 @@ def said_below(form: Form, forecast: Forecast | None, trouble: str = "", width: 
     return "\n".join(line.plain.rstrip() for line in below(page(form), question, None, width, 20))
 
 
+def test_a_forecast_that_takes_its_time_says_what_may_take_it() -> None:
+    form, question = Form(from_preset("demo", {})), Question()
+    question.change(form.config())
+    question.take()
+
+    def said() -> str:
+        return " ".join(line.plain.strip() for line in below(page(form), question, None, 100, 20))
+
+    assert "estimating" in said()
+    assert "Transformers" not in said()
+    question.slow = True
+    assert "estimating: Transformers is asked once what a model of a new kind is, 90 s at most" in said()
+    question.answered(None, "no runner")
+    assert "no estimate: no runner" in said()
+    assert not question.slow
+
+
 def test_the_forecast_in_a_line() -> None:
     form = Form(from_preset("demo", {}))
     fits = Forecast(("a", "b"), True, needed=3 * GIB, free=78 * GIB, seconds=90.0)
