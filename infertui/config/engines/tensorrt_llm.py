@@ -49,7 +49,7 @@ SPEC = EngineSpec(
         "speculation": ("none", "prompt-lookup", "draft-model", "eagle", "mtp"),
         "tensor_parallel": (),
     },
-    install="see the TensorRT-LLM section of the README",
+    install="inside its container, or in a Python 3.12: see docs/engines.md",
     devices=("cuda",),
     sized_at_load=True,
     not_run_on_hardware="written from the documented API and tested against its recorded surface",

@@ -362,7 +362,7 @@ def _check_settings(asked: Mapping[str, Any], compiled: Mapping[str, str], sched
     if held != "false":
         raise EngineError(
             f"OpenVINO was told to cache no prefixes, but says enable_prefix_caching: {clean(held)}",
-            remedy="Use a version of openvino-genai that infertui was tested with: the README names it.",
+            remedy="Use a version of openvino-genai that infertui was tested with: docs/engines.md names it.",
         )
     wanted, found = asked["KV_CACHE_PRECISION"], compiled.get("KV_CACHE_PRECISION", "unknown")
     if wanted != found:

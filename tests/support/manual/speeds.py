@@ -1,0 +1,67 @@
+"""A few kept results side by side: output tokens a second by model, engine and batch."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from statistics import median
+
+import msgspec
+from support.kept import REPORTS
+from support.manual.markdown import code, table
+
+from infertui.store.result import Result
+
+MODELS = ("synthetic:tinyllama-1.1b", "synthetic:llama-8b")
+BATCHES = (1, 8, 32)
+LENGTHS = (100, 200)
+"""Tokens in and out: only runs of one length can stand in one table."""
+
+
+def speeds(folders: Iterable[str]) -> str:
+    """A row a model, engine and capture; captures, which are folders of `reports/`, that are not there have none.
+
+    A cell is the median over the valid runs of that batch. Only runs of one capture shared a host.
+    """
+    found: dict[tuple[str, str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for folder in folders:
+        for result in _results(folder):
+            way, workload = _way(result), result.config.workload
+            if way and result.config.model.id in MODELS and (workload.input_len, workload.output_len) == LENGTHS:
+                speed = result.summary.output_throughput
+                if speed is not None:
+                    key = (result.config.model.id, way, folder, result.started[:10])
+                    found[key][workload.batch_size].append(speed)
+    rows = []
+    for (model, way, folder, day), cells in sorted(found.items(), key=lambda item: MODELS.index(item[0][0])):
+        medians = [f"{median(cells[batch]):,.0f}" if cells.get(batch) else "" for batch in BATCHES]
+        rows.append((model.removeprefix("synthetic:"), way, *medians, f"{day}, {code(folder)}"))
+    return table(("model", "engine", *(f"batch {batch}" for batch in BATCHES), "measured"), rows)
+
+
+def _results(folder: str) -> Iterator[Result]:
+    path = REPORTS / folder / "results.jsonl"
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        result = msgspec.json.decode(line, type=Result)
+        if result.state == "finished" and result.verdict.valid:
+            yield result
+
+
+def _way(result: Result) -> str:
+    """How it ran, in a few words, where the table has a row for that; empty where it has none."""
+    engine, loaded = result.config.engine, result.loaded
+    if loaded is None or loaded.engine != engine.name:
+        return ""
+    if engine.name == "vllm":
+        own = result.config.engine.vllm.sizes == "library"
+        return "vLLM" if own else "vLLM, sizes of the workload"
+    if engine.name == "llama-cpp":
+        on_gpu, _, layers = loaded.offloaded_layers.partition(" of ")
+        return "llama.cpp, Q8_0" if on_gpu == layers else ""
+    if engine.name == "transformers" and engine.quantization == "auto" and engine.tensor_parallel == 1:
+        match engine.mode, engine.transformers.graph_step:
+            case ("auto" | "eager", _):
+                return "Transformers, eager"
+            case ("compile", _):
+                return "Transformers, compile"
+            case ("cudagraph", "fused"):
+                return "Transformers, infertui's fused step"
+    return ""

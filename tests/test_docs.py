@@ -1,0 +1,87 @@
+"""README and docs: what they take from the program is up to date, commands exist, links lead somewhere."""
+
+import re
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from typer.testing import CliRunner
+from write_docs import ROOT, made, pages, parts
+
+from infertui.cli.main import app
+
+PAGES = pages()
+README = ROOT / "README.md"
+PART = re.compile(r"<!-- begin: ([^\n]*?) -->\n(.*?)\n<!-- end -->", re.DOTALL)
+TAKEN = [(page, what) for page in PAGES for what in parts(page.read_text(encoding="utf-8"))]
+
+
+def name(page: object) -> str:
+    return str(page.relative_to(ROOT)) if isinstance(page, Path) else str(page)
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for kind in ("CACHE", "CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize(("page", "what"), TAKEN, ids=name)
+def test_what_a_page_takes_from_the_program_is_up_to_date(page: Path, what: str) -> None:
+    held = dict(PART.findall(page.read_text(encoding="utf-8")))
+    assert held[what] == made(what), "python tests/write_docs.py writes it"
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as forges make them: small letters, no punctuation, hyphens for blanks."""
+    tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
+    heads = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def links(text: str) -> list[str]:
+    """Targets of links and pictures."""
+    inline = (child for token in MarkdownIt().enable("table").parse(text) for child in token.children or ())
+    found = (child.attrGet("href") or child.attrGet("src") for child in inline if child.type in ("link_open", "image"))
+    return [str(target) for target in found]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for link in links(page.read_text(encoding="utf-8")):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    for path in re.findall(r"`((?:data|docs|reports/h200|tests|\.ci)/[\w./-]+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_page_of_docs_is_named_in_the_readme() -> None:
+    named = {link.partition("#")[0] for link in links(README.read_text(encoding="utf-8"))}
+    assert {str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")} <= named
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(README.read_bytes()) <= 9_000
+
+
+def test_every_run_that_a_page_shows_is_understood() -> None:
+    written = (PART.sub("", page.read_text(encoding="utf-8")) for page in PAGES)
+    shown = {line for text in written for line in re.findall(r"^infertui run ([^\n]*?)(?:  .*)?$", text, re.MULTILINE)}
+    told = {line for line in shown if "RUN_ID" not in line and "FILE" not in line}
+    assert len(told) >= 5
+    for line in told:
+        done = CliRunner().invoke(app, ["run", *line.split(), "--dry-run"])
+        assert done.exit_code == 0, (line, done.output, done.exception)
