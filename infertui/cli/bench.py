@@ -113,7 +113,7 @@ def bench(
     from infertui.config.bench import plan_bench
     from infertui.errors import UsageError
 
-    rules = gate.rules_of(fail_if or [])
+    rules = gate.rules_of(fail_if or [], rounds=True)
     shown = Shown(band_of(equal_within), with_invalid=with_invalid, as_json=as_json, as_markdown=as_markdown)
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other")

@@ -53,7 +53,7 @@ def compare(
     from infertui.cli.opened import opened
     from infertui.errors import UsageError
 
-    rules = gate.rules_of(fail_if or [])
+    rules = gate.rules_of(fail_if or [], rounds=bool(bench))
     band = band_of(equal_within)
     names = runs or []
     if as_json and as_markdown:

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 FAILED = 4
 UNCLEAR = 5
-NAMES = ("throughput", "latency", "ttft", "tpot", "itl", "energy", "memory")
 HELP = 'For CI: "throughput < -3%", "ttft > 5%"; repeatable. Exit code 4: it holds for sure, 5: that cannot be told.'
 EXIT_CODES = (
     "Exit codes of --fail-if: 4 a rule holds for sure, that is, for the whole interval, or cannot be checked; 5 it"
     " cannot be told, because the interval lies on both sides of the limit or there is none, and how many more would"
     " probably tell is said; 0 it surely does not hold."
 )
-_RULE = re.compile(rf"\s*({'|'.join(NAMES)})\s*([<>])\s*([+-]?[0-9]{{1,4}}(?:\.[0-9]{{1,4}})?)\s*%\s*")
+_RULE = re.compile(r"\s*([a-z][a-z0-9-]{0,19})\s*([<>])\s*([+-]?[0-9]{1,4}(?:\.[0-9]{1,4})?)\s*%\s*")
+_TOTAL_LOSS = -100.0
+"""Percent: no figure falls so far, since its ratio is positive, and a limit there or below could never be crossed."""
 Answer = Literal["holds", "cannot tell", "does not hold"]
 
 
@@ -45,20 +46,29 @@ class _Said(NamedTuple):
     fails: bool
 
 
-def rules_of(texts: Sequence[str]) -> list[Rule]:
-    """The rules as they were typed. Raises UsageError."""
-    return [_rule(text) for text in texts]
+def rules_of(texts: Sequence[str], *, rounds: bool = False) -> list[Rule]:
+    """The rules as they were typed, for runs side by side or for the `rounds` of a bench. Raises UsageError."""
+    if not texts:
+        return []
+    from infertui.report import bench, compare
+
+    return [_rule(text, bench.KEYS if rounds else compare.KEYS) for text in texts]
 
 
-def _rule(text: str) -> Rule:
+def _rule(text: str, keys: Sequence[str]) -> Rule:
     from infertui.errors import UsageError
     from infertui.terminal_text import clean
 
     match = _RULE.fullmatch(text)
-    if match is None:
+    if match is None or match[1] not in keys:
         raise UsageError(
             f"--fail-if {clean(text)!r} is not understood",
-            remedy=f'Write it like "throughput < -3%", with one of {", ".join(NAMES)}.',
+            remedy=f'Write it like "throughput < -3%", with one of {", ".join(keys)}.',
+        )
+    if float(match[3]) <= _TOTAL_LOSS:
+        raise UsageError(
+            f"--fail-if {clean(text)!r}: no figure changes by {float(match[3]):g}%, so the rule would say nothing",
+            remedy=f"Give a limit above {_TOTAL_LOSS:g}%.",
         )
     return Rule(match[1], match[2], 1 + float(match[3]) / 100)
 

@@ -249,6 +249,8 @@ _KINDS = (
     _Kind("energy-request", "energy, J/request", "lower", "number", joules_per_request),
 )  # fmt: skip
 """Percentiles of ITL are not among them: over a run they come from a histogram, which is within 1 %."""
+KEYS = (*(kind.key for kind in _KINDS), "memory")
+"""What its figures are called in rules and by programs."""
 
 
 def variation_text(arm: Arm) -> str:

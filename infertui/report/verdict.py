@@ -160,10 +160,18 @@ def _percent(change: float, wide: float | None, sign: str = "") -> str:
     if wide is not None and wide < _ROUNDING:
         places = 1
     shown = f"{change:{sign}.{places}%}"
-    while abs(change) > _ROUNDING and places < _MOST_PLACES and not _counts(shown):
+    while places < _MOST_PLACES and (_rounded_up(shown, change) or (abs(change) > _ROUNDING and not _counts(shown))):
         places += 1
         shown = f"{change:{sign}.{places}%}"
+    if _rounded_up(shown, change):
+        most = 10 ** (_MOST_PLACES + 2)
+        return f"{math.trunc(change * most) / most:{sign}.{_MOST_PLACES}%}"
     return shown if _counts(shown) else f"{0:.{places}%}"
+
+
+def _rounded_up(shown: str, change: float) -> bool:
+    """Whether nearly all is told as all: nothing that was measured is 100 % less than something."""
+    return abs(change) < 1 and float(shown.rstrip("%")) in (-100, 100)
 
 
 def _counts(shown: str) -> bool:

@@ -7,8 +7,10 @@ from msgspec.structs import replace
 from typer import Exit
 
 from infertui.cli.gate import FAILED, UNCLEAR, answer, enforce, rules_of
+from infertui.errors import UsageError
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.statistics import Interval
+from infertui.report import bench, compare
 from infertui.report.compare import Comparison
 from infertui.report.needed import observations_needed
 from infertui.report.verdict import Figure
@@ -43,6 +45,23 @@ def comparison(*figures: Figure) -> Comparison:
 def test_a_rule_is_answered_by_the_whole_interval(rule: str, low: float, high: float, said: str) -> None:
     (found,) = rules_of([rule])
     assert answer(found, figure(math.sqrt(low * high), low, high, found.key)) == said
+
+
+@pytest.mark.parametrize("limit", ["-100", "-100.0", "-100.5", "-250", "-9999"])
+@pytest.mark.parametrize("sign", "<>")
+def test_a_limit_that_nothing_could_cross_is_refused(sign: str, limit: str) -> None:
+    with pytest.raises(UsageError, match=r"no figure changes by -\d+(\.5)?%"):
+        rules_of([f"throughput {sign} {limit}%"])
+    assert rules_of([f"throughput {sign} -99.9%"])[0].limit == pytest.approx(0.001)
+
+
+def test_every_figure_that_is_compared_can_be_ruled_on_and_no_other() -> None:
+    assert [rule.key for rule in rules_of([f"{key} > 5%" for key in compare.KEYS])] == list(compare.KEYS)
+    assert {"itl-p99", "energy-request", "memory"} < set(compare.KEYS)
+    assert [rule.key for rule in rules_of([f"{key} > 5%" for key in bench.KEYS], rounds=True)] == list(bench.KEYS)
+    for text, rounds in (("itl-p99 > 5%", True), ("itl-p98 > 5%", False), ("p99 > 5%", False)):
+        with pytest.raises(UsageError, match="is not understood"):
+            rules_of([text], rounds=rounds)
 
 
 def test_a_ratio_without_an_interval_decides_nothing() -> None:

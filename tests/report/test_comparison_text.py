@@ -42,6 +42,14 @@ def figure(value: float, low: float, high: float, better: Better = "higher", sho
         (figure(0.5, 0.4, 0.625), "50% lower (-60% to -38%)", "0.50 0.40-0.62 -"),
         (figure(0.91, 0.90, 0.92, "lower", "bytes"), "9.0% less (-10.0% to -8.0%)", "0.91 0.90-0.92 +"),
         (figure(0.8, 0.7, 0.9, "lower"), "20% less (-30% to -10%)", "0.80 0.70-0.90 +"),
+        # Nearly all is not all: 1 - 0.004 at no places, 1 - 0.00001, and what four places could not hold.
+        (figure(0.004, 0.003, 0.2, "lower"), "99.6% less (-99.7% to -80%)", "0.0040 0.0030-0.20 +"),
+        (figure(1e-5, 0.9e-5, 1.1e-5, "lower"), "99.999% less (-99.999% to -99.999%)", "0.000010 0.0000090-0.000011 +"),
+        (
+            figure(1e-9, 0.9e-9, 1.1e-9, "lower"),
+            "99.9999% less (-99.9999% to -99.9999%)",
+            "0.0000000010 0.00000000090-0.0000000011 +",
+        ),
         (figure(0.5, 0.4, 0.625, "lower", "seconds"), "50% shorter (-60% to -38%)", "0.50 0.40-0.62 +"),
         (figure(2.5, 2.0, 3.0, "lower", "seconds"), "2.50x as long (2.00x to 3.00x)", "2.50 2.00-3.00 -"),
         (figure(2.5, 2.0, 3.0, "lower", "bytes"), "2.50x as much (2.00x to 3.00x)", "2.50 2.00-3.00 -"),
