@@ -18,8 +18,8 @@ from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.engines.base import Loaded
 from infertui.interchange.finding import Finding, Value, as_given, contradiction, loaded_as, moment
 from infertui.interchange.source import Source
-from infertui.measure.statistics import describe, drift, ratio_interval
-from infertui.measure.summary import Summary
+from infertui.measure.statistics import describe, ratio_interval
+from infertui.measure.summary import Summary, with_drift
 from infertui.terminal_text import clean, shorten
 
 NAME = "llama-bench"
@@ -183,7 +183,7 @@ def summary_of(test: BenchTest) -> Summary:
     times = [sample / _NS for sample in test.samples_ns]
     count, total = len(times), sum(times)
     generated = [float(test.n_gen)] * count
-    return Summary(
+    summary = Summary(
         iterations=count,
         requests=count,
         failed=0,
@@ -193,10 +193,10 @@ def summary_of(test: BenchTest) -> Summary:
         output_throughput=test.n_gen * count / total if test.n_gen else None,
         output_throughput_interval=ratio_interval(generated, times) if test.n_gen else None,
         total_throughput=(test.n_prompt + test.n_gen) * count / total,
-        drift=drift([1 / sample for sample in times]),
         latency=describe(times),
         prefill_throughput=test.n_prompt * count / total if prefill else None,
     )
+    return with_drift(summary, [1 / sample for sample in times])
 
 
 def loaded_of(test: BenchTest) -> Loaded:

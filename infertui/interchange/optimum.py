@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from infertui.interchange.finding import UNKNOWN, Finding, Given, Value, as_given, gaps_of, loaded_as
 from infertui.interchange.values import Table
 from infertui.measure.records import EngineMemory
-from infertui.measure.statistics import Distribution, describe, drift, ratio_interval
-from infertui.measure.summary import Summary
+from infertui.measure.statistics import Distribution, describe, ratio_interval
+from infertui.measure.summary import Summary, with_drift
 
 NAME = "optimum-benchmark"
 _PARTS = ("prefill", "decode", "generate", "per_token", "forward", "call", "load_model")
@@ -65,7 +65,6 @@ def _finding(table: Table, given: Given) -> Finding:
         output_throughput=tokens * count / total if total else None,
         output_throughput_interval=ratio_interval([float(tokens)] * count, seconds) if tokens and total else None,
         total_throughput=(tokens + prompt) * count / total if tokens and prompt and total else None,
-        drift=drift([1 / each for each in seconds if each]),
         latency=describe(seconds) or _spread(whole),
         ttft=_spread(prefill),
         tpot=_spread(decode, 1 / (new - 1)) if new and new > 1 else None,
@@ -75,6 +74,7 @@ def _finding(table: Table, given: Given) -> Finding:
         ),
         prefill_throughput=_rate(prompt, prefill),
     )  # fmt: skip
+    summary = with_drift(summary, [1 / each for each in seconds if each])
     if not tokens:
         summary = _without_speed(summary)
     untold = [name for name, known in (

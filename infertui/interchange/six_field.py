@@ -15,8 +15,8 @@ from infertui.interchange.finding import Finding, Given, described, failures, lo
 from infertui.interchange.source import Source
 from infertui.interchange.values import Table
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import drift, ratio_interval
-from infertui.measure.summary import Summary
+from infertui.measure.statistics import ratio_interval
+from infertui.measure.summary import Summary, with_drift
 
 FIELDS = ("prompt", "latency", "tokens", "memory_mb", "power_w", "tps")
 NAME = "six-field JSONL"
@@ -109,14 +109,14 @@ def _in_batches(summary: Summary, latencies: "array[float]", counts: "array[int]
     seconds = [max(latencies[start : start + size]) for start in starts]
     tokens = [float(sum(counts[start : start + size])) for start in starts]
     total = sum(seconds)
-    return msgspec.structs.replace(
+    known = msgspec.structs.replace(
         summary,
         iterations=len(seconds),
         measured_s=total,
         output_throughput=sum(tokens) / total if total else None,
         output_throughput_interval=ratio_interval(tokens, seconds),
-        drift=drift([count / time for count, time in zip(tokens, seconds, strict=True) if time]),
     )
+    return with_drift(known, [count / time for count, time in zip(tokens, seconds, strict=True) if time])
 
 
 def _records(source: Source, size: int | None) -> Iterator[RequestRecord]:

@@ -12,8 +12,8 @@ import msgspec
 from infertui.interchange.finding import Finding, Given, contradiction, described, loaded_as
 from infertui.interchange.values import Table
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import drift, ratio_interval
-from infertui.measure.summary import Summary
+from infertui.measure.statistics import ratio_interval
+from infertui.measure.summary import Summary, with_drift
 
 THROUGHPUT = "vllm bench throughput"
 LATENCY = "vllm bench latency"
@@ -84,8 +84,8 @@ def _latency(table: Table, given: Given) -> Finding:
         output_tokens=0,
         measured_s=total,
         latency=described(seconds),
-        drift=drift([1 / time for time in seconds]),
     )
+    summary = with_drift(summary, [1 / time for time in seconds])
     untold = ["requests", "prompt_tokens", "output_tokens"]
     size, length = given.batch_size, given.output_len
     if size and length:

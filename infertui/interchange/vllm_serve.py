@@ -31,8 +31,8 @@ from infertui.interchange.finding import (
 from infertui.interchange.values import Table
 from infertui.measure.gaps import Gaps, merge_gaps
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import Distribution, drift, ratio_interval
-from infertui.measure.summary import Summary
+from infertui.measure.statistics import Distribution, ratio_interval
+from infertui.measure.summary import Summary, with_drift
 
 SOURCE, SGLANG = "vllm bench serve", "sglang bench_serving"
 # Programs that the file names as its backend; the other words, such as `openai`, name a protocol.
@@ -209,12 +209,12 @@ def _in_batches(summary: Summary, requests: Sequence[_Request]) -> Summary:
         tokens[request.batch] = tokens.get(request.batch, 0.0) + request.tokens
         seconds[request.batch] = request.batch_seconds or 0.0
     times = list(seconds.values())
-    return replace(
+    known = replace(
         summary,
         iterations=len(times),
         output_throughput_interval=ratio_interval(list(tokens.values()), times),
-        drift=drift([count / time for count, time in zip(tokens.values(), times, strict=True) if time]),
     )
+    return with_drift(known, [count / time for count, time in zip(tokens.values(), times, strict=True) if time])
 
 
 def _engine(backend: str) -> str:

@@ -111,15 +111,3 @@ def exponential(power: float) -> float:
         return math.exp(power)
     except OverflowError:
         return math.inf
-
-
-def drift(values: Sequence[float]) -> float | None:
-    """Relative change of the mean from the first half to the second: 0.02 is 2 % more. None below four values.
-
-    An odd middle value belongs to neither half.
-    """
-    half = len(values) // 2
-    if half < 2:
-        return None
-    first, second = sum(values[:half]) / half, sum(values[-half:]) / half
-    return second / first - 1 if first else None

@@ -1,5 +1,6 @@
 """From the batches of a run to its figures."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -7,8 +8,12 @@ from msgspec import Struct
 
 from infertui.measure.gaps import Gaps, merge_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestTimes
-from infertui.measure.statistics import Distribution, Interval, describe, drift, ratio_interval
+from infertui.measure.statistics import Distribution, Interval, describe, ratio_interval
+from infertui.measure.trend import movement
 from infertui.whole import Whole
+
+NO_MORE_THAN_NOISE = "noise"
+"""The shape of a change that noise alone makes in more than one of a hundred runs."""
 
 
 class Summary(Struct, frozen=True):
@@ -30,6 +35,9 @@ class Summary(Struct, frozen=True):
     output_throughput_interval: Interval | None = None
     total_throughput: float | None = None
     drift: float | None = None
+    """Change of the throughput (of decode speed, where prompts are uneven) while measuring, see `with_drift`."""
+    drift_shape: str = ""
+    """`halves`, `line`, `step`, or `noise` where it is no more than that; empty in lines kept without it."""
     latency: Distribution | None = None
     ttft: Distribution | None = None
     tpot: Distribution | None = None
@@ -65,12 +73,11 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
     if not seconds:
         return counts
     until_first = _prefill(good)
-    return msgspec.structs.replace(
+    figures = msgspec.structs.replace(
         counts,
         output_throughput=output / seconds,
         output_throughput_interval=ratio_interval([batch.tokens for batch in good], [batch.seconds for batch in good]),
         total_throughput=(output + prompt) / seconds,
-        drift=drift([batch.tokens / batch.seconds for batch in good if batch.seconds]),
         latency=_over_requests(good, lambda times: times.latency),
         ttft=_over_requests(good, lambda times: times.ttft),
         tpot=_over_requests(good, lambda times: times.tpot),
@@ -80,6 +87,32 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         client_share=client_share(good),
         prefill_throughput=prompt / (until_first * len(good)) if until_first else None,
     )
+    return with_drift(figures, speeds([batch for batch in good if batch.seconds])[1])
+
+
+def with_drift(summary: Summary, rates: Sequence[float]) -> Summary:
+    """With the change of the shape that fits these speeds of its iterations best, by which it is marked as well."""
+    moved = movement(rates)
+    if moved is None or not math.isfinite(moved.change):
+        return summary
+    return msgspec.structs.replace(
+        summary, drift=moved.change, drift_shape=moved.shape if moved.real else NO_MORE_THAN_NOISE
+    )
+
+
+def speeds(batches: Sequence[BatchRecord]) -> tuple[str, list[float]]:
+    """What to judge iterations by, and its values: tokens per second, of whole batches or of their decoding.
+
+    Where prompts differ by more tokens than are generated, batches differ in throughput by themselves.
+    """
+    lengths = [max((part.prompt_tokens for part in batch.requests), default=0) for batch in batches]
+    generated = max((part.tokens for batch in batches for part in batch.requests), default=0)
+    if lengths and max(lengths) - min(lengths) > generated:
+        steps = [len(batch.requests) / batch.tpot if batch.tpot else None for batch in batches]
+        known = [rate for rate in steps if rate is not None]
+        if len(known) == len(steps):
+            return "decode speed", known
+    return "throughput", [batch.tokens / batch.seconds for batch in batches]
 
 
 def prefill_speed(

@@ -26,6 +26,12 @@ _SHORTEST = 6
 """The shortest level before or after a step is one of so many parts: a few odd iterations are none."""
 _ROUNDING = 1e-12
 Shape = Literal["halves", "line", "step"]
+SHAPES: dict[str, str] = {
+    "halves": "from the first to the second half",
+    "line": "steadily, from beginning to end",
+    "step": "at one stroke",
+}
+"""As people read them."""
 
 
 class Movement(Struct, frozen=True):

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import describe
-from infertui.measure.summary import client_share
-from infertui.measure.trend import movement, tends_up
+from infertui.measure.summary import client_share, speeds
+from infertui.measure.trend import SHAPES, movement, tends_up
 
 # Clock reductions from outside the measured configuration. A power cap is how a busy GPU normally runs: a note.
 DISTURBING_THROTTLES = frozenset({"hw-slowdown", "hw-thermal", "hw-power-brake", "sw-thermal", "sync-boost"})
@@ -235,7 +235,7 @@ def _own_cost(batches: Sequence[BatchRecord], limits: Thresholds) -> Iterable[_F
 def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
     """Whether the iterations took equally long, from the beginning."""
     good = [batch for batch in batches if not batch.error and batch.seconds]
-    what, rates = _rates(good)
+    what, rates = speeds(good)
     moved = movement(rates)
     if seen.warmup_steady is False:
         # A warm-up gives up in the end. Where the figures then stood still, all was warm, and only noise kept it going.
@@ -245,7 +245,7 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
     yield from _warming(good, seen, limits)
     if moved is not None and moved.real and abs(moved.change) > min(NOTED_DRIFT, limits.max_drift or NOTED_DRIFT):
         wide = bool(limits.max_drift) and abs(moved.change) > limits.max_drift
-        text = f"{what} drifted by {moved.change:+.0%} {_SHAPES[moved.shape]}"
+        text = f"{what} drifted by {moved.change:+.0%} {SHAPES[moved.shape]}"
         yield _Finding(text + _beyond(limits.max_drift, wide), "drift", against=wide)
     spread = describe(rates)
     share = spread.std / spread.mean if spread and spread.std and spread.mean else 0.0
@@ -255,20 +255,13 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
         yield _Finding(text + _beyond(limits.max_variation, wide), "noisy", against=wide)
 
 
-_SHAPES = {
-    "halves": "from the first to the second half",
-    "line": "steadily, from beginning to end",
-    "step": "at one stroke",
-}
-
-
 def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
     """Whether iterations went on becoming faster, as the last batches of the warm-up did.
 
     How far the plateau is off cannot be told from a line: the rise while measuring is what is known.
     """
     before = [batch for batch in seen.warmup if not batch.error and batch.seconds][-LAST_OF_WARMUP:]
-    what, rates = _rates([*before, *good])
+    what, rates = speeds([*before, *good])
     joined = movement(rates, line=True)
     if joined is None or not good or not (joined.rises and tends_up(rates)):
         return
@@ -276,21 +269,6 @@ def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Threshold
     if rise > NOTED_RISE:
         text = f"{what} still rose, by {_percent(rise)} while measuring: the warm-up was not over, and it would rise on"
         yield _Finding(text, "warming", against=limits.steady_warmup and rise > NOTED_DRIFT)
-
-
-def _rates(batches: Sequence[BatchRecord]) -> tuple[str, list[float]]:
-    """What to judge the iterations by: tokens per second, of whole batches or, with uneven prompts, of their decoding.
-
-    Where prompts differ by more tokens than are generated, batches differ in throughput by themselves.
-    """
-    lengths = [max((part.prompt_tokens for part in batch.requests), default=0) for batch in batches]
-    generated = max((part.tokens for batch in batches for part in batch.requests), default=0)
-    if lengths and max(lengths) - min(lengths) > generated:
-        steps = [len(batch.requests) / batch.tpot if batch.tpot else None for batch in batches]
-        known = [rate for rate in steps if rate is not None]
-        if len(known) == len(steps):
-            return "decode speed", known
-    return "throughput", [batch.tokens / batch.seconds for batch in batches]
 
 
 def _remarks(seen: Circumstances) -> Iterable[_Finding]:

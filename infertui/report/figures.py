@@ -4,7 +4,8 @@ from typing import Literal
 
 from infertui.measure.gaps import Gaps
 from infertui.measure.statistics import Distribution
-from infertui.measure.summary import prefill_speed
+from infertui.measure.summary import NO_MORE_THAN_NOISE, Summary, prefill_speed
+from infertui.measure.trend import SHAPES
 from infertui.report.energy import energy_rows
 from infertui.report.identity import form, told
 from infertui.report.limits import limit_line, limit_lines
@@ -43,7 +44,7 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     if summary.client_share is not None and 0 <= summary.client_share <= 1:  # of a line that anybody may have written
         rows.append(("measuring itself", _own_share(summary.client_share)))
     if summary.drift is not None:
-        rows.append(("drift", f"{summary.drift:+.1%} from the first to the second half"))
+        rows.append(("drift", _drift(summary)))
     phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())
     rows.append(("phases", phases or NOT_AVAILABLE))
     rows.append(("requests", _requests(result)))
@@ -69,6 +70,13 @@ def _gaps(gaps: Gaps) -> str:
     shown += [f"max {format_seconds(gaps.maximum)}"] if gaps.maximum is not None else []
     shown += [f"of {gaps.count:,} steps{_several(gaps)}"] if gaps.count else []
     return "  ".join(shown) or NOT_AVAILABLE
+
+
+def _drift(summary: Summary) -> str:
+    """The change by which a run is marked, or that there is none but noise. Of old lines it is that of the halves."""
+    if summary.drift_shape == NO_MORE_THAN_NOISE:
+        return f"{summary.drift:+.1%}, no more than noise"
+    return f"{summary.drift:+.1%} {SHAPES.get(summary.drift_shape, SHAPES['halves'])}"
 
 
 def _own_share(share: float) -> str:

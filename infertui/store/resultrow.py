@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from infertui.engines.executed import executed
 from infertui.measure.statistics import samples_needed
-from infertui.measure.summary import prefill_speed
+from infertui.measure.summary import NO_MORE_THAN_NOISE, prefill_speed
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.store.form import form_of
 from infertui.store.table import ResultRow, VramOf
@@ -94,6 +94,7 @@ class _Summary(Struct, frozen=True, gc=False):
     output_throughput: float | None = None
     output_throughput_interval: _Interval | None = None
     drift: float | None = None
+    drift_shape: str = ""
     latency: _Spread | None = None
     ttft: _Spread | None = None
     tpot: _Spread | None = None
@@ -228,7 +229,7 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         vram_of=vram_of,
         power=power.mean_power_w,
         joules_per_token=power.joules_per_token,
-        drift=summary.drift,
+        drift=0.0 if summary.drift_shape == NO_MORE_THAN_NOISE else summary.drift,
         iterations=None if "summary.iterations" in unknown else summary.iterations,
         seconds=sum(line.phases.values()) if line.phases else None,
         error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",

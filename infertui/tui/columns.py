@@ -206,7 +206,7 @@ COLUMNS: dict[Column, ColumnSpec] = {
                    " library's allocator (alloc), or of what was resident on a CPU (RSS)", 6, 9, 10, _memory),
         ColumnSpec("power", "power", "mean power while measuring", 14, 7, 7, figure("power"), "W"),
         ColumnSpec("joules_per_token", "J/tok", "energy per output token; ~ in too short a window", 8, 5, 8, _joules),
-        ColumnSpec("drift", "drift", "change of throughput from the first half to the second", 16, 7, 7, _drift, "%"),
+        ColumnSpec("drift", "drift", "change of throughput while measuring; 0: noise", 16, 7, 7, _drift, "%"),
         ColumnSpec("mbu", "MBU", "decode's share of the memory bandwidth: see infertui calibrate", 12, 6, 6,
                    figure("mbu", 1e-2), "%"),
         ColumnSpec("mfu", "MFU", "prefill's share of the matrix rate, at least: see infertui calibrate", 13, 6, 6,

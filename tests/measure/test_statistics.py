@@ -12,7 +12,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.measure.statistics import Interval, describe, drift, ratio_interval, samples_needed
+from infertui.measure.statistics import Interval, describe, ratio_interval, samples_needed
 
 FORTIETH = Fraction(1, 40)  # 2.5 %: what an equal-tailed 95 % interval leaves out on each side
 amounts = st.floats(1e-3, 1e3)
@@ -161,29 +161,3 @@ def test_a_long_run_is_summed_up_in_little_memory() -> None:
     assert math.log(found.high / found.low) / 2 == pytest.approx(1.97 * 0.5 / math.sqrt(n), rel=0.25)
     assert found.low < 5 * 1.01
     assert peak < 32 * 2**20
-
-
-@pytest.mark.parametrize(
-    ("values", "change"),
-    [
-        ([1.0, 1.0, 2.0, 2.0], 1.0),
-        ([2.0, 2.0, 1.0, 1.0], -0.5),
-        ([3.0] * 9, 0.0),
-        ([1.0, 1.0, 1000.0, 1.1, 1.1], 0.1),  # the middle belongs to neither half
-        ([0.0, 0.0, 1.0, 1.0], None),
-        ([1.0, 1.0, 0.0, 0.0], -1.0),
-        ([1.0, 2.0, 3.0], None),
-        ([], None),
-    ],
-)
-def test_drift(values: list[float], change: float | None) -> None:
-    assert drift(values) == (None if change is None else pytest.approx(change))
-
-
-@given(st.lists(st.integers(1, 10**6), min_size=4, max_size=50, unique=True))
-def test_drift_has_the_sign_of_the_movement(values: list[int]) -> None:
-    rising, falling = drift(sorted(values)), drift(sorted(values, reverse=True))
-    assert rising is not None
-    assert falling is not None
-    assert rising > 0 > falling
-    assert (1 + rising) * (1 + falling) == pytest.approx(1)

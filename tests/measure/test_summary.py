@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.batches import MILLISECOND, SECOND, batch, even_batch, stamps
 
+from infertui.config.schema import ValidityConfig
 from infertui.measure.records import BatchRecord, EngineMemory
-from infertui.measure.summary import Summary, client_share, summarise
+from infertui.measure.summary import Summary, client_share, summarise, with_drift
+from infertui.measure.trend import SHAPES
+from infertui.measure.validity import Circumstances, judge
 
 
 @st.composite
@@ -93,13 +96,43 @@ def test_every_request_weighs_the_same_and_a_batch_is_one_observation() -> None:
     assert found.tps.n == 2
 
 
-def test_the_interval_lies_around_the_throughput_and_the_drift_has_its_sign() -> None:
+def test_the_interval_lies_around_the_throughput() -> None:
     found = summarise([even_batch(seconds) for seconds in (1.0, 1.1, 0.9, 1.2, 1.3, 1.25)])
     assert found.output_throughput is not None
     assert found.output_throughput_interval is not None
     assert found.output_throughput_interval.low < found.output_throughput < found.output_throughput_interval.high
-    assert found.drift is not None
-    assert found.drift < 0
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=1, max_size=30))
+def test_the_drift_is_the_one_by_which_a_run_is_marked(seconds: list[float]) -> None:
+    batches = [even_batch(each) for each in seconds]
+    found, verdict = summarise(batches), judge(batches, Circumstances(output_len=10), ValidityConfig())
+    assert (found.drift is None) == (len(seconds) < 4)
+    if "drift" in verdict.marks:
+        assert found.drift_shape in SHAPES
+        told = next(text for text in (*verdict.invalid, *verdict.notes) if "drifted" in text)
+        assert f"drifted by {found.drift:+.0%} {SHAPES[found.drift_shape]}" in told
+    elif found.drift is not None and abs(found.drift) > 0.05:
+        assert found.drift_shape == "noise"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "change", "shape"),
+    [
+        ([1.0, 1.001, 0.999, 1.0, 1.25, 1.251, 1.249, 1.25], -0.2, "halves"),  # 1 / 1.25 - 1
+        ([1 / (1 + 0.02 * at) for at in range(11)], 0.2, "line"),
+        ([1.0, 1.1, 0.9, 1.2, 1.3, 1.25], -0.24, "noise"),
+    ],
+)
+def test_drifts_by_hand(seconds: list[float], change: float, shape: str) -> None:
+    found = summarise([even_batch(each) for each in seconds])
+    assert found.drift == pytest.approx(change, abs=0.06 if shape == "noise" else 0.002)
+    assert found.drift_shape == shape
+
+
+def test_speeds_that_no_drift_can_be_told_of_have_none() -> None:
+    untold = summarise([even_batch(1.0)])
+    assert with_drift(untold, [1.0, 1.0, 1.0]) == with_drift(untold, [0.0] * 9) == untold
 
 
 def test_the_share_of_the_time_that_measuring_took() -> None:
