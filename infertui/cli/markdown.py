@@ -7,6 +7,7 @@ from infertui.report.document.escaping import markdown
 from infertui.report.energy import energy_from, gross, joules_text
 from infertui.report.figures import prefill_throughput
 from infertui.report.identity import caveats, form, in_force, ran, told
+from infertui.report.interval import interval_text
 from infertui.report.limits import limits_of, share_text
 from infertui.report.memory import ALLOCATOR_PEAK, PEAKS
 from infertui.report.times import NOT_AVAILABLE, itl_text, median_text
@@ -38,11 +39,10 @@ def markdown_lines(results: Iterable[Result], columns: Sequence[str] = ()) -> It
 
 def _speed(result: Result) -> str:
     summary = result.summary
-    interval = summary.output_throughput_interval
     if summary.output_throughput is None:
         return NOT_AVAILABLE
     speed = format_number(summary.output_throughput)
-    return speed + (f" ({format_number(interval.low)} to {format_number(interval.high)})" if interval else "")
+    return speed + (f" ({spread})" if (spread := interval_text(summary)) else "")
 
 
 def _valid(result: Result) -> str:

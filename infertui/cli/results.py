@@ -137,6 +137,7 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "output_throughput": lambda result: result.summary.output_throughput,
     "output_throughput_low": lambda result: _part(result.summary.output_throughput_interval, "low"),
     "output_throughput_high": lambda result: _part(result.summary.output_throughput_interval, "high"),
+    "independence": lambda result: result.summary.independence or None,
     "prefill_throughput": lambda result: _prefill(result),
     "diverged": lambda result: _diverged(result),
     "p50_ttft_s": lambda result: _part(result.summary.ttft, "p50"),
@@ -238,12 +239,12 @@ class TextColumn(NamedTuple):
 def text_columns() -> list[TextColumn]:
     """Of the table that people read, from left to right."""
     from infertui.report.energy import joules_text
+    from infertui.report.interval import interval_text
     from infertui.terminal_text import clean
     from infertui.units import format_number
 
     def interval(result: "Result") -> str:
-        found = result.summary.output_throughput_interval
-        return f"{format_number(found.low)}-{format_number(found.high)}" if found else "-"
+        return interval_text(result.summary, "-") or "-"
 
     def joules(result: "Result") -> str:
         return joules_text(result, result.power.joules_per_token if result.power else None)

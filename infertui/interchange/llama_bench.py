@@ -18,8 +18,8 @@ from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.engines.base import Loaded
 from infertui.interchange.finding import Finding, Value, as_given, contradiction, loaded_as, moment
 from infertui.interchange.source import Source
-from infertui.measure.statistics import describe, ratio_interval
-from infertui.measure.summary import Summary, with_drift
+from infertui.measure.statistics import describe
+from infertui.measure.summary import Summary, with_drift, with_interval
 from infertui.terminal_text import clean, shorten
 
 NAME = "llama-bench"
@@ -182,7 +182,6 @@ def summary_of(test: BenchTest) -> Summary:
         )
     times = [sample / _NS for sample in test.samples_ns]
     count, total = len(times), sum(times)
-    generated = [float(test.n_gen)] * count
     summary = Summary(
         iterations=count,
         requests=count,
@@ -191,11 +190,12 @@ def summary_of(test: BenchTest) -> Summary:
         output_tokens=test.n_gen * count,
         measured_s=total,
         output_throughput=test.n_gen * count / total if test.n_gen else None,
-        output_throughput_interval=ratio_interval(generated, times) if test.n_gen else None,
         total_throughput=(test.n_prompt + test.n_gen) * count / total,
         latency=describe(times),
         prefill_throughput=test.n_prompt * count / total if prefill else None,
     )
+    if test.n_gen:
+        summary = with_interval(summary, [float(test.n_gen)] * count, times)
     return with_drift(summary, [1 / sample for sample in times])
 
 

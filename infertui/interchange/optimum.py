@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from infertui.interchange.finding import UNKNOWN, Finding, Given, Value, as_given, gaps_of, loaded_as
 from infertui.interchange.values import Table
 from infertui.measure.records import EngineMemory
-from infertui.measure.statistics import Distribution, describe, ratio_interval
-from infertui.measure.summary import Summary, with_drift
+from infertui.measure.statistics import Distribution, describe
+from infertui.measure.summary import Summary, with_drift, with_interval
 
 NAME = "optimum-benchmark"
 _PARTS = ("prefill", "decode", "generate", "per_token", "forward", "call", "load_model")
@@ -63,7 +63,6 @@ def _finding(table: Table, given: Given) -> Finding:
         output_tokens=tokens * count,
         measured_s=total,
         output_throughput=tokens * count / total if total else None,
-        output_throughput_interval=ratio_interval([float(tokens)] * count, seconds) if tokens and total else None,
         total_throughput=(tokens + prompt) * count / total if tokens and prompt and total else None,
         latency=describe(seconds) or _spread(whole),
         ttft=_spread(prefill),
@@ -74,6 +73,8 @@ def _finding(table: Table, given: Given) -> Finding:
         ),
         prefill_throughput=_rate(prompt, prefill),
     )  # fmt: skip
+    if tokens and total:
+        summary = with_interval(summary, [float(tokens)] * count, seconds)
     summary = with_drift(summary, [1 / each for each in seconds if each])
     if not tokens:
         summary = _without_speed(summary)

@@ -15,8 +15,7 @@ from infertui.interchange.finding import Finding, Given, described, failures, lo
 from infertui.interchange.source import Source
 from infertui.interchange.values import Table
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import ratio_interval
-from infertui.measure.summary import Summary, with_drift
+from infertui.measure.summary import Summary, with_drift, with_interval
 
 FIELDS = ("prompt", "latency", "tokens", "memory_mb", "power_w", "tps")
 NAME = "six-field JSONL"
@@ -114,8 +113,8 @@ def _in_batches(summary: Summary, latencies: "array[float]", counts: "array[int]
         iterations=len(seconds),
         measured_s=total,
         output_throughput=sum(tokens) / total if total else None,
-        output_throughput_interval=ratio_interval(tokens, seconds),
     )
+    known = with_interval(known, tokens, seconds)
     return with_drift(known, [count / time for count, time in zip(tokens, seconds, strict=True) if time])
 
 

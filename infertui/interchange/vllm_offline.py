@@ -12,8 +12,7 @@ import msgspec
 from infertui.interchange.finding import Finding, Given, contradiction, described, loaded_as
 from infertui.interchange.values import Table
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import ratio_interval
-from infertui.measure.summary import Summary, with_drift
+from infertui.measure.summary import Summary, with_drift, with_interval
 
 THROUGHPUT = "vllm bench throughput"
 LATENCY = "vllm bench latency"
@@ -95,9 +94,9 @@ def _latency(table: Table, given: Given) -> Finding:
             output_tokens=size * length * count,
             prompt_tokens=size * (given.input_len or 0) * count,
             output_throughput=size * length * count / total,
-            output_throughput_interval=ratio_interval([float(size * length)] * count, seconds),
             total_throughput=size * (length + given.input_len) * count / total if given.input_len else None,
         )
+        summary = with_interval(summary, [float(size * length)] * count, seconds)
         untold = [] if given.input_len else ["prompt_tokens"]
 
     def records() -> Iterator[RequestRecord]:

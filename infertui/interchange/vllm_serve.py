@@ -31,8 +31,8 @@ from infertui.interchange.finding import (
 from infertui.interchange.values import Table
 from infertui.measure.gaps import Gaps, merge_gaps
 from infertui.measure.records import RequestRecord
-from infertui.measure.statistics import Distribution, ratio_interval
-from infertui.measure.summary import Summary, with_drift
+from infertui.measure.statistics import Distribution
+from infertui.measure.summary import Summary, with_drift, with_interval
 
 SOURCE, SGLANG = "vllm bench serve", "sglang bench_serving"
 # Programs that the file names as its backend; the other words, such as `openai`, name a protocol.
@@ -212,8 +212,8 @@ def _in_batches(summary: Summary, requests: Sequence[_Request]) -> Summary:
     known = replace(
         summary,
         iterations=len(times),
-        output_throughput_interval=ratio_interval(list(tokens.values()), times),
     )
+    known = with_interval(known, list(tokens.values()), times)
     return with_drift(known, [count / time for count, time in zip(tokens.values(), times, strict=True) if time])
 
 

@@ -19,16 +19,18 @@ _ROUNDING = 1e-9
 class Totals(Struct, frozen=True):
     """A quantity as a ratio of sums, such as tokens over seconds, an entry for each independent observation.
 
-    A mean is the ratio to ones. Numerators and denominators are one for one; denominators are positive.
+    A mean is the ratio to ones. Numerators and denominators are one for one; denominators are positive. `stretches` are
+    the parts of each observation's time, one after the other, where they are known and tell how it came about.
     """
 
     numerators: tuple[float, ...]
     denominators: tuple[float, ...]
+    stretches: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
-    def mean_of(cls, values: Sequence[float]) -> "Totals":
+    def mean_of(cls, values: Sequence[float], stretches: tuple[tuple[float, ...], ...] = ()) -> "Totals":
         """The mean of single values."""
-        return cls(tuple(values), (1.0,) * len(values))
+        return cls(tuple(values), (1.0,) * len(values), stretches)
 
     @property
     def value(self) -> float:
@@ -44,13 +46,15 @@ class Totals(Struct, frozen=True):
 class Ratio(Struct, frozen=True):
     """`value` is the second quantity over the first. `p` is a rank test's, two-sided. None: too few observations.
 
-    `correlation` is that of observations with those before them, where it can be seen.
+    `correlation` is that of observations with those before them, where it can be seen; where it cannot, the interval
+    has `assumed` that there is none.
     """
 
     value: float
     interval: Interval | None = None
     p: float | None = None
     correlation: float | None = None
+    assumed: bool = False
 
     @property
     def differs(self) -> bool | None:
@@ -65,7 +69,7 @@ def ratio(first: Totals, second: Totals) -> Ratio | None:
 
     The interval is Welch's of the difference of the logarithms: each side has its own scatter, and where there are
     enough observations to see that they depend on one another, it is wider (see `dependence`). Where they are worth
-    fewer than three independent ones there is no interval, and no p either: the rank test takes them as independent.
+    too few independent ones there is no interval, and no p either: the rank test takes them as independent.
     None, too, for figures so far apart that their ratio is no number: anybody may have written them into a file.
     """
     if not (_usable(first) and _usable(second)):
@@ -73,7 +77,7 @@ def ratio(first: Totals, second: Totals) -> Ratio | None:
     value = second.value / first.value
     if not 0 < value < math.inf:
         return None
-    scatters = [scatter(side.numerators, side.denominators) for side in (first, second)]
+    scatters = [scatter(side.numerators, side.denominators, side.stretches) for side in (first, second)]
     found = [one for one in scatters if one is not None]
     if len(found) < len(scatters):
         return Ratio(value)
@@ -84,7 +88,7 @@ def ratio(first: Totals, second: Totals) -> Ratio | None:
     low, high = value * exponential(-reach), value * exponential(reach)
     if not high < math.inf:
         return None
-    return Ratio(value, Interval(low, high), rank_test(first.each, second.each), known.correlation)
+    return Ratio(value, Interval(low, high), rank_test(first.each, second.each), known.correlation, known.assumed)
 
 
 def _usable(totals: Totals) -> bool:

@@ -3,18 +3,24 @@
 Iterations that follow one another share clocks, temperature and whatever else runs: if a slow one tends to be followed
 by a slow one, n of them tell less than n independent ones, and Student's interval is too narrow.
 
-The model is an autoregression of the first order, whose correlation is not known. With fewer than ten observations
-nothing can be found out about it, and they are taken as independent. From ten on the variance of the mean is averaged
-over all correlations, each weighted by how likely it makes the residuals (integrated over their mean and scale, Zellner
-and Tiao 1964) times 1 - correlation**2, which was so beforehand. An estimate of the correlation alone would be too low,
-and so would be the variance: from 20 observations by half.
+Whether they do is looked for in two places: between iterations, from ten of them on, and in their stretches, which tell
+it of fewer: what wanders from one iteration to the next also moves within them, and goes on where the one before ended.
+The variance of the mean is averaged over all `hypotheses`, each weighted by how likely it makes what was seen
+(integrated over means and scale, Zellner and Tiao 1964); of the two places the one that makes it larger counts. An
+estimate of the correlation alone would be too low, and so would be the variance: from 20 iterations by half. With fewer
+than ten and no stretches nothing can be found out, and iterations are taken as independent.
+
+How many independent iterations are left, and so whether there is enough for an interval, is judged with less trust: by
+a distribution beforehand in which wander beneath noise is as likely as anything.
 """
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+
+from infertui.measure.hypotheses import hypotheses, stretches_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,43 +29,59 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEWEST = 3
-"""Observations from which an interval is worth telling; as many have to be left once they count as independent ones."""
+"""Observations from which an interval is worth telling."""
+_WORTH, _OF_FEW = 1.6, 2 / 3
+"""The root of so many times their number is how many have to be left once they count as independent ones, and two of
+three of very few: 2 of 3, 4 of 10, 9 of 50. With fewer left it is known too badly how much they depend on one another
+(docs/statistics.md).
+"""
 SEEN_FROM = 10
 """Observations from which it can be seen whether they depend on one another."""
 MOST = 128
 """Of more observations, neighbours are taken together first: sums over stretches hold dependence of any kind."""
-_MOST_CORRELATION, _CORRELATIONS = 0.9, 19
+_FEWEST_STRETCHES = 24
+"""Of all iterations together, from which stretches of fewer than ten iterations tell anything."""
+_NOTHING = 1e-7
+"""Relative deviation below which iterations do not vary, but for how times are rounded."""
+Place = Literal["iterations", "stretches"]
+
+
+class View(Struct, frozen=True, eq=False):
+    """What one place tells: an entry for each hypothesis.
+
+    `likelihoods`, `priors` and `doubts` are logarithms, `variances` those of the ratio as shares of it, `means` the
+    same in units of an iteration's variance, and `neighbours` the correlation of an iteration with the one before.
+    """
+
+    priors: "Floats"
+    doubts: "Floats"
+    likelihoods: "Floats"
+    variances: "Floats"
+    means: "Floats"
+    neighbours: "Floats"
 
 
 class Scatter(Struct, frozen=True, eq=False):
-    """How the observations of one ratio scatter around it, as shares of it.
-
-    `variances` are those of the ratio and `likelihoods` the logarithms of how likely the residuals are, both for each
-    correlation in question; without likelihoods there is one variance, of independent observations.
-    """
+    """How the observations of one ratio scatter around it. `plain` is the variance if they are independent."""
 
     count: int
-    variances: "Floats"
-    likelihoods: "Floats | None" = None
+    plain: float
+    views: dict[Place, View] = {}
 
 
 class Certainty(Struct, frozen=True):
     """What is known of some ratios whose observations were made alike, and so depend on one another alike.
 
     `variances` are relative to the ratios and come with Student's `degrees` of freedom, one for each. `correlation`
-    is that of neighbouring observations, None where it cannot be seen; `independent` is how many independent
-    observations are worth as much as those of the shortest.
+    is that of neighbouring observations, None where it cannot be seen. `enough`: they are worth enough independent ones
+    to tell an interval. `assumed`: of those of one ratio at least, that they are independent.
     """
 
     variances: tuple[float, ...]
     degrees: tuple[int, ...]
     correlation: float | None
-    independent: float
-
-    @property
-    def enough(self) -> bool:
-        """Whether there is enough to tell an interval."""
-        return self.independent >= FEWEST
+    enough: bool
+    assumed: bool
 
     @property
     def welch(self) -> float:
@@ -68,10 +90,13 @@ class Certainty(Struct, frozen=True):
         return sum(self.variances) ** 2 / within if within else math.inf
 
 
-def scatter(tops: Sequence[float], bottoms: Sequence[float]) -> Scatter | None:
+def scatter(
+    tops: Sequence[float], bottoms: Sequence[float], stretches: Sequence[Sequence[float]] = ()
+) -> Scatter | None:
     """Of sum(tops) / sum(bottoms), both positive; None below three observations.
 
     A ratio's residuals are those of the delta method: each top as a share of the mean top, less the same of the bottom.
+    `stretches` are the parts of each observation's time, one after the other; none where they are not known.
     """
     if len(tops) < FEWEST:
         return None
@@ -86,72 +111,81 @@ def scatter(tops: Sequence[float], bottoms: Sequence[float]) -> Scatter | None:
         residuals = sums * (len(sums) / len(residuals))
         residuals -= residuals.mean()
     n, squares = len(residuals), float(np.square(residuals).sum())
-    if n < SEEN_FROM or squares <= 0:
-        return Scatter(n, np.array([squares / (n - 1) / n]))
-    known, fitted = _fitted(residuals / math.sqrt(squares))
-    return Scatter(n, squares * fitted / (n - 1) * _of_mean(n), known)
+    plain = squares / (n - 1) / n
+    if squares <= n * _NOTHING**2:
+        return Scatter(n, plain)
+    views: dict[Place, View] = {}
+    if n >= SEEN_FROM:
+        views["iterations"] = _view(residuals, residuals, 1)
+    count = _parts(stretches, n)
+    if count > 1:
+        parts = np.array([np.add.reduceat(each, np.arange(0, len(each), len(each) // count)) for each in stretches])
+        if parts.mean() > 0:
+            views["stretches"] = _view(residuals, (parts / parts.mean()).ravel(), count)
+    return Scatter(n, plain, views)
+
+
+def _parts(stretches: Sequence[Sequence[float]], n: int) -> int:
+    """How many of each iteration are looked at; 1 where they tell nothing. They come in powers of two."""
+    if len(stretches) != n:
+        return 1
+    count = min(stretches_for(n), *(len(each) for each in stretches))
+    fits = all(count and len(each) % count == 0 for each in stretches)
+    return count if fits and (n >= SEEN_FROM or n * count >= _FEWEST_STRETCHES) else 1
+
+
+def _view(residuals: "Floats", seen: "Floats", stretches: int) -> View:
+    n = len(residuals)
+    models = hypotheses(n, stretches)
+    means = models.covariances.sum(axis=(1, 2)) / n**2
+    return View(
+        priors=models.priors,
+        doubts=models.doubts,
+        likelihoods=models.likelihoods(seen),
+        variances=models.squares(residuals) / (n - 1) * means,
+        means=means,
+        neighbours=models.covariances[:, 0, 1],
+    )
 
 
 def certainty(scatters: Sequence[Scatter]) -> Certainty:
     """What all of them tell together of the correlation, and each of its own variance."""
-    import numpy as np
-
-    known = [one.likelihoods for one in scatters if one.likelihoods is not None]
-    degrees = tuple(one.count - 1 for one in scatters)
-    fewest = min(one.count for one in scatters)
-    if not known:
-        return Certainty(tuple(float(one.variances[0]) for one in scatters), degrees, None, fewest)
-    grid = _grid()
-    logs = sum(known) + np.log1p(-np.square(grid))
-    weights = np.exp(logs - logs.max())
-    weights /= weights.sum()
-    spread = float(weights @ _of_mean(fewest)) if fewest >= SEEN_FROM else 1 / fewest
+    places: tuple[Place, ...] = ("iterations", "stretches")
+    told: list[list[float]] = [[] for _ in scatters]
+    correlation, enough = None, True
+    for place in places:
+        views = [one.views.get(place) for one in scatters]
+        known = [view for view in views if view is not None]
+        if not known:
+            continue
+        together = sum(view.likelihoods for view in known)
+        weights, doubted = _weights(known[0].priors + together), _weights(known[0].doubts + together)
+        correlation = max(float(weights @ known[0].neighbours), -1.0 if correlation is None else correlation)
+        for one, variances, view in zip(scatters, told, views, strict=True):
+            if view is not None:
+                variances.append(float(weights @ view.variances))
+                left = 1 / float(doubted @ view.means)
+                enough = enough and left >= min(one.count * _OF_FEW, math.sqrt(_WORTH * one.count))
     return Certainty(
-        tuple(
-            float(weights @ one.variances) if len(one.variances) > 1 else float(one.variances[0]) for one in scatters
-        ),
-        degrees,
-        float(weights @ grid),
-        min(fewest, 1 / spread),
+        tuple(max(variances, default=one.plain) for variances, one in zip(told, scatters, strict=True)),
+        tuple(one.count - 1 for one in scatters),
+        correlation,
+        enough,
+        any(not one.views and one.plain > 0 for one in scatters),
     )
 
 
-def _grid() -> "Floats":
+def _weights(likelihoods: "Floats") -> "Floats":
     import numpy as np
 
-    return np.linspace(-_MOST_CORRELATION, _MOST_CORRELATION, _CORRELATIONS)
-
-
-def _of_mean(n: int) -> "Floats":
-    """The variance of the mean of `n` observations in units of theirs, for each correlation."""
-    import numpy as np
-
-    grid = _grid()
-    near = (1 + grid) / (1 - grid)
-    return np.asarray((near - 2 * grid * (1 - grid**n) / (n * (1 - grid) ** 2)) / n)
-
-
-def _fitted(residuals: "Floats") -> "tuple[Floats, Floats]":
-    """For each correlation the log likelihood of the residuals, integrated over mean and scale, and their squares' sum.
-
-    With the inverse of the correlation matrix, which has three diagonals, both come from four sums.
-    """
-    import numpy as np
-
-    grid, n = _grid(), len(residuals)
-    inner = float(np.square(residuals[1:-1]).sum())
-    lagged = float(residuals[1:] @ residuals[:-1])
-    ends = float(residuals[0] + residuals[-1])
-    ones = (n - (n - 2) * grid) / (1 + grid)
-    squares = (float(np.square(residuals).sum()) + grid**2 * inner - 2 * grid * lagged) / (1 - grid**2)
-    squares = np.maximum(squares - (grid * ends / (1 + grid)) ** 2 / ones, 1e-300)
-    return -0.5 * ((n - 1) * np.log(1 - grid**2) + np.log(ones) + (n - 1) * np.log(squares)), squares
+    weights = np.exp(likelihoods - likelihoods.max())
+    return np.asarray(weights / weights.sum())
 
 
 def variance_of(contrast: "Floats", residuals: "Floats", degrees: int) -> float:
     """Of the sum contrast @ values, where the values scatter as these residuals do and may depend on one another.
 
-    `degrees` of freedom are left to the residuals. As for the mean, it is averaged over all correlations, each by how
+    `degrees` of freedom are left to the residuals. As for the mean, it is averaged over all hypotheses, each by how
     likely it makes the residuals; below ten of them they are taken as independent.
     """
     import numpy as np
@@ -159,10 +193,7 @@ def variance_of(contrast: "Floats", residuals: "Floats", degrees: int) -> float:
     squares, n = float(np.square(residuals).sum()), len(residuals)
     if n < SEEN_FROM or squares <= 0:
         return float(np.square(contrast).sum()) * squares / degrees
-    known, fitted = _fitted(residuals / math.sqrt(squares))
-    grid = _grid()
-    weights = np.exp((logs := known + np.log1p(-np.square(grid))) - logs.max())
-    lags = np.correlate(contrast, contrast, mode="full")[n - 1 :]
-    lags[1:] *= 2
-    factors = np.power(grid[:, None], np.arange(n)[None, :]) @ lags
-    return float((weights / weights.sum()) @ (factors * fitted)) * squares / degrees
+    models = hypotheses(n)
+    weights = _weights(models.priors + models.likelihoods(residuals))
+    factors = models.covariances @ contrast @ contrast
+    return float(weights @ (factors * models.squares(residuals))) / degrees

@@ -53,8 +53,9 @@ class BatchRecord(Struct, frozen=True):
     The batch was handed to the engine at `start_ns`; `first_ns` and `last_ns` are its first and last token step, of
     whichever sequence; at `end_ns` the engine had returned and the device was synchronised. `itl` holds the gaps
     between the steps, which all sequences of a static batch share; of sequences that have `own_times`, all their gaps.
-    `client_ns` is how much of start to end infertui's own calls were seen to take between the steps, each from the
-    stamp that it takes to its end; None is not known.
+    `stretches_ns` are the times of its parts, of equally many steps one after the other, from start to end; none where
+    there were too few steps. `client_ns` is how much of start to end infertui's own calls were seen to take between the
+    steps, each from the stamp that it takes to its end; None is not known.
     """
 
     phase: Literal["warmup", "measure"]
@@ -69,6 +70,7 @@ class BatchRecord(Struct, frozen=True):
     error: str = ""
     own_times: bool = False
     client_ns: int | None = None
+    stretches_ns: tuple[int, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -127,7 +129,8 @@ class RequestRecord(Struct, frozen=True):
     equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile.
     `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an `error` and no
     latency. `prompt_tokens` is None in what was imported without it. Without `own_times` the times are those of the
-    batch, which all its requests share.
+    batch, which all its requests share. `stretches` are those of the batch, see `BatchRecord`, with its first request
+    alone.
     """
 
     prompt: str
@@ -146,6 +149,7 @@ class RequestRecord(Struct, frozen=True):
     error: str = ""
     batch_seconds: float | None = None
     own_times: bool = False
+    stretches: tuple[float, ...] = ()
 
 
 def request_records(
@@ -154,7 +158,9 @@ def request_records(
     """The request lines of a batch. `energy_j` is the whole batch's; `origin_ns` is when measuring began."""
     memory = batch.memory.allocated_peak if batch.memory.allocated_peak is not None else batch.memory.resident_peak
 
-    def record(part: RequestPart) -> RequestRecord:
+    stretches = tuple(length / NS_PER_S for length in batch.stretches_ns)
+
+    def record(number: int, part: RequestPart) -> RequestRecord:
         times = batch.times(part)
         latency = None if batch.error else times.latency
         return RequestRecord(
@@ -174,6 +180,7 @@ def request_records(
             error=batch.error,
             batch_seconds=batch.seconds,
             own_times=batch.own_times,
+            stretches=() if number else stretches,
         )
 
-    return [record(part) for part in batch.requests]
+    return [record(number, part) for number, part in enumerate(batch.requests)]

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 
-from infertui.measure.dependence import certainty, scatter
+from infertui.measure.dependence import Certainty, certainty, scatter
 from infertui.measure.student import student_quantile
 from infertui.whole import Whole
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
+Independence = Literal["", "assumed", "looked at", "missing"]
+"""Of iterations from one another. `missing`: they may depend on one another so much that there is no interval."""
 
 
 class Interval(Struct, frozen=True):
@@ -81,28 +84,44 @@ def describe(values: Sequence[float], *, independent: int | None = None) -> Dist
     )
 
 
-def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -> Interval | None:
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]] = ()
+) -> Interval | None:
     """Student's 95 % interval of sum(numerators) / sum(denominators), on its logarithm.
 
     With tokens and seconds of each iteration this is the interval of throughput. The standard error is the delta
-    method's, wider where iterations depend on one another (see `dependence`). None below three pairs, where the sums
-    and all denominators are not positive, and where what was measured is worth fewer than three independent iterations.
+    method's, wider where iterations depend on one another, which their `stretches` help to see (see `dependence`). None
+    below three pairs, where the sums and all denominators are not positive, and where what was measured is worth too
+    few independent iterations.
     """
-    if not numerators or min(denominators) <= 0:
+    known = _certainty(numerators, denominators, stretches)
+    if known is None or not known.enough:
         return None
-    top, bottom = sum(numerators), sum(denominators)
-    if not (0 < top < math.inf and bottom < math.inf):
-        return None
-    found = scatter(numerators, denominators)
-    if found is None:
-        return None
-    known = certainty([found])
-    if not known.enough:
-        return None
-    ratio = top / bottom
+    ratio = sum(numerators) / sum(denominators)
     reach = student_quantile((1 + CONFIDENCE) / 2, known.degrees[0]) * math.sqrt(known.variances[0])
     low, high = ratio * exponential(-reach), ratio * exponential(reach)
     return Interval(low, high) if high < math.inf else None
+
+
+def independence(
+    numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]] = ()
+) -> Independence:
+    """What that interval, or that there is none, rests on; empty where there are too few pairs for one."""
+    known = _certainty(numerators, denominators, stretches)
+    if known is None:
+        return ""
+    return "assumed" if known.assumed else "looked at" if known.enough else "missing"
+
+
+def _certainty(
+    numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]]
+) -> Certainty | None:
+    if not numerators or min(denominators) <= 0:
+        return None
+    if not (0 < sum(numerators) < math.inf and sum(denominators) < math.inf):
+        return None
+    found = scatter(numerators, denominators, stretches)
+    return None if found is None else certainty([found])
 
 
 def exponential(power: float) -> float:

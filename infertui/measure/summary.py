@@ -8,7 +8,14 @@ from msgspec import Struct
 
 from infertui.measure.gaps import Gaps, merge_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestTimes
-from infertui.measure.statistics import Distribution, Interval, describe, ratio_interval
+from infertui.measure.statistics import (
+    Distribution,
+    Independence,
+    Interval,
+    describe,
+    independence,
+    ratio_interval,
+)
 from infertui.measure.trend import movement
 from infertui.whole import Whole
 
@@ -33,6 +40,8 @@ class Summary(Struct, frozen=True):
     measured_s: float
     output_throughput: float | None = None
     output_throughput_interval: Interval | None = None
+    independence: Independence = ""
+    """Of iterations, as that interval takes them; empty in lines kept without it."""
     total_throughput: float | None = None
     drift: float | None = None
     """Change of the throughput (of decode speed, where prompts are uneven) while measuring, see `with_drift`."""
@@ -76,7 +85,6 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
     figures = msgspec.structs.replace(
         counts,
         output_throughput=output / seconds,
-        output_throughput_interval=ratio_interval([batch.tokens for batch in good], [batch.seconds for batch in good]),
         total_throughput=(output + prompt) / seconds,
         latency=_over_requests(good, lambda times: times.latency),
         ttft=_over_requests(good, lambda times: times.ttft),
@@ -87,7 +95,25 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         client_share=client_share(good),
         prefill_throughput=prompt / (until_first * len(good)) if until_first else None,
     )
-    return with_drift(figures, speeds([batch for batch in good if batch.seconds])[1])
+    interval, rests_on = bounds_of(good)
+    bounded = msgspec.structs.replace(figures, output_throughput_interval=interval, independence=rests_on)
+    return with_drift(bounded, speeds([batch for batch in good if batch.seconds])[1])
+
+
+def bounds_of(batches: Sequence[BatchRecord]) -> tuple[Interval | None, Independence]:
+    """The interval of the throughput of batches that did not fail, and what it takes for granted."""
+    tokens, seconds = [float(batch.tokens) for batch in batches], [batch.seconds for batch in batches]
+    stretches = [batch.stretches_ns for batch in batches]
+    return ratio_interval(tokens, seconds, stretches), independence(tokens, seconds, stretches)
+
+
+def with_interval(summary: Summary, tokens: Sequence[float], seconds: Sequence[float]) -> Summary:
+    """With the same of iterations of which no more is known than what they took altogether."""
+    return msgspec.structs.replace(
+        summary,
+        output_throughput_interval=ratio_interval(tokens, seconds),
+        independence=independence(tokens, seconds),
+    )
 
 
 def with_drift(summary: Summary, rates: Sequence[float]) -> Summary:

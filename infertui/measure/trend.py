@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FALSE_POSITIVES = 0.01
 """How often noise alone, without any movement, is called one."""
 FEWEST = 4
-MOST = 256
+MOST = 128
 """Of more values, neighbours are taken together: a movement is as clear from these."""
 _EACH, _ANY_STEP = FALSE_POSITIVES / 2, FALSE_POSITIVES / 10
 """Of a line and of a level from half to half, which noise often makes together, and of a step at any place."""

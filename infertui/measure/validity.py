@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import describe
-from infertui.measure.summary import client_share, speeds
+from infertui.measure.summary import bounds_of, client_share, speeds
 from infertui.measure.trend import SHAPES, movement, tends_up
 
 # Clock reductions from outside the measured configuration. A power cap is how a busy GPU normally runs: a note.
@@ -28,7 +28,8 @@ HELD_SHARE = 0.01
 """Share of the window for which a policy of the driver may hold the clocks down before it counts."""
 NOTED_RISE = 0.01
 """Rise of the speed while measuring from which the warm-up was not over, where it goes on in one line."""
-LAST_OF_WARMUP = 3
+LAST_OF_WARMUP = 16
+"""Batches of the warm-up that are looked at together with the iterations."""
 
 
 class Thresholds(Protocol):
@@ -247,12 +248,20 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
         wide = bool(limits.max_drift) and abs(moved.change) > limits.max_drift
         text = f"{what} drifted by {moved.change:+.0%} {SHAPES[moved.shape]}"
         yield _Finding(text + _beyond(limits.max_drift, wide), "drift", against=wide)
+    if good and bounds_of(good)[1] == "missing":
+        yield _Finding(_DEPENDENT)
     spread = describe(rates)
     share = spread.std / spread.mean if spread and spread.std and spread.mean else 0.0
     if share > min(NOTED_VARIATION, limits.max_variation or NOTED_VARIATION):
         wide = bool(limits.max_variation) and share > limits.max_variation
         text = f"{what} varied by {share:.0%} between iterations"
         yield _Finding(text + _beyond(limits.max_variation, wide), "noisy", against=wide)
+
+
+_DEPENDENT = (
+    "iterations may depend on one another too much for an interval of the throughput: measure more of them"
+    " (measurement.iterations), or longer ones (workload.output_len)"
+)
 
 
 def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:

@@ -115,7 +115,7 @@ def _itl_p99(first: Result, second: Result, observed: tuple[Sequence[Observation
 _FEW_GAPS = "too few independent gaps to say how sure"
 _NOT_BY_ITERATION = "not kept by iteration, so how sure is not known"
 _NO_SPREAD = "of figures that allow no interval"
-_DEPEND = "iterations depend on one another too much to say how sure"
+_DEPEND = "iterations may depend on one another too much to say how sure: measure more, or longer ones"
 
 
 def judged(comparison: Comparison, equal_within: float) -> Comparison:
@@ -140,7 +140,7 @@ def _recentred(found: Ratio | None, whole: Ratio | None, error: float) -> Ratio 
     high = math.hypot(math.log(found.interval.high) - center, widened)
     interval = Interval(whole.value * math.exp(-low), whole.value * math.exp(high))
     p = found.p if error < NOTED_ERROR else None
-    return Ratio(whole.value, interval, p, found.correlation)
+    return Ratio(whole.value, interval, p, found.correlation, found.assumed)
 
 
 def of_two(first: float | None, second: float | None) -> Ratio | None:
@@ -182,12 +182,14 @@ def _worth(figures: Sequence[Figure]) -> Iterator[str]:
         most, name = max(seen)
         yield (
             f"Iterations depend on those just before them (autocorrelation, {most:.1f} in {name}): intervals are wider"
-            " for it, and there is none where they are worth fewer than three independent ones."
+            " for it, and there is none where they are worth too few independent ones."
         )
-    if any(figure.observations < SEEN_FROM for figure in sure):
+    assumed = [figure.name for figure in sure if figure.ratio is not None and figure.ratio.assumed]
+    if assumed:
         yield (
-            f"Whether iterations depend on one another (autocorrelation) cannot be seen below {SEEN_FROM} of them:"
-            " the intervals take them as independent, and are too narrow if they are not."
+            f"Of {', '.join(assumed)} it cannot be seen whether iterations depend on one another (autocorrelation):"
+            f" that takes {SEEN_FROM} of them, or the times of their parts. These intervals assume that they do not,"
+            " and are too narrow if they do."
         )
     if len(sure) > 1:
         yield (
@@ -197,8 +199,12 @@ def _worth(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def _throughput(observed: Sequence[Observation]) -> Totals:
-    timed = [(one.tokens, one.seconds) for one in observed if one.seconds]
-    return Totals(tuple(float(tokens) for tokens, _ in timed), tuple(seconds for _, seconds in timed))
+    timed = [(one.tokens, one.seconds, one.stretches) for one in observed if one.seconds]
+    return Totals(
+        tuple(float(tokens) for tokens, _, _ in timed),
+        tuple(seconds for _, seconds, _ in timed),
+        tuple(stretches for _, _, stretches in timed),
+    )
 
 
 def _energy_over(count: Callable[[Observation], int]) -> Callable[[Sequence[Observation]], Totals]:
@@ -213,6 +219,16 @@ def _mean(read: Callable[[Observation], float | None]) -> Callable[[Sequence[Obs
     return lambda observed: Totals.mean_of([value for one in observed if (value := read(one)) is not None])
 
 
+def _mean_time(read: Callable[[Observation], float | None]) -> Callable[[Sequence[Observation]], Totals]:
+    """Of what lasts as long as a batch, whose stretches tell how it came about."""
+
+    def mean(observed: Sequence[Observation]) -> Totals:
+        known = [(value, one.stretches) for one in observed if (value := read(one)) is not None]
+        return Totals.mean_of([value for value, _ in known], tuple(stretches for _, stretches in known))
+
+    return mean
+
+
 def joules_per_request(result: Result) -> float | None:
     """Of the measured batches, gross; None where the energy is not known."""
     return gross(result).joules_per_request
@@ -224,7 +240,7 @@ _KINDS = (
         lambda result: result.summary.output_throughput,
     ),
     _Kind(
-        "latency", "E2E mean", "lower", "seconds", _mean(lambda one: one.latency),
+        "latency", "E2E mean", "lower", "seconds", _mean_time(lambda one: one.latency),
         lambda result: result.summary.latency.mean if result.summary.latency else None,
     ),
     _Kind(
@@ -232,11 +248,11 @@ _KINDS = (
         lambda result: result.summary.ttft.mean if result.summary.ttft else None,
     ),
     _Kind(
-        "tpot", "TPOT mean", "lower", "seconds", _mean(lambda one: one.tpot),
+        "tpot", "TPOT mean", "lower", "seconds", _mean_time(lambda one: one.tpot),
         lambda result: result.summary.tpot.mean if result.summary.tpot else None,
     ),
     _Kind(
-        "itl", "ITL mean", "lower", "seconds", _mean(lambda one: one.itl),
+        "itl", "ITL mean", "lower", "seconds", _mean_time(lambda one: one.itl),
         lambda result: result.summary.itl.mean if result.summary.itl else None,
     ),
     _Kind(

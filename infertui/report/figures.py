@@ -8,6 +8,7 @@ from infertui.measure.summary import NO_MORE_THAN_NOISE, Summary, prefill_speed
 from infertui.measure.trend import SHAPES
 from infertui.report.energy import energy_rows
 from infertui.report.identity import form, told
+from infertui.report.interval import interval_in_words
 from infertui.report.limits import limit_line, limit_lines
 from infertui.report.memory import ALLOCATOR_PEAK, GPU_PEAK, HOST_PEAK
 from infertui.report.quality import quality_rows
@@ -24,9 +25,8 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     summary = result.summary
     rows: list[tuple[str, str]] = []
     if summary.output_throughput is not None:
-        interval = summary.output_throughput_interval
-        spread = f"  95 % {format_number(interval.low)} to {format_number(interval.high)}" if interval else ""
-        rows.append(("output throughput", f"{format_number(summary.output_throughput)} tok/s{spread}"))
+        rate = f"{format_number(summary.output_throughput)} tok/s"
+        rows.append(("output throughput", "  ".join(part for part in (rate, interval_in_words(summary)) if part)))
     rows += [
         ("TTFT", _times(summary.ttft)),
         ("TPOT", _times(summary.tpot)),

@@ -141,4 +141,5 @@ def _batch(lines: list[RequestRecord]) -> BatchRecord:
         memory=EngineMemory(),  # whose memory `memory_mb` was, a device's or the host's, the lines do not say
         error=first.error,
         own_times=own,
+        stretches_ns=tuple(round(length * NS_PER_S) for length in first.stretches),
     )

@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from infertui.measure.gaps import Count
+from infertui.measure.hypotheses import STRETCHES
 from infertui.measure.tails import GapCounts, counts_together
 from infertui.store.jsonl import read_lines
 from infertui.store.result import Result
@@ -20,8 +22,9 @@ class Observation(Struct, frozen=True, gc=False):
     """One measured batch: its requests share the machine's state, so that together they are one observation.
 
     Seconds and joules; times are means over the batch's requests, `gaps` all gaps between their steps. None is not
-    available. Of a very long run it is as many batches in a row as `batches` says, alike in all observations but
-    the last: times are then means over these, the rest sums.
+    available; `stretches` are the batch's parts in time, none where they are not known. Of a very long run it is as
+    many batches in a row as `batches` says, alike in all observations but the last: times are then means over these,
+    the rest sums.
     """
 
     tokens: int
@@ -34,6 +37,7 @@ class Observation(Struct, frozen=True, gc=False):
     itl: float | None = None
     gaps: GapCounts | None = None
     batches: int = 1
+    stretches: tuple[float, ...] = ()
 
 
 class _Gaps(Struct, frozen=True, gc=False):
@@ -61,6 +65,7 @@ class _Request(Struct, frozen=True, gc=False):
     batch_seconds: float | None = None
     error: str = ""
     own_times: bool = False
+    stretches: Annotated[tuple[float, ...], Meta(max_length=STRETCHES)] = ()
 
 
 def requests_lost(folder: Path, result: Result) -> bool:
@@ -119,7 +124,7 @@ def _observation(requests: Sequence[_Request]) -> Observation:
         (one,) = requests
         return Observation(
             one.tokens, one.batch_seconds, one.latency, one.ttft, one.tpot, one.energy_j,
-            itl=one.itl.mean if one.itl else None, gaps=one.itl.counts if one.itl else None,
+            itl=one.itl.mean if one.itl else None, gaps=one.itl.counts if one.itl else None, stretches=one.stretches,
         )  # fmt: skip
 
     def mean(read: Callable[[_Request], float | None]) -> float | None:
@@ -133,6 +138,7 @@ def _observation(requests: Sequence[_Request]) -> Observation:
         tpot=mean(lambda request: request.tpot),
         energy_j=_sum([request.energy_j for request in requests]),
         requests=len(requests),
+        stretches=next((request.stretches for request in requests if request.stretches), ()),
         itl=mean(lambda request: request.itl.mean if request.itl else None),
         # Without times of their own all requests of a batch show the same gaps.
         gaps=_gaps(

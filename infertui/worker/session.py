@@ -227,6 +227,7 @@ class Session:
             error=error,
             own_times=bool(times),
             client_ns=sink.spent_ns,
+            stretches_ns=() if error else sink.stretches(start, end),
         )
         self._emit(BatchDone(self._clock.now_ns(), record))
         return record

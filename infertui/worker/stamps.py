@@ -1,5 +1,6 @@
 """Notes when tokens came, between two steps of an engine, and works out afterwards whose they were."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -7,6 +8,7 @@ from msgspec import Struct
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.gaps import Gaps, merge_sequences, summarise_gaps
+from infertui.measure.hypotheses import STRETCHES
 from infertui.measure.records import Activity
 
 
@@ -128,6 +130,19 @@ class StampSink:
         if self.by_sequence:
             return merge_sequences(each.itl for each in times if each.itl)
         return summarise_gaps(self.stamps_ns, self.tokens)
+
+    def stretches(self, start_ns: int, end_ns: int) -> tuple[int, ...]:
+        """From start to end in up to 16 parts of equally many steps, up to one; none of fewer than two steps.
+
+        The first part holds the time to the first token as well, and the last one what came after the last.
+        """
+        count = STRETCHES
+        while count > len(self.stamps_ns):
+            count //= 2
+        if count < 2:
+            return ()
+        cuts = [self.stamps_ns[len(self.stamps_ns) * part // count - 1] for part in range(1, count)]
+        return tuple(after - before for before, after in itertools.pairwise((start_ns, *cuts, end_ns)))
 
     def times(self) -> list[SequenceTimes]:
         """The times of each sequence; none for sequences that advance together. To be asked after `check`."""

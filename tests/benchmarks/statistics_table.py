@@ -1,16 +1,18 @@
 """How often intervals hold the truth, and how often equal runs, gates and marks cry wolf: a table in Markdown.
 
-    python tests/benchmarks/statistics_table.py --draws 1000 > after.md
     python tests/benchmarks/statistics_table.py --draws 1000 --tree path/to/another/checkout > before.md
+    python tests/benchmarks/statistics_table.py --draws 1000 --before before.md > after.md
 
 Runs are drawn from times whose truth is known, `tests/support/series.py`. An interval should hold it in 95 of 100;
 a comparison of equal runs, and a mark on noise, should err in 5 and in 1 of 100. Told in brackets is in how many draws
 there was an interval, where not in all. With 1000 draws a share of 5 % is known to 0.7 points (1 sigma). With `--tree`
-the program of another checkout is looked at, as far as it can do the same.
+the program of another checkout is looked at, as far as it can do the same; its rows stand in the same cells with
+`--before`.
 """
 
 import argparse
 import importlib
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -36,10 +38,23 @@ class Program:
         self.warmup: Any = importlib.import_module("infertui.measure.warmup")
         self.schema: Any = importlib.import_module("infertui.config.schema")
         self.interval = getattr(self.statistics, "ratio_interval", None) or self.statistics.bootstrap_ratio
+        self.stretches = "stretches" in self.comparison.Totals.__struct_fields__
 
-    def ratio(self, one: Sequence[float], other: Sequence[float]) -> Any:
-        totals = self.comparison.Totals
-        return self.comparison.ratio(totals.mean_of(one), totals.mean_of(other))
+    def ratio(self, one: Any, other: Any) -> Any:
+        """Of times of iterations, or of their stretches."""
+        return self.comparison.ratio(self._totals(one), self._totals(other))
+
+    def bounds(self, run: Any) -> Any:
+        """The interval of 10 tokens over the time of each iteration, which may be told in stretches."""
+        times = [sum(each) for each in run] if isinstance(run[0], list) else run
+        known = (run,) if isinstance(run[0], list) and self.stretches else ()
+        return self.interval([10.0] * len(times), times, *known)
+
+    def _totals(self, run: Any) -> Any:
+        if not isinstance(run[0], list):
+            return self.comparison.Totals.mean_of(run)
+        known = (tuple(tuple(each) for each in run),) if self.stretches else ()
+        return self.comparison.Totals((10.0,) * len(run), tuple(sum(each) for each in run), *known)
 
     def judged(self, seconds: Sequence[float], warmup: Sequence[float] = (), *, steady: bool | None = None) -> Any:
         batches, before = (tuple(even_batch(time, tokens=50) for time in times) for times in (seconds, warmup))
@@ -56,18 +71,26 @@ def with_shown(good: int, shown: int, draws: int) -> str:
     return share(good, shown) + (f" ({100 * shown / draws:.0f} % told)" if shown < draws else "")
 
 
+def runs() -> dict[str, tuple[Any, float]]:
+    """Iterations, and iterations in stretches, each with its mean time."""
+    return {
+        **{name: (series, series.mean) for name, series in SERIES.items()},
+        **{f"in stretches: {name}": (series, float(EACH)) for name, series in STRETCHED.items()},
+    }
+
+
 def coverage(program: Program, draws: int) -> Iterator[Row]:
-    for name, series in SERIES.items():
+    for name, (series, mean) in runs().items():
         cells = []
         for count in COUNTS:
             times = series.draw(np.random.default_rng(count), draws, count).tolist()
-            found = [one for run in times if (one := program.interval([10.0] * count, run)) is not None]
-            cells.append(with_shown(sum(one.low <= 10 / series.mean <= one.high for one in found), len(found), draws))
+            found = [one for run in times if (one := program.bounds(run)) is not None]
+            cells.append(with_shown(sum(one.low <= 10 / mean <= one.high for one in found), len(found), draws))
         yield f"interval of one run, {name}", cells
 
 
 def alarms(program: Program, draws: int) -> Iterator[Row]:
-    for name, series in SERIES.items():
+    for name, (series, _) in runs().items():
         found, ranks = [], []
         for count in COUNTS:
             times = series.draw(np.random.default_rng(count), 2 * draws, count).tolist()
@@ -119,27 +142,29 @@ def marks(program: Program, draws: int) -> Iterator[Row]:
 
 
 def warmups(program: Program, draws: int) -> Iterator[Row]:
-    """Step times that decay through warm-up and measuring, with noise of 0.5 %."""
-    for height, constant in ((0.0, 1.0), (0.2, 20.0), (0.5, 10.0), (1.0, 20.0)):
+    """Step times of a tenth of a second that decay through warm-up and measuring, with noise of 0.5 and 2 %."""
+    decays = ((0.0, 1.0), (0.2, 20.0), (0.5, 10.0), (1.0, 20.0))
+    for width, (height, constant) in itertools.product((0.005, 0.02), decays):
         spent, off, hidden = [], [], []
         for count in COUNTS:
             generator = np.random.default_rng(count)
             batches, away, unmarked = 0, 0.0, 0
             for _ in range(draws):
-                noise = generator.normal(1, 0.005, 300)
+                noise = generator.normal(1, width, 300).tolist()
                 steps = [(1 + height * math.exp(-k / constant)) * noise[k] for k in range(300)]
                 at = 0
-                while not (state := program.warmup.warmup_state(steps[:at], 0.0, count=None)).done:
+                while not (state := program.warmup.warmup_state(steps[:at], 0.1 * at, count=None)).done:
                     at += 1
                 run = steps[at : at + count]
                 verdict = program.judged(run, steps[:at], steady=state.steady)
-                bias = sum(run) / count - 1
+                bias = sum(height * math.exp(-k / constant) for k in range(at, at + count)) / count
                 batches, away = batches + at, away + bias
                 unmarked += bias > 0.05 and not verdict.marks
             spent.append(f"{batches / draws:.1f}")
             off.append(f"{100 * away / draws:.1f}")
             hidden.append(share(unmarked, draws))
         what = f"step 1 + {height:g} exp(-k / {constant:g})" if height else "steady step"
+        what += f", noise {100 * width:g} %"
         yield f"{what}: batches of warm-up", spent
         yield f"{what}: time above plateau, %", off
         yield f"{what}: over 5 % off and unmarked", hidden
@@ -150,24 +175,34 @@ PARTS: dict[str, Callable[[Program, int], Iterator[Row]]] = {
 }  # fmt: skip
 
 
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The rows of a table that was printed before, by their names."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return {row[0]: row[1:] for row in cells}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1000, help="runs drawn for each cell")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--before", type=Path, help="what this program printed of another checkout")
     parser.add_argument("--tree", type=Path, default=HERE, help="the checkout to look at")
     arguments = parser.parse_args()
+    before = rows_of(arguments.before.read_text(encoding="utf-8")) if arguments.before else {}
     print(f"Shares in %, of {arguments.draws} draws; columns are iterations, rounds for bench and gate.\n")
     print(f"| what | {' | '.join(map(str, COUNTS))} |\n| --- |{' --- |' * len(COUNTS)}")
     program = Program()
     for part in arguments.parts:
         for name, cells in PARTS[part](program, arguments.draws):
-            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            beside = before.get(name)
+            both = cells if beside is None else [f"{one} → {other}" for one, other in zip(beside, cells, strict=True)]
+            print(f"| {name} | {' | '.join(both)} |", flush=True)
 
 
 if __name__ == "__main__":
     at = sys.argv.index("--tree") + 1 if "--tree" in sys.argv else 0
     sys.path[:0] = [sys.argv[at] if at else str(HERE), str(HERE / "tests")]
     from support.batches import even_batch
-    from support.series import SERIES, moving, normal
+    from support.series import EACH, SERIES, STRETCHED, moving, normal
 
     main()

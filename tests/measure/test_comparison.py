@@ -118,7 +118,7 @@ def test_the_interval_holds_the_value_and_turns_round_with_the_sides(first: list
     if there.interval is None:  # from ten on it shows where they depend on one another, and may leave too few
         assert max(len(first), len(second)) >= 10
         assert there.correlation is not None
-        assert there.correlation > 0.4
+        assert there.correlation > 0
         return
     assert there.interval.low <= there.value * (1 + 1e-9)
     assert there.interval.high >= there.value * (1 - 1e-9)

@@ -131,6 +131,11 @@ def test_records_survive_json(record: BatchRecord) -> None:
         assert msgspec.json.decode(msgspec.json.encode(line), type=RequestRecord) == line
 
 
+def test_the_parts_of_a_batch_are_kept_once() -> None:
+    record = msgspec.structs.replace(batch([0, 5], tokens=[2, 2], end_ns=12), stretches_ns=(5 * SECOND, 7 * SECOND))
+    assert [line.stretches for line in records_of(record)] == [(5.0, 7.0), ()]
+
+
 def test_request_lines_begin_with_the_six_plain_fields() -> None:
     line = msgspec.to_builtins(records_of(batch([1, 2]))[0])
     assert {"prompt", "latency", "tokens", "memory_mb", "power_w", "tps"} <= line.keys()

@@ -58,6 +58,7 @@ def test_figures_from_lines_are_those_from_batches(tmp_path: Path) -> None:
     before = summarise(measured)
     assert again.iterations == before.iterations == 4
     assert again.output_throughput == pytest.approx(before.output_throughput, rel=1e-6)
+    assert again.independence == before.independence != "assumed"
     assert again.ttft is not None
     assert before.ttft is not None
     assert again.ttft.p50 == pytest.approx(before.ttft.p50, rel=1e-6)

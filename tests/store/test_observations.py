@@ -21,7 +21,7 @@ def test_a_batchs_requests_are_one_observation(tmp_path: Path) -> None:
     one = {"mean": 0.02, "minimum": 0.01, "maximum": 0.05, "histogram": {"9": 2, "7": 1}}
     other = {"mean": 0.04, "minimum": 0.02, "maximum": 0.07, "count": 3, "histogram": {"9": 3}}
     lines = [
-        line(0, latency=1.0, ttft=0.1, tpot=0.01, energy_j=3.0, own_times=True, itl=one),
+        line(0, latency=1.0, ttft=0.1, tpot=0.01, energy_j=3.0, own_times=True, itl=one, stretches=[0.5, 1.5]),
         line(0, latency=3.0, ttft=0.3, tpot=0.03, energy_j=5.0, own_times=True, itl=other),
         line(1, error="it failed"),
         line(2, energy_j=None, itl=None),
@@ -33,6 +33,7 @@ def test_a_batchs_requests_are_one_observation(tmp_path: Path) -> None:
     assert [first.ttft, first.tpot, first.itl] == pytest.approx([0.2, 0.02, 0.03])
     assert first.gaps == GapCounts({9: 5, 7: 1}, 0.01, 0.07)
     assert (second.tokens, second.energy_j, second.itl) == (10, None, None)
+    assert (first.stretches, second.stretches) == ((0.5, 1.5), ())
     assert read_observations(tmp_path / "nowhere") == []
 
 

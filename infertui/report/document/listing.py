@@ -9,6 +9,7 @@ from infertui.report.document.model import Block, Cell, Column, Facts, Level, Se
 from infertui.report.document.subjects import Subject, engine_of, prompts_of
 from infertui.report.energy import joules_text
 from infertui.report.identity import form, ran, told
+from infertui.report.interval import interval_text
 from infertui.report.limits import limits_of, share_text
 from infertui.report.memory import PEAKS
 from infertui.report.times import median_text
@@ -133,11 +134,10 @@ def valid_cell(run: Subject) -> Cell:
 
 def _speed(result: Result) -> str:
     summary = result.summary
-    interval = summary.output_throughput_interval
     if summary.output_throughput is None:
         return NOT_AVAILABLE
-    spread = f" ({format_number(interval.low)}-{format_number(interval.high)})" if interval else ""
-    return format_number(summary.output_throughput) + spread
+    spread = interval_text(summary, "-")
+    return format_number(summary.output_throughput) + (f" ({spread})" if spread else "")
 
 
 def _told(one: _Said, result: Result) -> str:

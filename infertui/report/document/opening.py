@@ -10,6 +10,7 @@ from infertui.report.document.material import Material
 from infertui.report.document.model import Block, Bullets, Callout, Cell, Column, Level, Paragraph, Section, Table
 from infertui.report.document.subjects import Subject
 from infertui.report.identity import DIVERGED, diverged
+from infertui.report.interval import interval_in_words
 from infertui.report.verdict import NOT_AVAILABLE, p_text
 from infertui.units import format_number
 
@@ -268,9 +269,8 @@ def _alone(contest: Contest) -> str:
 
 
 def _speed(run: Subject) -> str:
-    interval = run.result.summary.output_throughput_interval
-    spread = f" (95 % {format_number(interval.low)} to {format_number(interval.high)})" if interval else ""
-    return f"{format_number(run.speed or 0.0)} tok/s{spread}"
+    spread = interval_in_words(run.result.summary)
+    return f"{format_number(run.speed or 0.0)} tok/s" + (f" ({spread})" if spread else "")
 
 
 def _why(run: Subject) -> str:
