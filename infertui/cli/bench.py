@@ -100,7 +100,7 @@ def bench(
         bool, typer.Option("--with-invalid", help="Let rounds count that have an invalid run.")
     ] = False,
     fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
-    equal_within: EqualWithinFlag = "2%",
+    equal_within: EqualWithinFlag = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it as a table for a pull request.")] = False,
     ui: UiFlag = "auto",

@@ -45,7 +45,7 @@ def compare(
         bool, typer.Option("--with-invalid", help="With --bench: let rounds count that have an invalid run.")
     ] = False,
     fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
-    equal_within: EqualWithinFlag = "2%",
+    equal_within: EqualWithinFlag = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document with all comparisons.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a pull request.")] = False,
 ) -> None:

@@ -20,7 +20,9 @@ UiFlag = Annotated[
 EqualWithinFlag = Annotated[
     str,
     typer.Option(
-        "--equal-within", metavar="PERCENT", help="Figures are equal where the whole interval lies within this change."
+        "--equal-within",
+        metavar="PERCENT",
+        help="Figures are equal where the whole interval lies within this change; without, as the settings say (2 %).",
     ),
 ]
 
@@ -29,9 +31,13 @@ REPORTS = Path("reports")
 
 
 def band_of(text: str) -> float:
-    """What was given as --equal-within, as a share. Raises UsageError."""
+    """What was given as --equal-within, as a share; of nothing what the settings say. Raises UsageError."""
     from infertui.report.terms import parse_percent
 
+    if not text:
+        from infertui.tui import early, settings
+
+        return settings.read(early.settings_path()).settings.equal_within
     return parse_percent(text, "--equal-within", low=0, high=1)
 
 

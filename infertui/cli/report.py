@@ -43,7 +43,7 @@ def report(
         str,
         typer.Option("--baseline", metavar="RUN", help="What the others are compared with; else the first of them."),
     ] = "",
-    equal_within: EqualWithinFlag = "2%",
+    equal_within: EqualWithinFlag = "",
     bench: Annotated[str, typer.Option("--bench", metavar="ID", help="The runs of this bench.")] = "",
     filters: Annotated[
         list[str] | None,

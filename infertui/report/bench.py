@@ -91,6 +91,11 @@ def bench_report(results: Sequence[Result], *, with_invalid: bool = False, equal
     )  # fmt: skip
 
 
+def rejudged(bench: Bench, equal_within: float) -> Bench:
+    """The same bench, in which figures count as equal within another band, a share."""
+    return replace(bench, comparisons=tuple(judged(one, equal_within) for one in bench.comparisons))
+
+
 def headline(bench: Bench) -> list[str]:
     """The verdict on throughput, a line for each arm but the first."""
     return [

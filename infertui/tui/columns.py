@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 from rich.text import Text
 
+from infertui.report.verdict import EQUAL_WITHIN
 from infertui.store.table import Column, ResultRow, VramOf
 from infertui.tui.ratios import OF, RatioColumn, row_ratio
 from infertui.tui.rows.cells import Align, Look, beside, fit
@@ -350,7 +351,7 @@ def _excuse(row: ResultRow) -> str:
 
 def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: int, look: Look) -> Text:
     colours = look.palette
-    found = row_ratio(key, row, baseline)
+    found = row_ratio(key, row, baseline, look.settings.equal_within)
     if baseline is not None and row.id == baseline.id:
         return fit("base" if key == "ratio" else NONE, width, look, style=colours.muted, align="right")
     if found is None:
@@ -385,9 +386,15 @@ def copied_header(columns: Sequence[Shown]) -> list[str]:
     return ["id", *(SPECS[key].copied_heading for key in columns), "valid", "flags"]
 
 
-def copied(row: ResultRow, columns: Sequence[Shown], baseline: ResultRow | None = None) -> list[str]:
+def copied(
+    row: ResultRow,
+    columns: Sequence[Shown],
+    baseline: ResultRow | None = None,
+    *,
+    equal_within: float = EQUAL_WITHIN,
+) -> list[str]:
     """A row for a spreadsheet: every chosen column in full, in the units of its header."""
-    shown = [_copied(row, key, baseline) for key in columns]
+    shown = [_copied(row, key, baseline, equal_within) for key in columns]
     return [row.id, *shown, "yes" if row.valid else "no", " ".join(row.flags)]
 
 
@@ -395,10 +402,10 @@ def _ratio_key(key: Key) -> RatioColumn | None:
     return next((one for one in OF if one == key), None)
 
 
-def _copied(row: ResultRow, key: Shown, baseline: ResultRow | None) -> str:
+def _copied(row: ResultRow, key: Shown, baseline: ResultRow | None, equal_within: float) -> str:
     if key == "model":
         return row.model
     if (of := _ratio_key(key)) is not None:
-        found = row_ratio(of, row, baseline)
+        found = row_ratio(of, row, baseline, equal_within)
         return NONE if found is None else found.text
     return (SPECS[key].number or SPECS[key].cell)(row, 1000)

@@ -44,11 +44,14 @@ class RowRatio(Struct, frozen=True):
         return f"({shown})" if self.unlike else _MARKS.get(self.outcome, "") + shown
 
 
-def row_ratio(column: RatioColumn, row: ResultRow, baseline: ResultRow | None) -> RowRatio | None:
+def row_ratio(
+    column: RatioColumn, row: ResultRow, baseline: ResultRow | None, equal_within: float = EQUAL_WITHIN
+) -> RowRatio | None:
     """The row's figure over the baseline's; None where either is not available.
 
     Of the throughput both have an interval: that of the ratio's logarithm reaches to each side as far as the root of
-    the sum of the squares of their half-widths. Comparing the runs is more exact.
+    the sum of the squares of their half-widths; they are equal where it lies within the band. Comparing the runs is
+    more exact.
     """
     if baseline is None:
         return None
@@ -63,7 +66,7 @@ def row_ratio(column: RatioColumn, row: ResultRow, baseline: ResultRow | None) -
         halves = [_half(one) for one in (row, baseline)]
         if halves[0] is not None and halves[1] is not None:
             reach = math.exp(math.hypot(halves[0], halves[1]))
-            outcome = outcome_of(Ratio(ratio, Interval(ratio / reach, ratio * reach)), "higher", EQUAL_WITHIN)
+            outcome = outcome_of(Ratio(ratio, Interval(ratio / reach, ratio * reach)), "higher", equal_within)
     unlike = any(getattr(row, name) != getattr(baseline, name) for name in _ALIKE)
     return RowRatio(ratio, (ratio > 1) == (column == "ratio"), outcome, unlike)
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from infertui import regular
 from infertui.errors import StoreError, UsageError
+from infertui.report.verdict import EQUAL_WITHIN
 from infertui.store.table import Column
 from infertui.terminal_text import clean, shorten
 from infertui.tui.early import MAX_BYTES
@@ -46,6 +47,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     sort: Annotated[Column, Meta(description="column that sorts the results")] = "started"
     descending: Annotated[bool, Meta(description="largest first")] = True
     baseline: Annotated[str, Meta(description="run id that results are compared with; empty: none")] = ""
+    equal_within: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="figures count as equal where the whole interval lies within this change, as a "
+            "share; of commands too, unless --equal-within is given",
+        ),
+    ] = EQUAL_WITHIN
     currency: Annotated[
         str, Meta(description="currency of the prices and the budget given here, as EUR; empty: as listed, USD")
     ] = ""

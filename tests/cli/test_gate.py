@@ -1,11 +1,13 @@
 """The three answers of `--fail-if`, worked out by hand."""
 
 import math
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from typer import Exit
 
+from infertui.cli.flags import band_of
 from infertui.cli.gate import FAILED, UNCLEAR, answer, enforce, rules_of
 from infertui.errors import UsageError
 from infertui.measure.comparison import Better, Ratio
@@ -14,6 +16,7 @@ from infertui.report import bench, compare
 from infertui.report.compare import Comparison
 from infertui.report.needed import observations_needed
 from infertui.report.verdict import Figure
+from infertui.tui.early import settings_path
 
 
 def figure(value: float, low: float | None = None, high: float | None = None, key: str = "throughput") -> Figure:
@@ -137,3 +140,16 @@ def test_it_is_the_least_number_that_suffices(
     # Found with SciPy's quantiles, by trying every number.
     found = Ratio(value, Interval(value * math.exp(-half), value * math.exp(half)))
     assert observations_needed(found, limit, rounds) == pytest.approx(needed, rel=0.01)
+
+
+def test_without_a_flag_figures_are_equal_within_what_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert band_of("") == pytest.approx(0.02)
+    kept = settings_path()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("equal_within = 0.05\n", encoding="utf-8")
+    assert tmp_path in kept.parents
+    assert band_of("") == pytest.approx(0.05)
+    assert band_of("1%") == pytest.approx(0.01)

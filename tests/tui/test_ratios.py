@@ -49,6 +49,9 @@ def test_a_throughput_is_surely_other_equal_or_unclear_by_the_intervals() -> Non
     found = row_ratio("ratio", replace(ROW, throughput=100.2, low=99.8, high=100.6), steady)
     assert found is not None
     assert (found.outcome, found.text) == ("equal", "=1.00x")
+    narrow = row_ratio("ratio", replace(ROW, throughput=100.2, low=99.8, high=100.6), steady, 0.005)
+    assert narrow is not None
+    assert (narrow.outcome, narrow.text) == ("unclear", "~1.00x"), "0.8 % is not within 0.5 %"
     unbounded = row_ratio("ratio", replace(ROW, low=None), BASE)
     assert unbounded is not None
     assert (unbounded.outcome, unbounded.text) == ("", "1.50x")

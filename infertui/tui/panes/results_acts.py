@@ -95,8 +95,8 @@ def delete(cockpit: Cockpit, rows: Sequence[ResultRow], *, marked: bool, gone: C
 
 def copy_rows(cockpit: Cockpit, rows: Sequence[ResultRow], baseline: ResultRow | None) -> None:
     """Copy them for a spreadsheet; several with a header."""
-    columns = cockpit.settings.columns
-    lines = [copied(row, columns, baseline) for row in rows]
+    columns, band = cockpit.settings.columns, cockpit.settings.equal_within
+    lines = [copied(row, columns, baseline, equal_within=band) for row in rows]
     if len(rows) > 1:
         lines.insert(0, copied_header(columns))
     if rows:

@@ -101,6 +101,8 @@ class CompareScreen(PageScreen):
 
     def _show(self, focus: int) -> None:
         """Make a scene of what was found: the bench that all runs are of, unless the runs themselves are wanted."""
+        from infertui.report.bench import rejudged
+        from infertui.report.compare import judged
         from infertui.tui.rows.sides import of_bench, of_runs
 
         found = self._found
@@ -108,7 +110,9 @@ class CompareScreen(PageScreen):
             return
         unfolded = self._scene is not None and self._scene.unfolded
         bench = None if self._single else found.bench
-        scene = of_runs(self._rows, found.runs) if bench is None else of_bench(bench)
+        band = self._cockpit.settings.equal_within
+        runs = [judged(one, band) for one in found.runs] if bench is None else []
+        scene = of_runs(self._rows, runs) if bench is None else of_bench(rejudged(bench, band))
         self._scene = replace(scene, focus=max(1, min(focus, len(scene.sides) - 1)), unfolded=unfolded)
         what = "A bench" if bench else f"Compare {len(self._rows)} runs"
         self._frame.border_title = what
