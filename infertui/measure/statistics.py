@@ -12,7 +12,7 @@ from infertui.whole import Whole
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
-Independence = Literal["", "assumed", "looked at", "missing"]
+Independence = Literal["", "assumed", "examined", "missing"]
 """Of iterations from one another. `missing`: they may depend on one another so much that there is no interval."""
 
 
@@ -110,7 +110,7 @@ def independence(
     known = _certainty(numerators, denominators, stretches)
     if known is None:
         return ""
-    return "assumed" if known.assumed else "looked at" if known.enough else "missing"
+    return "assumed" if known.assumed else "examined" if known.enough else "missing"
 
 
 def _certainty(

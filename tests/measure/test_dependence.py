@@ -104,7 +104,7 @@ def test_what_cannot_be_seen_is_told_as_assumed() -> None:
     assert independence(tokens, times) == "assumed"
     assert independence(tokens, times, [[each / 16] * 16 for each in times]) != "assumed"
     assert independence(tokens[:2], times[:2]) == ""
-    assert independence(tokens * 4, times * 4) == "looked at"
+    assert independence(tokens * 4, times * 4) == "examined"
 
 
 def test_stretches_that_cannot_be_of_the_iterations_tell_nothing() -> None:

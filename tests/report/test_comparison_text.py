@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.results import make_results
-from support.series import SERIES
+from support.series import SERIES, STRETCHED
 
 from infertui.config.schema import WorkloadConfig
 from infertui.config.sweep import Place
@@ -295,7 +295,9 @@ def test_notes_name_autocorrelation_where_it_is_seen_or_cannot_be() -> None:
     (one, other), (quiet, calm) = (SERIES[name].draw(generator, 2, 40).tolist() for name in ("AR 0.8", "normal"))
     assert "depend on those just before them (autocorrelation, 0." in noted(one, other)
     assert "autocorrelation" not in noted(quiet, calm)
-    assert "(autocorrelation) cannot be seen below 10 of them" in noted(quiet[:9], calm[:30])
+    few = noted(quiet[:9], calm[:30])
+    assert "whether iterations depend on one another (autocorrelation): that takes 10 of them" in few
+    assert "assume that they do not" in few
     assert "5 figures are compared at once" in noted(quiet, calm), "throughput, E2E, TTFT, TPOT, ITL"
     assert "up to 23% show a difference in at least one" in noted(quiet, calm), "1 - 0.95**5 = 0.226"
 
@@ -306,4 +308,19 @@ def test_iterations_that_only_wander_tell_no_interval() -> None:
     figure = compare(one, other, (timed(line), timed([2 * time for time in line]))).figures[0]
     assert figure.ratio is not None
     assert figure.ratio.interval is None
-    assert figure.verdict.endswith("iterations depend on one another too much to say how sure")
+    assert "iterations may depend on one another too much to say how sure" in figure.verdict
+
+
+def test_stretches_tell_of_five_iterations_whether_they_depend_on_one_another() -> None:
+    """Then no note says that it is assumed, but of TTFT, which they do not make."""
+    generator = np.random.default_rng(3)
+    sides = [[
+        replace(batch, stretches=tuple(float(part) for part in parts))
+        for batch, parts in zip(timed(run.sum(axis=1).tolist()), run, strict=True)
+    ] for run in STRETCHED["noise of steps"].draw(generator, 2, 5)]  # fmt: skip
+    one, other = (replace(MEASURED[0], id=name) for name in "ab")
+    found = compare(one, other, (sides[0], sides[1]))
+    assert {figure.key: figure.ratio.assumed for figure in found.figures if figure.ratio and figure.ratio.interval} == {
+        "throughput": False, "latency": False, "ttft": True, "tpot": False, "itl": False,
+    }  # fmt: skip
+    assert "Of TTFT mean it cannot be seen" in " ".join(found.notes)
