@@ -1,4 +1,4 @@
-"""Engines of other packages: the example of CONTRIBUTING.md, installed and run; and broken ones, which do no harm."""
+"""Engines of other packages: the example of the docs, installed and run; and broken ones, which do no harm."""
 
 import json
 import re
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from support.runs import clean_environment, infertui
 
-CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
+PAGE = Path(__file__).parents[2] / "docs" / "writing-an-engine.md"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", CONTRIBUTING.read_text(), flags=re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 
 
 def install(folder: Path, name: str, entry_points: dict[str, str]) -> None:
