@@ -11,12 +11,12 @@ from infertui.cli.flags import Ui
 from infertui.cli.foreground import View
 from infertui.cli.live import LiveView
 from infertui.cli.output import say
-from infertui.cli.plain import error_lines
+from infertui.cli.plain import error_lines, refusal
 from infertui.measure.dependence import FEWEST
 from infertui.report.bench import bench_report, headline
 from infertui.report.identity import caveats
 from infertui.report.times import median_text
-from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunStarted
+from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunRefused, RunStarted
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_number
@@ -70,6 +70,8 @@ class BenchLines:
                 self._say(f"run {event.number}/{event.total} {clean(event.name)}: {event.folder}")
             case Noted():
                 self._say(f"  {event.level}: {clean(event.text)}")
+            case RunRefused():
+                self._say(refusal(event))
             case RunFinished():
                 for line in self._standing.take(event.result):
                     self._say(f"  {line}")

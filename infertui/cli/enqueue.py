@@ -6,22 +6,35 @@ from pathlib import Path
 
 from infertui.cli.output import say, say_json
 from infertui.config.sweep import Variant
+from infertui.errors import UsageError
 from infertui.runner.control import Submission
 from infertui.server.spawn import ensure_running
+from infertui.store.queue import Entry
 from infertui.terminal_text import clean
 
 
 def enqueue(variants: Sequence[Variant], *, title: str, out: Path, as_json: bool) -> None:
-    """Queue the variants as one group, starting a runner where none runs, and print the ids of their entries."""
-    ids = asyncio.run(_submit(Submission(title, tuple(variants), str(out.absolute()))))
+    """Queue the variants as one group, starting a runner where none runs, and print the ids of their entries.
+
+    Raises UsageError in the end where some of them are refused; the others are queued.
+    """
+    entries = asyncio.run(_submit(Submission(title, tuple(variants), str(out.absolute()))))
+    refused = [entry for entry in entries if entry.state == "refused"]
     if as_json:
-        say_json({"ids": ids})
-        return
-    for number, variant in zip(ids, variants, strict=True):
-        say(f"#{number} {clean(f'{title} {variant.name}').strip()}")
-    say("`infertui` shows the queue, `infertui status` what runs.")
+        reasons = {str(entry.id): entry.reason for entry in refused}
+        say_json({"ids": [entry.id for entry in entries]} | ({"refused": reasons} if refused else {}))
+    else:
+        for entry in entries:
+            told = f" is refused: {clean(entry.reason)}" if entry.state == "refused" else ""
+            say(f"#{entry.id} {clean(entry.label)}{told}")
+        say("`infertui` shows the queue, `infertui status` what runs.")
+    if refused:
+        raise UsageError(
+            f"{len(refused)} of {len(entries)} runs are refused, #{refused[0].id} for one: {clean(refused[0].reason)}"
+        )
 
 
-async def _submit(submission: Submission) -> tuple[int, ...]:
+async def _submit(submission: Submission) -> list[Entry]:
     client = await ensure_running()
-    return await client.submit(submission)
+    ids = set(await client.submit(submission))
+    return [entry for entry in (await client.snapshot()).entries if entry.id in ids]

@@ -12,13 +12,13 @@ from infertui.cli.flags import Ui
 from infertui.cli.live import LiveView
 from infertui.cli.opened import opened
 from infertui.cli.output import say, say_json
-from infertui.cli.plain import PlainView
+from infertui.cli.plain import PlainView, refusal
 from infertui.cli.six_fields import SixFieldFile
 from infertui.config.sweep import Variant
 from infertui.endings import Asked
 from infertui.errors import UsageError
 from infertui.models.asking import telling
-from infertui.runner.events import AnyRunEvent, RunFinished
+from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused
 from infertui.runner.runner import Runner
 from infertui.terminal_text import clean
 
@@ -40,10 +40,12 @@ class View(Protocol):
 
 
 class NoView:
-    """Shows nothing."""
+    """Shows nothing; what was refused leaves no result, and is said."""
 
     def take(self, event: AnyRunEvent) -> None:
         """See `View`."""
+        if isinstance(event, RunRefused):
+            say(f"infertui: {refusal(event)}", err=True)
 
     def __enter__(self) -> Self:
         return self
@@ -91,8 +93,12 @@ def run_in_foreground(
         raise UsageError(f"--save-json {clean(str(save_json))} is the prompts file itself")
     six_fields = SixFieldFile(save_json) if save_json else None
     ended: list[RunFinished] = []
+    refused: list[RunRefused] = []
 
-    def finished(event: RunFinished) -> None:
+    def told(event: RunFinished | RunRefused) -> None:
+        if isinstance(event, RunRefused):
+            refused.append(event)
+            return
         ended.append(event)
         if as_json:
             say_json(event.result)
@@ -104,7 +110,7 @@ def run_in_foreground(
         chosen = view or _view(ui, as_json=as_json)
         with ReliableView(chosen) as shown, telling(_nobody if isinstance(chosen, NoView) else _waits):
             try:
-                asyncio.run(_run(variants, out.absolute(), shown, finished, asked))
+                asyncio.run(_run(variants, out.absolute(), shown, told, asked))
             except (KeyboardInterrupt, asyncio.CancelledError):
                 interrupted = True
         if six_fields:
@@ -117,7 +123,7 @@ def run_in_foreground(
             by = f" by {asked.first.name}" if asked.first else ""
             say(f"infertui: interrupted{by}{kept}", err=True)
             return INTERRUPTED
-    return _exit_code(ended)
+    return _exit_code(ended, refused)
 
 
 def _waits(text: str) -> None:
@@ -134,22 +140,23 @@ def _same(prompts_file: str, path: Path) -> bool:
     return bool(prompts_file) and os.path.realpath(prompts_file) == os.path.realpath(path)
 
 
-def _exit_code(ended: Sequence[RunFinished]) -> int:
+def _exit_code(ended: Sequence[RunFinished], refused: Sequence[RunRefused]) -> int:
     results = [event.result for event in ended]
-    if any(result.error and result.error.kind in REQUEST_ERRORS for result in results):
+    errors = [event.error for event in refused] + [result.error for result in results if result.error]
+    if any(error.kind in REQUEST_ERRORS for error in errors):
         return USAGE
-    if any(result.state != "finished" for result in results) or not all(event.kept for event in ended):
+    if refused or any(result.state != "finished" for result in results) or not all(event.kept for event in ended):
         return FAILED
     return OK if all(result.verdict.valid for result in results) else INVALID
 
 
 async def _run(
-    variants: Sequence[Variant], out: Path, view: View, finished: Callable[[RunFinished], None], asked: Asked
+    variants: Sequence[Variant], out: Path, view: View, told: Callable[[RunFinished | RunRefused], None], asked: Asked
 ) -> None:
     def on_event(event: AnyRunEvent) -> None:
         view.take(event)
-        if isinstance(event, RunFinished):
-            finished(event)
+        if isinstance(event, RunFinished | RunRefused):
+            told(event)
 
     # Ctrl-C, a polite kill, a terminal that closes and a batch system's warning all cancel this task. Repeated, they
     # change nothing: the run in progress is summed up and kept within seconds, whatever comes.
@@ -163,7 +170,6 @@ async def _run(
     try:
         async with Runner(on_event=on_event) as runner:
             try:
-                await runner.vet(variants)
                 await runner.run_all(variants, out)
             finally:
                 if asked.first:

@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from infertui.cli.output import console
-from infertui.cli.plain import error_lines
+from infertui.cli.plain import error_lines, refusal
 from infertui.cli.theme import theme
 from infertui.gpu.readings import GpuSample, HostSample
 from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import FALLBACK, fallback_of, identity
 from infertui.report.remedy import remedy
 from infertui.report.times import itl_text
-from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted
+from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, RunStarted
 from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.store.result import Result
 from infertui.terminal_text import clean, shorten
@@ -53,6 +53,8 @@ class LiveView:
                 transient=True,
             )
             self._live.start()
+        elif isinstance(event, RunRefused):
+            self._console.print(Text(refusal(event), style="failure"))
         elif isinstance(event, RunFinished):
             self._stop()
             self._console.print(self._stays(event))

@@ -15,6 +15,7 @@ from infertui.runner.events import (
     Noted,
     PhaseEntered,
     RunFinished,
+    RunRefused,
     RunStarted,
 )
 from infertui.runner.progress import OPTIONAL, RunProgress
@@ -64,6 +65,8 @@ class PlainView:
                 self._batch(event)
             case Noted():
                 self._say(f"{event.level}: {clean(event.text)}")
+            case RunRefused():
+                self._say(refusal(event))
             case RunFinished():
                 self._say("")
                 for line in summary_lines(event.result, kept=event.kept):
@@ -103,6 +106,13 @@ class PlainView:
 
     def __exit__(self, *exception: object) -> None:
         pass
+
+
+def refusal(event: RunRefused) -> str:
+    """What is said of a run that was refused, in a line."""
+    which = f"run {event.number}/{event.total}" + (f" {clean(event.name)}" if event.name else "")
+    told = f"{event.error.message}; {event.error.remedy}" if event.error.remedy else event.error.message
+    return f"{which} is refused: {clean(told)}"
 
 
 def summary_lines(result: Result, *, kept: bool) -> list[str]:

@@ -111,7 +111,8 @@ def check(request: LoadRequest, source: ModelSource) -> None:
     """Raise what the engine is known to answer to a request, before a worker is started for it.
 
     An engine's module may have a `check(request, source)` for that. Nothing of the backend is imported: the engine may
-    live in another environment.
+    live in another environment. The request has a capacity, also of an engine that is not sized at load, and its device
+    is `cpu` or `cuda` where it is known what `auto` comes to.
     """
     if refuse := getattr(import_module(spec_of(request.engine.name).module), "check", None):
         refuse(request, source)

@@ -39,6 +39,7 @@ class Probe(Struct, frozen=True):
     """Whether an engine can be used here, found out without importing its backend.
 
     `cuda`: of an engine on PyTorch, the version of CUDA that this was built for, `none` without; empty: not known.
+    `packages`: those of `EngineSpec.needs` that are there; None: not known.
     """
 
     engine: str
@@ -47,6 +48,7 @@ class Probe(Struct, frozen=True):
     remedy: str = ""
     versions: dict[str, str] = {}
     cuda: str = ""
+    packages: tuple[str, ...] | None = None
 
 
 class Capacity(Struct, frozen=True):

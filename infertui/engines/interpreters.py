@@ -226,8 +226,9 @@ def _judged(name: str, python: Path, answer: Answer) -> Probe:
     if remedy and not told.available:
         remedy = f"In the environment of {clean(str(python))}: {remedy}"
     return replace(
-        told, engine=name, reason=_foreign(told.reason), remedy=remedy, versions=versions, cuda=_foreign(told.cuda)
-    )
+        told, engine=name, reason=_foreign(told.reason), remedy=remedy, versions=versions, cuda=_foreign(told.cuda),
+        packages=None if told.packages is None else tuple(map(_foreign, told.packages[:20])),
+    )  # fmt: skip
 
 
 def _diagnosis(python: Path, said: _Said, environ: Mapping[str, str], deadline: float) -> tuple[str, str]:

@@ -15,9 +15,8 @@ from infertui import resources
 from infertui.config.userdir import expand
 from infertui.errors import ModelError
 from infertui.models import hub_cache
-from infertui.models.decoders import NO_DECODER, check_decoder
 from infertui.models.disk import is_dir, is_file, read_at_most
-from infertui.models.gguf_reader import is_gguf_name, parts_of, read_gguf, read_parts
+from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts
 from infertui.models.gguf_shape import shape_of
 from infertui.models.known import shape_of_config
 from infertui.models.shapes import ModelShape, read_shape
@@ -80,30 +79,6 @@ def resolve(model_id: str, revision: str = "") -> ModelSource:
     if _looks_like_path(model_id) or (model_id and is_file(directory / CONFIG_NAME)):
         return _local(model_id, directory)
     return _hub(model_id, revision, also_a_directory=is_dir(directory))
-
-
-def check_generates(model_id: str, revision: str = "") -> None:
-    """Raise ModelError for a model that is here and generates no text, by its config or header alone.
-
-    It takes milliseconds. Whatever else may be wrong with the model is not looked at.
-    """
-    name = model_id.removeprefix(SYNTHETIC)
-    path = expand(name)
-    try:
-        if is_gguf_name(name) and is_file(path):
-            shape_of(read_gguf(parts_of(path)[0]), _shown(str(path)))
-            return
-        if is_dir(path):
-            path = path / CONFIG_NAME
-        elif not is_file(path) and hub_cache.is_model_id(model_id):
-            snapshot = hub_cache.find_snapshot(model_id, revision)
-            path = snapshot.path / CONFIG_NAME if snapshot else path
-        config = read_config(path)
-    except (ModelError, OSError) as error:
-        if isinstance(error, ModelError) and NO_DECODER in error.message:
-            raise
-        return
-    check_decoder(config, _shown(str(path)))
 
 
 def read_config(path: Path) -> dict[str, Any]:

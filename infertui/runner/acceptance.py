@@ -1,4 +1,7 @@
-"""What may enter the queue: whatever sent it, it is in order before anything is kept or told."""
+"""What may enter the queue: whatever sent it, it is in order before anything is kept or told.
+
+Whether it can run is looked at by `runner/vetting.py`.
+"""
 
 from pathlib import Path
 
@@ -10,7 +13,6 @@ from infertui.config.ranges import MAX_POINTS
 from infertui.config.schema import SweepConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import UsageError
-from infertui.models.resolve import check_generates
 from infertui.runner.control import Submission
 from infertui.terminal_text import clean, shorten
 
@@ -36,16 +38,13 @@ def accepted(submission: Submission) -> Submission:
 
 
 def accepted_variant(variant: Variant) -> Variant:
-    """A config as it may be queued. Raises ConfigError as for a file that says the same, UsageError, and
-    ModelError for a model that is here and generates no text."""
+    """A config as it may be queued. Raises UsageError, and ConfigError as for a file that says the same."""
     config = variant.config
     size = len(msgspec.json.encode(config))
     if size > MAX_CONFIG:
         raise UsageError(f"a config of {size:,} bytes is too large; up to {MAX_CONFIG:,} are taken")
     if config.sweep != SweepConfig():
         raise UsageError("a config in the queue is a single run, and this one holds a sweep", remedy="Expand it first.")
-    if config.engine.name != "simulator":
-        check_generates(config.model.id, config.model.revision)
     place = _accepted_place(variant.place) if variant.place else None
     return Variant(_name("name", variant.name), decode(msgspec.to_builtins(config)), variant.values, place)
 

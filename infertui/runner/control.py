@@ -148,7 +148,8 @@ class Control(Protocol):
         ...
 
     async def submit(self, submission: Submission) -> tuple[int, ...]:
-        """Queue configs; the ids of their entries."""
+        """Queue configs; the ids of their entries. What is known to be wrong with some of them ends those at once as
+        `refused`; where none can run, or one of a bench cannot, that is raised and nothing is queued."""
         ...
 
     async def cancel(self, ids: Sequence[int]) -> None:
@@ -160,7 +161,7 @@ class Control(Protocol):
         ...
 
     async def retry(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """Queue ended entries once more, as new entries at the end; their ids."""
+        """Queue ended entries once more, as new entries at the end; their ids. All of them have to be able to run."""
         ...
 
     async def duplicate(self, ids: Sequence[int]) -> tuple[int, ...]:

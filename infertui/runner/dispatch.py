@@ -12,13 +12,14 @@ from infertui.config.sweep import Variant
 from infertui.errors import StoreError
 from infertui.gpu.readings import Sample
 from infertui.gpu.sampler import Sampler
-from infertui.runner.events import AnyRunEvent
-from infertui.runner.execution import Execution
+from infertui.runner.events import AnyRunEvent, RunRefused
+from infertui.runner.execution import Execution, error_of
 from infertui.runner.idle import IdlePower
 from infertui.runner.lanes import CPU, devices_of, lane_name, startable
 from infertui.runner.patience import undisturbed
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.rates import SampleRates
+from infertui.runner.vetting import refusals
 from infertui.runner.workers import WorkerSlot
 from infertui.store.queue import Entry, EntryState
 from infertui.store.result import Result
@@ -38,7 +39,7 @@ class Lane:
     slot: WorkerSlot = field(default_factory=WorkerSlot)
     entry: int | None = None
     execution: Execution | None = None
-    task: asyncio.Task[Result] | None = None
+    task: asyncio.Task[Result | None] | None = None
     ending: EntryState | None = None
     """How a run that is being cancelled will be called."""
     unloading: asyncio.TimerHandle | None = None
@@ -126,27 +127,40 @@ class Dispatcher:
         lane = self._lanes.setdefault(entry.lane, Lane())
         if lane.unloading:
             lane.unloading.cancel()
-        group = [other.id for other in self._queue.entries if other.group == entry.group]
-        try:
-            execution = Execution(
-                Variant(entry.label, entry.config, {}, entry.place),
-                store=Store(Path(entry.out)),
-                sampler=self._sampler,
-                rates=self._rates,
-                slot=lane.slot,
-                emit=self._emit,
-                number=group.index(entry.id) + 1,
-                total=len(group),
-                idle=self._idle,
-                make_room=lambda: self._make_room(entry.lane),
-            )
-        except Exception as error:  # noqa: BLE001 (whatever is wrong with one entry, the others have their turn)
-            self._settle(entry, None, error, None)
-            return
-        lane.entry, lane.execution, lane.ending = entry.id, execution, None
-        lane.task = asyncio.create_task(execution.run())
+        lane.entry, lane.ending = entry.id, None
+        lane.task = asyncio.create_task(self._run(lane, entry))
         lane.task.add_done_callback(lambda task: self._done(lane, entry.id, task))
-        self._queue.note(replace(entry, state="running", run=execution.id, started=stamp()))
+
+    async def _run(self, lane: Lane, entry: Entry) -> Result | None:
+        """Look once more whether it can be, then measure it. None: it cannot, or is not to be any more.
+
+        While that is looked at, the entry waits: it may be changed or taken out of the line.
+        """
+        (wrong,) = await refusals([entry.config], self._sampler.gpus)
+        if self._closing or self._queue.paused or not self._queue.awaits(entry):
+            return None
+        entry = self._queue.get(entry.id)  # it may have been moved and foreseen anew
+        group = [other.id for other in self._queue.entries if other.group == entry.group]
+        number = group.index(entry.id) + 1
+        if wrong is not None:
+            self._queue.note(replace(entry, state="refused", reason=clean(str(wrong)), ended=stamp()))
+            self._emit(RunRefused("", entry.label, number, len(group), error_of(wrong)))
+            self._ended(self._queue.get(entry.id), None, None)
+            return None
+        lane.execution = Execution(
+            Variant(entry.label, entry.config, {}, entry.place),
+            store=Store(Path(entry.out)),
+            sampler=self._sampler,
+            rates=self._rates,
+            slot=lane.slot,
+            emit=self._emit,
+            number=number,
+            total=len(group),
+            idle=self._idle,
+            make_room=lambda: self._make_room(entry.lane),
+        )
+        self._queue.note(replace(entry, state="running", run=lane.execution.id, started=stamp()))
+        return await lane.execution.run()
 
     async def _make_room(self, name: str) -> None:
         """End the idle workers that hold memory of this lane's devices for another lane."""
@@ -154,12 +168,14 @@ class Dispatcher:
         shared = [lane for other, lane in self._lanes.items() if other != name and devices & devices_of(other)]
         await asyncio.gather(*(lane.slot.clear() for lane in shared))
 
-    def _done(self, lane: Lane, number: int, task: asyncio.Task[Result]) -> None:
+    def _done(self, lane: Lane, number: int, task: asyncio.Task[Result | None]) -> None:
         ending, lane.ending = lane.ending, None
+        begun = lane.execution is not None
         lane.entry, lane.execution, lane.task = None, None, None
         error = None if task.cancelled() else task.exception()
         result = None if task.cancelled() or error else task.result()
-        self._settle(self._queue.get(number), result, error if isinstance(error, Exception) else None, ending)
+        if begun or error:
+            self._settle(self._queue.get(number), result, error if isinstance(error, Exception) else None, ending)
         if not self._closing:
             loop = asyncio.get_running_loop()
             lane.unloading = loop.call_later(self._keep_loaded_s, self._unload, lane)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from infertui.engines.base import Loaded
 from infertui.gpu.readings import Sample
 from infertui.measure.records import BatchRecord, Phase
-from infertui.store.result import Result
+from infertui.store.result import Error, Result
 
 
 class RunEvent(Struct, frozen=True, tag_field="event"):
@@ -77,6 +77,18 @@ class Sampled(RunEvent, frozen=True, tag="sample"):
     sample: Sample
 
 
+class RunRefused(RunEvent, frozen=True, tag="refused"):
+    """What was asked for is known to be wrong, and will not be a run: `run` is empty, as no folder is made.
+
+    `number` of `total` in this series.
+    """
+
+    name: str
+    number: int
+    total: int
+    error: Error
+
+
 class Noted(RunEvent, frozen=True, tag="note"):
     """Something worth a line: a fault of telemetry, an early stop."""
 
@@ -92,5 +104,14 @@ class RunFinished(RunEvent, frozen=True, tag="finished"):
 
 
 AnyRunEvent = (
-    RunStarted | Estimated | PhaseEntered | ModelLoaded | Progressed | BatchMeasured | Sampled | Noted | RunFinished
+    RunStarted
+    | RunRefused
+    | Estimated
+    | PhaseEntered
+    | ModelLoaded
+    | Progressed
+    | BatchMeasured
+    | Sampled
+    | Noted
+    | RunFinished
 )

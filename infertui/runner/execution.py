@@ -185,13 +185,13 @@ class Execution:
 
     def _state(self, ended: BaseException | None) -> tuple[State, Error | None]:
         if self._full:
-            return "failed", _error_of(self._full)
+            return "failed", error_of(self._full)
         if isinstance(ended, asyncio.CancelledError):
             return ("finished" if self._quality.scoring else "interrupted"), None
         if self.ended_by and isinstance(ended, WorkerError) and "signal" in ended.details:
             return "interrupted", None  # what ends the runner was sent to the worker, too
         if isinstance(ended, InfertuiError):
-            return "failed", _error_of(ended)
+            return "failed", error_of(ended)
         if isinstance(ended, Exception):
             return "failed", _internal_error(ended)
         if self._batches and all(batch.error for batch in self._batches):
@@ -514,7 +514,8 @@ def _deadline(total_timeout_s: float) -> float | None:
     return time.monotonic() + total_timeout_s if total_timeout_s else None
 
 
-def _error_of(failure: InfertuiError) -> Error:
+def error_of(failure: InfertuiError) -> Error:
+    """An error as it is kept."""
     if isinstance(failure, WorkerError):
         return Error(failure.kind, failure.message, failure.remedy, failure.details, failure.log_tail)
     return Error(failure.kind, failure.message, failure.remedy)
@@ -523,7 +524,7 @@ def _error_of(failure: InfertuiError) -> Error:
 def _internal_error(failure: Exception) -> Error:
     # From a place that keeps nothing, such as a log's, or of a process that may not start.
     if isinstance(failure, OSError) and (refused := refusal(failure)):
-        return _error_of(refused)
+        return error_of(refused)
     return Error(
         "internal",
         f"{type(failure).__name__}: {clean(str(failure))}",

@@ -1,10 +1,10 @@
 """Whether a run can fit, asked before anything is loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from infertui.config.schema import Config
+from infertui.config.schema import Config, WorkloadConfig
 from infertui.gpu.readings import GpuInfo, Sample
 from infertui.models.fit import DeviceKind, MemoryEstimate, check, check_positions
 from infertui.models.needed import Task, needed
@@ -51,16 +51,7 @@ def foresee_fit(
         return Fit(("the simulator loads no model",))
     source = resolve(config.model.id, config.model.revision)
     workload = config.workload
-    length = workload.input_len
-    if length:
-        check_positions(source.shape, length, workload.output_len)
-    else:
-        longest = max(len(prompt.encode(errors="replace")) for prompt in prompts)
-        if source.kind == "synthetic":
-            length = longest
-            check_positions(source.shape, length, workload.output_len)
-        else:
-            length = longest // BYTES_PER_SUBWORD + 1
+    length = check_lengths(source, workload, prompts)
     kind: DeviceKind = "cuda" if gpu else "cpu"
     task = Task(workload.batch_size, length, workload.output_len)
     draft = _draft(config)
@@ -82,6 +73,18 @@ def foresee_fit(
         free,
         lambda: ways_to_fit(source, config.engine, kind, task, known, draft=draft),
     )
+
+
+def check_lengths(source: ModelSource, workload: WorkloadConfig, prompts: Sequence[str]) -> int:
+    """The tokens of the longest prompt, as near as is known. Raises ConfigError for more than the model can take."""
+    if length := workload.input_len:
+        check_positions(source.shape, length, workload.output_len)
+        return length
+    longest = max(len(prompt.encode(errors="replace")) for prompt in prompts)
+    if source.kind != "synthetic":
+        return longest // BYTES_PER_SUBWORD + 1
+    check_positions(source.shape, longest, workload.output_len)
+    return longest
 
 
 def _draft(config: Config) -> ModelSource | None:

@@ -46,6 +46,20 @@ IS_REFERENCE = "is the reference"
 _RANDOM = "the weights are random: how well they predict a text means nothing"
 
 
+def scored_text(config: Config) -> ScoredText | None:
+    """The text that is to be scored, None without one. Raises ConfigError for one that cannot be, and for what means
+    nothing."""
+    quality, model = config.quality, config.model.id
+    synthetic = model.startswith("synthetic:")
+    if quality.perplexity == "on" and synthetic:
+        raise ConfigError(
+            "quality.perplexity",
+            f"on, but {clean(model)} has random weights, whose perplexity means nothing",
+            allowed="auto or off for synthetic models",
+        )
+    return None if quality.perplexity == "off" or synthetic else load_text(quality)
+
+
 class QualityGuard:
     """Of one run. `ready` before anything is loaded, `score` when all is measured, `judged` with the result."""
 
@@ -61,16 +75,7 @@ class QualityGuard:
 
     async def ready(self) -> None:
         """Read the text, where one is wanted. Raises ConfigError for one that cannot be, and for what means nothing."""
-        quality, model = self._config.quality, self._config.model.id
-        synthetic = model.startswith("synthetic:")
-        if quality.perplexity == "on" and synthetic:
-            raise ConfigError(
-                "quality.perplexity",
-                f"on, but {clean(model)} has random weights, whose perplexity means nothing",
-                allowed="auto or off for synthetic models",
-            )
-        if quality.perplexity != "off" and not synthetic:
-            self._text = await answered(lambda: load_text(quality))
+        self._text = await answered(lambda: scored_text(self._config))
 
     async def score(
         self,

@@ -1,7 +1,7 @@
 """The queue: entries in their order, every change kept and told."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -83,8 +83,8 @@ class Queue:
         except KeyError:
             raise UsageError(f"there is no entry {entry} in the queue") from None
 
-    def submit(self, submission: Submission) -> tuple[int, ...]:
-        """Queue configs, as one group; their ids."""
+    def submit(self, submission: Submission, refused: Mapping[int, str]) -> tuple[int, ...]:
+        """Queue configs, as one group; their ids. Those in `refused`, by their position, have ended for that reason."""
         now = stamp()
         ids = self._store.next_ids(len(submission.variants))
         new = [
@@ -97,8 +97,11 @@ class Queue:
                 out=submission.out,
                 submitted=now,
                 place=variant.place,
+                state="refused" if position in refused else "queued",
+                reason=refused.get(position, ""),
+                ended=now if position in refused else "",
             )
-            for number, variant in zip(ids, submission.variants, strict=True)
+            for position, (number, variant) in enumerate(zip(ids, submission.variants, strict=True))
         ]
         front = next((entry.id for entry in self.waiting), None) if submission.front else None
         self._insert(self._place(new), before=front)
@@ -132,6 +135,11 @@ class Queue:
         last = max((order.index(number) for number in ids), default=len(order) - 1)
         self._insert(self._place(new), before=order[last + 1] if behind and last + 1 < len(order) else None)
         return tuple(entry.id for entry in new)
+
+    def awaits(self, entry: Entry) -> bool:
+        """Whether it waits still, as it was: nobody ended, removed or changed it."""
+        now = self._entries.get(entry.id)
+        return now is not None and now.state == "queued" and (now.config, now.lane) == (entry.config, entry.lane)
 
     def edit(self, number: int, variant: Variant) -> None:
         """Put another config into a waiting entry."""

@@ -38,7 +38,8 @@ from infertui.runner.control import (
     Submission,
 )
 from infertui.runner.dispatch import Dispatcher
-from infertui.runner.events import AnyRunEvent, RunFinished, Sampled
+from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
+from infertui.runner.execution import error_of
 from infertui.runner.fingerprint import git_revision
 from infertui.runner.fitting import Fit, foresee_fit
 from infertui.runner.foretell import duration_of, foretell, kind_of
@@ -50,7 +51,7 @@ from infertui.runner.progress import RunProgress
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.reports import Reports
-from infertui.runner.vetting import vet
+from infertui.runner.vetting import vetted
 from infertui.store.details import RunDetails
 from infertui.store.queue import Entry, EntryState, QueueStore
 from infertui.store.result import Result
@@ -141,18 +142,15 @@ class Runner:
         return self._dispatcher.busy or bool(self._queue.waiting)
 
     async def run_all(self, variants: Sequence[Variant], out: Path) -> list[Result]:
-        """Run the variants in order. A failed one does not stop the rest; cancelling this ends none of them.
+        """Run the variants in order. A failed or refused one does not stop the rest; cancelling this ends none of them.
 
-        Raises StoreError when not even a run's folder can be made.
+        Raises what `submit` does, and StoreError when not even a run's folder can be made.
         """
         ids = await self.submit(Submission("", tuple(variants), str(out)))
-        waits = [self._waited_for.setdefault(number, self._loop.create_future()) for number in ids]
+        going = [number for number in ids if self._queue.get(number).state != "refused"]
+        waits = [self._waited_for.setdefault(number, self._loop.create_future()) for number in going]
         results = [await wait for wait in waits]
         return [result for result in results if result is not None]
-
-    async def vet(self, variants: Sequence[Variant]) -> None:
-        """Raise InfertuiError where it is known beforehand that none of the variants can run."""
-        await answered(lambda: vet(variants, self._sampler.gpus), MODEL_S)
 
     async def snapshot(self) -> Snapshot:
         """See `Control`."""
@@ -165,8 +163,15 @@ class Runner:
     async def submit(self, submission: Submission) -> tuple[int, ...]:
         """See `Control`."""
         submission = await answered(lambda: accepted(submission))
-        await self._placing.learn(variant.config for variant in submission.variants)
-        ids = self._queue.submit(submission)
+        variants = submission.variants
+        found = await vetted(variants, self._sampler.gpus)
+        await self._placing.learn(
+            variant.config for variant, error in zip(variants, found, strict=True) if error is None
+        )
+        refused = {position: error for position, error in enumerate(found) if error is not None}
+        ids = self._queue.submit(submission, {position: clean(str(error)) for position, error in refused.items()})
+        for position, error in refused.items():
+            self._emit(RunRefused("", variants[position].name, position + 1, len(variants), error_of(error)))
         self._loop.call_soon(self._dispatcher.kick)
         return ids
 
@@ -183,12 +188,14 @@ class Runner:
         for number in ids:
             if self._queue.get(number).state in ("queued", "running"):
                 raise UsageError(f"entry {number} has not ended: only an ended one can be retried")
+        await self._vet_again(ids)
         new = self._queue.copy(ids, behind=False)
         self._dispatcher.kick()
         return new
 
     async def duplicate(self, ids: Sequence[int]) -> tuple[int, ...]:
         """See `Control`."""
+        await self._vet_again(ids)
         new = self._queue.copy(ids, behind=True)
         self._dispatcher.kick()
         return new
@@ -196,6 +203,7 @@ class Runner:
     async def edit(self, entry: int, variant: Variant) -> None:
         """See `Control`."""
         variant = await answered(lambda: accepted_variant(variant))
+        await vetted([variant], self._sampler.gpus)
         await self._placing.learn([variant.config])
         self._queue.edit(entry, variant)
         self._dispatcher.kick()
@@ -313,6 +321,14 @@ class Runner:
             reason = known.ended_by or REASON if known else REASON
             self._queue.note(settled(entry, known, state=known.state if known else "interrupted", reason=reason))
 
+    async def _vet_again(self, ids: Sequence[int]) -> None:
+        """Raise the first of what is known to be wrong with entries that are to be queued once more."""
+        entries = [self._queue.get(number) for number in ids]
+        variants = [Variant(entry.label, entry.config, {}) for entry in entries]
+        for error in await vetted(variants, self._sampler.gpus):
+            if error is not None:
+                raise error
+
     def _end(self, ids: Sequence[int], state: EntryState) -> None:
         entries = [self._queue.get(number) for number in ids]
         for entry in entries:
@@ -339,6 +355,9 @@ class Runner:
                 wait.set_result(result)
 
     def _emit(self, event: AnyRunEvent) -> None:
+        if isinstance(event, RunRefused):
+            self._on_event(event)  # its entry tells everybody else
+            return
         if isinstance(event, RunFinished):
             self._progress.pop(event.run, None)
         else:

@@ -1,50 +1,138 @@
-"""Requests that are known to be wrong before anything of them begins: no worker is started, and no run is kept."""
+"""Requests that are known to be wrong before anything of them begins: no worker is started, and no run is kept.
 
-from collections.abc import Sequence
+Whatever is to be measured passes here, whichever way it came: when it is asked for, and again when its turn comes. Only
+files are read and engines asked whether they are there; no model is loaded, no backend imported.
+"""
 
-from msgspec import to_builtins
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
-from infertui.config.decode import decode
+from msgspec.structs import replace
+
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.engines.base import check
-from infertui.errors import InfertuiError
+from infertui.engines.base import LoadRequest, check
+from infertui.engines.torch_build import NO_CUDA
+from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError, UsageError
 from infertui.gpu.readings import GpuInfo
+from infertui.gpu.usable import hindrance
 from infertui.models.resolve import resolve
-from infertui.runner.choice import choose, require_usable
+from infertui.runner.choice import Choice, choose, require_usable
 from infertui.runner.environment import planned_gpus
-from infertui.runner.request import load_request
+from infertui.runner.fitting import check_lengths
+from infertui.runner.needs import check_needs
+from infertui.runner.patience import bounded
+from infertui.runner.quality import scored_text
+from infertui.runner.request import capacity_of, load_request
 from infertui.workloads.prompts import load_prompts
 
+T = TypeVar("T")
+LIMIT_S = 30.0
+LOOKING_S = 15.0
+"""What has not been looked at by then is let through: it is looked at once more when its turn comes."""
 
-def vet(variants: Sequence[Variant], gpus: tuple[GpuInfo, ...]) -> None:
-    """Raise what is wrong with the first of the variants, if none of them can run: one that can is worth running.
+Refusals = tuple[InfertuiError | None, ...]
+"""What is wrong with each of several configs; None where nothing is known to be."""
 
-    Asks for engines, which can take seconds, and reads files. What shows only when it is tried shows then.
+
+async def vetted(variants: Sequence[Variant], gpus: tuple[GpuInfo, ...]) -> Refusals:
+    """What is known to be wrong with each of the variants that were asked for together; a thread finds it out.
+
+    Raises it instead where none can run, and where one of a bench cannot, which is there to compare them.
     """
-    first: InfertuiError | None = None
-    asked: set[object] = set()
-    for variant in variants:
-        config = variant.config
-        key = (config.model, config.engine, config.device, config.workload)
-        if key in asked:
-            continue
-        asked.add(key)
-        try:
-            _vet(config, gpus)
-        except InfertuiError as error:
-            first = first or error
-        else:
-            return
-    if first is not None:
+    found = await refusals([variant.config for variant in variants], gpus)
+    told = tuple(error and _of_several(error, number, variants) for number, error in enumerate(found))
+    first = next((error for error in told if error is not None), None)
+    if first is not None and (None not in told or any(variant.place for variant in variants)):
         raise first
+    return told
 
 
-def _vet(config: Config, gpus: tuple[GpuInfo, ...]) -> None:
-    prompts = load_prompts(decode(to_builtins(config)).workload)
-    choice = choose(config.engine)
-    require_usable(choice)
-    planned_gpus(config, gpus, choice)
-    if choice.engine.name != "simulator":
-        source = resolve(config.model.id, config.model.revision)
-        check(load_request(config, choice, prompts), source)
+async def refusals(configs: Sequence[Config], gpus: tuple[GpuInfo, ...]) -> Refusals:
+    """What is known to be wrong with each of the configs. Takes LIMIT_S at most, and blocks nobody."""
+    found = await bounded(lambda: _look(configs, gpus, time.monotonic() + LOOKING_S), LIMIT_S)
+    return found if found is not None else (None,) * len(configs)
+
+
+def _look(configs: Sequence[Config], gpus: tuple[GpuInfo, ...], deadline: float) -> Refusals:
+    look = _Look(gpus)
+    return tuple(look.problem(config) if time.monotonic() < deadline else None for config in configs)
+
+
+class _Look:
+    """Remembers what was found out: the thousands of variants of a sweep share models, engines and prompts."""
+
+    def __init__(self, gpus: tuple[GpuInfo, ...]) -> None:
+        self._gpus = gpus
+        self._known: dict[Hashable, object] = {}
+
+    def problem(self, config: Config) -> InfertuiError | None:
+        key = (config.model, config.engine, config.device, config.workload, config.quality)
+        return self._once(key, lambda: self._problem(config))
+
+    def _problem(self, config: Config) -> InfertuiError | None:
+        try:
+            self._check(config)
+        except InfertuiError as error:
+            return error
+        except (OSError, ValueError):
+            return None  # whatever that is, it shows where it is tried
+        return None
+
+    def _check(self, config: Config) -> None:
+        workload, engine, model = config.workload, config.engine, config.model
+        prompts = self._once(("prompts", workload.prompts, workload.prompts_file), lambda: load_prompts(workload))
+        choice = self._once(("engine", engine), lambda: choose(engine))
+        require_usable(choice)
+        gpus = planned_gpus(config, self._gpus, choice)
+        self._once(("quality", config.quality, model.id), lambda: scored_text(config))
+        if choice.engine.name == "simulator":
+            return
+        check_needs(choice, gpus)
+        source = self._once(("model", model.id, model.revision), lambda: resolve(model.id, model.revision))
+        if draft := choice.engine.draft_model:
+            self._once(("model", draft, ""), lambda: _draft(draft))
+        check_lengths(source, workload, prompts)
+        check(self._request(config, choice, prompts, gpus), source)
+
+    def _request(
+        self, config: Config, choice: Choice, prompts: tuple[str, ...], gpus: tuple[GpuInfo, ...]
+    ) -> LoadRequest:
+        """What would be asked of the engine, with what `engines.base.check` is told besides."""
+        request = replace(load_request(config, choice, prompts), capacity=capacity_of(config.workload, prompts))
+        name = config.device.name
+        if name == "auto" and (gpus or self._leaves_the_cpu(choice)):
+            name = "cuda" if gpus else "cpu"
+        return replace(request, device=replace(config.device, name=name))
+
+    def _leaves_the_cpu(self, choice: Choice) -> bool:
+        """Whether `auto` is the CPU where no GPU is planned for a run. Without readings a library may see one."""
+        return bool(self._gpus) or choice.status.cuda == NO_CUDA or hindrance(choice.status, self._gpus) is not None
+
+    def _once(self, key: Hashable, find: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = find()
+        return self._known[key]  # type: ignore[return-value]  # a key stands for one kind of thing
+
+
+def _draft(model: str) -> None:
+    try:
+        resolve(model)
+    except ModelError as error:
+        raise ConfigError("engine.draft_model", error.message, remedy=error.remedy) from error
+
+
+def _of_several(error: InfertuiError, number: int, variants: Sequence[Variant]) -> InfertuiError:
+    """The error with the run that it is about, where it is one of several."""
+    if len(variants) == 1:
+        return error
+    name = variants[number].name
+    which = f"run {number + 1} of {len(variants):,}" + (f", {name}" if name else "")
+    if isinstance(error, ConfigError):
+        source = f"{error.source}, {which}" if error.source else which
+        return ConfigError(error.path, error.problem, allowed=error.allowed, source=source, remedy=error.remedy)
+    for kind in (ModelError, EngineError, UsageError):
+        if isinstance(error, kind):
+            return kind(f"{which}: {error.message}", remedy=error.remedy)
+    return InfertuiError(f"{which}: {error.message}", remedy=error.remedy)

@@ -13,8 +13,9 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Place
 from infertui.errors import StoreError
 
-EntryState = Literal["queued", "running", "finished", "failed", "interrupted", "cancelled", "skipped"]
-ENDED = frozenset({"finished", "failed", "interrupted", "cancelled", "skipped"})
+EntryState = Literal["queued", "running", "finished", "failed", "refused", "interrupted", "cancelled", "skipped"]
+"""`refused`: known to be wrong before it began; there is no run of it."""
+ENDED = frozenset({"finished", "failed", "refused", "interrupted", "cancelled", "skipped"})
 _SCHEMA = 1
 
 
@@ -38,7 +39,7 @@ class Entry(Struct, frozen=True):
     lane: str = ""
     run: str = ""
     reason: str = ""
-    """Why it failed, or what else there is to say."""
+    """Why it failed or was refused, or what else there is to say."""
     started: str = ""
     ended: str = ""
     estimate_s: float | None = None

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from infertui.tui import toasts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infertui.runner.control import Control
     from infertui.store.result import Result
     from infertui.tui.cockpit import Cockpit
@@ -19,6 +21,19 @@ def announce_finished(cockpit: "Cockpit") -> None:
             cockpit.announce(result)
         if result.bench is not None:
             _announce_bench(cockpit, result)
+
+
+async def tell_refused(cockpit: "Cockpit", control: "Control", ids: "Sequence[int]") -> None:
+    """Say what was refused of the entries that were queued together."""
+    if len(ids) < 2:
+        return  # one alone is not queued then
+    its = set(ids)
+    entries = (await control.snapshot()).entries
+    if refused := [entry for entry in entries if entry.id in its and entry.state == "refused"]:
+        first = refused[0]
+        cockpit.say(
+            f"{len(refused)} of {len(ids)} runs are refused. #{first.id} {first.label}: {first.reason}", "warning"
+        )
 
 
 def _announce_bench(cockpit: "Cockpit", result: "Result") -> None:

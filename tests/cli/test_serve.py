@@ -94,6 +94,25 @@ def test_runs_are_queued_in_the_background_and_measured(place: Home) -> None:
     assert "clients: 0" in text
 
 
+def test_what_is_known_to_be_wrong_is_not_queued(place: Home) -> None:
+    wrong = ("--model", "synthetic:nano", "--device", "cpu", "--isl", "8", "--osl", "4")
+    done = place.command("run", *wrong, "--mode", "cudagraph", "--queue", code=2)
+    assert "engine.mode: cudagraph needs a CUDA device" in done.stderr
+    assert "Traceback" not in done.stderr
+    bench = place.command("bench", *wrong, "--vary", "engine.mode=eager,cudagraph", "--queue", code=2)
+    assert "engine.mode: cudagraph" in bench.stderr
+    assert not json.loads(place.command("status", "--json").stdout)["queue"]["queued"]
+    (place.folder / "here.txt").write_text("one\n")
+    files = "workload.prompts_file=here.txt,none.txt"
+    some = place.command("run", *QUICK, "--sweep", files, "--queue", "--json", code=2)
+    told = json.loads(some.stdout)
+    assert len(told["ids"]) == 2
+    assert list(told["refused"]) == [str(told["ids"][1])]
+    assert "none.txt" in told["refused"][str(told["ids"][1])]
+    ended(place)
+    assert len(list(place.reports.glob("*/"))) == 1
+
+
 @pytest.mark.parametrize("flags", [["--save-json", "x.jsonl"], ["--ui", "plain"]])
 def test_flags_about_watching_do_not_go_with_queueing(place: Home, flags: list[str]) -> None:
     done = place.command("run", "demo", *QUICK, "--queue", *flags, code=2)

@@ -6,11 +6,10 @@ import pytest
 from msgspec.structs import replace
 from support.runs import simulated
 
-from infertui.config.decode import decode
 from infertui.config.schema import SweepConfig
 from infertui.config.sweep import Place, Variant
-from infertui.errors import ConfigError, InfertuiError, ModelError, UsageError
-from infertui.runner.acceptance import accepted, accepted_variant
+from infertui.errors import ConfigError, InfertuiError, UsageError
+from infertui.runner.acceptance import accepted
 from infertui.runner.control import Submission
 
 GOOD = Submission("t", (Variant("n", simulated(), {}),), "/reports")
@@ -76,13 +75,3 @@ def test_one_bad_config_refuses_the_whole(tmp_path: Path) -> None:
     bad = replace(simulated(), labels={"": "x"})
     with pytest.raises(InfertuiError):
         accepted(Submission("t", (*GOOD.variants, Variant("", bad, {})), str(tmp_path)))
-
-
-def test_a_model_that_is_no_decoder_is_refused_before_anything_is_queued(tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text('{"model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 768}')
-    config = decode({"model": {"id": f"synthetic:{path}"}})
-    with pytest.raises(ModelError, match="not a decoder-only language model: bert is an encoder"):
-        accepted_variant(Variant("", config, {}))
-    accepted_variant(Variant("", decode({"model": {"id": "synthetic:nowhere"}}), {}))  # that is told when it runs
-    accepted_variant(Variant("", decode({"model": {"id": f"synthetic:{path}"}, "engine": {"name": "simulator"}}), {}))

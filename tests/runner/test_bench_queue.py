@@ -27,7 +27,7 @@ def places(entries: Sequence[Entry]) -> list[Place | None]:
 
 def test_places_outlive_the_runner(tmp_path: Path) -> None:
     store = QueueStore(tmp_path / "queue.sqlite")
-    queue(store).submit(Submission("bench", tuple(PLAN), "/r"))
+    queue(store).submit(Submission("bench", tuple(PLAN), "/r"), {})
     store.close()
     again = QueueStore(tmp_path / "queue.sqlite")
     assert places(again.entries()) == [variant.place for variant in PLAN]
@@ -36,7 +36,7 @@ def test_places_outlive_the_runner(tmp_path: Path) -> None:
 
 def test_a_retried_run_stands_in_and_a_duplicate_or_an_edited_one_does_not() -> None:
     line = queue(QueueStore())
-    first, second, *_ = line.submit(Submission("bench", tuple(PLAN), "/r"))
+    first, second, *_ = line.submit(Submission("bench", tuple(PLAN), "/r"), {})
     (retried,) = line.copy([first], behind=False)
     (duplicate,) = line.copy([first], behind=True)
     line.edit(second, Variant("other", simulated(), {}))

@@ -13,7 +13,7 @@ from support.runs import requests_of, run, simulated
 
 from infertui.config.layers import load
 from infertui.config.sweep import Variant, expand
-from infertui.errors import ConfigError
+from infertui.errors import ConfigError, ModelError
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -86,11 +86,11 @@ def test_a_fault_fails_the_run_and_keeps_what_was_measured(
     assert len(Store(tmp_path).results(warn=lambda text: pytest.fail(text))) == 2
 
 
-def test_an_engine_error_while_loading_names_the_remedy(tmp_path: Path) -> None:
-    (result,), _ = run(simulated(engine__name="transformers", model__id="synthetic:nanoo"), out=tmp_path)
-    assert result.state == "failed"
-    assert result.error is not None
-    assert "synthetic:nano" in result.error.remedy
+def test_a_model_that_is_not_there_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        run(simulated(engine__name="transformers", model__id="synthetic:nanoo"), out=tmp_path / "out")
+    assert "synthetic:nano" in caught.value.remedy
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("phase", ["load", "warmup", "measure"])
@@ -159,13 +159,6 @@ def test_a_sweep_runs_every_variant(tmp_path: Path) -> None:
     results = asyncio.run(asyncio.wait_for(scenario(), 60))
     assert [result.config.workload.batch_size for result in results] == [1, 2, 4]
     assert [result.name for result in results] == ["bs=1", "bs=2", "bs=4"]
-
-
-def test_prompts_that_cannot_be_read_fail_the_run_with_the_key(tmp_path: Path) -> None:
-    (result,), _ = run(simulated(workload__prompts_file=str(tmp_path / "none.txt")), out=tmp_path)
-    assert result.state == "failed"
-    assert result.error is not None
-    assert "workload.prompts_file" in result.error.message
 
 
 def test_telemetry_is_kept_while_measuring(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from infertui import __version__
 from infertui.config.bench import plan_bench
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.errors import InfertuiError, UsageError
+from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.runner.control import PROTOCOL, Control, Numbered, PausedChanged, Snapshot, Submission
 from infertui.runner.runner import Runner
 from infertui.store.index import ResultQuery
@@ -99,6 +99,33 @@ def test_what_is_submitted_is_measured_and_told(opened: Opened, tmp_path: Path) 
             assert (await control.results(ResultQuery(str(tmp_path / "reports")))).total == 1
 
     play(scenario())
+
+
+def test_what_is_known_to_be_wrong_is_not_queued(opened: Opened, tmp_path: Path) -> None:
+    wrong = simulated(engine__name="transformers", engine__mode="cudagraph", device__name="cpu")
+    arms = [("good", simulated()), ("bad", wrong)]
+
+    async def scenario() -> None:
+        async with opened() as control:
+            with pytest.raises(ConfigError) as caught:
+                await control.submit(submission(tmp_path, wrong))
+            assert caught.value.path == "engine.mode"
+            with pytest.raises(ConfigError, match=r"engine\.mode: .*run \d of 4, bad"):
+                await control.submit(Submission("bench", tuple(plan_bench(arms, 2, 1)), str(tmp_path / "reports")))
+            assert not (await control.snapshot()).entries
+            await control.pause()
+            (good, bad) = await control.submit(submission(tmp_path, simulated(), wrong))
+            with pytest.raises(ConfigError, match=r"engine\.mode"):
+                await control.edit(good, Variant("", wrong, {}))
+            with pytest.raises(ConfigError, match=r"engine\.mode"):
+                await control.retry([bad])
+            await control.resume()
+            mirror = await mirrored(control, ended)
+            assert states(mirror) == ["finished", "refused"]
+            assert mirror.entries[bad].reason.startswith("engine.mode: ")
+
+    play(scenario())
+    assert len(list((tmp_path / "reports").glob("*/"))) == 1
 
 
 def test_runs_are_compared_with_the_first(opened: Opened, tmp_path: Path) -> None:

@@ -11,6 +11,15 @@ DeviceKind = Literal["cpu", "cuda"]
 Lever = Literal["dtype", "mode", "attention", "quantization", "speculation", "tensor_parallel"]
 
 
+class Need(Struct, frozen=True):
+    """What a word of a lever takes besides the engine: one of some packages, by the name that is imported, with the
+    command that installs it; and a compute capability, such as `8.0`, that every GPU in use has at least."""
+
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    capability: str = ""
+
+
 class NoOptions(Section, frozen=True):
     """An engine without options of its own."""
 
@@ -22,7 +31,9 @@ class EngineSpec(Struct, frozen=True, kw_only=True):
     table `[engine.TABLE]`, a Section whose annotations give types, limits and help. `levers` names the keys of
     `[engine]` that it honours, each with the words allowed there, its own default first; an empty tuple allows all
     that the schema does. Any other lever has to stay at its default. An engine that is `sized_at_load` reserves
-    memory for the workload while it loads, so that another workload needs another load.
+    memory for the workload while it loads, so that another workload needs another load. `needs` says what words of
+    levers take besides the engine; `*` stands for every word but the default. Its `probe` tells which `packages` there
+    are.
     """
 
     name: str
@@ -33,6 +44,7 @@ class EngineSpec(Struct, frozen=True, kw_only=True):
     install: str = ""
     devices: tuple[DeviceKind, ...] = ("cpu", "cuda")
     sized_at_load: bool = False
+    needs: Mapping[Lever, Mapping[str, Need]] = {}
     not_run_on_hardware: str = ""
     """Says so, where the adapter was written from documents and never ran against the library itself."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from infertui.config.engines.spec import EngineSpec
+from infertui.config.engines.spec import EngineSpec, Need
 from infertui.config.section import MAX_INT, Section
 
 
@@ -52,5 +52,6 @@ SPEC = EngineSpec(
     install="inside its container, or in a Python 3.12: see docs/engines.md",
     devices=("cuda",),
     sized_at_load=True,
+    needs={"quantization": {"fp8": Need(capability="8.9")}},
     not_run_on_hardware="written from the documented API and tested against its recorded surface",
 )

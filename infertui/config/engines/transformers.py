@@ -3,8 +3,9 @@
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
-from infertui.config.engines.spec import EngineSpec
+from infertui.config.engines.spec import EngineSpec, Need
 from infertui.config.section import Section
 
 
@@ -24,6 +25,8 @@ class TransformersOptions(Section, frozen=True):
     ] = "none"
 
 
+_TORCHAO = Need(("torchao",), "pip install torchao")
+
 SPEC = EngineSpec(
     name="transformers",
     summary="Hugging Face Transformers on PyTorch",
@@ -38,4 +41,15 @@ SPEC = EngineSpec(
         "tensor_parallel": (),
     },
     install='pip install "infertui[transformers]"',
+    needs={
+        # Without the package Transformers takes the same kernels from the hub, through `kernels`.
+        "attention": {"flash_attention_2": Need(("flash_attn", "kernels"), "pip install flash-attn", "8.0")},
+        "quantization": {
+            "int8": _TORCHAO,
+            "int4": _TORCHAO,
+            "fp8": _TORCHAO,
+            "fp8-dynamic": replace(_TORCHAO, capability="8.9"),
+        },
+        "tensor_parallel": {"*": Need(("accelerate",), "pip install accelerate")},
+    },
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from infertui.config.engines.spec import EngineSpec
+from infertui.config.engines.spec import EngineSpec, Need
 from infertui.config.section import MAX_INT, Section
 
 EngineCore = Literal["in-process", "process"]
@@ -68,4 +68,5 @@ SPEC = EngineSpec(
     },
     install="pip install vllm, in an environment of its own; then `infertui engines use vllm --python PATH`",
     sized_at_load=True,
+    needs={"dtype": {"bfloat16": Need(capability="8.0")}},
 )

@@ -3,6 +3,7 @@
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import LoadRequest
 from infertui.errors import ConfigError
+from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource, resolve
 
 
@@ -16,9 +17,12 @@ def check(request: LoadRequest, source: ModelSource) -> None:
         )  # fmt: skip
     if engine.mode == "cudagraph" and request.device.name == "cpu":
         raise ConfigError(
-            "engine.mode", "cudagraph needs a CUDA device, and device.name is cpu", allowed="eager, static or compile"
+            "engine.mode", "cudagraph needs a CUDA device, and this run has the CPU", allowed="eager, static or compile"
         )
     check_levers(engine, "eager" if engine.mode == "auto" else engine.mode, source)
+    _check_kernels(request, source)
+    if engine.speculation != "none" and request.capacity:
+        check_alone(request.capacity.sequences)
     if engine.draft_model and (draft := resolve(engine.draft_model)).kind == "synthetic":
         raise meaningless("engine.draft_model", draft)
 
@@ -38,6 +42,11 @@ def check_levers(engine: EngineConfig, mode: str, source: ModelSource) -> None:
             f"{options.tuning}, but with engine.mode = {mode} and these options inductor compiles nothing",
             allowed="engine.mode = compile, graph_step = compiled, or tuning = none",
         )
+    if mode == "cudagraph" and engine.attention == "flash_attention_2":
+        raise ConfigError(
+            "engine.attention", "flash_attention_2 takes no mask, which engine.mode = cudagraph gives it",
+            allowed="auto, eager or sdpa with cudagraph",
+        )  # fmt: skip
     if engine.tensor_parallel > 1:
         _check_parallel(engine, mode)
     if engine.speculation == "none":
@@ -52,6 +61,47 @@ def check_levers(engine: EngineConfig, mode: str, source: ModelSource) -> None:
         raise meaningless("engine.speculation", source)
     if engine.speculation == "draft-model" and not engine.draft_model:
         raise ConfigError("engine.draft_model", "empty, but engine.speculation is draft-model", allowed="a model's id")
+
+
+def check_alone(sequences: int) -> None:
+    """Raise ConfigError for drafting for several sequences at a time, which the library does not."""
+    if sequences != 1:
+        raise ConfigError(
+            "workload.batch_size",
+            f"speculation of Transformers takes one sequence at a time, not {sequences}",
+            allowed="1, or engine.speculation = none",
+        )
+
+
+def _check_kernels(request: LoadRequest, source: ModelSource) -> None:
+    """Raise ConfigError for kernels that there are for other devices and number formats alone."""
+    engine, device = request.engine, request.device.name
+    kind: DeviceKind = "cpu" if device == "cpu" else "cuda"
+    dtype = dtype_in_use(source.shape, engine.dtype, kind)
+    if engine.attention == "flash_attention_2":
+        if kind == "cpu":
+            raise ConfigError(
+                "engine.attention", "flash_attention_2 needs a CUDA device, and this run has the CPU",
+                allowed="auto, eager or sdpa there",
+            )  # fmt: skip
+        if dtype == "float32":
+            raise ConfigError(
+                "engine.dtype", "float32 does not go with engine.attention = flash_attention_2",
+                allowed="float16 or bfloat16",
+            )  # fmt: skip
+    if engine.quantization == "fp8-dynamic" and kind == "cpu":
+        raise ConfigError(
+            "engine.quantization", "fp8-dynamic needs a GPU of compute capability 8.9, and this run has the CPU",
+            allowed="auto, int8, int4 or fp8 there",
+        )  # fmt: skip
+    if engine.quantization == "int4" and device.startswith("cuda") and dtype != "bfloat16":
+        raise ConfigError(
+            "engine.dtype", f"{dtype} does not go with engine.quantization = int4 on a GPU", allowed="bfloat16"
+        )
+    if engine.quantization != "auto" and source.config.get("quantization_config") is not None:
+        raise ConfigError(
+            "engine.quantization", f"{engine.quantization}, but the checkpoint is quantised already", allowed="auto"
+        )
 
 
 def meaningless(path: str, source: ModelSource) -> ConfigError:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Plan, Sink
 from infertui.engines.executed import Compiled, Graphs
+from infertui.engines.transformers.asked import check_alone
 from infertui.engines.transformers.compilation import Compilation, compile_errors_in_words
 from infertui.engines.transformers.speculation import Speculation
 from infertui.engines.transformers.watch import StepWatch, check_count, check_steps_can_be_timed, replaced
 from infertui.engines.transformers.ways import Held
-from infertui.errors import ConfigError
 
 GenerateMode = Literal["eager", "static", "compile"]
 
@@ -189,12 +189,8 @@ class GenerateWay:
         self._cache = f"{name}, {positions} positions" if positions > 0 and "Static" in name else name
 
     def _check_size(self, batch_size: int) -> None:
-        if self._speculation and batch_size != 1:
-            raise ConfigError(
-                "workload.batch_size",
-                f"speculation of Transformers takes one sequence at a time, not {batch_size}",
-                allowed="1, or engine.speculation = none",
-            )
+        if self._speculation:
+            check_alone(batch_size)
 
 
 class _Enough(BaseException):

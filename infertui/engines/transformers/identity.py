@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from infertui.config.engines.transformers import SPEC
 from infertui.engines.base import Probe
 from infertui.engines.torch_build import cuda_of_torch
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 NEEDS = ("torch", "transformers")
 REMEDY = 'pip install "infertui[transformers]"'
+PACKAGES = sorted({name for needs in SPEC.needs.values() for need in needs.values() for name in need.packages})
 
 # torchao's tensor classes, by what they hold.
 _KINDS = {"Int8Tensor": "int8", "Float8Tensor": "fp8"}
@@ -31,7 +33,10 @@ def probe() -> Probe:
     except importlib.metadata.PackageNotFoundError as error:
         reason = f"there is a folder or module named {error.name}, but not the package"
         return Probe("transformers", available=False, reason=reason, remedy=REMEDY)
-    return Probe("transformers", available=True, reason="installed", versions=versions, cuda=cuda_of_torch())
+    packages = tuple(name for name in PACKAGES if find_spec(name) is not None)
+    return Probe(
+        "transformers", available=True, reason="installed", versions=versions, cuda=cuda_of_torch(), packages=packages
+    )
 
 
 def libraries(device: "torch.device") -> tuple[dict[str, str], dict[str, str]]:

@@ -19,6 +19,7 @@ from infertui.config.schema import EngineConfig
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, ScoringWay, Sink
 from infertui.engines.transformers.loading import load_tokenizer
 from infertui.engines.vllm import arguments, proof, surroundings
+from infertui.engines.vllm.asked import draft_of
 from infertui.engines.vllm.probing import probe
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import Clock
@@ -57,7 +58,7 @@ class VllmEngine:
         self._asked = request.engine
         self._set_environment(request)
         source = resolve(request.model.id, request.model.revision)
-        draft = _draft(request, source)
+        draft = draft_of(request, source)
         kind = _device_kind(request.device.name)
         dtype = dtype_in_use(source.shape, request.engine.dtype, kind)
         self._tokenizer = load_tokenizer(source, request.model)
@@ -344,22 +345,6 @@ class VllmEngine:
 def create(clock: Clock) -> VllmEngine:
     """A new engine; it needs no clock of its own."""
     return VllmEngine()
-
-
-def _draft(request: LoadRequest, source: ModelSource) -> ModelSource | None:
-    if request.engine.speculation != "draft-model":
-        return None
-    if not request.engine.draft_model:
-        raise EngineError("engine.speculation = draft-model needs engine.draft_model", remedy="Name a smaller model.")
-    draft = resolve(request.engine.draft_model)
-    if (draft.kind == "synthetic") != (source.kind == "synthetic"):
-        # The library loads both in the same way: it would look for weights that are not there, or ignore real ones.
-        raise EngineError(
-            f"engine.draft_model {clean(draft.id)} and model.id {clean(source.id)}: vLLM takes random weights for "
-            "both models or for neither",
-            remedy="Let both be synthetic:..., or neither.",
-        )
-    return draft
 
 
 def _device_kind(name: str) -> DeviceKind:

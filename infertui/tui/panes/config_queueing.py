@@ -9,6 +9,7 @@ from infertui.config.submission import variants_of
 from infertui.runner.control import Control, Forecast, Submission
 from infertui.store.queue import Entry
 from infertui.tui.actions import sign
+from infertui.tui.announcing import tell_refused
 from infertui.tui.cockpit import Cockpit
 from infertui.tui.form import verdict
 from infertui.tui.form.form import Form
@@ -22,7 +23,8 @@ def queue(cockpit: Cockpit, form: Form, forecast: Forecast | None, *, front: boo
     async def submit(control: Control) -> None:
         # Thousands of variants take a while to work out.
         variants = await asyncio.to_thread(variants_of, config, "")
-        await control.submit(Submission(title, tuple(variants), out, front))
+        ids = await control.submit(Submission(title, tuple(variants), out, front))
+        await tell_refused(cockpit, control, ids)
 
     count = form.run_count()
     many = f" ({count:,} runs)" if count > 1 else ""

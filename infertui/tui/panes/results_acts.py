@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from infertui.errors import UsageError
 from infertui.store.table import ResultRow
 from infertui.tui.actions import sign
+from infertui.tui.announcing import tell_refused
 from infertui.tui.benching import config_of
 from infertui.tui.cockpit import Cockpit
 from infertui.tui.columns import copied, copied_header
@@ -48,8 +49,9 @@ def run_again(cockpit: Cockpit, rows: Sequence[ResultRow], queued: Callable[[], 
 
         out = str(cockpit.out)
         variants = [Variant(row.name, await config_of(control, out, row), {}) for row in rows]
-        await control.submit(Submission("again", tuple(variants), out))
+        ids = await control.submit(Submission("again", tuple(variants), out))
         queued()
+        await tell_refused(cockpit, control, ids)
 
     if rows:
         what = safe(rows[0].name) if len(rows) == 1 else f"{len(rows)} runs"

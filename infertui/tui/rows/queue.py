@@ -155,6 +155,8 @@ def state_mark(entry: Entry, progress: RunProgress | None, look: Look) -> tuple[
             return look.glyph("✓", "+"), "ok", palette.ok
         case "failed":
             return look.glyph("✗", "x"), "FAILED", palette.error
+        case "refused":
+            return look.glyph("✗", "x"), word, palette.error
         case "interrupted":
             return "!", word, palette.warning
         case "cancelled":
@@ -214,7 +216,7 @@ def _entry_text(entry: Entry, width: int, shown: Shown, *, within: bool) -> Text
     label = (entry.name or entry.title) if within else entry.label
     indent = "  " if within else ""
     result = outcome(entry, progress, shown.now)
-    result_style = style if entry.state in ("failed", "interrupted") or entry.valid is False else ""
+    result_style = style if entry.state in ("failed", "refused", "interrupted") or entry.valid is False else ""
     number = fit(str(entry.id), 4, look, style=look.palette.muted, align="right")
     muted = look.palette.muted
     if width < _COMPACT:
@@ -263,9 +265,10 @@ def _group_text(group: Group, width: int, shown: Shown) -> Text:
         words.append(("queued", palette.muted))
     elif set(states) == {"finished"}:
         words.append(("ok", palette.ok))
-    failed = states.count("failed")
-    if failed:
+    if failed := states.count("failed"):
         words.append((f"{failed} FAILED", palette.error))
+    if refused := states.count("refused"):
+        words.append((f"{refused} refused", palette.error))
     rest = ""
     if ended < len(entries):
         left = time_left(entries, shown.progress, shown.now)
