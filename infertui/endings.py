@@ -27,11 +27,37 @@ def exit_code(number: int) -> int:
     return 128 + number
 
 
-def heeded(numbers: tuple[signal.Signals, ...] = ENDING) -> list[signal.Signals]:
-    """Those that are not to be ignored: `nohup` has a program go on when its terminal closes."""
-    return [
-        number for number in numbers if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-    ]
+def heeded() -> list[signal.Signals]:
+    """Those that whoever started this did not have it ignore: `nohup` has a program go on when its terminal closes, and
+    shells have one in the background go on when Ctrl-C ends another."""
+    return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+class Ended(BaseException):
+    """Raised in the main thread by a signal that nobody else hears; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """Of the signal."""
+        return signal.Signals(self.number).name
+
+
+def raise_on_endings() -> None:
+    """From now on raise `Ended` where a signal would end this at once and without a word, until somebody else hears it.
+
+    Ctrl-C raises KeyboardInterrupt as ever.
+    """
+
+    def ended(number: int, _frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    for number in heeded():
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, ended)
 
 
 class Asked:

@@ -1,11 +1,14 @@
 """Entry point: without a command it goes straight to the screen, past what only the command line needs to import."""
 
+import contextlib
 import gc
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from infertui.endings import Ended, raise_on_endings
 
 if TYPE_CHECKING:
     from infertui.tui.start import Options
@@ -17,10 +20,16 @@ _VALUES = ("--theme", "--out", "--screenshot", "--size")
 
 
 def main() -> None:
-    """Entry point of the console script. Ctrl-C while modules are still imported ends it like one that comes later."""
+    """Entry point of the console script. A signal that comes before a run or the screen hears it, or after that, ends
+    this with a word and the exit code of what is interrupted."""
+    raise_on_endings()
     try:
         _main()
     except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except Ended as ended:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads, or there is no standard error
+            print(f"infertui: ended by {ended.name}", file=sys.stderr, flush=True)  # noqa: T201
         sys.exit(_INTERRUPTED)
 
 

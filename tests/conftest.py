@@ -2,6 +2,7 @@
 
 import ctypes
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,6 +19,11 @@ if find_spec("hypothesis"):
     settings.register_profile("quick", max_examples=20, deadline=None)
     settings.register_profile("thorough", deadline=None, derandomize=True, database=None, print_blob=True)
     settings.load_profile("quick")
+
+# Shells have what they start in the background ignore these, and what is started from here would inherit that.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 _STUB_SOURCE = Path(__file__).parent / "gpu" / "nvml_stub.c"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from infertui import __version__
-from infertui.endings import ENDING
+from infertui.endings import heeded
 from infertui.runner.runner import KEEP_LOADED_S, Runner
 from infertui.server.app import create_app
 from infertui.server.errors import RunnerExistsError
@@ -46,7 +46,7 @@ def serve(
 ) -> None:
     """Host a runner until it ends; `on_ready` is called with the path of its socket once it answers.
 
-    It ends when it is asked to, on the signals of `endings.ENDING` but SIGHUP, and after `idle_exit_s` seconds (0:
+    It ends when it is asked to, on the signals of `endings.heeded` but SIGHUP, and after `idle_exit_s` seconds (0:
     never) with no client and nothing queued or running. What was measured is kept. `keep_loaded_s` and
     `cpu_exclusive`: see `Runner`.
     Raises RunnerExistsError when a runner of this user lives.
@@ -98,7 +98,7 @@ async def _host(
         heard.append(number)
         told_to_end.set()
 
-    for number in ENDING:
+    for number in heeded():
         loop.add_signal_handler(number, hear, number)
     # A handler that does nothing; SIG_IGN would be inherited by the workers.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)

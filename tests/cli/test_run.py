@@ -126,12 +126,15 @@ def test_what_a_batch_system_sends_to_every_process_of_a_job_is_the_runners_to_a
     assert (result["state"], result["ended_by"]) == ("interrupted", "SIGUSR1 ended it")
 
 
-def test_nohup_has_a_run_go_on_when_its_terminal_closes(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as what is started from here has it
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT"])
+def test_what_was_started_to_ignore_a_signal_goes_on(tmp_path: Path, name: str) -> None:
+    """As `nohup` does it for a terminal that closes, and shells for Ctrl-C and what they start in the background."""
+    number = signal.Signals[f"SIG{name}"]
+    before = signal.signal(number, signal.SIG_IGN)  # as what is started from here has it
     brief = ("--engine", "simulator", "--iterations", "60", "--osl", "2", "--warmup", "0")
     with measuring(*brief, cwd=tmp_path) as process:
-        signal.signal(signal.SIGHUP, before)
-        process.send_signal(signal.SIGHUP)
+        signal.signal(number, before)
+        process.send_signal(number)
         process.communicate(timeout=30)
     (result,) = results_of(tmp_path / "reports")
     assert result["state"] == "finished"
