@@ -151,7 +151,8 @@ class RunTelemetry:
         )
 
     def _device(self, readings: WindowReadings, gpus: Sequence[GpuReadings]) -> DeviceFigures:
-        """Of all GPUs together: bytes and seconds are summed, for the rest the extremes and means are over all."""
+        """Of all GPUs together: bytes are summed, for the rest the extremes and means are over all; of the seconds for
+        which a policy held clocks down the most of one GPU, as the layers of a model wait for the slowest."""
         host = readings.host
         busy, others = cpu_shares(host, self._worker_cpu_s)
         utilization = [gpu.utilization for gpu in gpus if gpu.utilization]
@@ -171,7 +172,7 @@ class RunTelemetry:
             sm_clock_max=max((spread.max for spread in clock), default=None),
             throttles=tuple(dict.fromkeys(name for names in throttles for name in names)) if throttles else None,
             violation_s={
-                name: sum(policy.get(name, 0.0) for policy in policies) for policy in policies for name in policy
+                name: max(policy.get(name, 0.0) for policy in policies) for policy in policies for name in policy
             }
             if policies
             else None,

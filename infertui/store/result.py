@@ -65,10 +65,11 @@ class DeviceFigures(Struct, frozen=True):
     `vram_device_peak` is the whole device's, `vram_process` what the worker's processes hold at the end: with the
     allocator's two peaks in `Summary.memory` four different numbers. Of several GPUs it is the sum, and
     `vram_process_by_gpu` has the parts by the GPU's short name. `violation_s` are the seconds for which a policy
-    held the clocks down, `throttle_shares` the share of samples (0 to 1) that showed a reason. The driver's PCIe
-    counters wrap: true traffic is these plus a multiple of 4 GiB. `sm_clock_fall` is the deepest fall below the highest
-    clock before it, as a share. `cpu_busy` and `cpu_others` are percent of the time of the CPUs that the run may use:
-    all that was spent, and what others than the worker's processes spent. `swapped` is bytes, in and out.
+    held the clocks down, of several GPUs the most of one, `throttle_shares` the share of samples (0 to 1) that showed a
+    reason. The driver's PCIe counters wrap: true traffic is these plus a multiple of 4 GiB. `sm_clock_fall` is the
+    deepest fall below the highest clock before it, as a share. `cpu_busy` and `cpu_others` are percent of the time of
+    the CPUs that the run may use: all that was spent, and what others than the worker's processes spent. `swapped` is
+    bytes, in and out.
     """
 
     vram_device_peak: Whole | None = None

@@ -33,7 +33,16 @@ def test_it_says_figure_by_figure_what_changes_and_changes_it_once(tmp_path: Pat
     assert again.stdout.splitlines()[-1] == "0 recomputed, 1 as they were, 0 cannot be recomputed"
 
 
+def test_a_folder_without_results_is_one_clear_error(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        done = infertui("recompute", "--out", str(folder), cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"there are no results in {folder}" in done.stderr
+    assert not (tmp_path / "missing").exists()
+
+
 def test_a_run_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    Store(tmp_path).index.touch()
     done = infertui("recompute", "nobody", "--out", str(tmp_path), cwd=tmp_path)
     assert done.returncode != 0
     assert "there is no result 'nobody'" in done.stderr

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tui.rows.scenes import S, gpus, loaded, sample
 
 import infertui.runner.telemetry
-from infertui.gpu.readings import Counters, GpuInfo, HostCounters, Sample
+from infertui.gpu.readings import Counters, GpuCounters, GpuInfo, HostCounters, Sample
 from infertui.gpu.sampler import Sampler
 from infertui.measure.records import BatchRecord, EngineMemory
 from infertui.runner.telemetry import RunTelemetry, cpu_seconds, power_of
@@ -59,6 +59,29 @@ def test_power_and_energy_of_several_gpus_are_summed() -> None:
     mean = telemetry.mean_power(1002 * S, 1008 * S)
     assert mean is not None
     assert abs(mean - both.mean_power_w) < 0.05 * mean
+
+
+def test_clocks_held_down_on_one_of_several_gpus() -> None:
+    """The counters of each GPU grow by so many seconds of ten: what is told is the worst one's share of the time."""
+    samples = [sample(INFOS, tick) for tick in range(11)]
+    telemetry = RunTelemetry(Recorded(samples))
+    telemetry.device_is(loaded(), INFOS[:2])
+    before, after = (
+        Counters(
+            t_s * S,
+            tuple(
+                GpuCounters(info.uuid, t_s * S, violation_ns={"thermal": round(t_s * share * S), "power": t_s * S // 2})
+                for info, share in zip(INFOS, (0.1, 0.2, 0.9), strict=True)
+            ),
+            HostCounters(t_s * S),
+        )
+        for t_s in (1000, 1010)
+    )
+    _, device = telemetry.figures([batch()], before, after, tokens=100, idle={})
+    assert device is not None
+    assert device.violation_s is not None
+    assert device.violation_s["thermal"] == pytest.approx(2.0)
+    assert device.violation_s["power"] == pytest.approx(5.0)
 
 
 def test_a_part_of_the_energy_is_not_told_for_the_whole() -> None:
