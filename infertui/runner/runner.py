@@ -3,7 +3,8 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -109,6 +110,7 @@ class Runner:
         self._progress: dict[str, RunProgress] = {}
         self._history: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
         self._shown_ns = 0
+        self._looking = 0
         self._waited_for: dict[int, asyncio.Future[Result | None]] = {}
         self._facts: RunnerFacts | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -138,8 +140,8 @@ class Runner:
 
     @property
     def busy(self) -> bool:
-        """Whether a run is under way, or would be if the queue were not paused."""
-        return self._dispatcher.busy or bool(self._queue.waiting)
+        """Whether a run is under way, or would be if the queue were not paused, or is being looked at to be queued."""
+        return self._dispatcher.busy or bool(self._queue.waiting) or self._looking > 0
 
     async def run_all(self, variants: Sequence[Variant], out: Path) -> list[Result]:
         """Run the variants in order. A failed or refused one does not stop the rest; cancelling this ends none of them.
@@ -162,12 +164,13 @@ class Runner:
 
     async def submit(self, submission: Submission) -> tuple[int, ...]:
         """See `Control`."""
-        submission = await answered(lambda: accepted(submission))
-        variants = submission.variants
-        found = await vetted(variants, self._sampler.gpus)
-        await self._placing.learn(
-            variant.config for variant, error in zip(variants, found, strict=True) if error is None
-        )
+        with self._being_looked_at():
+            submission = await answered(lambda: accepted(submission))
+            variants = submission.variants
+            found = await vetted(variants, self._sampler.gpus)
+            await self._placing.learn(
+                variant.config for variant, error in zip(variants, found, strict=True) if error is None
+            )
         refused = {position: error for position, error in enumerate(found) if error is not None}
         ids = self._queue.submit(submission, {position: clean(str(error)) for position, error in refused.items()})
         for position, error in refused.items():
@@ -202,8 +205,9 @@ class Runner:
 
     async def edit(self, entry: int, variant: Variant) -> None:
         """See `Control`."""
-        variant = await answered(lambda: accepted_variant(variant))
-        await vetted([variant], self._sampler.gpus)
+        with self._being_looked_at():
+            variant = await answered(lambda: accepted_variant(variant))
+            await vetted([variant], self._sampler.gpus)
         await self._placing.learn([variant.config])
         self._queue.edit(entry, variant)
         self._dispatcher.kick()
@@ -325,9 +329,18 @@ class Runner:
         """Raise the first of what is known to be wrong with entries that are to be queued once more."""
         entries = [self._queue.get(number) for number in ids]
         variants = [Variant(entry.label, entry.config, {}) for entry in entries]
-        for error in await vetted(variants, self._sampler.gpus):
-            if error is not None:
-                raise error
+        with self._being_looked_at():
+            for error in await vetted(variants, self._sampler.gpus):
+                if error is not None:
+                    raise error
+
+    @contextmanager
+    def _being_looked_at(self) -> Iterator[None]:
+        self._looking += 1
+        try:
+            yield
+        finally:
+            self._looking -= 1
 
     def _end(self, ids: Sequence[int], state: EntryState) -> None:
         entries = [self._queue.get(number) for number in ids]
