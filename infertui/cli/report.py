@@ -29,6 +29,7 @@ with charts/ is for a repository, report.json for programs.
 """
 
 NEWEST = 40
+MOST_NAMED = 3
 
 
 def report(
@@ -70,6 +71,7 @@ def report(
     from infertui.report.document.files import check_target, write_report
     from infertui.report.document.material import collect
     from infertui.report.document.model import Table
+    from infertui.store.observations import REQUESTS
     from infertui.terminal_text import clean
 
     wanted = parse_filters(filters or [])
@@ -102,6 +104,10 @@ def report(
         material, drawn, title=title or f"infertui: {_about(chosen)}",
         date=clean(date) or max(result.started for result in chosen)[:10], left_out=left_out,
     )  # fmt: skip
+    if lost := [clean(run.result.id) for run in material.subjects if run.result.id in material.lost]:
+        others = f" and {len(lost) - MOST_NAMED} others" if len(lost) > MOST_NAMED else ""
+        named = ", ".join(lost[:MOST_NAMED])
+        warn(f"{named}{others}: {REQUESTS} is gone: no distribution and no interval of that is in the report")
     paths = write_report(out, document, material, drawn, told=told)
     progress("")
     size = sum(path.stat().st_size for path in paths)

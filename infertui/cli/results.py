@@ -52,6 +52,7 @@ def results(
     """List results, the newest last."""
     from infertui.cli.opened import opened, without_result
     from infertui.cli.result_filter import matches, parse_filters
+    from infertui.cli.streams import while_read
     from infertui.errors import UsageError
 
     if as_json + as_csv + as_markdown > 1:
@@ -65,7 +66,8 @@ def results(
     wanted = parse_filters(filters or [])
     store = opened(out)
     lines = store.each_result(warn=warn)
-    found = (result for result in lines if matches(result, wanted))  # one at a time: there may be very many
+    # One at a time: there may be very many.
+    found = (result for result in while_read(lines) if matches(result, wanted))
     if agreement:
         from infertui.cli.agreement import print_agreement
 

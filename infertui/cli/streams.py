@@ -9,8 +9,11 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+T = TypeVar("T")
 
 
 class Outlet(io.FileIO):
@@ -63,6 +66,14 @@ def reader_left() -> bool:
     """Whether nobody reads standard output any more: what prints for as long as it is read can end."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, Outlet) and raw.failure is not None
+
+
+def while_read(items: Iterable[T]) -> Iterator[T]:
+    """The items, as long as somebody reads standard output: what is printed of the others goes nowhere."""
+    for item in items:
+        if reader_left():
+            return
+        yield item
 
 
 def flush() -> None:

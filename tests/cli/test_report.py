@@ -1,10 +1,13 @@
 """`infertui report`, and the forms of `infertui results`."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from support.reported import made, stored
-from support.runs import infertui
+from support.runs import clean_environment, infertui
 
 from infertui.report.charts.rendering import require_matplotlib
 
@@ -68,6 +71,33 @@ def test_help_needs_no_matplotlib(tmp_path: Path) -> None:
     assert found.returncode == 0
     assert "infertui report RUN RUN RUN" in found.stdout
     assert "--bench" in found.stdout
+
+
+def test_a_run_whose_requests_are_gone_is_told(tmp_path: Path) -> None:
+    results = made(tmp_path / "reports", 3)
+    gone = next(result for result in results if result.state == "finished" and result.summary.iterations)
+    (tmp_path / "reports" / gone.id / "requests.jsonl").unlink()
+    done = infertui("report", "--all", "--no-charts", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"{gone.id}: requests.jsonl is gone" in done.stderr
+    assert done.stderr.count("is gone") == 1
+    for name in ("report.md", "report.html", "report.json"):
+        text = (tmp_path / "report" / name).read_text()
+        assert "requests.jsonl is gone from its folder" in text, name
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_results_end_where_nobody_reads_them_any_more(tmp_path: Path, form: str) -> None:
+    made(tmp_path / "reports", 30, folders=False)
+    index = tmp_path / "reports" / "results.jsonl"
+    index.write_bytes(index.read_bytes() * 60 + b"torn\n")  # who reads to the end is warned of its last line
+    command = f'"{sys.executable}" -m infertui results {form} | head -1; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=clean_environment(), capture_output=True,
+                          text=True, check=False, timeout=60)  # fmt: skip
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stdout.splitlines()[1] == "0"
+    assert done.stderr == ""
+    assert "line 1801" in infertui("results", form, cwd=tmp_path).stderr
 
 
 def test_results_are_told_one_by_one_in_every_form(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from support.screens import TERMINAL, app_over, drive, entry, machine, sample, t
 from textual.events import Key
 from textual.pilot import Pilot
 
+from infertui.engines.base import Probe
 from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
 from infertui.server.errors import OtherVersionError, RunnerUnavailableError
@@ -574,6 +575,38 @@ def test_the_first_start_is_one_key_from_a_run(tmp_path: Path) -> None:
         assert submission.title == "demo"
         assert submission.out == str(tmp_path / "reports")
         assert app.stage.active == "live"
+
+    drive(app, steps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "variable", "words"),
+    [
+        ("none", None, "PyTorch 2.9 is built without CUDA and cannot use the GPUs"),
+        ("12.1", "-1", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU"),
+        ("12.1", "", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU"),
+        ("12.1", "NoDevFiles", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU"),
+        ("12.1", "7", "CUDA_VISIBLE_DEVICES: there is no GPU"),
+        ("12.1", "1", ""),
+    ],
+)
+def test_the_welcome_tells_of_gpus_that_runs_cannot_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda: str, variable: str | None, words: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    fake = machine()
+    probe = Probe("transformers", available=True, reason="", versions={"torch": "2.9"}, cuda=cuda)
+    fake.told = replace(fake.told, runner=replace(fake.told.runner, engines=(probe,)))
+    app = app_over(fake, tmp_path, welcome=True)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        shown = text_of(app)
+        assert words in shown
+        if not words:
+            assert "CUDA_VISIBLE_DEVICES" not in shown
+            assert "PyTorch" not in shown
 
     drive(app, steps)
 

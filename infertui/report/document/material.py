@@ -10,6 +10,7 @@ from infertui.report.document.contests import Contest, contests
 from infertui.report.document.series import Batches, Telemetry, read_batches, read_telemetry
 from infertui.report.document.subjects import Subject, subjects
 from infertui.report.verdict import EQUAL_WITHIN
+from infertui.store.observations import requests_lost
 from infertui.store.result import Result
 
 DETAILED = 60
@@ -28,6 +29,8 @@ class Material(Struct, frozen=True):
     benches: tuple[Bench, ...] = ()
     traceable: int = 0
     """Runs that telemetry could have been shown of."""
+    lost: frozenset[str] = frozenset()
+    """Runs whose requests are gone, by id: their figures are what the result kept, and no more can be said of them."""
 
 
 def collect(
@@ -69,6 +72,7 @@ def collect(
         telemetry=telemetry,
         benches=tuple(_benches(results, equal_within)),
         traceable=sum(1 for run in found if batches[run.result.id].n),
+        lost=frozenset(run.result.id for run in found if requests_lost(folder_of(run.result.id), run.result)),
     )
 
 

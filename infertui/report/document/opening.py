@@ -12,6 +12,7 @@ from infertui.report.document.subjects import Subject
 from infertui.report.identity import DIVERGED, diverged
 from infertui.report.interval import interval_in_words
 from infertui.report.verdict import NOT_AVAILABLE, p_text
+from infertui.store.observations import REQUESTS
 from infertui.units import format_number
 
 _MOST_CONTESTS = 8
@@ -134,6 +135,12 @@ def cautions(material: Material) -> Section | None:
     for run in material.subjects:
         if run.result.quality is not None and run.result.quality.beyond:
             against.append(f"Run {run.number} ({run.label}): {'; '.join(run.result.quality.beyond)}")
+    against += [
+        f"Run {run.number} ({run.label}): {REQUESTS} is gone from its folder: no distribution, no interval of a "
+        "comparison and no chart over its batches can be shown"
+        for run in material.subjects
+        if run.result.id in material.lost
+    ]
     unlike: dict[str, list[int]] = {}
     for contest in material.contests:
         for entrant in contest.entrants:

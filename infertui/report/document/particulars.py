@@ -11,6 +11,7 @@ from infertui.report.document.model import Block, Bullets, Callout, Facts, Parag
 from infertui.report.document.subjects import Subject
 from infertui.report.figures import figures, headline, verdict_lines
 from infertui.report.identity import identity
+from infertui.store.observations import REQUESTS
 from infertui.store.result import Result
 from infertui.terminal_text import clean
 from infertui.units import format_bytes
@@ -18,7 +19,7 @@ from infertui.units import format_bytes
 
 def particulars(material: Material) -> Section:
     """A folded part for each run."""
-    parts = tuple(_run(run) for run in material.subjects[:DETAILED])
+    parts = tuple(_run(run, lost=run.result.id in material.lost) for run in material.subjects[:DETAILED])
     left = len(material.subjects) - len(parts)
     blocks: tuple[Block, ...] = (
         (Paragraph(f"The first {len(parts)} runs; the other {left} are in report.json, whole."),) if left > 0 else ()
@@ -26,11 +27,13 @@ def particulars(material: Material) -> Section:
     return Section("each", "Each run", blocks, parts)
 
 
-def _run(run: Subject) -> Section:
+def _run(run: Subject, *, lost: bool) -> Section:
     result = run.result
     blocks: list[Block] = [Paragraph(f"Run id: {run.id}"), Paragraph(headline(result))]
     for level, text in verdict_lines(result):
         blocks.append(Callout("bad" if level == "invalid" else "", text))
+    if lost:
+        blocks.append(Callout("warning", f"{REQUESTS} is gone: of its requests only what is told here is known."))
     if result.error:
         blocks.append(Callout("bad", clean(f"{result.error.kind}: {result.error.message}")))
     if result.imported:

@@ -6,8 +6,10 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.engines.base import Probe
+from infertui.errors import ConfigError
 from infertui.gpu.readings import GpuInfo
 from infertui.gpu.usable import hindrance
+from infertui.gpu.visible import visible
 from infertui.models.catalogue import LocalModel
 from infertui.tui.mirror import Mirror
 from infertui.units import format_about, format_bytes, format_count
@@ -60,9 +62,17 @@ class Knowledge(Struct, frozen=True):
         if key != "device.name":
             return None
         seen = str(values.get("device.visible", ""))
-        if self.gpus and value != "cpu" and seen.strip() == "-1":
-            return Remark("device.visible is -1 (CUDA_VISIBLE_DEVICES): no GPU is used", "warning")
+        if value != "cpu" and (hidden := self._hidden(seen)):
+            return Remark(hidden, "warning")
         return self.on_device(value, str(values.get("engine.name", "")))
+
+    def _hidden(self, seen: str) -> str:
+        """What is wrong with `device.visible`; nothing where it leaves a GPU, or there is none to hide."""
+        try:
+            hidden = bool(self.gpus) and not visible(seen, self.gpus)
+        except ConfigError as error:
+            return error.message
+        return f"device.visible is {seen.strip()} (CUDA_VISIBLE_DEVICES): no GPU is used" if hidden else ""
 
     def on_engine(self, name: str) -> Remark | None:
         """Whether an engine can be used here, and why not."""

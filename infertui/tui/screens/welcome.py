@@ -1,6 +1,7 @@
 """Shown at the first start on a machine: what was found, and the first run."""
 
 import os
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
@@ -10,8 +11,10 @@ from textual.containers import Vertical
 from textual.events import Click, Key
 from textual.widgets import Static
 
-from infertui.errors import InfertuiError
+from infertui.errors import ConfigError, InfertuiError
+from infertui.gpu.readings import GpuInfo
 from infertui.gpu.usable import hindrance
+from infertui.gpu.visible import visible_from_environment
 from infertui.models.catalogue import LocalModel
 from infertui.runner.control import RunnerFacts
 from infertui.tui.cockpit import Cockpit
@@ -79,10 +82,8 @@ class WelcomeScreen(Dialog[bool]):
         lines = [_line("Machine", f"{host.hostname}: {processor}{memory}", colours)]
         if facts.gpus:
             lines.append(_line("GPUs", gpu_summary(self._cockpit.mirror, signs), colours))
-            if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-                lines.append(
-                    _line("", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU", colours, colours.warning)
-                )
+            if hidden := _hidden(facts.gpus):
+                lines.append(_line("", hidden, colours, colours.warning))
         else:
             why = facts.gpus_unavailable.partition("\n")[0]
             lines.append(_line("GPUs", f"none: {why}" if why else "none", colours))
@@ -119,6 +120,15 @@ class WelcomeScreen(Dialog[bool]):
     def on_click(self, _event: Click) -> None:
         """A click closes too."""
         self.dismiss(False)
+
+
+def _hidden(gpus: Sequence[GpuInfo]) -> str:
+    """What is wrong with which GPUs runs from here may see; nothing where they see one."""
+    try:
+        seen = visible_from_environment(os.environ, gpus)
+    except ConfigError as error:
+        return error.message
+    return "" if seen else "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU"
 
 
 def _line(name: str, text: str, colours: Palette, style: str = "") -> Text:
