@@ -29,6 +29,7 @@ def recompute(
 
     A run is valid or not by the thresholds that its own run.toml has; others of today are marks and notes.
     """
+    from infertui.cli.named import check_ended
     from infertui.cli.opened import opened
     from infertui.errors import UsageError
     from infertui.runner.recompute import Recomputation
@@ -37,6 +38,7 @@ def recompute(
     store = opened(out)
     if not store.index.exists():
         raise UsageError(f"there are no results in {clean(str(out))}", remedy="Name their folder with --out.")
+    check_ended(store, runs or [])
     counts = {"changed": 0, "unchanged": 0, "refused": 0}
     for outcome in Recomputation(store, warn=warn).outcomes(runs or ()):
         kind = "refused" if outcome.refused else "changed" if outcome.changes else "unchanged"
