@@ -16,7 +16,7 @@ from infertui.runner.events import AnyRunEvent, RunRefused
 from infertui.runner.execution import Execution, error_of
 from infertui.runner.idle import IdlePower
 from infertui.runner.lanes import CPU, devices_of, lane_name, startable
-from infertui.runner.patience import undisturbed
+from infertui.runner.patience import MODEL_S, undisturbed
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.rates import SampleRates
 from infertui.runner.vetting import refusals
@@ -136,7 +136,7 @@ class Dispatcher:
 
         While that is looked at, the entry waits: it may be changed or taken out of the line.
         """
-        (wrong,) = await refusals([entry.config], self._sampler.gpus)
+        (wrong,) = await refusals([entry.config], self._sampler.gpus, MODEL_S)
         if self._closing or self._queue.paused or not self._queue.awaits(entry):
             return None
         entry = self._queue.get(entry.id)  # it may have been moved and foreseen anew

@@ -52,7 +52,7 @@ from infertui.runner.progress import RunProgress
 from infertui.runner.queue import Queue, settled, stamp
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.reports import Reports
-from infertui.runner.vetting import vetted
+from infertui.runner.vetting import LIMIT_S, vetted
 from infertui.store.details import RunDetails
 from infertui.store.queue import Entry, EntryState, QueueStore
 from infertui.store.result import Result
@@ -148,7 +148,7 @@ class Runner:
 
         Raises what `submit` does, and StoreError when not even a run's folder can be made.
         """
-        ids = await self.submit(Submission("", tuple(variants), str(out)))
+        ids = await self._submit(Submission("", tuple(variants), str(out)), MODEL_S)
         going = [number for number in ids if self._queue.get(number).state != "refused"]
         waits = [self._waited_for.setdefault(number, self._loop.create_future()) for number in going]
         results = [await wait for wait in waits]
@@ -164,10 +164,13 @@ class Runner:
 
     async def submit(self, submission: Submission) -> tuple[int, ...]:
         """See `Control`."""
+        return await self._submit(submission, LIMIT_S)
+
+    async def _submit(self, submission: Submission, limit_s: float) -> tuple[int, ...]:
         with self._being_looked_at():
             submission = await answered(lambda: accepted(submission))
             variants = submission.variants
-            found = await vetted(variants, self._sampler.gpus)
+            found = await vetted(variants, self._sampler.gpus, limit_s)
             await self._placing.learn(
                 variant.config for variant, error in zip(variants, found, strict=True) if error is None
             )

@@ -29,19 +29,19 @@ from infertui.workloads.prompts import load_prompts
 
 T = TypeVar("T")
 LIMIT_S = 30.0
-LOOKING_S = 15.0
-"""What has not been looked at by then is let through: it is looked at once more when its turn comes."""
+"""How long looking may take where somebody waits at a screen or a socket. What was not looked at by then is let
+through: it is looked at once more when its turn comes."""
 
 Refusals = tuple[InfertuiError | None, ...]
 """What is wrong with each of several configs; None where nothing is known to be."""
 
 
-async def vetted(variants: Sequence[Variant], gpus: tuple[GpuInfo, ...]) -> Refusals:
-    """What is known to be wrong with each of the variants that were asked for together; a thread finds it out.
+async def vetted(variants: Sequence[Variant], gpus: tuple[GpuInfo, ...], limit_s: float = LIMIT_S) -> Refusals:
+    """What is known to be wrong with each of the variants that were asked for together; see `refusals`.
 
     Raises it instead where none can run, and where one of a bench cannot, which is there to compare them.
     """
-    found = await refusals([variant.config for variant in variants], gpus)
+    found = await refusals([variant.config for variant in variants], gpus, limit_s)
     told = tuple(error and _of_several(error, number, variants) for number, error in enumerate(found))
     first = next((error for error in told if error is not None), None)
     if first is not None and (None not in told or any(variant.place for variant in variants)):
@@ -49,9 +49,12 @@ async def vetted(variants: Sequence[Variant], gpus: tuple[GpuInfo, ...]) -> Refu
     return told
 
 
-async def refusals(configs: Sequence[Config], gpus: tuple[GpuInfo, ...]) -> Refusals:
-    """What is known to be wrong with each of the configs. Takes LIMIT_S at most, and blocks nobody."""
-    found = await bounded(lambda: _look(configs, gpus, time.monotonic() + LOOKING_S), LIMIT_S)
+async def refusals(configs: Sequence[Config], gpus: tuple[GpuInfo, ...], limit_s: float = LIMIT_S) -> Refusals:
+    """What is known to be wrong with each of the configs. A thread looks, for so many seconds at most.
+
+    After half of them it looks at no further one; a single one may take the rest, where it asks Transformers about it.
+    """
+    found = await bounded(lambda: _look(configs, gpus, time.monotonic() + limit_s / 2), limit_s)
     return found if found is not None else (None,) * len(configs)
 
 

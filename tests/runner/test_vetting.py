@@ -15,11 +15,10 @@ from infertui.engines.base import Probe
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError
 from infertui.gpu.readings import GpuInfo
 from infertui.models.resolve import ModelSource, resolve
-from infertui.runner import vetting
 from infertui.runner.control import Submission
 from infertui.runner.events import AnyRunEvent, RunRefused
 from infertui.runner.runner import Runner
-from infertui.runner.vetting import refusals, vetted
+from infertui.runner.vetting import Refusals, refusals, vetted
 from infertui.store.queue import Entry, QueueStore
 
 EVERYTHING = ("accelerate", "flash_attn", "torchao")
@@ -213,7 +212,7 @@ def test_what_happens_to_an_entry_while_it_is_looked_at_counts(tmp_path: Path, m
     """It waits until then: it may be taken out, changed, or held back by a pause; and the runner may end."""
     looking: asyncio.Queue[asyncio.Event] = asyncio.Queue()
 
-    async def held(configs: Sequence[Config], gpus: tuple[GpuInfo, ...]) -> vetting.Refusals:
+    async def held(configs: Sequence[Config], gpus: tuple[GpuInfo, ...], limit_s: float) -> Refusals:
         go_on = asyncio.Event()
         await looking.put(go_on)
         await go_on.wait()
@@ -245,14 +244,10 @@ def test_what_happens_to_an_entry_while_it_is_looked_at_counts(tmp_path: Path, m
     assert len(list((tmp_path / "out").glob("*/"))) == 1
 
 
-def test_looking_never_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_never_takes_long() -> None:
     """A file system that hangs, and a sweep of thousands: what was not looked at is let through."""
-    monkeypatch.setattr(vetting, "LOOKING_S", 0.0)
     wrong = Variant("", simulated(workload__prompts_file="/none.txt"), {})
-    assert asyncio.run(vetted([wrong], ())) == (None,)
-    monkeypatch.setattr(vetting, "LOOKING_S", 15.0)
-    monkeypatch.setattr(vetting, "LIMIT_S", 0.0)
-    assert asyncio.run(vetted([wrong], ())) == (None,)
+    assert asyncio.run(vetted([wrong] * 2, (), limit_s=0.0)) == (None, None)
 
 
 def test_a_sweep_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
