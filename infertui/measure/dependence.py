@@ -10,8 +10,8 @@ The variance of the mean is averaged over all `hypotheses`, each weighted by how
 estimate of the correlation alone would be too low, and so would be the variance: from 20 iterations by half. With fewer
 than ten and no stretches nothing can be found out, and iterations are taken as independent.
 
-How many independent iterations are left, and so whether there is enough for an interval, is judged with less trust: by
-a distribution beforehand in which wander beneath noise is as likely as anything.
+Beforehand, independence is taken for likely in most of that average; in a fifth of it, and for how many independent
+iterations are left, so whether there is enough for an interval, wander beneath noise is as likely as anything.
 """
 
 import math
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 FEWEST = 3
 """Observations from which an interval is worth telling."""
-_WORTH, _OF_FEW = 1.6, 2 / 3
-"""The root of so many times their number is how many have to be left once they count as independent ones, and two of
-three of very few: 2 of 3, 4 of 10, 9 of 50. With fewer left it is known too badly how much they depend on one another
-(docs/statistics.md).
+_WORTH = 1.3
+"""The root of so many times their number is how many have to be left once they count as independent ones: 2 of 3, 3.6
+of 10, 8 of 50. With fewer left it is known too badly how much they depend on one another (docs/statistics.md).
 """
+_DOUBT = 0.2
+"""Share of the average in which the worst is suspected."""
 SEEN_FROM = 10
 """Observations from which it can be seen whether they depend on one another."""
 MOST = 128
@@ -159,13 +160,14 @@ def certainty(scatters: Sequence[Scatter]) -> Certainty:
         if not known:
             continue
         together = sum(view.likelihoods for view in known)
-        weights, doubted = _weights(known[0].priors + together), _weights(known[0].doubts + together)
+        doubted = _weights(known[0].doubts + together)
+        weights = (1 - _DOUBT) * _weights(known[0].priors + together) + _DOUBT * doubted
         correlation = max(float(weights @ known[0].neighbours), -1.0 if correlation is None else correlation)
         for one, variances, view in zip(scatters, told, views, strict=True):
             if view is not None:
                 variances.append(float(weights @ view.variances))
                 left = 1 / float(doubted @ view.means)
-                enough = enough and left >= min(one.count * _OF_FEW, math.sqrt(_WORTH * one.count))
+                enough = enough and left >= math.sqrt(_WORTH * one.count)
     return Certainty(
         tuple(max(variances, default=one.plain) for variances, one in zip(told, scatters, strict=True)),
         tuple(one.count - 1 for one in scatters),
