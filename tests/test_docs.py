@@ -5,12 +5,18 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
+from support.kept import REPORTS
+from support.manual.speeds import speeds
 from typer.testing import CliRunner
 from write_docs import ROOT, made, pages, parts
 
 from infertui.cli.main import app
+from infertui.measure.validity import Verdict
+from infertui.store.result import Result
 
 PAGES = pages()
 README = ROOT / "README.md"
@@ -85,3 +91,26 @@ def test_every_run_that_a_page_shows_is_understood() -> None:
     for line in told:
         done = CliRunner().invoke(app, ["run", *line.split(), "--dry-run"])
         assert done.exit_code == 0, (line, done.output, done.exception)
+
+
+def test_the_config_that_a_page_shows_is_understood(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "config.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "shown.toml").write_text(text)
+    done = CliRunner().invoke(app, ["run", str(tmp_path / "shown.toml"), "--dry-run"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert done.stdout.count("graph_step") >= 2
+
+
+def test_a_cell_is_the_median_of_the_valid_runs_of_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (REPORTS / "h200-engines" / "results.jsonl").read_bytes().splitlines()
+    fused = msgspec.json.decode(next(line for line in lines if b"bs-1-d54f" in line), type=Result)
+    (tmp_path / "capture").mkdir()
+    with (tmp_path / "capture" / "results.jsonl").open("wb") as stream:
+        for speed, verdict in ((10.0, Verdict()), (20.0, Verdict()), (90.0, Verdict()), (1e6, Verdict(("drift",)))):
+            summary = replace(fused.summary, output_throughput=speed)
+            stream.write(msgspec.json.encode(replace(fused, summary=summary, verdict=verdict)) + b"\n")
+    monkeypatch.setattr("support.manual.speeds.REPORTS", tmp_path)
+    (row,) = speeds(["nowhere", "capture"]).splitlines()[2:]
+    assert [cell.strip() for cell in row.split("|")][1:-1] == [
+        "tinyllama-1.1b", "Transformers, infertui's fused step", "20", "", "", "2026-11-20, `capture`",
+    ]  # fmt: skip

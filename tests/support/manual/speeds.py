@@ -10,31 +10,41 @@ from support.manual.markdown import code, table
 
 from infertui.store.result import Result
 
-MODELS = ("synthetic:tinyllama-1.1b", "synthetic:llama-8b")
+MODELS = {"tinyllama-1.1b": 1_100_048_384, "llama-8b": 8_030_261_248}
+"""Shapes by name, with their parameters: a checkpoint or a config of that shape has a name of its own."""
 BATCHES = (1, 8, 32)
 LENGTHS = (100, 200)
 """Tokens in and out: only runs of one length can stand in one table."""
+Row = tuple[str, str, str]
 
 
 def speeds(folders: Iterable[str]) -> str:
     """A row a model, engine and capture; captures, which are folders of `reports/`, that are not there have none.
 
-    A cell is the median over the valid runs of that batch. Only runs of one capture shared a host.
+    A cell is the median over the valid runs of that batch.
     """
-    found: dict[tuple[str, str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[Row, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    days: dict[str, str] = {}
     for folder in folders:
         for result in _results(folder):
-            way, workload = _way(result), result.config.workload
-            if way and result.config.model.id in MODELS and (workload.input_len, workload.output_len) == LENGTHS:
-                speed = result.summary.output_throughput
-                if speed is not None:
-                    key = (result.config.model.id, way, folder, result.started[:10])
-                    found[key][workload.batch_size].append(speed)
+            model, way, workload = _model(result), _way(result), result.config.workload
+            speed = result.summary.output_throughput
+            if model and way and speed is not None and (workload.input_len, workload.output_len) == LENGTHS:
+                found[model, way, folder][workload.batch_size].append(speed)
+                days[folder] = min(days.get(folder, "9"), result.started[:10])
     rows = []
-    for (model, way, folder, day), cells in sorted(found.items(), key=lambda item: MODELS.index(item[0][0])):
+    for (model, way, folder), cells in sorted(found.items(), key=lambda item: list(MODELS).index(item[0][0])):
         medians = [f"{median(cells[batch]):,.0f}" if cells.get(batch) else "" for batch in BATCHES]
-        rows.append((model.removeprefix("synthetic:"), way, *medians, f"{day}, {code(folder)}"))
+        rows.append((model, way, *medians, f"{days[folder]}, {code(folder)}"))
     return table(("model", "engine", *(f"batch {batch}" for batch in BATCHES), "measured"), rows)
+
+
+def _model(result: Result) -> str:
+    parameters = result.loaded.parameters if result.loaded else None
+    for name, number in MODELS.items():
+        if name in result.config.model.id or parameters == number:
+            return name
+    return ""
 
 
 def _results(folder: str) -> Iterator[Result]:
@@ -49,6 +59,8 @@ def _way(result: Result) -> str:
     """How it ran, in a few words, where the table has a row for that; empty where it has none."""
     engine, loaded = result.config.engine, result.loaded
     if loaded is None or loaded.engine != engine.name:
+        return ""
+    if engine.name != "llama-cpp" and loaded.dtype != "bfloat16":
         return ""
     if engine.name == "vllm":
         own = result.config.engine.vllm.sizes == "library"
