@@ -12,7 +12,7 @@ from infertui.engines.transformers.fused_weights import FusedWeights
 from infertui.engines.transformers.graph import GraphWay
 from infertui.engines.transformers.graph_state import GraphState
 
-LENGTH = 8
+LENGTH = 4
 PROMPTS = ([5, 6, 7, 8, 9], [1, 2], [9, 9, 9])
 _LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
