@@ -120,9 +120,11 @@ def scatter(
         views["iterations"] = _view(residuals, residuals, 1)
     count = _parts(stretches, n)
     if count > 1:
-        parts = np.array([np.add.reduceat(each, np.arange(0, len(each), len(each) // count)) for each in stretches])
-        if parts.mean() > 0:
-            views["stretches"] = _view(residuals, (parts / parts.mean()).ravel(), count)
+        with np.errstate(over="ignore"):  # anybody may have written them into a file
+            parts = np.array([np.add.reduceat(each, np.arange(0, len(each), len(each) // count)) for each in stretches])
+            usual = float(parts.mean())
+        if 0 < usual < math.inf:
+            views["stretches"] = _view(residuals, (parts / usual).ravel(), count)
     return Scatter(n, plain, views)
 
 

@@ -112,7 +112,15 @@ def test_stretches_that_cannot_be_of_the_iterations_tell_nothing() -> None:
     times = [1.0, 1.1, 0.9, 1.05, 0.95]
     expected = ratio_interval([10.0] * 5, times)
     halves = [[each / 2] * 2 for each in times]
-    for strange in ((), halves, [*halves[:4], []], [[1.0] * 16] * 4, [[0.0] * 16] * 5):
+    for strange in (
+        (),
+        halves,
+        [*halves[:4], []],
+        [[1.0] * 16] * 4,
+        [[0.0] * 16] * 5,
+        [[-1.0] * 16] * 5,
+        [[1e308] * 16] * 5,
+    ):
         assert ratio_interval([10.0] * 5, times, strange) == expected
 
 
