@@ -1,6 +1,7 @@
 """Does the memory estimate say what a process really takes? Models of known shapes, a process for each.
 
     python tests/benchmarks/memory_estimate.py --device cuda --engine llama-cpp transformers --seconds 280
+    python tests/benchmarks/memory_estimate.py --device cuda --holdout
     python tests/benchmarks/memory_estimate.py --device cpu
 
 A cell is a shape, a weight format, layers on the GPU, a batch and its lengths. Each is loaded by infertui's own engine
@@ -120,6 +121,37 @@ def transformers_cells() -> list[Cell]:
     ]
 
 
+def holdout_cells() -> list[Cell]:
+    """Chosen before any of them was measured, and nothing was fitted to them."""
+
+    def llama(model: str, form: str, layers: int, batch: int, prompt: int, **options: Any) -> Cell:
+        return Cell("llama-cpp", model, form, batch, prompt, 32, layers, options=options)
+
+    def plain(model: str, batch: int, prompt: int, mode: str = "eager") -> Cell:
+        return Cell("transformers", model, "bf16", batch, prompt, 64, mode=mode)
+
+    return [
+        llama("tinyllama-1.1b", "q4_0", -1, 4, 500),
+        llama("tinyllama-1.1b", "q8_0", 18, 2, 700),
+        llama("tinyllama-1.1b", "f16", 16, 4, 300),
+        llama("tinyllama-1.1b", "q8_0", -1, 1, 500, n_ubatch=1024),
+        llama("tinyllama-1.1b", "q8_0", -1, 32, 300, type_k="q8_0"),
+        llama("tinyllama-1.1b", "q8_0", 5, 16, 100, flash_attention=False),
+        llama("gpt2-124m", "f16", -1, 2, 300),
+        llama("gpt2-124m", "q8_0", 4, 8, 700),
+        llama("llama-3b", "f16", -1, 4, 1500),
+        llama("llama-3b", "f16", 14, 1, 200),
+        llama("llama-3b", "q8_0", -1, 8, 900),
+        llama("llama-3b", "q8_0", 24, 1, 500, n_ctx=12288),
+        plain("tinyllama-1.1b", 8, 500),
+        plain("tinyllama-1.1b", 4, 500, mode="static"),
+        plain("gpt2-124m", 32, 400),
+        plain("gpt2-124m", 8, 500, mode="cudagraph"),
+        plain("llama-3b", 4, 4000),
+        plain("llama-3b", 4, 1000, mode="cudagraph"),
+    ]
+
+
 def cpu_cells() -> list[Cell]:
     """Small ones, for a machine without a GPU."""
     return [
@@ -208,13 +240,18 @@ def main() -> int:
     parser.add_argument("--engine", nargs="+", default=["llama-cpp", "transformers"])
     parser.add_argument("--seconds", type=float, default=280.0, help="begin no cell after so many")
     parser.add_argument("--only", default="", help="cells whose model's name holds this text")
+    parser.add_argument("--holdout", action="store_true", help="the cells that nothing was fitted to")
     parser.add_argument("--json", type=Path, help="also write the lines to this file")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.cell:
         print("CELL " + json.dumps(measure(msgspec.json.decode(given.cell, type=Config))), flush=True)
         return 0
-    cells = cpu_cells() if given.device == "cpu" else [*llama_cells(), *transformers_cells()]
+    cells = [*llama_cells(), *transformers_cells()]
+    if given.holdout:
+        cells = holdout_cells()
+    elif given.device == "cpu":
+        cells = cpu_cells()
     chosen = [cell for cell in cells if cell.engine in given.engine and given.only in cell.model]
     with _shapes() as names:
         return report(chosen, given.device, names, time.monotonic() + given.seconds, given.json)

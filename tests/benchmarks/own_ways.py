@@ -209,9 +209,9 @@ def bare_openvino(task: Task) -> Seconds:
     return measured | own
 
 
-def bare_vllm(task: Task, **arguments: Any) -> Seconds:
-    """LLM.generate as it is; then, in the same engine, text made of the tokens and `step` driven by hand."""
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+def bare_vllm(task: Task, core: str = "process", **arguments: Any) -> Seconds:
+    """LLM.generate as it is; with the core in the process also with text made of the tokens, and `step` by hand."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(core == "process"))
     from vllm import LLM, SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -247,7 +247,7 @@ def bare_vllm(task: Task, **arguments: Any) -> Seconds:
             ", step by hand": lambda prompts: by_step(prompts, RequestOutputKind.FINAL_ONLY),
             ", output for every token": lambda prompts: by_step(prompts, RequestOutputKind.DELTA),
         }
-        if arguments:  # what differs by the way is seen once
+        if arguments or core == "process":  # what differs by the way is seen once, where nothing waits for a socket
             ways = {"": ways[""]}
         return {
             f"{task.side}{way} b{batch}": seconds for way, work in ways.items() for batch, seconds in timed(task, work)
@@ -283,25 +283,22 @@ SIDES: dict[str, dict[str, Callable[[Task], Seconds]]] = {
     "openvino": {"infertui": infertui, "LLMPipeline.generate": bare_openvino},
     "vllm": {
         "infertui": infertui,
-        "LLM.generate": bare_vllm,
+        "LLM.generate": lambda task: bare_vllm(task),
         "infertui, sizes of the workload": lambda task: infertui(task, vllm=VllmOptions(sizes="workload")),
-        "LLM.generate, sizes of the workload": lambda task: bare_vllm(task, **fitted(task)),
+        "infertui, core in the worker": lambda task: infertui(task, vllm=VllmOptions(engine_core="in-process")),
+        "LLM.generate, core in the process": lambda task: bare_vllm(task, core="in-process"),
+        "LLM.generate, sizes of the workload": lambda task: bare_vllm(task, core="in-process", **fitted(task)),
         "LLM.generate, short max_model_len": lambda task: bare_vllm(
-            task, max_model_len=task.prompt_tokens + task.tokens
+            task, core="in-process", max_model_len=task.prompt_tokens + task.tokens
         ),
-        "LLM.generate, small max_num_seqs": lambda task: bare_vllm(task, max_num_seqs=max(task.batches)),
-        "LLM.generate, own metrics": lambda task: bare_vllm(task, disable_log_stats=False),
-        "infertui, core in a process": lambda task: infertui(task, vllm=VllmOptions(engine_core="process")),
-        "LLM.generate, core in a process": lambda task: bare_vllm_in_a_process(task),
+        "LLM.generate, small max_num_seqs": lambda task: bare_vllm(
+            task, core="in-process", max_num_seqs=max(task.batches)
+        ),
+        "LLM.generate, own metrics": lambda task: bare_vllm(task, core="in-process", disable_log_stats=False),
     },
 }
 """By engine: infertui first, the library's own way second, then what explains; those are run once, at the end."""
 _PAIR = 2
-
-
-def bare_vllm_in_a_process(task: Task) -> Seconds:
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
-    return bare_vllm(task, seed=0)
 
 
 # -- the comparison

@@ -38,7 +38,8 @@ CAPACITY = Capacity(sequences=3, prompt_tokens=160, output_tokens=40)
 
 
 def request(model: str, options: dict[str, Any] | None = None, **levers: Any) -> LoadRequest:
-    engine = EngineConfig(name="vllm", vllm=VllmOptions(**options or {}), **{"mode": "eager", **levers})
+    own = VllmOptions(**{"engine_core": "in-process", **(options or {})})  # in this process, to be looked into
+    engine = EngineConfig(name="vllm", vllm=own, **{"mode": "eager", **levers})
     return LoadRequest(ModelConfig(id=model), engine, DeviceConfig(threads=1), capacity=CAPACITY)
 
 

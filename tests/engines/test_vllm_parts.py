@@ -229,7 +229,7 @@ LOOK: dict[str, Any] = {
 EAGER = {"compiled": 0, "compile_mode": "NONE", "cudagraphs": 0, "graph_replays": 0}
 
 
-OWN = {"engine_core": "in-process", "sizes": "library", "detokenize": "true", "own_metrics": "false"}
+OWN = {"engine_core": "process", "sizes": "library", "detokenize": "true", "own_metrics": "false"}
 
 
 def found(*looks: dict[str, Any], **asked: Any) -> Evidence:
@@ -261,7 +261,7 @@ def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
         ("vllm", VllmOptions(kv_cache_mib=16), {}),
         ("vllm", VllmOptions(kv_cache_dtype="fp8"), {}),
         ("vllm", VllmOptions(max_num_batched_tokens=4096), {}),
-        ("vllm", VllmOptions(engine_core="process"), {}),
+        ("vllm", VllmOptions(engine_core="in-process"), {}),
         ("vllm", VllmOptions(sizes="workload"), {}),
         ("vllm", VllmOptions(detokenize=False), {}),
         ("vllm", VllmOptions(own_metrics=True), {}),

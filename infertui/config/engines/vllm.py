@@ -17,10 +17,10 @@ class VllmOptions(Section, frozen=True):
     engine_core: Annotated[
         EngineCore,
         Meta(
-            description="where the scheduler and the model run: in the worker, or, as `vllm serve` does it and `LLM` "
-            "unless VLLM_ENABLE_V1_MULTIPROCESSING=0, in a process of their own"
+            description="where the scheduler and the model run: in a process of their own, as `vllm serve` and `LLM` "
+            "have it, or in the worker, as `LLM` with VLLM_ENABLE_V1_MULTIPROCESSING=0"
         ),
-    ] = "in-process"
+    ] = "process"
     kv_cache_mib: Annotated[
         int,
         Meta(
@@ -56,7 +56,7 @@ class VllmOptions(Section, frozen=True):
 
 SPEC = EngineSpec(
     name="vllm",
-    summary="vLLM in-process, continuous batching with paged KV cache",
+    summary="vLLM without its server, continuous batching with paged KV cache",
     module="infertui.engines.vllm",
     options=VllmOptions,
     levers={
