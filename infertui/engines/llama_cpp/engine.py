@@ -199,6 +199,7 @@ class LlamaCppEngine:
                 "file": clean(self._weights.path.name),
                 "weights": self._weights.file.types_told(),
                 "mode": "static batch",
+                "steps": "llama_decode, as llama-bench has them; Llama.generate of llama-cpp-python does more at each",
             },
         )
 

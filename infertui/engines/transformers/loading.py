@@ -86,6 +86,7 @@ def _build(source: ModelSource, model: ModelConfig, options: dict[str, Any], dev
 
 def _let_whole_weights_go(model: Any) -> None:
     """Shares that are rows of a whole weight are views of it and would keep all of it: copy them."""
+    import torch
     from torch import nn
     from torch.distributed.tensor import DTensor
 
@@ -102,6 +103,9 @@ def _let_whole_weights_go(model: Any) -> None:
         parameter = nn.Parameter(copied)
         for module, name in tied:
             module.register_parameter(name, parameter)
+        del weight
+        if share.is_cuda:
+            torch.cuda.empty_cache()  # or the next copy would lie in what this one freed, and hold all of that
 
 
 def _distributed(ranks: int) -> Any:
