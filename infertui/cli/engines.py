@@ -40,7 +40,7 @@ def show(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="An engine; all of them if left out.")] = None,
     as_json: Json = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="The table of the README: what infertui's engines offer anywhere.")
+        bool, typer.Option("--markdown", help="The table of docs/engines.md: what infertui's engines offer anywhere.")
     ] = False,
 ) -> None:
     """List the engines, or say everything about one. `show` can be left out."""
