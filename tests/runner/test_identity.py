@@ -15,6 +15,7 @@ from support.runs import requests_of, run, simulated
 from infertui.config.schema import Config, EngineConfig
 from infertui.config.sweep import Variant
 from infertui.engines.base import Capacity, Evidence, Probe
+from infertui.errors import EngineError
 from infertui.measure.agreement import agreement
 from infertui.measure.summary import summarise
 from infertui.report.identity import identity
@@ -204,18 +205,15 @@ def test_a_fallback_runs_transformers_and_says_so(monkeypatch: pytest.MonkeyPatc
 
 def test_there_is_no_fallback_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unavailable(monkeypatch, "vllm")
-    (result,), _ = run(config(engine="vllm"), out=tmp_path)
-    assert result.error is not None
-    assert "engine vllm cannot be used: vllm is not here" in result.error.message
-    assert result.error.remedy == "Get it."
+    with pytest.raises(EngineError, match="engine vllm cannot be used: vllm is not here") as caught:
+        run(config(engine="vllm"), out=tmp_path)
+    assert caught.value.remedy == "Get it."
 
 
 def test_when_neither_can_be_used_both_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unavailable(monkeypatch, "vllm", "transformers")
-    (result,), _ = run(config(engine="vllm", fallback=True), out=tmp_path)
-    assert result.error is not None
-    assert "vllm is not here" in result.error.message
-    assert "engine transformers cannot be used" in result.error.message
+    with pytest.raises(EngineError, match=r"vllm is not here.*engine transformers cannot be used"):
+        run(config(engine="vllm", fallback=True), out=tmp_path)
 
 
 def test_an_engine_that_loads_and_fails_has_failed(fake: Install, tmp_path: Path) -> None:

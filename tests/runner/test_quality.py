@@ -15,6 +15,7 @@ from support.runs import infertui, requests_of, run, simulated
 
 from infertui.config.schema import Config, EngineConfig, ModelConfig
 from infertui.config.sweep import Variant
+from infertui.errors import ConfigError
 from infertui.measure.quality import Quality
 from infertui.runner.events import AnyRunEvent, Noted, PhaseEntered
 from infertui.runner.references import find_reference
@@ -311,8 +312,6 @@ def test_perplexity_of_random_weights_is_refused_before_anything_runs(tmp_path: 
 
 def test_a_text_that_is_not_there_is_told_before_anything_runs(tmp_path: Path, model: Path, fake: Install) -> None:
     fake()
-    (result,), events = run(scoring(model, quality__text_file="/nowhere/x.txt"), out=tmp_path / "out")
-    assert result.state == "failed"
-    assert result.error is not None
-    assert "quality.text_file: cannot read /nowhere/x.txt" in result.error.message
-    assert not any(isinstance(event, PhaseEntered) for event in events)
+    with pytest.raises(ConfigError, match=r"text_file: cannot read /nowhere/x\.txt"):
+        run(scoring(model, quality__text_file="/nowhere/x.txt"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

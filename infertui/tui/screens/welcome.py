@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.text import Text
@@ -31,6 +32,7 @@ from infertui.units import format_bytes
 _MODELS = 4
 _START = "r"
 _WIDTH = 76
+_NAMES = 9
 
 
 class WelcomeScreen(Dialog[bool]):
@@ -90,9 +92,12 @@ class WelcomeScreen(Dialog[bool]):
         for index, probe in enumerate(facts.engines):
             sign, style = (signs.ok, colours.ok) if probe.available else (signs.failed, colours.muted)
             text = probe.engine if probe.available else f"{probe.engine}: {probe.reason}"
+            told = [f"{sign} {text}"]
             if hindered := hindrance(probe, facts.gpus):
-                sign, style, text = signs.warning, colours.warning, f"{probe.engine}: {hindered.reason}"
-            lines.append(_line("Engines" if index == 0 else "", f"{sign} {text}", colours, style))
+                style, text = colours.warning, f"{signs.warning} {probe.engine}: {hindered.reason}"
+                told = wrap(text, _WIDTH - 4 - _NAMES, subsequent_indent="  ")  # what is cut off would be its point
+            for row, part in enumerate(told):
+                lines.append(_line("Engines" if index == row == 0 else "", part, colours, style))
         if self._models is None:
             lines.append(_line("Models", "looking...", colours, colours.muted))
         else:
@@ -133,5 +138,5 @@ def _hidden(gpus: Sequence[GpuInfo]) -> str:
 
 def _line(name: str, text: str, colours: Palette, style: str = "") -> Text:
     line = Text(no_wrap=True, end="")
-    line.append(f"{name:<9}", style=colours.muted)
+    line.append(f"{name:<{_NAMES}}", style=colours.muted)
     return line.append_text(plain(text, style))
