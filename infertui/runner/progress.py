@@ -111,9 +111,9 @@ class RunProgress(Struct):
 
     @property
     def fraction(self) -> float:
-        """How much of the measuring is done, token steps counted: 0 to 1."""
+        """How much of the measuring is done, token steps counted: 0 to 1. A text is scored when all of it is."""
         if self.started is None or self.phase != "measure":
-            return 0.0
+            return 1.0 if self.phase == "score" else 0.0
         within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured_batches else 0.0
         return min(1.0, (self.measured_batches + within) / self.iterations)
 

@@ -66,6 +66,18 @@ def test_the_time_left_is_that_of_the_batches_left_at_the_pace_so_far() -> None:
     assert progress.throughput == pytest.approx(400 / 12)
 
 
+def test_the_steps_of_a_warmup_are_none_of_the_measuring_and_scoring_comes_after_all_of_it() -> None:
+    progress = started(2)
+    enter(progress, "warmup")
+    step(progress, 0, 50, phase="warmup")
+    assert (progress.fraction, progress.eta_s) == (0.0, None)
+    enter(progress, "measure")
+    done(progress, 2.0)
+    done(progress, 2.0)
+    enter(progress, "score")
+    assert (progress.fraction, progress.eta_s) == (1.0, 0.0)
+
+
 def test_a_least_time_makes_more_batches_of_short_ones_and_none_of_long_ones() -> None:
     """2 batches and at least 5 s: of 0.4 s each there will be 13, and 12 x 0.4 s are left after the first."""
     progress = started(2, min_seconds=5.0)
