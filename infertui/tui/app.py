@@ -213,6 +213,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         """See `Cockpit`."""
         from infertui.tui import clipboard
 
+        text = clipboard.harmless(text)
         self.copy_to_clipboard(text)
         path = clipboard.clip_path(self._environ)
         try:

@@ -7,15 +7,21 @@ from pathlib import Path
 
 from infertui.config.userdir import cache_dir
 from infertui.errors import StoreError
-from infertui.terminal_text import clean
+from infertui.terminal_text import CONTROLS, clean
 
 TMUX_HINT = "tmux hands it on after: tmux set -g set-clipboard on"
 MAX_BYTES = 1 << 20
+_UNSEEN = dict.fromkeys(map(ord, CONTROLS - {"\n", "\t"}), "\N{REPLACEMENT CHARACTER}")
 
 
 def clip_path(environ: Mapping[str, str] = os.environ) -> Path:
     """The file that holds what was copied last."""
     return cache_dir(environ) / "clip.txt"
+
+
+def harmless(text: str) -> str:
+    """`text` without control characters but line ends and tabs: where it is pasted a shell would obey them."""
+    return text.translate(_UNSEEN)
 
 
 def keep(text: str, path: Path) -> None:

@@ -1,10 +1,16 @@
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fake_control import FakeControl
+from support.screens import app_over, drive
 
 from infertui.errors import StoreError
-from infertui.tui.clipboard import clip_path, keep, said
+from infertui.terminal_text import CONTROLS
+from infertui.tui.clipboard import clip_path, harmless, keep, said
 
 
 def test_the_file_is_the_users_alone_and_follows_no_link(tmp_path: Path) -> None:
@@ -33,3 +39,23 @@ def test_what_is_said() -> None:
     assert "set-clipboard on" in said("the row", path, environ=home | {"TMUX": "/run/tmux"}, hint=True)
     assert "set-clipboard" not in said("the row", path, environ=home | {"TMUX": "/run/tmux"}, hint=False)
     assert "\x1b" not in said("a\x1b[2Jb", path, environ=home, hint=False)
+
+
+@given(st.text())
+def test_what_is_pasted_gives_a_shell_no_orders(text: str) -> None:
+    copied = harmless(text)
+    assert not set(copied) & (CONTROLS - {"\n", "\t"})
+    assert len(copied) == len(text)
+    assert [(a, b) for a, b in zip(text, copied, strict=True) if a != b and a not in CONTROLS] == []
+
+
+def test_a_folder_of_any_name_is_copied_without_its_control_characters(tmp_path: Path) -> None:
+    """As names are on disk: not even UTF-8, and with what executes a line or erases it."""
+    app = app_over(FakeControl(), tmp_path)
+
+    async def steps(_pilot: Any) -> None:
+        app.copy("/runs/a\rreboot\r\x15\x1b[201~\udcff/x", "the folder")
+        assert app.clipboard == "/runs/a�reboot���[201~�/x"
+
+    drive(app, steps)
+    assert (tmp_path / "cache" / "infertui" / "clip.txt").read_text(encoding="utf-8") == app.clipboard

@@ -25,6 +25,8 @@ ACTIONS = (
     Action("columns.back", "escape,q", "Back", "leave everything as it was"),
 )
 
+_HEADING = max(len(spec.heading) for spec in SPECS.values()) + 2
+
 
 class ColumnsScreen(Dialog[tuple[Shown, ...] | None]):
     """Returns the chosen columns in their order; None when everything stays as it was."""
@@ -69,7 +71,7 @@ class ColumnsScreen(Dialog[tuple[Shown, ...] | None]):
         spec, colours = SPECS[self._order[index]], palette(self.app)
         shown = spec.key in self._chosen
         text = Text("[x] " if shown else "[ ] ", style=colours.accent if shown else colours.muted, end="")
-        text.append(f"{spec.heading:<12}", style=colours.title if shown else "")
+        text.append(f"{spec.heading:<{_HEADING}}", style=colours.title if shown else "")
         return text.append(spec.help, style=colours.muted)
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:
