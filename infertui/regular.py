@@ -51,6 +51,30 @@ def kind_of(mode: int) -> str:
     return "" if stat.S_ISREG(mode) else next((kind for holds, kind in _KINDS if holds(mode)), "no regular file")
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there that can be looked at; no for a name that is too long, or in a closed folder."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """The same for a regular file; links are followed."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """The same for a directory; links are followed."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def opened(path: str | Path, *, buffering: int = -1) -> BufferedReader:
     """The regular file `path`, open for reading. A device is refused unopened, since opening one may do things."""
     return os.fdopen(_descriptor(path, os.O_RDONLY), "rb", buffering)  # type: ignore[return-value]

@@ -1,5 +1,6 @@
 """Every place that reads a file by a name: whatever has it, there is one answer, at once and in bounded memory."""
 
+import errno
 import itertools
 import json
 import os
@@ -315,3 +316,27 @@ def _leaves(kind: inspect.Type) -> Iterator[inspect.Type]:
         return
     for one in inner:
         yield from _leaves(one)
+
+
+CLOSED = PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "/x/" + "a" * 300 + "/x", "b/" * 2500, "a\0b"])
+def test_a_name_that_nothing_can_have_is_not_there(path: str) -> None:
+    assert not regular.exists(Path(path))
+    assert not regular.is_file(Path(path))
+    assert not regular.is_dir(Path(path))
+
+
+def test_what_is_in_a_closed_folder_is_not_there(tmp_path: Path) -> None:
+    """Root may look everywhere, so that another user has to ask."""
+    (tmp_path / "file").write_text("x")
+    assert regular.exists(tmp_path / "file")
+    assert regular.is_file(tmp_path / "file")
+    assert regular.is_dir(tmp_path)
+    assert not regular.is_dir(tmp_path / "file")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "stat", lambda *_, **__: (_ for _ in ()).throw(CLOSED))
+        assert not regular.exists(tmp_path / "file")
+        assert not regular.is_file(tmp_path / "file")
+        assert not regular.is_dir(tmp_path)

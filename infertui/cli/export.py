@@ -139,13 +139,14 @@ _WRITERS = {"csv": _csv, "six-field": _six_field, "vllm": _vllm}
 def _target(output: str) -> Iterator["IO[bytes] | DataOut"]:
     """Standard output, or a file that is put in place whole at the end: an older one survives a failure."""
     from infertui.errors import UsageError
+    from infertui.regular import exists, is_file
     from infertui.terminal_text import clean
 
     if output == "-":
         yield DataOut()
         return
     path = Path(output)
-    if not path.name or (path.exists() and not path.is_file()):
+    if not path.name or (exists(path) and not is_file(path)):
         raise UsageError(f"--output {clean(output)} is not a file")
     partial = path.with_name(path.name + ".partial")
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from infertui.errors import UsageError
 from infertui.interchange.six_field import line_of
 from infertui.measure.records import RequestRecord
+from infertui.regular import exists, is_file
 from infertui.store.jsonl import read_lines, store_error
 from infertui.terminal_text import clean
 
@@ -13,7 +14,7 @@ class SixFieldFile:
     """Gathers the requests of finished runs and puts them in place at the end: an older file survives a failure."""
 
     def __init__(self, path: Path) -> None:
-        if not path.name or (path.exists() and not path.is_file()):
+        if not path.name or (exists(path) and not is_file(path)):
             raise UsageError(f"--save-json {clean(str(path))} is not a file")
         self._path = path
         self._partial = path.with_name(path.name + ".partial")

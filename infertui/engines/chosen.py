@@ -30,7 +30,11 @@ def chosen(environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigError("", f"cannot read {name}: {error.strerror}") from None
+        raise ConfigError(
+            "",
+            f"cannot read {name}: {error.strerror}",
+            remedy="It names the Python of engines. XDG_CONFIG_HOME is where.",
+        ) from None
     except (ValueError, RecursionError):
         raise ConfigError("", f"{name} is not TOML", remedy=_MEND) from None
     found = {}

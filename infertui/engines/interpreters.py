@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from infertui import __version__
+from infertui import __version__, regular
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import EngineConfig
 from infertui.config.userdir import expand
@@ -187,9 +187,9 @@ def ask(
     deadline = time.monotonic() + timeout_s
     token = secrets.token_hex(8)
     try:
-        if not python.exists():
+        if not regular.exists(python):
             return unusable("there is no such file", f"Name another: infertui engines use {name} --python PATH")
-        if python.is_dir():
+        if regular.is_dir(python):
             return unusable("that is a folder", f"Name the interpreter in it, as in {clean(str(python))}/bin/python.")
         if not os.access(python, os.X_OK):
             return unusable("that is not executable", "Name the interpreter itself, as in ENVIRONMENT/bin/python.")

@@ -13,13 +13,13 @@ from msgspec import Struct
 from infertui.config.userdir import expand
 from infertui.errors import ModelError
 from infertui.models import hub_cache
-from infertui.models.disk import is_dir, is_file
 from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts
 from infertui.models.gguf_shape import shape_of
 from infertui.models.known import shape_of_config
 from infertui.models.resolve import CONFIG_NAME, SYNTHETIC, ModelKind, read_config, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
 from infertui.models.weights import find_weights
+from infertui.regular import is_dir, is_file
 from infertui.terminal_text import clean, shorten
 
 MODELS_DIR_VARIABLE = "INFERTUI_MODELS_DIR"

@@ -19,13 +19,13 @@ import msgspec
 
 from infertui.config.userdir import cache_dir
 from infertui.errors import ModelError
-from infertui.models.disk import is_file
 from infertui.models.gguf_layout import Layout, Planned, layout
 from infertui.models.gguf_reader import ALIGNMENT, RANDOM_WEIGHTS, read_gguf
 from infertui.models.gguf_vocabulary import Vocabulary, of_bytes, of_checkpoint
 from infertui.models.gguf_weights import Checkpoint, GgufFormat, Rows, bytes_per_row, drawn, stored_format
 from infertui.models.resolve import ModelSource
 from infertui.models.weights import find_weights
+from infertui.regular import is_file
 from infertui.terminal_text import clean, shorten
 from infertui.units import format_bytes
 

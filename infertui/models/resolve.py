@@ -15,12 +15,13 @@ from infertui import resources
 from infertui.config.userdir import expand
 from infertui.errors import ModelError
 from infertui.models import hub_cache
-from infertui.models.disk import is_dir, is_file, read_at_most
+from infertui.models.disk import read_at_most
 from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts
 from infertui.models.gguf_shape import shape_of
 from infertui.models.known import shape_of_config
 from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights, stored_parameters
+from infertui.regular import is_dir, is_file
 from infertui.terminal_text import clean, shorten
 
 ModelKind = Literal["synthetic", "local", "hub", "gguf"]

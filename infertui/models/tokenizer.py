@@ -13,8 +13,9 @@ import msgspec
 from infertui import regular
 from infertui.errors import EngineError, ModelError
 from infertui.models.byte_tokenizer import ByteTokenizer
-from infertui.models.disk import is_file, read_at_most
+from infertui.models.disk import read_at_most
 from infertui.models.resolve import ModelSource
+from infertui.regular import is_file
 from infertui.terminal_text import clean, shorten
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import IO
 
 from infertui.config.userdir import expand
 from infertui.errors import EngineError, UsageError
+from infertui.regular import is_file
 from infertui.terminal_text import clean, shorten
 from infertui.worker.failure import log_tail
 
@@ -24,7 +25,7 @@ def find_binary(name: str, given: str = "") -> Path:
     """The program to run: `given`, or the first of that name on PATH. Raises UsageError where there is none."""
     if given:
         path = expand(given)
-        if not path.is_file() or not os.access(path, os.X_OK):
+        if not is_file(path) or not os.access(path, os.X_OK):
             raise UsageError(f"{shorten(clean(given), 200)} is not a program that can be run", remedy="See --binary.")
         return path.absolute()
     found = shutil.which(name)

@@ -158,6 +158,8 @@ _REFUSALS = {
     errno.ENOMEM: "Free some memory.",
     errno.EMFILE: "Raise the number of files that a process may have open: `ulimit -n`.",
     errno.ENFILE: "The machine has too many files open.",
+    errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.ELOOP: "A link leads back to itself.",
     errno.EROFS: "Choose a place that can be written.",
     errno.EIO: "The disk does not work: see the kernel's log.",
     errno.ESTALE: "The network disk is gone: mount it again.",

@@ -252,7 +252,7 @@ def load(environ: Mapping[str, str] = os.environ) -> tuple[dict[str, ColourTheme
     found = {name: shipped(name) for name in SHIPPED}
     wrong: list[ConfigError] = []
     folder = user_folder(environ)
-    for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
+    for file in sorted(folder.glob("*.toml")) if regular.is_dir(folder) else []:
         try:
             found[file.stem] = read(file)
         except ConfigError as error:

@@ -76,3 +76,15 @@ def test_an_older_file_survives_what_cannot_be_exported(tmp_path: Path, runs: li
     (tmp_path / "kept.csv").write_text("older")
     assert infertui("export", "--filter", "state=failed", "-o", "kept.csv", cwd=tmp_path).returncode == 2
     assert (tmp_path / "kept.csv").read_text() == "older"
+
+
+@pytest.mark.parametrize("command", ["export", "run"])
+def test_a_file_whose_name_is_too_long_is_told_in_a_sentence(command: str, tmp_path: Path) -> None:
+    name = "a" * 300
+    given = (
+        ["export", "--output", name] if command == "export" else ["run", "--engine", "simulator", "--save-json", name]
+    )
+    ended = infertui(*given, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "File name too long" in ended.stderr

@@ -1,6 +1,8 @@
 """Themes: the shipped ones hold what they promise, and a user's broken one is told exactly what is wrong."""
 
 import asyncio
+import errno
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -246,6 +248,21 @@ def test_a_broken_theme_is_named_with_its_key(tmp_path: Path, old: str, new: str
         assert word in str(error)
     assert "\x1b" not in str(error)
     assert found["dark"] is themes.shipped("dark")
+
+
+def test_a_folder_of_themes_that_is_closed_holds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under `sudo -u` with the other user's HOME kept. Root may look everywhere, hence the stand-in."""
+    stat = Path.stat
+
+    def closed(path: Path, **named: bool) -> os.stat_result:
+        if path.name == "themes" and tmp_path in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **named)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    found, wrong = themes.load({"HOME": str(tmp_path)})
+    assert set(found) == set(themes.SHIPPED)
+    assert wrong == []
 
 
 def test_variables_are_there_for_the_stock_themes_too() -> None:

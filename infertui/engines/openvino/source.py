@@ -14,12 +14,12 @@ from infertui.engines.base import LoadRequest
 from infertui.engines.gguf_forms import quantized_gguf
 from infertui.engines.openvino.graph import ARCHITECTURES, LLAMA_LIKE, build, held_types
 from infertui.errors import ConfigError, ModelError
-from infertui.models.disk import is_file
 from infertui.models.gguf_layout import layout
 from infertui.models.gguf_reader import GgufFile, must_hold_weights, parts_of, read_gguf
 from infertui.models.gguf_weights import GgufFormat
 from infertui.models.gguf_writer import cached_gguf
 from infertui.models.resolve import ModelSource
+from infertui.regular import is_file
 from infertui.terminal_text import clean, shorten
 
 EXPORTED = "openvino_model.xml"

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from infertui.engines.tensorrt_llm.checkpoint import word_of
 from infertui.errors import ConfigError, EngineError, ModelError
-from infertui.models.disk import is_file
 from infertui.models.resolve import read_config
+from infertui.regular import is_file
 from infertui.terminal_text import clean, shorten
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from infertui.models.disk import is_file, read_at_most
+from infertui.models.disk import read_at_most
 from infertui.models.resolve import ModelSource
+from infertui.regular import is_file
 from infertui.terminal_text import clean, shorten
 
 _MAX_BYTES = 8 << 20

@@ -57,7 +57,7 @@ def meant(name: str, environ: Mapping[str, str]) -> Path:
     """The file to open that somebody means who types `name`: as it stands, else as `path_of` has it. UsageError."""
     path = path_of(name, environ)
     as_it_stands = expand(name.strip()).absolute()
-    return as_it_stands if as_it_stands.is_file() or not path.is_file() else path
+    return as_it_stands if regular.is_file(as_it_stands) or not regular.is_file(path) else path
 
 
 def save(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.markup import escape
 from textual.widgets import Static
 
+from infertui import regular
 from infertui.errors import UsageError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.safety import plain, safe
@@ -54,6 +55,6 @@ class FilenameScreen(LineDialog[Path]):
             path = self._path_of(typed)
         except UsageError as error:
             return None, plain(error.message, colours.error)
-        exists = path.exists()
+        exists = regular.exists(path)
         said = f"{path}{': exists already' if exists else ''}"
         return path, plain(said, colours.warning if exists else colours.muted)

@@ -571,6 +571,8 @@ def test_save_as_asks_before_overwriting_and_refuses_no_name(tmp_path: Path) -> 
         await pilot.press("enter")
         await settle(pilot)
         assert "a name is needed" in stage.text
+        await typed_name(pilot, f"/x/{'a' * 300}/x")  # of which not even `exists` can be asked
+        assert stage.is_running
         await typed_name(pilot, str(other))
         assert "exists already" in " ".join(stage.text.split())
         await pilot.press("enter")
