@@ -19,6 +19,7 @@ from infertui.report.cost import RunCost, beside, run_cost
 from infertui.report.cost_text import Remedies
 from infertui.report.money import CURRENCY, gpu_price
 from infertui.report.terms import Terms, parse_load
+from infertui.terminal_text import shorten
 from infertui.tui.actions import Action, bindings
 from infertui.tui.panes.heading import Heading
 from infertui.tui.panes.pane import Pane
@@ -255,7 +256,7 @@ class CostPane(Pane, can_focus=True):
         amount, _, code = text.strip().partition(" ")
         currency = code.strip().upper() or self.cockpit.settings.currency or CURRENCY
         if not is_currency(currency):
-            raise UsageError(f"{code.strip()!r} is no currency: three letters, as in EUR")
+            raise UsageError(f"{shorten(code.strip(), 20)!r} is no currency: three letters, as in EUR")
         price = _amount(amount, "the price")
         keep_gpu_price(device, price, currency, date=f"{datetime.now().astimezone():%Y-%m}", path=user_file())
         self._read_prices()
@@ -298,7 +299,7 @@ class CostPane(Pane, can_focus=True):
         def take(text: str) -> None:
             currency = text.upper()
             if currency and not is_currency(currency):
-                raise UsageError(f"{text!r} is no currency: three letters, as in EUR")
+                raise UsageError(f"{shorten(text, 20)!r} is no currency: three letters, as in EUR")
             self.cockpit.change_settings(replace(self.cockpit.settings, currency=currency))
 
         self._ask("EUR, USD ...; nothing: as listed", self.cockpit.settings.currency, take)
@@ -345,5 +346,5 @@ def _amount(text: str, what: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e12:
-        raise UsageError(f"{what} {text!r} is not understood; allowed: a number, 0 or more")
+        raise UsageError(f"{what} {shorten(text, 40)!r} is not understood; allowed: a number, 0 or more")
     return value
