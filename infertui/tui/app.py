@@ -355,6 +355,11 @@ class InfertuiApp(App[None], inherit_bindings=False):
         """Only cells that differ are written: a third of what Textual would write."""
         super()._display(screen, self._saver.wrap(renderable, self.size))
 
+    def _handle_exception(self, error: Exception) -> None:
+        """What fails while widgets are taken away, such as mounting a pane, is of no account: the exit code stands."""
+        if not self._exit:
+            super()._handle_exception(error)
+
     def _fatal_error(self) -> None:
         """Textual would print the values of variables. A log without them has to do."""
         from rich.text import Text

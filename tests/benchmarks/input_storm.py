@@ -104,11 +104,14 @@ def main() -> int:
                 walk = Walk("support.pty_app", folder=Path(folder), size=SIZE)
                 wrong = []
                 try:
-                    walk.until("Quit")
+                    walk.until("gpu-box")
+                    walk.until("Nothing is queued")
                     storm(walk, random.Random(f"{asked.seed} {name} {number}"))
                     walk.settle(1.0, 20.0)
-                    for _ in range(8):
+                    for _ in range(30):  # what was sent may still be taken in
                         walk.press(ESC)
+                        if "Quit" in walk.screen.display[-1]:
+                            break
                     walk.press("\x0c")
                     walk.until("Quit")
                     if (code := walk.end()) != 143:

@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from support.fake_control import FakeControl
 from support.screens import TERMINAL, app_over, drive, entry, machine, sample, text_of
 from textual.events import Key
 from textual.pilot import Pilot
+from textual.widget import MountError
+from textual.worker import WorkerFailed
 
 from infertui.engines.base import Probe
 from infertui.errors import InfertuiError
@@ -829,3 +832,20 @@ def test_what_comes_while_the_screen_is_torn_down_is_not_drawn_any_more(
             await app.furnished.wait()
 
     asyncio.run(scenario())
+
+
+def test_what_fails_while_it_is_left_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """A signal may come while the panes are still mounted into what is being taken away."""
+    app = app_over(machine(), tmp_path)
+
+    async def steps(_pilot: Pilot[None]) -> None:
+        async def mount_too_late() -> None:
+            raise MountError("it is not mounted")
+
+        app.exit(return_code=143)
+        with suppress(WorkerFailed):
+            await app.run_worker(mount_too_late(), exit_on_error=True).wait()
+
+    drive(app, steps)
+    assert app.return_code == 143
+    assert not (tmp_path / "infertui").exists() or not list((tmp_path / "infertui").glob("crash-*"))
