@@ -5,8 +5,12 @@ import contextlib
 import signal
 import sys
 import termios
+from codecs import getincrementaldecoder
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from textual._parser import ParseError
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
@@ -17,6 +21,11 @@ from infertui.tui.outlet import Outlet, write_later
 if TYPE_CHECKING:
     from textual.app import App
 
+# A byte that is no UTF-8 would end the reader of keys, and with it the screen: pasted Latin-1, line noise, and the
+# mouse beyond column 95 as old terminals report it.
+linux_driver.getincrementaldecoder = lambda encoding: partial(  # type: ignore[attr-defined]
+    getincrementaldecoder(encoding), errors="replace"
+)
 
 RESTORE = (
     b"\x18"  # what was begun and cut off within a sequence ends here
@@ -130,5 +139,7 @@ class TerminalDriver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Read keys; a standard input that is no terminal has none, and reading its end would spin."""
-        if self.input_tty:
-            super().run_input_thread()
+        while self.input_tty and not self.exit_event.is_set():
+            # What is no key of any terminal, a mouse at column 10^5000 for example, is forgotten.
+            with contextlib.suppress(ParseError, ValueError, ArithmeticError, LookupError):
+                super().run_input_thread()

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
-from support.results import make_results, write_folder
+from support.results import make_results, write_folder, write_results
 from support.runs import infertui
 
 from infertui.measure.validity import Verdict
@@ -81,6 +81,7 @@ def test_an_older_file_survives_what_cannot_be_exported(tmp_path: Path, runs: li
 @pytest.mark.parametrize("command", ["export", "run"])
 def test_a_file_whose_name_is_too_long_is_told_in_a_sentence(command: str, tmp_path: Path) -> None:
     name = "a" * 300
+    write_results(tmp_path / "reports", 1)
     given = (
         ["export", "--output", name] if command == "export" else ["run", "--engine", "simulator", "--save-json", name]
     )

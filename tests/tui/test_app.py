@@ -1,5 +1,4 @@
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from support.screens import TERMINAL, app_over, drive, entry, machine, sample, t
 from textual.events import Key
 from textual.pilot import Pilot
 from textual.widget import MountError
-from textual.worker import WorkerFailed
 
 from infertui.engines.base import Probe
 from infertui.errors import InfertuiError
@@ -839,12 +837,8 @@ def test_what_fails_while_it_is_left_does_not_change_the_exit_code(tmp_path: Pat
     app = app_over(machine(), tmp_path)
 
     async def steps(_pilot: Pilot[None]) -> None:
-        async def mount_too_late() -> None:
-            raise MountError("it is not mounted")
-
         app.exit(return_code=143)
-        with suppress(WorkerFailed):
-            await app.run_worker(mount_too_late(), exit_on_error=True).wait()
+        app._handle_exception(MountError("it is not mounted"))  # as workers and widgets do
 
     drive(app, steps)
     assert app.return_code == 143

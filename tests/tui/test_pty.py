@@ -173,6 +173,30 @@ def test_keys_leave_with_the_terminal_restored(terminal: Any) -> None:
     assert screen.restored
 
 
+@pytest.mark.parametrize(
+    "noise",
+    [bytes(range(128, 256)), b"\x1b[M\xa5\xe8\xff" * 3, b"\x1b[<" + b"9" * 5000 + b";1;1M", b"\x1b[<-1;;M\x1b[<;M"],
+    ids=["no UTF-8", "an old mouse", "a mouse far away", "a mouse nowhere"],
+)
+def test_bytes_that_are_no_keys_end_nothing(noise: bytes, terminal: Any) -> None:
+    screen = terminal()
+    screen.until_shown(b"gpu-box")
+    os.write(screen.master, noise)
+    pressed = 0.0
+
+    def left() -> bool:
+        # A key may be taken for the rest of a sequence that was begun.
+        nonlocal pressed
+        if time.monotonic() - pressed > 1:
+            pressed = time.monotonic()
+            screen.press("q")
+        return screen.process.poll() is not None
+
+    screen.until(left)
+    assert screen.ended() == 0
+    assert screen.restored
+
+
 def test_redrawing_writes_everything_again(terminal: Any) -> None:
     screen = terminal()
     screen.until_shown(b"gpu-box")
