@@ -52,7 +52,7 @@ def judged(code: int, told: str) -> list[str]:
     wrong = [f"it says {word}: {told[-500:]}" for word in WORDS if word in told]
     if code not in (0, 1, 3):
         wrong.append(f"exit code {code}: {told[-300:]}")
-    if code == 1 and not ("the disk is full" in told and "Free some room" in told):
+    if code == 1 and not ("disk is full" in told and "Free some room" in told):
         wrong.append(f"it does not say what to do: {told[-500:]}")
     return wrong
 

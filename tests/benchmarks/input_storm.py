@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
@@ -117,7 +118,7 @@ def main() -> int:
                         walk.until("Quit")
                     if (code := walk.end()) not in (0, 143):  # the palette leaves, too, where that is its line
                         wrong.append(f"it ended with {code}")
-                except (AssertionError, OSError) as error:
+                except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
                     wrong.append(f"{type(error).__name__}: {str(error)[-1500:]}")
                 finally:
                     walk.close()

@@ -117,10 +117,13 @@ class Walk:
         return offences(_OURS.sub("", shown)) + offences(copied.replace("\t", ""))
 
     def end(self) -> int:
+        """The exit code; what it writes meanwhile is read."""
         self.process.terminate()
-        self.settle(0.3)
+        end = time.monotonic() + PATIENCE_S
         try:
-            return self.process.wait(PATIENCE_S)
+            while self.process.poll() is None and time.monotonic() < end:
+                self.settle(0.1, 1.0)
+            return self.process.wait(1)
         finally:
             self.close()
 
