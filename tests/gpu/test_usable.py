@@ -127,4 +127,7 @@ def test_of_a_sweep_what_can_run_runs(tmp_path: Path) -> None:
         "no-such/model", "-n", "3", "--json", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1
-    assert [line.count('"state":"finished"') for line in done.stdout.splitlines()] == [1, 0]
+    assert [line.count('"state":"finished"') for line in done.stdout.splitlines()] == [1]
+    assert "engine=transformers is refused" in done.stderr
+    assert "infertui models pull no-such/model" in done.stderr
+    assert len([path for path in (tmp_path / "reports").iterdir() if path.is_dir()]) == 1
