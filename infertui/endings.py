@@ -5,8 +5,12 @@ sends what `--signal` names, often USR1, and XCPU where a limit on CPU time is n
 ignores it, and a file that may not grow is an error of that file.
 """
 
+import _thread
 import contextlib
+import os
 import signal
+import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
@@ -20,6 +24,8 @@ ENDING: tuple[signal.Signals, ...] = tuple(
 NOT_FOR_WORKERS = tuple(number for number in ENDING if number not in (signal.SIGTERM, signal.SIGABRT))
 """Those that a batch system may send to every process of a job, and that the runner alone is to act on. A worker's own
 children are ended by TERM."""
+
+_A_MOMENT_S = 0.01
 
 
 def exit_code(number: int) -> int:
@@ -49,8 +55,20 @@ class Ended(BaseException):
 def raise_on_endings() -> None:
     """From now on raise `Ended` where a signal would end this at once and without a word, until somebody else hears it.
 
-    Ctrl-C raises KeyboardInterrupt as ever.
+    Ctrl-C raises KeyboardInterrupt as ever. One that is raised where Python only reports exceptions is sent again: in
+    finalizers, and in a callback that Python runs at every import.
     """
+    reported = sys.unraisablehook
+
+    def report(lost: "sys.UnraisableHookArgs") -> None:
+        if isinstance(lost.exc_value, Ended | KeyboardInterrupt):
+            number = lost.exc_value.number if isinstance(lost.exc_value, Ended) else signal.SIGINT
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending
+                _thread.start_new_thread(_send_again, (number,))  # here it would be raised into the same place
+        else:
+            reported(lost)
+
+    sys.unraisablehook = report
 
     def ended(number: int, _frame: FrameType | None) -> None:
         raise Ended(number)
@@ -58,6 +76,11 @@ def raise_on_endings() -> None:
     for number in heeded():
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, ended)
+
+
+def _send_again(number: int) -> None:
+    time.sleep(_A_MOMENT_S)
+    os.kill(os.getpid(), number)
 
 
 class Asked:

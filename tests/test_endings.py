@@ -39,6 +39,33 @@ def test_ctrl_c_needs_no_word() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_python_swallows_is_heard_all_the_same(number: signal.Signals) -> None:
+    """What is raised in the callback by which importlib forgets a module's lock is reported, and the import goes on."""
+    code = """
+import os, sys
+from infertui import entry
+
+def called(frame, event, _):
+    if event == "call" and frame.f_code.co_name == "cb" and "importlib" in frame.f_code.co_filename:
+        sys.setprofile(None)
+        os.kill(os.getpid(), number)
+
+def go_on():
+    import time, colorsys
+    time.sleep(30)
+
+number, entry._main = int(sys.argv[1]), go_on
+sys.setprofile(called)
+entry.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, check=False, timeout=60
+    )
+    said = "" if number is signal.SIGINT else "infertui: ended by SIGTERM\n"
+    assert (done.returncode, done.stderr) == (130, said), done.stdout
+
+
 @pytest.mark.parametrize("name", ["TERM", "USR1"])
 def test_a_signal_before_the_screen_is_there(name: str) -> None:
     done = sent(signal.Signals[f"SIG{name}"], module="infertui.tui.start", name="start")
