@@ -179,9 +179,17 @@ class Store:
         In this order, so that being killed between two steps loses nothing: the next time the rest is done.
         """
         folder = self.folder_of(old.id)
-        append_line(folder / SUPERSEDED, old)
+        append_line(folder / SUPERSEDED, self._line_of(old.id) or old)
         write_whole(folder / RESULT, encode_result(new))
         replace_line(self.index, old.id, new)
+
+    def _line_of(self, run: str) -> msgspec.Raw | None:
+        """The last line of the index about a run, byte for byte: it may say what this infertui does not know."""
+        found = None
+        for line in lines_holding(self.index, [msgspec.json.encode(run)]):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                found = line if decode_result(line).id == run else found
+        return None if found is None else msgspec.Raw(found.rstrip(b"\n"))
 
     def without_result(self) -> list[str]:
         """Ids of runs that have begun and have no result: they are under way, or were cut off. Oldest first."""

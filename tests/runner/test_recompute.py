@@ -97,6 +97,17 @@ def test_what_was_there_is_kept_and_the_second_time_changes_nothing(tmp_path: Pa
     assert recomputed(tmp_path, EAGER)[0].changes == ()
 
 
+def test_what_this_program_does_not_know_is_kept_to_the_byte(tmp_path: Path) -> None:
+    keep(tmp_path, EAGER, idle_power_w=90.934)
+    store = Store(tmp_path)
+    line = store.index.read_bytes().replace(b'{"', b'{ "of_tomorrow" : [1.50, "\xc3\xa9"], "', 1)
+    store.index.write_bytes(line)
+    outcome = recomputed(tmp_path, EAGER)[0]
+    assert outcome.old is not None and outcome.result is not None  # noqa: PT018
+    store.supersede(outcome.old, outcome.result)
+    assert (tmp_path / EAGER / SUPERSEDED).read_bytes() == line
+
+
 def test_a_run_that_was_just_measured_stays_as_it_is(tmp_path: Path) -> None:
     configs = [
         simulated(workload__output_len=20, measurement__iterations=8, engine__simulator__jitter_ms=1.0),
