@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from infertui.errors import StoreError
 from infertui.report.bench import Bench, bench_report
 from infertui.report.document.contests import Contest, contests
 from infertui.report.document.series import Batches, Telemetry, read_batches, read_telemetry
@@ -31,6 +32,8 @@ class Material(Struct, frozen=True):
     """Runs that telemetry could have been shown of."""
     lost: frozenset[str] = frozenset()
     """Runs whose requests are gone, by id: their figures are what the result kept, and no more can be said of them."""
+    untraced: tuple[str, ...] = ()
+    """Why telemetry of runs that it would have been shown of cannot be read."""
 
 
 def collect(
@@ -59,10 +62,15 @@ def collect(
 
     settled = contests(found, folder_of, baseline=baseline, equal_within=equal_within, told=compared)
     telemetry: dict[str, Telemetry] = {}
+    untraced = []
     for subject in foremost(found, settled):
         if len(telemetry) == _TRACED:
             break
-        read = read_telemetry(folder_of(subject.result.id), subject.result)
+        try:
+            read = read_telemetry(folder_of(subject.result.id), subject.result)
+        except StoreError as error:  # the run's figures do not rest on it
+            untraced.append(f"Run {subject.number} ({subject.label}): no telemetry is shown: {error.message}")
+            continue
         if read is not None and any(value is not None for value in (*read.power, *read.memory)):
             telemetry[subject.result.id] = read
     return Material(
@@ -73,6 +81,7 @@ def collect(
         benches=tuple(_benches(results, equal_within)),
         traceable=sum(1 for run in found if batches[run.result.id].n),
         lost=frozenset(run.result.id for run in found if requests_lost(folder_of(run.result.id), run.result)),
+        untraced=tuple(untraced),
     )
 
 

@@ -141,6 +141,7 @@ def cautions(material: Material) -> Section | None:
         for run in material.subjects
         if run.result.id in material.lost
     ]
+    against += material.untraced
     unlike: dict[str, list[int]] = {}
     for contest in material.contests:
         for entrant in contest.entrants:

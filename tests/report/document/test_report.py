@@ -155,6 +155,18 @@ def test_foreign_text_is_inert_everywhere(tmp_path: Path) -> None:
     assert "https://evil" not in bare
 
 
+def test_telemetry_that_cannot_be_read_takes_nothing_else_along(tmp_path: Path) -> None:
+    results = [result for result in made(tmp_path / "runs", 3) if result.state == "finished"]
+    telemetry = tmp_path / "runs" / results[0].id / "telemetry.jsonl"
+    telemetry.unlink(missing_ok=True)
+    telemetry.mkdir()
+    material = gathered(tmp_path / "runs", results)
+    assert results[0].id in material.batches
+    files = written(tmp_path / "report", material, drawn=["throughput"])
+    for name in ("report.html", "report.md"):
+        assert "no telemetry is shown" in files[name].decode()
+
+
 def test_marks_stand_on_every_row_that_bears_one(tmp_path: Path) -> None:
     results = made(tmp_path / "runs", 120, folders=False)
     material = gathered(tmp_path / "runs", results)
