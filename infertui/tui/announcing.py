@@ -1,4 +1,4 @@
-"""Tells of runs and benches that ended."""
+"""Tells of runs and benches that ended, and of entries that were refused."""
 
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 def announce_finished(cockpit: "Cockpit") -> None:
     """Say what ended since the last call."""
     mirror = cockpit.mirror
+    while mirror.refused:
+        entry = mirror.refused.popleft()
+        cockpit.say(f"#{entry.id} {entry.label} is refused: {entry.reason}", "error")
     while mirror.finished:
         result = mirror.finished.popleft().result
         if result.bench is None or result.state != "finished":  # of a bench the end counts, not each run

@@ -45,6 +45,8 @@ class Mirror:
         """Grows whenever results changed."""
         self.finished: deque[RunFinished] = deque(maxlen=TOLD)
         """The last runs that ended since someone emptied this."""
+        self.refused: deque[Entry] = deque(maxlen=TOLD)
+        """The last entries that waited and were refused when their turn came, likewise."""
 
     @property
     def sample(self) -> Sample | None:
@@ -66,6 +68,9 @@ class Mirror:
                 self.samples.append(sample)
                 return frozenset({"machine"})
             case EntryChanged(entry=entry):
+                before = self.entries.get(entry.id)
+                if entry.state == "refused" and before is not None and before.state == "queued":
+                    self.refused.append(entry)
                 self.entries[entry.id] = entry
                 return frozenset({"queue", "live"})
             case EntriesOrdered(ids=ids):

@@ -11,10 +11,11 @@ from support.runs import simulated
 from support.screens import TERMINAL, drive, text_of
 from textual.pilot import Pilot
 
+from infertui.config.sweep import Variant
 from infertui.config.toml import write
 from infertui.gpu.nvml import NvmlUnavailableError
 from infertui.gpu.sampler import Sampler
-from infertui.runner.control import Control
+from infertui.runner.control import Control, Submission
 from infertui.runner.runner import Runner
 from infertui.tui.app import InfertuiApp
 
@@ -70,5 +71,24 @@ def test_a_sweep_is_queued_without_what_is_wrong_and_says_so(tmp_path: Path) -> 
         await shown(app, pilot, "1 of 2 runs are refused")
         await shown(app, pilot, "1 refused")
         assert [entry.state for entry in (await app.control.snapshot()).entries][1] == "refused"
+
+    drive(app, steps)
+
+
+def test_what_is_refused_when_its_turn_comes_is_told(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("one\n")
+    app = over_a_runner(tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await app.linked.wait()
+        await app.control.pause()
+        config = simulated(workload__prompts_file=str(prompts))
+        submission = Submission("", (Variant("late", config, {}),), str(tmp_path / "reports"))
+        (number,) = await app.control.submit(submission)
+        await shown(app, pilot, "1 waiting")
+        prompts.unlink()
+        await app.control.resume()
+        await shown(app, pilot, f"#{number} late is refused:")
 
     drive(app, steps)
