@@ -38,7 +38,8 @@ class Generated(Struct, frozen=True):
 class Probe(Struct, frozen=True):
     """Whether an engine can be used here, found out without importing its backend.
 
-    `cuda`: of an engine on PyTorch, the version of CUDA that this was built for, `none` without; empty: not known.
+    `cuda`: the version of CUDA that the engine's library (PyTorch, llama.cpp) was built for, `none` without; empty: not
+    known.
     `packages`: those of `EngineSpec.needs` that are there; None: not known.
     """
 

@@ -1,9 +1,10 @@
-"""Whether an engine can use the GPUs that the driver shows: its PyTorch may be built without CUDA, or for a newer."""
+"""Whether an engine can use the GPUs that the driver shows: its library may be built without CUDA, or for a newer."""
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from infertui.config.engines.registry import SPECS
 from infertui.engines.contract import Probe
 from infertui.engines.torch_build import NO_CUDA
 from infertui.gpu.readings import GpuInfo
@@ -19,13 +20,15 @@ class Hindrance(Struct, frozen=True):
 
 
 def hindrance(probe: Probe, gpus: Sequence[GpuInfo]) -> Hindrance | None:
-    """What keeps an engine on PyTorch from these GPUs; None where nothing is known to, and where there are none.
+    """What keeps an engine from these GPUs; None where nothing is known to, and where there are none.
 
     A driver runs what was built for its own major version of CUDA or an older one (NVIDIA's CUDA compatibility guide).
     """
     if not gpus or not probe.available or not probe.cuda:
         return None
-    torch = f"PyTorch {probe.versions['torch']}" if "torch" in probe.versions else "the installed PyTorch"
+    if probe.engine == "llama-cpp":
+        return _of_llama_cpp(probe)
+    torch = library_of(probe)
     driver = next((gpu for gpu in gpus if gpu.cuda_driver), None)
     newest = driver.cuda_driver or "" if driver else ""
     if probe.cuda == NO_CUDA:
@@ -41,6 +44,21 @@ def hindrance(probe: Probe, gpus: Sequence[GpuInfo]) -> Hindrance | None:
             f"Update the NVIDIA driver, or install a build of torch for CUDA {_major(newest)}: {_INSTALL}.",
         )
     return None
+
+
+def _of_llama_cpp(probe: Probe) -> Hindrance | None:
+    """What its probe tells of CUDA is that there is none."""
+    if probe.cuda != NO_CUDA:
+        return None
+    remedy = f"{SPECS[probe.engine].install}. Until then the CPU is used: --device cpu."
+    return Hindrance(f"{library_of(probe)} is built without CUDA and cannot use the GPUs", remedy)
+
+
+def library_of(probe: Probe) -> str:
+    """What computes in an engine, in words."""
+    names = {"torch": "PyTorch", "llama-cpp-python": "llama-cpp-python"}
+    found = next((f"{words} {probe.versions[name]}" for name, words in names.items() if name in probe.versions), "")
+    return found or ("llama-cpp-python" if probe.engine == "llama-cpp" else "the installed PyTorch")
 
 
 def _major(version: str) -> int:

@@ -11,7 +11,7 @@ from infertui.engines.interpreters import environment_for
 from infertui.engines.torch_build import NO_CUDA
 from infertui.errors import ConfigError
 from infertui.gpu.readings import GpuInfo
-from infertui.gpu.usable import hindrance
+from infertui.gpu.usable import hindrance, library_of
 from infertui.gpu.visible import as_cuda_value, visible
 from infertui.runner.choice import Choice
 
@@ -98,7 +98,7 @@ def planned_gpus(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice) -> t
     if device.name.startswith("cuda") and not gpus and choice.status.cuda == NO_CUDA:
         raise ConfigError(
             "device.name",
-            f"is {device.name}, but {engine.name}'s PyTorch is built without CUDA, and no GPU was found here",
+            f"is {device.name}, but {library_of(choice.status)} is built without CUDA, and no GPU was found here",
             allowed="auto or cpu",
         )
     if device.name == "cpu" or not gpus or hindered:

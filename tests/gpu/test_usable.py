@@ -8,6 +8,7 @@ import pytest
 from support.runs import clean_environment, infertui
 
 from infertui.engines.base import Probe
+from infertui.engines.base import probe as engine_probe
 from infertui.engines.torch_build import NO_CUDA, cuda_of_torch
 from infertui.gpu.readings import GpuInfo
 from infertui.gpu.usable import hindrance
@@ -88,6 +89,22 @@ def test_a_gpu_that_cannot_be_used_is_refused_at_once_and_leaves_no_folder(tmp_p
     assert not (tmp_path / "reports").exists()
     told = infertui("doctor", cwd=tmp_path, environment=stubbed(nvml_stub)).stdout
     assert "is built without CUDA and cannot use the GPUs" in told
+
+
+def test_a_llama_cpp_for_the_cpu_is_no_reason_for_a_failed_run(tmp_path: Path, nvml_stub: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    if engine_probe("llama-cpp").cuda != NO_CUDA:
+        pytest.skip("this llama-cpp-python is built for GPUs, or does not tell")
+    request = ("run", "--engine", "llama-cpp", "--model", "synthetic:nano", "--device", "cuda")
+    for environment in (stubbed(nvml_stub), clean_environment()):
+        done = infertui(*request, cwd=tmp_path, environment=environment)
+        assert done.returncode == 2
+        assert "is built without CUDA" in done.stderr
+        assert "llama-cpp-python" in done.stderr
+        assert not (tmp_path / "reports").exists()
+    found = hindrance(engine_probe("llama-cpp"), [gpu("13.0")])
+    assert found is not None
+    assert "GGML_CUDA" in found.remedy
 
 
 def test_hidden_gpus_are_told(tmp_path: Path, nvml_stub: Path) -> None:

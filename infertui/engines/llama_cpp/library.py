@@ -16,6 +16,7 @@ from msgspec import Struct
 from infertui.config.engines.registry import SPECS
 from infertui.engines.base import Probe
 from infertui.engines.llama_cpp import log
+from infertui.engines.torch_build import NO_CUDA
 from infertui.errors import EngineError
 from infertui.terminal_text import clean, shorten
 
@@ -44,8 +45,10 @@ def probe() -> Probe:
     if backends:
         versions["backends"] = " ".join(backends)
     built = ", built for the CPU only" if backends == ["cpu"] else ""
+    # By its files: asked whether it can offload, a build for CUDA says no as well where there is no driver.
+    cuda = NO_CUDA if backends and "cuda" not in backends else ""
     missing = "" if "gguf" in versions else "; without the package gguf it runs .gguf files only"
-    return Probe(NAME, available=True, reason=f"installed{built}{missing}", versions=versions)
+    return Probe(NAME, available=True, reason=f"installed{built}{missing}", versions=versions, cuda=cuda)
 
 
 def _backends() -> list[str]:
