@@ -38,6 +38,8 @@ class Lane:
 
     slot: WorkerSlot = field(default_factory=WorkerSlot)
     entry: int | None = None
+    begun: Entry | None = None
+    """That entry as it was when its turn came; the queue may know another by now, or none."""
     execution: Execution | None = None
     task: asyncio.Task[Result | None] | None = None
     ending: EntryState | None = None
@@ -86,7 +88,10 @@ class Dispatcher:
         return any(lane.task for lane in self._lanes.values())
 
     def kick(self) -> None:
-        """Start what may start."""
+        """Start what may start, once nothing looks any longer at what has left the line meanwhile."""
+        for lane in self._lanes.values():
+            if lane.task and lane.begun and not lane.execution and not self._queue.awaits(lane.begun):
+                lane.task.cancel()
         # Again and again, since one that fails at once leaves its device to the next.
         while not (self._closing or self._queue.paused) and (entries := self._startable()):
             for entry in entries:
@@ -119,15 +124,14 @@ class Dispatcher:
 
     def _startable(self) -> list[Entry]:
         busy = {name for name, lane in self._lanes.items() if lane.task}
-        running = [self._queue.get(lane.entry) for lane in self._lanes.values() if lane.entry is not None]
-        benches = {entry.place.bench for entry in running if entry.place}
+        benches = {lane.begun.place.bench for lane in self._lanes.values() if lane.begun and lane.begun.place}
         return startable(self._queue.waiting, busy, cpu_exclusive=self._cpu_exclusive, benches=benches)
 
     def _start(self, entry: Entry) -> None:
         lane = self._lanes.setdefault(entry.lane, Lane())
         if lane.unloading:
             lane.unloading.cancel()
-        lane.entry, lane.ending = entry.id, None
+        lane.entry, lane.begun, lane.ending = entry.id, entry, None
         lane.task = asyncio.create_task(self._run(lane, entry))
         lane.task.add_done_callback(lambda task: self._done(lane, entry.id, task))
 
@@ -171,7 +175,7 @@ class Dispatcher:
     def _done(self, lane: Lane, number: int, task: asyncio.Task[Result | None]) -> None:
         ending, lane.ending = lane.ending, None
         begun = lane.execution is not None
-        lane.entry, lane.execution, lane.task = None, None, None
+        lane.entry, lane.begun, lane.execution, lane.task = None, None, None, None
         error = None if task.cancelled() else task.exception()
         result = None if task.cancelled() or error else task.result()
         if begun or error:

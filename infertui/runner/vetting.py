@@ -4,6 +4,7 @@ Whatever is to be measured passes here, whichever way it came: when it is asked 
 files are read and engines asked whether they are there; no model is loaded, no backend imported.
 """
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
@@ -27,6 +28,7 @@ from infertui.runner.quality import scored_text
 from infertui.runner.request import capacity_of, load_request
 from infertui.workloads.prompts import load_prompts
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 LIMIT_S = 30.0
 """How long looking may take where somebody waits at a screen or a socket. What was not looked at by then is let
@@ -81,6 +83,9 @@ class _Look:
             return error
         except (OSError, ValueError):
             return None  # whatever that is, it shows where it is tried
+        except Exception:  # noqa: BLE001 (the check of an engine of another package can be broken in any way)
+            _log.exception("whether a config can run could not be looked at")
+            return None
         return None
 
     def _check(self, config: Config) -> None:

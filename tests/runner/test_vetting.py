@@ -244,6 +244,43 @@ def test_what_happens_to_an_entry_while_it_is_looked_at_counts(tmp_path: Path, m
     assert len(list((tmp_path / "out").glob("*/"))) == 1
 
 
+def test_an_entry_that_leaves_while_it_is_looked_at_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: asyncio.Queue[Config] = asyncio.Queue()
+
+    async def hanging(configs: Sequence[Config], gpus: tuple[GpuInfo, ...], limit_s: float) -> Refusals:
+        await begun.put(configs[0])
+        if configs[0].workload.batch_size > 1:
+            await asyncio.sleep(3600)
+        return (None,) * len(configs)
+
+    monkeypatch.setattr("infertui.runner.dispatch.refusals", hanging)
+    slow, other = simulated(workload__batch_size=2), simulated()
+    variants = (Variant("removed", slow, {}), Variant("cancelled", slow, {}), Variant("other", other, {}))
+
+    async def scenario() -> tuple[Entry, ...]:
+        async with asyncio.timeout(60), Runner(QueueStore(tmp_path / "queue.sqlite")) as runner:
+            first, second, _ = await runner.submit(Submission("t", variants, str(tmp_path / "out")))
+            await begun.get()
+            await runner.remove([first])
+            await begun.get()
+            await runner.cancel([second])
+            await runner.clear()
+            return await all_ended(runner)
+
+    (entry,) = asyncio.run(scenario())
+    assert (entry.name, entry.state) == ("other", "finished")
+
+
+def test_a_check_that_is_broken_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(request: object, source: object) -> None:
+        raise TypeError("a bug of another package")
+
+    monkeypatch.setattr("infertui.runner.vetting.check", broken)
+    assert not problem(asked(), monkeypatch)
+
+
 def test_looking_never_takes_long() -> None:
     """A file system that hangs, and a sweep of thousands: what was not looked at is let through."""
     wrong = Variant("", simulated(workload__prompts_file="/none.txt"), {})
