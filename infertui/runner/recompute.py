@@ -107,7 +107,10 @@ class Recomputation:
         ]
         for result in latest.values():
             if not runs or result.id in runs:
-                yield self._outcome(result)
+                try:
+                    yield self._outcome(result)
+                except StoreError as error:  # what cannot be read of one run is of no account for the others
+                    yield Outcome(result.id, refused=error.message)
 
     def _outcome(self, old: Result) -> Outcome:
         folder = self._store.folder_of(old.id)
@@ -186,7 +189,11 @@ class Recomputation:
         found = self._rests.get(folder.name)
         if found is None:
             samples = read_lines(folder / "telemetry.jsonl", Sample, warn=lambda _: None)
-            found = self._rests[folder.name] = idle_before(samples, devices)
+            try:
+                found = idle_before(samples, devices)
+            except StoreError:
+                found = {}
+            self._rests[folder.name] = found
         return found
 
 

@@ -120,6 +120,27 @@ def test_a_run_that_was_just_measured_stays_as_it_is(tmp_path: Path) -> None:
         assert outcome.changes == ()
 
 
+def test_a_file_that_cannot_be_read_is_of_its_run_alone(tmp_path: Path) -> None:
+    (first, second), _ = run(simulated(), simulated(), out=tmp_path)
+    for name in (tmp_path / first.id / "requests.jsonl", tmp_path / second.id / "telemetry.jsonl"):
+        name.unlink()
+        name.mkdir()
+    one, other = recomputed(tmp_path)
+    assert "requests.jsonl" in one.refused
+    assert (other.refused, other.changes) == ("", ())
+
+
+def test_telemetry_that_cannot_be_read_leaves_idle_power_as_it_was(tmp_path: Path) -> None:
+    keep(tmp_path, EAGER, idle_power_w=90.934)
+    telemetry = tmp_path / EAGER / "telemetry.jsonl"
+    telemetry.unlink()
+    telemetry.mkdir()
+    (outcome,) = recomputed(tmp_path, EAGER)
+    assert outcome.result is not None and outcome.result.power is not None  # noqa: PT018
+    assert outcome.result.power.idle_power_w == 90.934
+    assert any("its idle power stays" in text for text in outcome.left)
+
+
 def test_what_cannot_be_derived_is_said_and_left(tmp_path: Path) -> None:
     (first, second, third, fourth), _ = run(*[simulated()] * 4, out=tmp_path)
     store = Store(tmp_path)
