@@ -17,7 +17,7 @@ from infertui.runner.execution import Execution, error_of
 from infertui.runner.idle import IdlePower
 from infertui.runner.lanes import CPU, devices_of, lane_name, startable
 from infertui.runner.patience import MODEL_S, undisturbed
-from infertui.runner.queue import Queue, settled, stamp
+from infertui.runner.queue import Queue, in_a_line, settled, stamp
 from infertui.runner.rates import SampleRates
 from infertui.runner.vetting import refusals
 from infertui.runner.workers import WorkerSlot
@@ -147,7 +147,7 @@ class Dispatcher:
         group = [other.id for other in self._queue.entries if other.group == entry.group]
         number = group.index(entry.id) + 1
         if wrong is not None:
-            self._queue.note(replace(entry, state="refused", reason=clean(str(wrong)), ended=stamp()))
+            self._queue.note(replace(entry, state="refused", reason=in_a_line(wrong), ended=stamp()))
             self._emit(RunRefused("", entry.label, number, len(group), error_of(wrong)))
             self._ended(self._queue.get(entry.id), None, None)
             return None

@@ -7,13 +7,19 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from infertui.config.sweep import Variant
-from infertui.errors import StoreError, UsageError
+from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.runner.control import AnyQueueEvent, EntriesOrdered, EntryChanged, PausedChanged, Submission
 from infertui.store.queue import ENDED, Duration, Entry, EntryState, QueueStore
 from infertui.store.result import Result
+from infertui.terminal_text import clean
 
 Place = Callable[[Sequence[Entry]], list[Entry]]
 """Says on which lanes entries will run, and for how long."""
+
+
+def in_a_line(error: InfertuiError) -> str:
+    """What is wrong and what can be done, as it is kept with an entry."""
+    return clean(". ".join(part for part in (error.message, error.remedy) if part))
 
 
 def stamp() -> str:

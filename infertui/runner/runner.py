@@ -49,7 +49,7 @@ from infertui.runner.lanes import devices_of, lane_name, lane_of
 from infertui.runner.patience import MODEL_S, answered, bounded, undisturbed
 from infertui.runner.placing import Placing
 from infertui.runner.progress import RunProgress
-from infertui.runner.queue import Queue, settled, stamp
+from infertui.runner.queue import Queue, in_a_line, settled, stamp
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.reports import Reports
 from infertui.runner.vetting import LIMIT_S, vetted
@@ -175,7 +175,7 @@ class Runner:
                 variant.config for variant, error in zip(variants, found, strict=True) if error is None
             )
         refused = {position: error for position, error in enumerate(found) if error is not None}
-        ids = self._queue.submit(submission, {position: clean(str(error)) for position, error in refused.items()})
+        ids = self._queue.submit(submission, {position: in_a_line(error) for position, error in refused.items()})
         for position, error in refused.items():
             self._emit(RunRefused("", variants[position].name, position + 1, len(variants), error_of(error)))
         self._loop.call_soon(self._dispatcher.kick)
