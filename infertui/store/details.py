@@ -28,6 +28,7 @@ LOG_BYTES = 64 << 10
 TOML_BYTES = 256 << 10
 
 T = TypeVar("T")
+TELEMETRY = "telemetry.jsonl"
 
 
 class BatchPoint(Struct, frozen=True):
@@ -45,7 +46,8 @@ class BatchPoint(Struct, frozen=True):
 class RunDetails(Struct, frozen=True):
     """Everything kept about one run, thinned out for showing. `result` is None while it runs, or when it was cut off.
 
-    `under_way`: some process measures it. `lost`: files that its result rests on, and that are gone.
+    `under_way`: some process measures it. `lost`: files that its result rests on, and that are gone, and
+    those of telemetry that cannot be read.
     """
 
     id: str
@@ -81,16 +83,22 @@ def read_details(folder: Path) -> RunDetails:
             raise StoreError(f"there is no run {clean(run)} in {clean(str(folder.parent))}")
         return RunDetails(id=run, folder=str(folder), toml="", result=result)
     result = _result(folder / RESULT)
+    lost = [REQUESTS] if result is not None and requests_lost(folder, result) else []
+    telemetry: tuple[Sample, ...] = ()
+    try:
+        telemetry = tuple(thin(_lines(folder / TELEMETRY, Sample), MAX_SAMPLES, _power))
+    except StoreError:  # all else can be shown without it
+        lost.append(TELEMETRY)
     return RunDetails(
         id=run,
         folder=str(folder),
         toml=_text(folder / "run.toml", TOML_BYTES),
         result=result,
         batches=tuple(thin(_batches(folder / REQUESTS), MAX_BATCHES, lambda point: point.latency)),
-        telemetry=tuple(thin(_lines(folder / "telemetry.jsonl", Sample), MAX_SAMPLES, _power)),
+        telemetry=telemetry,
         log=_text(folder / "worker.log", LOG_BYTES, end=True),
         under_way=result is None and is_under_way(folder),
-        lost=(REQUESTS,) if result is not None and requests_lost(folder, result) else (),
+        lost=tuple(lost),
     )
 
 

@@ -52,6 +52,15 @@ def test_a_run_without_a_result_is_read_as_far_as_it_got(folder: Path) -> None:
     assert (details.log, details.telemetry) == ("", ())
 
 
+def test_telemetry_that_cannot_be_read_takes_nothing_else_along(folder: Path) -> None:
+    before = read_details(folder)
+    (folder / "telemetry.jsonl").unlink(missing_ok=True)
+    (folder / "telemetry.jsonl").mkdir()
+    after = read_details(folder)
+    assert (after.telemetry, after.lost) == ((), ("telemetry.jsonl",))
+    assert (after.result, after.batches) == (before.result, before.batches)
+
+
 def test_a_run_whose_folder_is_gone_is_read_from_the_index(tmp_path: Path) -> None:
     ids = write_results(tmp_path, 5, folders=1)
     shutil.rmtree(tmp_path / ids[-1])

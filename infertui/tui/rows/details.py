@@ -10,6 +10,7 @@ from infertui.measure.gaps import drawn_from
 from infertui.report.identity import FALLBACK, identity
 from infertui.report.times import itl_text
 from infertui.store.details import RunDetails
+from infertui.store.observations import REQUESTS
 from infertui.store.result import Fingerprint, Result
 from infertui.tui.rows.cells import Look, beside
 from infertui.tui.rows.paragraphs import entry, foreign, paragraph, section
@@ -50,8 +51,9 @@ def batches(details: RunDetails, width: int, height: int, look: Look) -> Lines:
     """The iterations over time, and the distributions of their latency and of the token gaps."""
     points = details.batches
     if not points:
-        gone = f"The batches are gone with {details.lost[0]}." if details.lost else "No batch was measured."
-        return paragraph(gone, width, look.palette.warning if details.lost else look.palette.muted)
+        lost = REQUESTS in details.lost
+        gone = f"The batches are gone with {REQUESTS}." if lost else "No batch was measured."
+        return paragraph(gone, width, look.palette.warning if lost else look.palette.muted)
     failed = [point for point in points if point.error]
     rows = max(_CHART_ROWS, height - 2 * (_HISTOGRAM_ROWS + 2) - len(failed[:3]) - 1)
     end = max(point.start + (point.latency or 0.0) for point in points)

@@ -13,7 +13,7 @@ from infertui.report.limits import limit_lines, limits_of
 from infertui.report.quality import DIVERGED, quality_rows
 from infertui.report.remedy import remedy
 from infertui.report.times import NOT_AVAILABLE
-from infertui.store.details import RunDetails
+from infertui.store.details import TELEMETRY, RunDetails
 from infertui.store.result import Result
 from infertui.tui.rows.cells import Look, beside, fit
 from infertui.tui.rows.paragraphs import NAME_WIDTH, entry, foreign, paragraph, section
@@ -38,10 +38,13 @@ def summary(details: RunDetails, width: int, look: Look) -> Lines:
     if result.loaded and (instead := fallback_of(result.loaded)):
         lines += entry(FALLBACK, instead, width, look, style=colours.warning)
     for name in details.lost:
-        lines += paragraph(
-            f"{name} is gone from its folder: batches, intervals of comparisons and exports of requests are not "
-            "available.", width, colours.warning,
-        )  # fmt: skip
+        gone = (
+            f"{name} cannot be read: power and clocks over time are not shown."
+            if name == TELEMETRY
+            else f"{name} is gone from its folder: batches, intervals of comparisons and exports of requests are not "
+            "available."
+        )
+        lines += paragraph(gone, width, colours.warning)
     lines += [Text(), *_state(result, width, look), Text(), *_figures(result, width, look)]
     parts = (_limits(result, width, look), _energy(result, width, look), _quality(result, width, look),
              _bench(result, width, look), _imported(result, width, look), _thresholds(result, width, look))  # fmt: skip
