@@ -3,6 +3,7 @@
 What could not be found out is None, and is never held against a run.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -28,6 +29,8 @@ HELD_SHARE = 0.01
 """Share of the window for which a policy of the driver may hold the clocks down before it counts."""
 NOTED_RISE = 0.01
 """Rise of the speed while measuring from which the warm-up was not over, where it goes on in one line."""
+_LINE = 3
+"""Fewest values whose line tells how far off it may be."""
 LAST_OF_WARMUP = 16
 """Batches of the warm-up that are looked at together with the iterations."""
 
@@ -267,7 +270,8 @@ _DEPENDENT = (
 def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
     """Whether iterations went on becoming faster, as the last batches of the warm-up did.
 
-    How far the plateau is off cannot be told from a line: the rise while measuring is what is known.
+    How far the plateau is off cannot be told from a line: the rise while measuring is what is known. A warm-up that was
+    slow and then over bends the line as well: iterations that alone cannot have risen half as far are no part of it.
     """
     before = [batch for batch in seen.warmup if not batch.error and batch.seconds][-LAST_OF_WARMUP:]
     what, rates = speeds([*before, *good])
@@ -275,9 +279,24 @@ def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Threshold
     if joined is None or not good or not (joined.rises and tends_up(rates)):
         return
     rise = joined.change * (len(good) - 1) / (len(rates) - 1)
-    if rise > NOTED_RISE:
+    if rise > NOTED_RISE and _at_most(rates[-len(good) :]) > rise / 2:
         text = f"{what} still rose, by {_percent(rise)} while measuring: the warm-up was not over, and it would rise on"
         yield _Finding(text, "warming", against=limits.steady_warmup and rise > NOTED_DRIFT)
+
+
+def _at_most(rates: Sequence[float]) -> float:
+    """The largest relative rise from first to last that iterations alone are likely to have.
+
+    Of a line, and three of its standard errors; of two values, which tell of no noise, the double.
+    """
+    n, mean = len(rates), sum(rates) / len(rates)
+    if n < _LINE:
+        return 2 * (rates[-1] / rates[0] - 1)
+    along = [place - (n - 1) / 2 for place in range(n)]
+    spread = sum(each * each for each in along)
+    slope = sum(each * rate for each, rate in zip(along, rates, strict=True)) / spread
+    apart = sum((rate - mean - slope * each) ** 2 for each, rate in zip(along, rates, strict=True))
+    return (slope + 3 * math.sqrt(apart / (n - 2) / spread)) * (n - 1) / mean
 
 
 def _remarks(seen: Circumstances) -> Iterable[_Finding]:
