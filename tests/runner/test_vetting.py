@@ -94,12 +94,24 @@ def test_a_word_whose_package_is_not_there(
         ({"engine.name": "vllm", "engine.dtype": "bfloat16"}, (gpu("7.5"),), "engine.dtype: bfloat16 needs a GPU"),
         ({"engine.name": "tensorrt-llm", "engine.quantization": "fp8"}, (gpu("8.0"),), "capability 8.9"),
         ({"engine.name": "llama-cpp", "workload.batch_size": 4, "engine.llama_cpp.n_batch": 2}, (), "n_batch"),
+        ({"engine.name": "llama-cpp", "engine.llama_cpp.n_gpu_layers": 3, "device.name": "cpu"}, (gpu(),), "has the"),
     ],
 )  # fmt: skip
 def test_what_a_device_or_a_model_cannot_do(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, object], gpus: tuple[GpuInfo, ...], said: str
 ) -> None:
     assert said in problem(asked(**values), monkeypatch, *gpus)
+
+
+def test_layers_for_a_gpu_need_a_build_that_can_use_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = asked(**{"engine.name": "llama-cpp", "engine.llama_cpp.n_gpu_layers": 3})
+    assert "this run has the CPU" in problem(layers, monkeypatch, cuda="none")
+    assert "this run has the CPU" in problem(layers, monkeypatch, gpu(), cuda="none")
+    assert not problem(layers, monkeypatch, gpu())
+    assert not problem(layers, monkeypatch, cuda=""), "without readings a library may see one"
+    assert not problem(asked(**{"engine.name": "llama-cpp"}), monkeypatch, gpu(), cuda="none")
+    asking = asked(**{"engine.name": "llama-cpp", "device.name": "cuda"})
+    assert "llama-cpp-python is built without CUDA" in problem(asking, monkeypatch, gpu(), cuda="none")
 
 
 def test_what_may_go_with_auto_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,12 @@ from infertui.models.resolve import ModelSource
 def check(request: LoadRequest, source: ModelSource) -> None:
     """See `engines.base.check`."""
     check_weights(source, request.engine)
+    layers = request.engine.llama_cpp.n_gpu_layers
+    if layers > 0 and request.device.name == "cpu":
+        raise ConfigError(
+            "engine.llama_cpp.n_gpu_layers", f"{layers} layers are to be on a GPU, and this run has the CPU",
+            allowed="-1 (all that can be) or 0 there",
+        )  # fmt: skip
     if request.capacity:
         check_context(request.engine.llama_cpp, request.capacity)
 
