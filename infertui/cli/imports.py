@@ -197,7 +197,7 @@ def _print(told: dict[str, object]) -> None:
         speed, latency = run["output_throughput"], run["mean_latency_s"]
         figures = [f"{format_number(speed)} tok/s" if speed is not None else "throughput n/a"]
         figures += [f"prefill {format_number(run['prefill_throughput'])} tok/s"] if run["prefill_throughput"] else []
-        figures += [f"E2E {format_seconds(latency)}"] if latency is not None else []
+        figures += [f"E2E mean {format_seconds(latency)}"] if latency is not None else []
         say(f"  {run['id'] or '(no id yet)'}  {clean(run['name'])}  {'  '.join(figures)}")
         if status != "known" and run["not_available"]:
             say(f"    not told: {', '.join(run['not_available'])}")

@@ -8,6 +8,7 @@ with `infertui_` stand where the form allows metadata.
 """
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -38,10 +39,10 @@ def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, obje
         "request_goodput": _number(_asked(result).get("goodput", "")),
         "output_throughput": summary.output_throughput,
         "total_token_throughput": summary.total_throughput,
-        **_figure("ttft", summary.ttft, [record.ttft for record in good], completed),
-        **_figure("tpot", summary.tpot, [record.tpot for record in good], completed),
+        **_figure("ttft", summary.ttft, [record.ttft for record in good]),
+        **_figure("tpot", summary.tpot, [record.tpot for record in good]),
         **_gaps(summary.itl, summary.output_tokens - completed),
-        **_figure("e2el", summary.latency, [record.latency for record in good], completed),
+        **_figure("e2el", summary.latency, [record.latency for record in good]),
         **_detailed(requests),
         **_ours(result),
     }
@@ -97,16 +98,17 @@ def _detailed(requests: Sequence[RequestRecord]) -> dict[str, object]:
     return {name: values for name, values in arrays.items() if values and None not in values}
 
 
-def _figure(
-    name: str, known: Distribution | None, values: Sequence[float | None], completed: int
-) -> dict[str, float | None]:
+def _figure(name: str, known: Distribution | None, values: Sequence[float | None]) -> dict[str, float | None]:
     """Mean, median, deviation and 99th percentile of a time, in milliseconds."""
     if known is None:
         return dict.fromkeys(f"{what}_{name}_ms" for what in ("mean", "median", "std", "p99"))
-    count = sum(value is not None for value in values) or (completed if known.n else 0)
-    std = 0.0 if count == 1 else known.std
-    if std is not None and count > 1:  # the sample's to the population's, over as many values as it was taken of
-        std *= math.sqrt((count - 1) / count)
+    single = [value for value in values if value is not None]
+    if single:
+        std: float | None = statistics.pstdev(single)
+    else:  # the sample's to the population's, over as many observations as it was taken of
+        std = 0.0 if known.n == 1 and known.std is None else known.std
+        if std is not None and known.n > 1:
+            std *= math.sqrt((known.n - 1) / known.n)
     return {
         f"mean_{name}_ms": None if known.mean is None else known.mean * 1000,
         f"median_{name}_ms": None if known.median is None else known.median * 1000,

@@ -27,9 +27,9 @@ class Distribution(Struct, frozen=True):
     """A sample of independent observations.
 
     `supported` names the percentiles that `n` observations can bound from both sides with 95 % confidence; the
-    others are little more than the sample's extreme and are shown as such. `std` is the sample's (n - 1). None is what
-    another program's file did not tell, and so is an `n` of 0; what was measured here has it all, but for the deviation
-    of a single value.
+    others are little more than the sample's extreme and are shown as such. `std` is the sample's (n - 1), of static
+    batches that of the batches. None is what another program's file did not tell, and so is an `n` of 0; what was
+    measured here has it all, but for the deviation of a single value.
     """
 
     n: Whole

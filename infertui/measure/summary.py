@@ -193,9 +193,17 @@ def _speed_of_requests(batches: Sequence[BatchRecord]) -> Distribution | None:
 
 
 def _by_batch(values: Sequence[Sequence[float | None]]) -> Distribution | None:
-    """Over all values that are known; each batch in which there is one is an independent observation."""
-    known = [[value for value in batch if value is not None] for batch in values]
-    return describe([value for batch in known for value in batch], independent=sum(1 for batch in known if batch))
+    """Over all values that are known; each batch in which there is one is an independent observation.
+
+    Where the requests of each batch share its times, batches alone scatter: their deviation is not that of a sample in
+    which each of them stands several times, which is smaller, and 0 for a single one.
+    """
+    known = [found for batch in values if (found := [value for value in batch if value is not None])]
+    whole = describe([value for batch in known for value in batch], independent=len(known))
+    if whole is None or not all(value == batch[0] for batch in known for value in batch):
+        return whole
+    each = describe([batch[0] for batch in known])
+    return msgspec.structs.replace(whole, std=each.std if each else None)
 
 
 def _peaks(batches: Sequence[BatchRecord]) -> EngineMemory:

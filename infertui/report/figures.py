@@ -136,7 +136,8 @@ def _several(gaps: Gaps) -> str:
 
 
 def _mean_and_spread(mean: float | None, std: float | None) -> list[str]:
-    """Nothing where a file told neither."""
+    """Nothing where a file told neither. Clocks tell nanoseconds: a deviation far below is that of rounding."""
+    std = None if std is None else round(std, 10)
     if mean is None:
         return [] if std is None else [f"+/- {format_seconds(std)}"]
     return [f"mean {format_seconds(mean)}" + (f" +/- {format_seconds(std)}" if std is not None else "")]

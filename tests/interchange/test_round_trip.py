@@ -137,6 +137,14 @@ def test_the_document_is_that_of_vllm_by_hand() -> None:
     assert {name for name in found if not name.startswith("infertui_")} == written, "vLLM's fields, and no others"
 
 
+def test_its_deviation_is_that_of_the_requests_that_it_lists() -> None:
+    """vLLM's is of the population of requests, ours of the sample of batches: of 2 and 4 s it is 1 s, and not 1.41."""
+    result, records = of_batches([batch(0, 4, [2 * NS_PER_S]), batch(1, 4, [4 * NS_PER_S], 2 * NS_PER_S)], 4, 1)
+    told = document(result, records)
+    assert told["std_e2el_ms"] == pytest.approx(1000)
+    assert document(result, [])["std_e2el_ms"] == pytest.approx(1000), "also where the requests are gone"
+
+
 def test_what_speaks_against_a_run_travels_along() -> None:
     one = batch(0, 2, [100_000_000, 20_000_000])
     result, records = of_batches([one], 2, 2)

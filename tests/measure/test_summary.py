@@ -49,6 +49,17 @@ def test_counts_and_throughput(batches: list[BatchRecord]) -> None:
         assert {found.output_throughput, found.total_throughput, found.output_throughput_interval} == {None}
 
 
+def test_a_deviation_is_that_of_batches_where_their_requests_share_their_times() -> None:
+    """Each batch of four once, and not four times: 1.414 of one and three seconds, where eight values have 1.069."""
+    found = summarise([even_batch(1.0, tokens=10, size=4), even_batch(3.0, tokens=10, size=4, index=1)]).latency
+    assert found is not None
+    assert (found.n, found.mean) == (2, 2.0)
+    assert found.std == pytest.approx(2**0.5)
+    single = summarise([even_batch(1.0, tokens=10, size=4)]).latency
+    assert single is not None
+    assert single.std is None, "one batch tells nothing of how they scatter"
+
+
 @given(runs())
 def test_no_summary_holds_what_json_cannot(batches: list[BatchRecord]) -> None:
     """Infinities and NaN would come back as null, and make the line of the index unreadable."""
