@@ -108,6 +108,8 @@ def report(
         others = f" and {len(lost) - MOST_NAMED} others" if len(lost) > MOST_NAMED else ""
         named = ", ".join(lost[:MOST_NAMED])
         warn(f"{named}{others}: {REQUESTS} is gone: no distribution and no interval of that is in the report")
+    for text in material.untraced[:MOST_NAMED]:
+        warn(text)
     paths = write_report(out, document, material, drawn, told=told)
     progress("")
     size = sum(path.stat().st_size for path in paths)

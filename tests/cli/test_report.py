@@ -86,6 +86,19 @@ def test_a_run_whose_requests_are_gone_is_told(tmp_path: Path) -> None:
         assert "requests.jsonl is gone from its folder" in text, name
 
 
+def test_telemetry_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    results = made(tmp_path / "reports", 3)
+    run = next(result for result in results if result.state == "finished")
+    telemetry = tmp_path / "reports" / run.id / "telemetry.jsonl"
+    telemetry.unlink(missing_ok=True)
+    telemetry.mkdir()
+    done = infertui("report", "--all", "--no-charts", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.count("no telemetry is shown") == 1
+    for name in ("report.md", "report.html", "report.json"):
+        assert "no telemetry is shown" in (tmp_path / "report" / name).read_text(), name
+
+
 @pytest.mark.parametrize("form", ["--json", "--csv"])
 def test_results_end_where_nobody_reads_them_any_more(tmp_path: Path, form: str) -> None:
     made(tmp_path / "reports", 30, folders=False)
