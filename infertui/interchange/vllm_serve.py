@@ -190,6 +190,7 @@ def _finding(table: Table, source: str) -> Finding:
         notes=() if batched else _notes(table),
         invalid=(
             *failures(failed, counts.requests),
+            *_more_than_sent(table, completed),
             *contradiction("output_throughput", speed, output / seconds if seconds and output is not None else None),
             *(contradiction("completed", completed, len(good)) if requests else ()),
             *(contradiction("total_output_tokens", output, sum(one.tokens for one in good)) if good else ()),
@@ -199,6 +200,13 @@ def _finding(table: Table, source: str) -> Finding:
         ),
         records=_records(requests, seconds, one_by_one=_one_by_one(table)) if requests else None,
     )
+
+
+def _more_than_sent(table: Table, completed: int) -> Iterator[str]:
+    """Where the file has counted more that came back than went out."""
+    sent = table.maybe_count("num_prompts")
+    if sent is not None and completed > sent:
+        yield f"the file contradicts itself: {completed} requests completed of {sent} sent"
 
 
 def _in_batches(summary: Summary, requests: Sequence[_Request]) -> Summary:

@@ -92,6 +92,11 @@ def test_aiperf_leaves_metrics_out_where_all_requests_failed() -> None:
     assert (found.summary.requests, found.summary.failed, found.summary.output_throughput) == (5, 5, None)
 
 
+def test_more_requests_completed_than_were_sent() -> None:
+    assert "the file contradicts itself: 4 requests completed of 3 sent" in serve(completed=4, num_prompts=3).invalid
+    assert not [text for text in serve(completed=4, num_prompts=4).invalid if "sent" in text]
+
+
 # Without a stream
 
 
