@@ -39,6 +39,11 @@ class WorkerError(EngineError):
         return cls(failure.kind, failure.message, remedy=failure.remedy, details=failure.details)
 
 
+PROCESS_DIED = 71
+"""With it a worker exits when a process that its engine had started, such as vLLM's core, has ended by itself."""
+_LESS = "Use a smaller batch, shorter sequences, a smaller dtype, or a smaller model."
+
+
 class LastSigns(Struct):
     """What was last known of a worker while it lived."""
 
@@ -50,6 +55,14 @@ class LastSigns(Struct):
 def of_exit(code: int, phase: str, signs: LastSigns, log: Path) -> WorkerError:
     """The error of a worker that ended by itself with this exit code (negative: the signal that killed it)."""
     tail = log_tail(log)
+    if code == PROCESS_DIED and _kernel_killed(signs):
+        return WorkerError(
+            "out-of-memory",
+            f"the host ran out of memory during {phase}: the kernel killed a process of the engine",
+            remedy=_LESS,
+            details={"where": "host"},
+            log_tail=tail,
+        )
     if code >= 0:
         return WorkerError(
             "crash",
@@ -69,19 +82,24 @@ def of_exit(code: int, phase: str, signs: LastSigns, log: Path) -> WorkerError:
     )
 
 
+def _kernel_killed(signs: LastSigns) -> bool:
+    """Whether the kernel has killed for want of memory since these signs."""
+    now = oom_kills()
+    return now is not None and signs.oom_kills is not None and now > signs.oom_kills
+
+
 def _of_sigkill(phase: str, signs: LastSigns, log: Path, tail: str) -> WorkerError:
     details = {"signal": "SIGKILL", "worker used": format_bytes(signs.resident)}
     if signs.available is not None:
         details["host had free"] = format_bytes(signs.available)
-    now = oom_kills()
-    kernel_says = now is not None and signs.oom_kills is not None and now > signs.oom_kills
+    kernel_says = _kernel_killed(signs)
     short = signs.available is not None and signs.available < max(signs.resident // 4, 256 << 20)
     if kernel_says or short:
         return WorkerError(
             "out-of-memory",
             f"the host ran out of memory during {phase}: the kernel killed the worker"
             + ("" if kernel_says else " (inferred from what was free)"),
-            remedy="Use a smaller batch, shorter sequences, a smaller dtype, or a smaller model.",
+            remedy=_LESS,
             details={"where": "host"} | details,
             log_tail=tail,
         )
