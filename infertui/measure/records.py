@@ -21,8 +21,8 @@ class EngineMemory(Struct, frozen=True):
     """What the worker knows of its memory, in bytes; None is not available.
 
     `allocated_peak` is the most that live tensors took, `reserved_peak` the most that the allocator held from the
-    device for them; `resident_peak` is the worker's own peak resident set on the host, without processes that an engine
-    started.
+    device for them; `resident_peak` is the peak resident set on the host of the worker and of the processes that its
+    engine generates in, added up: what they share counts in each. Of an engine alone it is that of those processes.
     """
 
     allocated_peak: Whole | None = None

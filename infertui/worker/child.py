@@ -22,10 +22,11 @@ from infertui.config.schema import EngineConfig
 from infertui.endings import ENDING, NOT_FOR_WORKERS
 from infertui.engines.base import Closing, Engine, Loaded, create
 from infertui.engines.identity import check_device, check_loaded
+from infertui.engines.resident import resident
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.measure.clock import Clock, MonotonicClock, VirtualClock
 from infertui.terminal_text import clean
-from infertui.worker.memory import out_of_memory_details, resident
+from infertui.worker.memory import out_of_memory_details
 from infertui.worker.protocol import (
     AnyCommand,
     Cancel,

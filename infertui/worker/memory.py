@@ -1,41 +1,17 @@
-"""The worker's own memory on the host, and what out-of-memory looks like."""
+"""What out-of-memory looks like."""
 
-import contextlib
 import re
 import resource
-from pathlib import Path
 
 import psutil
 
+from infertui.engines.resident import resident
 from infertui.terminal_text import clean
 from infertui.units import format_bytes
 
 # "Tried to allocate 2.00 GiB", "you tried to allocate 1073741824 bytes"
 _ASKED = re.compile(r"tried to allocate ([\d.]+) ?(KiB|MiB|GiB|TiB|bytes)", re.IGNORECASE)
 _UNITS = {"bytes": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
-
-
-def reset_resident_peak() -> None:
-    """Let the peak start again from what is resident now, where the kernel allows it."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def resident_peak() -> int:
-    """Peak resident set of this process in bytes since it began, or since the reset.
-
-    Not from getrusage, whose maximum a process inherits from the one that started it.
-    """
-    for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").split("\n"):
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return resident()
-
-
-def resident() -> int:
-    """Resident set of this process now, in bytes."""
-    fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
-    return int(fields[1]) * resource.getpagesize()
 
 
 def out_of_memory_details(error: BaseException) -> dict[str, str] | None:

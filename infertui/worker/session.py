@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
 from infertui.engines.identity import check, check_growth, growth, while_measuring
+from infertui.engines.resident import reset_resident_peak, resident_peak
 from infertui.errors import ConfigError, EngineError
 from infertui.measure.clock import NS_PER_S, Clock
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
 from infertui.measure.warmup import warmup_state
 from infertui.terminal_text import clean
-from infertui.worker.memory import reset_resident_peak, resident_peak
 from infertui.worker.outputs import OutputPicker, name_of
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
 from infertui.worker.stamps import Cancelled, Progress, SequenceTimes, StampSink
@@ -256,7 +256,8 @@ class Session:
 
     def _memory(self) -> EngineMemory:
         known = self._engine.memory()
-        return EngineMemory(known.allocated_peak, known.reserved_peak, resident_peak())
+        elsewhere = known.resident_peak or 0
+        return EngineMemory(known.allocated_peak, known.reserved_peak, resident_peak() + elsewhere)
 
 
 def _parts(

@@ -30,10 +30,10 @@ from msgspec import Struct
 
 from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.engines.base import Loaded, LoadRequest
+from infertui.engines.resident import resident
 from infertui.engines.transformers.engine import TransformersEngine
 from infertui.measure.clock import NS_PER_S, MonotonicClock
 from infertui.worker.child import HEARTBEAT_S
-from infertui.worker.memory import resident
 from infertui.worker.protocol import BatchDone, Event, Heartbeat, Measure, encode
 from infertui.worker.session import Session
 from infertui.worker.stamps import Progress

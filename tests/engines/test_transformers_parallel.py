@@ -49,6 +49,7 @@ answer["second"] = tokens(engine, 9)
 answer["evidence"] = msgspec.to_builtins(engine.evidence())
 shares = [getattr(weight, "_local_tensor", weight) for weight in engine._model.parameters()]
 storages = {share.untyped_storage().data_ptr(): share.untyped_storage().nbytes() for share in shares}
+answer["on_host"] = engine.memory().resident_peak
 answer["held"] = sum(storages.values())
 print(json.dumps(answer), flush=True)
 sys.stdin.read()
@@ -113,6 +114,11 @@ def test_what_is_divided_is_found_by_looking(eager: Rank0) -> None:
     assert alone.weight_bytes is not None
     assert loaded["parameters"] == alone.parameters
     assert alone.weight_bytes <= sum(per_rank) < 1.1 * alone.weight_bytes
+
+
+def test_the_host_memory_of_the_other_process_is_told(eager: Rank0) -> None:
+    (other,) = eager.others
+    assert eager.answer["on_host"] >= other.memory_info().rss / 2
 
 
 def test_shares_keep_no_whole_weights_in_memory(eager: Rank0) -> None:

@@ -442,6 +442,10 @@ def test_a_core_in_a_process_of_its_own_measures_and_ends_with_its_worker(saved:
             assert isinstance(events[-1], MeasureDone)
             batches = [event.batch for event in events if isinstance(event, BatchDone)]
             assert [part.tokens for batch in batches for part in batch.requests] == [4] * 2 * len(batches)
+            told = batches[-1].memory.resident_peak
+            assert told is not None
+            # The worker, the core and the process that computes, each with a library of hundreds of megabytes.
+            assert told > 1.5 * psutil.Process(worker.pid).memory_info().rss
             members.update(group_of(worker.pid))
             os.kill(worker.pid, signal.SIGKILL)
         psutil.wait_procs([psutil.Process(pid) for pid in alive(members)], timeout=20)

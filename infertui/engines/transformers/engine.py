@@ -8,6 +8,7 @@ import msgspec
 
 from infertui.config.schema import ModelConfig
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, ScoringWay, Sink
+from infertui.engines.resident import reset_resident_peak_of, resident_peak_of
 from infertui.engines.transformers import identity, parallel, quantize, scoring
 from infertui.engines.transformers.asked import check_levers, meaningless
 from infertui.engines.transformers.continuous import ContinuousWay
@@ -232,6 +233,8 @@ class TransformersEngine:
 
     def reset_peak_memory(self) -> None:
         """See `Engine`."""
+        if self._ranks:
+            reset_resident_peak_of(self._ranks.pids)
         if self._device.type == "cuda":
             import torch
 
@@ -239,13 +242,15 @@ class TransformersEngine:
 
     def memory(self) -> EngineMemory:
         """See `Engine`. PyTorch counts its own allocations on CUDA only, and those of this process."""
+        on_host = resident_peak_of(self._ranks.pids) if self._ranks else None
         if self._device.type != "cuda":
-            return EngineMemory()
+            return EngineMemory(resident_peak=on_host)
         import torch
 
         return EngineMemory(
             allocated_peak=torch.cuda.max_memory_allocated(self._device),
             reserved_peak=torch.cuda.max_memory_reserved(self._device),
+            resident_peak=on_host,
         )
 
     def close(self) -> None:

@@ -112,6 +112,11 @@ class Ranks:
             self.close()
             raise
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the other ranks."""
+        return [process.pid for process in self._processes]
+
     def tell(self, order: Prepare | Generate) -> None:
         """Give all other ranks an order. Raises EngineError when one is gone."""
         for process in self._processes:

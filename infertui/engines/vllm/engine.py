@@ -17,6 +17,7 @@ from typing import Any
 
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, ScoringWay, Sink
+from infertui.engines.resident import reset_resident_peak_of, resident_peak_of
 from infertui.engines.transformers.loading import load_tokenizer
 from infertui.engines.vllm import arguments, proof, surroundings
 from infertui.engines.vllm.asked import draft_of
@@ -105,11 +106,15 @@ class VllmEngine:
         shutil.copyfile(source.path, Path(folder.name, CONFIG_NAME))
         return Path(folder.name)
 
+    def _cores(self) -> Sequence[Any]:
+        """The processes of the engine core; none where it is in this one."""
+        resources = getattr(self._engine.engine_core, "resources", None)
+        found: Sequence[Any] = getattr(getattr(resources, "engine_manager", None), "processes", ())
+        return found
+
     def _guard_core(self) -> None:
         """A core in a process of its own: when that dies, `step` would wait for it for ever. End this one, too."""
-        resources = getattr(self._engine.engine_core, "resources", None)
-        processes = getattr(getattr(resources, "engine_manager", None), "processes", ())
-        if processes:
+        if processes := self._cores():
             threading.Thread(target=self._watch_core, args=(processes,), daemon=True, name="engine core").start()
 
     def _watch_core(self, processes: Sequence[Any]) -> None:
@@ -331,14 +336,18 @@ class VllmEngine:
     def reset_peak_memory(self) -> None:
         """See `Engine`."""
         self._engine.collective_rpc("infertui_reset_peak_memory")
+        reset_resident_peak_of(core.pid for core in self._cores())
 
     def memory(self) -> EngineMemory:
         """See `Engine`. Peaks of PyTorch's allocator, summed over the GPUs."""
         peaks = self._engine.collective_rpc("infertui_memory")
+        on_host = resident_peak_of(core.pid for core in self._cores())
         if any(peak is None for peak in peaks):
-            return EngineMemory()
+            return EngineMemory(resident_peak=on_host)
         return EngineMemory(
-            allocated_peak=sum(allocated for allocated, _ in peaks), reserved_peak=sum(held for _, held in peaks)
+            allocated_peak=sum(allocated for allocated, _ in peaks),
+            reserved_peak=sum(held for _, held in peaks),
+            resident_peak=on_host,
         )
 
 
