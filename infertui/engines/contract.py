@@ -12,6 +12,9 @@ from msgspec import Struct
 from infertui.engines.executed import Compiled, Graphs
 from infertui.whole import Whole
 
+PROCESS_DIED = 71
+"""With it a worker exits when a process that its engine had started, such as vLLM's core, has ended by itself."""
+
 
 class Sink(Protocol):
     """Where an engine tells that tokens have come, at the moment when the host knows of them. Calls may raise to stop.

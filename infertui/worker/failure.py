@@ -7,6 +7,7 @@ import psutil
 from msgspec import Struct
 
 from infertui import regular
+from infertui.engines.contract import PROCESS_DIED
 from infertui.errors import EngineError
 from infertui.terminal_text import clean
 from infertui.units import format_bytes
@@ -39,8 +40,6 @@ class WorkerError(EngineError):
         return cls(failure.kind, failure.message, remedy=failure.remedy, details=failure.details)
 
 
-PROCESS_DIED = 71
-"""With it a worker exits when a process that its engine had started, such as vLLM's core, has ended by itself."""
 _LESS = "Use a smaller batch, shorter sequences, a smaller dtype, or a smaller model."
 
 

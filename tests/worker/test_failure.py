@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from infertui.engines.contract import PROCESS_DIED
 from infertui.worker import failure
-from infertui.worker.failure import PROCESS_DIED, LastSigns, of_exit
+from infertui.worker.failure import LastSigns, of_exit
 
 
 def test_a_process_of_the_engine_that_the_kernel_killed_is_out_of_memory(

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.engines.base import Batch, Evidence, Generated, Getting, LoadRequest, Plan, Sink
+from infertui.engines.contract import PROCESS_DIED
 from infertui.engines.transformers.ways import Way
 from infertui.errors import ConfigError, EngineError
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _STOP = struct.Struct("<qq")
 _LEAVE_S = 5.0
-_DEAD = 71
 
 
 class Join(Struct, frozen=True, tag="join"):
@@ -155,7 +155,7 @@ class Ranks:
         if not self._closing:
             print(f"rank {rank} of engine.tensor_parallel ended with code {code}", file=sys.stderr, flush=True)  # noqa: T201
             self._folder.cleanup()
-            os._exit(_DEAD)
+            os._exit(PROCESS_DIED)
 
 
 def check(request: LoadRequest, device: "torch.device") -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from infertui.config.schema import EngineConfig
 from infertui.engines.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, ScoringWay, Sink
+from infertui.engines.contract import PROCESS_DIED
 from infertui.engines.resident import reset_resident_peak_of, resident_peak_of
 from infertui.engines.transformers.loading import load_tokenizer
 from infertui.engines.vllm import arguments, proof, surroundings
@@ -29,7 +30,6 @@ from infertui.models.fit import DeviceKind, dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.terminal_text import clean, shorten
 
-_DEAD = 71
 LIBRARIES = ("vllm", "torch", "transformers")
 
 
@@ -122,7 +122,7 @@ class VllmEngine:
         if not self._closing:
             print("vLLM's engine core has ended by itself", file=sys.stderr, flush=True)  # noqa: T201
             self._remove_folders()
-            os._exit(_DEAD)
+            os._exit(PROCESS_DIED)
 
     def close(self) -> None:
         """End the process of the engine core, if it has one, and remove what was written for vLLM."""
