@@ -72,7 +72,7 @@ def show(given: dict[str, str]) -> int:
     try:
         return start(out=Path(given.get("--out", "reports")), options=_options(given))
     except InfertuiError as error:
-        from infertui.terminal_text import clean
+        from infertui.text import clean
 
         print(f"infertui: {clean(str(error), lines=True)}", file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -80,7 +80,7 @@ def show(given: dict[str, str]) -> int:
 
 def _options(given: dict[str, str]) -> "Options":
     from infertui.errors import UsageError
-    from infertui.terminal_text import shorten
+    from infertui.text import shorten
     from infertui.tui.start import PICTURE_SIZE, Options
 
     size = PICTURE_SIZE

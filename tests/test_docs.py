@@ -16,7 +16,7 @@ from write_docs import ROOT, made, pages, parts
 
 from infertui.cli.main import app
 from infertui.measure.validity import Verdict
-from infertui.store.result import Result
+from infertui.results.result import Result
 
 PAGES = pages()
 README = ROOT / "README.md"

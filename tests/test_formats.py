@@ -1,8 +1,8 @@
 """What files and the wire hold does not hang on names in Python: tests/formats.txt has every key and word.
 
 A line that is no longer true means that files of before, or another version's, are read in another way. Keep the key or
-the word (`msgspec.field(name=...)`, `tag=...`, `kind = ...`), or raise the schema and write a step in store/upgrade.py
-with a kept line in tests/store/lines/. A line that is only new, or takes
+the word (`msgspec.field(name=...)`, `tag=...`, `kind = ...`), or raise the schema and write a step in
+results/upgrade.py with a kept line in tests/store/lines/. A line that is only new, or takes
 more than before, is to be put into the file.
 """
 
@@ -16,34 +16,35 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from support.formats import outline
 
+from infertui.analysis.prices import FILE as PRICES
+from infertui.api import runtime, wire
+from infertui.api.http import ROUTES
 from infertui.cli.results import CSV_COLUMNS
 from infertui.config.engines.registry import SPECS
-from infertui.config.prices import FILE as PRICES
 from infertui.config.sweep import Variant
-from infertui.engines.ceilings.figures import Told
-from infertui.engines.chosen import chosen_file
-from infertui.engines.interpreters import Answer as InterpreterAnswer
-from infertui.engines.transformers.parallel import Order
 from infertui.errors import InfertuiError
-from infertui.gpu.nvml import NvmlUnavailableError
-from infertui.gpu.readings import Sample
 from infertui.measure.records import RequestRecord
 from infertui.models.asking import Answer as ShapeAnswer
-from infertui.report.document.as_json import ReportData
+from infertui.report.as_json import ReportData
+from infertui.results import peaks
+from infertui.results.details import RunDetails
+from infertui.results.index import ResultIndex
+from infertui.results.observations import REQUESTS
+from infertui.results.outputs import OUTPUTS, Output
+from infertui.results.result import Result
+from infertui.results.runs import BEGUN, RESULT, SUPERSEDED, Begun
+from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.control import Compared, Forecast, Numbered, Snapshot, Submission
-from infertui.server import runtime, wire
-from infertui.server.app import ROUTES
-from infertui.store import ceilings
-from infertui.store.details import RunDetails
-from infertui.store.index import ResultIndex
-from infertui.store.observations import REQUESTS
-from infertui.store.outputs import OUTPUTS, Output
-from infertui.store.queue import Duration, Entry, QueueStore
-from infertui.store.result import Result
-from infertui.store.runs import BEGUN, RESULT, SUPERSEDED, Begun
-from infertui.store.table import ResultPage, ResultQuery
-from infertui.tui import early, themes
+from infertui.runner.queue_store import Duration, Entry, QueueStore
+from infertui.targets.engine.chosen import chosen_file
+from infertui.targets.engine.environments import Answer as InterpreterAnswer
+from infertui.targets.engine.peaks.peaks import Told
+from infertui.targets.engine.transformers.parallel import Order
+from infertui.telemetry.nvml import NvmlUnavailableError
+from infertui.telemetry.readings import Sample
+from infertui.tui import themes
 from infertui.tui.settings import Settings
+from infertui.tui.terminal import early
 from infertui.worker.protocol import AnyCommand, AnyEvent, FailureKind
 
 CLASSES: list[type[InfertuiError]] = [*wire._classes().values(), NvmlUnavailableError]
@@ -56,7 +57,7 @@ STRUCTURES = {
     "begun.json": Begun,
     "queue.sqlite, entries.body": Entry,
     "queue.sqlite, durations.body": Duration,
-    "ceilings.json": ceilings._File,
+    "ceilings.json": peaks._File,
     "settings.toml": Settings,
     "a theme": themes._File,
     "report.json": ReportData,
@@ -145,7 +146,7 @@ def _paths() -> list[Path]:
     environ = {"HOME": str(Path.home())}
     return sorted(
         [
-            early.settings_path(environ), chosen_file(environ), ceilings.ceilings_file(environ),
+            early.settings_path(environ), chosen_file(environ), peaks.ceilings_file(environ),
             runtime.queue_file(environ), runtime.queue_lock(environ), runtime.log_file(environ),
             Path.home() / ".config" / "infertui" / PRICES,
         ]

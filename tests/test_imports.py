@@ -26,7 +26,7 @@ def test_no_command_but_the_worker_imports_a_backend(arguments: list[str]) -> No
 
 def test_help_imports_nothing_heavy() -> None:
     modules = loaded_after("sys.argv = ['infertui', '--help']; from infertui.cli.main import main; main()")
-    ours = ("infertui.config.schema", "infertui.store.jsonl")
+    ours = ("infertui.config.schema", "infertui.results.jsonl")
     assert not modules.intersection(("numpy", "huggingface_hub", "pynvml", "asyncio", "psutil", *ours))
 
 
@@ -35,5 +35,5 @@ def test_the_runner_imports_no_backend() -> None:
 
 
 def test_probing_an_engine_does_not_import_it() -> None:
-    code = "from infertui.engines.interpreters import probe_all; probe_all()"
+    code = "from infertui.targets.engine.environments import probe_all; probe_all()"
     assert not loaded_after(code).intersection(BACKENDS)

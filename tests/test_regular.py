@@ -19,31 +19,33 @@ from hypothesis import strategies as st
 from msgspec import inspect
 from support.results import make_results
 
-from infertui import regular
-from infertui.config import prices, toml
-from infertui.engines import chosen
+from infertui import regular_files
+from infertui.analysis import prices
+from infertui.config import toml
 from infertui.errors import InfertuiError
-from infertui.gpu.readings import Sample
-from infertui.interchange.recognise import read as read_foreign
-from infertui.interchange.source import Source
+from infertui.formats.detect import read as read_foreign
+from infertui.formats.reader import Source
+from infertui.load.prompts import read_prompts
 from infertui.measure.records import RequestRecord
 from infertui.models.resolve import read_config, resolve
-from infertui.models.tokenizer import load_tokenizer
+from infertui.models.tokenizers import load_tokenizer
+from infertui.results.details import read_details
+from infertui.results.index import ResultIndex
+from infertui.results.observations import read_observations
+from infertui.results.peaks import read_ceilings
+from infertui.results.result import Result
+from infertui.results.results_file import remove_lines
+from infertui.results.runs import Begun, Store
+from infertui.results.table import ResultQuery
 from infertui.runner.recovery import recover
 from infertui.runner.reports import Reports
-from infertui.store.ceilings import read_ceilings
-from infertui.store.details import read_details
-from infertui.store.index import ResultIndex
-from infertui.store.observations import read_observations
-from infertui.store.result import Result
-from infertui.store.results_file import remove_lines
-from infertui.store.runs import Begun, Store
-from infertui.store.table import ResultQuery
-from infertui.tui import early, themes
+from infertui.targets.engine import chosen
+from infertui.telemetry.readings import Sample
 from infertui.tui import settings as screen_settings
-from infertui.tui.form import base as form_base
-from infertui.tui.form import files as form_files
-from infertui.workloads.prompts import read_prompts
+from infertui.tui import themes
+from infertui.tui.config import base as form_base
+from infertui.tui.config import files_part as form_files
+from infertui.tui.terminal import early
 
 RESULTS = [msgspec.json.encode(result) for result in make_results(3)]
 
@@ -216,15 +218,15 @@ def test_a_theme_that_cannot_be_read_is_left_out_and_told(kind: str, world: Path
 def test_a_file_is_read_whole_up_to_its_limit(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"abc")
-    assert regular.read(path, 3) == b"abc"
-    assert (regular.read_part(path, 2), regular.read_part(path, 2, end=True)) == (b"ab", b"bc")
-    with pytest.raises(regular.TooLargeError) as caught:
-        regular.read(path, 2)
+    assert regular_files.read(path, 3) == b"abc"
+    assert (regular_files.read_part(path, 2), regular_files.read_part(path, 2, end=True)) == (b"ab", b"bc")
+    with pytest.raises(regular_files.TooLargeError) as caught:
+        regular_files.read(path, 2)
     assert caught.value.strerror == "it is larger than 2 B"
-    with pytest.raises(regular.TooLargeError):
-        regular.read("/proc/self/status", 2)  # those of the kernel have no size
-    with pytest.raises(regular.NoNameError):
-        regular.read("a\0b", 2)
+    with pytest.raises(regular_files.TooLargeError):
+        regular_files.read("/proc/self/status", 2)  # those of the kernel have no size
+    with pytest.raises(regular_files.NoNameError):
+        regular_files.read("a\0b", 2)
 
 
 @settings(max_examples=100, deadline=None)
@@ -234,16 +236,16 @@ def test_lines_are_those_of_the_file_up_to_one_that_is_too_long(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "lines"
     path.write_bytes(b"".join(line + b"\n" for line in wanted))
-    with regular.opened(path) as file:
-        found = list(regular.lines(file, longest))
+    with regular_files.opened(path) as file:
+        found = list(regular_files.lines(file, longest))
     short = list(itertools.takewhile(lambda line: len(line) < longest, wanted))
     assert found == [line + b"\n" for line in short] + [None] * (len(short) < len(wanted))
 
 
 def test_kinds() -> None:
-    assert regular.kind_of(stat.S_IFREG) == ""
-    assert regular.kind_of(stat.S_IFBLK) == "a device"
-    assert regular.kind_of(0) == "no regular file"
+    assert regular_files.kind_of(stat.S_IFREG) == ""
+    assert regular_files.kind_of(stat.S_IFBLK) == "a device"
+    assert regular_files.kind_of(0) == "no regular file"
 
 
 # Anything at all, in the form of each place.
@@ -323,20 +325,20 @@ CLOSED = PermissionError(errno.EACCES, "Permission denied")
 
 @pytest.mark.parametrize("path", ["a" * 300, "/x/" + "a" * 300 + "/x", "b/" * 2500, "a\0b"])
 def test_a_name_that_nothing_can_have_is_not_there(path: str) -> None:
-    assert not regular.exists(Path(path))
-    assert not regular.is_file(Path(path))
-    assert not regular.is_dir(Path(path))
+    assert not regular_files.exists(Path(path))
+    assert not regular_files.is_file(Path(path))
+    assert not regular_files.is_dir(Path(path))
 
 
 def test_what_is_in_a_closed_folder_is_not_there(tmp_path: Path) -> None:
     """Root may look everywhere, so that another user has to ask."""
     (tmp_path / "file").write_text("x")
-    assert regular.exists(tmp_path / "file")
-    assert regular.is_file(tmp_path / "file")
-    assert regular.is_dir(tmp_path)
-    assert not regular.is_dir(tmp_path / "file")
+    assert regular_files.exists(tmp_path / "file")
+    assert regular_files.is_file(tmp_path / "file")
+    assert regular_files.is_dir(tmp_path)
+    assert not regular_files.is_dir(tmp_path / "file")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Path, "stat", lambda *_, **__: (_ for _ in ()).throw(CLOSED))
-        assert not regular.exists(tmp_path / "file")
-        assert not regular.is_file(tmp_path / "file")
-        assert not regular.is_dir(tmp_path)
+        assert not regular_files.exists(tmp_path / "file")
+        assert not regular_files.is_file(tmp_path / "file")
+        assert not regular_files.is_dir(tmp_path)

@@ -10,22 +10,22 @@ from msgspec.structs import replace
 from support.reported import gathered
 from support.results import make_results
 
+from infertui.analysis.effective import identity
+from infertui.analysis.summary_text import figures
 from infertui.cli.agreement import HEAD
 from infertui.cli.markdown import COLUMNS as MARKDOWN
 from infertui.cli.markdown import USUAL, markdown_table
 from infertui.cli.results import CSV_COLUMNS, csv_values, text_columns
-from infertui.engines.base import Evidence
-from infertui.interchange.vllm_writing import document
-from infertui.measure.gaps import merge_gaps, summarise_gaps
+from infertui.formats.export import document
+from infertui.measure.itl import merge_gaps, summarise_gaps
 from infertui.measure.quality import Quality
 from infertui.measure.statistics import describe
-from infertui.report.document.listing import listing
-from infertui.report.document.model import Table
-from infertui.report.figures import figures
-from infertui.report.identity import identity
-from infertui.store.result import DeviceFigures, Result
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.tui.columns import COLUMNS, copied, copied_header
+from infertui.report.document import Table
+from infertui.report.run_details import listing
+from infertui.results.result import DeviceFigures, Result
+from infertui.results.row import ResultLine, row_of
+from infertui.targets.engine.base import Evidence
+from infertui.tui.results.columns import COLUMNS, copied, copied_header
 
 MS = 1_000_000
 # Five batches, one of which is slow: their median is 31.8 ms, their mean 47.3 (47.28).

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.tui.screens.bench import MOST_ROUNDS, rounds_of
-from infertui.whole import whole_number
+from infertui.integers import whole_number
+from infertui.tui.results.bench_dialog import MOST_ROUNDS, rounds_of
 
 
 @given(st.integers(0, 2**59))

@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from infertui.analysis.effective import caveats, form, ran
 from infertui.cli.output import say
 from infertui.cli.table import print_table
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.agreement import agreement
 from infertui.measure.quality import same_text
-from infertui.report.identity import caveats, form, ran
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 if TYPE_CHECKING:
-    from infertui.store.result import Result
-    from infertui.store.runs import Store
+    from infertui.results.result import Result
+    from infertui.results.runs import Store
 
 HEAD = ("run", "engine", "mode", "format", "perplexity", "marks", "prompts", "equal", "same tokens")
 Outputs = Mapping[str, tuple[int, ...]]
@@ -95,7 +95,7 @@ def _perplexity(result: "Result", reference: "Result | None") -> str:
 
 def _bleu(result: "Result", ours: Outputs, theirs: Outputs) -> tuple[str, str]:
     """The score, or why there is none. Raises UsageError where sacrebleu is missing."""
-    from infertui.models.outputs_bleu import outputs_bleu
+    from infertui.runner.outputs_bleu import outputs_bleu
 
     model = result.config.model
     try:

@@ -22,15 +22,15 @@ from infertui.cli.flags import (
     pairs,
     refuse_with_queue,
 )
-from infertui.cli.named import bench_named
+from infertui.cli.lookup import bench_named
 from infertui.cli.output import say
-from infertui.config.bench import DEFAULT_ROUNDS
+from infertui.config.bench_plan import DEFAULT_ROUNDS
 
 if TYPE_CHECKING:
     from infertui.config.schema import Config
     from infertui.config.sweep import Variant
-    from infertui.store.result import Result
-    from infertui.store.runs import Store
+    from infertui.results.result import Result
+    from infertui.results.runs import Store
 
 
 EPILOG = """[bold]Examples[/bold]
@@ -110,7 +110,7 @@ def bench(
     ] = False,
 ) -> None:
     """Measure configurations in turn, round after round, and compare them in pairs."""
-    from infertui.config.bench import plan_bench
+    from infertui.config.bench_plan import plan_bench
     from infertui.errors import UsageError
 
     rules = gate.rules_of(fail_if or [], rounds=True)
@@ -164,9 +164,9 @@ def _measure(
     shown: "Shown",
 ) -> int:
     """Run what is planned, print what all rounds say, and return the exit code."""
+    from infertui.analysis.bench import bench_report
     from infertui.cli.benchview import Standing, bench_view
     from infertui.cli.foreground import INVALID, OK, run_in_foreground
-    from infertui.report.bench import bench_report
 
     quiet = shown.as_json or shown.as_markdown
     stream = sys.stderr if quiet else sys.stdout
@@ -206,7 +206,7 @@ def _arms(
     """The configs that the command line asks for, with names that tell them apart."""
     import os
 
-    from infertui.config.layers import load
+    from infertui.config.sources import load
     from infertui.config.submission import variants_of
 
     flags: dict[str, tuple[str, object]] = dict(given)
@@ -226,7 +226,7 @@ def _source(target: str | None, out: Path) -> tuple[str | None, str]:
     """What to load a target from, and what to call it: a run of the reports folder is its run.toml."""
     from infertui.config import presets
     from infertui.errors import UsageError
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     if target is None:
         return None, "defaults"
@@ -255,7 +255,7 @@ def _begins(path: Path, target: str) -> bool:
 
 def _rest(earlier: "list[Result]", repeat: int | None) -> "list[Variant]":
     """What a bench still lacks. A run that is invalid is not repeated: picking runs would bend what is found."""
-    from infertui.config.bench import plan_rest
+    from infertui.config.bench_plan import plan_rest
 
     configs = {result.bench.arm: result.config for result in earlier if result.bench}
     finished = [result.bench for result in earlier if result.bench and result.state == "finished"]

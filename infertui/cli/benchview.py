@@ -7,18 +7,18 @@ from typing import Self, TextIO
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from infertui.analysis.bench import bench_report, headline
+from infertui.analysis.effective import caveats
+from infertui.analysis.time_text import median_text
 from infertui.cli.flags import Ui
 from infertui.cli.foreground import View
 from infertui.cli.live import LiveView
 from infertui.cli.output import say
 from infertui.cli.plain import error_lines, refusal
 from infertui.measure.dependence import FEWEST
-from infertui.report.bench import bench_report, headline
-from infertui.report.identity import caveats
-from infertui.report.times import median_text
+from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunRefused, RunStarted
-from infertui.store.result import Result
-from infertui.terminal_text import clean
+from infertui.text import clean
 from infertui.units import format_number
 
 

@@ -16,8 +16,8 @@ from infertui.cli.output import console, say, say_json
 from infertui.endings import heeded
 
 if TYPE_CHECKING:
-    from infertui.engines.tensorrt_llm.build.builder import Done, Prepared
-    from infertui.engines.tensorrt_llm.build.progress import BuildProgress
+    from infertui.targets.engine.tensorrt_llm.build.builder import Done, Prepared
+    from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress
 
 INTERRUPTED = 130
 EPILOG = (
@@ -68,8 +68,8 @@ def build(
     _elsewhere()
     from pathlib import Path
 
-    from infertui.engines.tensorrt_llm.build.builder import Order, build, prepare
-    from infertui.engines.tensorrt_llm.build.recipe import PRECISIONS, Options
+    from infertui.targets.engine.tensorrt_llm.build.builder import Order, build, prepare
+    from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS, Options
 
     chosen = next(word for word in PRECISIONS if word == precision.value)
     order = Order(
@@ -98,13 +98,13 @@ def build(
 def _elsewhere() -> None:
     """Where TensorRT-LLM lives in another Python, go on there; this does not come back."""
     from infertui.config.schema import EngineConfig
-    from infertui.engines.interpreters import environment_for, interpreter_for
+    from infertui.targets.engine.environments import environment_for, interpreter_for
 
     python = interpreter_for(EngineConfig(name=_ENGINE))
     if python is None:
         return
     from infertui.errors import EngineError
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     sys.stdout.flush()
     sys.stderr.flush()
@@ -147,7 +147,7 @@ def _print_plan(prepared: "Prepared", *, as_json: bool) -> None:
             }
         )
         return
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     for command in commands:
         say(clean(shlex.join(command)))
@@ -159,7 +159,7 @@ def _print_done(done: "Done", *, as_json: bool) -> None:
     if as_json:
         _print_json(done)
         return
-    from infertui.terminal_text import clean
+    from infertui.text import clean
     from infertui.units import format_bytes, format_seconds
 
     steps = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in done.seconds.items())

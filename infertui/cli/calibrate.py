@@ -8,9 +8,9 @@ import typer
 from infertui.cli.output import Painted, progress, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.engines.ceilings.figures import Told
     from infertui.measure.ceilings import Ceilings
     from infertui.runner.calibration import Known
+    from infertui.targets.engine.peaks.peaks import Told
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -47,8 +47,8 @@ def calibrate(
 ) -> None:
     """Measure the device's ceilings once: memory bandwidth by a copy, and matrix products by number format."""
     from infertui.errors import UsageError
-    from infertui.store.ceilings import read_ceilings
-    from infertui.terminal_text import clean
+    from infertui.results.peaks import read_ceilings
+    from infertui.text import clean
 
     if not _DEVICE.fullmatch(device):
         raise UsageError(f"--device {clean(device)[:80]!r} is not a device", remedy="auto, cpu, cuda or cuda:N.")
@@ -69,9 +69,9 @@ def calibrate(
 def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -> "tuple[Ceilings, bool]":
     import asyncio
 
+    from infertui.results.peaks import find_ceilings, keep_ceilings, read_ceilings
     from infertui.runner.calibration import Wanted
     from infertui.runner.calibration import calibrate as measure
-    from infertui.store.ceilings import find_ceilings, keep_ceilings, read_ceilings
 
     def kept(known: "Known") -> "Ceilings | None":
         if force:
@@ -98,8 +98,8 @@ def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -
 
 def _progress(told: "Told") -> None:
     """A line on standard error while it is measured: it is no part of the answer."""
-    from infertui.engines.ceilings.figures import Missing, Rate, Started, Subject
-    from infertui.terminal_text import clean
+    from infertui.targets.engine.peaks.peaks import Missing, Rate, Started, Subject
+    from infertui.text import clean
 
     match told:
         case Subject():
@@ -124,8 +124,8 @@ def _rate(what: str, value: float) -> str:
 
 
 def _print(found: "Ceilings") -> None:
-    from infertui.report.hardware import device_named, reached
-    from infertui.terminal_text import clean, shorten
+    from infertui.analysis.hardware import device_named, reached
+    from infertui.text import clean, shorten
 
     say(Painted(found.words, bold=True), f"  {found.uuid}  driver {found.driver}".rstrip() if found.uuid else "")
     how = "quick, " if found.quick else ""
@@ -163,14 +163,14 @@ def _or_missing(what: str, value: float | None) -> str:
 
 
 def _document(found: "Ceilings") -> dict[str, object]:
-    from infertui.report.hardware import device_named, reached
+    from infertui.analysis.hardware import device_named, reached
 
     return {"ceilings": found, "datasheet": device_named(found.device), "reached": reached(found)}
 
 
 def _print_json(found: "Ceilings", *, fresh: bool) -> None:
 
-    from infertui.store.ceilings import ceilings_file
+    from infertui.results.peaks import ceilings_file
 
     document = {**_document(found), "fresh": fresh, "file": str(ceilings_file())}
     say_json(document, indent=2)

@@ -6,13 +6,13 @@ import typer
 
 from infertui.cli import gate
 from infertui.cli.flags import REPORTS, EqualWithinFlag, OutFlag, band_of
-from infertui.cli.named import bench_named, runs_named
+from infertui.cli.lookup import bench_named, runs_named
 from infertui.cli.output import Painted, say, warn
 
 if TYPE_CHECKING:
-    from infertui.report.bench import Bench
-    from infertui.report.compare import Comparison
-    from infertui.store.runs import Store
+    from infertui.analysis.bench import Bench
+    from infertui.analysis.compare import Comparison
+    from infertui.results.runs import Store
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -62,7 +62,7 @@ def compare(
         raise UsageError("--bench compares the runs of a bench: without ids of runs")
     store = opened(out)
     if bench:
-        from infertui.report.bench import bench_report
+        from infertui.analysis.bench import bench_report
 
         report = bench_report(bench_named(store, bench), with_invalid=with_invalid, equal_within=band)
         show_bench(report, as_json=as_json, as_markdown=as_markdown)
@@ -79,7 +79,7 @@ def compare(
 
 def show_bench(report: "Bench", *, as_json: bool, as_markdown: bool) -> None:
     """Print what a bench found."""
-    from infertui.report.comparison_text import bench_lines, bench_notes, bench_title, markdown
+    from infertui.analysis.compare_text import bench_lines, bench_notes, bench_title, markdown
 
     if as_json:
         say(_json(report, report.comparisons))
@@ -90,9 +90,9 @@ def show_bench(report: "Bench", *, as_json: bool, as_markdown: bool) -> None:
 
 
 def _compared(store: "Store", names: list[str], band: float) -> "list[Comparison]":
-    from infertui.report.compare import compare as compare_runs
-    from infertui.report.compare import judged
-    from infertui.store.observations import REQUESTS, read_observations, requests_lost
+    from infertui.analysis.compare import compare as compare_runs
+    from infertui.analysis.compare import judged
+    from infertui.results.observations import REQUESTS, read_observations, requests_lost
 
     first, *others = found = runs_named(store, names)
     for result in found:
@@ -107,7 +107,7 @@ def _compared(store: "Store", names: list[str], band: float) -> "list[Comparison
 
 
 def _show(found: "list[Comparison]", *, as_json: bool, as_markdown: bool) -> None:
-    from infertui.report.comparison_text import lines, markdown, table
+    from infertui.analysis.compare_text import lines, markdown, table
 
     if as_json:
         say(_json(found, found))
@@ -131,7 +131,7 @@ def _json(document: object, comparisons: "list[Comparison] | tuple[Comparison, .
 
 
 def _print(lines: list[str]) -> None:
-    from infertui.report.comparison_text import MARGIN, UNLIKE
+    from infertui.analysis.compare_text import MARGIN, UNLIKE
 
     for line in lines:
         loud = line.startswith(tuple(MARGIN + word for word in (UNLIKE, "invalid", "left out")))
@@ -142,6 +142,6 @@ def _width() -> int:
     import shutil
     import sys
 
-    from infertui.report.comparison_text import WIDTH
+    from infertui.analysis.compare_text import WIDTH
 
     return max(40, shutil.get_terminal_size((WIDTH, 24)).columns) if sys.stdout.isatty() else WIDTH

@@ -12,7 +12,7 @@ import typer
 from infertui.cli.output import Painted, say, say_data, say_json
 from infertui.cli.table import print_table
 from infertui.errors import ConfigError, UsageError
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 app = typer.Typer(no_args_is_help=True, help="Look at, write and check configurations.")
 
@@ -33,12 +33,12 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON: the config, its hash and all sources.")] = False,
 ) -> None:
     """Show the resolved configuration, and for each key where its value came from."""
-    from infertui.config import layers, toml
-    from infertui.config.decode import flat_values
+    from infertui.config import sources, toml
     from infertui.config.fields import toml_path
     from infertui.config.hash import config_hash
+    from infertui.config.parse import flat_values
 
-    resolved = layers.load(target, environ=os.environ, sets=sets or ())
+    resolved = sources.load(target, environ=os.environ, sets=sets or ())
     if as_json:
         _print_json({"config": resolved.config, "hash": config_hash(resolved.config), "sources": resolved.sources})
         return
@@ -47,7 +47,7 @@ def show(
         (toml_path(path), clean(toml.value_literal(flat[path])), clean(resolved.sources[path]))
         for path in (resolved.changed() if changed else resolved.sources)
     ]
-    print_table(("key", "value", "from"), rows, faint=lambda row: row[2] == layers.DEFAULT)
+    print_table(("key", "value", "from"), rows, faint=lambda row: row[2] == sources.DEFAULT)
 
 
 @app.command()
@@ -83,9 +83,9 @@ def write(
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
 ) -> None:
     """Write a complete TOML file with a comment on every key. The environment does not go into it."""
-    from infertui.config import layers, toml
+    from infertui.config import sources, toml
 
-    text = toml.write(layers.load(target, environ={}, sets=sets or ()).config)
+    text = toml.write(sources.load(target, environ={}, sets=sets or ()).config)
     if output is None:
         say_data(text)
     else:
@@ -95,16 +95,16 @@ def write(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of config files, for editors."""
-    from infertui.config import schema_export
+    from infertui.config import json_schema
 
-    _print_json(schema_export.json_schema())
+    _print_json(json_schema.json_schema())
 
 
 @app.command()
 def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TOML files.")]) -> None:
     """Check config files by themselves, sweeps included. Exit status 2 if one is wrong."""
     from infertui.config import sweep, toml
-    from infertui.config.decode import decode
+    from infertui.config.parse import decode
 
     wrong = 0
     for file in files:
@@ -124,10 +124,10 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TO
 @app.command()
 def expand(target: Target = None, sets: Sets = None) -> None:
     """List the configurations that a sweep stands for."""
-    from infertui.config import layers, sweep
+    from infertui.config import sources, sweep
     from infertui.config.hash import config_hash
 
-    resolved = layers.load(target, environ=os.environ, sets=sets or ())
+    resolved = sources.load(target, environ=os.environ, sets=sets or ())
     rows = [
         (str(number), config_hash(variant.config), variant.name or "(nothing varies)")
         for number, variant in enumerate(sweep.expand(resolved.config), start=1)

@@ -10,12 +10,12 @@ from infertui.cli.flags import REPORTS, OutFlag
 from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.config.prices import Prices
-    from infertui.report.cost import RunCost
-    from infertui.report.cost_text import Remedies
-    from infertui.report.gain import Gain
-    from infertui.report.purchase import Deal
-    from infertui.report.terms import Terms
+    from infertui.analysis.cost import RunCost
+    from infertui.analysis.cost_extras import Gain
+    from infertui.analysis.cost_text import Remedies
+    from infertui.analysis.prices import Prices
+    from infertui.analysis.purchase import Deal
+    from infertui.analysis.terms import Terms
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -95,15 +95,15 @@ def cost(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The table of runs for a README.")] = False,
 ) -> None:
     """Money: cost per million tokens, a fleet for a load, what a gain saves, buying against renting."""
-    from infertui.config.prices import MAX_PRICE, is_currency, load_prices
+    from infertui.analysis.cost import speed_cost
+    from infertui.analysis.cost_extras import gain_of, gain_rows
+    from infertui.analysis.cost_text import Remedies, cost_rows
+    from infertui.analysis.money import CURRENCY
+    from infertui.analysis.prices import MAX_PRICE, is_currency, load_prices
+    from infertui.analysis.purchase import deal_rows
+    from infertui.analysis.terms import Terms, parse_load, parse_percent
     from infertui.errors import UsageError
-    from infertui.report.cost import speed_cost
-    from infertui.report.cost_text import Remedies, cost_rows
-    from infertui.report.gain import gain_of, gain_rows
-    from infertui.report.money import CURRENCY
-    from infertui.report.purchase import deal_rows
-    from infertui.report.terms import Terms, parse_load, parse_percent
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     if currency and not is_currency(currency):
         raise UsageError(f"--currency {clean(currency)!r} is no currency; allowed: three capitals, as in EUR")
@@ -175,9 +175,9 @@ def cost(
 
 
 def _costs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Terms") -> list["RunCost"]:
-    from infertui.cli.named import runs_named
+    from infertui.analysis.cost import beside, run_cost
+    from infertui.cli.lookup import runs_named
     from infertui.cli.opened import opened
-    from infertui.report.cost import beside, run_cost
 
     costs = [run_cost(result, prices, terms) for result in runs_named(opened(out), list(runs))]
     return [costs[0], *(beside(other, costs[0], terms) for other in costs[1:])]
@@ -186,7 +186,7 @@ def _costs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Terms") -> 
 def _listed_gpu(name: str, prices: "Prices") -> str:
     """The GPU of the list that is meant: by its whole name, or a part that no other has."""
     from infertui.errors import UsageError
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     if (whole := prices.of_gpu(name)) is not None:
         return whole.name
@@ -207,11 +207,11 @@ def _deal(
     upkeep: str,
 ) -> "Deal":
     """Buying against renting; the last run tells GPU, measured power and, with a load, how many are needed."""
+    from infertui.analysis.money import CURRENCY, Price, gpu_price, kwh_price
+    from infertui.analysis.purchase import Offer, deal, offer_of
+    from infertui.analysis.terms import parse_percent
     from infertui.errors import UsageError
-    from infertui.report.money import CURRENCY, Price, gpu_price, kwh_price
-    from infertui.report.purchase import Offer, deal, offer_of
-    from infertui.report.terms import parse_percent
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     gpus, watts, years = given
     last = costs[-1] if costs else None
@@ -259,7 +259,7 @@ def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from infertui.report.cost_text import HEADINGS, NOT_AVAILABLE, notes, table
+    from infertui.analysis.cost_text import HEADINGS, NOT_AVAILABLE, notes, table
 
     rows = table(costs)
     # A column in which nothing is known for any run says nothing: the notes say why.
@@ -278,8 +278,8 @@ def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
 
 
 def _print_markdown(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
-    from infertui.report.cost_text import HEADINGS, notes, table
-    from infertui.report.document.escaping import markdown, markdown_line
+    from infertui.analysis.cost_text import HEADINGS, notes, table
+    from infertui.report.escaping import markdown, markdown_line
 
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(markdown(cell) for cell in cells)} |"
@@ -300,11 +300,11 @@ def _print_json(costs: Sequence["RunCost"], saved: "Gain | None", bought: "Deal 
 
 def _print_prices(prices: "Prices", *, as_json: bool) -> None:
 
+    from infertui.analysis.money import price_lists
+    from infertui.analysis.prices import user_file
+    from infertui.analysis.terms import PUE, PUE_SOURCE
     from infertui.cli.table import print_table
-    from infertui.config.prices import user_file
-    from infertui.report.money import price_lists
-    from infertui.report.terms import PUE, PUE_SOURCE
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     if as_json:
         say_json(prices)

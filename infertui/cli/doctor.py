@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from infertui.gpu.readings import GpuInfo
     from infertui.measure.ceilings import Ceilings
+    from infertui.telemetry.readings import GpuInfo
 
 
 class Finding(Struct, frozen=True):
@@ -33,7 +33,7 @@ def doctor(
     if as_json:
         say_json(findings, indent=2)
         return
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     width = max(len(finding.name) for finding in findings)
     area = ""
@@ -76,7 +76,7 @@ def _engines() -> list[Finding]:
 
 
 def _gpus() -> list[Finding]:
-    from infertui.gpu.nvml import Nvml, NvmlUnavailableError
+    from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
     from infertui.units import format_bytes
 
     try:
@@ -104,10 +104,10 @@ def _hindrances(gpus: "Sequence[GpuInfo]") -> list[Finding]:
     """What keeps engines from the GPUs, and CUDA_VISIBLE_DEVICES where it hides them all."""
     import os
 
-    from infertui.engines.interpreters import probe_all
     from infertui.errors import ConfigError
-    from infertui.gpu.usable import hindrance
-    from infertui.gpu.visible import visible_from_environment
+    from infertui.targets.engine.environments import probe_all
+    from infertui.telemetry.usable import hindrance
+    from infertui.telemetry.visible import visible_from_environment
 
     found = [
         Finding("gpu", probe.engine, ok=False, detail=hindered.reason, remedy=hindered.remedy)
@@ -127,7 +127,7 @@ def _hindrances(gpus: "Sequence[GpuInfo]") -> list[Finding]:
 def _ceilings(*, name: str, uuid: str = "", driver: str = "") -> "Ceilings | None":
     """What was measured of a device; of a CPU with any number of threads."""
     from infertui.errors import StoreError
-    from infertui.store.ceilings import find_ceilings, read_ceilings
+    from infertui.results.peaks import find_ceilings, read_ceilings
 
     try:
         entries = read_ceilings()
@@ -154,7 +154,7 @@ def _calibrated(area: Literal["gpu", "host"], name: str, found: "Ceilings | None
 
 
 def _host() -> list[Finding]:
-    from infertui.gpu.host import HostReader, host_facts
+    from infertui.telemetry.host import HostReader, host_facts
     from infertui.units import format_bytes
 
     facts = host_facts()

@@ -2,16 +2,16 @@
 
 from msgspec import Struct
 
+from infertui.config.engine_options import LEVERS, limits_with, option_fields, own_default, path_of, words
 from infertui.config.engines.registry import BUILT_IN, SPECS
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, Value
-from infertui.config.levers import LEVERS, limits_with, option_fields, own_default, path_of, words
 from infertui.config.schema import EngineConfig
 from infertui.config.toml import value_literal
-from infertui.engines.base import Probe
-from infertui.engines.interpreters import interpreter_for, probe_all, probe_for
 from infertui.errors import InfertuiError, UsageError
-from infertui.terminal_text import clean
+from infertui.targets.engine.base import Probe
+from infertui.targets.engine.environments import interpreter_for, probe_all, probe_for
+from infertui.text import clean
 
 
 class LeverFacts(Struct, frozen=True):

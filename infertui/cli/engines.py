@@ -73,10 +73,10 @@ def use(
     """
     from infertui.cli.engine_facts import named
     from infertui.config.schema import EngineConfig
-    from infertui.engines.chosen import choose, chosen_file
-    from infertui.engines.interpreters import absolute, is_this, probe_for
     from infertui.errors import EngineError, UsageError
-    from infertui.terminal_text import clean
+    from infertui.targets.engine.chosen import choose, chosen_file
+    from infertui.targets.engine.environments import absolute, is_this, probe_for
+    from infertui.text import clean
 
     named(name)
     if (python is None) == (not forget):
@@ -104,7 +104,7 @@ def use(
 
 def _list(found: "list[EngineFacts]") -> None:
     from infertui.cli.table import print_table
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     rows = [
         (
@@ -122,7 +122,7 @@ def _list(found: "list[EngineFacts]") -> None:
 
 
 def _describe(facts: "EngineFacts") -> None:
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     def line(title: str, text: str) -> None:
         if text:

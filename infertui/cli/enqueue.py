@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from infertui.api.spawn import ensure_running
 from infertui.cli.output import say, say_json
 from infertui.config.sweep import Variant
 from infertui.errors import UsageError
 from infertui.runner.control import Submission
-from infertui.server.spawn import ensure_running
-from infertui.store.queue import Entry
-from infertui.terminal_text import clean
+from infertui.runner.queue_store import Entry
+from infertui.text import clean
 
 
 def enqueue(variants: Sequence[Variant], *, title: str, out: Path, as_json: bool) -> None:

@@ -12,8 +12,8 @@ import typer
 from infertui.cli.output import DataOut, say, warn
 
 if TYPE_CHECKING:
-    from infertui.store.result import Result
-    from infertui.store.runs import Store
+    from infertui.results.result import Result
+    from infertui.results.runs import Store
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -45,11 +45,11 @@ def export(
     ] = None,
 ) -> None:
     """Write runs as CSV, as six-field JSONL, or as the JSON of vllm bench serve."""
-    from infertui.cli.named import runs_named
+    from infertui.cli.lookup import runs_named
     from infertui.cli.opened import opened
     from infertui.cli.result_filter import matches, parse_filters
     from infertui.errors import UsageError
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     wanted = parse_filters(filters or [])
     store = opened(source)
@@ -72,8 +72,8 @@ def _all(store: "Store") -> "Iterator[Result]":
 
 def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator[Result]":
     """The runs, each told of where the form has no place to say what speaks against it."""
-    from infertui.report.identity import caveats
-    from infertui.terminal_text import clean
+    from infertui.analysis.effective import caveats
+    from infertui.text import clean
 
     def with_first() -> "Iterator[Result]":
         yield first
@@ -102,10 +102,10 @@ def _line(values: list[object]) -> bytes:
 
 
 def _six_field(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
-    from infertui.interchange.six_field import line_of
+    from infertui.formats.six_field import line_of
     from infertui.measure.records import RequestRecord
-    from infertui.store.jsonl import read_lines
-    from infertui.terminal_text import clean
+    from infertui.results.jsonl import read_lines
+    from infertui.text import clean
 
     for result in results:
         lines = 0
@@ -119,11 +119,11 @@ def _six_field(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
 def _vllm(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
     import msgspec
 
-    from infertui.interchange.vllm_writing import document
+    from infertui.formats.export import document
     from infertui.measure.records import RequestRecord
-    from infertui.store.jsonl import read_lines
-    from infertui.store.observations import REQUESTS, requests_lost
-    from infertui.terminal_text import clean
+    from infertui.results.jsonl import read_lines
+    from infertui.results.observations import REQUESTS, requests_lost
+    from infertui.text import clean
 
     for result in results:
         if requests_lost(store.folder_of(result.id), result):
@@ -139,8 +139,8 @@ _WRITERS = {"csv": _csv, "six-field": _six_field, "vllm": _vllm}
 def _target(output: str) -> Iterator["IO[bytes] | DataOut"]:
     """Standard output, or a file that is put in place whole at the end: an older one survives a failure."""
     from infertui.errors import UsageError
-    from infertui.regular import exists, is_file
-    from infertui.terminal_text import clean
+    from infertui.regular_files import exists, is_file
+    from infertui.text import clean
 
     if output == "-":
         yield DataOut()

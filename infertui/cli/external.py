@@ -10,7 +10,7 @@ import typer
 from infertui.cli.output import say, say_json
 
 if TYPE_CHECKING:
-    from infertui.gpu.readings import GpuInfo
+    from infertui.telemetry.readings import GpuInfo
 
 app = typer.Typer(help="Run another program's benchmark and keep its results, marked as its own.", no_args_is_help=True)
 
@@ -31,8 +31,8 @@ def llama_bench(
     """Measure with llama.cpp's own llama-bench: without sampling, one sequence, no times of single tokens."""
     import msgspec
 
-    from infertui.runner.llama_bench import gguf_path, run_llama_bench
-    from infertui.terminal_text import clean
+    from infertui.runner.external.llama_bench import gguf_path, run_llama_bench
+    from infertui.text import clean
     from infertui.units import format_number
 
     _end_on_signals()
@@ -72,8 +72,8 @@ def trtllm_bench(
     """Measure with TensorRT-LLM's own trtllm-bench, on the prompts that infertui's engines get for random prompts."""
     import msgspec
 
-    from infertui.runner.trtllm_bench import BenchOrder, run_trtllm_bench
-    from infertui.terminal_text import clean
+    from infertui.runner.external.trtllm_bench import BenchOrder, run_trtllm_bench
+    from infertui.text import clean
     from infertui.units import format_number
 
     _end_on_signals()
@@ -105,7 +105,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _gpus() -> "tuple[GpuInfo, ...]":
     """The GPUs of this machine; none without a driver."""
-    from infertui.gpu.nvml import Nvml, NvmlUnavailableError
+    from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
 
     try:
         nvml = Nvml.open()

@@ -20,7 +20,7 @@ from infertui.errors import UsageError
 from infertui.models.asking import telling
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused
 from infertui.runner.runner import Runner
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 OK, FAILED, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 # Errors of a run that are the request's fault, found only when it began.

@@ -10,7 +10,7 @@ from msgspec import Struct
 from infertui.cli.output import say
 
 if TYPE_CHECKING:
-    from infertui.report.compare import Comparison, Figure
+    from infertui.analysis.compare import Comparison, Figure
 
 FAILED = 4
 UNCLEAR = 5
@@ -50,14 +50,14 @@ def rules_of(texts: Sequence[str], *, rounds: bool = False) -> list[Rule]:
     """The rules as they were typed, for runs side by side or for the `rounds` of a bench. Raises UsageError."""
     if not texts:
         return []
-    from infertui.report import bench, compare
+    from infertui.analysis import bench, compare
 
     return [_rule(text, bench.KEYS if rounds else compare.KEYS) for text in texts]
 
 
 def _rule(text: str, keys: Sequence[str]) -> Rule:
     from infertui.errors import UsageError
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     match = _RULE.fullmatch(text)
     if match is None or match[1] not in keys:
@@ -120,8 +120,8 @@ def _told(comparison: "Comparison", rules: Sequence[Rule]) -> Iterator[_Said]:
 
 def _more(rule: Rule, figure: "Figure") -> str:
     """What it would probably take to tell."""
+    from infertui.analysis.needed import MOST, observations_needed
     from infertui.measure.dependence import FEWEST
-    from infertui.report.needed import MOST, observations_needed
 
     what = "rounds" if figure.basis == "rounds" else "iterations in each run"
     found = figure.ratio

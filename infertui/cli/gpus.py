@@ -14,9 +14,9 @@ from infertui.cli.streams import reader_left
 
 if TYPE_CHECKING:
     from infertui.errors import InfertuiError
-    from infertui.gpu.host import HostReader
-    from infertui.gpu.nvml import Nvml
-    from infertui.gpu.readings import GpuInfo, GpuProcess, GpuSample, HostFacts, HostSample
+    from infertui.telemetry.host import HostReader
+    from infertui.telemetry.nvml import Nvml
+    from infertui.telemetry.readings import GpuInfo, GpuProcess, GpuSample, HostFacts, HostSample
 
     Reading = tuple[GpuInfo, GpuSample, tuple[GpuProcess, ...] | None]
 
@@ -39,8 +39,8 @@ def gpus(
     ] = False,
 ) -> None:
     """Show the GPUs and what they are doing: load, memory, power, temperature, clocks and what limits them."""
-    from infertui.gpu.host import HostReader, host_facts
-    from infertui.gpu.nvml import Nvml, NvmlUnavailableError
+    from infertui.telemetry.host import HostReader, host_facts
+    from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
 
     host = HostReader()
     host.sample()
@@ -182,7 +182,7 @@ def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _row(gpu: "GpuInfo", sample: "GpuSample") -> tuple[str, ...]:
-    from infertui.terminal_text import shorten
+    from infertui.text import shorten
 
     name = shorten(gpu.name.removeprefix("NVIDIA "), _NAME_WIDTH)
     if sample.lost:

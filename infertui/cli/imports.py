@@ -12,9 +12,9 @@ from infertui.cli.flags import REPORTS, OutFlag
 from infertui.cli.output import progress, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.interchange.finding import Given
-    from infertui.store.result import Result
-    from infertui.store.runs import Store
+    from infertui.formats.imported_run import Given
+    from infertui.results.result import Result
+    from infertui.results.runs import Store
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -62,10 +62,10 @@ def import_files(
 ) -> None:
     """Read results of other programs into the table, marked as imported."""
     from infertui.errors import UsageError
-    from infertui.interchange.finding import Given
-    from infertui.interchange.source import FormatError
-    from infertui.store.runs import Store
-    from infertui.terminal_text import clean
+    from infertui.formats.imported_run import Given
+    from infertui.formats.reader import FormatError
+    from infertui.results.runs import Store
+    from infertui.text import clean
 
     given = Given(model, device, _labels(labels or []), batch_size, input_len, output_len)
     store, told, interrupt = Store(out), [], _Interrupt()
@@ -92,7 +92,7 @@ def import_files(
 
 def _labels(texts: list[str]) -> dict[str, str]:
     from infertui.errors import UsageError
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     labels = {}
     for text in texts:
@@ -134,10 +134,10 @@ def _import(
     """What was done with a file, as the JSON tells it. Raises FormatError and StoreError."""
     from datetime import datetime
 
-    from infertui.interchange.keeping import imported_before, keep, results_of
-    from infertui.interchange.recognise import read
-    from infertui.interchange.source import Source
-    from infertui.terminal_text import clean
+    from infertui.formats.commit import imported_before, keep, results_of
+    from infertui.formats.detect import read
+    from infertui.formats.reader import Source
+    from infertui.text import clean
 
     with Source.open(path) as source:
         sha256 = source.digest()
@@ -175,7 +175,7 @@ def _told(result: "Result") -> dict[str, object]:
 
 
 def _print(told: dict[str, object]) -> None:
-    from infertui.terminal_text import clean
+    from infertui.text import clean
     from infertui.units import format_number, format_seconds
 
     progress("")

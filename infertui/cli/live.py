@@ -10,18 +10,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from infertui.analysis.effective import FALLBACK, fallback_of, identity
+from infertui.analysis.remedy import remedy
+from infertui.analysis.summary_text import figures, headline, verdict_lines
+from infertui.analysis.time_text import itl_text
 from infertui.cli.output import console
 from infertui.cli.plain import error_lines, refusal
 from infertui.cli.theme import theme
-from infertui.gpu.readings import GpuSample, HostSample
-from infertui.report.figures import figures, headline, verdict_lines
-from infertui.report.identity import FALLBACK, fallback_of, identity
-from infertui.report.remedy import remedy
-from infertui.report.times import itl_text
+from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, RunStarted
 from infertui.runner.progress import OPTIONAL, RunProgress
-from infertui.store.result import Result
-from infertui.terminal_text import clean, shorten
+from infertui.telemetry.readings import GpuSample, HostSample
+from infertui.text import clean, shorten
 from infertui.units import format_bytes, format_number, format_seconds
 
 # A frame is about 1 kB: two a second are what a slow link carries without lagging.

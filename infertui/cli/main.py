@@ -39,8 +39,8 @@ from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
 from infertui.cli.results import results
 from infertui.cli.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.run import run
-from infertui.cli.serve import EPILOG as SERVE_EXAMPLES
-from infertui.cli.serve import serve
+from infertui.cli.runner import EPILOG as SERVE_EXAMPLES
+from infertui.cli.runner import serve
 from infertui.cli.status import EPILOG as STATUS_EXAMPLES
 from infertui.cli.status import status
 from infertui.cli.stop import EPILOG as STOP_EXAMPLES
@@ -136,7 +136,7 @@ def _command() -> int:
         say(f"infertui: {error}", err=True)
         return error.exit_code
     except OSError as error:
-        from infertui.store.jsonl import refusal
+        from infertui.results.jsonl import refusal
 
         if (refused := refusal(error)) is None:
             raise

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from infertui.analysis.effective import caveats, form, in_force, ran, told
+from infertui.analysis.energy import energy_from, gross, joules_text
+from infertui.analysis.interval import interval_text
+from infertui.analysis.limits import limits_of, share_text
+from infertui.analysis.memory import ALLOCATOR_PEAK, PEAKS
+from infertui.analysis.summary_text import prefill_throughput
+from infertui.analysis.time_text import NOT_AVAILABLE, itl_text, median_text
 from infertui.errors import UsageError
-from infertui.report.document.escaping import markdown
-from infertui.report.energy import energy_from, gross, joules_text
-from infertui.report.figures import prefill_throughput
-from infertui.report.identity import caveats, form, in_force, ran, told
-from infertui.report.interval import interval_text
-from infertui.report.limits import limits_of, share_text
-from infertui.report.memory import ALLOCATOR_PEAK, PEAKS
-from infertui.report.times import NOT_AVAILABLE, itl_text, median_text
-from infertui.store.result import Result
-from infertui.terminal_text import clean
+from infertui.report.escaping import markdown
+from infertui.results.result import Result
+from infertui.text import clean
 from infertui.units import format_bytes, format_number, format_seconds
 
 

@@ -8,12 +8,12 @@ from msgspec import Struct
 
 from infertui.config.schema import Config, Dtype, EngineConfig
 from infertui.errors import ConfigError
-from infertui.models.fit import DeviceKind, MemoryEstimate, check_positions
-from infertui.models.needed import Task, needed
+from infertui.models.memory import DeviceKind, MemoryEstimate, check_positions
+from infertui.models.memory_of_engine import Task, needed
 from infertui.models.remedies import ways_to_fit
 from infertui.models.resolve import ModelSource, resolve
 from infertui.models.shapes import kv_bytes_per_token, weight_bytes
-from infertui.terminal_text import clean
+from infertui.text import clean
 from infertui.units import format_about, format_bytes, format_count
 
 _DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
@@ -137,8 +137,8 @@ def _too_long(source: ModelSource, input_len: int, output_len: int) -> str:
 def _free_memory(device: Literal["auto", "cpu", "cuda"]) -> tuple[str, DeviceKind, int | None]:
     """What to call the device, its kind, and its free bytes as measured now; None where that is not available."""
     if device != "cpu":
-        from infertui.gpu.nvml import Nvml, NvmlUnavailableError
-        from infertui.gpu.visible import visible_from_environment
+        from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
+        from infertui.telemetry.visible import visible_from_environment
 
         try:
             nvml = Nvml.open()
@@ -156,7 +156,7 @@ def _free_memory(device: Literal["auto", "cpu", "cuda"]) -> tuple[str, DeviceKin
                 nvml.close()
         if device == "cuda":
             return "a GPU", "cuda", None
-    from infertui.gpu.host import HostReader
+    from infertui.telemetry.host import HostReader
 
     host = HostReader().sample()
     known = host.memory_total is not None and host.memory_used is not None

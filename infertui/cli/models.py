@@ -12,8 +12,8 @@ import typer
 from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.models.catalogue import LocalModel
-    from infertui.models.pull import PullProgress
+    from infertui.models.download import PullProgress
+    from infertui.models.local import LocalModel
 
 INTERRUPTED = 130
 
@@ -37,8 +37,8 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from infertui.models.catalogue import local_models
     from infertui.models.hub_cache import cache_dir
+    from infertui.models.local import local_models
 
     found = local_models()
     cache = _clean(str(cache_dir()))
@@ -63,8 +63,8 @@ def pull(
     Progress goes to standard error, the directory of the model to standard output. HF_TOKEN, HF_HOME and HF_ENDPOINT
     are respected.
     """
-    from infertui.models.pull import RESUME_HINT
-    from infertui.models.pull import pull as download
+    from infertui.models.download import RESUME_HINT
+    from infertui.models.download import pull as download
 
     try:
         with _shown_progress(model_id) as show:
@@ -106,7 +106,7 @@ def show(
     With --engine it is what that engine takes with the options given; without, the arithmetic of the model alone.
     """
     from infertui.cli.modelinfo import document, foreseen, lines
-    from infertui.config.layers import load
+    from infertui.config.sources import load
     from infertui.models.asking import telling
 
     flags: dict[str, tuple[str, object]] = {
@@ -143,7 +143,7 @@ def _row(model: "LocalModel") -> tuple[str, ...]:
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     """Columns; in a terminal the names are cut to its width, in a pipe nothing is."""
-    from infertui.terminal_text import shorten
+    from infertui.text import shorten
 
     lines = [_HEADER, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -245,6 +245,6 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def _clean(text: str) -> str:
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     return clean(text)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from infertui.cli.output import say
 
 if TYPE_CHECKING:
-    from infertui.store.runs import Store
+    from infertui.results.runs import Store
 
 
 def opened(out: Path) -> "Store":
     """The store in `out`. What was recovered is told on standard error; a folder of others is read as it is."""
-    from infertui.store.runs import BEGUN, Store
+    from infertui.results.runs import BEGUN, Store
 
     store = Store(out)
     if store.folders_with(BEGUN):
@@ -28,7 +28,7 @@ def opened(out: Path) -> "Store":
 
 def without_result(store: "Store") -> list[str]:
     """What there is to say of runs that have no result, a line each."""
-    from infertui.store.runs import is_under_way
+    from infertui.results.runs import is_under_way
 
     return [
         f"{'still running' if is_under_way(store.root / run) else 'cut off, and without a result'}: {run}"

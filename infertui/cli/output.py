@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 import typer
 
-from infertui.terminal_text import CONTROLS, clean
+from infertui.text import CONTROLS, clean
 
 if TYPE_CHECKING:
     from rich.console import Console

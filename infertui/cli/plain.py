@@ -3,10 +3,11 @@
 import time
 from typing import Self, TextIO
 
+from infertui.analysis.effective import FALLBACK, fallback_of, identity
+from infertui.analysis.remedy import remedy
+from infertui.analysis.summary_text import figures, headline, verdict_lines
 from infertui.cli.output import say
-from infertui.report.figures import figures, headline, verdict_lines
-from infertui.report.identity import FALLBACK, fallback_of, identity
-from infertui.report.remedy import remedy
+from infertui.results.result import Result
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -19,8 +20,7 @@ from infertui.runner.events import (
     RunStarted,
 )
 from infertui.runner.progress import OPTIONAL, RunProgress
-from infertui.store.result import Result
-from infertui.terminal_text import clean
+from infertui.text import clean
 from infertui.units import format_number, format_seconds
 
 # Batches can be much faster than anyone reads.

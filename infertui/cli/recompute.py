@@ -29,11 +29,11 @@ def recompute(
 
     A run is valid or not by the thresholds that its own run.toml has; others of today are marks and notes.
     """
-    from infertui.cli.named import check_ended
+    from infertui.cli.lookup import check_ended
     from infertui.cli.opened import opened
     from infertui.errors import UsageError
     from infertui.runner.recompute import Recomputation
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     store = opened(out)
     if not store.index.exists():

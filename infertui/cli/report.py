@@ -12,7 +12,7 @@ from infertui.cli.output import progress, say, say_json, warn
 
 if TYPE_CHECKING:
     from infertui.cli.result_filter import Filter
-    from infertui.store.result import Result
+    from infertui.results.result import Result
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -61,18 +61,18 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="What was written, as JSON.")] = False,
 ) -> None:
     """Write a report about runs: report.html, report.md, report.json and charts."""
-    from infertui.cli.named import bench_named, runs_named
+    from infertui.cli.lookup import bench_named, runs_named
     from infertui.cli.opened import opened
     from infertui.cli.result_filter import parse_filters
     from infertui.errors import UsageError
+    from infertui.report.charts.build import charts as charts_of
     from infertui.report.charts.rendering import require_matplotlib
-    from infertui.report.document.charted import charts as charts_of
-    from infertui.report.document.compose import compose
-    from infertui.report.document.files import check_target, write_report
-    from infertui.report.document.material import collect
-    from infertui.report.document.model import Table
-    from infertui.store.observations import REQUESTS
-    from infertui.terminal_text import clean
+    from infertui.report.compose import compose
+    from infertui.report.data import collect
+    from infertui.report.document import Table
+    from infertui.report.files import check_target, write_report
+    from infertui.results.observations import REQUESTS
+    from infertui.text import clean
 
     wanted = parse_filters(filters or [])
     band = band_of(equal_within)
@@ -130,8 +130,8 @@ def report(
 
 
 def _results(path: Path) -> "Iterator[Result]":
-    from infertui.store.jsonl import decoded_lines
-    from infertui.store.upgrade import decode_result
+    from infertui.results.jsonl import decoded_lines
+    from infertui.results.upgrade import decode_result
 
     return decoded_lines(path, decode_result, warn=warn)
 

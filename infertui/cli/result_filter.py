@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infertui.store.result import Result
+    from infertui.results.result import Result
 
 Filter = tuple[str, str]
 
@@ -50,8 +50,8 @@ def _matches(result: "Result", key: str, value: str) -> bool:
         return SHORT_KEYS[key](result) == value
     if key.startswith("labels."):
         return result.config.labels.get(key.removeprefix("labels.")) == value
-    from infertui.config.decode import flat_values
     from infertui.config.fields import parse_text
+    from infertui.config.parse import flat_values
 
     wanted = parse_text(key, value, source="filter")
     # What an imported file does not tell is like no value.

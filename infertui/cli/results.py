@@ -10,7 +10,7 @@ from infertui.cli.flags import REPORTS, OutFlag
 from infertui.cli.output import DataOut, console, say, say_json, warn
 
 if TYPE_CHECKING:
-    from infertui.store.result import Result
+    from infertui.results.result import Result
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -101,7 +101,7 @@ def _lever(name: str) -> "Callable[[Result], object]":
     """What was found in force."""
 
     def read(result: "Result") -> object:
-        from infertui.report.identity import in_force
+        from infertui.analysis.effective import in_force
 
         return in_force(result, name) or None
 
@@ -109,7 +109,7 @@ def _lever(name: str) -> "Callable[[Result], object]":
 
 
 def _ran(result: "Result") -> str:
-    from infertui.report.identity import ran
+    from infertui.analysis.effective import ran
 
     return ran(result)
 
@@ -189,26 +189,26 @@ def csv_values(result: "Result") -> list[object]:
 
 
 def _prefill(result: "Result") -> float | None:
-    from infertui.report.figures import prefill_throughput
+    from infertui.analysis.summary_text import prefill_throughput
 
     return prefill_throughput(result)
 
 
 def _joules_per_request(result: "Result") -> object:
-    from infertui.report.energy import gross
+    from infertui.analysis.energy import gross
 
     return gross(result).joules_per_request
 
 
 def _form(result: "Result") -> object:
-    from infertui.report.identity import form
+    from infertui.analysis.effective import form
 
     return form(result) or None
 
 
 def _diverged(result: "Result") -> object:
     """Empty where its outputs were compared with nothing."""
-    from infertui.report.identity import diverged
+    from infertui.analysis.effective import diverged
 
     return diverged(result) if result.quality is not None else None
 
@@ -219,7 +219,7 @@ def _part(whole: object, name: str) -> object:
 
 def _csv_value(value: object) -> object:
     """Empty for what is not available; a leading apostrophe keeps spreadsheets from running a text as a formula."""
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     if value is None:
         return ""
@@ -240,9 +240,9 @@ class TextColumn(NamedTuple):
 
 def text_columns() -> list[TextColumn]:
     """Of the table that people read, from left to right."""
-    from infertui.report.energy import joules_text
-    from infertui.report.interval import interval_text
-    from infertui.terminal_text import clean
+    from infertui.analysis.energy import joules_text
+    from infertui.analysis.interval import interval_text
+    from infertui.text import clean
     from infertui.units import format_number
 
     def interval(result: "Result") -> str:
@@ -259,8 +259,8 @@ def text_columns() -> list[TextColumn]:
         value = _prefill(result)
         return format_number(value) if value is not None else "-"
 
-    from infertui.report.identity import form, ran, told
-    from infertui.report.times import itl_text, median_text
+    from infertui.analysis.effective import form, ran, told
+    from infertui.analysis.time_text import itl_text, median_text
 
     return [
         TextColumn("run", 0, False, lambda result: clean(result.id)),
@@ -333,8 +333,8 @@ def _engine(result: "Result") -> str:
 
 
 def _mark(result: "Result") -> str:
-    from infertui.report.identity import caveats
-    from infertui.terminal_text import clean
+    from infertui.analysis.effective import caveats
+    from infertui.text import clean
 
     against = ": ".join(("invalid", ", ".join(result.verdict.marks))) if result.verdict.marks else "invalid"
     state = result.state if result.state != "finished" else "" if result.verdict.valid else clean(against)

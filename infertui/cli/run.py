@@ -143,7 +143,7 @@ def run(
     import os
 
     from infertui.config import presets
-    from infertui.config.layers import load
+    from infertui.config.sources import load
     from infertui.config.submission import variants_of
 
     given: dict[str, tuple[str, object]] = {

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from infertui.errors import UsageError
-from infertui.interchange.six_field import line_of
+from infertui.formats.six_field import line_of
 from infertui.measure.records import RequestRecord
-from infertui.regular import exists, is_file
-from infertui.store.jsonl import read_lines, store_error
-from infertui.terminal_text import clean
+from infertui.regular_files import exists, is_file
+from infertui.results.jsonl import read_lines, store_error
+from infertui.text import clean
 
 
 class SixFieldFile:

@@ -8,9 +8,9 @@ import typer
 from infertui.cli.output import say, say_json
 
 if TYPE_CHECKING:
+    from infertui.api.wire import Hello
     from infertui.runner.control import Snapshot
-    from infertui.server.wire import Hello
-    from infertui.store.queue import Entry
+    from infertui.runner.queue_store import Entry
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -32,7 +32,7 @@ def status(
     import asyncio
     import os
 
-    from infertui.server.runtime import socket_path
+    from infertui.api.runtime import socket_path
 
     place = path or socket_path(os.environ)
     hello, told = asyncio.run(_ask(place))
@@ -45,8 +45,8 @@ def status(
 
 async def _ask(place: Path) -> "tuple[Hello, Snapshot | None]":
     """Who runs, and what it does; None of a runner that this version does not understand."""
-    from infertui.server.client import Client
-    from infertui.server.errors import OtherVersionError
+    from infertui.api.client import Client
+    from infertui.api.errors import OtherVersionError
 
     client = Client(place, timeout_s=10)
     hello = await client.greet()
@@ -93,7 +93,7 @@ def _counts(told: "Snapshot") -> dict[str, int]:
     from collections import Counter
     from typing import get_args
 
-    from infertui.store.queue import EntryState
+    from infertui.runner.queue_store import EntryState
 
     counts = Counter(entry.state for entry in told.entries)
     return {state: counts[state] for state in get_args(EntryState)}
@@ -105,7 +105,7 @@ def _under_way(told: "Snapshot") -> "list[Entry]":
 
 def _lines(place: Path, hello: "Hello", told: "Snapshot | None") -> list[str]:
     from infertui import __version__
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     since = hello.started[:19].replace("T", " ")
     head = f"runner: infertui {clean(hello.version)}, process {hello.pid}, since {clean(since)}, at {clean(str(place))}"
@@ -127,7 +127,7 @@ def _lines(place: Path, hello: "Hello", told: "Snapshot | None") -> list[str]:
 
 
 def _running_line(told: "Snapshot", entry: "Entry") -> str:
-    from infertui.terminal_text import clean
+    from infertui.text import clean
     from infertui.units import format_number, format_seconds
 
     progress = told.progress.get(entry.run)

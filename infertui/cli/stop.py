@@ -30,7 +30,7 @@ def stop(
     import asyncio
     import os
 
-    from infertui.server.runtime import socket_path
+    from infertui.api.runtime import socket_path
 
     say(asyncio.run(_stop(path or socket_path(os.environ), now=now)))
 
@@ -40,11 +40,11 @@ async def _stop(place: Path, *, now: bool) -> str:
     import asyncio
     import os
 
+    from infertui.api.client import Client
+    from infertui.api.errors import RunnerUnavailableError
+    from infertui.api.runtime import holder_of, queue_lock, socket_lock
     from infertui.errors import InfertuiError, UsageError
-    from infertui.server.client import Client
-    from infertui.server.errors import RunnerUnavailableError
-    from infertui.server.runtime import holder_of, queue_lock, socket_lock
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     locks = (socket_lock(place), queue_lock(os.environ))
     client = Client(place)

@@ -18,7 +18,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.engines.registry import words as lever_words
 from infertui.config.schema import DTYPE_ALIASES, Config, Dtype
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 FieldType = Literal["integer", "number", "boolean", "text", "choice", "labels", "axes"]
 Value = bool | int | float | str

@@ -4,9 +4,9 @@ import hashlib
 
 import msgspec
 
-from infertui.config.decode import flat_values
+from infertui.config.engine_options import owner_of
 from infertui.config.fields import FIELDS
-from infertui.config.levers import owner_of
+from infertui.config.parse import flat_values
 from infertui.config.schema import Config
 
 LENGTH = 12

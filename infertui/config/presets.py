@@ -8,10 +8,10 @@ import difflib
 import itertools
 from importlib.resources.abc import Traversable
 
-from infertui import resources
+from infertui import paths
 from infertui.config.toml_text import loads
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 _SUFFIX = ".toml"
 
@@ -52,4 +52,4 @@ def _file(name: str) -> Traversable:
 
 
 def _folder() -> Traversable:
-    return resources.data() / "presets"
+    return paths.data() / "presets"

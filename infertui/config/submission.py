@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
-from infertui.config import userdir
+from infertui import userdir
+from infertui.config.engine_options import owner_of
 from infertui.config.fields import FIELDS
-from infertui.config.levers import owner_of
 from infertui.config.schema import Config, EngineConfig
 from infertui.config.section import Section
 from infertui.config.sweep import Variant, expand

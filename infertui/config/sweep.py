@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from infertui.config.decode import FlatValue, axis_key, build, flat_values
 from infertui.config.fields import FIELDS, TABLES, Value
+from infertui.config.parse import FlatValue, axis_key, build, flat_values
 from infertui.config.ranges import axis_values
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean, shorten
-from infertui.whole import Whole
+from infertui.integers import Whole
+from infertui.text import clean, shorten
 
 _LONGEST_VALUE = 40
 # The field's own abbreviations; every other key goes by its last part where that is unmistakable.

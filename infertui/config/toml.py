@@ -7,15 +7,15 @@ from pathlib import Path
 
 import tomli_w
 
-from infertui import regular
-from infertui.config.decode import flat_values
+from infertui import regular_files
+from infertui.config.engine_options import NAME, TABLES, applies, limits_with, named_engines
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, SECTIONS, Field
-from infertui.config.levers import NAME, TABLES, applies, limits_with, named_engines
+from infertui.config.parse import flat_values
 from infertui.config.schema import Config
 from infertui.config.toml_text import loads
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 MAX_BYTES = 2 << 20
 _WIDTH = 100
@@ -30,15 +30,15 @@ def read(path: str | Path) -> dict[str, object]:
     """The tables of a TOML file, unchecked. Raises ConfigError with file, line and column when it cannot be read."""
     name = clean(str(path))
     try:
-        content = regular.read(path, MAX_BYTES)
+        content = regular_files.read(path, MAX_BYTES)
     except FileNotFoundError:
         raise ConfigError("", f"there is no file {name}", allowed="a TOML file") from None
-    except regular.NotRegularError as error:
+    except regular_files.NotRegularError as error:
         raise ConfigError("", f"{name} is {error.kind}", allowed="a TOML file") from None
-    except regular.TooLargeError:
+    except regular_files.TooLargeError:
         problem = f"{name} is larger than {MAX_BYTES >> 20} MiB"
         raise ConfigError("", problem, allowed="a TOML file of settings") from None
-    except regular.NoNameError:
+    except regular_files.NoNameError:
         raise ConfigError("", f"{name} is no file name", allowed="a TOML file") from None
     except OSError as error:
         raise ConfigError("", f"cannot read {name}: {error.strerror}", allowed="a readable TOML file") from None

@@ -4,7 +4,7 @@ import sys
 import tomllib
 
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 _REMEDY = "Text goes in double quotes, true and false in small letters, and each key stands once in its [table]."
 

@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 from msgspec import Struct, structs
 
-from infertui.whole import Whole
+from infertui.integers import Whole
 
 _NAME = 12
 

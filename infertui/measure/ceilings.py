@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from infertui.whole import Whole
+from infertui.integers import Whole
 
 FORMATS = ("float32", "tf32", "float16", "bfloat16", "float8", "int8")
 """Number formats of a matrix product, in the order in which they are measured and shown."""

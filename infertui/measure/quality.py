@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from infertui.integers import Whole
 from infertui.measure.agreement import Agreement, agreement
-from infertui.whole import Whole
 
 T = TypeVar("T")
 WINDOW = 1024

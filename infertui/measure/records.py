@@ -4,9 +4,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from infertui.integers import Whole
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import Gaps
-from infertui.whole import Whole
+from infertui.measure.itl import Gaps
 
 Phase = Literal["spawn", "load", "compile", "capture", "warmup", "measure", "score"]
 """What a run goes through, in this order.

@@ -6,9 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from infertui.integers import Whole
 from infertui.measure.dependence import Certainty, certainty, scatter
 from infertui.measure.student import student_quantile
-from infertui.whole import Whole
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95

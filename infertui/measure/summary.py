@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import Struct
 
-from infertui.measure.gaps import Gaps, merge_gaps
+from infertui.integers import Whole
+from infertui.measure.itl import Gaps, merge_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestTimes
 from infertui.measure.statistics import (
     Distribution,
@@ -17,7 +18,6 @@ from infertui.measure.statistics import (
     ratio_interval,
 )
 from infertui.measure.trend import movement
-from infertui.whole import Whole
 
 NO_MORE_THAN_NOISE = "noise"
 """The shape of a change that noise alone makes in more than one of a hundred runs."""

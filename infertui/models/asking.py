@@ -24,11 +24,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from infertui.config.userdir import cache_dir
-from infertui.models.cache import Cache
-from infertui.terminal_text import clean, shorten
+from infertui.models.kv_cache import Cache
+from infertui.text import clean, shorten
+from infertui.userdir import cache_dir
 
-HELPER: Final = "infertui.engines.transformers.describe"
+HELPER: Final = "infertui.targets.engine.transformers.describe"
 TIMEOUT_S: Final = 90.0
 _MOST_BYTES = 1 << 16
 # To be raised when the same config would be answered differently.

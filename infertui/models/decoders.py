@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from infertui.errors import ModelError
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 NO_DECODER: Final = "not a decoder-only language model"
 _ENCODERS: Final = frozenset({

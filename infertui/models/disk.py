@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from infertui import regular
+from infertui import regular_files
 
 
 def read_at_most(path: Path, limit: int) -> bytes | None:
     """What the regular file `path` holds; None when it is larger than `limit` bytes. Raises OSError."""
     try:
-        return regular.read(path, limit)
-    except regular.TooLargeError:
+        return regular_files.read(path, limit)
+    except regular_files.TooLargeError:
         return None

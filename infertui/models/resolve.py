@@ -11,18 +11,18 @@ from typing import Any, Literal, cast
 import msgspec
 from msgspec import Struct
 
-from infertui import resources
-from infertui.config.userdir import expand
+from infertui import paths
 from infertui.errors import ModelError
 from infertui.models import hub_cache
 from infertui.models.disk import read_at_most
-from infertui.models.gguf_reader import is_gguf_name, parts_of, read_parts
-from infertui.models.gguf_shape import shape_of
+from infertui.models.gguf.read import is_gguf_name, parts_of, read_parts
+from infertui.models.gguf.shape import shape_of
 from infertui.models.known import shape_of_config
 from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights, stored_parameters
-from infertui.regular import is_dir, is_file
-from infertui.terminal_text import clean, shorten
+from infertui.regular_files import is_dir, is_file
+from infertui.text import clean, shorten
+from infertui.userdir import expand
 
 ModelKind = Literal["synthetic", "local", "hub", "gguf"]
 SYNTHETIC = "synthetic:"
@@ -57,7 +57,7 @@ class ModelSource(Struct, frozen=True):
 
 def synthetic_names() -> list[str]:
     """The names of the synthetic models that ship, smallest first."""
-    folder = resources.data() / "models"
+    folder = paths.data() / "models"
     names = [entry.name for entry in folder.iterdir() if (entry / CONFIG_NAME).is_file()]
     return sorted(names, key=lambda name: read_shape(read_config(_shipped_config(name))).parameters)
 
@@ -126,7 +126,7 @@ def _synthetic(model_id: str) -> ModelSource:
 
 def _shipped_config(name: str) -> Path:
     # Installed packages are directories; none of this works from a zip, and nothing else here does.
-    return cast(Path, resources.data() / "models" / name / CONFIG_NAME)
+    return cast(Path, paths.data() / "models" / name / CONFIG_NAME)
 
 
 def _local(model_id: str, directory: Path) -> ModelSource:

@@ -7,9 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.errors import ModelError
-from infertui.models.cache import Cache, bytes_per_token, uniform
 from infertui.models.decoders import check_decoder
-from infertui.terminal_text import clean, shorten
+from infertui.models.kv_cache import Cache, bytes_per_token, uniform
+from infertui.text import clean, shorten
 
 DTYPE_BYTES: Final[Mapping[str, int]] = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1, "int8": 1,

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from infertui.errors import ModelError
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 PARTIAL_SUFFIX = ".infertui.incomplete"
 """The ending of a file under way. Both huggingface_hub and the model list take `.incomplete` for what it says."""

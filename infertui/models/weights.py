@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from infertui import regular
+from infertui import regular_files
 from infertui.models.disk import read_at_most
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN_INDEX = "pytorch_model.bin.index.json"
@@ -105,7 +105,7 @@ def stored_parameters(files: Iterable[Path]) -> tuple[int, str] | None:
 def _header(path: Path) -> dict[str, object] | None:
     """The JSON at the start of a safetensors file: eight bytes of little-endian length, then that many bytes."""
     try:
-        with regular.opened(path) as file:
+        with regular_files.opened(path) as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= _MAX_HEADER_BYTES:
                 return None

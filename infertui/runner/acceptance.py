@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.config.ranges import MAX_POINTS
 from infertui.config.schema import SweepConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import UsageError
 from infertui.runner.control import Submission
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 MAX_NAME = 500
 """Characters of a title, and of a name."""

@@ -14,20 +14,20 @@ import msgspec
 from msgspec import Struct
 
 from infertui.config.schema import DeviceConfig
-from infertui.config.userdir import state_dir
-from infertui.engines.ceilings.figures import Done, Missing, Rate, Refused, Subject, Told
 from infertui.errors import EngineError, StoreError
-from infertui.gpu.health import GpuReadings, WindowReadings, window_readings
-from infertui.gpu.host import host_facts
-from infertui.gpu.readings import GpuInfo
-from infertui.gpu.sampler import Sampler
-from infertui.gpu.visible import by_uuid, visible_from_environment
 from infertui.measure.ceilings import COPY, Ceilings
 from infertui.measure.validity import DISTURBING_THROTTLES, POWER_CAP
+from infertui.runner.blocking import bounded
 from infertui.runner.environment import as_the_worker_sees, worker_environment
-from infertui.runner.patience import bounded
 from infertui.runner.telemetry import cpu_seconds, cpu_shares
-from infertui.terminal_text import clean, shorten
+from infertui.targets.engine.peaks.peaks import Done, Missing, Rate, Refused, Subject, Told
+from infertui.telemetry.host import host_facts
+from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.sampler import Sampler
+from infertui.telemetry.visible import by_uuid, visible_from_environment
+from infertui.telemetry.window import GpuReadings, WindowReadings, window_readings
+from infertui.text import clean, shorten
+from infertui.userdir import state_dir
 from infertui.worker.calibration import MAX_LINE, decode
 from infertui.worker.failure import log_tail
 

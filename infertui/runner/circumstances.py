@@ -3,9 +3,9 @@
 from msgspec.structs import replace
 
 from infertui.config.schema import Config
-from infertui.engines.base import Loaded
 from infertui.measure.validity import Circumstances
-from infertui.store.result import DeviceFigures, PowerFigures
+from infertui.results.result import DeviceFigures, PowerFigures
+from infertui.targets.engine.base import Loaded
 
 
 def circumstances(

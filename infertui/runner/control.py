@@ -9,18 +9,18 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from infertui.analysis.bench import Bench
+from infertui.analysis.compare import Comparison
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.engines.base import Probe
-from infertui.gpu.readings import GpuInfo, GpuProcess, HostFacts, Sample
-from infertui.models.catalogue import LocalModel
-from infertui.report.bench import Bench
-from infertui.report.compare import Comparison
+from infertui.models.local import LocalModel
+from infertui.results.details import RunDetails
+from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.progress import RunProgress
-from infertui.store.details import RunDetails
-from infertui.store.queue import Entry
-from infertui.store.table import ResultPage, ResultQuery
+from infertui.runner.queue_store import Entry
+from infertui.targets.engine.base import Probe
+from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
 PROTOCOL = 4
 """Grows with every change that a client or a runner of another version would misread."""

@@ -6,14 +6,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from infertui.config.schema import Config, DeviceConfig
-from infertui.engines.base import spec_of
-from infertui.engines.interpreters import environment_for
-from infertui.engines.torch_build import NO_CUDA
 from infertui.errors import ConfigError
-from infertui.gpu.readings import GpuInfo
-from infertui.gpu.usable import hindrance, library_of
-from infertui.gpu.visible import as_cuda_value, visible
-from infertui.runner.choice import Choice
+from infertui.runner.loading import Choice
+from infertui.targets.engine.base import spec_of
+from infertui.targets.engine.environments import environment_for
+from infertui.targets.engine.torch_build import NO_CUDA
+from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.usable import hindrance, library_of
+from infertui.telemetry.visible import as_cuda_value, visible
 
 
 def worker_environment(

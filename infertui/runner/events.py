@@ -4,10 +4,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from infertui.engines.base import Loaded
-from infertui.gpu.readings import Sample
 from infertui.measure.records import BatchRecord, Phase
-from infertui.store.result import Error, Result
+from infertui.results.result import Error, Result
+from infertui.targets.engine.base import Loaded
+from infertui.telemetry.readings import Sample
 
 
 class RunEvent(Struct, frozen=True, tag_field="event"):

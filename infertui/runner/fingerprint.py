@@ -10,10 +10,10 @@ from pathlib import Path
 import infertui
 from infertui.config.hash import config_hash
 from infertui.config.schema import Config
-from infertui.gpu.host import host_facts
-from infertui.gpu.readings import GpuInfo
-from infertui.store.result import Fingerprint
-from infertui.terminal_text import clean
+from infertui.results.result import Fingerprint
+from infertui.telemetry.host import host_facts
+from infertui.telemetry.readings import GpuInfo
+from infertui.text import clean
 
 LIBRARIES = ("msgspec", "numpy", "nvidia-ml-py", "psutil")
 

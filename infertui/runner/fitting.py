@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from infertui.config.schema import Config, WorkloadConfig
-from infertui.gpu.readings import GpuInfo, Sample
-from infertui.models.fit import DeviceKind, MemoryEstimate, check, check_positions
-from infertui.models.needed import Task, needed
+from infertui.models.memory import DeviceKind, MemoryEstimate, check, check_positions
+from infertui.models.memory_of_engine import Task, needed
 from infertui.models.remedies import ways_to_fit
 from infertui.models.resolve import ModelSource, resolve
+from infertui.telemetry.readings import GpuInfo, Sample
 
 # A byte-level tokenizer makes a token of each byte; subword vocabularies make far fewer.
 BYTES_PER_SUBWORD = 3

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import Config, EngineLevers
-from infertui.store.queue import Duration
-from infertui.store.result import Result
-from infertui.workloads.batches import iterations_of
+from infertui.load.batches import iterations_of
+from infertui.results.result import Result
+from infertui.runner.queue_store import Duration
 
 USUAL_WARMUP_BATCHES = 2
 NEAR = 2.0

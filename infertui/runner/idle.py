@@ -7,8 +7,8 @@ from statistics import median
 
 from msgspec import Struct
 
-from infertui.gpu.readings import GpuInfo, GpuSample, Sample
 from infertui.runner.telemetry import power_of
+from infertui.telemetry.readings import GpuInfo, GpuSample, Sample
 
 SAMPLES = 4
 """Fewest samples at rest."""

@@ -5,10 +5,10 @@ from collections.abc import Set as AbstractSet
 
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
-from infertui.gpu.readings import GpuInfo
-from infertui.runner.choice import Choice, choose
 from infertui.runner.environment import planned_gpus
-from infertui.store.queue import Entry
+from infertui.runner.loading import Choice, choose
+from infertui.runner.queue_store import Entry
+from infertui.telemetry.readings import GpuInfo
 
 CPU = "cpu"
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from infertui.config.engine_options import path_of
 from infertui.config.engines.spec import Need
 from infertui.config.fields import FIELDS
-from infertui.config.levers import path_of
-from infertui.engines.base import spec_of
 from infertui.errors import ConfigError
-from infertui.gpu.readings import GpuInfo
-from infertui.runner.choice import Choice
+from infertui.runner.loading import Choice
+from infertui.targets.engine.base import spec_of
+from infertui.telemetry.readings import GpuInfo
 
 
 def check_needs(choice: Choice, gpus: Sequence[GpuInfo]) -> None:

@@ -7,10 +7,8 @@ from typing import get_args
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from infertui.engines.base import Loaded
-from infertui.gpu.readings import Sample
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import Gaps
+from infertui.measure.itl import Gaps
 from infertui.measure.records import Phase
 from infertui.runner.events import (
     AnyRunEvent,
@@ -24,6 +22,8 @@ from infertui.runner.events import (
     RunStarted,
     Sampled,
 )
+from infertui.targets.engine.base import Loaded
+from infertui.telemetry.readings import Sample
 
 RATES = 600
 OPTIONAL: tuple[Phase, ...] = ("compile", "capture", "score")

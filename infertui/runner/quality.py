@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from msgspec.structs import replace
 
 from infertui.config.schema import Config
-from infertui.engines.base import Loaded
 from infertui.errors import ConfigError, InfertuiError
+from infertui.load.texts import ScoredText, load_text
 from infertui.measure.agreement import Agreement, agreement
 from infertui.measure.quality import EXACT_AGREEMENT, MANY, Quality, beyond, perplexity, same_text, without_ties
-from infertui.models.outputs_bleu import outputs_bleu
-from infertui.runner.patience import answered, bounded
+from infertui.results.result import Result
+from infertui.results.runs import Store
+from infertui.runner.blocking import answered, bounded
+from infertui.runner.outputs_bleu import outputs_bleu
 from infertui.runner.references import (
     SAMPLED,
     computes_exactly,
@@ -25,13 +27,11 @@ from infertui.runner.references import (
     named_reference,
     stands_alone,
 )
-from infertui.store.result import Result
-from infertui.store.runs import Store
-from infertui.terminal_text import clean
+from infertui.targets.engine.base import Loaded
+from infertui.text import clean
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
 from infertui.worker.protocol import AnyEvent, FindGaps, Score, Scored
-from infertui.workloads.texts import ScoredText, load_text
 
 LOOK_S = 15.0
 """What looking for a reference may take at the end of a run: the first index of 100,000 runs takes some seconds."""

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError, StoreError, UsageError
+from infertui.results.result import Result
 from infertui.runner.control import AnyQueueEvent, EntriesOrdered, EntryChanged, PausedChanged, Submission
-from infertui.store.queue import ENDED, Duration, Entry, EntryState, QueueStore
-from infertui.store.result import Result
-from infertui.terminal_text import clean
+from infertui.runner.queue_store import ENDED, Duration, Entry, EntryState, QueueStore
+from infertui.text import clean
 
 Place = Callable[[Sequence[Entry]], list[Entry]]
 """Says on which lanes entries will run, and for how long."""

@@ -1,6 +1,6 @@
 """How often the devices are sampled, when several runs at once have a wish."""
 
-from infertui.gpu.sampler import IDLE_HZ, Sampler
+from infertui.telemetry.sampler import IDLE_HZ, Sampler
 
 WATCHED_HZ = 2.0
 """The rate while nothing is measured and somebody looks on. A measurement has the rate that it asks for, no other."""

@@ -14,26 +14,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import infertui
+from infertui.analysis.energy import with_short_energy
+from infertui.analysis.limits import derive, shipped_shape
 from infertui.config.schema import ValidityConfig
-from infertui.engines.base import Loaded
 from infertui.errors import StoreError
-from infertui.gpu.readings import GpuInfo, Sample
 from infertui.measure.energy import counter_error
 from infertui.measure.records import BatchRecord, RequestRecord
 from infertui.measure.summary import Summary, summarise
 from infertui.measure.validity import Verdict, judge
 from infertui.models.disk import read_at_most
 from infertui.models.shapes import kv_bytes_per_token
-from infertui.report.energy import with_short_energy
-from infertui.report.limits import derive, shipped_shape
+from infertui.results.jsonl import read_lines
+from infertui.results.result import PowerFigures, Recomputed, Result
+from infertui.results.runs import Store, is_under_way
 from infertui.runner.circumstances import circumstances
 from infertui.runner.fingerprint import git_revision
 from infertui.runner.idle import idle_before
 from infertui.runner.recovery import batches_of
 from infertui.runner.telemetry import per_token
-from infertui.store.jsonl import read_lines
-from infertui.store.result import PowerFigures, Recomputed, Result
-from infertui.store.runs import Store, is_under_way
+from infertui.targets.engine.base import Loaded
+from infertui.telemetry.readings import GpuInfo, Sample
 
 IDLE_REACH = timedelta(hours=1)
 """How long before a run another one may have seen the same GPU at rest."""

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from infertui import regular
+from infertui import regular_files
 from infertui.errors import StoreError
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import merge_sequences
+from infertui.measure.itl import merge_sequences
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
-from infertui.store.jsonl import read_lines
-from infertui.store.result import Result
-from infertui.store.runs import BEGUN, RESULT, RESULT_BYTES, Begun, Store, boot_id, encode_result, write_whole
-from infertui.store.upgrade import decode_result
+from infertui.results.jsonl import read_lines
+from infertui.results.result import Result
+from infertui.results.runs import BEGUN, RESULT, RESULT_BYTES, Begun, Store, boot_id, encode_result, write_whole
+from infertui.results.upgrade import decode_result
 
 REASON = "its runner was killed"
 """What is said where nothing better is known: nobody lived to say more."""
@@ -36,7 +36,7 @@ def recover(store: Store, run: str = "") -> list[Result]:
 def _recovered(store: Store, folder: Path) -> Result | None:
     try:
         # Open for writing too, which NFS asks of who locks.
-        with regular.opened_to_change(folder / BEGUN) as file:
+        with regular_files.opened_to_change(folder / BEGUN) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who measures holds it, and so does who recovers
             return _recovered_alone(store, folder, msgspec.json.decode(file.read(RESULT_BYTES), type=Begun))
     except (OSError, StoreError, ValueError, msgspec.MsgspecError, RecursionError):
@@ -62,7 +62,7 @@ def _recovered_alone(store: Store, folder: Path, begun: Begun) -> Result | None:
 
 def _kept(folder: Path) -> Result | None:
     try:
-        return decode_result(regular.read(folder / RESULT, RESULT_BYTES))
+        return decode_result(regular_files.read(folder / RESULT, RESULT_BYTES))
     except FileNotFoundError:
         return None
 

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 import msgspec
 
+from infertui.analysis.effective import in_force
 from infertui.errors import StoreError
 from infertui.measure.precision import HALF, loss, significant_bits
 from infertui.models.disk import read_at_most
-from infertui.report.identity import in_force
+from infertui.results.filter import MAX_LENGTH
+from infertui.results.index import ResultIndex, ResultQuery
+from infertui.results.number_format import kv_form_of
+from infertui.results.outputs import OUTPUTS
+from infertui.results.result import Result
+from infertui.results.runs import RESULT, Store
+from infertui.results.upgrade import decode_result
 from infertui.runner.tables import open_table
-from infertui.store.filter import MAX_LENGTH
-from infertui.store.form import kv_form_of
-from infertui.store.index import ResultIndex, ResultQuery
-from infertui.store.outputs import OUTPUTS
-from infertui.store.result import Result
-from infertui.store.runs import RESULT, Store
-from infertui.store.upgrade import decode_result
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 LOOKED_AT = 64
 """Runs whose results are read for each of the kinds that are looked for: eager, unquantised, any, the latest."""

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from infertui import regular
+from infertui import regular_files
 from infertui.errors import InfertuiError, UsageError
+from infertui.results.details import RunDetails, read_details
+from infertui.results.index import ResultIndex, ResultPage, ResultQuery
+from infertui.results.result import Result
+from infertui.results.runs import RESULT, RESULT_BYTES, Store, is_under_way
+from infertui.results.upgrade import decode_result
 from infertui.runner.recovery import recover
 from infertui.runner.tables import open_table
-from infertui.store.details import RunDetails, read_details
-from infertui.store.index import ResultIndex, ResultPage, ResultQuery
-from infertui.store.result import Result
-from infertui.store.runs import RESULT, RESULT_BYTES, Store, is_under_way
-from infertui.store.upgrade import decode_result
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 LOOK_S = 60.0
 """Runs that were cut off are looked for this often at most: it takes a look into every run's folder."""
@@ -63,7 +63,7 @@ class Reports:
         if not run:
             return None
         try:
-            return decode_result(regular.read(Store(folder(out)).folder_of(run) / RESULT, RESULT_BYTES))
+            return decode_result(regular_files.read(Store(folder(out)).folder_of(run) / RESULT, RESULT_BYTES))
         except (OSError, InfertuiError, ValueError, msgspec.MsgspecError, RecursionError):
             return None
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from infertui.config.schema import Config, WorkloadConfig
-from infertui.engines.base import Capacity, LoadRequest, spec_of
-from infertui.runner.choice import Choice
+from infertui.runner.loading import Choice
+from infertui.targets.engine.base import Capacity, LoadRequest, spec_of
 
 # A token is a byte at least; tokenizers put up to two special ones around a prompt.
 AROUND_A_PROMPT = 2

@@ -12,20 +12,20 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 import infertui
-from infertui.config.decode import decode
+from infertui.analysis.bench import Bench
+from infertui.config.parse import decode
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.engines.interpreters import probe_all, probe_known
 from infertui.errors import InfertuiError, StoreError, UsageError
-from infertui.gpu.host import host_facts
-from infertui.gpu.readings import GpuProcess, Sample
-from infertui.gpu.sampler import Sampler
+from infertui.load.prompts import load_prompts
 from infertui.measure.clock import NS_PER_S
-from infertui.models.catalogue import LocalModel, local_models
-from infertui.report.bench import Bench
+from infertui.models.local import LocalModel, local_models
+from infertui.results.details import RunDetails
+from infertui.results.result import Result
+from infertui.results.runs import Store
+from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.acceptance import accepted, accepted_variant
-from infertui.runner.choice import choose
-from infertui.runner.comparing import abandonable, benched, compared
+from infertui.runner.blocking import MODEL_S, answered, bounded, undisturbed
 from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
@@ -38,28 +38,28 @@ from infertui.runner.control import (
     Snapshot,
     Submission,
 )
-from infertui.runner.dispatch import Dispatcher
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
-from infertui.runner.execution import error_of
 from infertui.runner.fingerprint import git_revision
 from infertui.runner.fitting import Fit, foresee_fit
 from infertui.runner.foretell import duration_of, foretell, kind_of
 from infertui.runner.hub import Hub
 from infertui.runner.lanes import devices_of, lane_name, lane_of
-from infertui.runner.patience import MODEL_S, answered, bounded, undisturbed
-from infertui.runner.placing import Placing
+from infertui.runner.loading import choose
+from infertui.runner.placement import Placing
 from infertui.runner.progress import RunProgress
+from infertui.runner.queries import abandonable, benched, compared
 from infertui.runner.queue import Queue, in_a_line, settled, stamp
+from infertui.runner.queue_store import Entry, EntryState, QueueStore
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.reports import Reports
+from infertui.runner.run import error_of
+from infertui.runner.scheduler import Dispatcher
 from infertui.runner.vetting import LIMIT_S, vetted
-from infertui.store.details import RunDetails
-from infertui.store.queue import Entry, EntryState, QueueStore
-from infertui.store.result import Result
-from infertui.store.runs import Store
-from infertui.store.table import ResultPage, ResultQuery
-from infertui.terminal_text import clean
-from infertui.workloads.prompts import load_prompts
+from infertui.targets.engine.environments import probe_all, probe_known
+from infertui.telemetry.host import host_facts
+from infertui.telemetry.readings import GpuProcess, Sample
+from infertui.telemetry.sampler import Sampler
+from infertui.text import clean
 
 READY_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0

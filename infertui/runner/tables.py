@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from infertui.report.shares import derivation
-from infertui.store.index import ResultIndex
+from infertui.analysis.shares import derivation
+from infertui.results.index import ResultIndex
 
 
 def open_table(root: Path, *, cache: Path | None = None) -> ResultIndex:

@@ -10,8 +10,16 @@ from typing import TypeVar
 import msgspec
 import psutil
 
-from infertui.engines.base import Loaded
-from infertui.gpu.health import (
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.energy import above_idle, energy_figures, of_batches
+from infertui.measure.records import BatchRecord
+from infertui.results.result import DeviceFigures, PowerFigures
+from infertui.targets.engine.base import Loaded
+from infertui.telemetry.host import cpu_joules
+from infertui.telemetry.readings import Counters, GpuInfo, Sample
+from infertui.telemetry.sampler import Sampler
+from infertui.telemetry.visible import by_uuid
+from infertui.telemetry.window import (
     MAX_INTERVAL_DEVIATION,
     GpuReadings,
     HostReadings,
@@ -19,14 +27,6 @@ from infertui.gpu.health import (
     integrate,
     window_readings,
 )
-from infertui.gpu.host import cpu_joules
-from infertui.gpu.readings import Counters, GpuInfo, Sample
-from infertui.gpu.sampler import Sampler
-from infertui.gpu.visible import by_uuid
-from infertui.measure.clock import NS_PER_S
-from infertui.measure.energy import above_idle, energy_figures, of_batches
-from infertui.measure.records import BatchRecord
-from infertui.store.result import DeviceFigures, PowerFigures
 
 # What CPUs spend is counted in hundredths of a second: a shorter window says too little.
 MIN_CPU_S = 0.5

@@ -13,20 +13,20 @@ from msgspec.structs import replace
 
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.engines.base import LoadRequest, check
-from infertui.engines.torch_build import NO_CUDA
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError, UsageError
-from infertui.gpu.readings import GpuInfo
-from infertui.gpu.usable import hindrance
+from infertui.load.prompts import load_prompts
 from infertui.models.resolve import resolve
-from infertui.runner.choice import Choice, choose, require_usable
+from infertui.runner.blocking import bounded
 from infertui.runner.environment import planned_gpus
 from infertui.runner.fitting import check_lengths
+from infertui.runner.loading import Choice, choose, require_usable
 from infertui.runner.needs import check_needs
-from infertui.runner.patience import bounded
 from infertui.runner.quality import scored_text
 from infertui.runner.request import capacity_of, load_request
-from infertui.workloads.prompts import load_prompts
+from infertui.targets.engine.base import LoadRequest, check
+from infertui.targets.engine.torch_build import NO_CUDA
+from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.usable import hindrance
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from infertui.engines.base import Loaded, LoadRequest
+from infertui.targets.engine.base import Loaded, LoadRequest
 from infertui.worker.process import WorkerProcess
 
 

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from infertui.tui import toasts
+from infertui.tui import notify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from infertui.results.result import Result
     from infertui.runner.control import Control
-    from infertui.store.result import Result
-    from infertui.tui.cockpit import Cockpit
+    from infertui.tui.context import Cockpit
 
 
 def announce_finished(cockpit: "Cockpit") -> None:
@@ -41,14 +41,14 @@ async def tell_refused(cockpit: "Cockpit", control: "Control", ids: "Sequence[in
 
 def _announce_bench(cockpit: "Cockpit", result: "Result") -> None:
     """What a bench found, where that was its last run."""
-    from infertui.tui.benching import ended_bench
+    from infertui.tui.results.bench import ended_bench
 
     ended = ended_bench(cockpit.mirror.entries.values(), result)
     if ended is None:
         return
 
     async def tell(control: "Control") -> None:
-        text, severity = toasts.of_bench(await control.bench(*ended))
+        text, severity = notify.of_bench(await control.bench(*ended))
         cockpit.say(text, severity)
 
     cockpit.intend(tell)

@@ -18,36 +18,36 @@ from textual.worker import WorkerFailed
 
 from infertui import __version__
 from infertui.errors import InfertuiError
-from infertui.tui import themes, toasts
+from infertui.tui import notify, themes
 from infertui.tui.actions import Action, bindings
 from infertui.tui.announcing import announce_finished
-from infertui.tui.asciiwall import AsciiWall
-from infertui.tui.cellsaver import CellSaver
 from infertui.tui.commands import GLOBAL_ACTIONS
 from infertui.tui.connection import Connection
 from infertui.tui.header import Condition, header_text
+from infertui.tui.layout import Stage
 from infertui.tui.layouts import PANES, PaneId
-from infertui.tui.leaving import HANGUP, Leaving
-from infertui.tui.mouse import Mouse
+from infertui.tui.main_screen import CompactView, MainScreen, TabLine
 from infertui.tui.pace import Pace, stepped
-from infertui.tui.painter import Painter
-from infertui.tui.panes.classes import import_panes
+from infertui.tui.panes import import_panes
 from infertui.tui.preferences import Preferences
-from infertui.tui.screens.main import CompactView, MainScreen, TabLine
-from infertui.tui.stage import Stage
-from infertui.tui.terminal import Terminal, glyphs
+from infertui.tui.quit import HANGUP, Leaving
+from infertui.tui.redraw import Painter
+from infertui.tui.terminal.asciiwall import AsciiWall
+from infertui.tui.terminal.capabilities import Terminal, glyphs
+from infertui.tui.terminal.diff import CellSaver
+from infertui.tui.terminal.mouse import Mouse
+from infertui.tui.terminal.wire import Wire
 from infertui.tui.topics import ALL_TOPICS, Topic
-from infertui.tui.wire import Wire
 
 if TYPE_CHECKING:
+    from infertui.results.result import Result
     from infertui.runner.control import Control
-    from infertui.store.queue import Entry
-    from infertui.store.result import Result
-    from infertui.tui.cockpit import Severity
+    from infertui.runner.queue_store import Entry
+    from infertui.tui.context import Severity
     from infertui.tui.link import Connect
-    from infertui.tui.mirror import Mirror
-    from infertui.tui.panes.results import ResultsPane
+    from infertui.tui.results.pane import ResultsPane
     from infertui.tui.settings import Settings
+    from infertui.tui.state import Mirror
 
 _HOUSEKEEPING_S = 1.0
 
@@ -121,7 +121,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._themes, wrong = themes.load(environ)
         for one in self._themes.values():
             self.register_theme(one)
-        self._problems += [toasts.of_error(error) for error in wrong]
+        self._problems += [notify.of_error(error) for error in wrong]
         self._use_theme(themes.kept(kept_theme, terminal, self._themes) if theme == "auto" else theme)
 
     # What panes reach: Cockpit.
@@ -130,7 +130,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
     def mirror(self) -> "Mirror":
         """See `Cockpit`."""
         if self._mirror is None:
-            from infertui.tui.mirror import Mirror
+            from infertui.tui.state import Mirror
 
             self._mirror = Mirror()
         return self._mirror
@@ -162,7 +162,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
             try:
                 await work(self.control)
             except InfertuiError as error:
-                self.say(toasts.of_error(error), "error")
+                self.say(notify.of_error(error), "error")
             except (OSError, EOFError) as error:
                 self.say(f"the runner did not answer: {error}", "error")
             else:
@@ -173,11 +173,11 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def say(self, text: str, severity: "Severity" = "information") -> None:
         """See `Cockpit`."""
-        self.notify(toasts.of_text(text), severity=severity, timeout=toasts.SECONDS[severity], markup=False)
+        self.notify(notify.of_text(text), severity=severity, timeout=notify.SECONDS[severity], markup=False)
 
     def confirm(self, question: str, *, yes: str, then: Callable[[], None]) -> None:
         """See `Cockpit`."""
-        from infertui.tui.screens.confirm import YES, ConfirmScreen
+        from infertui.tui.widgets.confirm import YES, ConfirmScreen
 
         def answered(answer: str | None) -> None:
             if answer == YES:
@@ -204,7 +204,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         try:
             said = await self._preferences.save()
         except InfertuiError as error:
-            self.say(toasts.of_error(error), "error")
+            self.say(notify.of_error(error), "error")
         else:
             if said:
                 self.say(said, "warning")
@@ -219,7 +219,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         try:
             clipboard.keep(text, path)
         except InfertuiError as error:
-            self.say(toasts.of_error(error), "warning")
+            self.say(notify.of_error(error), "warning")
             return
         self.say(clipboard.said(what, path, environ=self._environ, hint=not self._tmux_hinted))
         self._tmux_hinted = True
@@ -236,14 +236,14 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def show_details(self, run: str, *, out: str = "") -> None:
         """See `Cockpit`."""
-        from infertui.tui.screens.details import DetailsScreen
+        from infertui.tui.results.details import DetailsScreen
 
         if not isinstance(self.screen, DetailsScreen):
             self.push_screen(DetailsScreen(self, run, out=out or str(self._out)))
 
     def announce(self, result: "Result") -> None:
         """See `Cockpit`."""
-        text, severity = toasts.of_result(result)
+        text, severity = notify.of_result(result)
         self.say(text, severity)
 
     # From start to end.
@@ -328,7 +328,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
         for problem in (*self._problems, *self._preferences.problems):
             self.say(problem, "warning")
         if self._welcome and not self.read_only:
-            from infertui.tui.firststart import welcome
+            from infertui.tui.welcome import welcome
 
             welcome(self, self._environ)
         self.run_worker(self.connection.run(), group="link", exit_on_error=True)
@@ -494,9 +494,9 @@ class InfertuiApp(App[None], inherit_bindings=False):
         except InfertuiError as error:
             chosen = themes.choose("auto", self._environ, self.terminal)
             if self.is_running:
-                self.say(toasts.of_error(error), "warning")
+                self.say(notify.of_error(error), "warning")
             else:
-                self._problems.append(toasts.of_error(error))
+                self._problems.append(notify.of_error(error))
         self.theme = chosen
 
     def scopes(self) -> dict[str, list[Action]]:
@@ -616,19 +616,19 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def action_keys_help(self) -> None:
         """What every key does."""
-        from infertui.tui.menus import open_help
+        from infertui.tui.help import open_help
 
         open_help(self)
 
     def action_palette(self) -> None:
         """Find an action."""
-        from infertui.tui.menus import open_palette
+        from infertui.tui.help import open_palette
 
         open_palette(self)
 
     def action_settings(self) -> None:
         """Change the settings."""
-        from infertui.tui.screens.settings import SettingsScreen
+        from infertui.tui.settings_screen import SettingsScreen
 
         self.push_screen(SettingsScreen(self, themes=["auto", *self._themes]))
 

@@ -5,9 +5,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from infertui.config.userdir import cache_dir
 from infertui.errors import StoreError
-from infertui.terminal_text import CONTROLS, clean
+from infertui.text import CONTROLS, clean
+from infertui.userdir import cache_dir
 
 TMUX_HINT = "tmux hands it on after: tmux set -g set-clipboard on"
 MAX_BYTES = 1 << 20

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from infertui.gpu.readings import GpuSample
+from infertui.telemetry.readings import GpuSample
 from infertui.tui.header import minutes
-from infertui.tui.mirror import Mirror
-from infertui.tui.safety import plain
+from infertui.tui.state import Mirror
+from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import Palette
 from infertui.units import format_number
 

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from infertui.errors import InfertuiError
-from infertui.tui import toasts
+from infertui.tui import notify
 from infertui.tui.topics import Topic
 
 if TYPE_CHECKING:
     from infertui.runner.control import Control
-    from infertui.tui.cockpit import Cockpit
+    from infertui.tui.context import Cockpit
     from infertui.tui.link import Connect, Link
 
 
@@ -72,7 +72,7 @@ class Connection:
 
     def trouble(self, summary: str, error: Exception | None) -> None:
         """See `Watcher`. Each error is told once, as long as there is no connection."""
-        from infertui.server.errors import RunnerUnavailableError
+        from infertui.api.errors import RunnerUnavailableError
 
         lost, self.missing = not self.missing, summary
         self._failures += 1
@@ -88,7 +88,7 @@ class Connection:
         self._touched(frozenset({"runner", "queue", "live"}))
 
     def _tell(self, error: InfertuiError) -> None:
-        from infertui.server.errors import OtherVersionError
+        from infertui.api.errors import OtherVersionError
 
         stop = self._stop_other
         if isinstance(error, OtherVersionError) and not error.busy and stop is not None:
@@ -98,4 +98,4 @@ class Connection:
                 then=lambda: self._cockpit.intend(lambda _: stop(), done="the other runner ends"),
             )
         else:
-            self._cockpit.say(toasts.of_error(error), "warning")
+            self._cockpit.say(notify.of_error(error), "warning")

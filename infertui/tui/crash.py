@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-from infertui.config.userdir import state_dir
+from infertui.userdir import state_dir
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -18,7 +18,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def keep(error: BaseException, *, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Write the traceback to a file of its own, readable by the user alone; None where that is not possible."""
     from infertui import __version__
-    from infertui.terminal_text import clean
+    from infertui.text import clean
 
     text = f"infertui {__version__}\n" + clean("".join(traceback.format_exception(error)), lines=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -36,7 +36,7 @@ def keep(error: BaseException, *, environ: Mapping[str, str] = os.environ) -> Pa
 
 def sentence(error: BaseException, log: Path | None) -> str:
     """What the user is told."""
-    from infertui.terminal_text import clean, shorten
+    from infertui.text import clean, shorten
 
     what = shorten(clean(f"{type(error).__name__}: {error}"), 200)
     where = f"Details: {clean(str(log))}" if log else "No log could be written."

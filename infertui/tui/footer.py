@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from infertui.tui.actions import Action, signs
 from infertui.tui.commands import GLOBAL_ACTIONS
-from infertui.tui.terminal import glyphs
+from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.themes import Palette, palette
 from infertui.tui.widgets.lines import Lines, cut
 

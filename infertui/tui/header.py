@@ -7,14 +7,14 @@ from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from infertui.tui.safety import safe
-from infertui.tui.terminal import Glyphs
+from infertui.tui.terminal.capabilities import Glyphs
+from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import Palette
 from infertui.tui.widgets.lines import Lines, cut
 
 if TYPE_CHECKING:
-    from infertui.store.queue import Entry
-    from infertui.tui.mirror import Mirror
+    from infertui.runner.queue_store import Entry
+    from infertui.tui.state import Mirror
 
 _VENDOR_WORDS = ("NVIDIA ", "GeForce ", "Tesla ")
 

@@ -4,7 +4,7 @@ import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 from infertui.tui.actions import RESERVED, Action
 
 Scopes = Mapping[str, Sequence[Action]]

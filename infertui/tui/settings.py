@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from infertui import regular
+from infertui import regular_files
+from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError, UsageError
-from infertui.report.verdict import EQUAL_WITHIN
-from infertui.store.table import Column
-from infertui.terminal_text import clean, shorten
-from infertui.tui.early import MAX_BYTES
-from infertui.tui.ratios import RatioColumn
+from infertui.results.table import Column
+from infertui.text import clean, shorten
+from infertui.tui.results.ratios import RatioColumn
+from infertui.tui.terminal.early import MAX_BYTES
 
 Shown = Literal[Column, RatioColumn]
 """What can be a column of the results table."""
@@ -168,7 +168,7 @@ class SettingsFile(Struct, frozen=True):
 def read(path: Path) -> SettingsFile:
     """The settings in `path`, defaults where it has none. Never raises: what is wrong becomes a problem."""
     try:
-        table = tomllib.loads(regular.read(path, MAX_BYTES).decode("utf-8-sig"))
+        table = tomllib.loads(regular_files.read(path, MAX_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return SettingsFile(Settings(), existed=False)
     except OSError as error:

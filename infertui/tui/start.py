@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from infertui.config.userdir import expand
 from infertui.errors import InfertuiError, StoreError
-from infertui.terminal_text import clean
-from infertui.tui import early, terminal
+from infertui.text import clean
+from infertui.tui.terminal import capabilities, early
+from infertui.userdir import expand
 
 if TYPE_CHECKING:
     from infertui.runner.control import Control
@@ -53,17 +53,17 @@ def start(
     Raises UsageError when this is no terminal to draw on, InfertuiError for what else a user can mend.
     """
     options = options or Options()
-    here = terminal.look(
+    here = capabilities.look(
         environ, stdin=sys.__stdin__ or sys.stdin, stdout=sys.__stdout__ or sys.stdout,
-        stderr=sys.__stderr__ or sys.stderr, charmap=terminal.locale_charmap(), ascii_flag=options.ascii_only,
+        stderr=sys.__stderr__ or sys.stderr, charmap=capabilities.locale_charmap(), ascii_flag=options.ascii_only,
     )  # fmt: skip
     if options.screenshot is None:
         here.check()
-    terminal.prepare()
+    capabilities.prepare()
     path = early.settings_path(environ)
     peek = early.read(path)
     from infertui.tui.app import InfertuiApp
-    from infertui.tui.driver import TerminalDriver
+    from infertui.tui.terminal.driver import TerminalDriver
 
     app = InfertuiApp(
         connector(socket, read_only=read_only, spawn=spawn, environ=environ),
@@ -92,8 +92,8 @@ def connector(socket: Path | None, *, read_only: bool, spawn: bool, environ: Map
     @asynccontextmanager
     async def connect() -> "AsyncIterator[Control]":
         # Imported here: the first paint does without.
-        from infertui.server.readonly import ReadOnly
-        from infertui.server.spawn import ensure_running, find_running
+        from infertui.api.readonly import ReadOnly
+        from infertui.api.spawn import ensure_running, find_running
 
         client = await (ensure_running if spawn else find_running)(socket, environ)
         yield ReadOnly(client) if read_only else client
@@ -105,8 +105,8 @@ def stopper(socket: Path | None, *, environ: Mapping[str, str]) -> "Callable[[],
     """How a runner of another version is asked to end; it refuses while it is busy."""
 
     async def stop() -> None:
-        from infertui.server.client import Client
-        from infertui.server.runtime import socket_path
+        from infertui.api.client import Client
+        from infertui.api.runtime import socket_path
 
         await Client(socket or socket_path(environ)).stop()
 

@@ -23,13 +23,13 @@ from textual.color import Color as ScreenColor
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.theme import BUILTIN_THEMES, Theme
 
-from infertui import regular, resources
+from infertui import paths, regular_files
 from infertui.config import toml_text
-from infertui.config.userdir import config_dir
 from infertui.errors import ConfigError, UsageError
-from infertui.terminal_text import clean
-from infertui.tui.safety import ControlFilter
-from infertui.tui.terminal import Colours, Terminal
+from infertui.text import clean
+from infertui.tui.terminal.capabilities import Colours, Terminal
+from infertui.tui.terminal.sanitize import ControlFilter
+from infertui.userdir import config_dir
 
 SHIPPED = ("dark", "light", "high-contrast", "colour-blind", "ansi", "mono")
 SERIES = 6
@@ -120,7 +120,7 @@ def read(file: Traversable) -> ColourTheme:
 
 def _content(file: Traversable) -> bytes:
     """What ships may lie in a wheel that was never unpacked; what is the user's may be anything."""
-    return regular.read(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
+    return regular_files.read(file, MAX_BYTES) if isinstance(file, Path) else file.read_bytes()
 
 
 def _all_styles(content: _File) -> list[tuple[str, str]]:
@@ -239,7 +239,7 @@ def variable_defaults() -> dict[str, str]:
 @lru_cache(maxsize=len(SHIPPED))
 def shipped(name: str) -> ColourTheme:
     """One of the themes in SHIPPED, read once."""
-    return read(resources.themes() / f"{name}.toml")
+    return read(paths.themes() / f"{name}.toml")
 
 
 def user_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -252,7 +252,7 @@ def load(environ: Mapping[str, str] = os.environ) -> tuple[dict[str, ColourTheme
     found = {name: shipped(name) for name in SHIPPED}
     wrong: list[ConfigError] = []
     folder = user_folder(environ)
-    for file in sorted(folder.glob("*.toml")) if regular.is_dir(folder) else []:
+    for file in sorted(folder.glob("*.toml")) if regular_files.is_dir(folder) else []:
         try:
             found[file.stem] = read(file)
         except ConfigError as error:

@@ -13,9 +13,9 @@ import traceback
 import msgspec
 
 from infertui.endings import NOT_FOR_WORKERS
-from infertui.engines.ceilings.figures import Refused, Told, measure
 from infertui.errors import InfertuiError
-from infertui.terminal_text import clean
+from infertui.targets.engine.peaks.peaks import Refused, Told, measure
+from infertui.text import clean
 from infertui.worker.child import watch_lifeline
 
 MAX_LINE = 1 << 20
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
             line = line[os.write(events, line) :]
 
     try:
-        from infertui.engines.ceilings.pick import pick
+        from infertui.targets.engine.peaks.pick import pick
 
         bench = pick(device, threads, quick=effort == "quick")
         tell(bench.subject)

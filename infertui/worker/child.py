@@ -20,12 +20,12 @@ from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
 from infertui.endings import ENDING, NOT_FOR_WORKERS
-from infertui.engines.base import Closing, Engine, Loaded, create
-from infertui.engines.identity import check_device, check_loaded
-from infertui.engines.resident import resident
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.measure.clock import Clock, MonotonicClock, VirtualClock
-from infertui.terminal_text import clean
+from infertui.targets.engine.base import Closing, Engine, Loaded, create
+from infertui.targets.engine.resident import resident
+from infertui.targets.engine.verify import check_device, check_loaded
+from infertui.text import clean
 from infertui.worker.memory import out_of_memory_details
 from infertui.worker.protocol import (
     AnyCommand,

@@ -6,10 +6,10 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
-from infertui import regular
-from infertui.engines.contract import PROCESS_DIED
+from infertui import regular_files
 from infertui.errors import EngineError
-from infertui.terminal_text import clean
+from infertui.targets.engine.contract import PROCESS_DIED
+from infertui.text import clean
 from infertui.units import format_bytes
 from infertui.worker.protocol import Failure, FailureKind
 
@@ -114,7 +114,7 @@ def _of_sigkill(phase: str, signs: LastSigns, log: Path, tail: str) -> WorkerErr
 def log_tail(log: Path) -> str:
     """The last lines of the worker's output, safe to show."""
     try:
-        text = regular.read_part(log, TAIL_BYTES, end=True).decode(errors="replace")
+        text = regular_files.read_part(log, TAIL_BYTES, end=True).decode(errors="replace")
     except OSError:
         return ""
     return "\n".join(clean(text, lines=True).strip().split("\n")[-TAIL_LINES:])

@@ -5,8 +5,8 @@ import resource
 
 import psutil
 
-from infertui.engines.resident import resident
-from infertui.terminal_text import clean
+from infertui.targets.engine.resident import resident
+from infertui.text import clean
 from infertui.units import format_bytes
 
 # "Tried to allocate 2.00 GiB", "you tried to allocate 1073741824 bytes"

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from infertui.config.schema import MeasurementConfig, WorkloadConfig
-from infertui.engines.base import Evidence, Loaded, LoadRequest
 from infertui.measure.records import Activity, BatchRecord
+from infertui.targets.engine.base import Evidence, Loaded, LoadRequest
 
 # One line may hold a batch of many long prompts.
 MAX_LINE = 256 << 20

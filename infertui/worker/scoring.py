@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Mapping
 
-from infertui.engines.base import Engine, Loaded, Scoring
 from infertui.errors import InfertuiError
 from infertui.measure.quality import window_of, windows
-from infertui.terminal_text import clean
+from infertui.targets.engine.base import Engine, Loaded, Scoring
+from infertui.text import clean
 from infertui.worker.protocol import FindGaps, GapsFound, Score, Scored
 from infertui.worker.stamps import Cancelled, Progress
 

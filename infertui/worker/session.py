@@ -12,18 +12,18 @@ from typing import Literal
 from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
-from infertui.engines.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
-from infertui.engines.identity import check, check_growth, growth, while_measuring
-from infertui.engines.resident import reset_resident_peak, resident_peak
 from infertui.errors import ConfigError, EngineError
+from infertui.load.batches import BatchSource, Request
 from infertui.measure.clock import NS_PER_S, Clock
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
 from infertui.measure.warmup import warmup_state
-from infertui.terminal_text import clean
+from infertui.targets.engine.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
+from infertui.targets.engine.resident import reset_resident_peak, resident_peak
+from infertui.targets.engine.verify import check, check_growth, growth, while_measuring
+from infertui.text import clean
 from infertui.worker.outputs import OutputPicker, name_of
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
 from infertui.worker.stamps import Cancelled, Progress, SequenceTimes, StampSink
-from infertui.workloads.batches import BatchSource, Request
 
 # Prompts of more different lengths than this are not all seen in warm-up.
 MOST_WIDTHS = 64

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
-from infertui.measure.gaps import Gaps, merge_sequences, summarise_gaps
 from infertui.measure.hypotheses import STRETCHES
+from infertui.measure.itl import Gaps, merge_sequences, summarise_gaps
 from infertui.measure.records import Activity
 
 

@@ -13,13 +13,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infertui import resources
+from infertui import paths
 
 BARE = Path(__file__).with_name("bare_generate.py")
 
 
 def bare(model: str, batch: int, args: argparse.Namespace) -> list[float]:
-    config = resources.data() / "models" / model
+    config = paths.data() / "models" / model
     numbers = map(str, (batch, args.prompt_tokens, args.tokens, args.iterations))
     command = [sys.executable, str(BARE), str(config), args.device, args.dtype, *numbers]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)

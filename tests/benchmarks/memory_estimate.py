@@ -26,15 +26,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.config.schema import Config
-from infertui.engines.base import Batch, Capacity, LoadRequest, Plan, create
 from infertui.errors import InfertuiError
 from infertui.measure.clock import MonotonicClock
-from infertui.models.fit import DeviceKind
-from infertui.models.gguf_writer import cached_gguf
-from infertui.models.needed import Task, llama_cpp_form, needed
+from infertui.models.gguf.write import cached_gguf
+from infertui.models.memory import DeviceKind
+from infertui.models.memory_of_engine import Task, llama_cpp_form, needed
 from infertui.models.resolve import resolve
+from infertui.targets.engine.base import Batch, Capacity, LoadRequest, Plan, create
 
 MIB = 1 << 20
 CELL_TIMEOUT_S = 90.0
@@ -296,7 +296,7 @@ def _line(cell: Cell, device: str, names: dict[str, str], written: list[Path]) -
     found = needed(source, config.engine, kind, Task(cell.batch, cell.prompt, cell.output))
     assert found is not None
     if cell.engine == "llama-cpp":
-        from infertui.models.gguf_writer import cache_folder
+        from infertui.models.gguf.write import cache_folder
 
         before = set(cache_folder().glob("*.gguf")) if cache_folder().is_dir() else set()
         path = cached_gguf(source, llama_cpp_form(source, config.engine, kind))

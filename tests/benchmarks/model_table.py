@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from engines.test_describe import real
 from support.architectures import ARCHITECTURES, Architecture
 
-from infertui.engines.transformers.describe import describe
 from infertui.errors import ModelError
-from infertui.models.cache import Cache, bytes_per_token
+from infertui.models.kv_cache import Cache, bytes_per_token
 from infertui.models.shapes import read_shape
+from infertui.targets.engine.transformers.describe import describe
 from infertui.units import format_bytes, format_count
 
 HEAD = """# What infertui says of a model's size

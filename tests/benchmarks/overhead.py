@@ -29,15 +29,15 @@ import transformers
 from msgspec import Struct
 
 from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
-from infertui.engines.base import Loaded, LoadRequest
-from infertui.engines.resident import resident
-from infertui.engines.transformers.engine import TransformersEngine
+from infertui.load.batches import BatchSource
 from infertui.measure.clock import NS_PER_S, MonotonicClock
+from infertui.targets.engine.base import Loaded, LoadRequest
+from infertui.targets.engine.resident import resident
+from infertui.targets.engine.transformers.engine import TransformersEngine
 from infertui.worker.child import HEARTBEAT_S
 from infertui.worker.protocol import BatchDone, Event, Heartbeat, Measure, encode
 from infertui.worker.session import Session
 from infertui.worker.stamps import Progress
-from infertui.workloads.batches import BatchSource
 
 WARMUP = 5
 RESAMPLES = 4000

@@ -34,10 +34,10 @@ import msgspec
 
 from infertui.config.engines.vllm import VllmOptions
 from infertui.config.schema import DeviceConfig, Dtype, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
-from infertui.engines.base import Capacity, LoadRequest, create, spec_of
 from infertui.measure.clock import MonotonicClock
 from infertui.measure.paired import paired
 from infertui.models.resolve import resolve
+from infertui.targets.engine.base import Capacity, LoadRequest, create, spec_of
 from infertui.worker.protocol import BatchDone, Event, Measure
 from infertui.worker.session import Session
 from infertui.worker.stamps import Progress
@@ -123,12 +123,12 @@ def timed(task: Task, work: Callable[[list[list[int]]], int]) -> Iterator[tuple[
 
 
 def bare_transformers(task: Task) -> Seconds:
-    from infertui import resources
+    from infertui import paths
 
     measured = {}
     for batch in task.batches:
         numbers = map(str, (batch, task.prompt_tokens, task.tokens, task.iterations))
-        config = resources.data() / "models" / task.model
+        config = paths.data() / "models" / task.model
         command = [sys.executable, str(BARE), str(config), task.device, task.dtype, *numbers]
         answer = subprocess.run(command, check=True, capture_output=True, text=True)
         measured[f"{task.side} b{batch}"] = json.loads(answer.stdout.strip().split("\n")[-1])
@@ -136,7 +136,7 @@ def bare_transformers(task: Task) -> Seconds:
 
 
 def gguf_of(task: Task) -> Path:
-    from infertui.engines.llama_cpp.model import find_weights_file
+    from infertui.targets.engine.llama_cpp.model import find_weights_file
 
     model, engine = ModelConfig(id=f"synthetic:{task.model}"), EngineConfig(name="llama-cpp", dtype=task.dtype)
     kind: Any = task.device.partition(":")[0]
@@ -182,8 +182,8 @@ def bare_openvino(task: Task) -> Seconds:
     import openvino
     import openvino_genai
 
-    from infertui.engines.openvino.engine import _HINTS
-    from infertui.engines.openvino.source import prepared
+    from infertui.targets.engine.openvino.engine import _HINTS
+    from infertui.targets.engine.openvino.source import prepared
 
     asked = task.request(EngineConfig(name="openvino", dtype=task.dtype))
     own: Seconds = {}

@@ -23,28 +23,28 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from infertui.config.bench import DEFAULT_ROUNDS, orders, plan_bench
+from infertui.analysis.bench import bench_report
+from infertui.analysis.compare import Comparison, compare
+from infertui.config.bench_plan import DEFAULT_ROUNDS, orders, plan_bench
 from infertui.config.engines.simulator import SimulatorOptions
-from infertui.config.layers import load
 from infertui.config.schema import Config, DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
+from infertui.config.sources import load
 from infertui.config.sweep import Variant
-from infertui.engines.base import LoadRequest
-from infertui.engines.simulator import SimulatorEngine
+from infertui.load.batches import iterations_of
+from infertui.load.prompts import load_prompts
 from infertui.measure.clock import VirtualClock
 from infertui.measure.comparison import Ratio, Totals, ratio
 from infertui.measure.paired import paired
 from infertui.measure.records import BatchRecord
 from infertui.measure.summary import summarise
-from infertui.report.bench import bench_report
-from infertui.report.compare import Comparison, compare
+from infertui.results.observations import read_observations
+from infertui.results.runs import Store
 from infertui.runner.runner import Runner
-from infertui.store.observations import read_observations
-from infertui.store.runs import Store
+from infertui.targets.engine.base import LoadRequest
+from infertui.targets.engine.simulator import SimulatorEngine
 from infertui.worker.protocol import BatchDone, Event, Measure
 from infertui.worker.session import Session
 from infertui.worker.stamps import Progress
-from infertui.workloads.batches import iterations_of
-from infertui.workloads.prompts import load_prompts
 
 DIFFERENCES = (0.0, 0.01, 0.02, 0.05, 0.10)
 MOST_ROUNDS = 10

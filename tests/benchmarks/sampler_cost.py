@@ -18,7 +18,7 @@ _ROOT = Path(__file__).parents[2]
 
 def measure(hz: float, seconds: float) -> str:
     """One case, in this process, as a line of the table."""
-    from infertui.gpu.sampler import Sampler
+    from infertui.telemetry.sampler import Sampler
 
     sampler = Sampler(hz=hz)
     sampler.start()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infertui.store.result import Result
+    from infertui.results.result import Result
 
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
@@ -131,8 +131,8 @@ def _told(what: str, work: Callable[[], object]) -> None:
 
 def index_cold(folder: Path, requests: int) -> None:
     """The table for the first time: every line is read, and decoded whole, as none was kept with its shares."""
+    from infertui.results.index import ResultQuery
     from infertui.runner.tables import open_table
-    from infertui.store.index import ResultQuery
 
     index = open_table(folder / "reports")
     _told("first page", lambda: index.page(ResultQuery(str(folder / "reports"))))
@@ -140,8 +140,8 @@ def index_cold(folder: Path, requests: int) -> None:
 
 def index_warm(folder: Path, requests: int) -> None:
     """The table again: another process made its index."""
+    from infertui.results.index import ResultQuery
     from infertui.runner.tables import open_table
-    from infertui.store.index import ResultQuery
 
     out = str(folder / "reports")
     index = open_table(folder / "reports")
@@ -159,9 +159,9 @@ def index_one_more(folder: Path, requests: int) -> None:
     """A run has ended: one line more."""
     from support.results import make_results
 
+    from infertui.results.index import ResultQuery
+    from infertui.results.runs import Store
     from infertui.runner.tables import open_table
-    from infertui.store.index import ResultQuery
-    from infertui.store.runs import Store
 
     index = open_table(folder / "reports")
     index.page(ResultQuery(str(folder / "reports")))
@@ -171,21 +171,21 @@ def index_one_more(folder: Path, requests: int) -> None:
 
 def results_streamed(folder: Path, requests: int) -> None:
     """All results one after the other, decoded whole."""
-    from infertui.store.runs import Store
+    from infertui.results.runs import Store
 
     print(sum(1 for _ in Store(folder / "reports").each_result(warn=print)), end=" results; ")
 
 
 def one_result(folder: Path, requests: int) -> None:
     """One result by its id, from the index file."""
-    from infertui.store.runs import Store
+    from infertui.results.runs import Store
 
     _told("found", lambda: Store(folder / "reports").result_of(LONG[1]))
 
 
 def delete_one(folder: Path, requests: int) -> None:
     """One run taken out: the file is rewritten."""
-    from infertui.store.results_file import remove_lines
+    from infertui.results.results_file import remove_lines
 
     path = folder / "reports" / "results.jsonl"
     with path.open("rb") as stream:
@@ -195,14 +195,14 @@ def delete_one(folder: Path, requests: int) -> None:
 
 def details(folder: Path, requests: int) -> None:
     """The details page of a long run."""
-    from infertui.store.details import read_details
+    from infertui.results.details import read_details
 
     _told("read", lambda: read_details(folder / "reports" / LONG[0]))
 
 
 def observations(folder: Path, requests: int) -> None:
     """The batches of a long run, for a comparison."""
-    from infertui.store.observations import read_observations
+    from infertui.results.observations import read_observations
 
     _told("read", lambda: read_observations(folder / "reports" / LONG[0]))
 
@@ -213,8 +213,8 @@ def recovery(folder: Path, requests: int) -> None:
     from infertui.measure.records import RequestRecord
     from infertui.measure.summary import summarise
     from infertui.measure.validity import Circumstances, judge
+    from infertui.results.jsonl import read_lines
     from infertui.runner.recovery import batches_of
-    from infertui.store.jsonl import read_lines
 
     lines = read_lines(folder / "reports" / LONG[0] / "requests.jsonl", RequestRecord, warn=print)
     batches = batches_of(lines)
@@ -231,8 +231,8 @@ def interval(folder: Path, requests: int) -> None:
 
 def look(folder: Path, requests: int) -> None:
     """What the imports alone cost, to be taken off the rest."""
+    from infertui.results.runs import Store  # noqa: F401
     from infertui.runner.tables import open_table  # noqa: F401
-    from infertui.store.runs import Store  # noqa: F401
 
     with contextlib.redirect_stdout(io.StringIO()):
         print()

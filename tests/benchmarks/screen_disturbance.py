@@ -25,12 +25,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from infertui.config.layers import load
+from infertui.api.client import Client
+from infertui.api.spawn import ensure_running
+from infertui.config.sources import load
 from infertui.config.sweep import Variant
 from infertui.runner.control import Numbered, Submission
 from infertui.runner.events import BatchMeasured
-from infertui.server.client import Client
-from infertui.server.spawn import ensure_running
 
 STARTED_S = 4.0
 

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from support.results import make_results, write_folder
 from support.runs import infertui
 
-from infertui.engines.base import Evidence
 from infertui.measure.quality import Quality
-from infertui.store.outputs import OUTPUTS, Output
-from infertui.store.result import Result
+from infertui.results.outputs import OUTPUTS, Output
+from infertui.results.result import Result
+from infertui.targets.engine.base import Evidence
 
 
 def keep(out: Path, result: Result, **outputs: tuple[int, ...]) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from support.runs import HANG_S, clean_environment, infertui
 
+from infertui.analysis.bench import Bench
 from infertui.errors import UsageError
-from infertui.report.bench import Bench
-from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.results.result import Result
+from infertui.results.runs import Store
 
 SETTINGS = [
     f"--set={key}={value}"

@@ -9,8 +9,8 @@ from infertui.cli.benchview import BenchLines, Standing, bench_view, run_line
 from infertui.cli.live import LiveView
 from infertui.config.sweep import Place
 from infertui.measure.validity import Verdict
+from infertui.results.result import Error, Result
 from infertui.runner.events import RunFinished
-from infertui.store.result import Error, Result
 
 MEASURED = next(result for result in make_results(50) if result.state == "finished" and result.verdict.valid)
 

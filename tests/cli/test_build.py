@@ -17,12 +17,13 @@ from support.daemons import wait_until
 from support.runs import HANG_S, clean_environment
 
 from infertui.cli.build import _Precision
-from infertui.engines.tensorrt_llm.build.recipe import PRECISIONS
+from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS
 
 TESTS = Path(__file__).parents[1]
 # There is no GPU where tests run: NVML's answer is put in its place, and nothing else.
 COMMAND = (
-    "from support import trtllm; from infertui.engines.tensorrt_llm import gpus; gpus.read = lambda: trtllm.H200; "
+    "from support import trtllm; from infertui.targets.engine.tensorrt_llm import gpus; "
+    "gpus.read = lambda: trtllm.H200; "
     "from infertui.cli.main import main; main()"
 )
 SIZES = ("--batch-size", "4", "--max-input-len", "64", "--max-output-len", "32")

@@ -11,7 +11,7 @@ import pytest
 from support.without_torch import without_torch
 
 from infertui.measure.ceilings import Ceilings
-from infertui.store.ceilings import ceilings_file, keep_ceilings
+from infertui.results.peaks import ceilings_file, keep_ceilings
 
 HANG_S = 90
 GPU = Ceilings(

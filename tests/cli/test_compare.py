@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 from support.results import make_results, write_folder
 
+from infertui.analysis.bench import Bench
+from infertui.analysis.compare import Comparison
 from infertui.config.sweep import Place
 from infertui.errors import UsageError
-from infertui.report.bench import Bench
-from infertui.report.compare import Comparison
 
 FOUR = [
     result

@@ -7,8 +7,8 @@ from typer.testing import CliRunner, Result
 
 from infertui.cli.config import app
 from infertui.config import toml_text
-from infertui.config.decode import decode
 from infertui.config.fields import FIELDS
+from infertui.config.parse import decode
 from infertui.errors import ConfigError, UsageError
 
 _VARIABLES = ("MODEL_ID", "BATCH_SIZE", "MAX_NEW_TOKENS", "TRT_PRECISION", "CUDA_VISIBLE_DEVICES")

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from support.results import make_results, write_results
 from support.runs import clean_environment, infertui
 
+from infertui.analysis.terms import HEADROOM, PUE, parse_percent
 from infertui.cli.cost import cost as command
 from infertui.cli.main import main
-from infertui.report.terms import HEADROOM, PUE, parse_percent
-from infertui.store.result import Result
+from infertui.results.result import Result
 
 SIMULATOR = ("run", "--engine", "simulator", "--iterations", "3", "--osl", "8", "--ui", "plain")
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner, Result
 
 from infertui.cli.engine_facts import markdown_table
 from infertui.cli.engines import app
+from infertui.config.engine_options import option_fields
 from infertui.config.engines.registry import SPECS
-from infertui.config.levers import option_fields
-from infertui.engines.chosen import chosen
 from infertui.errors import EngineError, UsageError
+from infertui.targets.engine.chosen import chosen
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from support.results import make_results, write_folder, write_results
 from support.runs import infertui
 
 from infertui.measure.validity import Verdict
-from infertui.store.result import Result
+from infertui.results.result import Result
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ import pytest
 from msgspec.structs import replace
 from typer import Exit
 
+from infertui.analysis import bench, compare
+from infertui.analysis.compare import Comparison
+from infertui.analysis.needed import observations_needed
+from infertui.analysis.outcome import Figure
 from infertui.cli.flags import band_of
 from infertui.cli.gate import FAILED, UNCLEAR, answer, enforce, rules_of
 from infertui.errors import UsageError
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.statistics import Interval
-from infertui.report import bench, compare
-from infertui.report.compare import Comparison
-from infertui.report.needed import observations_needed
-from infertui.report.verdict import Figure
-from infertui.tui.early import settings_path
+from infertui.tui.terminal.early import settings_path
 
 
 def figure(value: float, low: float | None = None, high: float | None = None, key: str = "throughput") -> Figure:

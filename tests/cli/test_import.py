@@ -19,16 +19,16 @@ from support.foreign_files import LLAMA_TEST, dumped, guidellm, guidellm_benchma
 from support.results import make_results, write_folder
 from support.runs import clean_environment, infertui
 
-from infertui.interchange.finding import Given, result_of
-from infertui.interchange.keeping import keep
-from infertui.interchange.recognise import read
-from infertui.interchange.source import Source
+from infertui.formats.commit import keep
+from infertui.formats.detect import read
+from infertui.formats.imported_run import Given, result_of
+from infertui.formats.reader import Source
 from infertui.measure.records import RequestRecord
-from infertui.store.details import read_details
-from infertui.store.index import ResultIndex, ResultQuery
-from infertui.store.observations import read_observations
-from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.results.details import read_details
+from infertui.results.index import ResultIndex, ResultQuery
+from infertui.results.observations import read_observations
+from infertui.results.result import Result
+from infertui.results.runs import Store
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from infertui.cli.main import app
 from infertui.config.toml import write
+from infertui.results.runs import Begun, RunFolder, Store
 from infertui.runner.fingerprint import fingerprint
-from infertui.store.runs import Begun, RunFolder, Store
 
 COMMANDS = [
     ["compare", "DONE", "RUN", "--out", "OUT"],

@@ -14,8 +14,8 @@ from support.terminal_output import HOSTILE, offences, on_terminal, poisoned
 
 import infertui
 from infertui.cli.output import harmless_json
-from infertui.store.result import Result
-from infertui.terminal_text import CONTROLS
+from infertui.results.result import Result
+from infertui.text import CONTROLS
 
 PACKAGE = Path(infertui.__file__).parent
 KEPT = PACKAGE.parent / "reports" / "h200-bench" / "results.jsonl"

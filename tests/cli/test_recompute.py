@@ -6,8 +6,8 @@ import msgspec
 from msgspec.structs import replace
 from support.runs import infertui, run, simulated
 
-from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.results.result import Result
+from infertui.results.runs import Store
 
 
 def test_it_says_figure_by_figure_what_changes_and_changes_it_once(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from support.runs import clean_environment, infertui, measuring
 
-from infertui.store.index import ResultIndex, ResultQuery
+from infertui.results.index import ResultIndex, ResultQuery
 
 SIMULATOR = ("--engine", "simulator", "--osl", "4", "--warmup", "1", "--json", "--ui", "none")
 FAST = (*SIMULATOR, "--set", "engine.simulator.virtual_time=true", "--iterations", "3")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.config.bench import bench_id, distinct, orders, plan_bench, plan_rest
+from infertui.config.bench_plan import bench_id, distinct, orders, plan_bench, plan_rest
 from infertui.config.schema import Config, ModelConfig, WorkloadConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import UsageError

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infertui.config.decode import build, decode, flat_values, flatten
 from infertui.config.fields import FIELDS, SECTIONS
+from infertui.config.parse import build, decode, flat_values, flatten
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 BATCH = "workload.batch_size"
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from infertui.config.engines.registry import SPECS
 from infertui.config.fields import FIELDS, SECTIONS, field_of, nearest, parse_text, show, toml_path
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 
 def test_every_key_is_described_with_limits_and_an_allowed_default() -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.config.fields import FIELDS
-from infertui.config.layers import (
+from infertui.config.schema import Config
+from infertui.config.sources import (
     Layer,
     default_layer,
     environment_layer,
@@ -17,7 +18,6 @@ from infertui.config.layers import (
     resolve,
     set_layer,
 )
-from infertui.config.schema import Config
 from infertui.errors import ConfigError, InfertuiError, UsageError
 
 BATCH = "workload.batch_size"

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from infertui.config.decode import decode
+from infertui.config.engine_options import LEVERS, applies, own_default, path_of, takes, words
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.vetting import RESERVED
 from infertui.config.fields import FIELDS
-from infertui.config.levers import LEVERS, applies, own_default, path_of, takes, words
+from infertui.config.parse import decode
 from infertui.config.schema import EngineLevers
 from infertui.config.sweep import expand
 from infertui.errors import ConfigError

@@ -1,8 +1,8 @@
 import pytest
 
-from infertui import resources
+from infertui import paths
 from infertui.config import presets
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
 
@@ -25,7 +25,7 @@ def test_a_preset_is_valid_described_and_needs_no_download(name: str) -> None:
     assert config.model.id.startswith("synthetic:")
     assert len(presets.description(name).split()) > 5
     assert "\n" not in presets.description(name)
-    text = (resources.data() / "presets" / f"{name}.toml").read_text()
+    text = (paths.data() / "presets" / f"{name}.toml").read_text()
     assert "`--model ID` puts real weights in its place" in " ".join(text.replace("#", " ").split())
 
 
@@ -68,7 +68,7 @@ def test_an_unknown_preset_is_answered_with_the_names(name: str) -> None:
 
 @pytest.mark.parametrize(("length", "fewest", "most"), [("short", 4, 6), ("medium", 15, 20), ("long", 90, 110)])
 def test_the_bundled_prompts_have_the_length_of_their_name(length: str, fewest: int, most: int) -> None:
-    text = (resources.data() / f"prompts_{length}.txt").read_text(encoding="ascii")
+    text = (paths.data() / f"prompts_{length}.txt").read_text(encoding="ascii")
     lines = text.splitlines()
     assert len(lines) == len(set(lines)) == 16
     assert [line for line in lines if not fewest <= len(line.split()) <= most] == []

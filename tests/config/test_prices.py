@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infertui.config.prices import (
-    GpuPrice,
-    is_currency,
-    keep_gpu_price,
-    load_prices,
-    parse,
-    user_file,
-)
+from infertui.analysis.prices import GpuPrice, is_currency, keep_gpu_price, load_prices, parse, user_file
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 GPU = '[[gpu]]\nname = "NVIDIA H200"\nprice = 2.5\ncurrency = "EUR"\n'
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infertui.config.fields import FIELDS
-from infertui.config.schema_export import DIALECT, json_schema
+from infertui.config.json_schema import DIALECT, json_schema
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.config.submission import rooted, variants_of
 from infertui.errors import ConfigError
 

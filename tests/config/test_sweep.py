@@ -1,6 +1,6 @@
 import pytest
 
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.config.schema import Config, SweepConfig
 from infertui.config.sweep import expand, short_name
 from infertui.errors import ConfigError

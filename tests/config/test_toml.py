@@ -8,14 +8,14 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from infertui.config import toml, toml_text
-from infertui.config.decode import build, decode
+from infertui.config.engine_options import applies, limits_with
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, Field
-from infertui.config.levers import applies, limits_with
+from infertui.config.parse import build, decode
 from infertui.config.schema import Config, ModelConfig, SweepConfig
 from infertui.errors import ConfigError
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 _text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 _hostile = st.sampled_from(

@@ -6,11 +6,11 @@ import pytest
 from support.runs import simulated
 from support.sample_gguf import write_sample
 
-from infertui.engines.base import Probe, check
 from infertui.errors import InfertuiError
 from infertui.models.resolve import resolve
-from infertui.runner.choice import Choice
+from infertui.runner.loading import Choice
 from infertui.runner.request import load_request
+from infertui.targets.engine.base import Probe, check
 
 
 def ask(model: str, **values: object) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from infertui.engines.ceilings.cpu import CpuBench
-from infertui.engines.ceilings.cuda import CudaBench
-from infertui.engines.ceilings.figures import FULL_CUDA, Done, Missing, Plan, Rate, Started, best_size, measure
-from infertui.engines.ceilings.pick import pick
 from infertui.errors import EngineError
 from infertui.measure.ceilings import FORMATS
+from infertui.targets.engine.peaks.cpu import CpuBench
+from infertui.targets.engine.peaks.cuda import CudaBench
+from infertui.targets.engine.peaks.peaks import FULL_CUDA, Done, Missing, Plan, Rate, Started, best_size, measure
+from infertui.targets.engine.peaks.pick import pick
 
 TINY = Plan(copy_s=0.02, format_s=0.02, repeats=3, copy_bytes=1 << 24, largest=512)
 
@@ -96,7 +96,7 @@ def test_a_size_that_does_not_fit_into_the_time_is_not_tried() -> None:
 
 @pytest.mark.gpu
 def test_a_gpu_reaches_much_of_its_datasheet() -> None:
-    from infertui.report.hardware import device_named
+    from infertui.analysis.hardware import device_named
 
     bench = CudaBench(0, FULL_CUDA)
     assert bench.subject.uuid.startswith("GPU-")

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from support.architectures import ARCHITECTURES, Architecture
 
-from infertui.engines.transformers.describe import describe
 from infertui.errors import ModelError
 from infertui.models.asking import Answer
-from infertui.models.cache import bytes_per_token
+from infertui.models.kv_cache import bytes_per_token
 from infertui.models.shapes import read_shape
+from infertui.targets.engine.transformers.describe import describe
 
 torch = pytest.importorskip("torch", reason="compares with what PyTorch holds")
 transformers = pytest.importorskip("transformers", reason="compares with what Transformers makes")

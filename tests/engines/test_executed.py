@@ -2,8 +2,8 @@
 
 import pytest
 
-from infertui.engines.executed import executed, source
-from infertui.engines.replays import Replays
+from infertui.targets.engine.executed import executed, source
+from infertui.targets.engine.replays import Replays
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from support.checkpoints import save_llama
 
 from infertui.config.engines.gguf_words import GGUF_FORMS
-from infertui.engines import gguf_forms
-from infertui.engines.gguf_forms import quantized_gguf
 from infertui.errors import EngineError
-from infertui.models.gguf_reader import FILE_TYPES, GgufFile, GgufTensor, read_gguf
-from infertui.models.gguf_writer import cached_gguf
+from infertui.models.gguf.read import FILE_TYPES, GgufFile, GgufTensor, read_gguf
+from infertui.models.gguf.write import cached_gguf
 from infertui.models.resolve import resolve
+from infertui.targets.engine import gguf_forms
+from infertui.targets.engine.gguf_forms import quantized_gguf
 
 api = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: pip install infertui[llama-cpp]")
 pytest.importorskip("gguf", reason="gguf is not installed: pip install gguf")
@@ -113,9 +113,9 @@ def test_a_file_is_called_what_its_tensors_allow() -> None:
 def test_openvino_reads_the_forms_that_it_takes_and_names_what_it_cannot(tmp_path: Path) -> None:
     pytest.importorskip("openvino_genai", reason="OpenVINO GenAI is not installed")
     from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-    from infertui.engines.base import Capacity, LoadRequest, create
     from infertui.errors import ModelError
     from infertui.measure.clock import MonotonicClock
+    from infertui.targets.engine.base import Capacity, LoadRequest, create
 
     def load(folder: Path, form: str) -> Any:
         engine = create("openvino", MonotonicClock())

@@ -12,9 +12,9 @@ import pytest
 
 from infertui import __version__
 from infertui.config.schema import EngineConfig
-from infertui.engines.chosen import choose, chosen, chosen_file
-from infertui.engines.interpreters import ask, environment_for, interpreter_for, is_this, probe_all, probe_for
 from infertui.errors import ConfigError
+from infertui.targets.engine.chosen import choose, chosen, chosen_file
+from infertui.targets.engine.environments import ask, environment_for, interpreter_for, is_this, probe_all, probe_for
 
 REPOSITORY = Path(__file__).parents[2]
 

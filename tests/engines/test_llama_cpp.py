@@ -14,13 +14,13 @@ from support.sinks import Stamps
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Capacity, Loaded, LoadRequest, create, probe
-from infertui.engines.identity import check, check_loaded
-from infertui.engines.llama_cpp.engine import LlamaCppEngine
 from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
-from infertui.models.gguf_writer import cached_gguf
+from infertui.models.gguf.write import cached_gguf
 from infertui.models.resolve import resolve
+from infertui.targets.engine.base import Batch, Capacity, Loaded, LoadRequest, create, probe
+from infertui.targets.engine.llama_cpp.engine import LlamaCppEngine
+from infertui.targets.engine.verify import check, check_loaded
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: pip install infertui[llama-cpp]")
 gguf = pytest.importorskip("gguf", reason="gguf is not installed: pip install gguf")
@@ -373,7 +373,7 @@ def test_what_llama_cpp_logs_goes_to_standard_error(nano: object, capfd: pytest.
 
 def test_probing_imports_nothing() -> None:
     code = (
-        "import sys; from infertui.engines.base import probe; found = probe('llama-cpp'); "
+        "import sys; from infertui.targets.engine.base import probe; found = probe('llama-cpp'); "
         "print(found.available, sorted({'llama_cpp', 'gguf', 'numpy', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infertui.engines.llama_cpp.log import DEBUG, ERROR, INFO, WARN, read_log
+from infertui.targets.engine.llama_cpp.log import DEBUG, ERROR, INFO, WARN, read_log
 
 CUDA = [
     (INFO, "load_tensors: offloading 10 repeating layers to GPU\n"),

@@ -11,13 +11,13 @@ from support.sinks import Stamps
 
 from infertui.config.engines.openvino import SPEC, OpenvinoOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Capacity, Loaded, LoadRequest, create, probe
-from infertui.engines.identity import check, check_loaded
-from infertui.engines.openvino.engine import OpenvinoEngine
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError
 from infertui.measure.clock import MonotonicClock
-from infertui.models.gguf_writer import cached_gguf
+from infertui.models.gguf.write import cached_gguf
 from infertui.models.resolve import resolve
+from infertui.targets.engine.base import Batch, Capacity, Loaded, LoadRequest, create, probe
+from infertui.targets.engine.openvino.engine import OpenvinoEngine
+from infertui.targets.engine.verify import check, check_loaded
 
 pytest.importorskip("openvino_genai", reason="OpenVINO GenAI is not installed: pip install infertui[openvino]")
 pytest.importorskip("gguf", reason="gguf is not installed: pip install infertui[openvino]")
@@ -257,7 +257,7 @@ def exported(llama: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as optimum-cli leaves it, whose generation config asks for sampling and ends at any token."""
     import openvino
 
-    from infertui.engines.openvino.graph import build
+    from infertui.targets.engine.openvino.graph import build
 
     folder = tmp_path_factory.mktemp("exported")
     openvino.save_model(build(cached_gguf(resolve(llama), "f32")), str(folder / "openvino_model.xml"), False)

@@ -15,10 +15,10 @@ from support.parity import Expected, mismatches
 
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
-from infertui.engines.base import Capacity, LoadRequest, spec_of
-from infertui.engines.identity import check_loaded
-from infertui.engines.interpreters import environment_for, interpreter_for, probe_for
-from infertui.store.outputs import outputs_of
+from infertui.results.outputs import outputs_of
+from infertui.targets.engine.base import Capacity, LoadRequest, spec_of
+from infertui.targets.engine.environments import environment_for, interpreter_for, probe_for
+from infertui.targets.engine.verify import check_loaded
 from infertui.worker.outputs import name_of
 from infertui.worker.process import WorkerProcess
 from infertui.worker.protocol import BatchDone, Load, LoadDone, Measure, Proceed, Ready

@@ -23,7 +23,7 @@ def install(folder: Path, name: str, entry_points: dict[str, str]) -> None:
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     lines = "".join(f"{key} = {value}\n" for key, value in entry_points.items())
-    (info / "entry_points.txt").write_text(f"[infertui.engines]\n{lines}")
+    (info / "entry_points.txt").write_text(f"[infertui.targets.engine]\n{lines}")
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def test_the_documented_engine_is_everywhere_that_engines_are_shown(tmp_path: Pa
     ).stderr
     assert "a number above 0, at most 1000000" in too_much
     code = (
-        "from infertui.tui.form.base import from_preset; from infertui.tui.form.form import Form\n"
-        "from infertui.tui.form.rows import View, build_rows\n"
+        "from infertui.tui.config.base import from_preset; from infertui.tui.config.form import Form\n"
+        "from infertui.tui.config.view import View, build_rows\n"
         "form = Form(from_preset('demo', {}))\n"
         "def rows(): return [(row.id, row.text) for row in build_rows(form, View(), 80) if 'metro' in row.id]\n"
         "print(len(rows())); form.set('engine.name', 'metronome'); print(rows())"
@@ -141,7 +141,7 @@ def test_broken_packages_keep_nothing_from_starting_and_doctor_tells_them(tmp_pa
         install(site, f"broken-{name.replace('_', '-')}", {name: f"broken_{name}:SPEC"})
         (site / f"broken_{name}.py").write_text(source)
     (site / "torn-1.0.dist-info").mkdir()
-    (site / "torn-1.0.dist-info" / "entry_points.txt").write_bytes(b"[infertui.engines]\n\xff\xfe = ")
+    (site / "torn-1.0.dist-info" / "entry_points.txt").write_bytes(b"[infertui.targets.engine]\n\xff\xfe = ")
     environment = clean_environment(PYTHONPATH=str(site), XDG_CONFIG_HOME=str(tmp_path))
     done = infertui("doctor", "--json", cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr

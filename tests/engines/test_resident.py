@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infertui.engines.resident import reset_resident_peak_of, resident_peak_of
+from infertui.targets.engine.resident import reset_resident_peak_of, resident_peak_of
 
 MIB = 1 << 20
 HOLD = """

@@ -8,9 +8,9 @@ import pytest
 from support.checkpoints import save_llama, save_tokenizer
 
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Capacity, Engine, LoadRequest, Plan, Scoring, create
 from infertui.measure.clock import MonotonicClock
 from infertui.measure.quality import perplexity
+from infertui.targets.engine.base import Batch, Capacity, Engine, LoadRequest, Plan, Scoring, create
 from infertui.worker.protocol import Score, Scored
 from infertui.worker.scoring import scored
 from infertui.worker.stamps import Cancelled, Progress

@@ -8,9 +8,9 @@ from support.sinks import Stamps
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.simulator import SimulatorOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, LoadRequest, create, probe
 from infertui.errors import EngineError
 from infertui.measure.clock import NS_PER_S, MonotonicClock, VirtualClock
+from infertui.targets.engine.base import Batch, LoadRequest, create, probe
 
 
 def stamps(config: SimulatorOptions, clock: VirtualClock | MonotonicClock, tokens: int) -> list[int]:

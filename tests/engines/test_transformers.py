@@ -9,10 +9,10 @@ from support.sinks import Stamps
 from support.transformers_models import save_llama
 
 from infertui.config.schema import DeviceConfig, Dtype, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Loaded, LoadRequest, create
-from infertui.engines.transformers.engine import TransformersEngine
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
+from infertui.targets.engine.base import Batch, Loaded, LoadRequest, create
+from infertui.targets.engine.transformers.engine import TransformersEngine
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")

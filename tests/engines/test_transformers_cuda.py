@@ -9,8 +9,8 @@ from support.sinks import Stamps
 from support.transformers_models import NANO, PROMPTS, load, prepare, tokens
 
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, LoadRequest
-from infertui.engines.transformers.engine import TransformersEngine
+from infertui.targets.engine.base import Batch, LoadRequest
+from infertui.targets.engine.transformers.engine import TransformersEngine
 
 pytestmark = pytest.mark.gpu
 TOKENS = 50

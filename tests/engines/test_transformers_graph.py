@@ -9,9 +9,9 @@ from support.transformers_models import NANO, PROMPTS, load, prepare
 
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, LoadRequest, Plan
-from infertui.engines.transformers.engine import TransformersEngine
 from infertui.errors import EngineError
+from infertui.targets.engine.base import Batch, LoadRequest, Plan
+from infertui.targets.engine.transformers.engine import TransformersEngine
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.interpreted import CASES, PROMPTS, library, llama
 
-from infertui.engines.transformers.fused_weights import FusedWeights, why_not
+from infertui.targets.engine.transformers.fused_weights import FusedWeights, why_not
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")

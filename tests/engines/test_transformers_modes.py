@@ -14,12 +14,12 @@ from support.transformers_models import NANO, PROMPTS, load, prepare, tokens
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import EngineConfig
-from infertui.engines.base import Batch, Plan
-from infertui.engines.executed import executed
-from infertui.engines.identity import check
-from infertui.engines.transformers import compilation
-from infertui.engines.transformers.engine import TransformersEngine
 from infertui.errors import ConfigError, EngineError
+from infertui.targets.engine.base import Batch, Plan
+from infertui.targets.engine.executed import executed
+from infertui.targets.engine.transformers import compilation
+from infertui.targets.engine.transformers.engine import TransformersEngine
+from infertui.targets.engine.verify import check
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -369,7 +369,7 @@ def test_memory_of_a_continuous_batch_is_given_back(continuous: TransformersEngi
 def test_a_loop_that_would_not_wait_for_its_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers.generation import utils
 
-    from infertui.engines.transformers.watch import check_steps_can_be_timed
+    from infertui.targets.engine.transformers.watch import check_steps_can_be_timed
 
     check_steps_can_be_timed(torch.device("cuda", 0))
     monkeypatch.setattr(utils.DeferredStopCheck, "is_supported", staticmethod(lambda *_, **__: True))

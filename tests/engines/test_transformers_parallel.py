@@ -14,8 +14,8 @@ import psutil
 import pytest
 from support.transformers_models import NANO, PROMPTS, load, tokens
 
-from infertui.engines.transformers.parallel import StopStep
 from infertui.errors import ConfigError, EngineError
+from infertui.targets.engine.transformers.parallel import StopStep
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -28,7 +28,7 @@ import json, sys
 import msgspec
 from support.sinks import Stamps
 from support.transformers_models import PROMPTS, load, prepare, tokens
-from infertui.engines.base import Batch
+from infertui.targets.engine.base import Batch
 
 class Interrupted(BaseException):
     pass
@@ -136,7 +136,7 @@ def test_the_other_process_ends_with_the_first() -> None:
     """Its orders come on a pipe that ends when the first process does, however that ends."""
     stop = StopStep.create()
     rank = subprocess.Popen(
-        [sys.executable, "-P", "-m", "infertui.engines.transformers.rank", str(stop.descriptor)],
+        [sys.executable, "-P", "-m", "infertui.targets.engine.transformers.rank", str(stop.descriptor)],
         stdin=subprocess.PIPE,
         pass_fds=(stop.descriptor,),
     )

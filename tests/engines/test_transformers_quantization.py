@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support.transformers_models import NANO, PROMPTS, load, prepare, save_llama, tokens
 
-from infertui.engines.transformers.identity import quantization_in_force
 from infertui.errors import EngineError
+from infertui.targets.engine.transformers.effective import quantization_in_force
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")

@@ -7,9 +7,9 @@ import pytest
 from support.sinks import Stamps
 from support.transformers_models import NANO, load, save_llama, tokens
 
-from infertui.engines.base import Batch, Plan
-from infertui.engines.transformers.engine import TransformersEngine
 from infertui.errors import ConfigError
+from infertui.targets.engine.base import Batch, Plan
+from infertui.targets.engine.transformers.engine import TransformersEngine
 
 pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 pytest.importorskip("transformers", reason="transformers is not installed")

@@ -16,11 +16,11 @@ from support.workers import measure, measure_command, started
 
 from infertui.config.engines.vllm import SPEC, VllmOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Capacity, Evidence, Loaded, LoadRequest, create
-from infertui.engines.identity import check, check_loaded, growth
-from infertui.engines.vllm.engine import VllmEngine
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
+from infertui.targets.engine.base import Batch, Capacity, Evidence, Loaded, LoadRequest, create
+from infertui.targets.engine.verify import check, check_loaded, growth
+from infertui.targets.engine.vllm.engine import VllmEngine
 from infertui.worker.failure import WorkerError
 from infertui.worker.protocol import BatchDone, Load, LoadDone, MeasureDone
 

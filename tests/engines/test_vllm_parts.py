@@ -10,20 +10,14 @@ import pytest
 
 from infertui.config.engines.vllm import SPEC, EngineCore, VllmOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Capacity, Evidence, LoadRequest, probe
-from infertui.engines.executed import executed
-from infertui.engines.identity import check
-from infertui.engines.vllm import proof
-from infertui.engines.vllm.arguments import (
-    Argument,
-    accept,
-    check_quantization,
-    engine_arguments,
-    kv_pool_bytes,
-)
-from infertui.engines.vllm.surroundings import variables
 from infertui.errors import EngineError
 from infertui.models.resolve import resolve
+from infertui.targets.engine.base import Capacity, Evidence, LoadRequest, probe
+from infertui.targets.engine.executed import executed
+from infertui.targets.engine.verify import check
+from infertui.targets.engine.vllm import effective
+from infertui.targets.engine.vllm.arguments import Argument, accept, check_quantization, engine_arguments, kv_pool_bytes
+from infertui.targets.engine.vllm.surroundings import variables
 
 _RECORD = json.loads((Path(__file__).parent / "recorded" / "vllm_engine_args.json").read_text(encoding="utf-8"))
 VERSIONS = {
@@ -235,7 +229,7 @@ OWN = {"engine_core": "process", "sizes": "library", "detokenize": "true", "own_
 def found(*looks: dict[str, Any], **asked: Any) -> Evidence:
     config = EngineConfig(name="vllm", **asked)
     every = [{**LOOK, **look} for look in looks]
-    return proof.evidence(every, [], {}, asked=config, cached_tokens=0, own=OWN)
+    return effective.evidence(every, [], {}, asked=config, cached_tokens=0, own=OWN)
 
 
 def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
@@ -337,18 +331,18 @@ def test_the_librarys_own_times_are_sums_in_microseconds() -> None:
         SimpleNamespace(name="vllm:spec_decode_num_accepted_tokens", value=12),
         SimpleNamespace(name="vllm:kv_cache_usage_perc", value=0.5),
     ]
-    assert proof.counters(metrics) == {
+    assert effective.counters(metrics) == {
         "own_ttft_us": 12500, "own_e2e_us": 1_500_000, "own_requests": 4, "drafted_tokens": 20, "accepted_tokens": 12,
     }  # fmt: skip
 
 
 def test_the_dtype_is_that_of_the_weights_that_are_not_quantized() -> None:
-    assert proof.weights_dtype({"formats": {"int8": 900, "bfloat16": 100, "float32": 20}}) == "bfloat16"
-    assert proof.weights_dtype({"formats": {"int8": 900}}) == "none"
+    assert effective.weights_dtype({"formats": {"int8": 900, "bfloat16": 100, "float32": 20}}) == "bfloat16"
+    assert effective.weights_dtype({"formats": {"int8": 900}}) == "none"
 
 
 def test_the_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from infertui.engines.vllm import probing
+    from infertui.targets.engine.vllm import probing
 
     monkeypatch.setattr(probing, "find_spec", lambda name: None if name == "vllm" else object())
     answer = probe("vllm")
@@ -358,7 +352,7 @@ def test_the_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_folder_named_vllm_is_not_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from infertui.engines.vllm import probing
+    from infertui.targets.engine.vllm import probing
 
     monkeypatch.setattr(probing, "find_spec", lambda name: object())
     monkeypatch.setattr(probing, "installed_versions", lambda: {"torch": "2", "transformers": "5"})

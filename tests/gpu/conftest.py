@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from infertui.gpu.nvml import Nvml
+from infertui.telemetry.nvml import Nvml
 
 
 @pytest.fixture

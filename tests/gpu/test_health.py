@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.gpu.health import Energy, GpuReadings, fall, integrate, total_joules, window_readings
-from infertui.gpu.readings import Counters, GpuCounters, GpuSample, HostCounters, HostSample, Sample
+from infertui.telemetry.readings import Counters, GpuCounters, GpuSample, HostCounters, HostSample, Sample
+from infertui.telemetry.window import Energy, GpuReadings, fall, integrate, total_joules, window_readings
 
 S = 1_000_000_000
 UUID = "GPU-1"

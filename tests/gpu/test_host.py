@@ -7,8 +7,8 @@ import msgspec
 import psutil
 import pytest
 
-from infertui.gpu.host import HostReader, container, cpu_joules, host_facts, rapl_joules
-from infertui.gpu.readings import HostCounters, HostFacts
+from infertui.telemetry.host import HostReader, container, cpu_joules, host_facts, rapl_joules
+from infertui.telemetry.readings import HostCounters, HostFacts
 
 
 def write(root: Path, **files: str) -> None:

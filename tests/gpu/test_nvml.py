@@ -9,8 +9,8 @@ import msgspec
 import pynvml
 import pytest
 
-from infertui.gpu.nvml import Nvml, NvmlUnavailableError
-from infertui.gpu.readings import GpuInfo, GpuSample, throttle_names
+from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
+from infertui.telemetry.readings import GpuInfo, GpuSample, throttle_names
 
 Open = Callable[..., Nvml]
 Calls = Callable[[str], int]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infertui.gpu.health import window_readings
-from infertui.gpu.nvml import Nvml, NvmlUnavailableError
-from infertui.gpu.readings import Sample
-from infertui.gpu.sampler import Sampler
+from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
+from infertui.telemetry.readings import Sample
+from infertui.telemetry.sampler import Sampler
+from infertui.telemetry.window import window_readings
 
 WAIT_S = 20.0
 Settings = Callable[..., None]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from support.runs import clean_environment, infertui
 
-from infertui.engines.base import Probe
-from infertui.engines.base import probe as engine_probe
-from infertui.engines.torch_build import NO_CUDA, cuda_of_torch
-from infertui.gpu.readings import GpuInfo
-from infertui.gpu.usable import hindrance
+from infertui.targets.engine.base import Probe
+from infertui.targets.engine.base import probe as engine_probe
+from infertui.targets.engine.torch_build import NO_CUDA, cuda_of_torch
+from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.usable import hindrance
 
 
 def gpu(cuda: str | None) -> GpuInfo:
@@ -62,7 +62,7 @@ def test_what_pytorch_was_built_for_is_read_without_importing_it(text: str, cuda
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('it was imported')")
     (tmp_path / "torch" / "version.py").write_text(text)
-    code = "from infertui.engines.torch_build import cuda_of_torch; print(cuda_of_torch())"
+    code = "from infertui.targets.engine.torch_build import cuda_of_torch; print(cuda_of_torch())"
     done = subprocess.run(
         [sys.executable, "-c", code], env=clean_environment(PYTHONPATH=str(tmp_path)), capture_output=True, text=True,
         check=True, timeout=60,

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.errors import ConfigError
-from infertui.gpu.readings import GpuInfo
-from infertui.gpu.visible import as_cuda_value, by_uuid, visible, visible_from_environment
+from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.visible import as_cuda_value, by_uuid, visible, visible_from_environment
 
 GPUS = (
     GpuInfo(0, "GPU-aaaa1111-0000-4000-8000-000000000000"),

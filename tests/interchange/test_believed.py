@@ -17,10 +17,10 @@ from support.foreign_files import (
     vllm_serve,
 )
 
-from infertui.interchange.believed import NOT_STREAMED
-from infertui.interchange.finding import Finding
-from infertui.interchange.recognise import read
-from infertui.interchange.source import Source
+from infertui.formats.detect import read
+from infertui.formats.imported_run import Finding
+from infertui.formats.plausible import NOT_STREAMED
+from infertui.formats.reader import Source
 
 
 def only(content: object) -> Finding:

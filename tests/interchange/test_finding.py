@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 import msgspec
 from support.foreign_files import LLAMA_TEST, dumped, llama_csv, one_of_each, six_field, vllm_serve
 
+from infertui.analysis.effective import caveats, identity, told
+from infertui.analysis.summary_text import figures, headline
 from infertui.config.fields import FIELDS
-from infertui.interchange.finding import Given, moment, result_of
-from infertui.interchange.recognise import read
-from infertui.interchange.source import Source
-from infertui.report.figures import figures, headline
-from infertui.report.identity import caveats, identity, told
-from infertui.store.result import Result
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.store.table import ResultRow
+from infertui.formats.detect import read
+from infertui.formats.imported_run import Given, moment, result_of
+from infertui.formats.reader import Source
+from infertui.results.result import Result
+from infertui.results.row import ResultLine, row_of
+from infertui.results.table import ResultRow
 
 NOW = datetime(2026, 3, 1, 8, 15, tzinfo=UTC)
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.foreign_files import LLAMA_TEST, dumped, guidellm, llama_csv, one_of_each, six_field, vllm_serve
 
-from infertui.interchange import source as sources
-from infertui.interchange.finding import Given
-from infertui.interchange.recognise import NAMES, read
-from infertui.interchange.source import FormatError, Source
+from infertui.formats import reader as sources
+from infertui.formats.detect import NAMES, read
+from infertui.formats.imported_run import Given
+from infertui.formats.reader import FormatError, Source
 
 FILES = one_of_each()
 

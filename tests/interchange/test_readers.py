@@ -29,9 +29,9 @@ from support.foreign_files import (
     vllm_throughput,
 )  # fmt: skip
 
-from infertui.interchange.finding import Finding, Given
-from infertui.interchange.recognise import read
-from infertui.interchange.source import FormatError, Source
+from infertui.formats.detect import read
+from infertui.formats.imported_run import Finding, Given
+from infertui.formats.reader import FormatError, Source
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import describe
 

@@ -11,18 +11,18 @@ from support.foreign_files import dumped, six_field, vllm_serve
 from support.results import make_results
 
 from infertui.config.schema import WorkloadConfig
-from infertui.interchange.finding import Given, result_of
-from infertui.interchange.recognise import read
-from infertui.interchange.six_field import line_of
-from infertui.interchange.source import Source
-from infertui.interchange.vllm_writing import document
+from infertui.formats.detect import read
+from infertui.formats.export import document
+from infertui.formats.imported_run import Given, result_of
+from infertui.formats.reader import Source
+from infertui.formats.six_field import line_of
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import summarise_gaps
+from infertui.measure.itl import summarise_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord, request_records
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict
-from infertui.store.result import Result
+from infertui.results.result import Result
 
 NOW = datetime(2026, 3, 1, 8, 15, tzinfo=UTC)
 MADE = next(result for result in make_results(50) if result.state == "finished" and result.loaded)

@@ -5,8 +5,8 @@ import json
 import pytest
 from support.foreign_files import LLAMA_TEST, dumped, guidellm, vllm_serve
 
-from infertui.interchange.recognise import read
-from infertui.interchange.source import FormatError, Source
+from infertui.formats.detect import read
+from infertui.formats.reader import FormatError, Source
 
 GUIDELLM_YAML = b"""metadata:
   version: 1

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.foreign_files import dumped, trtllm, trtllm_percentiles
 
-from infertui.interchange.source import FormatError
-from infertui.interchange.trtllm_bench import parse
+from infertui.formats.reader import FormatError
+from infertui.formats.trtllm_bench import parse
 
 
 def report(**changes: Any) -> bytes:

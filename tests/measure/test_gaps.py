@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.batches import stamps
 
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import (
+from infertui.measure.itl import (
     Gaps,
     bucket_of,
     bucket_seconds,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.gaps import bucket_of, merge_gaps, summarise_gaps
+from infertui.measure.itl import bucket_of, merge_gaps, summarise_gaps
 from infertui.measure.tails import GapCounts, tail_interval, tail_ratio
 
 

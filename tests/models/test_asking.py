@@ -13,9 +13,9 @@ import pytest
 from infertui.errors import ModelError
 from infertui.models import asking
 from infertui.models.asking import Answer, ask, described, telling
-from infertui.models.cache import CacheLayers
 from infertui.models.known import shape_of_config
-from infertui.runner.patience import bounded
+from infertui.models.kv_cache import CacheLayers
+from infertui.runner.blocking import bounded
 
 FALCON: dict[str, Any] = {
     "model_type": "falcon", "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8, "vocab_size": 1024,

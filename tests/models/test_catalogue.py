@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from infertui import resources
-from infertui.models.catalogue import LocalModel, local_models
-from infertui.terminal_text import clean
+from infertui import paths
+from infertui.models.local import LocalModel, local_models
+from infertui.text import clean
 
-NANO = (resources.data() / "models/nano/config.json").read_text()
+NANO = (paths.data() / "models/nano/config.json").read_text()
 COMMIT = "ab" * 20
 
 

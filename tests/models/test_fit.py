@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from infertui import resources
+from infertui import paths
 from infertui.errors import ConfigError, DoesNotFitError
-from infertui.models.cache import CacheLayers, uniform
-from infertui.models.fit import (
+from infertui.models.kv_cache import CacheLayers, uniform
+from infertui.models.memory import (
     CPU_OVERHEAD,
     CUDA_OVERHEAD,
     check,
@@ -22,7 +22,7 @@ GIB = 1 << 30
 
 
 def shape(name: str, **changes: Any) -> ModelShape:
-    config = json.loads((resources.data() / "models" / name / "config.json").read_text())
+    config = json.loads((paths.data() / "models" / name / "config.json").read_text())
     return replace(read_shape(config), **changes)
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from support.sample_gguf import METADATA, TENSORS, gguf, text, write_sample
 
 from infertui.errors import ModelError
-from infertui.models.catalogue import local_models
-from infertui.models.gguf_reader import parts_of, read_gguf, read_parts
-from infertui.models.gguf_shape import shape_of
+from infertui.models.gguf.read import parts_of, read_gguf, read_parts
+from infertui.models.gguf.shape import shape_of
+from infertui.models.local import local_models
 from infertui.models.resolve import resolve
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from infertui.errors import ModelError
-from infertui.models.cache import CacheLayers, sequence_bytes
-from infertui.models.gguf_reader import GgufFile, GgufTensor
-from infertui.models.gguf_shape import shape_of
+from infertui.models.gguf.read import GgufFile, GgufTensor
+from infertui.models.gguf.shape import shape_of
+from infertui.models.kv_cache import CacheLayers, sequence_bytes
 
 
 def file(architecture: str, tensors: tuple[GgufTensor, ...] = (), **keys: Any) -> GgufFile:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from infertui.errors import ModelError
-from infertui.models import gguf_writer
-from infertui.models.gguf_layout import Planned, layout, llama3_factors
-from infertui.models.gguf_reader import TYPES, read_gguf
-from infertui.models.gguf_shape import shape_of
-from infertui.models.gguf_weights import Checkpoint, GgufFormat, bytes_per_row, drawn, stored_format
-from infertui.models.gguf_writer import cache_folder, cached_gguf, write_gguf
+from infertui.models.gguf import write
+from infertui.models.gguf.layout import Planned, layout, llama3_factors
+from infertui.models.gguf.read import TYPES, read_gguf
+from infertui.models.gguf.shape import shape_of
+from infertui.models.gguf.weights import Checkpoint, GgufFormat, bytes_per_row, drawn, stored_format
+from infertui.models.gguf.write import cache_folder, cached_gguf, write_gguf
 from infertui.models.resolve import ModelSource, read_config, resolve
 from infertui.models.shapes import read_shape
 
@@ -110,7 +110,7 @@ def test_one_of_several_processes_writes(tmp_path: Path, monkeypatch: pytest.Mon
     environ = {"XDG_CACHE_HOME": str(tmp_path)}
     writing, go = threading.Event(), threading.Event()
     written: list[Path] = []
-    original = gguf_writer.write_gguf
+    original = write.write_gguf
 
     def slow(source: ModelSource, path: Path, form: GgufFormat, **options: Any) -> None:
         written.append(path)
@@ -118,7 +118,7 @@ def test_one_of_several_processes_writes(tmp_path: Path, monkeypatch: pytest.Mon
         assert go.wait(30)
         original(source, path, form, **options)
 
-    monkeypatch.setattr(gguf_writer, "write_gguf", slow)
+    monkeypatch.setattr(write, "write_gguf", slow)
     waiting = threading.Event()
     found: list[Path] = []
 

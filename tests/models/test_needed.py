@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from infertui.config.decode import decode
 from infertui.config.engines.vllm import VllmOptions
+from infertui.config.parse import decode
 from infertui.config.schema import EngineConfig
-from infertui.models.needed import Task, llama_cpp_cells, needed
+from infertui.models.memory_of_engine import Task, llama_cpp_cells, needed
 from infertui.models.remedies import ways_to_fit
 from infertui.models.resolve import resolve
 

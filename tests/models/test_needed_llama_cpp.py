@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from infertui.config.decode import decode
-from infertui.models.gguf_writer import write_gguf
-from infertui.models.needed import Task, llama_cpp_cells, needed
+from infertui.config.parse import decode
+from infertui.models.gguf.write import write_gguf
+from infertui.models.memory_of_engine import Task, llama_cpp_cells, needed
 from infertui.models.resolve import resolve
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: nothing to compare with")

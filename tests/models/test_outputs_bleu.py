@@ -6,9 +6,9 @@ import pytest
 from support.checkpoints import save_llama, save_tokenizer
 
 from infertui.errors import ModelError
-from infertui.models.outputs_bleu import outputs_bleu
 from infertui.models.resolve import resolve
-from infertui.models.tokenizer import load_tokenizer
+from infertui.models.tokenizers import load_tokenizer
+from infertui.runner.outputs_bleu import outputs_bleu
 
 pytest.importorskip("transformers", reason="transformers is not installed: nothing makes the checkpoint")
 pytest.importorskip("sacrebleu", reason="sacrebleu is not installed: pip install infertui[bleu]")

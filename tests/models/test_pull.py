@@ -9,7 +9,7 @@ import pytest
 from support.hub import FakeHub, Puller
 
 from infertui.errors import ModelError, UsageError
-from infertui.models.pull import pull
+from infertui.models.download import pull
 
 MODEL = "acme/tiny"
 SNAPSHOT = "hf/hub/models--acme--tiny/snapshots/" + "c0ffee" * 6 + "c0de"

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infertui import resources
+from infertui import paths
 from infertui.errors import ModelError
 from infertui.models.resolve import read_config, resolve, synthetic_names
-from infertui.terminal_text import clean
+from infertui.text import clean
 
 COMMIT = "ab" * 20
 
 
 def nano() -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((resources.data() / "models/nano/config.json").read_text())
+    config: dict[str, Any] = json.loads((paths.data() / "models/nano/config.json").read_text())
     return config
 
 
@@ -235,8 +235,8 @@ def test_any_name_gives_a_model_or_one_clear_error(name: str) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; from infertui.models.resolve import resolve; from infertui.models.catalogue import local_models; "
-        "resolve('synthetic:nano'); local_models(); import infertui.models.fit, infertui.cli.models; "
+        "import sys; from infertui.models.resolve import resolve; from infertui.models.local import local_models; "
+        "resolve('synthetic:nano'); local_models(); import infertui.models.memory, infertui.cli.models; "
         "print([name for name in ('huggingface_hub', 'torch', 'transformers', 'numpy', 'rich.progress', 'pynvml') "
         "if name in sys.modules])"
     )

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infertui import resources
+from infertui import paths
 from infertui.errors import ModelError
-from infertui.models.cache import CacheLayers
+from infertui.models.kv_cache import CacheLayers
 from infertui.models.shapes import ModelShape, dtype_bytes, kv_bytes_per_token, read_shape, weight_bytes
 
 SYNTHETIC = {
@@ -49,7 +49,7 @@ FAMILIES: list[tuple[str, dict[str, Any]]] = [
 
 
 def shipped(name: str) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((resources.data() / "models" / name / "config.json").read_text())
+    config: dict[str, Any] = json.loads((paths.data() / "models" / name / "config.json").read_text())
     return config
 
 

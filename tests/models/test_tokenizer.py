@@ -8,7 +8,7 @@ import pytest
 
 from infertui.errors import ModelError
 from infertui.models.resolve import ModelSource, resolve
-from infertui.models.tokenizer import has_tokenizer, load_tokenizer, tokenizer_if_any
+from infertui.models.tokenizers import has_tokenizer, load_tokenizer, tokenizer_if_any
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed: it comes with transformers")
 

@@ -11,15 +11,15 @@ import pytest
 from msgspec import json
 from msgspec.structs import replace
 
+from infertui.analysis.bottleneck import bottleneck
 from infertui.config.engines.registry import SPECS
-from infertui.config.layers import load
 from infertui.config.schema import Config
-from infertui.engines.base import Capacity, Evidence, Loaded
-from infertui.engines.tensorrt_llm.arguments import check, refuse_quantization
+from infertui.config.sources import load
 from infertui.errors import InfertuiError
 from infertui.measure.limits import Limits
-from infertui.report.bottleneck import bottleneck
-from infertui.store.result import Result
+from infertui.results.result import Result
+from infertui.targets.engine.base import Capacity, Evidence, Loaded
+from infertui.targets.engine.tensorrt_llm.options import check, refuse_quantization
 
 _KEPT = Path(__file__).parents[2] / "reports" / "h200" / "results.jsonl"
 _SETTING = re.compile(r"(engine\.[\w.]+)=([-\w]+(?: or (?!as\b|a\b|more\b|larger\b)[-\w]+(?![\w.]*=))*)")

@@ -4,14 +4,14 @@ import pytest
 from msgspec.structs import replace
 from support.results import make_results
 
+from infertui.analysis.bench import Bench, bench_report, headline
+from infertui.analysis.compare import Figure
+from infertui.analysis.compare_text import bench_lines, markdown
 from infertui.config.schema import EngineConfig, MeasurementConfig
 from infertui.config.sweep import Place
 from infertui.measure.quality import Quality
 from infertui.measure.validity import Verdict
-from infertui.report.bench import Bench, bench_report, headline
-from infertui.report.compare import Figure
-from infertui.report.comparison_text import bench_lines, markdown
-from infertui.store.result import Result
+from infertui.results.result import Result
 
 MEASURED = next(
     result

@@ -16,9 +16,9 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from infertui.report.identity import in_force
-from infertui.report.limits import limits_of
-from infertui.store.result import Result
+from infertui.analysis.effective import in_force
+from infertui.analysis.limits import limits_of
+from infertui.results.result import Result
 
 REPORTS = Path(__file__).parents[2] / "reports"
 FOLDERS = ("h200", "h200-engines", "h200-bench")

@@ -7,13 +7,13 @@ import pytest
 from support.kept import REPORTS, RUNS
 from support.runs import infertui, run, simulated
 
-from infertui.engines.base import Evidence
-from infertui.report.compare import Comparison, compare
-from infertui.report.energy import gross
-from infertui.report.unlike import unlike
-from infertui.store.observations import read_observations
-from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.analysis.comparability import unlike
+from infertui.analysis.compare import Comparison, compare
+from infertui.analysis.energy import gross
+from infertui.results.observations import read_observations
+from infertui.results.result import Result
+from infertui.results.runs import Store
+from infertui.targets.engine.base import Evidence
 
 
 def measured(out: Path, step_ms: float, **changes: object) -> Result:

@@ -11,17 +11,17 @@ from msgspec.structs import replace
 from support.results import make_results
 from support.series import SERIES, STRETCHED
 
+from infertui.analysis.compare import Comparison, compare
+from infertui.analysis.compare_text import lines, markdown, table
+from infertui.analysis.outcome import Figure, p_text, percent
 from infertui.config.schema import WorkloadConfig
 from infertui.config.sweep import Place
-from infertui.engines.base import Evidence
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.quality import Quality
 from infertui.measure.statistics import Interval
-from infertui.report.compare import Comparison, compare
-from infertui.report.comparison_text import lines, markdown, table
-from infertui.report.verdict import Figure, p_text, percent
-from infertui.store.observations import Observation
-from infertui.store.result import DeviceFigures, Result
+from infertui.results.observations import Observation
+from infertui.results.result import DeviceFigures, Result
+from infertui.targets.engine.base import Evidence
 
 MEASURED = [
     result for result in make_results(60) if result.state == "finished" and result.verdict.valid and result.device

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.results import make_results
 
-from infertui.config.prices import ElectricityPrice, GpuPrice, Prices, ServerPrice
+from infertui.analysis.cost import RunCost, beside, run_cost
+from infertui.analysis.cost_text import HEADINGS, Remedies, cost_rows, notes, table
+from infertui.analysis.money import Price
+from infertui.analysis.prices import ElectricityPrice, GpuPrice, Prices, ServerPrice
+from infertui.analysis.terms import Load, Terms
 from infertui.config.schema import EngineConfig, WorkloadConfig
-from infertui.measure.gaps import Gaps
+from infertui.measure.itl import Gaps
 from infertui.measure.statistics import describe
-from infertui.report.cost import RunCost, beside, run_cost
-from infertui.report.cost_text import HEADINGS, Remedies, cost_rows, notes, table
-from infertui.report.money import Price
-from infertui.report.terms import Load, Terms
-from infertui.store.result import PowerFigures, Result
+from infertui.results.result import PowerFigures, Result
 
 H200 = GpuPrice("NVIDIA H200", 3.6, "USD", "a list", "2026-03")
 SERVER = ServerPrice(

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 from support.results import make_results
 
-from infertui.report.energy import (
+from infertui.analysis.energy import (
     SHORT,
     beyond_idle,
     energy_rows,
@@ -14,8 +14,8 @@ from infertui.report.energy import (
     provenance,
     with_short_energy,
 )
-from infertui.report.figures import figures
-from infertui.store.result import PowerFigures, Result
+from infertui.analysis.summary_text import figures
+from infertui.results.result import PowerFigures, Result
 
 POWER = PowerFigures(
     "gpu", "counter", window_s=10.0, energy_j=3000.0, mean_power_w=300.0, max_power_w=350.0, idle_power_w=100.0,

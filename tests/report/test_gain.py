@@ -1,4 +1,4 @@
-from infertui.report.gain import gain_of, gain_rows
+from infertui.analysis.cost_extras import gain_of, gain_rows
 
 
 def test_forty_percent_told_apart() -> None:

@@ -2,14 +2,14 @@
 
 import pytest
 
+from infertui.analysis.hardware import device_named, devices, reached
 from infertui.measure.ceilings import FORMATS, Ceilings
-from infertui.report.hardware import device_named, devices, reached
 
 
 @pytest.mark.parametrize("device", devices(), ids=lambda device: device.name)
 def test_datasheet_figures_fit_together(device: object) -> None:
     """Dense tensor rates double from TF32 to 16 bit to 8 bit; a figure with sparsity among them would stand out."""
-    from infertui.report.hardware import Device
+    from infertui.analysis.hardware import Device
 
     assert isinstance(device, Device)
     rates = device.matrix_rates

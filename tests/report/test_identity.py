@@ -9,19 +9,19 @@ from msgspec.structs import replace
 from support.results import make_results
 from support.runs import infertui
 
+from infertui.analysis.effective import acceptance, caveats, fallback_of, identity
+from infertui.analysis.summary_text import headline
 from infertui.cli.markdown import markdown_table
 from infertui.cli.plain import PlainView, summary_lines
-from infertui.engines.base import Evidence
-from infertui.report.figures import headline
-from infertui.report.identity import acceptance, caveats, fallback_of, identity
+from infertui.results.details import RunDetails
+from infertui.results.result import Result
+from infertui.results.row import ResultLine, row_of
 from infertui.runner.events import ModelLoaded, PhaseEntered
-from infertui.store.details import RunDetails
-from infertui.store.result import Result
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.tui.rows import details
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.summary import summary
+from infertui.targets.engine.base import Evidence
+from infertui.tui.results import details_view
+from infertui.tui.results.summary import summary
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 S = 1_000_000_000
 
@@ -79,12 +79,12 @@ def test_the_details_and_the_plain_output_say_what_ran_and_what_it_stands_in_for
     told = "transformers was measured, NOT vllm, which cannot be used: no vllm"
     for lines in (
         [line.plain for line in summary(shown, 160, look)],
-        [line.plain for line in details.config(shown, 160, look)],
+        [line.plain for line in details_view.config(shown, 160, look)],
         summary_lines(result, kept=True),
     ):
         assert any("FALLBACK" in line and told in line for line in lines)
         assert not any("\x1b" in line for line in lines)
-    whole = "\n".join(line.plain for line in details.config(shown, 160, look))
+    whole = "\n".join(line.plain for line in details_view.config(shown, 160, look))
     for words in ("/venv/torch/__init__.py", "154 tensors quantized", "compile 31.5 s", "graph_replays 1,270"):
         assert words in whole
 

@@ -7,13 +7,13 @@ from support.batches import SECOND, even_batch
 from support.results import make_results
 from support.series import STRETCHED
 
+from infertui.analysis.summary_text import figures
 from infertui.cli.markdown import COLUMNS
 from infertui.cli.results import text_columns
 from infertui.config.schema import ValidityConfig
 from infertui.measure.statistics import Independence, Interval
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
-from infertui.report.figures import figures
 
 MEASURED = next(result for result in make_results(50) if result.state == "finished" and result.verdict.valid)
 

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.structs import values_of
 
+from infertui.analysis.limits import derive, limit_line, limit_lines, limits_of, shipped_shape
+from infertui.analysis.summary_text import figures
 from infertui.config.engines.registry import SPECS
-from infertui.engines.base import Evidence, Loaded
-from infertui.gpu.readings import HostFacts
 from infertui.measure.ceilings import Ceilings
 from infertui.measure.limits import Limits
 from infertui.measure.summary import Summary
 from infertui.models.resolve import resolve
-from infertui.report.figures import figures
-from infertui.report.limits import derive, limit_line, limit_lines, limits_of, shipped_shape
-from infertui.store.result import DeviceFigures, Result
+from infertui.results.result import DeviceFigures, Result
+from infertui.targets.engine.base import Evidence, Loaded
+from infertui.telemetry.readings import HostFacts
 
 REPORTS = Path(__file__).parents[2] / "reports"
 H200 = Ceilings(

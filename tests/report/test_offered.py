@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.foreign_files import aiperf, dumped, guidellm, guidellm_benchmark, guidellm_metric, vllm_serve
 
+from infertui.analysis.comparability import unlike
+from infertui.analysis.limits import limit_line, limit_lines, limits_of
+from infertui.analysis.offered import FEWEST, Offered, of_offered_load, offered
+from infertui.analysis.summary_text import figures
 from infertui.cli.markdown import markdown_table
-from infertui.interchange.finding import Given, result_of
-from infertui.interchange.recognise import read
-from infertui.interchange.source import Source
-from infertui.report.figures import figures
-from infertui.report.limits import limit_line, limit_lines, limits_of
-from infertui.report.offered import FEWEST, Offered, of_offered_load, offered
-from infertui.report.unlike import unlike
-from infertui.store.result import Result
+from infertui.formats.detect import read
+from infertui.formats.imported_run import Given, result_of
+from infertui.formats.reader import Source
+from infertui.results.result import Result
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 

@@ -1,9 +1,9 @@
 import pytest
 
-from infertui.config.prices import ServerPrice
+from infertui.analysis.money import Price
+from infertui.analysis.prices import ServerPrice
+from infertui.analysis.purchase import Offer, deal, deal_rows, offer_of
 from infertui.errors import UsageError
-from infertui.report.money import Price
-from infertui.report.purchase import Offer, deal, deal_rows, offer_of
 
 SERVER = ServerPrice(
     name="8x H100 SXM", price=310_000, currency="USD", gpus=8, power_w=10_200, gpu_power_w=700, source="quotes"

@@ -3,11 +3,11 @@
 from msgspec.structs import replace
 from support.results import make_results
 
+from infertui.analysis.quality import DIVERGED, quality_rows
+from infertui.analysis.summary_text import figures
 from infertui.config.schema import QualityConfig
 from infertui.measure.agreement import Agreement
 from infertui.measure.quality import Quality
-from infertui.report.figures import figures
-from infertui.report.quality import DIVERGED, quality_rows
 
 MADE = next(result for result in make_results(50) if result.state == "finished")
 

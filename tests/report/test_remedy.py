@@ -4,10 +4,10 @@ import pytest
 from msgspec.structs import replace
 from support.results import make_results
 
+from infertui.analysis.remedy import remedy
 from infertui.cli.plain import summary_lines
 from infertui.measure.validity import Verdict
-from infertui.report.remedy import remedy
-from infertui.store.result import Result
+from infertui.results.result import Result
 
 FINISHED = next(one for one in make_results(50) if one.state == "finished" and one.summary.output_throughput)
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.structs import values_of
 
-from infertui.engines.base import Evidence, Loaded
+from infertui.analysis.limits import limits_of
+from infertui.analysis.shares import derivation, shares_of_line
 from infertui.measure.summary import Summary
-from infertui.report.limits import limits_of
-from infertui.report.shares import derivation, shares_of_line
-from infertui.store.result import Result
+from infertui.results.result import Result
+from infertui.targets.engine.base import Evidence, Loaded
 
 KEPT = Path(__file__).parents[2] / "reports" / "h200-engines" / "results.jsonl"
 

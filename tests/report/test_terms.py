@@ -1,7 +1,7 @@
 import pytest
 
+from infertui.analysis.terms import Load, parse_load, parse_percent
 from infertui.errors import UsageError
-from infertui.report.terms import Load, parse_load, parse_percent
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import NoReturn
 
 import pytest
 
-from infertui.gpu.nvml import NvmlUnavailableError
-from infertui.gpu.sampler import Sampler
+from infertui.telemetry.nvml import NvmlUnavailableError
+from infertui.telemetry.sampler import Sampler
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from support.without_torch import without_torch
 
-from infertui.engines.ceilings.figures import Missing, Rate, Started, Subject, Told
 from infertui.errors import EngineError, StoreError
 from infertui.measure.ceilings import Ceilings
 from infertui.runner.calibration import Known, Wanted, calibrate
+from infertui.targets.engine.peaks.peaks import Missing, Rate, Started, Subject, Told
 
 HANG_S = 60
 
@@ -146,7 +146,7 @@ def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
     code = (
         "import asyncio, os, sys\n"
         "from infertui.runner.calibration import Wanted, calibrate\n"
-        "from infertui.engines.ceilings.figures import Started\n"
+        "from infertui.targets.engine.peaks.peaks import Started\n"
         "def tell(told):\n"
         "    if isinstance(told, Started):\n"
         "        print(told.what, flush=True)\n"

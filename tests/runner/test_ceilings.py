@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from support.runs import run, simulated
 
-from infertui.config.layers import load
-from infertui.gpu.host import host_facts
+from infertui.config.sources import load
 from infertui.measure.ceilings import Ceilings
-from infertui.store.ceilings import ceilings_file, keep_ceilings
-from infertui.store.result import Result
+from infertui.results.peaks import ceilings_file, keep_ceilings
+from infertui.results.result import Result
+from infertui.telemetry.host import host_facts
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +63,9 @@ def test_a_broken_file_of_ceilings_costs_no_run(tmp_path: Path, home: dict[str, 
     path.parent.mkdir(parents=True)
     path.write_text("{")
     pytest.importorskip("transformers", reason="loads a model with Transformers")
-    from infertui.engines.base import Loaded
-    from infertui.runner.ceilings import Known, look_up
     from infertui.runner.fingerprint import fingerprint
+    from infertui.runner.peaks import Known, look_up
+    from infertui.targets.engine.base import Loaded
 
     config = simulated()
     loaded = Loaded("transformers", {}, "cpu", "CPU", "float32", "sdpa", 1, 1, 1, random_weights=True, memory_policy="")

@@ -4,8 +4,8 @@ import pytest
 from support.runs import simulated
 
 from infertui.measure.validity import judge
+from infertui.results.result import DeviceFigures, PowerFigures
 from infertui.runner.circumstances import circumstances
-from infertui.store.result import DeviceFigures, PowerFigures
 
 
 def texts(held_s: float, window_s: float | None, span_s: float | None) -> str:

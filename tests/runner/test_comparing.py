@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from support.results import write_results
 
-from infertui.runner.comparing import MOST_COMPARED, abandonable, compared
+from infertui.results.observations import read_observations
+from infertui.runner.queries import MOST_COMPARED, abandonable, compared
 from infertui.runner.reports import Reports
-from infertui.store.observations import read_observations
 
 
 def test_a_comparison_that_nobody_waits_for_ends(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import pytest
 from runner.test_telemetry import INFOS, Recorded, batch
 from tui.rows.scenes import S, loaded, sample
 
-from infertui.gpu.readings import Counters, GpuCounters, HostCounters
 from infertui.measure.records import BatchRecord, EngineMemory
 from infertui.runner.telemetry import RunTelemetry
+from infertui.telemetry.readings import Counters, GpuCounters, HostCounters
 
 
 def test_energy_of_the_cpu_packages_is_the_difference_of_their_counters() -> None:

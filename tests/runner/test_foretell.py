@@ -13,7 +13,7 @@ from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import EngineConfig
 from infertui.runner.foretell import duration_of, foretell, kind_of
-from infertui.store.queue import Duration
+from infertui.runner.queue_store import Duration
 
 
 def test_without_earlier_runs_nothing_is_foretold() -> None:

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.runs import requests_of, run, simulated
 
+from infertui.results.result import Result
+from infertui.results.runs import Store
 from infertui.runner.events import BatchMeasured
 from infertui.runner.progress import RunProgress
-from infertui.store.result import Result
-from infertui.store.runs import Store
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

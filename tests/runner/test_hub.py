@@ -2,9 +2,9 @@
 
 import asyncio
 
-from infertui.gpu.readings import HostFacts
 from infertui.runner.control import Numbered, PausedChanged, RunnerFacts, Snapshot
 from infertui.runner.hub import BACKLOG, Hub
+from infertui.telemetry.readings import HostFacts
 
 FACTS = RunnerFacts("1", 1, 1, HostFacts("host", "kernel"), "now")
 

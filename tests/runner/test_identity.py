@@ -12,22 +12,22 @@ from support.fake_engine import ALL, Behaviour, install
 from support.fake_spec import NAME
 from support.runs import requests_of, run, simulated
 
+from infertui.analysis.effective import identity
 from infertui.config.schema import Config, EngineConfig
 from infertui.config.sweep import Variant
-from infertui.engines.base import Capacity, Evidence, Probe
 from infertui.errors import EngineError
 from infertui.measure.agreement import agreement
 from infertui.measure.summary import summarise
-from infertui.report.identity import identity
-from infertui.runner import choice
+from infertui.results.result import Result
+from infertui.results.results_file import append_line
+from infertui.results.row import ResultLine, row_of
+from infertui.results.runs import Store
+from infertui.runner import loading
 from infertui.runner.events import AnyRunEvent, BatchMeasured, ModelLoaded, Noted, PhaseEntered
 from infertui.runner.recovery import batches_of
 from infertui.runner.request import load_request
 from infertui.runner.runner import Runner
-from infertui.store.result import Result
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.store.results_file import append_line
-from infertui.store.runs import Store
+from infertui.targets.engine.base import Capacity, Evidence, Probe
 
 Install = Callable[..., None]
 
@@ -176,7 +176,7 @@ def unavailable(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         available = engine.name not in names
         return Probe(engine.name, available=available, reason=f"{engine.name} is not here\x1b[31m", remedy="Get it.")
 
-    monkeypatch.setattr(choice, "probe_for", probe_for)
+    monkeypatch.setattr(loading, "probe_for", probe_for)
 
 
 def test_a_fallback_runs_transformers_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -231,10 +231,10 @@ def test_an_engine_that_loads_and_fails_has_failed(fake: Install, tmp_path: Path
 def test_engines_that_reserve_while_they_load_are_told_how_much(fake: Install) -> None:
     fake("SIZED")
     asked = config(batch_size=3, output_len=9)
-    request = load_request(asked, choice.choose(asked.engine), ["short", "a long one: ä"])
+    request = load_request(asked, loading.choose(asked.engine), ["short", "a long one: ä"])
     assert request.capacity == Capacity(3, len("a long one: ä".encode()) + 2, 9)
     fixed = msgspec.structs.replace(asked, workload=msgspec.structs.replace(asked.workload, input_len=100))
-    request = load_request(fixed, choice.choose(asked.engine), ())
+    request = load_request(fixed, loading.choose(asked.engine), ())
     assert request.capacity == Capacity(3, 100, 9)
     assert request.capacity.positions == 109
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.kept import RUNS
 
-from infertui.gpu.readings import GpuInfo, GpuSample, HostSample, Sample
 from infertui.runner.idle import AGREEMENT, SAMPLES, IdlePower, Reading, at_rest, idle_before
+from infertui.telemetry.readings import GpuInfo, GpuSample, HostSample, Sample
 
 GPU = GpuInfo(0, "GPU-a")
 

@@ -12,12 +12,12 @@ from support.runs import HANG_S, clean_environment, simulated
 
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
+from infertui.results.result import Result
+from infertui.results.runs import BEGUN, Store
 from infertui.runner.control import Submission
+from infertui.runner.queue_store import ENDED, Entry, QueueStore
 from infertui.runner.recovery import recover
 from infertui.runner.runner import Runner
-from infertui.store.queue import ENDED, Entry, QueueStore
-from infertui.store.result import Result
-from infertui.store.runs import BEGUN, Store
 
 CONFIG = simulated(
     engine__simulator__virtual_time=False, engine__simulator__load_ms=50, measurement__iterations=3,
@@ -29,10 +29,10 @@ RUNNER = """
 import asyncio, importlib, os, signal, sys
 from functools import partial
 from pathlib import Path
-from infertui.gpu.nvml import NvmlUnavailableError
-from infertui.gpu.sampler import Sampler
+from infertui.telemetry.nvml import NvmlUnavailableError
+from infertui.telemetry.sampler import Sampler
 from infertui.runner import runner as module
-from infertui.store.queue import QueueStore
+from infertui.runner.queue_store import QueueStore
 
 def unavailable():
     raise NvmlUnavailableError("no driver in these tests")
@@ -58,8 +58,8 @@ async def main():
 asyncio.run(main())
 """
 
-FOLDER, STORE = "infertui.store.runs:RunFolder", "infertui.store.runs:Store"
-EXECUTION, QUEUE = "infertui.runner.execution:Execution", "infertui.runner.queue:Queue"
+FOLDER, STORE = "infertui.results.runs:RunFolder", "infertui.results.runs:Store"
+EXECUTION, QUEUE = "infertui.runner.run:Execution", "infertui.runner.queue:Queue"
 
 
 def results(out: Path) -> list[Result]:
@@ -157,7 +157,7 @@ def test_recovering_can_be_killed_too(tmp_path: Path, step: str, when: str) -> N
     run_until_killed(path, EXECUTION, "_finish", "before")
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom infertui.runner.recovery import recover\n"
-        "from infertui.store.runs import Store\noriginal = Store.append\n"
+        "from infertui.results.runs import Store\noriginal = Store.append\n"
         "def deadly(self, result):\n"
         f"    {'original(self, result)' if when == 'after' else 'pass'}\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -9,13 +9,13 @@ from support.runs import simulated
 
 from infertui.config.schema import EngineConfig
 from infertui.config.sweep import Place
-from infertui.engines.base import Probe
 from infertui.errors import ConfigError
-from infertui.gpu.readings import GpuInfo
-from infertui.runner.choice import Choice
 from infertui.runner.environment import planned_gpus
 from infertui.runner.lanes import CPU, devices_of, lane_of, startable
-from infertui.store.queue import Entry
+from infertui.runner.loading import Choice
+from infertui.runner.queue_store import Entry
+from infertui.targets.engine.base import Probe
+from infertui.telemetry.readings import GpuInfo
 
 GPUS = (GpuInfo(0, "GPU-a"), GpuInfo(1, "GPU-b"))
 

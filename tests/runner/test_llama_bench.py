@@ -11,10 +11,10 @@ import pytest
 from support.sample_gguf import write_sample
 
 from infertui.errors import EngineError, UsageError
-from infertui.interchange.llama_bench import NAME, parse_report
-from infertui.runner.llama_bench import bench_command, run_llama_bench
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.store.runs import Store
+from infertui.formats.llama_bench import NAME, parse_report
+from infertui.results.row import ResultLine, row_of
+from infertui.results.runs import Store
+from infertui.runner.external.llama_bench import bench_command, run_llama_bench
 
 # Field by field as the program documents them.
 TEST: dict[str, Any] = {
@@ -159,7 +159,7 @@ def test_an_interrupt_ends_the_program_and_what_it_started(tmp_path: Path) -> No
     )
     script = tmp_path / "interrupted.py"
     script.write_text(
-        "import sys, os, signal\nfrom pathlib import Path\nfrom infertui.runner.external import run_external\n"
+        "import sys, os, signal\nfrom pathlib import Path\nfrom infertui.runner.external.process import run_external\n"
         f"run_external([{str(program(tmp_path, body))!r}], Path({str(tmp_path / 'log')!r}), "
         "lambda line: os.kill(os.getpid(), signal.SIGINT))"
     )

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from infertui.errors import StoreError
-from infertui.runner.patience import answered, bounded, undisturbed
+from infertui.runner.blocking import answered, bounded, undisturbed
 
 
 def test_an_answer_in_time_is_passed_on() -> None:

@@ -8,10 +8,10 @@ import pytest
 from support.runs import simulated
 
 from infertui.config.schema import Config
-from infertui.runner import placing
+from infertui.runner import placement
 from infertui.runner.foretell import kind_of
-from infertui.runner.placing import Placing
-from infertui.store.queue import Duration, Entry
+from infertui.runner.placement import Placing
+from infertui.runner.queue_store import Duration, Entry
 
 KIND = kind_of(simulated(), "cpu")
 ONE_A_SECOND = [Duration(KIND, 1, 1, 0.0, 1.0, 0)]
@@ -44,7 +44,7 @@ def test_the_prompts_of_a_file_decide_how_long_it_takes(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_answer_leaves_the_time_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placing, "COUNTING_S", 0.05)
+    monkeypatch.setattr(placement, "COUNTING_S", 0.05)
     os.mkfifo(tmp_path / "prompts.txt")
     missing, homeless, hanging, known = placed(
         once_through(prompts_file=str(tmp_path / "none.txt")),

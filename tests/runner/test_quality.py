@@ -17,12 +17,12 @@ from infertui.config.schema import Config, EngineConfig, ModelConfig
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError
 from infertui.measure.quality import Quality
+from infertui.results.index import ResultIndex, ResultQuery
+from infertui.results.result import Result
+from infertui.results.runs import Store
 from infertui.runner.events import AnyRunEvent, Noted, PhaseEntered
 from infertui.runner.references import find_reference
 from infertui.runner.runner import Runner
-from infertui.store.index import ResultIndex, ResultQuery
-from infertui.store.result import Result
-from infertui.store.runs import Store
 
 Install = Callable[..., None]
 

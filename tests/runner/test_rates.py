@@ -1,7 +1,7 @@
 """The rate of sampling, when several have a wish."""
 
-from infertui.gpu.sampler import IDLE_HZ, Sampler
 from infertui.runner.rates import WATCHED_HZ, SampleRates
+from infertui.telemetry.sampler import IDLE_HZ, Sampler
 
 
 def test_the_fastest_wish_counts_and_then_the_idle_rate() -> None:

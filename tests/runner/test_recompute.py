@@ -13,9 +13,9 @@ from support.runs import run, simulated
 from infertui.config.schema import ValidityConfig
 from infertui.errors import StoreError
 from infertui.measure.validity import Verdict
+from infertui.results.result import Recomputed, Result
+from infertui.results.runs import SUPERSEDED, Store
 from infertui.runner.recompute import NOTHING_COUNTS, TODAY, Outcome, Recomputation
-from infertui.store.result import Recomputed, Result
-from infertui.store.runs import SUPERSEDED, Store
 
 EAGER = "20261120-225910-eager-7-7-8b4c"
 FIRST, SECOND = "20261120-193836-bs-1-7df3", "20261120-193910-bs-8-7f2e"

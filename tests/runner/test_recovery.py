@@ -12,15 +12,15 @@ from msgspec.structs import replace
 from support.runs import measuring, requests_of, run, simulated
 from typer.testing import CliRunner
 
+from infertui.analysis.summary_text import verdict_lines
 from infertui.cli.main import app
 from infertui.errors import StoreError
 from infertui.measure.records import BatchRecord
 from infertui.measure.summary import summarise
-from infertui.report.figures import verdict_lines
+from infertui.results.result import Fingerprint, Result
+from infertui.results.runs import BEGUN, Begun, RunFolder, Store, boot_id
 from infertui.runner.events import AnyRunEvent, BatchMeasured
 from infertui.runner.recovery import batches_of, recover
-from infertui.store.result import Fingerprint, Result
-from infertui.store.runs import BEGUN, Begun, RunFolder, Store, boot_id
 
 
 def results(out: Path) -> list[Result]:

@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 from support.results import make_results, write_folder
 
-from infertui.engines.base import Evidence
 from infertui.measure.quality import Quality
+from infertui.results.outputs import OUTPUTS, Output
+from infertui.results.result import Result
+from infertui.results.runs import SUPERSEDED, Store
 from infertui.runner.quality import judge, partings, say_again
 from infertui.runner.references import computes_exactly, find_farther, find_reference
-from infertui.store.outputs import OUTPUTS, Output
-from infertui.store.result import Result
-from infertui.store.runs import SUPERSEDED, Store
+from infertui.targets.engine.base import Evidence
 
 Outputs = Mapping[str, tuple[int, ...]]
 OWN = Quality(perplexity=8.0, text="alice.txt 12", text_tokens=100, window=1024)

@@ -11,9 +11,11 @@ import psutil
 import pytest
 from support.runs import requests_of, run, simulated
 
-from infertui.config.layers import load
+from infertui.config.sources import load
 from infertui.config.sweep import Variant, expand
 from infertui.errors import ConfigError, ModelError
+from infertui.results.result import Result
+from infertui.results.runs import Store
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -25,8 +27,6 @@ from infertui.runner.events import (
     Sampled,
 )
 from infertui.runner.runner import Runner
-from infertui.store.result import Result
-from infertui.store.runs import Store
 
 
 def test_events_tell_a_run_in_order(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_bug_of_ours_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def broken(_: object) -> None:
         raise KeyError("\x1b[31mno such thing")
 
-    monkeypatch.setattr("infertui.runner.execution.load_prompts", broken)
+    monkeypatch.setattr("infertui.runner.run.load_prompts", broken)
     (result,), _ = run(simulated(), out=tmp_path)
     assert result.state == "failed"
     assert result.error is not None

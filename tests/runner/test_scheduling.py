@@ -14,14 +14,14 @@ from support.runs import HANG_S, simulated
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import StoreError, UsageError
-from infertui.gpu.readings import GpuInfo
-from infertui.gpu.sampler import Sampler
+from infertui.results.result import Result
+from infertui.results.runs import Store
 from infertui.runner.control import EntryChanged, Numbered, Snapshot, Submission
 from infertui.runner.events import ModelLoaded
+from infertui.runner.queue_store import ENDED, Entry, QueueStore
 from infertui.runner.runner import Runner
-from infertui.store.queue import ENDED, Entry, QueueStore
-from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.sampler import Sampler
 
 ENDLESS = simulated(engine__simulator__virtual_time=False, measurement__iterations=100_000, workload__output_len=2)
 QUICK = simulated()
@@ -284,7 +284,7 @@ def test_the_runner_starts_though_a_reports_folder_is_out_of_reach(
     (out / "r").mkdir(parents=True)
     (out / "r" / "result.json").touch()
     monkeypatch.setattr("infertui.runner.runner.RECOVERY_TIMEOUT_S", 0.05)
-    monkeypatch.setattr("infertui.store.runs._MARKS", ("result.json",))
+    monkeypatch.setattr("infertui.results.runs._MARKS", ("result.json",))
     store = QueueStore(path)
     store.put([Entry(1, 1, "t", "", QUICK, str(out), "2025-01-01T00:00:00+00:00", state="running", run="r")])
     store.close()

@@ -8,17 +8,17 @@ from msgspec.structs import replace
 from support.results import make_results
 from typer.testing import CliRunner
 
+from infertui.analysis import shares
+from infertui.analysis.limits import limits_of, share_text
 from infertui.cli.main import app
 from infertui.measure.limits import Limits
-from infertui.report import shares
-from infertui.report.limits import limits_of, share_text
+from infertui.results.index import Derivation, ResultIndex
+from infertui.results.result import Result
+from infertui.results.runs import Store
+from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.references import find_reference
 from infertui.runner.reports import Reports
 from infertui.runner.tables import open_table
-from infertui.store.index import Derivation, ResultIndex
-from infertui.store.result import Result
-from infertui.store.runs import Store
-from infertui.store.table import ResultPage, ResultQuery
 
 KEPT = Path(__file__).parents[2] / "reports"
 OLD = ("h200", "h200-engines")

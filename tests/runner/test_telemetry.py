@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from tui.rows.scenes import S, gpus, loaded, sample
 
 import infertui.runner.telemetry
-from infertui.gpu.readings import Counters, GpuCounters, GpuInfo, HostCounters, Sample
-from infertui.gpu.sampler import Sampler
 from infertui.measure.records import BatchRecord, EngineMemory
 from infertui.runner.telemetry import RunTelemetry, cpu_seconds, power_of
+from infertui.telemetry.readings import Counters, GpuCounters, GpuInfo, HostCounters, Sample
+from infertui.telemetry.sampler import Sampler
 
 INFOS = gpus(3)
 

@@ -9,11 +9,11 @@ import pytest
 from support import trtllm
 
 from infertui.errors import EngineError, ModelError, StoreError, UsageError
-from infertui.interchange.trtllm_bench import TOOL
-from infertui.runner.trtllm_bench import BenchOrder, run_trtllm_bench
-from infertui.store.result import Result
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.store.runs import Store
+from infertui.formats.trtllm_bench import TOOL
+from infertui.results.result import Result
+from infertui.results.row import ResultLine, row_of
+from infertui.results.runs import Store
+from infertui.runner.external.trtllm_bench import BenchOrder, run_trtllm_bench
 
 # It checks its data set as the real one would, and takes 16 ms for a request.
 PROGRAM = """

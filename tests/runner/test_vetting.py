@@ -8,18 +8,18 @@ import pytest
 from support.checkpoints import save_llama
 from support.runs import simulated
 
-from infertui.config.bench import plan_bench
+from infertui.config.bench_plan import plan_bench
 from infertui.config.schema import Config
 from infertui.config.sweep import Place, Variant
-from infertui.engines.base import Probe
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError
-from infertui.gpu.readings import GpuInfo
 from infertui.models.resolve import ModelSource, resolve
 from infertui.runner.control import Submission
 from infertui.runner.events import AnyRunEvent, RunRefused
+from infertui.runner.queue_store import Entry, QueueStore
 from infertui.runner.runner import Runner
 from infertui.runner.vetting import Refusals, refusals, vetted
-from infertui.store.queue import Entry, QueueStore
+from infertui.targets.engine.base import Probe
+from infertui.telemetry.readings import GpuInfo
 
 EVERYTHING = ("accelerate", "flash_attn", "torchao")
 
@@ -44,7 +44,7 @@ def problem(
 ) -> str:
     """What is said of a config in an environment with those packages; empty where nothing is."""
     found = Probe(config.engine.name, available=True, reason="", cuda=cuda, packages=packages)
-    monkeypatch.setattr("infertui.runner.choice.probe_for", lambda engine: found)
+    monkeypatch.setattr("infertui.runner.loading.probe_for", lambda engine: found)
     (error,) = asyncio.run(refusals([config], gpus))
     return "" if error is None else str(error)
 
@@ -230,7 +230,7 @@ def test_what_happens_to_an_entry_while_it_is_looked_at_counts(tmp_path: Path, m
         await go_on.wait()
         return (None,) * len(configs)
 
-    monkeypatch.setattr("infertui.runner.dispatch.refusals", held)
+    monkeypatch.setattr("infertui.runner.scheduler.refusals", held)
     variants = tuple(Variant(name, simulated(), {}) for name in ("cancelled", "edited"))
 
     async def scenario() -> None:
@@ -267,7 +267,7 @@ def test_an_entry_that_leaves_while_it_is_looked_at_holds_nothing_up(
             await asyncio.sleep(3600)
         return (None,) * len(configs)
 
-    monkeypatch.setattr("infertui.runner.dispatch.refusals", hanging)
+    monkeypatch.setattr("infertui.runner.scheduler.refusals", hanging)
     slow, other = simulated(workload__batch_size=2), simulated()
     variants = (Variant("removed", slow, {}), Variant("cancelled", slow, {}), Variant("other", other, {}))
 

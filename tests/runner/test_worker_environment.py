@@ -10,13 +10,13 @@ from support.fake_spec import NAME
 from support.runs import run, simulated
 
 from infertui.config.schema import DeviceConfig, EngineConfig
-from infertui.engines.base import Probe
 from infertui.errors import ConfigError
-from infertui.gpu.readings import GpuInfo
-from infertui.gpu.sampler import Sampler
-from infertui.runner.choice import Choice
+from infertui.results.result import Result
 from infertui.runner.environment import as_asked, as_the_worker_sees, planned_gpus, worker_environment
-from infertui.store.result import Result
+from infertui.runner.loading import Choice
+from infertui.targets.engine.base import Probe
+from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.sampler import Sampler
 
 FIRST, SECOND, THIRD = (GpuInfo(index, f"GPU-{index}") for index in range(3))
 HERE = (FIRST, SECOND, THIRD)

@@ -21,9 +21,14 @@ from support.runs import HANG_S, simulated
 from support.served import mirrored, served
 
 from infertui import __version__
+from infertui.api.client import Client
+from infertui.api.errors import OtherVersionError, RunnerUnavailableError, UntrustedSocketError
+from infertui.api.http_part import exchange
+from infertui.api.stream import BUFFER, Presence, event_stream
+from infertui.api.wire import KEEP_ALIVE, Hello
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, ModelError, UsageError
-from infertui.gpu.readings import GpuProcess, Sample
+from infertui.results.index import ResultPage, ResultQuery
 from infertui.runner.control import (
     PROTOCOL,
     Compared,
@@ -36,12 +41,7 @@ from infertui.runner.control import (
     Submission,
 )
 from infertui.runner.tables import open_table
-from infertui.server.client import Client
-from infertui.server.errors import OtherVersionError, RunnerUnavailableError, UntrustedSocketError
-from infertui.server.http import exchange
-from infertui.server.stream import BUFFER, Presence, event_stream
-from infertui.server.wire import KEEP_ALIVE, Hello
-from infertui.store.index import ResultPage, ResultQuery
+from infertui.telemetry.readings import GpuProcess, Sample
 
 VARIANT = Variant("bs=4", simulated(workload__batch_size=4), {"workload.batch_size": 4, "labels.ü": "x\n"})
 CALLS: list[tuple[str, tuple[Any, ...]]] = [
@@ -514,7 +514,7 @@ def test_a_runner_of_this_version_is_greeted(tmp_path: Path) -> None:
 
 
 def test_the_client_is_light() -> None:
-    code = "import sys, infertui.server.client, infertui.server.spawn, infertui.server.readonly; print(*sys.modules)"
+    code = "import sys, infertui.api.client, infertui.api.spawn, infertui.api.readonly; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG_S)
     heavy = {"litestar", "uvicorn", "anyio", "typer", "rich", "textual", "psutil", "pynvml", "infertui.runner.runner"}
     assert not heavy & set(done.stdout.split())

@@ -11,15 +11,15 @@ from support.runs import HANG_S, simulated
 from support.served import mirrored, served
 
 from infertui import __version__
-from infertui.config.bench import plan_bench
+from infertui.config.bench_plan import plan_bench
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, UsageError
+from infertui.results.index import ResultQuery
 from infertui.runner.control import PROTOCOL, Control, Numbered, PausedChanged, Snapshot, Submission
+from infertui.runner.queue_store import QueueStore
 from infertui.runner.runner import Runner
-from infertui.store.index import ResultQuery
-from infertui.store.queue import QueueStore
-from infertui.tui.mirror import Mirror
+from infertui.tui.state import Mirror
 
 Opened = Callable[[], AbstractAsyncContextManager[Control]]
 

@@ -19,14 +19,14 @@ from support.daemons import Home, answers, home, play, wait_until
 from support.runs import HANG_S, simulated
 from support.served import mirrored
 
+from infertui.api.errors import RunnerUnavailableError
+from infertui.api.runtime import Holder, Lock, bind, make_state_dir, prepare_socket_dir, queue_lock, socket_path
+from infertui.api.spawn import ensure_running
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
+from infertui.results.index import ResultQuery
 from infertui.runner.control import Numbered, Snapshot, Submission
-from infertui.server.errors import RunnerUnavailableError
-from infertui.server.runtime import Holder, Lock, bind, make_state_dir, prepare_socket_dir, queue_lock, socket_path
-from infertui.server.spawn import ensure_running
-from infertui.store.index import ResultQuery
 
 
 @pytest.fixture(name="place")
@@ -203,7 +203,7 @@ def test_screens_that_start_at_once_get_one_runner_that_outlives_them(place: Hom
 
 def test_processes_that_start_at_once_get_one_runner(place: Home) -> None:
     code = (
-        "import asyncio\nfrom infertui.server.spawn import ensure_running\n"
+        "import asyncio\nfrom infertui.api.spawn import ensure_running\n"
         "async def main():\n    print((await (await ensure_running()).hello()).pid)\n"
         "asyncio.run(main())"
     )
@@ -217,7 +217,7 @@ def test_processes_that_start_at_once_get_one_runner(place: Home) -> None:
 
 def test_a_screen_that_is_killed_leaves_its_runner_alone(place: Home) -> None:
     code = (
-        "import asyncio\nfrom infertui.server.spawn import ensure_running\n"
+        "import asyncio\nfrom infertui.api.spawn import ensure_running\n"
         "async def main():\n"
         "    print((await (await ensure_running()).hello()).pid, flush=True)\n"
         "    await asyncio.Event().wait()\n"

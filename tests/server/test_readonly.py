@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from support.fake_control import FakeControl
 
+from infertui.api.errors import ReadOnlyError
+from infertui.api.readonly import ReadOnly
 from infertui.runner.control import Control
-from infertui.server.errors import ReadOnlyError
-from infertui.server.readonly import ReadOnly
 
 WATCHING = {"snapshot", "events", "forecast", "models", "processes", "results", "details", "compare", "bench"}
 METHODS = {name for name, _ in inspect.getmembers(Control, inspect.isfunction) if not name.startswith("_")}

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infertui.errors import InfertuiError, StoreError, UsageError
-from infertui.server.runtime import (
+from infertui.api.runtime import (
     MAX_SOCKET_PATH,
     Holder,
     Lock,
@@ -23,6 +22,7 @@ from infertui.server.runtime import (
     state_dir,
     unlink_own,
 )
+from infertui.errors import InfertuiError, StoreError, UsageError
 
 ME = Holder(os.getpid(), "1", "/run/me.sock", socket.gethostname())
 

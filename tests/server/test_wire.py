@@ -8,12 +8,12 @@ from support.fake_control import FACTS
 from support.structs import values_of
 
 from infertui import errors
+from infertui.api.errors import OtherVersionError, ReadOnlyError, RunnerExistsError, RunnerUnavailableError
+from infertui.api.wire import KEEP_ALIVE, EventReader, Problem, encode_told, error_of, problem_of
 from infertui.errors import ConfigError, InfertuiError
-from infertui.gpu.nvml import NvmlUnavailableError
 from infertui.runner.control import AnyQueueEvent, Numbered, PausedChanged, Snapshot
 from infertui.runner.events import Noted, PhaseEntered, Progressed, RunStarted
-from infertui.server.errors import OtherVersionError, ReadOnlyError, RunnerExistsError, RunnerUnavailableError
-from infertui.server.wire import KEEP_ALIVE, EventReader, Problem, encode_told, error_of, problem_of
+from infertui.telemetry.nvml import NvmlUnavailableError
 
 EVENTS = values_of(AnyQueueEvent) | values_of(RunStarted | PhaseEntered | Progressed | Noted)
 CLASSES = [

@@ -10,8 +10,8 @@ from support.results import make_results
 from infertui.errors import StoreError
 from infertui.measure.ceilings import Ceilings
 from infertui.measure.limits import Limits
-from infertui.store.ceilings import ceilings_file, find_ceilings, keep_ceilings, read_ceilings
-from infertui.store.index import ResultIndex, ResultQuery
+from infertui.results.index import ResultIndex, ResultQuery
+from infertui.results.peaks import ceilings_file, find_ceilings, keep_ceilings, read_ceilings
 
 GPU = Ceilings("NVIDIA H200", "580.1", 4e12, {"bfloat16": 7e14}, "2026-11-20T12:00:00+00:00", uuid="GPU-aa-bb")
 CPU = Ceilings("EPYC", "", 4e11, {"float32": 2e12}, "2026-11-20T12:00:00+00:00", threads=16)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from support.results import make_results, write_folder, write_results
 
 from infertui.errors import StoreError
-from infertui.gpu.readings import Sample
-from infertui.store.details import LOG_BYTES, MAX_BATCHES, MAX_SAMPLES, read_details
-from infertui.store.result import Result
-from infertui.store.thinning import thin
+from infertui.results.details import LOG_BYTES, MAX_BATCHES, MAX_SAMPLES, read_details
+from infertui.results.result import Result
+from infertui.results.thinning import thin
+from infertui.telemetry.readings import Sample
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.filters import DOCUMENTED, KEY_NAMES, OPERATORS, prefixes, written
 
-from infertui.store.filter import FIGURE_KEYS, FilterError, Term, parse, where
+from infertui.results.filter import FIGURE_KEYS, FilterError, Term, parse, where
 
 
 @pytest.mark.parametrize(

@@ -17,17 +17,17 @@ from support.filters import DOCUMENTED, prefixes, written
 from support.results import make_results, write_results
 from support.structs import values_of
 
-import infertui.store.resultrow
-from infertui.engines.base import Loaded
+import infertui.results.row
 from infertui.errors import StoreError
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
-from infertui.store import index
-from infertui.store.filter import FIGURE_KEYS, FilterError, Term, fold, parse
-from infertui.store.index import Column, ResultIndex, ResultPage, ResultQuery, ResultRow
-from infertui.store.result import DeviceFigures, Error, Result
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.store.runs import Store
+from infertui.results import index
+from infertui.results.filter import FIGURE_KEYS, FilterError, Term, fold, parse
+from infertui.results.index import Column, ResultIndex, ResultPage, ResultQuery, ResultRow
+from infertui.results.result import DeviceFigures, Error, Result
+from infertui.results.row import ResultLine, row_of
+from infertui.results.runs import Store
+from infertui.targets.engine.base import Loaded
 
 
 def opened(out: Path) -> ResultIndex:
@@ -183,7 +183,7 @@ def test_what_is_appended_is_taken_in_and_nothing_is_read_twice(out: Path, monke
         read.append(line.id)
         return row_of(line)
 
-    monkeypatch.setattr("infertui.store.resultrow.row_of", noted)
+    monkeypatch.setattr("infertui.results.row.row_of", noted)
     append(out, line("new"))
     assert table.refresh()
     page = table.page(query(out))
@@ -323,8 +323,8 @@ def test_deletion_and_appending_in_turns_keep_the_table_right(out: Path) -> None
 
 def test_processes_that_read_and_write_at_once_all_end_up_with_everything(out: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom infertui.store.index import ResultIndex, ResultQuery\n"
-        "from infertui.store.jsonl import JsonlWriter\n"
+        "import sys\nfrom pathlib import Path\nfrom infertui.results.index import ResultIndex, ResultQuery\n"
+        "from infertui.results.jsonl import JsonlWriter\n"
         "out, number = Path(sys.argv[1]), sys.argv[2]\n"
         "table = ResultIndex(out, cache=out.parent / 'cache')\n"
         "sys.stdin.readline()\n"
@@ -384,11 +384,11 @@ def test_odd_limits_and_offsets_are_harmless(out: Path) -> None:
 
 def test_a_long_file_is_taken_in_pieces_that_are_kept(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read before a process ended is not read again, and in the end all of it is there."""
-    monkeypatch.setattr("infertui.store.index._PIECE", 4)
-    monkeypatch.setattr("infertui.store.index._CHUNK", 2)
+    monkeypatch.setattr("infertui.results.index._PIECE", 4)
+    monkeypatch.setattr("infertui.results.index._CHUNK", 2)
     (out / "results.jsonl").write_bytes(b"".join(line(f"run-{number:02}") + b"\n" for number in range(11)))
     read: list[str] = []
-    real = infertui.store.resultrow.row_of
+    real = infertui.results.row.row_of
 
     def row_of(found: Any) -> ResultRow:
         if len(read) == 7:
@@ -396,7 +396,7 @@ def test_a_long_file_is_taken_in_pieces_that_are_kept(out: Path, monkeypatch: py
         read.append(found.id)
         return real(found)
 
-    monkeypatch.setattr(infertui.store.resultrow, "row_of", row_of)
+    monkeypatch.setattr(infertui.results.row, "row_of", row_of)
     with pytest.raises(KeyboardInterrupt):
         opened(out).page(query(out))
     assert len(read) == 7
@@ -406,7 +406,7 @@ def test_a_long_file_is_taken_in_pieces_that_are_kept(out: Path, monkeypatch: py
         again.append(found.id)
         return real(found)
 
-    monkeypatch.setattr(infertui.store.resultrow, "row_of", row_again)
+    monkeypatch.setattr(infertui.results.row, "row_of", row_again)
     page = opened(out).page(query(out, descending=False))
     assert sorted(ids(page)) == [f"run-{number:02}" for number in range(11)]
     assert again == [f"run-{number:02}" for number in range(4, 11)], "the first piece was kept"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from infertui.errors import StoreError
-from infertui.store.jsonl import JsonlWriter, lines_holding, read_lines, refusal, store_error
+from infertui.results.jsonl import JsonlWriter, lines_holding, read_lines, refusal, store_error
 
 
 class Row(Struct, frozen=True):
@@ -47,7 +47,7 @@ def child(program: str, *arguments: object) -> subprocess.Popen[str]:
     """A process that runs `program` with the writer and the row type at hand."""
     head = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from infertui.errors import StoreError\nfrom infertui.store.jsonl import JsonlWriter\n"
+        "from infertui.errors import StoreError\nfrom infertui.results.jsonl import JsonlWriter\n"
         "path, arguments = Path(sys.argv[1]), sys.argv[2:]\n"
     )
     command = [sys.executable, "-c", head + program, *map(str, arguments)]
@@ -378,7 +378,7 @@ def test_any_values_are_a_line_each(tmp_path_factory: pytest.TempPathFactory, va
 @given(st.lists(st.text(st.sampled_from("abx "), max_size=8), max_size=30), st.integers(1, 20))
 def test_lines_that_hold_a_text_are_found_whatever_block_they_are_in(texts: list[str], block: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infertui.store.jsonl._BLOCK", block)
+        patch.setattr("infertui.results.jsonl._BLOCK", block)
         path = Path(folder) / "lines"
         path.write_text("".join(f"{text}\n" for text in texts))
         found = [line.decode().rstrip("\n") for line in lines_holding(path, [b"ab", b"xx"])]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.measure.tails import GapCounts
-from infertui.store.observations import Observation, read_observations, thinned
+from infertui.results.observations import Observation, read_observations, thinned
 
 
 def line(batch: int, **values: object) -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infertui.config.schema import Config
 from infertui.errors import StoreError
-from infertui.store.queue import Duration, Entry, QueueStore
+from infertui.runner.queue_store import Duration, Entry, QueueStore
 
 
 def entry(number: int, **values: object) -> Entry:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from support.structs import values_of
 
-from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.results.result import Result
+from infertui.results.runs import Store
 
 results = values_of(Result)
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from infertui.config.schema import Config
 from infertui.errors import StoreError
-from infertui.gpu.readings import HostFacts
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict
-from infertui.store.result import Fingerprint, Result
-from infertui.store.results_file import remove_lines
-from infertui.store.runs import BEGUN, Begun, RunFolder, Store
+from infertui.results.result import Fingerprint, Result
+from infertui.results.results_file import remove_lines
+from infertui.results.runs import BEGUN, Begun, RunFolder, Store
+from infertui.telemetry.readings import HostFacts
 
 STARTED = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
 FINGERPRINT = Fingerprint("1.0", "", "3.11", HostFacts("host", "linux"), (), "", "", "0" * 16, {})
@@ -132,7 +132,7 @@ def test_ids_sort_by_time(store: Store) -> None:
 def test_runs_that_several_processes_create_in_one_second_have_ids_of_their_own(store: Store) -> None:
     program = (
         "import sys\nfrom datetime import datetime, UTC\nfrom pathlib import Path\n"
-        "from infertui.store.runs import Store\n"
+        "from infertui.results.runs import Store\n"
         "sys.stdin.readline()\n"
         "for _ in range(50):\n"
         "    folder = Store(Path(sys.argv[1])).create_run('same', datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC))\n"
@@ -298,8 +298,8 @@ def test_a_deletion_on_a_full_disk_leaves_everything_as_it_was(store: Store) -> 
 
 def test_nothing_is_lost_when_others_append_while_runs_are_deleted(store: Store) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nimport msgspec\nfrom infertui.store.result import Result\n"
-        "from infertui.store.runs import Store\n"
+        "import sys\nfrom pathlib import Path\nimport msgspec\nfrom infertui.results.result import Result\n"
+        "from infertui.results.runs import Store\n"
         "store, number = Store(Path(sys.argv[1])), sys.argv[2]\n"
         "template = msgspec.json.decode(sys.argv[3], type=Result)\n"
         "sys.stdin.readline()\n"

@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 import infertui
 from infertui.cli.main import app
 from infertui.errors import StoreError
+from infertui.results.details import read_details
+from infertui.results.index import ResultIndex
+from infertui.results.runs import RESULT, Store
+from infertui.results.table import ResultQuery
+from infertui.results.upgrade import SCHEMA, NewerSchemaError, decode_result
 from infertui.runner.recompute import Recomputation
 from infertui.runner.reports import Reports
-from infertui.store.details import read_details
-from infertui.store.index import ResultIndex
-from infertui.store.runs import RESULT, Store
-from infertui.store.table import ResultQuery
-from infertui.store.upgrade import SCHEMA, NewerSchemaError, decode_result
 
 LINES = Path(__file__).parent / "lines"
 BEFORE = LINES / "schema-0.jsonl"
@@ -183,7 +183,7 @@ def test_results_are_decoded_in_one_place() -> None:
     package = Path(infertui.__file__).parent
     direct = re.compile(r"type=Result\b|Decoder\(Result\)|\(([^()]*, )?Result, warn")
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if direct.search(path.read_text("utf-8"))}
-    assert found == {"store/upgrade.py", "interchange/finding.py"}  # the latter reads what it has just written
+    assert found == {"results/upgrade.py", "formats/imported_run.py"}  # the latter reads what it has just written
 
 
 def leaves(value: Any, place: str = "") -> Any:

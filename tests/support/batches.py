@@ -5,7 +5,7 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
-from infertui.measure.gaps import summarise_gaps
+from infertui.measure.itl import summarise_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
 
 MILLISECOND = 1_000_000

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from support.runs import HANG_S, clean_environment
 
-from infertui.server.client import Client
-from infertui.server.errors import RunnerUnavailableError
-from infertui.server.runtime import default_socket_path, holder_of, queue_lock
+from infertui.api.client import Client
+from infertui.api.errors import RunnerUnavailableError
+from infertui.api.runtime import default_socket_path, holder_of, queue_lock
 
 T = TypeVar("T")
 

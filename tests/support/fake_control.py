@@ -4,12 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
+from infertui.analysis.bench import Bench
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
-from infertui.gpu.readings import GpuProcess, HostFacts
-from infertui.models.catalogue import LocalModel
-from infertui.report.bench import Bench
+from infertui.models.local import LocalModel
+from infertui.results.details import RunDetails
+from infertui.results.index import ResultPage, ResultQuery
 from infertui.runner.control import (
     PROTOCOL,
     AnyEvent,
@@ -20,8 +21,7 @@ from infertui.runner.control import (
     Snapshot,
     Submission,
 )
-from infertui.store.details import RunDetails
-from infertui.store.index import ResultPage, ResultQuery
+from infertui.telemetry.readings import GpuProcess, HostFacts
 
 FACTS = RunnerFacts(
     version="0.0.test",

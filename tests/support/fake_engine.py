@@ -16,7 +16,10 @@ from support import fake_spec
 from support.fake_spec import NAME
 
 from infertui.config.engines import registry
-from infertui.engines.base import (
+from infertui.errors import EngineError
+from infertui.measure.clock import Clock
+from infertui.measure.records import EngineMemory
+from infertui.targets.engine.base import (
     Batch,
     Evidence,
     Generated,
@@ -28,9 +31,6 @@ from infertui.engines.base import (
     ScoringWay,
     Sink,
 )
-from infertui.errors import EngineError
-from infertui.measure.clock import Clock
-from infertui.measure.records import EngineMemory
 
 NS_PER_MS = 1_000_000
 ALL = -1

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from infertui.store.filter import ALIASES, KEYS
+from infertui.results.filter import ALIASES, KEYS
 
 KEY_NAMES = (*KEYS, *ALIASES)
 OPERATORS = (":", "=", ">", ">=", "<", "<=")

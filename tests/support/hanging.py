@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from infertui import regular
+from infertui import regular_files
 
 
 @contextmanager
 def hanging_files(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[threading.Event]:
     """Whoever opens a file of `folder` waits until this ends; the event tells that somebody does."""
     reached, released = threading.Event(), threading.Event()
-    opened = regular.opened
+    opened = regular_files.opened
 
     def held(path: str | Path, *, buffering: int = -1) -> BufferedReader:
         if Path(path).is_relative_to(folder):
@@ -24,7 +24,7 @@ def hanging_files(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[thr
         return opened(path, buffering=buffering)
 
     with monkeypatch.context() as patch:
-        patch.setattr(regular, "opened", held)
+        patch.setattr(regular_files, "opened", held)
         try:
             yield reached
         finally:

@@ -16,16 +16,16 @@ from support.screens import entry, machine
 from support.served import served
 from support.terminal_output import HOSTILE
 
+from infertui.analysis.bench import Bench
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
-from infertui.gpu.readings import GpuProcess
-from infertui.models.catalogue import LocalModel
-from infertui.report.bench import Bench
+from infertui.models.local import LocalModel
+from infertui.results.details import RunDetails
+from infertui.results.index import ResultPage, ResultQuery
+from infertui.results.result import Result
 from infertui.runner.control import Compared, Control, EntryChanged, Forecast, ResultsChanged
 from infertui.runner.events import Estimated, Noted, PhaseEntered, RunFinished, RunStarted
-from infertui.store.details import RunDetails
-from infertui.store.index import ResultPage, ResultQuery
-from infertui.store.result import Result
+from infertui.telemetry.readings import GpuProcess
 
 T = TypeVar("T")
 KEPT = Path(__file__).parents[2] / "reports" / "h200-bench" / "results.jsonl"

@@ -249,7 +249,7 @@ class Puller:
         """Run `code`, in which `pull` is there; an error is printed as `ERROR message`, with exit code 1."""
         program = (
             "import os, sys\nfrom pathlib import Path\n"
-            "from infertui.errors import InfertuiError\nfrom infertui.models.pull import pull\n"
+            "from infertui.errors import InfertuiError\nfrom infertui.models.download import pull\n"
             f"try:\n    {code}\nexcept InfertuiError as error:\n    print('ERROR', error)\n    sys.exit(1)\n"
         )
         return self._completed(self._popen([sys.executable, "-c", program], variables))

@@ -7,10 +7,10 @@ import json
 from typing import Any, NamedTuple
 
 from infertui.config.engines.transformers import TransformersOptions
-from infertui.engines.base import Plan
-from infertui.engines.transformers.fused_weights import FusedWeights
-from infertui.engines.transformers.graph import GraphWay
-from infertui.engines.transformers.graph_state import GraphState
+from infertui.targets.engine.base import Plan
+from infertui.targets.engine.transformers.fused_weights import FusedWeights
+from infertui.targets.engine.transformers.graph import GraphWay
+from infertui.targets.engine.transformers.graph_state import GraphState
 
 LENGTH = 4
 PROMPTS = ([5, 6, 7, 8, 9], [1, 2], [9, 9, 9])
@@ -77,7 +77,7 @@ class Launched(GraphWay):
     def tokens(self, prompts: tuple[list[int], ...], positions: int) -> list[list[int]]:
         import torch
 
-        from infertui.engines.transformers.fused import FusedStep
+        from infertui.targets.engine.transformers.fused import FusedStep
 
         width = max(map(len, prompts))
         plan = Plan(len(prompts), (width,), positions - width)

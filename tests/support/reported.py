@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 from support.results import make_results, write_folder
 
-from infertui.report.document.charted import Chart
-from infertui.report.document.charted import charts as charts_of
-from infertui.report.document.compose import compose
-from infertui.report.document.files import write_report
-from infertui.report.document.material import Material, collect
-from infertui.store.result import Result
-from infertui.store.runs import Store
+from infertui.report.charts.build import Chart
+from infertui.report.charts.build import charts as charts_of
+from infertui.report.compose import compose
+from infertui.report.data import Material, collect
+from infertui.report.files import write_report
+from infertui.results.result import Result
+from infertui.results.runs import Store
 
 _VOID = {"meta", "br", "link", "img", "hr", "input"}
 HOSTILE = (

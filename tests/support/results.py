@@ -10,14 +10,14 @@ import msgspec
 
 from infertui.config.schema import Config, DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.config.toml import write
-from infertui.engines.base import Loaded
-from infertui.gpu.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
-from infertui.measure.gaps import Gaps, summarise_gaps
+from infertui.measure.itl import Gaps, summarise_gaps
 from infertui.measure.records import EngineMemory, RequestRecord
 from infertui.measure.statistics import Distribution, Interval
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
-from infertui.store.result import DeviceFigures, Error, Fingerprint, PowerFigures, Result
+from infertui.results.result import DeviceFigures, Error, Fingerprint, PowerFigures, Result
+from infertui.targets.engine.base import Loaded
+from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
 
 FIRST = datetime(2026, 3, 1, 8, tzinfo=timezone(timedelta(hours=1)))
 GPU = "GPU-00000000-0000-0000-0000-000000000000"

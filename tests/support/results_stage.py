@@ -9,21 +9,21 @@ from textual.app import App, ComposeResult
 from textual.filter import LineFilter
 from textual.widget import Widget
 
+from infertui.analysis.bench import Bench
 from infertui.errors import InfertuiError
-from infertui.report.bench import Bench
-from infertui.runner.comparing import benched, compared
+from infertui.results.details import RunDetails, read_details
+from infertui.results.index import ResultPage, ResultQuery
+from infertui.results.result import Result
+from infertui.results.runs import Store
 from infertui.runner.control import Compared, Control
+from infertui.runner.queries import benched, compared
+from infertui.runner.queue_store import Entry
 from infertui.runner.reports import Reports
 from infertui.runner.tables import open_table
-from infertui.store.details import RunDetails, read_details
-from infertui.store.index import ResultPage, ResultQuery
-from infertui.store.queue import Entry
-from infertui.store.result import Result
-from infertui.store.runs import Store
 from infertui.tui import themes
-from infertui.tui.cockpit import Severity
-from infertui.tui.mirror import Mirror
+from infertui.tui.context import Severity
 from infertui.tui.settings import Settings
+from infertui.tui.state import Mirror
 
 SHIPPED = themes.load({"HOME": "/nonexistent"})[0]
 

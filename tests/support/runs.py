@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infertui.config.layers import load
 from infertui.config.schema import Config
+from infertui.config.sources import load
 from infertui.config.sweep import Variant
 from infertui.measure.records import RequestRecord
+from infertui.results.jsonl import read_lines
+from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.runner import Runner
-from infertui.store.jsonl import read_lines
-from infertui.store.result import Result
 
 HANG_S = 60
 # Tests share their machine, with each other at least: what that does to a run is no reason against it here.

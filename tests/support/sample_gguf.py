@@ -4,7 +4,7 @@ import struct
 from math import prod
 from pathlib import Path
 
-from infertui.models.gguf_reader import TYPES
+from infertui.models.gguf.read import TYPES
 
 Tensors = dict[str, tuple[tuple[int, ...], int]]
 

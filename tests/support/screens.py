@@ -11,15 +11,15 @@ from support.fake_control import FACTS, FakeControl
 from textual.pilot import Pilot
 
 from infertui.config.schema import Config
-from infertui.engines.base import Probe
-from infertui.gpu.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
 from infertui.runner.control import Control
 from infertui.runner.events import PhaseEntered, RunStarted
 from infertui.runner.progress import RunProgress
-from infertui.store.queue import Entry, EntryState
+from infertui.runner.queue_store import Entry, EntryState
+from infertui.targets.engine.base import Probe
+from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
 from infertui.tui.app import InfertuiApp
 from infertui.tui.settings import Settings
-from infertui.tui.terminal import Terminal
+from infertui.tui.terminal.capabilities import Terminal
 
 STAMP = "2026-01-01T00:00:00+00:00"
 TERMINAL = Terminal(

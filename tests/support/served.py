@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from infertui.api.client import Client
+from infertui.api.http import create_app
+from infertui.api.listen import Listener
+from infertui.api.runtime import Holder
+from infertui.api.stream import Presence
 from infertui.runner.control import Control
-from infertui.server.app import create_app
-from infertui.server.client import Client
-from infertui.server.listen import Listener
-from infertui.server.runtime import Holder
-from infertui.server.stream import Presence
-from infertui.tui.mirror import Mirror
+from infertui.tui.state import Mirror
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ from support.sinks import Stamps
 
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Getting, Loaded, LoadRequest, Plan
-from infertui.engines.transformers.engine import TransformersEngine
+from infertui.targets.engine.base import Batch, Getting, Loaded, LoadRequest, Plan
+from infertui.targets.engine.transformers.engine import TransformersEngine
 
 NANO = "synthetic:nano"
 PROMPTS = ((5, 17, 90, 3), (42,), (7, 7, 8, 200, 11, 12, 13))

@@ -15,7 +15,7 @@ from infertui.config.schema import (
     ModelConfig,
     WorkloadConfig,
 )
-from infertui.engines.base import LoadRequest
+from infertui.targets.engine.base import LoadRequest
 from infertui.worker.process import WorkerProcess
 from infertui.worker.protocol import AnyEvent, Load, Measure, Proceed, Ready
 

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Input, Label, Log, OptionList, RichLog, Static, TextArea
 from tui.widgets.stage import Stage
 
-from infertui.tui.cellsaver import CellSaver
+from infertui.tui.terminal.diff import CellSaver
 from infertui.tui.widgets.chart import LineChart, Mark, Series
 from infertui.tui.widgets.gauges import GaugeColumn
 from infertui.tui.widgets.rowlist import RowList

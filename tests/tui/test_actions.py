@@ -7,8 +7,8 @@ from infertui.tui.actions import RESERVED, Action, bindings, signs
 from infertui.tui.app import InfertuiApp
 from infertui.tui.commands import GLOBAL_ACTIONS
 from infertui.tui.keymap import check, collisions
-from infertui.tui.panes.classes import PANE_CLASSES
-from infertui.tui.panes.pane import Pane
+from infertui.tui.panes import PANE_CLASSES
+from infertui.tui.widgets.pane import Pane
 
 PANES: list[type[Pane]] = [
     getattr(importlib.import_module(f"infertui.tui.panes.{place}"), name) for place, name in PANE_CLASSES.items()

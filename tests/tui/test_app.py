@@ -10,21 +10,21 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widget import MountError
 
-from infertui.engines.base import Probe
+from infertui.api.errors import OtherVersionError, RunnerUnavailableError
 from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
-from infertui.server.errors import OtherVersionError, RunnerUnavailableError
+from infertui.targets.engine.base import Probe
 from infertui.tui import layouts
 from infertui.tui.app import InfertuiApp
-from infertui.tui.panes.pane import Pane
-from infertui.tui.screens.choice import ChoiceScreen
-from infertui.tui.screens.dialog import Dialog
-from infertui.tui.screens.help import HelpScreen
-from infertui.tui.screens.main import MainScreen
-from infertui.tui.screens.palette import PaletteScreen
-from infertui.tui.screens.quit import QuitScreen
-from infertui.tui.screens.welcome import WelcomeScreen
+from infertui.tui.help_part import HelpScreen
+from infertui.tui.main_screen import MainScreen
+from infertui.tui.palette import PaletteScreen
+from infertui.tui.quit_part import QuitScreen
 from infertui.tui.settings import Settings
+from infertui.tui.welcome_part import WelcomeScreen
+from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import ChoiceScreen
+from infertui.tui.widgets.pane import Pane
 from infertui.tui.widgets.rowlist import RowList
 
 

@@ -4,7 +4,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
 
-from infertui.tui.asciiwall import AsciiWall, in_ascii
+from infertui.tui.terminal.asciiwall import AsciiWall, in_ascii
 
 
 @given(st.text())

@@ -13,15 +13,15 @@ from support.results_stage import StoredControl
 from support.runs import simulated
 from support.screens import entry
 
+from infertui.analysis.bench import Bench
 from infertui.config.sweep import Place
 from infertui.errors import UsageError
-from infertui.report.bench import Bench
+from infertui.results.details import RunDetails
+from infertui.results.table import ResultQuery, ResultRow
 from infertui.runner.control import Submission
-from infertui.store.details import RunDetails
-from infertui.store.table import ResultQuery, ResultRow
-from infertui.tui.benching import arm_names, ask_for_bench, ended_bench, queue_bench
-from infertui.tui.screens.bench import about, rounds_of
-from infertui.tui.toasts import of_bench
+from infertui.tui.notify import of_bench
+from infertui.tui.results.bench import arm_names, ask_for_bench, ended_bench, queue_bench
+from infertui.tui.results.bench_dialog import about, rounds_of
 
 ROW = ResultRow(
     id="a", name="a run", state="finished", started="", model="m", engine="e", dtype="", device="", batch_size=1,

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets import Input, Static
 
-from infertui.tui.cellsaver import CellSaver
+from infertui.tui.terminal.diff import CellSaver
 
 SIZE = Size(24, 5)
 STYLES = [

@@ -9,7 +9,7 @@ from support.fake_control import FakeControl
 from support.screens import app_over, drive
 
 from infertui.errors import StoreError
-from infertui.terminal_text import CONTROLS
+from infertui.text import CONTROLS
 from infertui.tui.clipboard import clip_path, harmless, keep, said
 
 

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from support.results import make_results
 from support.structs import values_of
 
-from infertui.store.index import Column, ResultRow
-from infertui.terminal_text import clean
-from infertui.tui.columns import (
+from infertui.results.index import Column, ResultRow
+from infertui.text import clean
+from infertui.tui.results.columns import (
     COLUMNS,
     Layout,
     arrange,
@@ -20,9 +20,9 @@ from infertui.tui.columns import (
     row_text,
     short_model,
 )
-from infertui.tui.rows.cells import Look
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 LOOK = Look(DEFAULT_PALETTE)
 ROW = ResultRow(

@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from infertui.tui.compositor import SparingCompositor, needed
+from infertui.tui.terminal.compositor import SparingCompositor, needed
 
 ROUNDS = 60
 

@@ -2,8 +2,8 @@ from msgspec.structs import replace
 from support.screens import entry, machine, sample
 
 from infertui.tui.header import Condition, gpu_summary, header_text, minutes
-from infertui.tui.mirror import Mirror
-from infertui.tui.terminal import ASCII, UNICODE
+from infertui.tui.state import Mirror
+from infertui.tui.terminal.capabilities import ASCII, UNICODE
 from infertui.tui.themes import DEFAULT_PALETTE
 
 AT = Condition(version="1.2.3", clock="09:41")

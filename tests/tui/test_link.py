@@ -10,7 +10,7 @@ from infertui.errors import InfertuiError
 from infertui.runner.control import Control, EntryChanged, Measured, Numbered, Snapshot
 from infertui.tui import link as link_module
 from infertui.tui.link import ABSENT, Connect, Link
-from infertui.tui.mirror import ALL_TOPICS, Mirror, Topic
+from infertui.tui.state import ALL_TOPICS, Mirror, Topic
 
 
 class Notes:

@@ -10,7 +10,7 @@ from infertui.runner.control import (
     ResultsChanged,
 )
 from infertui.runner.events import PhaseEntered, Progressed
-from infertui.tui.mirror import ALL_TOPICS, HISTORY, Mirror
+from infertui.tui.state import ALL_TOPICS, HISTORY, Mirror
 
 
 def test_a_snapshot_replaces_everything() -> None:

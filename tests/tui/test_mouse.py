@@ -1,6 +1,6 @@
 import pytest
 
-from infertui.tui.mouse import Mouse
+from infertui.tui.terminal.mouse import Mouse
 
 
 @pytest.mark.parametrize(

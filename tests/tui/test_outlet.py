@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infertui.tui.outlet import LIMIT, Outlet
+from infertui.tui.terminal.outlet import LIMIT, Outlet
 
 
 @pytest.fixture

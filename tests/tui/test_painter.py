@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from infertui.tui.pace import Pace
-from infertui.tui.painter import Painter
+from infertui.tui.redraw import Painter
 from infertui.tui.settings import Settings
 from infertui.tui.topics import Topic
 

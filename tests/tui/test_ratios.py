@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from infertui.store.table import ResultRow
-from infertui.tui.columns import arrange, copied, row_text
-from infertui.tui.ratios import OF, RatioColumn, row_ratio, times
-from infertui.tui.rows.cells import Look
+from infertui.results.table import ResultRow
+from infertui.tui.results.columns import arrange, copied, row_text
+from infertui.tui.results.ratios import OF, RatioColumn, row_ratio, times
 from infertui.tui.settings import Shown
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 LOOK = Look(DEFAULT_PALETTE)
 BASE = ResultRow(

@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 
 from infertui.config.sweep import Variant
 from infertui.config.toml import write
-from infertui.gpu.nvml import NvmlUnavailableError
-from infertui.gpu.sampler import Sampler
 from infertui.runner.control import Control, Submission
 from infertui.runner.runner import Runner
+from infertui.telemetry.nvml import NvmlUnavailableError
+from infertui.telemetry.sampler import Sampler
 from infertui.tui.app import InfertuiApp
 
 

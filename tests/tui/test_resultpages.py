@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.results import make_results
 
-from infertui.store.index import ResultPage, ResultQuery, ResultRow
-from infertui.store.resultrow import ResultLine, row_of
-from infertui.tui.resultpages import KEPT, PAGE, ResultPages
+from infertui.results.index import ResultPage, ResultQuery, ResultRow
+from infertui.results.row import ResultLine, row_of
+from infertui.tui.results.pages import KEPT, PAGE, ResultPages
 
 TEMPLATE = row_of(ResultLine(id="x"))
 QUERY = ResultQuery("/reports")

@@ -23,7 +23,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 
-from infertui.tui.safety import ControlFilter, plain, safe
+from infertui.tui.terminal.sanitize import ControlFilter, plain, safe
 
 ROOT = Path(__file__).parents[2]
 BLACK = Color.parse("#000000")

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.errors import StoreError, UsageError
-from infertui.tui import early
-from infertui.tui.early import settings_path
 from infertui.tui.preferences import Preferences
 from infertui.tui.settings import Settings, fields, read, write
+from infertui.tui.terminal import early
+from infertui.tui.terminal.early import settings_path
 
 OTHER = Settings(
     theme="light", gauge_hz=2.5, slow_link=True, mouse="off", temperature_unit="F", columns=("model", "ttft"),

@@ -93,12 +93,12 @@ def test_options_of_the_screen_do_not_belong_to_commands() -> None:
 
 
 def test_the_first_paint_waits_for_nothing_heavy() -> None:
-    code = "import infertui.entry, infertui.tui.start, infertui.tui.app, infertui.tui.driver"
+    code = "import infertui.entry, infertui.tui.start, infertui.tui.app, infertui.tui.terminal.driver"
     program = f"import sys; {code}; print(' '.join(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     heavy = {
         "numpy", "torch", "transformers", "typer", "pynvml", "psutil", "sqlite3", "plotext", "litestar", "uvicorn",
-        "h11", "huggingface_hub", "infertui.cli.main", "infertui.runner.control", "infertui.tui.mirror",
+        "h11", "huggingface_hub", "infertui.cli.main", "infertui.runner.control", "infertui.tui.state",
         "infertui.tui.settings", "infertui.config.schema",
     }  # fmt: skip
     assert not heavy.intersection(answer.stdout.split())
@@ -106,8 +106,8 @@ def test_the_first_paint_waits_for_nothing_heavy() -> None:
 
 def test_the_screen_imports_no_backend() -> None:
     code = (
-        "import infertui.tui.app, infertui.tui.link, infertui.server.spawn;"
-        " from infertui.tui.panes.classes import import_panes; import_panes()"
+        "import infertui.tui.app, infertui.tui.link, infertui.api.spawn;"
+        " from infertui.tui.panes import import_panes; import_panes()"
     )
     program = f"import sys; {code}; print(' '.join(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

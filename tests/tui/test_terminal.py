@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.errors import UsageError
-from infertui.tui.terminal import ASCII, UNICODE, Terminal, colours, locale_charmap, look, prepare
+from infertui.tui.terminal.capabilities import ASCII, UNICODE, Terminal, colours, locale_charmap, look, prepare
 
 
 class Stream:

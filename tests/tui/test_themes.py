@@ -17,10 +17,10 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
 from tui.widgets.stage import Stage, play
 
-from infertui import resources
+from infertui import paths
 from infertui.errors import ConfigError, UsageError
 from infertui.tui import themes
-from infertui.tui.terminal import Terminal
+from infertui.tui.terminal.capabilities import Terminal
 
 TRUE_COLOUR = ("dark", "light", "high-contrast", "colour-blind")
 
@@ -50,7 +50,7 @@ def contrast(one: Color, other: Color) -> float:
 
 
 def styles_of(name: str) -> dict[str, Style]:
-    raw = tomllib.loads((resources.themes() / f"{name}.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads((paths.themes() / f"{name}.toml").read_text(encoding="utf-8"))
     named = {key: Style.parse(value) for key, value in raw["styles"].items()}
     return named | {f"series {index}": Style.parse(value) for index, value in enumerate(raw["series"])}
 
@@ -200,7 +200,7 @@ def test_a_name_beats_the_terminal_and_an_unknown_one_is_refused() -> None:
 
 
 def shipped_text(name: str) -> str:
-    return (resources.themes() / f"{name}.toml").read_text(encoding="utf-8")
+    return (paths.themes() / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def user(folder: Path, name: str, text: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 import os
 
-from infertui.tui.outlet import TEXTS, Outlet
-from infertui.tui.wire import Wire
+from infertui.tui.terminal.outlet import TEXTS, Outlet
+from infertui.tui.terminal.wire import Wire
 
 
 class Driver:

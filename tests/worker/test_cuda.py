@@ -10,9 +10,9 @@ import pytest
 from support.workers import measure, play, started
 
 from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
-from infertui.engines.base import Loaded, LoadRequest
-from infertui.gpu.nvml import Nvml
-from infertui.gpu.visible import by_uuid
+from infertui.targets.engine.base import Loaded, LoadRequest
+from infertui.telemetry.nvml import Nvml
+from infertui.telemetry.visible import by_uuid
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
 from infertui.worker.protocol import Load, LoadDone, Measure

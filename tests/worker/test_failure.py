@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from infertui.engines.contract import PROCESS_DIED
+from infertui.targets.engine.contract import PROCESS_DIED
 from infertui.worker import failure
 from infertui.worker.failure import LastSigns, of_exit
 

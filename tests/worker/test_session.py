@@ -12,12 +12,12 @@ from support.fake_spec import NAME, SPEC
 
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, WorkloadConfig
-from infertui.engines.base import Evidence, Plan
-from infertui.engines.identity import check_device
 from infertui.errors import EngineError
 from infertui.measure.clock import VirtualClock
 from infertui.measure.records import BatchRecord
 from infertui.measure.summary import summarise
+from infertui.targets.engine.base import Evidence, Plan
+from infertui.targets.engine.verify import check_device
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
 from infertui.worker.session import Session
 from infertui.worker.stamps import Cancelled, Progress

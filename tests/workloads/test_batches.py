@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from infertui.config.schema import MeasurementConfig, WorkloadConfig
 from infertui.errors import ConfigError
+from infertui.load.batches import BatchSource, Request, fit_length, iterations_of
 from infertui.models.byte_tokenizer import ByteTokenizer
-from infertui.workloads.batches import BatchSource, Request, fit_length, iterations_of
 
 TEXTS = ("one", "two words", "three words here", "four", "five")
 

@@ -9,9 +9,9 @@ import pytest
 
 from infertui.config.schema import QualityConfig, WorkloadConfig
 from infertui.errors import ConfigError
-from infertui.workloads.files import read_text
-from infertui.workloads.prompts import load_prompts
-from infertui.workloads.texts import load_text
+from infertui.load.files import read_text
+from infertui.load.prompts import load_prompts
+from infertui.load.texts import load_text
 
 READERS: dict[str, Callable[[Path], object]] = {
     "quality.text_file": lambda path: load_text(QualityConfig(text_file=str(path))),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infertui.config.schema import PromptSet, WorkloadConfig
 from infertui.errors import ConfigError
-from infertui.workloads.prompts import MAX_FILE_BYTES, load_prompts, read_prompts
+from infertui.load.prompts import MAX_FILE_BYTES, load_prompts, read_prompts
 
 
 def written(folder: Path, content: str | bytes, name: str = "prompts.txt") -> Path:

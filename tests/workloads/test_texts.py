@@ -6,7 +6,7 @@ import pytest
 
 from infertui.config.schema import QualityConfig
 from infertui.errors import ConfigError
-from infertui.workloads.texts import load_text
+from infertui.load.texts import load_text
 
 
 def test_the_bundled_text_is_long_enough_for_the_default() -> None:

@@ -32,7 +32,7 @@ class LlamaCppOptions(Section, frozen=True):
 SPEC = EngineSpec(
     name="llama-cpp",
     summary="llama.cpp through llama-cpp-python, GGUF files",
-    module="infertui.engines.llama_cpp",
+    module="infertui.targets.engine.llama_cpp",
     options=LlamaCppOptions,
     levers={"dtype": (), "quantization": ("auto", *GGUF_FORMS)},
     install='pip install "infertui[llama-cpp]" (compiles; CMAKE_ARGS="-DGGML_CUDA=on" for NVIDIA GPUs)',

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infertui.config.engines import llama_cpp, openvino, simulator, tensorrt_llm, transformers, vllm
 from infertui.config.engines.spec import EngineSpec, Lever
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 GROUP = "infertui.engines"
 

@@ -53,7 +53,7 @@ class SimulatorOptions(Section, frozen=True):
 SPEC = EngineSpec(
     name="simulator",
     summary="known timings, no model: checks the measuring",
-    module="infertui.engines.simulator",
+    module="infertui.targets.engine.simulator",
     options=SimulatorOptions,
     levers={},
 )

@@ -27,8 +27,8 @@ class NoOptions(Section, frozen=True):
 class EngineSpec(Struct, frozen=True, kw_only=True):
     """An engine as config, form, command line and docs know it. Importing one imports no backend.
 
-    `module` holds `create(clock) -> Engine` and `probe() -> Probe`, see `infertui.engines.base`. `options` is the
-    table `[engine.TABLE]`, a Section whose annotations give types, limits and help. `levers` names the keys of
+    `module` holds `create(clock) -> Engine` and `probe() -> Probe`, see `infertui.targets.engine.base`. `options` is
+    the table `[engine.TABLE]`, a Section whose annotations give types, limits and help. `levers` names the keys of
     `[engine]` that it honours, each with the words allowed there, its own default first; an empty tuple allows all
     that the schema does. Any other lever has to stay at its default. An engine that is `sized_at_load` reserves
     memory for the workload while it loads, so that another workload needs another load. `needs` says what words of

@@ -40,7 +40,7 @@ class TensorrtLlmOptions(Section, frozen=True):
 SPEC = EngineSpec(
     name="tensorrt-llm",
     summary="NVIDIA TensorRT-LLM, LLM API",
-    module="infertui.engines.tensorrt_llm",
+    module="infertui.targets.engine.tensorrt_llm",
     options=TensorrtLlmOptions,
     levers={
         "dtype": (),

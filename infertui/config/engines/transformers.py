@@ -30,7 +30,7 @@ _TORCHAO = Need(("torchao",), "pip install torchao")
 SPEC = EngineSpec(
     name="transformers",
     summary="Hugging Face Transformers on PyTorch",
-    module="infertui.engines.transformers",
+    module="infertui.targets.engine.transformers",
     options=TransformersOptions,
     levers={
         "dtype": (),

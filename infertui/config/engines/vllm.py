@@ -57,7 +57,7 @@ class VllmOptions(Section, frozen=True):
 SPEC = EngineSpec(
     name="vllm",
     summary="vLLM without its server, continuous batching with paged KV cache",
-    module="infertui.engines.vllm",
+    module="infertui.targets.engine.vllm",
     options=VllmOptions,
     levers={
         "dtype": (),

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from infertui.terminal_text import clean, shorten
+from infertui.text import clean, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from rich.text import Text
 
-from infertui.tui.safety import safe
+from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines
 from infertui.tui.widgets.plot import Chart, Look, Mark, Series, draw, nice_range, tick, values_range, window

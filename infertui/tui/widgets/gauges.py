@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.geometry import Size
 from textual.strip import Strip
 
-from infertui.tui.terminal import ASCII, UNICODE, glyphs
+from infertui.tui.terminal.capabilities import ASCII, UNICODE, glyphs
 from infertui.tui.widgets.lines import Lines, cut
 
 

@@ -8,7 +8,7 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from textual.message import Message
 
 from infertui.tui.actions import Action, bindings
-from infertui.tui.terminal import glyphs
+from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.widgets.lines import Lines, cut
 
 WHEEL_ROWS = 3

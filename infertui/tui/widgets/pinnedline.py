@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from infertui.tui.terminal import glyphs
+from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.widgets.lines import Lines, cut
 
 

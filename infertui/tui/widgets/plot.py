@@ -8,7 +8,7 @@ from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from infertui.tui.terminal import ASCII, UNICODE, Glyphs
+from infertui.tui.terminal.capabilities import ASCII, UNICODE, Glyphs
 from infertui.units import format_count
 
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))

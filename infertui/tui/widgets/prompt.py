@@ -6,7 +6,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from infertui.tui.safety import safe
+from infertui.tui.terminal.sanitize import safe
 
 
 class LineInput(Input):

@@ -6,8 +6,8 @@ from typing import Any
 from textual.app import RenderResult
 from textual_plotext import PlotextPlot
 
-from infertui.tui.safety import plain
-from infertui.tui.terminal import ASCII, glyphs
+from infertui.tui.terminal.capabilities import ASCII, glyphs
+from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
 
 Draw = Callable[[Any, str], None]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support import trtllm
 
-from infertui.engines.tensorrt_llm import bench
+from infertui.runner.external import bench
 
 JOB = bench.Job(
     model="meta-llama/Llama-3.1-8B",

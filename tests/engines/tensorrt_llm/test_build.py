@@ -16,15 +16,15 @@ from support.daemons import wait_until
 
 from infertui.config.engines.tensorrt_llm import TensorrtLlmOptions
 from infertui.config.schema import EngineConfig
-from infertui.engines.base import Capacity
-from infertui.engines.tensorrt_llm.build import cache, process, recipe
-from infertui.engines.tensorrt_llm.build.builder import Order, build, prepare
-from infertui.engines.tensorrt_llm.build.progress import BuildProgress, Reader
-from infertui.engines.tensorrt_llm.build.recipe import PRECISIONS, Options, Precision, Step, Tools
-from infertui.engines.tensorrt_llm.gpus import Driver, Gpu
-from infertui.engines.tensorrt_llm.version import parse
 from infertui.errors import EngineError, InfertuiError, ModelError, StoreError, UsageError
 from infertui.models.resolve import resolve
+from infertui.targets.engine.base import Capacity
+from infertui.targets.engine.tensorrt_llm.build import cache, process, recipe
+from infertui.targets.engine.tensorrt_llm.build.builder import Order, build, prepare
+from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress, Reader
+from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS, Options, Precision, Step, Tools
+from infertui.targets.engine.tensorrt_llm.gpus import Driver, Gpu
+from infertui.targets.engine.tensorrt_llm.version import parse
 
 Install = Callable[..., Path]
 SMALL = Options("fp16", batch_size=4, max_input_len=64, max_output_len=32)

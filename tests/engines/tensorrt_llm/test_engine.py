@@ -17,12 +17,12 @@ from support.sinks import Stamps
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.tensorrt_llm import TensorrtLlmOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Batch, Capacity, Engine, Evidence, LoadRequest, Plan, create
-from infertui.engines.identity import check, check_growth, check_loaded, growth
-from infertui.engines.tensorrt_llm import trial
-from infertui.engines.tensorrt_llm.engine import TensorrtLlmEngine
 from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
+from infertui.targets.engine.base import Batch, Capacity, Engine, Evidence, LoadRequest, Plan, create
+from infertui.targets.engine.tensorrt_llm import trial
+from infertui.targets.engine.tensorrt_llm.engine import TensorrtLlmEngine
+from infertui.targets.engine.verify import check, check_growth, check_loaded, growth
 
 LINES = ("1.0", "1.1", "1.2", "later")
 SPEC = SPECS["tensorrt-llm"]
@@ -245,8 +245,8 @@ def test_its_own_times_stand_beside_ours(line: str, install: Install, tmp_path: 
 
 
 def test_sampling_says_every_choice(install: Install) -> None:
-    from infertui.engines.tensorrt_llm.arguments import sampling
-    from infertui.engines.tensorrt_llm.surface import Surface
+    from infertui.targets.engine.tensorrt_llm.options import sampling
+    from infertui.targets.engine.tensorrt_llm.surface import Surface
 
     install()
     surface = Surface(import_module("tensorrt_llm"), "1.2.1")

@@ -12,11 +12,11 @@ import pytest
 from support import trtllm
 from support.daemons import wait_until
 
-from infertui.engines.base import Probe, probe
-from infertui.engines.tensorrt_llm import installation, trial
-from infertui.engines.tensorrt_llm.gpus import Driver, Gpu, visible
-from infertui.engines.tensorrt_llm.version import parse
 from infertui.errors import EngineError
+from infertui.targets.engine.base import Probe, probe
+from infertui.targets.engine.tensorrt_llm import installation, trial
+from infertui.targets.engine.tensorrt_llm.gpus import Driver, Gpu, visible
+from infertui.targets.engine.tensorrt_llm.version import parse
 
 Install = Callable[..., Path]
 Put = Callable[[Driver | None], None]

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from infertui.engines.tensorrt_llm.startuplog import OwnOutput, parse
+from infertui.targets.engine.tensorrt_llm.startuplog import OwnOutput, parse
 
 LOG = """\
 [TensorRT-LLM] TensorRT-LLM version: 1.1.0rc3

@@ -8,7 +8,7 @@ import pytest
 from support import trtllm, workers
 
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.engines.base import Capacity, LoadRequest
+from infertui.targets.engine.base import Capacity, LoadRequest
 from infertui.worker.failure import WorkerError
 from infertui.worker.protocol import BatchDone, Load, LoadDone, MeasureDone
 
@@ -17,7 +17,7 @@ SITE = """
 import sys
 sys.path.append({tests!r})
 from support import trtllm
-from infertui.engines.tensorrt_llm import gpus
+from infertui.targets.engine.tensorrt_llm import gpus
 gpus.read = lambda: trtllm.H200
 """
 

@@ -11,11 +11,11 @@ from infertui.config.sweep import Place
 from infertui.measure.quality import Quality
 from infertui.measure.validity import Verdict
 from infertui.report.charts.bars import Bars
-from infertui.report.document.charted import charts
-from infertui.report.document.model import Callout, Table
-from infertui.report.document.opening import cautions, verdict
-from infertui.report.document.subjects import subjects
-from infertui.store.result import Result
+from infertui.report.charts.build import charts
+from infertui.report.document import Callout, Table
+from infertui.report.sections import cautions, verdict
+from infertui.report.subjects import subjects
+from infertui.results.result import Result
 
 H200 = Path("reports/h200-engines")
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.reported import HOSTILE
 
-from infertui.report.document.escaping import markdown, markdown_line, page
-from infertui.terminal_text import clean
+from infertui.report.escaping import markdown, markdown_line, page
+from infertui.text import clean
 
 
 def shown(text: str) -> str:

@@ -8,10 +8,10 @@ import pytest
 from support.kept import RUNS
 from support.reported import HOSTILE, Page, gathered, made, stored, written
 
-from infertui.report.document.as_json import SCHEMA, VERSION, ReportData
-from infertui.report.document.material import Material
-from infertui.store.result import Result
-from infertui.terminal_text import clean
+from infertui.report.as_json import SCHEMA, VERSION, ReportData
+from infertui.report.data import Material
+from infertui.results.result import Result
+from infertui.text import clean
 
 DRAWN = ("throughput", "iterations", "power", "mbu", "tradeoff")
 ENGINES, FIRST = Path("reports/h200-engines"), Path("reports/h200")

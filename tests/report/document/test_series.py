@@ -10,8 +10,8 @@ import pytest
 from support.kept import RUNS
 from support.reported import stored
 
-from infertui.report.document.series import MAX_POINTS, measured_seconds, read_batches, read_telemetry, window_start
-from infertui.store.result import Result
+from infertui.report.series import MAX_POINTS, measured_seconds, read_batches, read_telemetry, window_start
+from infertui.results.result import Result
 
 H200 = Path("reports/h200-engines")
 

@@ -10,7 +10,7 @@ from infertui.config.toml import value_literal
 from infertui.tui.actions import Action, signs
 from infertui.tui.commands import GLOBAL_ACTIONS
 from infertui.tui.layouts import PANES, TITLES
-from infertui.tui.panes.classes import import_panes
+from infertui.tui.panes import import_panes
 from infertui.tui.settings import Settings, fields
 
 

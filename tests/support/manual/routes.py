@@ -10,12 +10,12 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 from support.manual.markdown import code, table
 
+from infertui.api.http import ROUTES
+from infertui.api.wire import PREFIX, Problem
 from infertui.config.schema import Config
+from infertui.results.result import Result
+from infertui.results.table import ResultQuery
 from infertui.runner.control import Control
-from infertui.server.app import ROUTES
-from infertui.server.wire import PREFIX, Problem
-from infertui.store.result import Result
-from infertui.store.table import ResultQuery
 
 _ELSEWHERE: dict[object, str] = {Config: "[Config](config.md)", Result: "Result, a line of results.jsonl"}
 """Types that are told elsewhere."""

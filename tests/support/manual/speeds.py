@@ -8,7 +8,7 @@ import msgspec
 from support.kept import REPORTS
 from support.manual.markdown import code, table
 
-from infertui.store.result import Result
+from infertui.results.result import Result
 
 MODELS = {"tinyllama-1.1b": 1_100_048_384, "llama-8b": 8_030_261_248}
 """Shapes by name, with their parameters: a checkpoint or a config of that shape has a name of its own."""

@@ -3,7 +3,7 @@
 from support.kept import REPORTS
 
 from infertui.cli.plain import summary_lines
-from infertui.store.runs import Store
+from infertui.results.runs import Store
 
 _SHOWN = ("output throughput", "TTFT", "TPOT", "E2E latency", "efficiency", "limits", "note:", "kept as")
 

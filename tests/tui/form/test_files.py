@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from infertui.config import toml
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.errors import StoreError, UsageError
-from infertui.tui.form import files
+from infertui.tui.config import files_part
 
 
 def environ(home: Path) -> dict[str, str]:
@@ -18,16 +18,16 @@ def environ(home: Path) -> dict[str, str]:
 def test_a_bare_name_is_one_of_the_user_s_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "infertui" / "configs"
-    assert files.path_of("mine", environ(tmp_path)) == own / "mine.toml"
-    assert files.path_of(" mine.toml ", environ(tmp_path)) == own / "mine.toml"
-    assert files.path_of("./mine", environ(tmp_path)) == tmp_path / "mine.toml"
-    assert files.path_of("/x/y.z", environ(tmp_path)) == Path("/x/y.z.toml")
+    assert files_part.path_of("mine", environ(tmp_path)) == own / "mine.toml"
+    assert files_part.path_of(" mine.toml ", environ(tmp_path)) == own / "mine.toml"
+    assert files_part.path_of("./mine", environ(tmp_path)) == tmp_path / "mine.toml"
+    assert files_part.path_of("/x/y.z", environ(tmp_path)) == Path("/x/y.z.toml")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a/", "x\0y", "x\x1b[2J", ".toml", "/a/.toml", "x" * 300, "~nobody-here/x"])
 def test_what_is_no_name_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        files.path_of(name, environ(tmp_path))
+        files_part.path_of(name, environ(tmp_path))
 
 
 def test_only_configs_are_listed(tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_only_configs_are_listed(tmp_path: Path) -> None:
     (here / "other.toml").write_text("[broken\n")
     (here / "folder.toml").mkdir()
     (here / "gone.toml").symlink_to(here / "nowhere")
-    found = files.listed(environ(tmp_path), here)
+    found = files_part.listed(environ(tmp_path), here)
     assert [path.name for path in found] == ["a.toml", "b.toml", "slip.toml"]
-    assert files.listed(environ(tmp_path / "none"), tmp_path / "none") == []
+    assert files_part.listed(environ(tmp_path / "none"), tmp_path / "none") == []
 
 
 def test_a_file_to_open_is_looked_for_here_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,19 +52,19 @@ def test_a_file_to_open_is_looked_for_here_first(tmp_path: Path, monkeypatch: py
     own = tmp_path / "infertui" / "configs" / "x.toml"
     own.parent.mkdir(parents=True)
     own.write_text("")
-    assert files.meant("x", environ(tmp_path)) == own
+    assert files_part.meant("x", environ(tmp_path)) == own
     (tmp_path / "x").write_text("")
-    assert files.meant("x", environ(tmp_path)) == tmp_path / "x"
+    assert files_part.meant("x", environ(tmp_path)) == tmp_path / "x"
 
 
 def test_saving_makes_folders_keeps_links_and_modes(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "c.toml"
-    files.save(path, "one")
+    files_part.save(path, "one")
     assert path.read_text() == "one"
     path.chmod(0o600)
     link = tmp_path / "link.toml"
     link.symlink_to(path)
-    files.save(link, "two")
+    files_part.save(link, "two")
     assert link.is_symlink()
     assert path.read_text() == "two"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -74,24 +74,24 @@ def test_saving_makes_folders_keeps_links_and_modes(tmp_path: Path) -> None:
 def test_what_cannot_be_saved_is_said_and_nothing_is_left_over(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot save"):
-        files.save(tmp_path / "file" / "x.toml", "text")
+        files_part.save(tmp_path / "file" / "x.toml", "text")
     folder = tmp_path / "folder.toml"
     folder.mkdir()
     with pytest.raises(StoreError, match="cannot save"):
-        files.save(folder, "text")
+        files_part.save(folder, "text")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.toml"]
 
 
 def test_saving_says_what_it_would_lose(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
-    assert files.loss(path, "") == ""
+    assert files_part.loss(path, "") == ""
     generated = toml.write(decode({"workload": {"batch_size": 3}}))
     path.write_text(generated)
-    assert files.loss(path, generated) == ""
-    assert "changed" in files.loss(path, "something else")
+    assert files_part.loss(path, generated) == ""
+    assert "changed" in files_part.loss(path, "something else")
     path.write_text("# my words\n" + generated)
-    assert files.loss(path, path.read_text()) == "its own comments"
+    assert files_part.loss(path, path.read_text()) == "its own comments"
     path.write_text("[workload]\nbatch_size = 2\n")
-    assert files.loss(path, path.read_text()) == ""
+    assert files_part.loss(path, path.read_text()) == ""
     path.write_text("[other]\n")
-    assert files.loss(path, path.read_text()) == "it says something else"
+    assert files_part.loss(path, path.read_text()) == "it says something else"

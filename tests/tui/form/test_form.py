@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.config import toml_text
-from infertui.config.decode import FlatValue, flat_values
 from infertui.config.fields import FIELDS, Field, Value
-from infertui.config.layers import load
+from infertui.config.parse import FlatValue, flat_values
 from infertui.config.schema import Config
+from infertui.config.sources import load
 from infertui.errors import ConfigError, UsageError
-from infertui.tui.form import texts
-from infertui.tui.form.base import from_config, from_defaults, from_file, from_preset, from_text
-from infertui.tui.form.command import command_line
-from infertui.tui.form.form import Form
-from infertui.tui.form.steps import step
+from infertui.tui.config import values as texts
+from infertui.tui.config.base import from_config, from_defaults, from_file, from_preset, from_text
+from infertui.tui.config.command import command_line
+from infertui.tui.config.form import Form
+from infertui.tui.config.steps import step
 
 PLAIN = [path for path, field in FIELDS.items() if not field.is_table]
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

@@ -6,17 +6,17 @@ import re
 
 import pytest
 
+from infertui.analysis.terms import parse_load
 from infertui.config.fields import FIELDS
 from infertui.errors import InfertuiError, UsageError
-from infertui.report.terms import parse_load
-from infertui.terminal_text import CONTROLS
-from infertui.tui.form.base import from_defaults
-from infertui.tui.form.files import meant, path_of
-from infertui.tui.form.form import Form
-from infertui.tui.form.rows import Row
-from infertui.tui.form.texts import parse
-from infertui.tui.form.typing import Typing
-from infertui.tui.screens.bench import rounds_of
+from infertui.text import CONTROLS
+from infertui.tui.config.base import from_defaults
+from infertui.tui.config.edit import Typing
+from infertui.tui.config.files_part import meant, path_of
+from infertui.tui.config.form import Form
+from infertui.tui.config.values import parse
+from infertui.tui.config.view import Row
+from infertui.tui.results.bench_dialog import rounds_of
 from infertui.tui.settings import fields
 
 VALUES = (

@@ -2,9 +2,9 @@
 
 import pytest
 
-from infertui.engines.base import Probe
-from infertui.gpu.readings import GpuInfo
-from infertui.tui.form.knowledge import Knowledge, Remark
+from infertui.targets.engine.base import Probe
+from infertui.telemetry.readings import GpuInfo
+from infertui.tui.config.knowledge import Knowledge, Remark
 
 GPU = GpuInfo(0, "GPU-a0", "NVIDIA H100", memory_total=80 << 30, driver="535.1", cuda_driver="12.2")
 

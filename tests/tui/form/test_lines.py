@@ -4,26 +4,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tui.rows.scenes import HOST, HOSTILE, gpus
 
-from infertui.config.decode import decode
 from infertui.config.engines.registry import SPECS
 from infertui.config.fields import FIELDS
+from infertui.config.parse import decode
 from infertui.config.schema import Config
-from infertui.engines.base import Probe
-from infertui.models.catalogue import LocalModel
+from infertui.models.local import LocalModel
 from infertui.runner.control import Forecast, RunnerFacts, Snapshot
-from infertui.store.queue import Entry
-from infertui.tui.form.base import from_config, from_preset
-from infertui.tui.form.form import Form
-from infertui.tui.form.groups import GROUPS
-from infertui.tui.form.knowledge import Knowledge
-from infertui.tui.form.lines import Page
-from infertui.tui.form.notes import above, below
-from infertui.tui.form.options import choice_options, engine_options
-from infertui.tui.form.question import Question
-from infertui.tui.form.rows import View, build_rows, found
-from infertui.tui.mirror import Mirror
-from infertui.tui.rows.cells import Look
+from infertui.runner.queue_store import Entry
+from infertui.targets.engine.base import Probe
+from infertui.tui.config.base import from_config, from_preset
+from infertui.tui.config.form import Form
+from infertui.tui.config.groups import GROUPS
+from infertui.tui.config.knowledge import Knowledge
+from infertui.tui.config.lines import Page
+from infertui.tui.config.notes_part import above, below
+from infertui.tui.config.options import choice_options, engine_options
+from infertui.tui.config.question import Question
+from infertui.tui.config.view import View, build_rows, found
+from infertui.tui.state import Mirror
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 GIB = 1 << 30
 EVIL = HOSTILE.replace("\x00", "")

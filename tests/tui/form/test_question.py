@@ -1,8 +1,8 @@
 """One question at a time, and no answer to an old one."""
 
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.runner.control import Forecast
-from infertui.tui.form.question import Question
+from infertui.tui.config.question import Question
 
 ONE, TWO = decode({}), decode({"workload": {"batch_size": 2}})
 YES, NO = Forecast(("fits",), True), Forecast(("does not",), False)

@@ -15,13 +15,13 @@ from textual.widget import Widget
 from tui.widgets.stage import Stage, screen_of
 
 from infertui.errors import InfertuiError
+from infertui.results.result import Result
 from infertui.runner.control import Control
-from infertui.store.queue import Entry
-from infertui.store.result import Result
-from infertui.tui.cockpit import Severity
-from infertui.tui.mirror import Mirror
-from infertui.tui.panes.pane import Pane
+from infertui.runner.queue_store import Entry
+from infertui.tui.context import Severity
 from infertui.tui.settings import Settings
+from infertui.tui.state import Mirror
+from infertui.tui.widgets.pane import Pane
 
 Act = Callable[["Bench", Pilot[None]], Awaitable[None]]
 

@@ -13,20 +13,20 @@ from tui.panes.bench import Bench, act
 from tui.rows.scenes import HOST, HOSTILE, gpus
 
 from infertui.config import toml
-from infertui.config.decode import decode
+from infertui.config.parse import decode
 from infertui.config.sweep import Variant
-from infertui.engines.base import Probe
 from infertui.errors import EngineError
-from infertui.models.catalogue import LocalModel
+from infertui.models.local import LocalModel
+from infertui.results.details import RunDetails
+from infertui.results.index import ResultPage, ResultRow
 from infertui.runner.control import Forecast, RunnerFacts, Snapshot, Submission
-from infertui.store.details import RunDetails
-from infertui.store.index import ResultPage, ResultRow
-from infertui.store.queue import Entry
+from infertui.runner.queue_store import Entry
+from infertui.targets.engine.base import Probe
 from infertui.tui.actions import RESERVED
-from infertui.tui.mirror import Mirror
-from infertui.tui.panes.config import ACTIONS, ConfigPane
-from infertui.tui.screens.forecast import ForecastScreen
-from infertui.tui.screens.picker import PickerScreen
+from infertui.tui.config.forecast_screen import ForecastScreen
+from infertui.tui.config.pane import ACTIONS, ConfigPane
+from infertui.tui.state import Mirror
+from infertui.tui.widgets.picker import PickerScreen
 
 GIB = 1 << 30
 FITS = Forecast(("weights 1 GiB", "total 3.10 GiB: fits"), True, needed=3 * GIB, free=78 * GIB, seconds=40.0)
@@ -43,7 +43,7 @@ Play = Callable[[Bench, Pilot[None]], Awaitable[None]]
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "TEXTUAL_THEME", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("infertui.tui.panes.config_forecast.QUIET_S", 0.0)
+    monkeypatch.setattr("infertui.tui.config.forecast.QUIET_S", 0.0)
     monkeypatch.chdir(tmp_path)
 
 

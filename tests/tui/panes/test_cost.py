@@ -11,12 +11,12 @@ from textual.pilot import Pilot
 from tui.panes.bench import Act, Bench, act
 from tui.rows.scenes import mirror
 
-from infertui.config.prices import load_prices, user_file
+from infertui.analysis.prices import load_prices, user_file
 from infertui.errors import InfertuiError
-from infertui.store.details import RunDetails
-from infertui.tui.mirror import ALL_TOPICS
-from infertui.tui.panes.cost import CostPane
+from infertui.results.details import RunDetails
+from infertui.tui.cost.pane import CostPane
 from infertui.tui.settings import Settings
+from infertui.tui.state import ALL_TOPICS
 
 GOOD = [
     made

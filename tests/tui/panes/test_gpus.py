@@ -5,12 +5,12 @@ from tui.panes.bench import Bench, act, look_at, repaints
 from tui.rows.scenes import HOSTILE, entry, facts, gpus, mirror, sample, uuid
 
 from infertui.errors import InfertuiError
-from infertui.gpu.readings import GpuProcess
 from infertui.runner.control import Measured, Numbered
-from infertui.tui.mirror import ALL_TOPICS, Mirror
-from infertui.tui.panes.gpus import GaugeTable, GpusPane
-from infertui.tui.screens.processes import ProcessesScreen
+from infertui.telemetry.readings import GpuProcess
+from infertui.tui.gpus.pane import GaugeTable, GpusPane
+from infertui.tui.gpus.processes import ProcessesScreen
 from infertui.tui.settings import Settings
+from infertui.tui.state import ALL_TOPICS, Mirror
 
 RUNNING = [entry(3, "running", name="bs=4")]
 
@@ -120,7 +120,7 @@ def test_topics_of_others_are_none_of_its_business() -> None:
 def test_readings_that_stay_out_are_marked_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     known = mirror(gpus(2))
     now = [1000.0]
-    monkeypatch.setattr("infertui.tui.panes.gpus.monotonic", lambda: now[0])
+    monkeypatch.setattr("infertui.tui.gpus.pane.monotonic", lambda: now[0])
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         tick(known, 90)

@@ -11,17 +11,17 @@ from support.results import make_results
 from support.results_stage import ResultsStage
 
 from infertui.config.fields import FIELDS
-from infertui.interchange.finding import Given, result_of
-from infertui.interchange.keeping import keep
-from infertui.interchange.recognise import read
-from infertui.interchange.source import Source
-from infertui.store.details import RunDetails
-from infertui.store.result import Result
-from infertui.store.runs import Store
-from infertui.tui.panes.results import ResultsPane
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.summary import summary
+from infertui.formats.commit import keep
+from infertui.formats.detect import read
+from infertui.formats.imported_run import Given, result_of
+from infertui.formats.reader import Source
+from infertui.results.details import RunDetails
+from infertui.results.result import Result
+from infertui.results.runs import Store
+from infertui.tui.results.pane import ResultsPane
+from infertui.tui.results.summary import summary
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 from infertui.tui.widgets.rowlist import RowList
 
 

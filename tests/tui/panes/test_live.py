@@ -5,10 +5,10 @@ from tui.rows.scenes import HOSTILE, S, entry, gpus, mirror, progress, uuid
 
 from infertui.runner.control import Numbered
 from infertui.runner.events import Noted, Progressed
-from infertui.store.queue import Entry
-from infertui.tui.mirror import ALL_TOPICS
-from infertui.tui.panes.live import LivePane
+from infertui.runner.queue_store import Entry
+from infertui.tui.live.pane import LivePane
 from infertui.tui.settings import Settings
+from infertui.tui.state import ALL_TOPICS
 from infertui.tui.widgets.chart import LineChart
 
 RUNNING = entry(5, "running", name="bs=4")
@@ -99,7 +99,7 @@ def test_several_runs_take_turns() -> None:
 
 def test_phases_that_were_seen_to_begin_are_marked_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [10_000 * S]
-    monkeypatch.setattr("infertui.tui.panes.live.monotonic_ns", lambda: now[0])
+    monkeypatch.setattr("infertui.tui.live.pane.monotonic_ns", lambda: now[0])
     starting = bench(RUNNING)
     known = starting.mirror.progress["run-5"] = progress("run-5", "spawn")
     newest = starting.mirror.sample

@@ -6,13 +6,13 @@ from tui.panes.bench import Bench, act, look_at, repaints
 from tui.rows.scenes import HOSTILE, entry, mirror
 
 from infertui.errors import InfertuiError
+from infertui.results.details import RunDetails
 from infertui.runner.control import EntryChanged, Numbered
 from infertui.runner.events import Noted
-from infertui.store.details import RunDetails
-from infertui.store.queue import Entry
-from infertui.tui.mirror import ALL_TOPICS
-from infertui.tui.panes.logs import LogsPane
+from infertui.runner.queue_store import Entry
+from infertui.tui.logs.pane import LogsPane
 from infertui.tui.settings import Settings
+from infertui.tui.state import ALL_TOPICS
 
 RUNNING = entry(5, "running")
 LOG = "".join(f"line {number} of the log\n" for number in range(60))

@@ -5,15 +5,15 @@ from textual.pilot import Pilot
 from tui.panes.bench import Bench, act, look_at, repaints
 from tui.rows.scenes import HOSTILE, entry, mirror, sweep
 
-from infertui.config.layers import load
 from infertui.config.schema import Config
+from infertui.config.sources import load
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, Numbered, Submission
-from infertui.store.queue import Entry
-from infertui.tui.form.command import config_command
-from infertui.tui.mirror import ALL_TOPICS
-from infertui.tui.panes.queue import QueuePane
+from infertui.runner.queue_store import Entry
+from infertui.tui.config.command import config_command
+from infertui.tui.queue.pane import QueuePane
+from infertui.tui.state import ALL_TOPICS
 
 
 def bench(*entries: Entry, **options: object) -> Bench:

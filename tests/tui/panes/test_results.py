@@ -11,11 +11,11 @@ from support.results_stage import ResultsStage, StoredControl
 from textual.pilot import Pilot
 
 from infertui.errors import EngineError
+from infertui.results.index import ResultPage, ResultQuery
+from infertui.results.runs import Store
 from infertui.runner.control import Submission
-from infertui.store.index import ResultPage, ResultQuery
-from infertui.store.runs import Store
-from infertui.tui.panes.results import ResultsPane
-from infertui.tui.screens.columns import ColumnsScreen
+from infertui.tui.results.columns_dialog import ColumnsScreen
+from infertui.tui.results.pane import ResultsPane
 from infertui.tui.settings import Settings
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList

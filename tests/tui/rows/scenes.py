@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from support.runs import simulated
 
 from infertui.config.schema import Config
-from infertui.engines.base import Loaded
-from infertui.gpu.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
-from infertui.measure.gaps import summarise_gaps
+from infertui.measure.itl import summarise_gaps
 from infertui.measure.records import Phase
 from infertui.runner.control import RunnerFacts, Snapshot
 from infertui.runner.events import RunStarted
 from infertui.runner.progress import RunProgress
-from infertui.store.queue import Entry, EntryState
-from infertui.tui.mirror import Mirror
+from infertui.runner.queue_store import Entry, EntryState
+from infertui.targets.engine.base import Loaded
+from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
+from infertui.tui.state import Mirror
 
 GIB = 2**30
 S = 1_000_000_000

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from support.screens import entry
 
 from infertui.config.sweep import Place
-from infertui.store.queue import Entry
-from infertui.tui.rows.benches import arms_of, bench_words
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.queue import Shown, line_text, lines_of
+from infertui.runner.queue_store import Entry
+from infertui.tui.queue.benches import arms_of, bench_words
+from infertui.tui.queue.view import Shown, line_text, lines_of
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 SHOWN = Shown({}, datetime.now(UTC), Look(DEFAULT_PALETTE))
 

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.structs import values_of
 
+from infertui.analysis.bench import Arm, Bench
+from infertui.analysis.compare import Comparison, Difference, Figure
 from infertui.measure.comparison import Ratio
 from infertui.measure.statistics import Interval
-from infertui.report.bench import Arm, Bench
-from infertui.report.compare import Comparison, Difference, Figure
-from infertui.store.table import ResultRow
-from infertui.terminal_text import clean
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.compare import Scene, Side, columns_that_fit, document, letter
-from infertui.tui.rows.sides import of_bench, of_runs
+from infertui.results.table import ResultRow
+from infertui.text import clean
+from infertui.tui.results.compare_view import Scene, Side, columns_that_fit, document, letter
+from infertui.tui.results.sides import of_bench, of_runs
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 LOOK = Look(DEFAULT_PALETTE)
 ROW = ResultRow(

@@ -5,14 +5,14 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from tui.rows.scenes import HOSTILE
 
+from infertui.analysis.cost import RunCost
+from infertui.analysis.cost_text import Remedies
+from infertui.analysis.money import Price
+from infertui.analysis.terms import Load, Terms
 from infertui.measure.cost import Fleet, Saving, TokenCost
-from infertui.report.cost import RunCost
-from infertui.report.cost_text import Remedies
-from infertui.report.money import Price
-from infertui.report.terms import Load, Terms
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.cost import CostView, cost_lines
+from infertui.tui.cost.view import CostView, cost_lines
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 LOOK = Look(DEFAULT_PALETTE)
 TERMS = Terms(load=Load(2000), budget=10_000)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tui.rows.scenes import HOSTILE, facts, gpu_sample, gpus, host_sample, sample, uuid
 
-from infertui.gpu.readings import GpuInfo, GpuSample, HostSample
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.gpus import (
+from infertui.telemetry.readings import GpuInfo, GpuSample, HostSample
+from infertui.tui.gpus.history import gpu_tracks, host_tracks
+from infertui.tui.gpus.view import (
     Device,
     Steady,
     device_cells,
@@ -20,9 +20,9 @@ from infertui.tui.rows.gpus import (
     plan,
     wanted_lines,
 )
-from infertui.tui.rows.history import gpu_tracks, host_tracks
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 LOOK = Look(DEFAULT_PALETTE)
 ASCII = Look(DEFAULT_PALETTE, ascii=True)

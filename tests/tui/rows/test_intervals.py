@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infertui.analysis.compare import Figure
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.statistics import Interval
-from infertui.report.compare import Figure
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.intervals import axis, picture, span_of, style_of
+from infertui.tui.results.intervals import axis, picture, span_of, style_of
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 LOOK, ASCII = Look(DEFAULT_PALETTE), Look(DEFAULT_PALETTE, ascii=True)
 

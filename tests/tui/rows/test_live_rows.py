@@ -5,13 +5,12 @@ from hypothesis import strategies as st
 from support.structs import values_of
 from tui.rows.scenes import S, entry, gpus, loaded, progress, sample
 
-from infertui.engines.base import Loaded
-from infertui.measure.gaps import Gaps
+from infertui.measure.itl import Gaps
 from infertui.measure.records import Phase
 from infertui.runner.progress import RunProgress
-from infertui.store.queue import Entry
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.live import (
+from infertui.runner.queue_store import Entry
+from infertui.targets.engine.base import Loaded
+from infertui.tui.live.view import (
     Figure,
     LiveRun,
     began_ns,
@@ -29,6 +28,7 @@ from infertui.tui.rows.live import (
     step_latency,
 )
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 LOOK = Look(DEFAULT_PALETTE)
 RUN = LiveRun(entry(5, "running", name="bs=4"), progress("run-5"), elapsed_s=12.0, power_w=512.0, energy_j=41_200.0)

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tui.rows.scenes import HOSTILE
 
-from infertui.tui.rows.logs import Journal, find, rows_of
+from infertui.tui.logs.view import Journal, find, rows_of
 
 
 def texts(journal: Journal) -> list[str]:

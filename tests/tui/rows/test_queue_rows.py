@@ -7,10 +7,10 @@ from support.structs import values_of
 from tui.rows.scenes import HOSTILE, entry, progress, sweep
 
 from infertui.runner.progress import RunProgress
-from infertui.store.queue import Entry
-from infertui.tui.rows.cells import Look
-from infertui.tui.rows.queue import Line, Shown, entries_of, entry_key, heading, line_text, lines_of, time_left
+from infertui.runner.queue_store import Entry
+from infertui.tui.queue.view import Line, Shown, entries_of, entry_key, heading, line_text, lines_of, time_left
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 
 NOW = datetime(2026, 5, 1, 9, 0, 20, tzinfo=UTC)
 

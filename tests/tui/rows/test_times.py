@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.tui.rows.times import RunnerClock, chart_window, clock
+from infertui.tui.widgets.times import RunnerClock, chart_window, clock
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from infertui.errors import StoreError
+from infertui.results.table import ResultQuery, ResultRow
 from infertui.runner.control import Compared
-from infertui.store.table import ResultQuery, ResultRow
-from infertui.tui.panes.results import ResultsPane
-from infertui.tui.screens.bench import BenchScreen
-from infertui.tui.screens.compare import CompareScreen
+from infertui.tui.results.bench_dialog import BenchScreen
+from infertui.tui.results.compare import CompareScreen
+from infertui.tui.results.pane import ResultsPane
 from infertui.tui.settings import Settings
 from infertui.tui.widgets.rowlist import RowList
 

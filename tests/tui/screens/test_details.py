@@ -14,13 +14,13 @@ from support.results_stage import ResultsStage
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from infertui.store.details import BatchPoint, RunDetails, read_details
-from infertui.store.result import Error, Result
-from infertui.tui.rows import details as lines_of
-from infertui.tui.rows.cells import Look
-from infertui.tui.screens.details import DetailsScreen
+from infertui.results.details import BatchPoint, RunDetails, read_details
+from infertui.results.result import Error, Result
+from infertui.tui.results import details_view as lines_of
+from infertui.tui.results.details import DetailsScreen
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
 from infertui.tui.widgets.pager import Pager
 from infertui.tui.widgets.staticplot import StaticPlot
 
@@ -367,7 +367,7 @@ def test_data_that_plotext_cannot_take_is_one_line(tmp_path: Path, monkeypatch: 
     def broken(figure: Any, marker: str) -> None:
         raise ValueError("[/foo] \x1b]0;owned\x07")
 
-    monkeypatch.setattr("infertui.tui.rows.charts.charts", lambda details: [("broken", broken)])
+    monkeypatch.setattr("infertui.tui.results.details_charts.charts", lambda details: [("broken", broken)])
 
     async def act(app: ResultsStage, pilot: Pilot[Any]) -> None:
         await pilot.press("6")

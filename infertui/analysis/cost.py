@@ -1,0 +1,208 @@
+"""What the work of a run costs. Pure.
+
+No price is made up: where one is missing, what it would have given is missing, too, and a reason says why.
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from infertui.analysis.effective import in_force, told
+from infertui.analysis.energy import beyond_idle, gross, provenance
+from infertui.analysis.money import CURRENCY, Price, hour_price, kwh_price
+from infertui.analysis.prices import Prices
+from infertui.analysis.terms import Terms
+from infertui.integers import whole_number
+from infertui.measure.cost import (
+    MILLION,
+    Fleet,
+    Saving,
+    TokenCost,
+    electricity_cost,
+    fleet,
+    prefill_share,
+    saving,
+    token_cost,
+)
+from infertui.results.result import Result
+from infertui.text import clean
+
+UNTOLD = "(not told)"
+"""Stands in `RunCost.work` for what an imported file does not tell."""
+NO_SPEED = "it measured no throughput"
+"""A `RunCost.missing` against which no price helps."""
+
+
+class RunCost(Struct, frozen=True):
+    """The cost of one run's work. None is not available; `missing` says why the first of it is not, and the remedy.
+
+    `tokens` is per million, `electricity` per million generated tokens, of the energy that was measured.
+    """
+
+    id: str
+    name: str
+    device: str
+    gpus: int
+    on_gpu: bool
+    valid: bool
+    output_throughput: float | None
+    price: Price | None
+    missing: str = ""
+    tokens: TokenCost | None = None
+    prefill_share: float | None = None
+    no_split: str = ""
+    """Why prompt and generated tokens cannot be told apart."""
+    joules_per_token: float | None = None
+    joules_per_token_above_idle: float | None = None
+    energy_source: str = ""
+    kwh_price: Price | None = None
+    electricity: float | None = None
+    fleet: Fleet | None = None
+    no_fleet: str = ""
+    mean_power_w: float | None = None
+    gpus_told: bool = True
+    """Whether it is known how many there were; where it is not, one is taken."""
+    work: str = ""
+    """What was generated: tokens of other work are other tokens."""
+    ratio: float | None = None
+    """Cost of a generated token over the baseline's."""
+    unlike: str = ""
+    """The baseline's work, where it was another one."""
+    saving: Saving | None = None
+
+
+def run_cost(result: Result, prices: Prices, terms: Terms) -> RunCost:
+    """What this run's tokens cost, and the fleet and electricity that go with it."""
+    loaded, summary, power = result.loaded, result.summary, result.power
+    device = clean(loaded.device_name) if loaded else ""
+    on_gpu = loaded is not None and not loaded.device.startswith("cpu")
+    gpus = _gpus_of(result) if on_gpu else 1
+    price, missing = hour_price(device, prices, terms, on_gpu=on_gpu)
+    rate = _positive(summary.output_throughput)
+    if not rate:
+        missing = NO_SPEED
+    share, no_split = _share(result)
+    total = summary.total_throughput
+    tokens = None
+    if price and rate:
+        prompts = summary.prompt_tokens and result.knows("summary.prompt_tokens")
+        prompt_rate = _positive(total - rate) if total is not None and prompts else None
+        tokens = token_cost(price.value * gpus, rate, prompt_rate=prompt_rate, prefill_share=share)
+    energy, more = gross(result), beyond_idle(result)
+    currency = price.currency if price else terms.currency or CURRENCY
+    kwh = kwh_price(prices, terms, currency)
+    found, no_fleet = _fleet(result, price, gpus, terms)
+    return RunCost(
+        id=result.id,
+        name=clean(result.name),
+        device=device,
+        gpus=gpus,
+        gpus_told=not on_gpu or told(result, "engine.tensor_parallel") is not None,
+        on_gpu=on_gpu,
+        valid=result.verdict.valid and result.state == "finished",
+        output_throughput=rate,
+        price=price,
+        missing=missing,
+        tokens=tokens,
+        prefill_share=share,
+        no_split=no_split,
+        joules_per_token=energy.joules_per_token,
+        joules_per_token_above_idle=more.joules_per_token,
+        energy_source=provenance(power) if power and power.energy_j is not None else power.reason if power else "",
+        kwh_price=kwh,
+        electricity=None
+        if energy.joules_per_token is None or kwh is None
+        else electricity_cost(energy.joules_per_token * MILLION, kwh.value, terms.pue),
+        fleet=found,
+        no_fleet=no_fleet,
+        mean_power_w=power.mean_power_w if power else None,
+        work=_work(result),
+    )
+
+
+def speed_cost(throughput: float | None, device: str, prices: Prices, terms: Terms) -> RunCost:
+    """The same for one GPU of which only the speed is known, in generated tokens a second."""
+    price, missing = hour_price(device, prices, terms, on_gpu=True)
+    load, found, no_fleet = terms.load, None, "requests are of a run" if terms.load and terms.load.requests else ""
+    if load is not None and throughput and not load.requests:
+        hour = price.value if price else None
+        found = fleet(load.value, throughput, gpus_each=1, gpu_hour=hour, headroom=terms.headroom)
+    return RunCost(
+        id="",
+        name="",
+        device=clean(device),
+        gpus=1,
+        on_gpu=True,
+        valid=True,
+        output_throughput=throughput,
+        price=price,
+        missing=missing,
+        tokens=token_cost(price.value, throughput) if price and throughput else None,
+        energy_source="a run measures it",
+        fleet=found,
+        no_fleet=no_fleet,
+    )
+
+
+def beside(cost: RunCost, baseline: RunCost, terms: Terms) -> RunCost:
+    """The cost with its ratio to the baseline's, and what that saves on the budget."""
+    if cost.tokens is None or baseline.tokens is None or cost.price is None or baseline.price is None:
+        return cost
+    if cost.price.currency != baseline.price.currency or not baseline.tokens.output:
+        return cost
+    ratio = cost.tokens.output / baseline.tokens.output
+    same = cost.work == baseline.work and UNTOLD not in cost.work
+    unlike = "" if same else baseline.work
+    saved = saving(1 - ratio, terms.budget) if terms.budget is not None and not unlike else None
+    return replace(cost, ratio=ratio, saving=saved, unlike=unlike)
+
+
+def _positive(value: float | None) -> float | None:
+    """A speed that can be divided by; files of others may hold anything."""
+    return value if value is not None and 1e-9 < value < 1e15 else None
+
+
+def _work(result: Result) -> str:
+    model, output = told(result, "model.id"), told(result, "workload.output_len")
+    prompts = (told(result, f"workload.{name}") for name in ("input_len", "prompts_file", "prompts"))
+    prompt = next((found for found in prompts if found), None)
+    return clean(f"{model or UNTOLD}, in {prompt or UNTOLD}, out {output or UNTOLD}")
+
+
+def _gpus_of(result: Result) -> int:
+    told = in_force(result, "tensor_parallel")
+    number = whole_number(told)
+    return max(1, result.config.engine.tensor_parallel if number is None else number)
+
+
+def _share(result: Result) -> tuple[float | None, str]:
+    """The share of the measured time until first tokens, or why it cannot be told."""
+    summary = result.summary
+    if result.source or result.imported:
+        return None, "another program measured it"
+    good = (summary.requests - summary.failed) / summary.requests if summary.requests else 0.0
+    batches = summary.iterations * good
+    if summary.ttft is None or summary.ttft.mean is None:
+        return None, "TTFT is not known"
+    if summary.itl is None or not batches:
+        return None, "there is no decoding to tell it from"
+    steps = summary.itl.tokens or summary.itl.count
+    if steps > batches * result.config.workload.output_len:
+        return None, "its requests prefill while others decode"
+    share = prefill_share(summary.ttft.mean, batches, summary.measured_s)
+    return share, "" if share is not None else "its TTFTs overlap"
+
+
+def _fleet(result: Result, price: Price | None, gpus: int, terms: Terms) -> tuple[Fleet | None, str]:
+    summary, load = result.summary, terms.load
+    if load is None:
+        return None, ""
+    capacity = summary.output_throughput
+    if load.requests:
+        good = summary.requests - summary.failed
+        known = result.knows("summary.requests") and result.knows("summary.measured_s") and summary.measured_s
+        capacity = good / summary.measured_s if known else None
+    capacity = _positive(capacity)
+    if capacity is None:
+        return None, "how many requests a second it did is not known" if load.requests else NO_SPEED
+    hour = price.value if price else None
+    return fleet(load.value, capacity, gpus_each=gpus, gpu_hour=hour, headroom=terms.headroom), ""

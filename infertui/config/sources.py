@@ -1,0 +1,240 @@
+"""Where the values of a config come from, and which of them counts.
+
+In order of precedence: flags, `--set key=value`, environment, file, preset, default. Each of these is a Layer of flat
+values, already checked one by one; `resolve` merges them and remembers for every key where its value came from.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from infertui.config import presets, toml
+from infertui.config.fields import FIELDS, SECTIONS, TABLES, field_of, nearest, parse_text, show
+from infertui.config.parse import FlatValue, axis_key, build, check_axis, flatten
+from infertui.config.ranges import label_text
+from infertui.config.schema import Config
+from infertui.errors import ConfigError, UsageError
+from infertui.text import clean
+
+DEFAULT = "default"
+_PREFIX = "INFERTUI_"
+_GENERIC = {
+    "MODEL_ID": "model.id",
+    "BATCH_SIZE": "workload.batch_size",
+    "MAX_NEW_TOKENS": "workload.output_len",
+    "TRT_PRECISION": "engine.dtype",
+    "CUDA_VISIBLE_DEVICES": "device.visible",
+}
+_GENERIC_NAMES = tuple(_GENERIC)
+_NO_GPU = ("", "NoDevFiles")
+_VARIABLES = {field.environment: field for field in FIELDS.values()}
+_SECTION_VARIABLES = tuple(
+    _PREFIX + section.upper() for section in (*SECTIONS, "labels") if section and "." not in section
+)
+
+
+class Layer(Struct, frozen=True):
+    """Flat values of one origin. `origins` names a closer source for a key, such as the variable it came from."""
+
+    source: str
+    values: Mapping[str, FlatValue]
+    origins: Mapping[str, str] = {}
+
+    def origin(self, path: str) -> str:
+        """Where the value of `path` came from."""
+        return self.origins.get(path, self.source)
+
+
+class Resolved(Struct, frozen=True):
+    """A config, and for every key of it (labels and sweep axes included) where its value came from."""
+
+    config: Config
+    sources: Mapping[str, str]
+
+    def changed(self) -> list[str]:
+        """The keys that something set, by dotted path."""
+        return [path for path, source in self.sources.items() if source != DEFAULT]
+
+
+def load(
+    target: str | None,
+    *,
+    environ: Mapping[str, str],
+    sets: Sequence[str] = (),
+    flags: Mapping[str, tuple[str, object]] | None = None,
+) -> Resolved:
+    """The config that a command line asks for. `target` is a preset, a TOML file, or None for the defaults.
+
+    Ending in `.toml` or with a `/` it is a file, otherwise a preset, or a file where there is no such preset.
+    `sets` are `key=value` texts, `flags` maps a key to the flag's name and its value (None: not given).
+    Raises ConfigError or UsageError.
+    """
+    layers = [flag_layer(flags or {}), set_layer(sets), environment_layer(environ)]
+    if target is not None:
+        layers.append(file_layer(target) if _names_file(target) else preset_layer(target))
+    return resolve([*layers, default_layer()])
+
+
+def resolve(layers: Iterable[Layer]) -> Resolved:
+    """Merge `layers`, the one that counts most first; the last has to be complete (`default_layer`).
+
+    Labels and sweep axes merge one by one. A plain value for a key ends a sweep over that key which comes from a
+    layer below, as does an axis over it in the sweep's other table. Raises ConfigError for contradictions.
+    """
+    values: dict[str, FlatValue] = {}
+    sources: dict[str, str] = {}
+    for layer in reversed(list(layers)):
+        for path in layer.values:
+            for lower in (f"sweep.{table}.{axis_key(path) or path}" for table in SECTIONS["sweep"]):
+                if lower != path:
+                    values.pop(lower, None)
+                    sources.pop(lower, None)
+        values.update(layer.values)
+        sources |= {path: layer.origin(path) for path in layer.values}
+    return Resolved(build(values, lambda path: sources.get(path, "")), sources)
+
+
+def default_layer() -> Layer:
+    """The default of every key."""
+    return Layer(
+        DEFAULT, {path: field.default for path, field in FIELDS.items() if not isinstance(field.default, Mapping)}
+    )
+
+
+def preset_layer(name: str) -> Layer:
+    """A bundled configuration. Raises ConfigError for an unknown name."""
+    return Layer(f"preset {name}", flatten(presets.preset(name), f"preset {name}"))
+
+
+def file_layer(path: str | Path) -> Layer:
+    """A TOML file. Raises ConfigError when it cannot be read or says something impossible."""
+    source = f"file {clean(str(path))}"
+    return Layer(source, flatten(toml.read(path), source))
+
+
+def environment_layer(environ: Mapping[str, str]) -> Layer:
+    """The variables MODEL_ID, BATCH_SIZE, MAX_NEW_TOKENS, TRT_PRECISION, CUDA_VISIBLE_DEVICES; INFERTUI_* beats them.
+
+    INFERTUI_WORKLOAD_BATCH_SIZE is workload.batch_size, and so on for every key; INFERTUI_LABELS_OWNER is labels.owner
+    and INFERTUI_SWEEP_GRID_WORKLOAD_BATCH_SIZE an axis. Empty variables count as unset, except that an empty
+    CUDA_VISIBLE_DEVICES hides every GPU, as it does in CUDA. Raises ConfigError.
+    """
+    named: dict[str, str] = {}
+    for variable in (*_GENERIC_NAMES, *sorted(name for name in environ if name.startswith(_PREFIX))):
+        text = environ.get(variable)
+        if text is not None and (text.strip() or variable == "CUDA_VISIBLE_DEVICES"):
+            path = _GENERIC.get(variable) or _path_of(variable)
+            if path:
+                named[path] = variable
+    values: dict[str, FlatValue] = {}
+    for path, variable in named.items():
+        text = environ[variable]
+        if variable == "CUDA_VISIBLE_DEVICES" and text.strip() in _NO_GPU:
+            text = "-1"
+        values[path] = _parse(path, text, f"environment {variable}")
+    return Layer("environment", values, {path: f"environment {variable}" for path, variable in named.items()})
+
+
+def set_layer(assignments: Sequence[str]) -> Layer:
+    """`key=value` texts, as given to `--set`; the last one for a key counts. Raises UsageError or ConfigError."""
+    values: dict[str, FlatValue] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(
+                f"--set {show(assignment)}: a key, an equals sign and a value are needed",
+                remedy=f"For example: --set {nearest(key.strip() or 'workload.batch_size')}=VALUE",
+            )
+        path = _unquoted(key.strip())
+        values[path] = _parse(path, text, "--set")
+    return Layer("--set", values)
+
+
+def flag_layer(flags: Mapping[str, tuple[str, object]]) -> Layer:
+    """Command line flags: key -> (the flag's name, its value as text or typed; None: not given). Raises ConfigError."""
+    given = {path: (flag, value) for path, (flag, value) in flags.items() if value is not None}
+    return Layer(
+        "flag",
+        {path: _typed(path, value, flag) for path, (flag, value) in given.items()},
+        {path: flag for path, (flag, _) in given.items()},
+    )
+
+
+def _typed(path: str, value: object, source: str) -> FlatValue:
+    field = field_of(path)
+    if isinstance(value, str) or field is None:
+        return _parse(path, str(value), source)
+    if field.type == "labels":
+        return label_text(path, value, source=source)
+    return _axis(path, value, source) if field.type == "axes" else field.check(value, source=source)
+
+
+def _parse(path: str, text: str, source: str) -> FlatValue:
+    if axis_key(path):
+        return _axis(path, text, source)
+    return parse_text(path, text, source=source)
+
+
+def _axis(path: str, value: object, source: str) -> FlatValue:
+    key = axis_key(path)
+    return check_axis(path.removesuffix(f".{key}"), key, value, source)
+
+
+def _names_file(target: str) -> bool:
+    if target.endswith(".toml") or "/" in target:
+        return True
+    if target in presets.names():
+        return False
+    try:
+        return Path(target).is_file()
+    except (OSError, ValueError):  # no file can have such a name
+        return False
+
+
+def _unquoted(key: str) -> str:
+    """`sweep.grid."workload.batch_size"` as TOML has it, without the quotes."""
+    for table in TABLES:
+        free = key.removeprefix(table + ".")
+        if free != key and len(free) > 2 and free[0] == free[-1] and free[0] in "\"'":
+            return f"{table}.{free[1:-1]}"
+    return key
+
+
+def _path_of(variable: str) -> str:
+    """The key that an INFERTUI_* variable sets; empty for variables that are none of the config's business."""
+    if (field := _VARIABLES.get(variable)) and not field.is_table:
+        return field.path
+    for table in TABLES:
+        start = FIELDS[table].environment + "_"
+        rest = variable.removeprefix(start)
+        if rest not in ("", variable):
+            if table == "labels":
+                return f"{table}.{rest.lower()}"
+            return f"{table}.{_swept_by(rest, variable)}"
+    concerned = any(variable == section or variable.startswith(section + "_") for section in _SECTION_VARIABLES)
+    near = difflib.get_close_matches(variable[:100], _VARIABLES, n=1, cutoff=0.0 if concerned else 0.92)
+    if concerned or near:
+        raise _no_such_variable(variable, near[0] if near else "")
+    return ""
+
+
+def _swept_by(rest: str, variable: str) -> str:
+    if rest.startswith("LABELS_") and rest != "LABELS_":
+        return "labels." + rest.removeprefix("LABELS_").lower()
+    field = _VARIABLES.get(_PREFIX + rest)
+    if field is None or field.is_table:
+        near = difflib.get_close_matches(_PREFIX + rest[:100], _VARIABLES, n=1, cutoff=0.0)[0]
+        raise _no_such_variable(variable, variable.removesuffix(rest) + near.removeprefix(_PREFIX))
+    return field.path
+
+
+def _no_such_variable(variable: str, near: str) -> ConfigError:
+    return ConfigError(
+        clean(variable)[:120],
+        "this variable names no key",
+        allowed="INFERTUI_<TABLE>_<KEY> for the keys of `infertui config keys`",
+        source="environment",
+        remedy=f"The nearest variable is {near}." if near else "",
+    )

@@ -1,0 +1,1 @@
+"""GGUF files: read, laid out, written."""

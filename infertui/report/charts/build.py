@@ -1,0 +1,375 @@
+"""Which charts a report has, and the values that each of them draws."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from infertui.analysis.effective import form, ran
+from infertui.analysis.limits import limits_of
+from infertui.config.hash import config_hash
+from infertui.config.schema import MeasurementConfig
+from infertui.report.charts import bars, lines, power, strips, tradeoff
+from infertui.report.contests import Contest
+from infertui.report.data import Material, foremost
+from infertui.report.document import Figure
+from infertui.report.series import Batches, Spread
+from infertui.report.subjects import Subject, workload_short
+from infertui.text import clean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
+
+Data: TypeAlias = bars.Bars | strips.Strips | lines.Courses | power.Traces | tradeoff.Tradeoff
+
+MOST_ROWS = 40
+MOST_PANELS = 6
+MOST_COURSES = 12
+_MOST_LINES = 12
+
+NAMES = (
+    "throughput", "latency", "ttft", "tpot", "iterations", "power", "tradeoff", "energy", "mbu",
+)  # fmt: skip
+"""Of all charts that there are; their files are called so."""
+
+
+class Chart(Struct, frozen=True):
+    """A chart before it is drawn: its place in the document, and its values."""
+
+    figure: Figure
+    data: Data
+
+
+def drawer(data: Data) -> "Callable[[], Drawn]":
+    """What draws these values."""
+    match data:
+        case bars.Bars():
+            return lambda: bars.draw(data)
+        case strips.Strips():
+            return lambda: strips.draw(data)
+        case lines.Courses():
+            return lambda: lines.draw(data)
+        case power.Traces():
+            return lambda: power.draw(data)
+        case tradeoff.Tradeoff():
+            return lambda: tradeoff.draw(data)
+
+
+def charts(material: Material) -> list[Chart]:
+    """The charts that the runs have values for, in reading order."""
+    found = [_throughput(material), _tradeoff(material)]
+    found += [
+        _distribution(material, name, title, read)
+        for name, title, read in (
+            ("latency", "E2E latency", lambda one: one.latency),
+            ("ttft", "TTFT", lambda one: one.ttft),
+            ("tpot", "TPOT", lambda one: one.tpot),
+        )
+    ]
+    found += [_iterations(material), _power(material), _energy(material), _mbu(material)]
+    return [chart for chart in found if chart is not None]
+
+
+def rows_by_contest(material: Material, has: Callable[[Subject], bool]) -> list[tuple[Contest, list[Subject]]]:
+    """The runs that have a value, the fastest first, by contest; not more than a chart can show.
+
+    Winners and baselines are never those that are left out.
+    """
+    kept = [
+        (
+            contest,
+            sorted((run for run in contest.subjects if has(run)), key=lambda run: (-(run.speed or 0.0), run.number)),
+        )
+        for contest in material.contests
+    ]
+    kept = [(contest, runs) for contest, runs in kept if runs]
+    # Of several workloads those with one run alone tell nothing by themselves: the others come first.
+    kept = kept[:MOST_PANELS]
+    share = max(2, MOST_ROWS // max(1, len(kept)))
+    spare = MOST_ROWS - sum(min(share, len(runs)) for _, runs in kept)
+    shown = []
+    for contest, runs in kept:
+        room = share + max(0, min(spare, len(runs) - share))
+        spare -= max(0, min(spare, len(runs) - share))
+        few = runs[:room]
+        if contest.baseline in runs and contest.baseline not in few:
+            few = [*few[:-1], contest.baseline]
+        shown.append((contest, few))
+    return sorted(shown, key=lambda entry: entry[0].subjects[0].result.config.workload.batch_size)
+
+
+def _throughput(material: Material) -> Chart | None:
+    def bar(run: Subject, contest: Contest) -> bars.Bar:
+        interval = run.result.summary.output_throughput_interval
+        low, high = (interval.low, interval.high) if interval else (None, None)
+        return _bar(run, contest, run.speed or 0.0, low, high)
+
+    return _bars(
+        material, "throughput", "Throughput by configuration", "output tok/s", lambda run: bool(run.speed), bar,
+        "Output tokens over the summed wall time of the measured iterations; whiskers are 95 % intervals "
+        "over iterations. Each workload has its own scale. Grey: the baseline.",
+    )  # fmt: skip
+
+
+def _energy(material: Material) -> Chart | None:
+    def joules(run: Subject) -> float | None:
+        return run.result.power.joules_per_token if run.result.power else None
+
+    def bar(run: Subject, contest: Contest) -> bars.Bar:
+        whole = joules(run) or 0.0
+        above = run.result.power.joules_per_token_above_idle if run.result.power else None
+        idle = None if above is None or not 0 <= above <= whole else whole - above
+        return _bar(run, contest, whole, None, None, part=idle)
+
+    return _bars(
+        material, "energy", "Energy per token", "J per output token (less is better)",
+        lambda run: joules(run) is not None, bar,
+        "Energy of the device over the measured window by its output tokens, gross; the lighter part is what the "
+        "device draws at rest. Where each figure comes from stands with its run.",
+    )  # fmt: skip
+
+
+def _mbu(material: Material) -> Chart | None:
+    shares = {
+        run.result.id: limits.mbu if (limits := limits_of(run.result)) is not None else None
+        for run in material.subjects
+    }
+
+    def bar(run: Subject, contest: Contest) -> bars.Bar:
+        return _bar(run, contest, 100 * (shares[run.result.id] or 0.0), None, None)
+
+    return _bars(
+        material, "mbu", "Share of the memory's bandwidth in decoding (MBU)", "MBU, %",
+        lambda run: shares[run.result.id] is not None, bar,
+        "Bytes that a decode step has to read, weights and KV cache, over its time and the device's bandwidth. Which "
+        "bandwidth that is stands with each run.",
+        top=100.0,
+    )  # fmt: skip
+
+
+def _bar(
+    run: Subject, contest: Contest, value: float, low: float | None, high: float | None, part: float | None = None
+) -> bars.Bar:
+    place = run.result.bench
+    baseline = run is contest.baseline if place is None else place.baseline
+    return bars.Bar(
+        run=run.id, number=run.number, label=run.label, value=value, low=low, high=high, part=part, mark=run.against,
+        baseline=baseline and len(contest.subjects) > 1,
+    )  # fmt: skip
+
+
+def _bars(
+    material: Material,
+    name: str,
+    title: str,
+    unit: str,
+    has: Callable[[Subject], bool],
+    bar: Callable[[Subject, Contest], bars.Bar],
+    caption: str,
+    *,
+    top: float | None = None,
+) -> Chart | None:
+    rows = rows_by_contest(material, has)
+    if not rows:
+        return None
+    panels = tuple(bars.Panel(contest.workload, tuple(bar(run, contest) for run in runs)) for contest, runs in rows)
+    parted = any(one.part is not None for panel in panels for one in panel.bars)
+    data = bars.Bars(
+        unit, panels, top, whole="above idle" if parted else "", part="what it draws at rest" if parted else ""
+    )
+    shown = [run for _, runs in rows for run in runs]
+    return _chart(material, name, title, caption, data, shown, has)
+
+
+def _distribution(
+    material: Material, name: str, quantity: str, read: Callable[[Batches], Spread | None]
+) -> Chart | None:
+    spreads = {run.result.id: read(material.batches[run.result.id]) for run in material.subjects}
+
+    def has(run: Subject) -> bool:
+        return spreads[run.result.id] is not None
+
+    def strip(run: Subject, spread: Spread) -> strips.Strip:
+        return strips.Strip(
+            run.id, run.number, run.label, spread.n, spread.values, spread.median, spread.quantiles, run.against
+        )
+
+    rows = rows_by_contest(material, has)
+    if not rows:
+        return None
+    panels = tuple(
+        strips.StripPanel(
+            contest.workload,
+            tuple(strip(run, spread) for run in runs if (spread := spreads[run.result.id]) is not None),
+        )
+        for contest, runs in rows
+    )
+    caption = (
+        f"Every dot is an iteration (the mean over its requests), the stroke their median. From {strips.FEW} "
+        "iterations on: a bar for the middle half, a line from 5 to 95 %, dots for the extremes."
+    )
+    shown = [run for _, runs in rows for run in runs]
+    return _chart(material, name, f"{quantity}: distribution", caption, strips.Strips(quantity, panels), shown, has)
+
+
+def _iterations(material: Material) -> Chart | None:
+    def has(run: Subject) -> bool:
+        return material.batches[run.result.id].latency is not None
+
+    shown = [run for run in foremost(material.subjects, material.contests) if has(run)][:MOST_COURSES]
+    if not shown:
+        return None
+    courses = []
+    for run in shown:
+        batches = material.batches[run.result.id]
+        assert batches.latency is not None  # noqa: S101 (has)
+        courses.append(
+            lines.Course(
+                run.id,
+                run.number,
+                run.label,
+                workload_short(run.result),
+                batches.starts,
+                batches.latencies,
+                batches.latency.median,
+                batches.n,
+            )
+        )
+    caption = (
+        "A dot for each iteration, at the time at which it began; the line is the median. Every axis reaches 3 % or "
+        "more to either side of it. Of long runs the least and the largest of each stretch are drawn."
+    )
+    return _chart(material, "iterations", "Latency over iterations", caption, lines.Courses(tuple(courses)), shown, has)
+
+
+def _power(material: Material) -> Chart | None:
+    shown = [run for run in material.subjects if run.result.id in material.telemetry]
+    if not shown:
+        return None
+    traces = []
+    for run in shown:
+        seen = material.telemetry[run.result.id]
+        traces.append(
+            power.Trace(
+                run.id, run.number, run.label, seen.times, seen.power, seen.memory, seen.of,
+                workload_short(run.result), seen.window,
+            )
+        )  # fmt: skip
+    caption = (
+        "Instantaneous power where the driver tells it, and memory in use on the whole device. Shaded: the measured "
+        "window, placed by the rate of sampling, which rises when measuring begins, hence to within one sample."
+    )
+    chart = _chart(
+        material, "power", "Power and memory over time", caption, power.Traces(tuple(traces)), shown, lambda _: False
+    )
+    left = material.traceable - len(shown)
+    return chart if left <= 0 else _more(chart, f"{len(shown)} of {material.traceable} runs are shown.")
+
+
+def _tradeoff(material: Material) -> Chart | None:
+    def has(run: Subject) -> bool:
+        summary = run.result.summary
+        return bool(run.speed and summary.tpot is not None and summary.tpot.mean) and not run.against
+
+    runs = [run for run in material.subjects if has(run)]
+    if len(runs) < 2:
+        return None
+    models: dict[str, list[Subject]] = {}
+    for run in runs:
+        models.setdefault(run.result.config.model.id, []).append(run)
+    chosen = sorted(models.items(), key=lambda entry: -len(entry[1]))[:4]
+    panels = tuple(
+        tradeoff.TradeoffPanel(clean(model), tuple(_lines(found))) for model, found in chosen if len(found) > 1
+    )
+    if not panels:
+        return None
+    caption = (
+        "Each point is a run, with its number and how many sequences ran at once (b). Lines connect runs that differ "
+        f"in that alone; the {tradeoff.MOST} fastest have colours of their own."
+    )
+    shown = [run for model, found in chosen if len(found) > 1 for run in found]
+    return _chart(
+        material, "tradeoff", "Throughput against time per token", caption, tradeoff.Tradeoff(panels), shown, has
+    )
+
+
+def _lines(runs: Sequence[Subject]) -> Iterator[tradeoff.Line]:
+    """Runs of the same config but for the batch size; they are called by what their lines do not have in common."""
+    groups: dict[str, list[Subject]] = {}
+    for run in runs:
+        groups.setdefault(_but_for_batch(run), []).append(run)
+    fastest = sorted(groups.values(), key=lambda found: (-max(run.speed or 0.0 for run in found), found[0].number))
+    words = [setting_of(found[0]) for found in fastest]
+    common = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
+    for found, said in zip(fastest, words, strict=True):
+        found.sort(key=lambda run: (run.result.config.workload.batch_size, run.number))
+        label = " ".join(word for word in said if word not in common) or found[0].label
+        yield tradeoff.Line(clean(label), tuple(_point(run) for run in found))
+
+
+def _but_for_batch(run: Subject) -> str:
+    config = run.result.config
+    one = replace(config, workload=replace(config.workload, batch_size=1), measurement=MeasurementConfig())
+    return config_hash(one)
+
+
+def _point(run: Subject) -> tradeoff.Point:
+    summary = run.result.summary
+    interval = summary.output_throughput_interval
+    return tradeoff.Point(
+        run.id, run.number, (summary.tpot.mean if summary.tpot else None) or 0.0, run.speed or 0.0,
+        interval.low if interval else None, interval.high if interval else None,
+        run.result.config.workload.batch_size,
+    )  # fmt: skip
+
+
+def setting_of(run: Subject) -> list[str]:
+    """What a run is but for its batch size, in words."""
+    result = run.result
+    loaded, evidence, engine = result.loaded, result.evidence, result.config.engine
+    levers = evidence.levers if evidence else {}
+    workload = result.config.workload
+    words = [
+        loaded.engine if loaded else engine.name,
+        ran(result) or engine.mode,
+        evidence.facts.get("graph_step", "") if evidence else "",
+        levers.get("attention", loaded.attention if loaded else ""),
+        form(result) or engine.quantization,
+        levers.get("speculation", engine.speculation),
+        "" if loaded else engine.dtype,
+        f"{loaded.offloaded_layers} layers on the GPU" if loaded and loaded.offloaded_layers else "",
+        f"tp {engine.tensor_parallel}" if engine.tensor_parallel > 1 else "",
+        loaded.device_name if loaded else "",
+        f"in {workload.input_len or workload.prompts_file or workload.prompts} out {workload.output_len}",
+    ]
+    return list(dict.fromkeys(word for word in words if word and word not in ("none", "auto")))
+
+
+def _chart(
+    material: Material,
+    name: str,
+    title: str,
+    caption: str,
+    data: Data,
+    shown: Sequence[Subject],
+    has: Callable[[Subject], bool],
+) -> Chart:
+    known, total = sum(1 for run in material.subjects if has(run)), len(material.subjects)
+    more = (
+        f"{len(shown)} of {known} runs are shown: of each workload the fastest, and the baseline."
+        if known > len(shown)
+        else ""
+    )
+    missing = f"Not available for {total - known} of {total} runs." if 0 < known < total else ""
+    against = "Hatched or grey: runs that something speaks against." if any(run.against for run in shown) else ""
+    synthetic = "All have random weights." if shown and all("synthetic" in run.marks for run in shown) else ""
+    ids = tuple(run.id for run in sorted(shown, key=lambda run: run.number))
+    alt = f"{title}: {len(ids)} runs, from run {ids[0]}" + (f" to run {ids[-1]}" if len(ids) > 1 else "")
+    whole = " ".join(part for part in (caption, more, missing, against, synthetic) if part)
+    return Chart(Figure(name, title, whole, alt, ids), data)
+
+
+def _more(chart: Chart, text: str) -> Chart:
+    figure = chart.figure
+    return Chart(Figure(figure.name, figure.title, f"{figure.caption} {text}", figure.alt, figure.runs), chart.data)

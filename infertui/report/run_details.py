@@ -1,0 +1,150 @@
+"""The table of all runs of a report: a column for what differs, one line for what does not."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from infertui.analysis.effective import form, ran, told
+from infertui.analysis.energy import joules_text
+from infertui.analysis.interval import interval_text
+from infertui.analysis.limits import limits_of, share_text
+from infertui.analysis.memory import PEAKS
+from infertui.analysis.time_text import median_text
+from infertui.report.data import Material
+from infertui.report.document import Block, Cell, Column, Facts, Level, Section, Table
+from infertui.report.subjects import Subject, engine_of, prompts_of
+from infertui.results.result import Result
+from infertui.text import clean
+from infertui.units import format_bytes, format_number
+
+NOT_AVAILABLE = "n/a"
+
+
+class _Said(Struct, frozen=True):
+    """A property that becomes a column only where runs differ in it."""
+
+    name: str
+    read: Callable[[Result], str]
+
+
+def _loaded(name: str) -> Callable[[Result], str]:
+    return lambda result: str(getattr(result.loaded, name)) if result.loaded else NOT_AVAILABLE
+
+
+_PROPERTIES = (
+    _Said("model", lambda result: str(told(result, "model.id") or NOT_AVAILABLE)),
+    _Said("engine", lambda result: engine_of(result)),
+    _Said("mode", lambda result: ran(result) or NOT_AVAILABLE),
+    _Said("format", lambda result: form(result) or NOT_AVAILABLE),
+    _Said("device", _loaded("device_name")),
+    _Said("driver", lambda result: result.fingerprint.driver or NOT_AVAILABLE),
+    _Said("host", lambda result: result.fingerprint.host.cpu_model or NOT_AVAILABLE),
+    _Said("infertui", lambda result: f"{result.fingerprint.infertui} {result.fingerprint.git_revision}".strip()),
+    _Said("iterations", lambda result: str(told(result, "summary.iterations") or NOT_AVAILABLE)),
+    _Said("batch", lambda result: str(told(result, "workload.batch_size") or NOT_AVAILABLE)),
+    _Said("in", lambda result: prompts_of(result)),
+    _Said("out", lambda result: str(told(result, "workload.output_len") or NOT_AVAILABLE)),
+)
+_SPARSE = ("J/token", "MBU", "bound by", *PEAKS)
+"""Columns that are left out where no run has a value."""
+_WORKLOAD = ("model", "batch", "in", "out")
+"""Beside the run's name where they differ: names are of runs of one workload."""
+_NUMBERS = ("batch", "in", "out", "iterations")
+_NEVER_COLUMNS = ("host", "infertui", "driver")
+
+
+def listing(material: Material) -> Section:
+    """All runs, in their order, and what is the same in all of them."""
+    runs = material.subjects
+    said = {one.name: [_told(one, run.result) for run in runs] for one in _PROPERTIES}
+    same = [(name, texts[0]) for name, texts in said.items() if len(set(texts)) == 1]
+    marks = {mark for run in runs for mark in run.marks if all(mark in other.marks for other in runs)}
+    differ = [
+        one for one in _PROPERTIES if one.name not in dict(same) and one.name not in _NEVER_COLUMNS
+    ]  # fmt: skip
+    various = [(name, _various(said[name])) for name in _NEVER_COLUMNS if name not in dict(same)]
+    blocks: list[Block] = [_table(runs, differ)]
+    if facts := [*same, *various]:
+        blocks.append(Facts((*facts, *([("every run is", ", ".join(sorted(marks)))] if marks else []))))
+    return Section("runs", "Runs", tuple(blocks))
+
+
+def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
+    first = [one for one in differ if one.name in _WORKLOAD]
+    differ = [one for one in differ if one not in first]
+    heads = (
+        Column("#", right=True), Column("run"),
+        *(Column(one.name, right=one.name in _NUMBERS) for one in first),
+        Column("valid"), Column("marks"),
+        Column("output tok/s (95 %)", right=True), Column("TTFT p50", right=True), Column("TPOT p50", right=True),
+        Column("E2E p50", right=True), Column("J/token", right=True), Column("MBU", right=True), Column("bound by"),
+        *(Column(name, right=True) for name in PEAKS),
+        *(Column(one.name, right=one.name in _NUMBERS) for one in differ),
+        Column("id"),
+    )  # fmt: skip
+    kept = [index for index, head in enumerate(heads) if head.name not in _SPARSE]
+    rows = [_row(run, first, differ) for run in runs]
+    for index, head in enumerate(heads):  # a column of nothing but n/a says it once, in words
+        if head.name in _SPARSE and any(row[index].text != NOT_AVAILABLE for row in rows):
+            kept.append(index)
+    kept.sort()
+    caption = "p50: the median over requests. Throughput: all tokens over all of the measured time. J/token: the mean."
+    return Table(
+        tuple(heads[index] for index in kept),
+        tuple(tuple(row[index] for index in kept) for row in rows),
+        tuple(run.id for run in runs),
+        caption,
+    )
+
+
+def _row(run: Subject, first: Sequence[_Said], differ: Sequence[_Said]) -> tuple[Cell, ...]:
+    result, summary = run.result, run.result.summary
+    joules = result.power.joules_per_token if result.power else None
+    limits = limits_of(result)
+    return (
+        Cell(str(run.number)),
+        Cell(run.label),
+        *(Cell(_told(one, result)) for one in first),
+        valid_cell(run),
+        Cell(", ".join(run.marks) or "-", "bad" if run.against else ""),
+        Cell(_speed(result)),
+        *(Cell(median_text(times)) for times in (summary.ttft, summary.tpot, summary.latency)),
+        Cell(joules_text(result, joules)),
+        Cell(share_text(limits.mbu if limits else None)),
+        Cell(limits.bound if limits else NOT_AVAILABLE),
+        *(
+            Cell(NOT_AVAILABLE if peak is None else format_bytes(peak))
+            for peak in (read(result) for read in PEAKS.values())
+        ),
+        *(Cell(_told(one, result)) for one in differ),
+        Cell(run.id),
+    )
+
+
+def valid_cell(run: Subject) -> Cell:
+    """Whether a run may be believed."""
+    result = run.result
+    if result.state != "finished":
+        return Cell(result.state, "bad")
+    if not result.verdict.valid:
+        return Cell("INVALID", "bad")
+    level: Level = "warning" if run.against or result.imported else "good"
+    return Cell("imported" if result.imported else run.against or "yes", level)
+
+
+def _speed(result: Result) -> str:
+    summary = result.summary
+    if summary.output_throughput is None:
+        return NOT_AVAILABLE
+    spread = interval_text(summary, "-")
+    return format_number(summary.output_throughput) + (f" ({spread})" if spread else "")
+
+
+def _told(one: _Said, result: Result) -> str:
+    return clean(one.read(result)) or NOT_AVAILABLE
+
+
+def _various(texts: Sequence[str]) -> str:
+    different = list(dict.fromkeys(texts))
+    more = f" and {len(different) - 4} more" if len(different) > 4 else ""
+    return f"DIFFERS: {' / '.join(different[:4])}{more}"

@@ -1,0 +1,297 @@
+"""The first page of a report: which configuration wins, by how much, how sure that is, and what speaks against it."""
+
+from collections.abc import Iterator, Sequence
+
+from infertui.analysis.bench import Bench, headline, variation_text
+from infertui.analysis.compare import Comparison, Figure
+from infertui.analysis.compare_text import bench_notes, bench_title
+from infertui.analysis.effective import DIVERGED, diverged
+from infertui.analysis.interval import interval_in_words
+from infertui.analysis.outcome import NOT_AVAILABLE, p_text
+from infertui.report.contests import Contest, Entrant, throughput
+from infertui.report.data import Material
+from infertui.report.document import Block, Bullets, Callout, Cell, Column, Level, Paragraph, Section, Table
+from infertui.report.subjects import Subject
+from infertui.results.observations import REQUESTS
+from infertui.units import format_number
+
+_MOST_CONTESTS = 8
+_MOST_REASONS = 12
+
+
+def verdict(material: Material) -> Section:
+    """The verdict of each bench, the winner of each workload, and a line for every workload where there are several."""
+    blocks: list[Block] = [_bench_verdict(bench) for bench in material.benches]
+    open_ones = [contest for contest in material.contests if not contest.benched]
+    contested = [contest for contest in open_ones if len(contest.subjects) > 1]
+    alone = [contest for contest in open_ones if len(contest.subjects) == 1 and contest.winner]
+    told = [*contested, *alone][:_MOST_CONTESTS]
+    blocks += [
+        Callout(_level(contest), " ".join(_said(contest)), contest.workload)
+        if contest in contested
+        else Callout("", _alone(contest), contest.workload)
+        for contest in told
+    ]
+    if len(open_ones) > 1 and told:
+        blocks.append(Paragraph(_several(len(open_ones), shown=len(told))))
+        blocks.append(_workloads(open_ones))
+    everything = [entrant.comparison for contest in contested for entrant in contest.entrants]
+    blocks += [Paragraph(note) for note in _notes(everything)]
+    if not blocks:
+        blocks.append(Callout("bad", "None of these runs has figures that can be compared."))
+    return Section("verdict", "Verdict", tuple(blocks))
+
+
+def _several(count: int, *, shown: int) -> str:
+    rest = f" {shown} are told above," if shown < count else ""
+    return (
+        f"These runs are of {count} workloads. Runs of different workloads do not compete: each workload has its own"
+        f" winner.{rest.capitalize()}{' and all' if rest else ' All'} are listed here."
+    )
+
+
+def _workloads(open_ones: Sequence[Contest]) -> Table:
+    """Every workload with its winner; none is left out, however many there are."""
+    heads = (
+        Column("workload"), Column("runs", right=True), Column("valid", right=True), Column("fastest valid run"),
+        Column("its throughput (95 %)", right=True), Column("against its baseline"),
+    )  # fmt: skip
+    rows = []
+    for contest in open_ones:
+        winner = contest.winner
+        valid = sum(1 for run in contest.subjects if not run.against)
+        rows.append(
+            (
+                Cell(contest.workload), Cell(str(len(contest.subjects))), Cell(str(valid)),
+                _winner_cell(winner),
+                Cell(_speed(winner) if winner else NOT_AVAILABLE), Cell(_against_baseline(contest)),
+            )
+        )  # fmt: skip
+    runs = tuple(run.id for contest in open_ones for run in contest.subjects)
+    return Table(heads, tuple(rows), runs, "Every workload, and its fastest valid run.")
+
+
+def _winner_cell(winner: Subject | None) -> Cell:
+    if winner is None:
+        return Cell("none", "bad")
+    name = f"run {winner.number}, {winner.label}"
+    return Cell(f"{name} ({DIVERGED})", "warning") if diverged(winner.result) else Cell(name)
+
+
+def _against_baseline(contest: Contest) -> str:
+    if contest.winner is None:
+        return NOT_AVAILABLE
+    if len(contest.subjects) == 1:
+        return "the only run"
+    found = next((one for one in contest.entrants if one.subject is contest.winner), None)
+    return (
+        "is the baseline" if found is None else f"run {contest.baseline.number}: {throughput(found.comparison).verdict}"
+    )
+
+
+def _bench_verdict(bench: Bench) -> Callout:
+    if not bench.comparisons:
+        return Callout("bad", "No whole round is left to compare.", bench_title(bench))
+    sure = all(one.figures[0].sign in ("+", "-", "=") for one in bench.comparisons)
+    against = bool(bench.left_out or bench.invalid) or any(one.unlike for one in bench.comparisons)
+    lines = "; ".join(headline(bench))
+    speeds = [f"{arm.name} {format_number(arm.throughput)} tok/s" for arm in bench.arms if arm.throughput is not None]
+    return Callout("warning" if against or not sure else "good", f"{', '.join(speeds)}. {bench_title(bench)}.", lines)
+
+
+def benches(material: Material) -> Section | None:
+    """Each bench: its configs, what was left out, and the paired comparison."""
+    blocks: list[Block] = []
+    for bench in material.benches:
+        blocks.append(Paragraph(f"{bench_title(bench)}."))
+        blocks += [Callout("warning", text) for text in bench_notes(bench)]
+        runs = tuple(run for arm in bench.arms for run in arm.runs)
+        arms = tuple(
+            (
+                Cell(arm.name), Cell("baseline" if at == 0 else ""), Cell(str(len(arm.runs))),
+                Cell("n/a" if arm.throughput is None else format_number(arm.throughput)), Cell(variation_text(arm)),
+            )
+            for at, arm in enumerate(bench.arms)
+        )  # fmt: skip
+        heads = (
+            Column("config"), Column(""), Column("rounds", right=True), Column("output tok/s", right=True),
+            Column("from run to run"),
+        )  # fmt: skip
+        blocks.append(Table(heads, arms, runs, f"Configs of {bench.bench}: geometric mean over the rounds that count."))
+        if bench.comparisons:
+            rows = tuple((Cell(one.second), *_cells(one)) for one in bench.comparisons)
+            base = f"{bench.arms[0].name} is the baseline; ratios are paired within rounds."
+            blocks.append(Table((Column("config"), *_heads(bench.comparisons)), rows, runs, base))
+            blocks += [Paragraph(note) for note in _notes(bench.comparisons)]
+            blocks += [_differing(one, one.second) for one in bench.comparisons if one.differences]
+    return Section("benches", "Benches", tuple(blocks)) if blocks else None
+
+
+def cautions(material: Material) -> Section | None:
+    """What has to be known before any figure is believed: invalid runs, and comparisons of unlike things."""
+    against = [
+        f"Run {run.number} ({run.label}) {_why(run)}" for run in material.subjects if run.against or run.result.imported
+    ]
+    for run in material.subjects:
+        if run.result.quality is not None and run.result.quality.beyond:
+            against.append(f"Run {run.number} ({run.label}): {'; '.join(run.result.quality.beyond)}")
+    against += [
+        f"Run {run.number} ({run.label}): {REQUESTS} is gone from its folder: no distribution, no interval of a "
+        "comparison and no chart over its batches can be shown"
+        for run in material.subjects
+        if run.result.id in material.lost
+    ]
+    against += material.untraced
+    unlike: dict[str, list[int]] = {}
+    for contest in material.contests:
+        for entrant in contest.entrants:
+            for text in entrant.comparison.unlike:
+                unlike.setdefault(text, []).append(entrant.subject.number)
+    for bench in material.benches:
+        for one in bench.comparisons:
+            for text in one.unlike:
+                unlike.setdefault(text, []).append(0)
+    told = [text if len(numbers) == 1 else f"{text} ({len(numbers)} comparisons)" for text, numbers in unlike.items()]
+    blocks: list[Block] = []
+    if against:
+        blocks.append(
+            Callout(
+                "bad", "This speaks against some of the runs:" if len(against) > 1 else "This speaks against a run:"
+            )
+        )
+        blocks.append(_cut(against))
+    if told:
+        blocks.append(Callout("warning", "Unlike things are compared:"))
+        blocks.append(_cut(told))
+    return Section("cautions", "Before you believe it", tuple(blocks)) if blocks else None
+
+
+def comparison(material: Material) -> Section | None:
+    """Every run beside the baseline of its workload."""
+    contested = [contest for contest in material.contests if contest.entrants]
+    if not contested:
+        return None
+    blocks: list[Block] = [
+        Paragraph(
+            "Each run against the baseline of its workload: by how much it is better or worse, with a 95 % "
+            "interval over iterations. Of twenty comparisons of equal things about one will seem to differ."
+        )
+    ]
+    for contest in contested:
+        entrants = sorted(contest.entrants, key=_by_speed)
+        heads = (Column("#", right=True), Column("run"), *_heads([one.comparison for one in entrants]))
+        rows = tuple(_row(contest, entrant) for entrant in entrants)
+        runs = (contest.baseline.id, *(entrant.subject.id for entrant in entrants))
+        base = contest.baseline
+        blocks.append(Table(heads, rows, runs, f"{contest.workload}. Baseline: run {base.number}, {base.label}."))
+    return Section("comparison", "Against the baseline", tuple(blocks))
+
+
+def _heads(comparisons: Sequence[Comparison]) -> tuple[Column, ...]:
+    """Of the figures; by their keys where they are not called the same, as other kinds of memory."""
+    alike = zip(*(one.figures for one in comparisons), strict=True)
+    names = [same[0].name if len({figure.name for figure in same}) == 1 else same[0].key for same in alike]
+    return (Column(names[0]), Column("rank test p", right=True), *(Column(name) for name in names[1:]))
+
+
+def _cells(found: Comparison) -> Iterator[Cell]:
+    first = found.figures[0]
+    yield _figure_cell(first)
+    yield Cell(p_text(first.ratio.p) if first.ratio and first.ratio.p is not None else "n/a")
+    yield from (_figure_cell(figure) for figure in found.figures[1:])
+
+
+def _figure_cell(figure: Figure) -> Cell:
+    level: Level = "good" if figure.sign == "+" else "warning" if figure.sign == "-" else ""
+    return Cell(figure.verdict, level)
+
+
+def _notes(comparisons: Sequence[Comparison]) -> list[str]:
+    return list(dict.fromkeys(note for one in comparisons for note in one.notes))
+
+
+def _differing(found: Comparison, name: str) -> Bullets:
+    listed = [f"{name}: {one.what} {one.first} -> {one.second}" for one in found.differences]
+    return _cut(listed)
+
+
+def _by_speed(entrant: Entrant) -> float:
+    return -(entrant.subject.speed or 0.0)
+
+
+def _row(contest: Contest, entrant: Entrant) -> tuple[Cell, ...]:
+    run = entrant.subject
+    label = run.label + (f" ({run.against})" if run.against else "")
+    level: Level = "bad" if run.against else "good" if run is contest.winner else ""
+    return (Cell(str(run.number)), Cell(label, level), *_cells(entrant.comparison))
+
+
+def _level(contest: Contest) -> Level:
+    if contest.winner is None:
+        return "bad"
+    found = next((one for one in contest.entrants if one.subject is contest.winner), None)
+    if found is not None and found.comparison.unlike:
+        return "warning"
+    if contest.winner.result.quality is not None and contest.winner.result.quality.beyond:
+        return "warning"
+    return "good" if found is None or _differs(found) else "warning"
+
+
+def _differs(entrant: Entrant) -> bool:
+    return throughput(entrant.comparison).outcome in ("better", "worse")
+
+
+def _said(contest: Contest) -> Iterator[str]:
+    """The verdict on one workload in sentences."""
+    winner, baseline = contest.winner, contest.baseline
+    if winner is None:
+        yield "No valid run has a throughput."
+        return
+    able = sum(1 for run in contest.subjects if not run.against and run.speed)
+    first = f"Run {winner.number}, {winner.label}, "
+    yield first + (f"is the fastest of {able} valid runs:" if able > 1 else "is the only valid run:")
+    yield f"{_speed(winner)}."
+    found = next((one for one in contest.entrants if one.subject is winner), None)
+    if found is not None:
+        yield f"Against the baseline, run {baseline.number}, {baseline.label}: {throughput(found.comparison).verdict}."
+        if found.comparison.unlike:
+            yield f"These two are unlike: {'; '.join(found.comparison.unlike[:3])}."
+    elif able > 1:
+        yield "It is the baseline."
+    if winner.result.quality is not None and winner.result.quality.beyond:
+        yield f"But its outputs are not the reference's: {'; '.join(winner.result.quality.beyond)}."
+    second = contest.second
+    if second is not None and second.subject is not baseline:
+        lead = throughput(second.comparison)
+        run = second.subject
+        if lead.outcome in ("equal", "unclear"):
+            word = "is equal to" if lead.outcome == "equal" else "cannot be told apart for sure from"
+            yield f"It {word} the second, run {run.number}, {run.label}: {lead.verdict}."
+        else:
+            yield f"Against the second, run {run.number}, {run.label}: {lead.verdict}."
+
+
+def _alone(contest: Contest) -> str:
+    run = contest.subjects[0]
+    return f"Run {run.number}, {run.label}: {_speed(run)}. There is nothing to compare it with."
+
+
+def _speed(run: Subject) -> str:
+    spread = interval_in_words(run.result.summary)
+    return f"{format_number(run.speed or 0.0)} tok/s" + (f" ({spread})" if spread else "")
+
+
+def _why(run: Subject) -> str:
+    result = run.result
+    if result.state != "finished":
+        return f"is {result.state}" + (f": {result.error.message}" if result.error else "")
+    if not result.verdict.valid:
+        return f"is invalid: {'; '.join(result.verdict.invalid)}"
+    if run.against:
+        return f"is a {run.against}: {', '.join(result.verdict.notes[:1])}"
+    return f"was imported from {result.imported}, and not measured here"
+
+
+def _cut(lines: Sequence[str]) -> Bullets:
+    more = len(lines) - _MOST_REASONS
+    return Bullets((*lines[:_MOST_REASONS], *([f"and {more} more: see the table of runs"] if more > 0 else [])))

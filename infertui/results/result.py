@@ -1,0 +1,166 @@
+"""A result: one line of results.jsonl, everything about a finished run that a table, a report or a replay needs."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.config.schema import Config
+from infertui.config.sweep import Place
+from infertui.integers import Whole
+from infertui.measure.ceilings import Ceilings
+from infertui.measure.limits import Limits
+from infertui.measure.quality import Quality
+from infertui.measure.summary import Summary
+from infertui.measure.validity import Verdict
+from infertui.targets.engine.base import Evidence, Loaded
+from infertui.telemetry.readings import GpuInfo, HostFacts
+
+State = Literal["finished", "failed", "interrupted"]
+EnergySource = Literal["counter", "integral"]
+Schema = Literal[1]
+"""Grows with every change that an older infertui would misread; `results/upgrade.py` reads the lines of before."""
+
+
+class Error(Struct, frozen=True):
+    """Why a run did not finish."""
+
+    kind: str
+    message: str
+    remedy: str = ""
+    details: dict[str, str] = {}
+    log_tail: str = ""
+
+
+class PowerFigures(Struct, frozen=True):
+    """Energy and power of the run's device over the measured window, with provenance. None is not available.
+
+    `energy_j` covers `window_s` (joules, gross): the time of the measured batches, as throughput does, at the mean
+    power from the first one's start to the last one's end, `span_s` later. Results of before there was a `span_s` have
+    both over the whole stretch. `error_j` is how far `energy_j` may be off. `idle_power_w` was read before the worker
+    computed, or before that of the run `idle_from`, and the figures above idle subtract it over `window_s`. `reason`
+    says why there is no better source.
+    """
+
+    domain: Literal["gpu", "cpu-package"]
+    source: EnergySource | None = None
+    window_s: float | None = None
+    energy_j: float | None = None
+    mean_power_w: float | None = None
+    max_power_w: float | None = None
+    idle_power_w: float | None = None
+    joules_per_token: float | None = None
+    joules_per_token_above_idle: float | None = None
+    tokens_per_s_per_w: float | None = None
+    samples: Whole = 0
+    largest_gap_s: float | None = None
+    reason: str = ""
+    span_s: float | None = None
+    error_j: float | None = None
+    idle_from: str = ""
+
+
+class DeviceFigures(Struct, frozen=True):
+    """What telemetry saw of the run's device and host over the measured window. Bytes, percent, degrees, MHz.
+
+    `vram_device_peak` is the whole device's, `vram_process` what the worker's processes hold at the end: with the
+    allocator's two peaks in `Summary.memory` four different numbers. Of several GPUs it is the sum, and
+    `vram_process_by_gpu` has the parts by the GPU's short name. `violation_s` are the seconds for which a policy
+    held the clocks down, of several GPUs the most of one, `throttle_shares` the share of samples (0 to 1) that showed a
+    reason. The driver's PCIe counters wrap: true traffic is these plus a multiple of 4 GiB. `sm_clock_fall` is the
+    deepest fall below the highest clock before it, as a share. `cpu_busy` and `cpu_others` are percent of the time of
+    the CPUs that the run may use: all that was spent, and what others than the worker's processes spent. `swapped` is
+    bytes, in and out.
+    """
+
+    vram_device_peak: Whole | None = None
+    vram_process: Whole | None = None
+    utilization_mean: float | None = None
+    utilization_max: float | None = None
+    temperature_min: float | None = None
+    temperature_max: float | None = None
+    sm_clock_min: float | None = None
+    sm_clock_mean: float | None = None
+    sm_clock_max: float | None = None
+    throttles: tuple[str, ...] | None = None
+    violation_s: dict[str, float] | None = None
+    pcie_tx_mod_4gib: Whole | None = None
+    pcie_rx_mod_4gib: Whole | None = None
+    cpu_mean: float | None = None
+    ram_peak: Whole | None = None
+    samples: Whole = 0
+    throttle_shares: dict[str, float] | None = None
+    sm_clock_fall: float | None = None
+    cpu_busy: float | None = None
+    cpu_others: float | None = None
+    swapped: Whole | None = None
+    vram_process_by_gpu: dict[str, Whole] | None = None
+
+
+class Fingerprint(Struct, frozen=True):
+    """Where and with what a run was measured."""
+
+    infertui: str
+    git_revision: str
+    python: str
+    host: HostFacts
+    gpus: tuple[GpuInfo, ...]
+    driver: str
+    cuda_driver: str
+    config_hash: str
+    libraries: dict[str, str]
+
+
+class Recomputed(Struct, frozen=True):
+    """That a result was derived anew from its run's files: by which version, when (ISO 8601), which keys changed."""
+
+    infertui: str
+    git_revision: str
+    at: str
+    changed: tuple[str, ...] = ()
+
+
+class Result(Struct, frozen=True):
+    """One run. `phases` holds seconds per phase; `started` is wall-clock time, ISO 8601 with offset.
+
+    `loaded` and `evidence` say what really ran, as the engine found it by looking; the counters of `evidence` are what
+    they grew by while measuring, and empty where that was cut off. `source` names the program that measured where it
+    was not infertui, as in `llama-bench build 0c1e570`; `imported` is the name of the file that its figures were read
+    from, `imported_sha256` that of its content, and `unknown` lists the keys of `config`, and of `summary` as in
+    `summary.prompt_tokens`, that such a file does not tell: their values mean nothing, and `knows` asks for it.
+    `ceilings` are those of the device as calibrated before the run, and `limits` how near it came to them. `recomputed`
+    says that figures are not those of when it was measured; these are in the folder's superseded.jsonl.
+    """
+
+    id: str
+    name: str
+    state: State
+    started: str
+    config: Config
+    fingerprint: Fingerprint
+    verdict: Verdict
+    summary: Summary
+    phases: dict[str, float]
+    loaded: Loaded | None = None
+    power: PowerFigures | None = None
+    device: DeviceFigures | None = None
+    warmup_batches: Whole = 0
+    warmup_steady: bool | None = None
+    sample_hz: float = 0.0
+    error: Error | None = None
+    evidence: Evidence | None = None
+    source: str = ""
+    imported: str = ""
+    imported_sha256: str = ""
+    unknown: tuple[str, ...] = ()
+    bench: Place | None = None
+    ceilings: Ceilings | None = None
+    limits: Limits | None = None
+    quality: Quality | None = None
+    ended_by: str = ""
+    """What cut it off, of a run that is `interrupted`."""
+    recomputed: Recomputed | None = None
+    schema: Schema = 1
+
+    def knows(self, key: str) -> bool:
+        """Whether a key of the config, or `summary.NAME`, has a value that means something."""
+        return key not in self.unknown

@@ -1,0 +1,101 @@
+"""Lines of results.jsonl, of every schema there was: decoded as they are, or brought up to today's step by step.
+
+A step turns the JSON object of one schema into that of the next. Keys that were only ever added need none: what a line
+does not have takes its default. A step stays for ever, and with it a kept line in tests/store/lines/.
+"""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from infertui.results.result import Result, Schema
+
+SCHEMA: int = max(get_args(Schema))
+"""The one that is written."""
+
+Line = dict[str, Any]
+
+
+class NewerSchemaError(msgspec.ValidationError):
+    """A line that a newer infertui has written: what its keys mean is not known here."""
+
+    def __init__(self, schema: int, run: str) -> None:
+        super().__init__(
+            f"it was written by a newer infertui: its schema is {schema}, this one reads up to {SCHEMA}; "
+            "update infertui to read it"
+        )
+        self.run = run
+
+
+class _Head(Struct, frozen=True, gc=False):
+    schema: int = 0
+    id: str = ""
+
+
+_head = msgspec.json.Decoder(_Head)
+_result = msgspec.json.Decoder(Result)
+_line = msgspec.json.Decoder(Line)
+
+_WORDS_OF_0 = {
+    "infertui": "error",
+    "doesnotfit": "does-not-fit",
+    "oddconfig": "model",
+    "_grammar": "config",
+    "format": "usage",
+    "filter": "usage",
+    "missingmatplotlib": "engine",
+    "nvmlunavailable": "nvml-unavailable",
+    "runnerunavailable": "runner-unavailable",
+    "untrustedsocket": "untrusted-socket",
+    "runnerexists": "runner-exists",
+    "otherversion": "other-version",
+    "readonly": "read-only",
+}
+"""Before there was a number, `error.kind` was made of the name of a class in Python."""
+
+
+def decode_result(line: bytes | bytearray) -> Result:
+    """A line, or a result.json. Raises NewerSchemaError, and whatever msgspec raises for what is no result."""
+    head = _head.decode(line)
+    check_schema(head.schema, head.id)
+    if head.schema == SCHEMA:
+        return _result.decode(line)
+    found = _line.decode(line)
+    for step in _STEPS[head.schema :]:
+        found = step(found)
+    return msgspec.convert(found | {"schema": SCHEMA}, Result, str_keys=True)
+
+
+def check_schema(schema: int, run: str) -> None:
+    """Raises NewerSchemaError for a number that is not known, and ValidationError for one that there cannot be."""
+    if schema > SCHEMA:
+        raise NewerSchemaError(schema, run)
+    if schema < 0:
+        raise msgspec.ValidationError(f"there is no schema {schema}")
+
+
+def is_newer(line: bytes) -> bool:
+    """Whether a line that cannot be read is one that a newer infertui has written."""
+    try:
+        return _head.decode(line).schema > SCHEMA
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+
+
+def error_kind(word: str) -> str:
+    """Today's word for the kind of an error, whichever schema it is of."""
+    return _WORDS_OF_0.get(word, word)
+
+
+def _from_0(line: Line) -> Line:
+    """The kinds of errors got words of their own."""
+    error = line.get("error")
+    if not isinstance(error, dict) or not isinstance(kind := error.get("kind"), str):
+        return line
+    return line | {"error": error | {"kind": error_kind(kind)}}
+
+
+_STEPS: tuple[Callable[[Line], Line], ...] = (_from_0,)
+"""The n-th takes a line of schema n."""

@@ -1,0 +1,1 @@
+"""Other programs' benchmarks, run and kept."""

@@ -1,0 +1,1 @@
+"""What answers requests. `engine/`: libraries, each in a worker."""

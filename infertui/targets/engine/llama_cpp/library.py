@@ -1,0 +1,207 @@
+"""llama-cpp-python: imported once, its log caught, its devices listed."""
+
+import contextlib
+import ctypes
+import importlib.metadata
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from infertui.config.engines.registry import SPECS
+from infertui.errors import EngineError
+from infertui.targets.engine.base import Probe
+from infertui.targets.engine.llama_cpp import log
+from infertui.targets.engine.torch_build import NO_CUDA
+from infertui.text import clean, shorten
+
+NAME = "llama-cpp"
+_DISTRIBUTIONS = {"llama-cpp-python": "llama_cpp", "gguf": "gguf"}
+_GPU_KINDS = (1, 2)
+_NVIDIA = b"CUDA"
+_PCI = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F]")
+# What the CUDA backend links to, in the order in which they need each other.
+_CUDA_LIBRARIES = ("libcudart.so", "libcublasLt.so", "libcublas.so")
+
+
+def probe() -> Probe:
+    """Usable when llama-cpp-python is installed. It is not imported; gguf is only needed to write files."""
+    remedy = SPECS[NAME].install
+    if find_spec("llama_cpp") is None:
+        return Probe(NAME, available=False, reason="llama_cpp is not installed", remedy=remedy)
+    versions = {}
+    for distribution in _DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[distribution] = importlib.metadata.version(distribution)
+    if "llama-cpp-python" not in versions:
+        reason = "there is a folder or module named llama_cpp, but not the package"
+        return Probe(NAME, available=False, reason=reason, remedy=remedy)
+    backends = _backends()
+    if backends:
+        versions["backends"] = " ".join(backends)
+    built = ", built for the CPU only" if backends == ["cpu"] else ""
+    # By its files: asked whether it can offload, a build for CUDA says no as well where there is no driver.
+    cuda = NO_CUDA if backends and "cuda" not in backends else ""
+    missing = "" if "gguf" in versions else "; without the package gguf it runs .gguf files only"
+    return Probe(NAME, available=True, reason=f"installed{built}{missing}", versions=versions, cuda=cuda)
+
+
+def _backends() -> list[str]:
+    """The computing backends that the installed build has, by the names of its files; empty where that says nothing."""
+    spec = find_spec("llama_cpp")
+    folder = Path(spec.origin or "").parent / "lib" if spec else Path()
+    found = (re.match(r"libggml-(?!base)([a-z]+)", path.name) for path in folder.glob("libggml-*"))
+    return sorted({match[1] for match in found if match})
+
+
+class Device(Struct, frozen=True):
+    """One device of ggml: `handle` is its address there, `pci` its bus id where it has one. `gpu`: one of NVIDIA's."""
+
+    handle: int
+    name: str
+    description: str
+    gpu: bool
+    pci: str = ""
+
+
+class _Properties(ctypes.Structure):
+    # The first fields of ggml_backend_dev_props, and room for those that follow.
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("description", ctypes.c_char_p),
+        ("memory_free", ctypes.c_size_t),
+        ("memory_total", ctypes.c_size_t),
+        ("type", ctypes.c_int),
+        ("device_id", ctypes.c_char_p),
+        ("rest", ctypes.c_char * 256),
+    )
+
+
+class Library:
+    """The loaded library: `api` is the module of C functions, `path` the shared object it calls."""
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[int, str]] = deque(maxlen=50_000)
+        self._partial = ""
+        self._catching = False
+        self.api: Any = _import()
+        self.path = str(self.api.llama_cpp._lib._name)
+        self.calls = ctypes.CDLL(self.path)
+        # ctypes keeps no reference to a callback that C holds.
+        self._callback = self.api.llama_log_callback(self._hear)
+        self.api.llama_log_set(self._callback, ctypes.c_void_p(0))
+        self.api.llama_backend_init()
+
+    @contextlib.contextmanager
+    def catching(self) -> Iterator[list[tuple[int, str]]]:
+        """Gather what is logged meanwhile, with levels; the list is filled at the end."""
+        caught: list[tuple[int, str]] = []
+        self._lines.clear()
+        self._catching = True
+        try:
+            yield caught
+        finally:
+            self._catching = False
+            caught += self._lines
+            self._lines.clear()
+
+    def _hear(self, level: int, text: bytes, _: object) -> None:
+        """A line of the log, or a piece of one. Debug lines are read while loading and never shown."""
+        if level == log.DEBUG and not self._catching:
+            return
+        line = text.decode("utf-8", errors="replace")
+        if self._catching:
+            self._lines.append((level, line))
+        if level in (log.INFO, log.WARN, log.ERROR):
+            sys.stderr.write(clean(line.rstrip("\n")) + "\n")
+
+    def devices(self) -> list[Device]:
+        """Every device that this build of llama.cpp sees, in its order; empty where the build does not tell."""
+        calls = self.calls
+        try:
+            calls.ggml_backend_dev_count.restype = ctypes.c_size_t
+            calls.ggml_backend_dev_get.restype = ctypes.c_void_p
+            calls.ggml_backend_dev_get.argtypes = (ctypes.c_size_t,)
+            calls.ggml_backend_dev_get_props.restype = None
+            calls.ggml_backend_dev_get_props.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+        except AttributeError:
+            return []
+        return [self._device(calls.ggml_backend_dev_get(index)) for index in range(calls.ggml_backend_dev_count())]
+
+    def _device(self, handle: int) -> Device:
+        found = _Properties()
+        self.calls.ggml_backend_dev_get_props(handle, ctypes.byref(found))
+        pci = _text(found.device_id) if found.device_id else ""
+        return Device(
+            handle,
+            name=_text(found.name),
+            description=_text(found.description),
+            gpu=found.type in _GPU_KINDS and (found.name or b"").startswith(_NVIDIA),
+            pci=pci if _PCI.fullmatch(pci) else "",
+        )
+
+    def versions(self) -> dict[str, str]:
+        """Of the packages and of llama.cpp itself."""
+        found = {name: version for name, version in probe().versions.items() if name != "backends"}
+        version = getattr(self.api, "llama_version", None)
+        if version is not None:
+            found["llama.cpp"] = _text(version())
+        return found
+
+    def paths(self) -> dict[str, str]:
+        """The files from which they were loaded."""
+        return {"llama-cpp-python": str(self.api.__file__), "llama.cpp": self.path}
+
+
+_LIBRARY: list[Library] = []
+
+
+def library() -> Library:
+    """The library, loaded when first asked for. Raises EngineError where it cannot be."""
+    if not _LIBRARY:
+        status = probe()
+        if not status.available:
+            raise EngineError(f"llama.cpp cannot be used: {status.reason}", remedy=status.remedy)
+        _LIBRARY.append(Library())
+    return _LIBRARY[0]
+
+
+def _import() -> Any:
+    try:
+        try:
+            import llama_cpp
+        except (OSError, RuntimeError) as error:
+            if "libcu" not in str(error):
+                raise
+            _preload_cuda()
+            import llama_cpp
+    except Exception as error:
+        raise EngineError(
+            f"llama-cpp-python cannot be imported: {shorten(clean(str(error)), 400)}",
+            remedy="A CUDA build needs libcudart and libcublas of its CUDA version: on LD_LIBRARY_PATH, or from pip.",
+        ) from error
+    if not hasattr(llama_cpp, "llama_n_ctx_seq") or not hasattr(llama_cpp, "LLAMA_FLASH_ATTN_TYPE_AUTO"):
+        raise EngineError(
+            f"this version of llama-cpp-python, {clean(str(getattr(llama_cpp, '__version__', '?')))}, is too old",
+            remedy='pip install -U "llama-cpp-python>=0.3.36"',
+        )
+    return llama_cpp
+
+
+def _preload_cuda() -> None:
+    """Load CUDA's libraries from the pip packages of NVIDIA, as PyTorch does, for a build that only names them."""
+    spec = find_spec("nvidia")
+    for name in _CUDA_LIBRARIES:
+        for folder in spec.submodule_search_locations or () if spec else ():
+            for path in sorted(Path(folder).glob(f"*/lib/{name}*")):
+                with contextlib.suppress(OSError):
+                    ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def _text(value: bytes | None) -> str:
+    return shorten(clean((value or b"").decode("utf-8", errors="replace")), 200)

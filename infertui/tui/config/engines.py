@@ -1,0 +1,131 @@
+"""What the chosen engine makes of the form: which keys mean something, which words there are, what auto comes to."""
+
+from collections.abc import Mapping
+
+from infertui.config.engine_options import (
+    DRAFTING,
+    NAME,
+    applies,
+    drafts,
+    lever_of,
+    limits_with,
+    named_engines,
+    own_default,
+    owner_of,
+    takes,
+    words_with,
+)
+from infertui.config.engines.spec import EngineSpec
+from infertui.config.fields import FIELDS, Field
+from infertui.config.parse import FlatValue, axis_key
+from infertui.config.ranges import axis_values
+from infertui.errors import ConfigError
+from infertui.tui.config import values as texts
+
+_SPECULATION = "engine.speculation"
+
+
+def engines(values: Mapping[str, FlatValue]) -> tuple[EngineSpec, ...]:
+    """The engines of the form's runs: one, or those of an axis over engine.name."""
+    path = texts.axis_path(values, NAME)
+    return named_engines(values.get(NAME, ""), values[path] if path else None)
+
+
+def words(values: Mapping[str, FlatValue], key: str) -> tuple[str, ...]:
+    """The words to choose from for `key`, those that the engines take; none for free values."""
+    return words_with(key, engines(values))
+
+
+def limits(values: Mapping[str, FlatValue], field: Field) -> str:
+    """What is allowed for a key with the engines of the form."""
+    return limits_with(field, engines(values))
+
+
+def heeded(values: Mapping[str, FlatValue], key: str) -> bool:
+    """Whether the value of `key` means anything with the engines of the form."""
+    if not any(applies(spec, key) for spec in engines(values)):
+        return False
+    return key not in DRAFTING or _swept(values, _SPECULATION) or drafts(key, values.get(_SPECULATION))
+
+
+def shows(values: Mapping[str, FlatValue], key: str) -> bool:
+    """Whether the line of `key` shows when nothing is looked for: it means something, or is in the way."""
+    if heeded(values, key):
+        return True
+    at_rest = key in FIELDS and values.get(key) == FIELDS[key].default and not _swept(values, key)
+    return owner_of(key) is None and not at_rest
+
+
+def unheeded_because(values: Mapping[str, FlatValue], key: str) -> str:
+    """Why `key` means nothing; empty where it does."""
+    if heeded(values, key):
+        return ""
+    owner = owner_of(key)
+    if owner is not None:
+        return f"only with the engine {owner.name}"
+    names = ", ".join(spec.name for spec in engines(values)) or "the engine"
+    if any(applies(spec, key) for spec in engines(values)):
+        return "only with speculation"
+    return "Transformers needs no fallback" if key == "engine.fallback" else f"{names} takes no {key}"
+
+
+def comes_to(values: Mapping[str, FlatValue], key: str, word: str) -> str:
+    """What `word` stands for where the engine decides: `eager` for the mode auto; empty for words that say it."""
+    lever, chosen = lever_of(key), engines(values)
+    if lever is None or word != FIELDS[key].default:
+        return ""
+    meant = {spec.name: own_default(spec, lever) for spec in chosen if lever in spec.levers}
+    if set(meant.values()) <= {word}:
+        return ""
+    if len(set(meant.values())) == 1:
+        return next(iter(meant.values()))
+    return ", ".join(f"{own} with {name}" for name, own in meant.items())
+
+
+def fitted(values: Mapping[str, FlatValue]) -> tuple[dict[str, FlatValue], tuple[str, ...]]:
+    """The values with every lever that the engines do not take back at its default, and what was, as `key = value`."""
+    chosen, lost = engines(values), []
+    found = dict(values)
+    for key in FIELDS:
+        axis = texts.axis_path(found, key)
+        if owner_of(key) is not None:  # an axis alone is in the way: values of other engines' tables are kept
+            if axis and not any(applies(spec, key) for spec in chosen):
+                lost.append(f"{key} = {texts.shown(found, key)}")
+                del found[axis]
+        elif lever_of(key) is not None and not all(_taken(found, key, spec) for spec in chosen):
+            lost.append(f"{key} = {texts.shown(found, key)}")
+            found.pop(axis, None)
+            found[key] = _default(key)
+    for key in DRAFTING:
+        axis = texts.axis_path(found, key)
+        if not heeded(found, key) and (axis or found.get(key) != _default(key)):
+            lost.append(f"{key} = {texts.shown(found, key)}")
+            found.pop(axis, None)
+            found[key] = _default(key)
+    return found, tuple(lost)
+
+
+def _default(key: str) -> FlatValue:
+    default = FIELDS[key].default
+    assert not isinstance(default, Mapping)  # noqa: S101
+    return default
+
+
+def _taken(values: Mapping[str, FlatValue], key: str, spec: EngineSpec) -> bool:
+    path = texts.axis_path(values, key)
+    if not path:
+        return takes(spec, key, values.get(key))
+    try:
+        return all(takes(spec, key, value) for value in axis_values(axis_key(path), values[path]))
+    except ConfigError:
+        return False
+
+
+def _swept(values: Mapping[str, FlatValue], key: str) -> bool:
+    return bool(texts.axis_path(values, key))
+
+
+def reset_note(key: str, word: str, lost: tuple[str, ...]) -> str:
+    """What to say when other keys went back to their defaults because `key` became `word`; empty for nothing."""
+    subject = word if key == NAME else f"{key} = {word}"
+    return f"{subject} does not take {', '.join(lost)}: back to the default." if lost else ""

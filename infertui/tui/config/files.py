@@ -1,0 +1,148 @@
+"""Opening and saving from the Config pane. Disks can be slow, so everything that reads or writes runs in a thread."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+
+from textual.widget import Widget
+
+from infertui.errors import InfertuiError
+from infertui.results.table import ResultQuery
+from infertui.tui.config import files_part, options
+from infertui.tui.config.base import Base, from_defaults, from_file, from_preset, from_text
+from infertui.tui.config.form import Form
+from infertui.tui.context import Cockpit
+from infertui.tui.widgets.cells import Look
+
+_RECENT = 30
+
+
+class ConfigFiles:
+    """Reads into `form` and writes from it; `changed` is called when the form holds something else."""
+
+    def __init__(
+        self, widget: Widget, cockpit: Cockpit, form: Form, environ: Mapping[str, str], changed: Callable[[], None]
+    ) -> None:
+        self._widget = widget
+        self._cockpit = cockpit
+        self._form = form
+        self._environ = environ
+        self._changed = changed
+
+    # -- saving
+
+    def save(self) -> None:
+        """To the file that it came from; asks for a name where there is none."""
+        base = self._form.base
+        if not base.file:
+            self.save_as()
+        elif (text := self._text()) is not None:
+            self._widget.run_worker(self._save_over(Path(base.file), text, base.text), group="files")
+
+    def save_as(self) -> None:
+        """To a file with another name."""
+        if (text := self._text()) is None:
+            return
+        from infertui.tui.config.filename import FilenameScreen
+
+        base = self._form.base
+        name = base.file or base.title or "config"
+        screen = FilenameScreen("Save as", name, lambda typed: files_part.path_of(typed, self._environ))
+
+        def named(path: Path | None) -> None:
+            if path is not None:
+                known = base.text if str(path) == base.file else ""
+                self._widget.run_worker(self._save_over(path, text, known, ask=True), group="files")
+
+        self._widget.app.push_screen(screen, named)
+
+    def _text(self) -> str | None:
+        try:
+            return self._form.toml()
+        except InfertuiError as error:
+            self._cockpit.say(f"Not saved: {error}", "error")
+            return None
+
+    async def _save_over(self, path: Path, text: str, known: str, *, ask: bool = False) -> None:
+        exists = await asyncio.to_thread(path.exists)
+        lost = await asyncio.to_thread(files_part.loss, path, known) if exists else ""
+        if exists and (ask or lost):
+            why = f" What would be lost: {lost}." if lost.startswith("its") else f" Note that {lost}." if lost else ""
+            self._cockpit.confirm(
+                f"{path} exists already.{why}",
+                yes="Overwrite it",
+                then=lambda: self._start(self._write(path, text)),
+            )
+        else:
+            await self._write(path, text)
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        self._widget.run_worker(work, group="files")
+
+    async def _write(self, path: Path, text: str) -> None:
+        try:
+            await asyncio.to_thread(files_part.save, path, text)
+            base = await asyncio.to_thread(from_file, path, {})
+        except InfertuiError as error:
+            self._cockpit.say(str(error), "error")
+            return
+        if base.values == self._form.values:
+            self._form.saved(base)
+        self._changed()
+        self._cockpit.say(f"Saved {path}")
+
+    # -- opening
+
+    def open(self, look: Look) -> None:
+        """Choose among presets, files and recent runs."""
+        from infertui.tui.widgets.picker import PickerScreen
+
+        own = files_part.configs_dir(self._environ)
+        known = options.preset_options()
+        screen = PickerScreen(
+            "Open a config", known, look=look, free="the path of a file", waiting="looking for files and runs"
+        )
+
+        def chosen(value: str | None) -> None:
+            if value is not None:
+                self._widget.run_worker(self._open(value), group="files")
+
+        async def look_around() -> None:
+            paths = await asyncio.to_thread(files_part.listed, self._environ, Path.cwd())
+            found = [*known, *options.file_options(paths, own)]
+            try:
+                query = ResultQuery(str(self._cockpit.out), limit=_RECENT)
+                page = await self._cockpit.control.results(query)
+            except InfertuiError:
+                screen.set_options(found)
+            else:
+                screen.set_options([*found, *options.run_options(page.rows)])
+
+        self._widget.app.push_screen(screen, chosen)
+        self._widget.run_worker(look_around(), group="listing", exclusive=True)
+
+    async def _open(self, value: str) -> None:
+        try:
+            base = await self._base(value)
+        except InfertuiError as error:
+            self._cockpit.say(str(error), "error")
+            return
+        self._form.load(base)
+        self._changed()
+        self._cockpit.say(f"Opened {base.label}")
+
+    async def _base(self, value: str) -> Base:
+        if value == options.DEFAULTS:
+            return from_defaults(self._environ)
+        if value.startswith(options.PRESET):
+            return from_preset(value.removeprefix(options.PRESET), self._environ)
+        if value.startswith(options.RUN):
+            run = value.removeprefix(options.RUN)
+            details = await self._cockpit.control.details(str(self._cockpit.out), run)
+            return from_text(details.toml, f"run {run}")
+        return await asyncio.to_thread(self._from_file, value)
+
+    def _from_file(self, value: str) -> Base:
+        if value.startswith(options.FILE):
+            return from_file(value.removeprefix(options.FILE), self._environ)
+        return from_file(files_part.meant(value, self._environ), self._environ)

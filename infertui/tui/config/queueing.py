@@ -1,0 +1,50 @@
+"""From the form into the queue."""
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from infertui.config.submission import variants_of
+from infertui.runner.control import Control, Forecast, Submission
+from infertui.runner.queue_store import Entry
+from infertui.tui.actions import sign
+from infertui.tui.announcing import tell_refused
+from infertui.tui.config import verdict
+from infertui.tui.config.form import Form
+from infertui.tui.context import Cockpit
+
+
+def queue(cockpit: Cockpit, form: Form, forecast: Forecast | None, *, front: bool) -> None:
+    """Queue the runs that the form makes, at the end or before everything that waits. The form has no problem."""
+    config, out = form.config(), str(cockpit.out)
+    title = form.base.title or config.model.id
+
+    async def submit(control: Control) -> None:
+        # Thousands of variants take a while to work out.
+        variants = await asyncio.to_thread(variants_of, config, "")
+        ids = await control.submit(Submission(title, tuple(variants), out, front))
+        await tell_refused(cockpit, control, ids)
+
+    count = form.run_count()
+    many = f" ({count:,} runs)" if count > 1 else ""
+    doubt = "; the estimate says that it does not fit" if forecast is not None and forecast.fits is False else ""
+    cockpit.intend(submit, done=f"Queued {title}{many}{' first' if front else ''}{doubt}")
+
+
+def put_back(cockpit: Cockpit, form: Form, entry: Entry, changed: Callable[[], None]) -> None:
+    """Put the form's config into the entry that it came from. The form has no problem."""
+    if form.run_count() != 1:
+        ends = sign(cockpit.settings.keys, "config.sweep", "A")
+        cockpit.say(f"An entry of the queue is one run, and this makes several: end the axes with {ends}.", "error")
+        return
+    (variant,) = variants_of(form.config(), "")
+    variant = replace(variant, name=verdict.renamed(entry.name, form))
+
+    async def edit(control: Control) -> None:
+        await control.edit(entry.id, variant)
+        if form.entry is entry:
+            form.release()
+            changed()
+
+    cockpit.intend(edit, done=f"Put back as entry {entry.id}: {entry.title} {variant.name}".strip())

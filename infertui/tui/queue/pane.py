@@ -1,0 +1,335 @@
+"""The Queue pane: what runs, what waits, what became of the rest; sweeps fold."""
+
+from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from infertui.config.sweep import Variant
+from infertui.errors import InfertuiError
+from infertui.runner.control import Control, Submission
+from infertui.runner.queue_store import ENDED, Entry
+from infertui.tui.actions import Action, bindings
+from infertui.tui.config.command import config_command
+from infertui.tui.context import Cockpit
+from infertui.tui.queue.view import Line, Shown, entries_of, heading, line_text, lines_of
+from infertui.tui.state import ALL_TOPICS, Topic
+from infertui.tui.themes import DEFAULT_PALETTE, palette
+from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.heading import Heading
+from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.rowlist import RowList
+
+_UNDO_STEPS = 20
+
+ACTIONS = (
+    Action("queue.open", "enter", "Open", "details of a run that has begun; on a group: fold or unfold it"),
+    Action("queue.cancel", "x", "Cancel", "cancel what runs (asks), take out what waits or has ended", writes=True),
+    Action("queue.move-down", "J", "Later", "move waiting runs one place down", writes=True),
+    Action("queue.move-up", "K", "Sooner", "move waiting runs one place up", writes=True),
+    Action("queue.pause", "P", "Pause", "start no further runs, or go on", writes=True),
+    Action("queue.retry", "R", "Retry", "queue ended runs once more", writes=True),
+    Action("queue.edit", "e", "Edit", "change a waiting run in the Config pane", writes=True),
+    Action("queue.duplicate", "d", "Duplicate", "queue copies right behind", footer=False, writes=True),
+    Action("queue.skip", "s", "Skip", "pass over waiting runs, or the one that runs (asks)", footer=False, writes=True),
+    Action("queue.undo", "u", "Undo", "queue again what was taken out last", footer=False, writes=True),
+    Action("queue.clear", "X", "Clear", "take all ended runs out of the list; results stay", footer=False, writes=True),
+    Action("queue.copy", "y", "Copy", "copy the command line that repeats the run", footer=False),
+    Action("queue.fold", "left,h", "Fold", "fold the group", footer=False),
+    Action("queue.unfold", "right,l", "Unfold", "unfold the group", footer=False),
+)
+
+
+class QueuePane(Pane):
+    """The queue as a list. It is the list's source of rows itself."""
+
+    TITLE = "Queue"
+    ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
+
+    def __init__(self, cockpit: Cockpit, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(cockpit, id=id)
+        self._folded: set[Hashable] = set()
+        self._lines: list[Line] = []
+        self._places: dict[Hashable, int] = {}
+        self._shown = Shown({}, datetime.now(UTC), Look(DEFAULT_PALETTE))
+        self._undo: list[tuple[Submission, ...]] = []
+        self._going: set[int] = set()
+        """Entries that the runner was asked to take out, and that may still be in the list."""
+        self._heading = Heading(self)
+        self._list = RowList(self, markable=True)
+
+    def compose(self) -> ComposeResult:
+        """The list."""
+        yield self._list
+
+    def on_mount(self) -> None:
+        """Draw what is known already."""
+        self.show(ALL_TOPICS)
+
+    def show(self, touched: AbstractSet[Topic]) -> None:
+        """Draw what changed of the queue or of what runs."""
+        if not self.is_attached or not touched & {"queue", "live", "runner"}:
+            return
+        mirror = self.cockpit.mirror
+        entries = tuple(mirror.entries.values())
+        now = datetime.now(UTC)
+        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        self._shown = Shown(mirror.progress, now, look)
+        self._lines = lines_of(entries, self._folded)
+        self._places = {line.key: index for index, line in enumerate(self._lines)}
+        self._list.marked &= self._places.keys()
+        self._list.say_empty(f"Nothing is queued. {look.key('config.run', 'r')} in Config adds a run.")
+        self._going &= mirror.entries.keys()
+        self._list.redraw()
+        self._heading.say(heading(entries, mirror.progress, now, paused=mirror.paused))
+
+    # Rows.
+
+    def row_count(self) -> int:
+        """See `RowSource`."""
+        return len(self._lines)
+
+    def row_key(self, index: int) -> Hashable:
+        """See `RowSource`."""
+        return self._lines[index].key
+
+    def row_index(self, key: Hashable) -> int | None:
+        """See `RowSource`."""
+        return self._places.get(key)
+
+    def row_text(self, index: int, width: int) -> Text:
+        """See `RowSource`."""
+        return line_text(self._lines[index], width, self._shown)
+
+    @property
+    def _line(self) -> Line | None:
+        index = self._places.get(self._list.current_key)
+        return None if index is None else self._lines[index]
+
+    def _targets(self) -> list[Entry]:
+        """What an act is on: the marked lines, or the one with the cursor."""
+        keys = self._list.marked or {self._list.current_key}
+        return entries_of(keys, self._lines)
+
+    def step_back(self) -> bool:
+        """Without the marks."""
+        some = bool(self._list.marked)
+        self._list.marked.clear()
+        self._list.compose_lines()
+        return some
+
+    def on_row_list_positioned(self, event: RowList.Positioned) -> None:
+        """The position stands in the frame: it says that there are more lines than are in view."""
+        event.stop()
+        self.say_position(event.position)
+
+    # Acts.
+
+    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+        """Enter or a double click."""
+        event.stop()
+        self.action_open()
+
+    def action_open(self) -> None:
+        """Fold or unfold a group; the details of a run."""
+        line = self._line
+        if line is None:
+            return
+        if line.entry is None:
+            self._fold(line.key, fold=not line.group.folded)
+        elif line.entry.run:
+            self.cockpit.show_details(line.entry.run, out=line.entry.out)
+        else:
+            self.cockpit.say(f"{line.entry.label} has not begun yet: there are no details of it.")
+
+    def action_fold(self) -> None:
+        """Fold the group that the cursor is in."""
+        if (line := self._line) and len(line.group.entries) > 1:
+            self._fold(line.group.key, fold=True)
+
+    def action_unfold(self) -> None:
+        """Unfold the group under the cursor."""
+        if (line := self._line) and line.entry is None:
+            self._fold(line.key, fold=False)
+
+    def _fold(self, key: Hashable, *, fold: bool) -> None:
+        self._folded = self._folded | {key} if fold else self._folded - {key}
+        self.show(ALL_TOPICS)
+        if key in self._places:
+            self._list.cursor = self._places[key]
+
+    def action_cancel(self) -> None:
+        """Cancel what runs, take out the rest."""
+        entries = self._targets()
+        running = [entry for entry in entries if entry.state == "running"]
+        others = [entry for entry in entries if entry.state != "running"]
+
+        def go() -> None:
+            if running:
+                ids = _ids(running)
+                self.cockpit.intend(lambda control: control.cancel(ids))
+            self._remove(others)
+
+        self._ask_about(running, "Cancel", go)
+
+    def action_skip(self) -> None:
+        """Pass over waiting and running entries."""
+        entries = [entry for entry in self._targets() if entry.state in ("queued", "running")]
+        if not entries:
+            self.cockpit.say("Only what waits or runs can be skipped.")
+            return
+        ids = _ids(entries)
+        running = [entry for entry in entries if entry.state == "running"]
+        self._ask_about(running, "Skip", lambda: self.cockpit.intend(lambda control: control.skip(ids)))
+
+    def _ask_about(self, running: Sequence[Entry], verb: str, go: Callable[[], None]) -> None:
+        """Ask when a run under way would end; else go ahead."""
+        if not running:
+            go()
+            return
+        what = running[0].label if len(running) == 1 else f"{len(running)} runs"
+        question = f"{verb} {what}? It is being measured; what it has so far is kept, marked as interrupted."
+        self.cockpit.confirm(question, yes=f"{verb} the run" + "s" * (len(running) > 1), then=go)
+
+    def _remove(self, entries: Sequence[Entry]) -> None:
+        # A key may be pressed again before the answer to the first has come.
+        entries = [entry for entry in entries if entry.id not in self._going]
+        if not entries:
+            return
+        ids = _ids(entries)
+        waiting = [entry for entry in entries if entry.state == "queued"]
+
+        async def remove(control: Control) -> None:
+            try:
+                await control.remove(ids)
+            except BaseException:
+                self._going.difference_update(ids)
+                raise
+            if waiting:
+                self._undo = [*self._undo[1 - _UNDO_STEPS :], _submissions(waiting)]
+
+        said = (
+            f"Took {len(waiting)} waiting {_runs(len(waiting))} out; {self.key('queue.undo', 'u')} puts back."
+            if waiting
+            else ""
+        )
+        self._going.update(ids)
+        self.cockpit.intend(remove, done=said)
+        self._list.marked.clear()
+
+    def action_undo(self) -> None:
+        """Queue again what was taken out last."""
+        if not self._undo:
+            self.cockpit.say("There is nothing to undo: only taking out waiting runs can be undone.")
+            return
+        submissions = self._undo.pop()
+
+        async def submit(control: Control) -> None:
+            for submission in submissions:
+                await control.submit(submission)
+
+        count = sum(len(submission.variants) for submission in submissions)
+        self.cockpit.intend(submit, done=f"Queued {count} {_runs(count)} again, at the end.")
+
+    def action_clear(self) -> None:
+        """Forget what has ended."""
+        if any(entry.state in ENDED for entry in self.cockpit.mirror.entries.values()):
+            self.cockpit.intend(lambda control: control.clear())
+
+    def action_move_down(self) -> None:
+        """Later."""
+        self._move(1)
+
+    def action_move_up(self) -> None:
+        """Sooner."""
+        self._move(-1)
+
+    def _move(self, by: int) -> None:
+        entries = [entry for entry in self._targets() if entry.state == "queued"]
+        if not entries:
+            self.cockpit.say("Only what waits can be moved.")
+            return
+        line = self._line
+        if line and line.entry is None and not self._list.marked:
+            by *= self._neighbours(line, by)
+        ids = _ids(entries)
+        if by:
+            self.cockpit.intend(lambda control: control.move(ids, by))
+
+    def _neighbours(self, line: Line, by: int) -> int:
+        """How many places a whole group moves to get past its neighbour in direction `by`."""
+        groups = list(dict.fromkeys(other.group.key for other in self._lines))
+        by_key = {other.group.key: other.group for other in self._lines}
+        at = groups.index(line.group.key)
+        while 0 <= (at := at + by) < len(groups):
+            waiting = sum(entry.state == "queued" for entry in by_key[groups[at]].entries)
+            if waiting:
+                return waiting
+        return 0
+
+    def action_duplicate(self) -> None:
+        """Copies right behind."""
+        if ids := _ids(self._targets()):
+            self.cockpit.intend(lambda control: control.duplicate(ids))
+
+    def action_retry(self) -> None:
+        """Once more."""
+        ids = _ids([entry for entry in self._targets() if entry.state in ENDED])
+        if not ids:
+            copy = self.key("queue.duplicate", "d")
+            self.cockpit.say(f"Only what has ended can be retried; {copy} duplicates what waits or runs.")
+            return
+        self.cockpit.intend(
+            lambda control: control.retry(ids), done=f"Queued {len(ids)} {_runs(len(ids))} once more, at the end."
+        )
+        self._list.marked.clear()
+
+    def action_edit(self) -> None:
+        """Change a waiting entry."""
+        line = self._line
+        if line and line.entry and line.entry.state == "queued":
+            self.cockpit.edit_entry(line.entry)
+        else:
+            copy = self.key("queue.duplicate", "d")
+            self.cockpit.say(f"Only a single run that waits can be edited; {copy} makes a copy of any.")
+
+    def action_pause(self) -> None:
+        """Pause or go on."""
+        if self.cockpit.mirror.paused:
+            self.cockpit.intend(lambda control: control.resume(), done="The queue goes on.")
+        else:
+            self.cockpit.intend(lambda control: control.pause(), done="Paused: what runs goes on to its end.")
+
+    def action_copy(self) -> None:
+        """The command line of the run under the cursor."""
+        if (line := self._line) and line.entries:
+            entries = line.entries
+            try:
+                text = "\n".join(config_command(entry.config) for entry in entries)
+            except InfertuiError as error:
+                self.cockpit.say(str(error), "error")
+                return
+            self.cockpit.copy(text, "the command line" if len(entries) == 1 else f"{len(entries)} command lines")
+
+
+def _ids(entries: Sequence[Entry]) -> tuple[int, ...]:
+    return tuple(entry.id for entry in entries)
+
+
+def _runs(count: int) -> str:
+    return "run" if count == 1 else "runs"
+
+
+def _submissions(entries: Sequence[Entry]) -> tuple[Submission, ...]:
+    """What queues these entries again, group by group."""
+    groups: dict[tuple[int, str, str], list[Variant]] = {}
+    for entry in entries:
+        groups.setdefault((entry.group, entry.title, entry.out), []).append(
+            Variant(entry.name, entry.config, {}, entry.place)
+        )
+    return tuple(Submission(title, tuple(variants), out) for (_, title, out), variants in groups.items())

@@ -1,0 +1,311 @@
+"""The queue as rows: groups that fold, and entries with what became of them."""
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from rich.text import Text
+
+from infertui.analysis.outcome import Figure
+from infertui.runner.progress import RunProgress
+from infertui.runner.queue_store import ENDED, Entry
+from infertui.tui.queue.benches import bench_words
+from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.lines import cut
+from infertui.tui.widgets.times import clock
+from infertui.units import format_number
+
+_SHORT_ENGINES = {
+    "transformers": "hf", "tensorrt-llm": "trtllm", "llama-cpp": "llama", "openvino": "ov", "simulator": "sim",
+}  # fmt: skip
+# Words that fit where there are nine cells.
+_BRIEF = {"interrupted": "cut off", "RUN warmup": "RUN warm", "RUN compile": "RUN comp", "RUN capture": "RUN capt"}
+_TINY = 32
+_LEAST_NAME = 7
+_COMPACT = 60
+_FULL = 100
+
+
+class Group(Struct, frozen=True):
+    """Neighbouring entries that were submitted together. One that was moved apart stands in several parts."""
+
+    key: Hashable
+    title: str
+    entries: tuple[Entry, ...]
+    folded: bool
+
+
+class Line(Struct, frozen=True):
+    """A line of the list: a group's own (`entry` None) or an entry, `within` a group or alone."""
+
+    key: Hashable
+    group: Group
+    entry: Entry | None = None
+    within: bool = False
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What an act on this line acts on."""
+        return self.group.entries if self.entry is None else (self.entry,)
+
+
+def lines_of(entries: Iterable[Entry], folded: Collection[Hashable]) -> list[Line]:
+    """The lines of the list, in order. Groups of one stand as a plain line; `folded` holds keys of folded groups."""
+    parts: list[list[Entry]] = []
+    for entry in entries:
+        if parts and parts[-1][0].group == entry.group:
+            parts[-1].append(entry)
+        else:
+            parts.append([entry])
+    seen: dict[int, int] = {}
+    lines = []
+    for part in parts:
+        number = seen[part[0].group] = seen.get(part[0].group, 0) + 1
+        key = ("group", part[0].group, number)
+        group = Group(key, part[0].title, tuple(part), key in folded)
+        if len(part) > 1:
+            lines.append(Line(key, group))
+        if len(part) == 1 or not group.folded:
+            lines += [Line(entry_key(entry.id), group, entry, within=len(part) > 1) for entry in part]
+    return lines
+
+
+def entry_key(entry: int) -> Hashable:
+    """The key of an entry's line."""
+    return ("entry", entry)
+
+
+def entries_of(keys: Iterable[Hashable], lines: Sequence[Line]) -> list[Entry]:
+    """The entries that the lines with these keys stand for, in the order of the queue, each once."""
+    wanted = set(keys)
+    found = {entry.id: entry for line in lines if line.key in wanted for entry in line.entries}
+    return list(found.values())
+
+
+def remaining_s(entry: Entry, progress: RunProgress | None, now: datetime) -> float | None:
+    """Seconds that an entry still takes; None: not known. Ended ones take none."""
+    if entry.state in ENDED:
+        return 0.0
+    if entry.state == "queued":
+        return entry.estimate_s
+    if progress and progress.eta_s is not None:
+        return progress.eta_s
+    if entry.estimate_s is None:
+        return None
+    try:
+        elapsed = (now - datetime.fromisoformat(entry.started)).total_seconds()
+    except (ValueError, TypeError):
+        return entry.estimate_s
+    return max(0.0, entry.estimate_s - elapsed)
+
+
+def time_left(entries: Iterable[Entry], progress: Mapping[str, RunProgress], now: datetime) -> str:
+    """`4:10`, `more than 4:10` where some are not known, or nothing. Devices work side by side."""
+    lanes: dict[str, float] = {}
+    unknown = False
+    for entry in entries:
+        if entry.state in ENDED:
+            continue
+        seconds = remaining_s(entry, progress.get(entry.run), now)
+        unknown |= seconds is None
+        lanes[entry.lane] = lanes.get(entry.lane, 0.0) + (seconds or 0.0)
+    longest = max(lanes.values(), default=0.0)
+    if longest < 1:
+        return ""
+    return f"more than {clock(longest)}" if unknown else clock(longest)
+
+
+def heading(entries: Collection[Entry], progress: Mapping[str, RunProgress], now: datetime, *, paused: bool) -> str:
+    """`12 runs, 1 running, 4:10 left`, and PAUSED."""
+    if not entries:
+        return "PAUSED" if paused else ""
+    parts = [f"{len(entries)} run{'s' * (len(entries) != 1)}"]
+    if running := sum(entry.state == "running" for entry in entries):
+        parts.append(f"{running} running")
+    if left := time_left(entries, progress, now):
+        parts.append(f"{left} left")
+    return ", ".join(parts) + ("  PAUSED" if paused else "")
+
+
+class Shown(Struct, frozen=True):
+    """What a line is drawn from besides the entries."""
+
+    progress: Mapping[str, RunProgress]
+    now: datetime
+    look: Look
+
+
+def line_text(line: Line, width: int, shown: Shown) -> Text:
+    """A line in at most `width` cells."""
+    if line.entry is None:
+        return _group_text(line.group, width, shown)
+    return _entry_text(line.entry, width, shown, within=line.within)
+
+
+def state_mark(entry: Entry, progress: RunProgress | None, look: Look) -> tuple[str, str, str]:
+    """Glyph, word and style of an entry's state."""
+    palette = look.palette
+    if entry.state == "finished" and entry.valid is False:
+        return "!", "invalid", palette.warning
+    word = entry.state
+    match entry.state:
+        case "running":
+            return look.glyph("▶", ">"), _running_word(progress), palette.active
+        case "finished":
+            return look.glyph("✓", "+"), "ok", palette.ok
+        case "failed":
+            return look.glyph("✗", "x"), "FAILED", palette.error
+        case "refused":
+            return look.glyph("✗", "x"), word, palette.error
+        case "interrupted":
+            return "!", word, palette.warning
+        case "cancelled":
+            return "-", word, palette.muted
+        case "skipped":
+            return look.glyph("»", "s"), word, palette.muted
+        case _:
+            return look.glyph("·", "."), word, palette.muted
+
+
+def _running_word(progress: RunProgress | None) -> str:
+    if progress is None or progress.phase is None:
+        return "RUN"
+    return f"RUN {progress.fraction * 100:.0f}%" if progress.phase == "measure" else f"RUN {progress.phase}"
+
+
+def outcome(entry: Entry, progress: RunProgress | None, now: datetime, *, brief: bool = False) -> str:
+    """The last column: phase and ETA, the estimate, the result, or the reason. In `brief` one thing alone."""
+    match entry.state:
+        case "running":
+            left = remaining_s(entry, progress, now)
+            eta = f"ETA {clock(left)}" if left is not None else ""
+            return eta if brief else f"{_phase(progress)}  {eta}".strip()
+        case "queued":
+            about = "~" if brief else "about "
+            return f"{about}{clock(entry.estimate_s)}" if entry.estimate_s is not None else ""
+        case _ if entry.throughput is None:
+            return entry.reason
+        case _ if brief:
+            return f"{format_number(entry.throughput)} tok/s"
+        case _:
+            return f"{format_number(entry.throughput)} tok/s  {entry.reason}".strip()
+
+
+def _phase(progress: RunProgress | None) -> str:
+    if progress is None or progress.phase is None:
+        return ""
+    if progress.phase == "measure" and progress.started:
+        return f"measure {min(progress.measured_batches + 1, progress.iterations)}/{progress.iterations}"
+    return f"warmup {progress.warmup_batches + 1}" if progress.phase == "warmup" else progress.phase
+
+
+def short_model(name: str) -> str:
+    """The part of a model's id that tells it apart."""
+    return name.rstrip("/").rpartition("/")[2].removeprefix("synthetic:") or name
+
+
+def short_engine(name: str) -> str:
+    """What an engine is called in a narrow column."""
+    return _SHORT_ENGINES.get(name, name)
+
+
+def _entry_text(entry: Entry, width: int, shown: Shown, *, within: bool) -> Text:
+    look = shown.look
+    progress = shown.progress.get(entry.run) if entry.state == "running" else None
+    glyph, word, style = state_mark(entry, progress, look)
+    label = (entry.name or entry.title) if within else entry.label
+    indent = "  " if within else ""
+    result = outcome(entry, progress, shown.now)
+    result_style = style if entry.state in ("failed", "refused", "interrupted") or entry.valid is False else ""
+    number = fit(str(entry.id), 4, look, style=look.palette.muted, align="right")
+    muted = look.palette.muted
+    if width < _COMPACT:
+        # The word says as much as its glyph, which has to go first.
+        sign = f" {glyph}" if width >= _TINY else ""
+        state = fit(f"{sign} {_BRIEF.get(word, word)}", len(sign) + 10, look, style=style)
+        left = width - 5 - state.cell_len
+        result = outcome(entry, progress, shown.now, brief=True)
+        if width < _TINY:
+            indent, result = indent[:1], result.replace(" tok/s", "/s")
+        most = max(left // 2, left - _LEAST_NAME)
+        if len(result) >= most:
+            result = result.replace("tok/s", "t/s")
+        room = min(most, len(result) + 1) if result else 0
+        name = fit(indent + label, max(0, left - room), look)
+        return beside(number, state, Text(" "), name, fit(" " * bool(room) + result, room, look, style=result_style))
+    state = fit(f" {glyph} {word}", 15, look, style=style)
+    lane = fit(entry.lane, 6, look, style=muted)
+    if width < _FULL:
+        left = width - 26
+        names = max(8, left * 2 // 5)
+        cells = [fit(indent + label, names, look), Text(" "), lane]
+        return beside(number, state, *cells, fit(result, max(0, left - names), look, style=result_style))
+    model = fit(short_model(entry.config.model.id), 17, look)
+    engine = fit(short_engine(entry.config.engine.name), 7, look, style=muted)
+    batch = fit(f"b{entry.config.workload.batch_size}", 6, look, style=muted)
+    left = width - 57
+    names = min(30, max(12, left // 2))
+    cells = [fit(indent + label, names, look), Text("  "), model, engine, batch, lane]
+    return beside(number, state, *cells, fit(result, max(0, left - names), look, style=result_style))
+
+
+def _group_text(group: Group, width: int, shown: Shown) -> Text:
+    """`v demo sweep  3/12  RUN  ETA 4:10`."""
+    look, entries = shown.look, group.entries
+    palette = look.palette
+    fold = look.glyph("▸", "+") if group.folded else look.glyph("▾", "-")
+    line = beside(Text(f" {fold} ", style=palette.accent))
+    states = [entry.state for entry in entries]
+    ended = sum(state in ENDED for state in states)
+    tail = f"  {ended}/{len(entries)}"
+    words: list[tuple[str, str]] = []
+    if "running" in states:
+        words.append(("RUN", palette.active))
+    elif "queued" in states:
+        words.append(("queued", palette.muted))
+    elif set(states) == {"finished"}:
+        words.append(("ok", palette.ok))
+    if failed := states.count("failed"):
+        words.append((f"{failed} FAILED", palette.error))
+    if refused := states.count("refused"):
+        words.append((f"{refused} refused", palette.error))
+    rest = ""
+    if ended < len(entries):
+        left = time_left(entries, shown.progress, shown.now)
+        rest = f"  ETA {left}" if left else ""
+    if figures := bench_words(entries):
+        return _bench_text(line, group, f"{tail}{rest}", words, figures, width, look)
+    if ended == len(entries) and (best := _best(entries)):
+        rest = f"  best {format_number(best.throughput or 0)} tok/s {best.name}".rstrip()
+    after = beside(*(Text(f"  {word}", style=style) for word, style in words), fit(rest, len(rest), look))
+    room = max(6, width - line.cell_len - len(tail) - after.cell_len)
+    title = group.title or "group"
+    line.append_text(fit(title, min(len(title), room), look, style=palette.title))
+    line.append(tail)
+    line.append_text(after)
+    return line
+
+
+def _bench_text(
+    line: Text, group: Group, tail: str, words: list[tuple[str, str]], figures: list[Figure], width: int, look: Look
+) -> Text:
+    """`v bench  3/10  RUN  ETA 4:10  compile 1.42x faster, 1.40 to 1.44`; of several arms each one's ratio."""
+    line.append_text(fit(group.title or "bench", min(len(group.title or "bench"), 12), look, style=look.palette.title))
+    line.append(tail if width >= _COMPACT else tail.partition("  ETA")[0])
+    for word, style in words:
+        line.append(f"  {word}", style=style)
+    if figures[0].ratio is None and all(entry.state in ENDED for entry in group.entries):
+        line.append("  no round counts", style=look.palette.warning)
+    for figure in figures:
+        if figure.ratio is not None:
+            style = {"+": look.palette.ok, "-": look.palette.error}.get(figure.sign, "")
+            full = f"  {figure.name} {figure.verdict}"
+            brief = f"  {figure.ratio.value:.2f}x {figure.sign} {figure.name}"
+            fits = len(figures) == 1 and line.cell_len + len(full) <= width
+            line.append_text(fit(full if fits else brief, len(full if fits else brief), look, style=style))
+    return cut(line, width, look.glyph("…", "~"))
+
+
+def _best(entries: Iterable[Entry]) -> Entry | None:
+    measured = [entry for entry in entries if entry.throughput is not None and entry.valid is not False]
+    return max(measured, key=lambda entry: entry.throughput or 0.0, default=None)

@@ -1,0 +1,411 @@
+"""Columns of the results table: what each shows, how wide it is, and which give way when there is little room. Pure."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+from rich.text import Text
+
+from infertui.analysis.outcome import EQUAL_WITHIN
+from infertui.results.table import Column, ResultRow, VramOf
+from infertui.tui.queue.view import short_engine
+from infertui.tui.results.ratios import OF, RatioColumn, row_ratio
+from infertui.tui.settings import Shown
+from infertui.tui.terminal.sanitize import safe
+from infertui.tui.widgets.cells import Align, Look, beside, fit
+from infertui.units import format_number, format_seconds
+
+GAP = 2
+NONE = "-"
+_DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
+# Flags that say that the figures of the row are wrong, in contrast to those that a reader should merely know.
+_AGAINST = frozenset(
+    {
+        "invalid", "failures", "few", "short-output", "long-output", "thermal", "throttle", "foreign", "gpu-lost",
+        "swap", "host-busy", "fallback", "diverged",
+    }
+)  # fmt: skip
+
+Key = Literal["flags"] | RatioColumn | Column
+
+
+class ColumnSpec(Struct, frozen=True):
+    """A column. It is between `narrow` and `wide` cells; of those that do not fit the highest `rank` goes first."""
+
+    key: Key
+    label: str
+    help: str
+    rank: int
+    narrow: int
+    wide: int
+    cell: Callable[[ResultRow, int], str]
+    unit: str = ""
+    align: Align = "right"
+    figure: bool = True
+    """Whether it was measured: of a run that failed there is nothing to show."""
+    number: Callable[[ResultRow, int], str] | None = None
+    """The figure in `unit`, for a spreadsheet, where the cell has a unit of its own."""
+
+    @property
+    def heading(self) -> str:
+        """Label and unit; the unit is left out where each cell has its own."""
+        return self.label if self.number else self.copied_heading
+
+    @property
+    def copied_heading(self) -> str:
+        """Label and unit."""
+        return f"{self.label} {self.unit}".strip()
+
+
+class Placed(Struct, frozen=True):
+    """A column in its place: `x` cells from the left."""
+
+    spec: ColumnSpec
+    x: int
+    width: int
+
+
+class Layout(Struct, frozen=True):
+    """The columns that fit, from left to right, and how many did not."""
+
+    placed: tuple[Placed, ...]
+    left_out: int
+
+    def at(self, x: int) -> ColumnSpec | None:
+        """The column under a cell, the gap behind it included."""
+        return next((one.spec for one in self.placed if one.x <= x < one.x + one.width + GAP), None)
+
+
+def figure(name: str, scale: float = 1.0) -> Callable[[ResultRow, int], str]:
+    """The cell of a measured figure, divided by `scale`."""
+
+    def cell(row: ResultRow, width: int) -> str:
+        value = getattr(row, name)
+        return NONE if value is None else _number(value / scale, width)
+
+    return cell
+
+
+def _time(name: str, digits: int = 3) -> Callable[[ResultRow, int], str]:
+    """The cell of a time, with its unit; two digits of what is kept in buckets of 2 %."""
+
+    def cell(row: ResultRow, width: int) -> str:
+        value = getattr(row, name)
+        return NONE if value is None else format_seconds(value, digits)
+
+    return cell
+
+
+def _ms(name: str) -> Callable[[ResultRow, int], str]:
+    return figure(name, 1e-3)
+
+
+def _memory(row: ResultRow, width: int) -> str:
+    """`3.53 proc`: the value and whose it is."""
+    if row.vram is None:
+        return NONE
+    whose = f" {_WHOSE[row.vram_of]}" if row.vram_of else ""
+    return _number(row.vram / 2**30, width - len(whose)) + whose
+
+
+_WHOSE: dict[VramOf, str] = {"": "", "process": "proc", "allocator": "alloc", "resident": "RSS"}
+
+
+def _number(value: float, width: int) -> str:
+    """Three significant digits or more; as few as there is room for, down to one."""
+    ways = (format_number(value), *(f"{value:.{digits}g}" for digits in (3, 2, 1)))
+    return next((shown for shown in ways if len(shown) <= width), ways[-1])
+
+
+def _text(name: str) -> Callable[[ResultRow, int], str]:
+    def cell(row: ResultRow, width: int) -> str:
+        value = getattr(row, name)
+        return NONE if value is None else str(value) or NONE
+
+    return cell
+
+
+def short_model(model: str, width: int) -> str:
+    """A model's name in little room: without its owner, a synthetic one still marked as such."""
+    if len(model) <= width:
+        return model
+    if model.startswith("synthetic:"):
+        return "syn:" + model.removeprefix("synthetic:").rpartition("/")[2]
+    return model.rstrip("/").rpartition("/")[2]
+
+
+def _engine(row: ResultRow, width: int) -> str:
+    return (row.engine if len(row.engine) <= width else short_engine(row.engine)) or NONE
+
+
+def local_time(started: str, width: int) -> str:
+    """When a run began, in this machine's time: `11-20 09:41`, and year and seconds where there is room."""
+    try:
+        moment = datetime.fromisoformat(started).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return started or NONE
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if width >= 19 else f"{moment:%m-%d %H:%M}"
+
+
+def _speed(row: ResultRow, width: int) -> str:
+    if row.throughput is None:
+        return NONE
+    shown = _number(row.throughput, width)
+    if row.low is None or row.high is None:
+        return shown
+    # The interval need not be symmetric: half its width is what fits beside the figure, as exact as that is.
+    half, decimals = (row.high - row.low) / 2, len(shown.partition(".")[2])
+    spread = f" ±{half:,.{decimals}f}" if round(half, decimals) else f" ±{half:.1g}"
+    return shown + spread if len(shown) + len(spread) <= width else shown
+
+
+def _joules(row: ResultRow, width: int) -> str:
+    """Two digits are more than is known of energy whose window was too short."""
+    if row.joules_per_token is None or "short-energy" not in row.flags:
+        return figure("joules_per_token")(row, width)
+    ways = [f"~{row.joules_per_token:.{digits}g}" for digits in (2, 1)]
+    return next((shown for shown in ways if len(shown) <= width), ways[-1])
+
+
+def _drift(row: ResultRow, width: int) -> str:
+    return NONE if row.drift is None else f"{row.drift * 100:+.1f}"
+
+
+COLUMNS: dict[Column, ColumnSpec] = {
+    spec.key: spec  # type: ignore[misc]
+    for spec in (
+        ColumnSpec("model", "model", "the model", 1, 13, 32, lambda row, width: short_model(row.model, width) or NONE,
+                   align="left", figure=False),
+        ColumnSpec("engine", "engine", "the engine that ran it", 4, 6, 12, _engine, align="left", figure=False),
+        ColumnSpec("mode", "mode", "how steps were executed, as found in force", 4, 6, 14, _text("mode"), align="left",
+                   figure=False),
+        ColumnSpec("form", "fmt", "number format of the weights, and of a KV cache with fewer bits, as found in force",
+                   4, 4, 11, _text("form"), align="left", figure=False),
+        ColumnSpec("quantization", "quant", "number format of quantized weights, as found in force", 11, 5, 11,
+                   _text("quantization"), align="left", figure=False),
+        ColumnSpec("dtype", "dtype", "number format, as loaded", 4, 5, 5,
+                   lambda row, width: _DTYPES.get(row.dtype, row.dtype) or NONE, align="left", figure=False),
+        ColumnSpec("batch_size", "b", "batch size", 2, 3, 5, _text("batch_size"), figure=False),
+        ColumnSpec("input_len", "in", "prompt tokens asked for, or the prompt set", 9, 6, 10, _text("input_len"),
+                   figure=False),
+        ColumnSpec("output_len", "out", "output tokens asked for", 8, 4, 6, _text("output_len"), figure=False),
+        ColumnSpec("throughput", "tok/s", "output tokens per second, with its 95 % interval", 0, 7, 15, _speed),
+        ColumnSpec("prefill", "prefill tok/s", "prompt tokens per second while prompts are processed", 14, 13, 13,
+                   figure("prefill")),
+        ColumnSpec("ttft", "TTFT p50", "time to first token, median", 3, 8, 8, _time("ttft"), "ms", number=_ms("ttft")),
+        ColumnSpec("ttft_p99", "TTFT p99", "time to first token, 99th percentile, of 368 requests or more", 13, 8, 8,
+                   _time("ttft_p99"), "ms", number=_ms("ttft_p99")),
+        ColumnSpec("tpot", "TPOT p50", "time per output token after the first, median", 5, 8, 8, _time("tpot"), "ms",
+                   number=_ms("tpot")),
+        ColumnSpec("itl", "ITL p50", "inter-token latency, median", 12, 7, 7, _time("itl", 2), "ms", number=_ms("itl")),
+        ColumnSpec("itl_p99", "ITL p99", "inter-token latency, 99th percentile, of 368 steps or more", 12, 7, 7,
+                   _time("itl_p99", 2), "ms", number=_ms("itl_p99")),
+        ColumnSpec("latency", "E2E p50", "latency from request to last token, median", 10, 8, 8, _time("latency"), "s",
+                   number=figure("latency")),
+        ColumnSpec("vram", "mem GiB", "memory: what the run's process holds on the GPU (proc), else the peak of the"
+                   " library's allocator (alloc), or of what was resident on a CPU (RSS)", 6, 9, 10, _memory),
+        ColumnSpec("power", "power", "mean power while measuring", 14, 7, 7, figure("power"), "W"),
+        ColumnSpec("joules_per_token", "J/tok", "energy per output token; ~ in too short a window", 8, 5, 8, _joules),
+        ColumnSpec("drift", "drift", "change of throughput while measuring; 0: noise", 16, 7, 7, _drift, "%"),
+        ColumnSpec("mbu", "MBU", "decode's share of the memory bandwidth: see infertui calibrate", 12, 6, 6,
+                   figure("mbu", 1e-2), "%"),
+        ColumnSpec("mfu", "MFU", "prefill's share of the matrix rate, at least: see infertui calibrate", 13, 6, 6,
+                   figure("mfu", 1e-2), "%"),
+        ColumnSpec("agreement", "agree", "share of greedy tokens that are those of the run's reference", 13, 7, 7,
+                   figure("agreement", 1e-2), "%"),
+        ColumnSpec("perplexity", "PPL", "perplexity on the text of quality.text_file", 15, 6, 8, figure("perplexity")),
+        ColumnSpec("iterations", "iter", "batches measured", 17, 4, 6, _text("iterations")),
+        ColumnSpec("seconds", "total", "duration of the whole run", 18, 7, 8, figure("seconds"), "s"),
+        ColumnSpec("started", "started", "when the run began", 9, 11, 19,
+                   lambda row, width: local_time(row.started, width), align="left", figure=False),
+        ColumnSpec("name", "name", "the run's name", 11, 12, 28, _text("name"), align="left", figure=False),
+        ColumnSpec("device", "device", "what it ran on", 15, 8, 20, _text("device"), align="left", figure=False),
+        ColumnSpec("state", "state", "finished, failed or interrupted", 19, 8, 11, _text("state"), align="left",
+                   figure=False),
+    )
+}  # fmt: skip
+_RATIOS: tuple[tuple[RatioColumn, str, str, int], ...] = (
+    ("ratio", "ratio", "throughput", 2),
+    ("ratio_ttft", "x TTFT", "time to first token", 7),
+    ("ratio_tpot", "x TPOT", "time per output token", 7),
+    ("ratio_latency", "x E2E", "latency", 7),
+    ("ratio_energy", "x J/tok", "energy per token", 7),
+)
+RATIOS: dict[RatioColumn, ColumnSpec] = {
+    key: ColumnSpec(key, label, f"{what} over the baseline's; = equal within 2 %, ~ unclear, ( ) unlike runs", rank,
+                    8, 8, lambda row, width: NONE)
+    for key, label, what, rank in _RATIOS
+}  # fmt: skip
+SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}  # type: ignore[dict-item]
+"""All that can be chosen."""
+FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3, 12, 200, lambda row, width: "",
+                   align="left", figure=False)  # fmt: skip
+# What room there is left goes to these, in this order, up to this width (0: as wide as they get).
+_GROWTH: tuple[tuple[Key, int], ...] = (
+    ("mode", 7), ("model", 18), ("flags", 14), ("engine", 0), ("mode", 0), ("throughput", 0), ("model", 0), ("form", 0),
+    ("name", 0), ("device", 0), ("flags", 22), ("started", 0), ("input_len", 0),
+)  # fmt: skip
+_ALL_OR_NOTHING = frozenset({"throughput", "started"})
+
+
+def arrange(columns: Sequence[Shown], width: int, *, ratio: bool = False) -> Layout:
+    """Place `columns` in their order, then the flags, in `width` cells.
+
+    Ratios are among them only where `ratio` says that there is a baseline; that of the throughput is then in any case.
+    """
+    wanted = [SPECS[key] for key in dict.fromkeys(columns) if ratio or key not in OF]
+    if ratio and RATIOS["ratio"] not in wanted:
+        at = next((n + 1 for n, spec in enumerate(wanted) if spec.key == "throughput"), len(wanted))
+        wanted.insert(at, RATIOS["ratio"])
+    wanted.append(FLAGS)
+    fitting = list(wanted)
+    while len(fitting) > 1 and _least(fitting) > width:
+        fitting.remove(max(fitting, key=lambda spec: spec.rank))
+    spare = max(0, width - _least(fitting))
+    widths = {spec.key: spec.narrow for spec in fitting}
+    for key, wide in _GROWTH:
+        spec = next((spec for spec in fitting if spec.key == key), None)
+        if spec is None:
+            continue
+        grown = min(spare, (wide or spec.wide) - widths[key])
+        # Half a timestamp or half an interval is of no use: all that it needs, or nothing.
+        if grown > 0 and (key not in _ALL_OR_NOTHING or widths[key] + grown == spec.wide):
+            widths[key] += grown
+            spare -= grown
+    if FLAGS in fitting:
+        widths["flags"] += spare
+    placed, x = [], 0
+    for spec in fitting:
+        placed.append(Placed(spec, x, min(widths[spec.key], max(0, width - x))))
+        x += widths[spec.key] + GAP
+    return Layout(tuple(placed), len(wanted) - len(fitting))
+
+
+def _least(specs: Sequence[ColumnSpec]) -> int:
+    return sum(spec.narrow for spec in specs) + GAP * (len(specs) - 1)
+
+
+def header_text(layout: Layout, width: int, look: Look, *, sort: Column, descending: bool) -> Text:
+    """The line above the rows; an arrow behind the column that sorts, and how many columns are left out."""
+    cells = []
+    for one in layout.placed:
+        here = one.spec.key == sort
+        style = look.palette.title if here else look.palette.muted
+        arrow = look.glyph("▼", "v") if descending else look.glyph("▲", "^")
+        # Behind the heading: of a right-aligned one that is the first cell of the gap.
+        inside = here and one.spec.align == "left" and len(one.spec.heading) < one.width
+        heading = one.spec.heading + arrow if inside else one.spec.heading
+        cells.append(fit(heading, one.width, look, style=style, align=one.spec.align))
+        cells.append(Text((arrow if here and not inside else " ") + " " * (GAP - 1), style=look.palette.title))
+    line = beside(*cells)
+    line.truncate(width)
+    if layout.left_out:
+        mark = f"+{layout.left_out}"
+        line.truncate(max(0, width - len(mark) - 1))
+        line.pad_right(max(0, width - len(mark) - line.cell_len))
+        line.append(mark, style=look.palette.accent)
+    return line
+
+
+def row_text(row: ResultRow, layout: Layout, width: int, look: Look, *, baseline: ResultRow | None = None) -> Text:
+    """A run as one line. One that measured nothing says why, where its figures would be."""
+    colours = look.palette
+    excuse = row.throughput is None and row.state != "finished"
+    cells: list[Text] = []
+    flagged = any(one.spec.key == "flags" for one in layout.placed)
+    for one in layout.placed:
+        spec = one.spec
+        if excuse and (spec.figure or spec.key == "flags"):
+            style = colours.error if row.state == "failed" else colours.warning
+            cells.append(fit(_excuse(row), width - one.x, look, style=style))
+            break
+        if spec.key == "flags":
+            cells.append(_flags(row, one.width, look))
+        elif (ratio := _ratio_key(spec.key)) is not None:
+            cells.append(_ratio(ratio, row, baseline, one.width, look))
+        else:
+            style = _style(row, spec, colours.figure, colours.muted)
+            shown = spec.cell(row, one.width - (look.ascii and spec.key == "throughput"))
+            shown = shown.replace("±", look.glyph("±", "+-"))
+            if spec.key == "throughput" and not row.valid and not flagged:
+                shown = f"!{shown}" if len(shown) < one.width else f"!{_number(row.throughput or 0.0, one.width - 1)}"
+            cells.append(fit(shown, one.width, look, style=style, align=spec.align))
+        cells.append(Text(" " * GAP))
+    line = beside(*cells)
+    line.truncate(width)
+    return line
+
+
+def _style(row: ResultRow, spec: ColumnSpec, strong: str, weak: str) -> str:
+    if spec.key == "throughput":
+        return strong if row.valid else weak
+    return "" if spec.key in ("model", "batch_size") or spec.figure else weak
+
+
+def _excuse(row: ResultRow) -> str:
+    kind = row.flags[0] if row.flags and row.flags[0] not in ("error", "interrupted") else ""
+    words = row.state.upper() if row.state == "failed" else row.state
+    return f"{words} {kind}".strip() + (f": {row.error}" if row.error else "")
+
+
+def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: int, look: Look) -> Text:
+    colours = look.palette
+    found = row_ratio(key, row, baseline, look.settings.equal_within)
+    if baseline is not None and row.id == baseline.id:
+        return fit("base" if key == "ratio" else NONE, width, look, style=colours.muted, align="right")
+    if found is None:
+        return fit(NONE, width, look, align="right")
+    sure = found.outcome not in ("equal", "unclear") and not found.unlike
+    style = (colours.ok if found.better else colours.warning) if sure and found.outcome else ""
+    return fit(found.text, width, look, style=style if sure else colours.muted, align="right")
+
+
+def _flags(row: ResultRow, width: int, look: Look) -> Text:
+    """As many flags as fit; the number of the others."""
+    text = Text(no_wrap=True, end="")
+    for number, flag in enumerate(map(safe, row.flags)):
+        rest = len(row.flags) - number - 1
+        room = width - text.cell_len - (1 if number else 0) - (len(f" +{rest}") if rest else 0)
+        if len(flag) > room:
+            mark = f"+{rest + 1}"
+            if not number and width > len(mark) + 3:
+                text.append_text(fit(flag, min(len(flag), width - (len(f" +{rest}") if rest else 0)), look))
+                mark = f"+{rest}" if rest else ""
+            text.append((" " if number and mark else "") + mark, style=look.palette.muted)
+            break
+        style = look.palette.warning if flag in _AGAINST else look.palette.muted
+        text.append((" " if number else "") + flag, style=style)
+    text.truncate(width)
+    text.pad_right(max(0, width - text.cell_len))
+    return text
+
+
+def copied_header(columns: Sequence[Shown]) -> list[str]:
+    """What stands above copied rows."""
+    return ["id", *(SPECS[key].copied_heading for key in columns), "valid", "flags"]
+
+
+def copied(
+    row: ResultRow,
+    columns: Sequence[Shown],
+    baseline: ResultRow | None = None,
+    *,
+    equal_within: float = EQUAL_WITHIN,
+) -> list[str]:
+    """A row for a spreadsheet: every chosen column in full, in the units of its header."""
+    shown = [_copied(row, key, baseline, equal_within) for key in columns]
+    return [row.id, *shown, "yes" if row.valid else "no", " ".join(row.flags)]
+
+
+def _ratio_key(key: Key) -> RatioColumn | None:
+    return next((one for one in OF if one == key), None)
+
+
+def _copied(row: ResultRow, key: Shown, baseline: ResultRow | None, equal_within: float) -> str:
+    if key == "model":
+        return row.model
+    if (of := _ratio_key(key)) is not None:
+        found = row_ratio(of, row, baseline, equal_within)
+        return NONE if found is None else found.text
+    return (SPECS[key].number or SPECS[key].cell)(row, 1000)

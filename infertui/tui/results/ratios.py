@@ -1,0 +1,78 @@
+"""A row's figures as multiples of the baseline's: how large, how sure, and whether like is compared with like. Pure."""
+
+import math
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.analysis.outcome import EQUAL_WITHIN, Outcome, outcome_of
+from infertui.measure.comparison import Ratio
+from infertui.measure.statistics import Interval
+from infertui.results.table import ResultRow
+
+RatioColumn = Literal["ratio", "ratio_ttft", "ratio_tpot", "ratio_latency", "ratio_energy"]
+"""Columns that are there while a baseline is pinned; `ratio` is the throughput's, and always among them."""
+OF: dict[RatioColumn, str] = {
+    "ratio": "throughput", "ratio_ttft": "ttft", "ratio_tpot": "tpot", "ratio_latency": "latency",
+    "ratio_energy": "joules_per_token",
+}  # fmt: skip
+"""The field of the row."""
+_MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~"}
+_ALIKE = ("model", "device", "dtype", "quantization", "form", "batch_size", "input_len", "output_len")
+
+
+def times(value: float) -> str:
+    """A ratio in six cells, as a rule: `432x`, `1.15x`, `0.12x`, `0.002x`; what is above 0 is never shown as 0."""
+    if value < 0.0005:
+        return "<.001x"
+    digits = 3 if value < 0.0095 else 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f}x"
+
+
+class RowRatio(Struct, frozen=True):
+    """`outcome` is empty where nothing bounds the ratio. `better` is meant by direction alone."""
+
+    value: float
+    better: bool
+    outcome: Outcome
+    unlike: bool
+
+    @property
+    def text(self) -> str:
+        """`1.15x`; `=1.00x` where they are equal, `~1.04x` where it is unclear; in brackets where they are unlike."""
+        shown = times(self.value)
+        return f"({shown})" if self.unlike else _MARKS.get(self.outcome, "") + shown
+
+
+def row_ratio(
+    column: RatioColumn, row: ResultRow, baseline: ResultRow | None, equal_within: float = EQUAL_WITHIN
+) -> RowRatio | None:
+    """The row's figure over the baseline's; None where either is not available.
+
+    Of the throughput both have an interval: that of the ratio's logarithm reaches to each side as far as the root of
+    the sum of the squares of their half-widths; they are equal where it lies within the band. Comparing the runs is
+    more exact.
+    """
+    if baseline is None:
+        return None
+    value, base = getattr(row, OF[column]), getattr(baseline, OF[column])
+    if not value or not base or value < 0 or base < 0:
+        return None
+    ratio = value / base
+    if not 0 < ratio < math.inf:
+        return None
+    outcome: Outcome = ""
+    if column == "ratio":
+        halves = [_half(one) for one in (row, baseline)]
+        if halves[0] is not None and halves[1] is not None:
+            reach = math.exp(math.hypot(halves[0], halves[1]))
+            outcome = outcome_of(Ratio(ratio, Interval(ratio / reach, ratio * reach)), "higher", equal_within)
+    unlike = any(getattr(row, name) != getattr(baseline, name) for name in _ALIKE)
+    return RowRatio(ratio, (ratio > 1) == (column == "ratio"), outcome, unlike)
+
+
+def _half(row: ResultRow) -> float | None:
+    """Half the width of the throughput's interval, as a logarithm."""
+    if not row.low or not row.high or not 0 < row.low <= row.high < math.inf:
+        return None
+    return math.log(row.high / row.low) / 2

@@ -1,1 +1,0 @@
-"""From what the mirror knows to lines of text: pure, drawn by the panes."""

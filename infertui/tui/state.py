@@ -1,0 +1,105 @@
+"""What the screen knows of the runner: a snapshot, kept up to date by events. Pure state, drawn elsewhere."""
+
+from collections import deque
+
+from infertui.runner.control import (
+    EntriesOrdered,
+    EntryChanged,
+    Measured,
+    Numbered,
+    PausedChanged,
+    ResultsChanged,
+    RunnerFacts,
+    Snapshot,
+)
+from infertui.runner.events import AnyRunEvent, RunFinished
+from infertui.runner.progress import RunProgress
+from infertui.runner.queue_store import Entry
+from infertui.telemetry.readings import Sample
+from infertui.tui.topics import ALL_TOPICS, Topic
+
+__all__ = ["ALL_TOPICS", "HISTORY", "Mirror", "Topic"]
+
+HISTORY = 600
+"""Samples that are kept for charts."""
+TOLD = 3
+"""Runs whose end is announced at once: after a while of not looking nobody reads more."""
+
+
+class Mirror:
+    """The runner's state as of event `number`. `take` says which topics it touched, so that only those are drawn."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.connected = False
+        self.runner: RunnerFacts | None = None
+        """None until the first snapshot."""
+        self.paused = False
+        self.entries: dict[int, Entry] = {}
+        """By id, in the order in which they run."""
+        self.progress: dict[str, RunProgress] = {}
+        """Of the runs under way, by run id."""
+        self.samples: deque[Sample] = deque(maxlen=HISTORY)
+        self.faults: tuple[str, ...] = ()
+        self.results_version = 0
+        """Grows whenever results changed."""
+        self.finished: deque[RunFinished] = deque(maxlen=TOLD)
+        """The last runs that ended since someone emptied this."""
+        self.refused: deque[Entry] = deque(maxlen=TOLD)
+        """The last entries that waited and were refused when their turn came, likewise."""
+
+    @property
+    def sample(self) -> Sample | None:
+        """The newest sample."""
+        return self.samples[-1] if self.samples else None
+
+    @property
+    def running(self) -> list[Entry]:
+        """The entries under way."""
+        return [entry for entry in self.entries.values() if entry.state == "running"]
+
+    def take(self, told: Numbered | Snapshot) -> frozenset[Topic]:
+        """Take in what the runner told; the topics that it touched."""
+        if isinstance(told, Snapshot):
+            return self._restart(told)
+        self.number = told.number
+        match told.event:
+            case Measured(sample=sample):
+                self.samples.append(sample)
+                return frozenset({"machine"})
+            case EntryChanged(entry=entry):
+                before = self.entries.get(entry.id)
+                if entry.state == "refused" and before is not None and before.state == "queued":
+                    self.refused.append(entry)
+                self.entries[entry.id] = entry
+                return frozenset({"queue", "live"})
+            case EntriesOrdered(ids=ids):
+                self.entries = {entry: self.entries[entry] for entry in ids if entry in self.entries}
+                return frozenset({"queue"})
+            case PausedChanged(paused=paused):
+                self.paused = paused
+                return frozenset({"queue", "runner"})
+            case ResultsChanged():
+                self.results_version += 1
+                return frozenset({"results"})
+            case event:
+                return self._of_run(event)
+
+    def _restart(self, snapshot: Snapshot) -> frozenset[Topic]:
+        self.number, self.runner, self.paused = snapshot.number, snapshot.runner, snapshot.paused
+        self.entries = {entry.id: entry for entry in snapshot.entries}
+        self.progress = dict(snapshot.progress)
+        self.samples.clear()
+        self.samples.extend(snapshot.samples)
+        self.faults = snapshot.faults
+        self.results_version += 1
+        return ALL_TOPICS
+
+    def _of_run(self, event: AnyRunEvent) -> frozenset[Topic]:
+        if isinstance(event, RunFinished):
+            self.progress.pop(event.run, None)
+            self.finished.append(event)
+            return frozenset({"live", "queue"})
+        progress = self.progress.setdefault(event.run, RunProgress())
+        progress.take(event)
+        return frozenset({"live"})

@@ -1,0 +1,1 @@
+"""The terminal beneath the screen: driver, differences, capabilities, what may be printed."""

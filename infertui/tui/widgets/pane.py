@@ -1,0 +1,80 @@
+"""What all panes have in common: a frame with a number and a title, actions of their own, and a way to be drawn."""
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from textual.containers import Vertical
+from textual.geometry import Region
+
+from infertui.tui.actions import Action, sign
+from infertui.tui.layouts import number_of
+
+if TYPE_CHECKING:
+    from infertui.tui.context import Cockpit
+    from infertui.tui.topics import Topic
+
+
+class Pane(Vertical):
+    """A part of the main screen. Subclasses set TITLE, ACTIONS and BINDINGS = bindings(ACTIONS), and compose children.
+
+    The application calls `show(touched)` on its own clock, with the topics of the mirror that changed since the last
+    call; a pane that is not displayed is called once with all topics when it comes back. A pane redraws only what
+    really differs from what it drew before.
+    """
+
+    TITLE: ClassVar[str] = ""
+    ACTIONS: ClassVar[tuple[Action, ...]] = ()
+
+    def __init__(self, cockpit: "Cockpit", *, id: str) -> None:  # noqa: A002 (Textual's name)
+        self._frame_row: int | None = None
+        super().__init__(id=id, classes="pane")
+        self.BINDING_GROUP_TITLE = self.TITLE
+        self.cockpit = cockpit
+        self.border_title = f"{number_of(id)} {self.TITLE}".strip()
+
+    def show(self, touched: "AbstractSet[Topic]") -> None:
+        """Draw what changed."""
+
+    def step_back(self) -> bool:
+        """Esc: end the innermost view of the pane's own, such as a filter; whether there was one."""
+        return False
+
+    def say_position(self, position: str) -> None:
+        """Where the list stands, in the lower line of the frame."""
+        with self.frame_only(self.outer_size.height - 1):
+            self.border_subtitle = position
+
+    @contextmanager
+    def frame_only(self, row: int) -> Iterator[None]:
+        """Within, a new title paints its line of the frame alone: Textual would paint the whole pane again."""
+        self._frame_row = row
+        try:
+            yield
+        finally:
+            self._frame_row = None
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:  # fmt: skip
+        """As Textual has it; where only a line of the frame changed, that alone."""
+        if self._frame_row is not None and not regions and not layout:
+            line = Region(0, self._frame_row, self.outer_size.width, 1)
+            regions = (line.translate(-self.content_offset),)
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def key(self, action: str, shipped: str) -> str:
+        """The key of an action as the user has it, for sentences."""
+        return sign(self.cockpit.settings.keys, action, shipped)
+
+    def wanted_lines(self, width: int) -> int:
+        """Lines that the content would like to have at this width, frame not counted; 0: whatever there is."""
+        return 0
+
+    def focus_inside(self) -> None:
+        """Take the focus; a pane gives it to its main list."""
+        for widget in self.query("*"):
+            if widget.focusable:
+                widget.focus()
+                return
