@@ -25,7 +25,7 @@ for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
 
-_STUB_SOURCE = Path(__file__).parent / "gpu" / "nvml_stub.c"
+_STUB_SOURCE = Path(__file__).parent / "telemetry" / "nvml_stub.c"
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 A line that is no longer true means that files of before, or another version's, are read in another way. Keep the key or
 the word (`msgspec.field(name=...)`, `tag=...`, `kind = ...`), or raise the schema and write a step in
-results/upgrade.py with a kept line in tests/store/lines/. A line that is only new, or takes
+results/upgrade.py with a kept line in tests/results/lines/. A line that is only new, or takes
 more than before, is to be put into the file.
 """
 
@@ -30,14 +30,13 @@ from infertui.results import peaks
 from infertui.results.details import RunDetails
 from infertui.results.index import ResultIndex
 from infertui.results.observations import REQUESTS
-from infertui.results.outputs import OUTPUTS, Output
 from infertui.results.result import Result
-from infertui.results.runs import BEGUN, RESULT, SUPERSEDED, Begun
+from infertui.results.runs import BEGUN, OUTPUTS, RESULT, SUPERSEDED, Begun, Output
 from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.control import Compared, Forecast, Numbered, Snapshot, Submission
 from infertui.runner.queue_store import Duration, Entry, QueueStore
-from infertui.targets.engine.chosen import chosen_file
 from infertui.targets.engine.environments import Answer as InterpreterAnswer
+from infertui.targets.engine.environments import chosen_file
 from infertui.targets.engine.peaks.peaks import Told
 from infertui.targets.engine.transformers.parallel import Order
 from infertui.telemetry.nvml import NvmlUnavailableError

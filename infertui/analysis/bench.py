@@ -10,9 +10,8 @@ from infertui.analysis.comparability import differences, unlike
 from infertui.analysis.compare import Comparison, Difference, Figure, joules_per_request, judged, memory
 from infertui.analysis.outcome import EQUAL_WITHIN, p_text, percent
 from infertui.config.sweep import Place
-from infertui.measure.comparison import Better
+from infertui.measure.comparison import Better, geometric_mean, least_p, paired, variation
 from infertui.measure.dependence import FEWEST
-from infertui.measure.paired import geometric_mean, least_p, paired, variation
 from infertui.results.result import Result
 from infertui.text import clean
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from infertui.analysis.comparability import Difference, differences, unlike
 from infertui.analysis.energy import error_share, gross
-from infertui.analysis.memory import PEAKS
 from infertui.analysis.outcome import Basis, Figure
+from infertui.analysis.summary_text import PEAKS
 from infertui.measure.comparison import Better, Ratio, Totals, ratio
 from infertui.measure.dependence import FEWEST, SEEN_FROM
 from infertui.measure.energy import NOTED_ERROR

@@ -1,16 +1,24 @@
 """What the work of a run costs. Pure.
 
 No price is made up: where one is missing, what it would have given is missing, too, and a reason says why.
+
+What the user gives to work out a cost: prices, a load, a budget. With the forms in which they are typed. Pure.
+
+Prices with where they come from, and amounts of money as they are written. Pure.
+
+No price is made up, and none is converted: where one is missing, a sentence says so.
 """
+
+import re
+from collections.abc import Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.effective import in_force, told
 from infertui.analysis.energy import beyond_idle, gross, provenance
-from infertui.analysis.money import CURRENCY, Price, hour_price, kwh_price
 from infertui.analysis.prices import Prices
-from infertui.analysis.terms import Terms
+from infertui.errors import UsageError
 from infertui.integers import whole_number
 from infertui.measure.cost import (
     MILLION,
@@ -24,7 +32,139 @@ from infertui.measure.cost import (
     token_cost,
 )
 from infertui.results.result import Result
-from infertui.text import clean
+from infertui.text import clean, shorten
+from infertui.units import format_number
+
+PUE = 1.56
+PUE_SOURCE = "the Uptime Institute's survey of 2024 found 1.56 on average"
+HEADROOM = 0.2
+_LOAD = re.compile(
+    r"([0-9][0-9,_]*(?:\.[0-9]+)?)\s*([kM]?)\s*(tok/s|tokens/s|tps|req/s|requests/s|rps)?", re.IGNORECASE
+)
+_PERCENT = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)\s*%")
+
+
+class Load(Struct, frozen=True):
+    """What has to be served: generated tokens a second, or requests like the run's."""
+
+    value: float
+    requests: bool = False
+
+    def __str__(self) -> str:
+        return f"{format_number(self.value)} {'req/s' if self.requests else 'tok/s'}"
+
+
+class Terms(Struct, frozen=True):
+    """What the user gives. None or empty: as listed, or not asked for. `budget` is a month's."""
+
+    gpu_hour: float | None = None
+    currency: str = ""
+    electricity: float | None = None
+    pue: float = PUE
+    load: Load | None = None
+    headroom: float = HEADROOM
+    budget: float | None = None
+
+
+def parse_load(text: str) -> Load:
+    """`2000 tok/s`, `20k tok/s`, `5 req/s`; without a unit tokens. Raises UsageError."""
+    match = _LOAD.fullmatch(text.strip())
+    value = float(match[1].replace(",", "").replace("_", "")) if match else 0.0
+    if match is None or not 0 < value < 1e12:
+        raise UsageError(
+            f"the load {shorten(clean(text), 80)!r} is not understood",
+            remedy='Write it like "2000 tok/s" or "5 req/s".',
+        )
+    value *= {"k": 1e3, "m": 1e6}.get(match[2].lower(), 1)
+    return Load(value, requests=(match[3] or "tok/s").lower() in ("req/s", "requests/s", "rps"))
+
+
+def parse_percent(text: str, name: str, *, low: float, high: float) -> float:
+    """`40%` as 0.4, from `low` to below `high`. Raises UsageError that names the option."""
+    match = _PERCENT.fullmatch(text.strip())
+    share = float(match[1]) / 100 if match else high
+    if not low <= share < high:
+        raise UsageError(
+            f"{name}: {shorten(clean(text), 80)!r} is not understood; allowed: {low:.0%} to less than {high:.0%}",
+            remedy=f'Write it like {name} "40%".',
+        )
+    return share
+
+
+CURRENCY = "USD"
+
+
+class Price(Struct, frozen=True):
+    """A price and where it comes from."""
+
+    value: float
+    currency: str
+    source: str
+
+
+def kwh_price(prices: Prices, terms: Terms, currency: str) -> Price | None:
+    """The price of a kilowatt-hour: as given, else the first listed one in that currency."""
+    if terms.electricity is not None:
+        return Price(terms.electricity, terms.currency or currency, "as given")
+    listed = prices.of_electricity(currency)
+    return None if listed is None else Price(listed.price, currency, source_of(listed.name, listed.source, listed.date))
+
+
+def gpu_price(device: str, prices: Prices, currency: str = "") -> Price | None:
+    """The listed price of one GPU for an hour; None where there is none in that currency."""
+    listed = prices.of_gpu(device)
+    if listed is None or (currency and listed.currency != currency):
+        return None
+    return Price(listed.price, listed.currency, source_of("", listed.source, listed.date))
+
+
+def hour_price(device: str, prices: Prices, terms: Terms, *, on_gpu: bool) -> tuple[Price | None, str]:
+    """The price of a GPU's or the machine's hour, or why there is none."""
+    if terms.gpu_hour is not None:
+        return Price(terms.gpu_hour, terms.currency or CURRENCY, "as given"), ""
+    if (price := gpu_price(device, prices, terms.currency)) is not None:
+        return price, ""
+    if (other := prices.of_gpu(device)) is not None:
+        return None, f"{device} has a price in {other.currency}, not in {terms.currency}"
+    if not on_gpu:
+        return None, "it ran on the CPU, and what that machine costs an hour is not known"
+    return None, f"there is no price of {device or 'its GPU'}"
+
+
+def source_of(name: str, source: str, date: str) -> str:
+    """Name, source and date of a listed price, as far as they are told."""
+    return ", ".join(part for part in (name, source, date) if part)
+
+
+def money(value: float, currency: str) -> str:
+    """`34,286 EUR`, `2.50 EUR`, `0.0123 EUR`."""
+    return f"{format_number(value)} {currency}"
+
+
+def rate(price: Price) -> str:
+    """A price as it was given or listed, not rounded: `0.1275 USD`, `3.94 USD`."""
+    shown = f"{price.value:,.6f}".rstrip("0")
+    whole, _, decimals = shown.partition(".")
+    return f"{whole}.{decimals:0<2} {price.currency}"
+
+
+def thousands(value: float, currency: str) -> str:
+    """Whole units, for sums of a year: `48,000 EUR`."""
+    return f"{value:,.0f} {currency}"
+
+
+def price_lists(prices: Prices) -> Mapping[str, list[tuple[str, ...]]]:
+    """All prices by what they are of: name, price, source, date."""
+    return {
+        "one GPU for an hour, on demand": [
+            (one.name, rate(Price(one.price, one.currency, "")), one.source, one.date) for one in prices.gpus
+        ],
+        "servers": [(one.name, thousands(one.price, one.currency), one.source, one.date) for one in prices.servers],
+        "a kilowatt-hour": [
+            (one.name, rate(Price(one.price, one.currency, "")), one.source, one.date) for one in prices.electricity
+        ],
+    }
+
 
 UNTOLD = "(not told)"
 """Stands in `RunCost.work` for what an imported file does not tell."""

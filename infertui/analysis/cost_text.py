@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from infertui.analysis.cost import NO_SPEED, UNTOLD, RunCost
-from infertui.analysis.money import CURRENCY, money, rate, thousands
-from infertui.analysis.terms import Terms
+from infertui.analysis.cost import CURRENCY, NO_SPEED, UNTOLD, RunCost, Terms, money, rate, thousands
 from infertui.measure.cost import Saving, TokenCost
 from infertui.text import clean
 from infertui.units import format_number

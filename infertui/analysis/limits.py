@@ -1,20 +1,25 @@
-"""How near a run came to what its device can do: shares of memory bandwidth and matrix rate, and what held it back."""
+"""How near a run came to what its device can do: shares of memory bandwidth and matrix rate, and what held it back.
 
+Shares of the limits for lines of results.jsonl that were kept before there were any: what the table asks for.
+"""
+
+import hashlib
 import math
 from functools import cache
 
+import msgspec
 from msgspec.structs import replace
 
-from infertui.analysis.bottleneck import Finding, bottleneck, of_own_calls
-from infertui.analysis.hardware import Device, device_named
-from infertui.analysis.offered import of_offered_load
-from infertui.analysis.roofline import Work, work_of
+from infertui.analysis.bottleneck import Finding, bottleneck, of_offered_load, of_own_calls
+from infertui.analysis.roofline import Device, Work, device_named, work_of
 from infertui.errors import InfertuiError
-from infertui.measure.ceilings import Ceilings
-from infertui.measure.limits import Limits, Source
+from infertui.measure.roofline import Ceilings, Limits, Source
 from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
+from infertui.paths import data
+from infertui.results.index import Derivation
 from infertui.results.result import Result
+from infertui.results.upgrade import decode_result
 from infertui.targets.engine.base import Loaded
 from infertui.text import clean
 from infertui.units import format_bytes, format_number, format_rate, format_seconds
@@ -199,3 +204,22 @@ def mfu_text(limits: Limits) -> str:
         f" {operations} in {format_seconds(limits.prefill_s or 0.0)},"
         f" the first choice of a token and the host's part included"
     )
+
+
+def shares_of_line(line: bytes) -> tuple[float | None, float | None]:
+    """MBU and MFU of a line, as every other view of the result has them; None where they do not follow from it.
+
+    The line is decoded whole, which takes three times as long as its row. Anybody may have written it.
+    """
+    try:
+        limits = limits_of(decode_result(line))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None, None
+    return (limits.mbu, limits.mfu) if limits else (None, None)
+
+
+@cache
+def derivation() -> Derivation:
+    """How the table comes by them. Its version is that of data/hardware.toml, whose figures they are shares of."""
+    table = (data() / "hardware.toml").read_bytes()
+    return Derivation(hashlib.sha256(table).hexdigest()[:16], shares_of_line)

@@ -14,9 +14,8 @@ from infertui import regular_files
 from infertui.config.toml import MAX_BYTES, read, value_literal
 from infertui.config.toml_text import loads
 from infertui.errors import ConfigError, StoreError
-from infertui.paths import data
+from infertui.paths import config_dir, data
 from infertui.text import clean, shorten
-from infertui.userdir import config_dir
 
 FILE = "prices.toml"
 MAX_PRICE = 1e12

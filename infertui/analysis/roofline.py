@@ -1,13 +1,20 @@
-"""What a run asked of its device by the arithmetic of its model: bytes of a step, operations of prefill and step."""
+"""What a run asked of its device by the arithmetic of its model: bytes of a step, operations of prefill and step.
 
+What is known of devices by their name: data/hardware.toml.
+"""
+
+import tomllib
 from collections.abc import Mapping
+from functools import cache
 
+import msgspec
 from msgspec import Struct
 
 from infertui.analysis.effective import in_force
-from infertui.measure.roofline import Arithmetic, DecodeReads, Experts, mean_attended
+from infertui.measure.roofline import COPY, Arithmetic, Ceilings, DecodeReads, Experts, mean_attended
 from infertui.models.kv_cache import bytes_per_token
 from infertui.models.shapes import ModelShape, dtype_bytes
+from infertui.paths import data
 from infertui.results.result import Result
 from infertui.targets.engine.base import Loaded
 
@@ -217,3 +224,66 @@ def _kv_sizes(result: Result, loaded: Loaded) -> tuple[float, float] | None:
     if kept not in ("float32", "float16", "bfloat16", "float8_e4m3fn"):
         return None
     return float(dtype_bytes(kept)), float(dtype_bytes(kept))
+
+
+class Device(Struct, frozen=True):
+    """A line of data/hardware.toml. Bytes per second, and operations per second of dense matrix products."""
+
+    name: str
+    memory_bandwidth: float
+    source: str
+    matrix_rates: dict[str, float] = {}
+    copied: float | None = None
+    measured: str = ""
+
+    def datasheet(self, what: str) -> float | None:
+        """The datasheet's figure for the copy or a number format."""
+        return self.memory_bandwidth if what == COPY else self.matrix_rates.get(what)
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """The devices that are known."""
+    table = tomllib.loads((data() / "hardware.toml").read_text(encoding="utf-8"))
+    return msgspec.convert(table["device"], tuple[Device, ...])
+
+
+def device_named(name: str) -> Device | None:
+    """The device of which that is the driver's name."""
+    return next((device for device in devices() if device.name == name), None)
+
+
+class Reached(Struct, frozen=True):
+    """A figure of a calibration beside the datasheet's. None is not available; `missing` says why it was not measured.
+
+    The copy is in bytes per second, read plus written; products are in operations per second.
+    """
+
+    what: str
+    measured: float | None
+    datasheet: float | None
+    share: float | None
+    spread: float | None = None
+    size: str = ""
+    missing: str = ""
+
+
+def reached(ceilings: Ceilings) -> tuple[Reached, ...]:
+    """Every figure that was measured or tried, the copy first."""
+    device = device_named(ceilings.device)
+    measured: dict[str, float] = {COPY: ceilings.copy_bandwidth, **ceilings.matrix_rates}
+    rows = []
+    for what in dict.fromkeys((*measured, *ceilings.reasons)):
+        value, sheet = measured.get(what), device.datasheet(what) if device else None
+        rows.append(
+            Reached(
+                what,
+                measured=value,
+                datasheet=sheet,
+                share=value / sheet if value is not None and sheet else None,
+                spread=ceilings.spreads.get(what),
+                size=ceilings.sizes.get(what, ""),
+                missing=ceilings.reasons.get(what, ""),
+            )
+        )
+    return tuple(rows)

@@ -1,21 +1,135 @@
-"""The figures of a result as text: the same wording on the screen and on the command line."""
+"""The figures of a result as text: the same wording on the screen and on the command line.
 
+The interval of a run's throughput as text, with what it rests on, for every view.
+
+What each peak of memory is called, in every table and view: three things that are not to be mixed up.
+
+What is known of a run's outputs, in words: its tokens beside a reference's, and how well it predicts a text.
+
+What to do about a run whose figures must not be believed, in one line.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from infertui.analysis.effective import form, told
 from infertui.analysis.energy import energy_rows
-from infertui.analysis.interval import interval_in_words
 from infertui.analysis.limits import limit_line, limit_lines
-from infertui.analysis.memory import ALLOCATOR_PEAK, GPU_PEAK, HOST_PEAK
-from infertui.analysis.quality import quality_rows
 from infertui.analysis.time_text import NOT_AVAILABLE, itl_text
+from infertui.config.schema import QualityConfig
 from infertui.measure.itl import Gaps
+from infertui.measure.quality import TIE, Quality
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import NO_MORE_THAN_NOISE, Summary, prefill_speed
 from infertui.measure.trend import SHAPES
 from infertui.results.result import Result
 from infertui.text import clean
 from infertui.units import format_bytes, format_number, format_seconds
+
+ASSUMED = "assumed"
+"""Beside an interval that takes iterations as independent, which could not be looked at."""
+DEPENDENT = "dependent?"
+"""In the place of one where iterations may depend on one another too much."""
+
+
+def interval_text(summary: Summary, between: str = " to ") -> str:
+    """`85.4 to 85.6`, `85.4 to 85.6 assumed`, `dependent?` where there is none for that reason; empty for none."""
+    found = summary.output_throughput_interval
+    if found is None:
+        return DEPENDENT if summary.independence == "missing" else ""
+    shown = f"{format_number(found.low)}{between}{format_number(found.high)}"
+    return f"{shown} {ASSUMED}" if summary.independence == "assumed" else shown
+
+
+def interval_in_words(summary: Summary) -> str:
+    """The same for whoever reads of one run; empty for none."""
+    found = summary.output_throughput_interval
+    if found is None:
+        return "no interval: iterations may depend on one another" if summary.independence == "missing" else ""
+    shown = f"95 % {format_number(found.low)} to {format_number(found.high)}"
+    return f"{shown}, assuming independent iterations" if summary.independence == "assumed" else shown
+
+
+GPU_PEAK, ALLOCATOR_PEAK, HOST_PEAK = "GPU mem (process)", "allocator peak", "host mem peak (RSS)"
+PEAKS: dict[str, Callable[[Result], int | None]] = {
+    GPU_PEAK: lambda result: result.device.vram_process if result.device else None,
+    ALLOCATOR_PEAK: lambda result: result.summary.memory.allocated_peak,
+    HOST_PEAK: lambda result: result.summary.memory.resident_peak,
+}
+"""Bytes: what the driver says the worker's processes hold, what the library's allocator gave out, what was resident."""
+
+
+DIVERGED = "DIVERGED"
+"""The name of the row that says what is beyond a threshold."""
+
+
+def quality_rows(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
+    """Name and text of each; with `brief` no reasons but of what the config asks for by name."""
+    quality = result.quality
+    if quality is None:
+        return []
+    rows = [(DIVERGED, text) for text in quality.beyond]
+    rows += list(_known(result.id, quality, brief=brief))
+    for name, reason in quality.reasons.items():
+        if reason != _first(quality) and (not brief or _is_asked_for(name, result.config.quality)):
+            rows.append((name.replace("_", " "), f"n/a: {reason}"))
+    return [(clean(name), clean(text)) for name, text in rows]
+
+
+def _known(run: str, quality: Quality, *, brief: bool) -> Iterator[tuple[str, str]]:
+    found = quality.agreement
+    whose = "the reference's" if brief else f"those of {quality.reference}"
+    if quality.reference and quality.reference == run:
+        yield "agreement", _first(quality) or "is the reference"
+    elif found is not None and found.share is not None:
+        at = found.first_divergence
+        where = "" if at is None else f", the first to part at token {at + 1}"
+        first = "" if at != 0 else f"; {found.begun_alike} begin with the same token"
+        outputs = f"{found.equal} of {found.prompts} outputs the same"
+        yield "agreement", f"{found.share:.1%} of tokens are {whose}, {outputs}{where}{first}{_ties(quality)}"
+    if quality.bleu is not None:
+        yield "BLEU", f"{quality.bleu:.1f} against the reference's outputs (sacrebleu)"
+    if quality.perplexity is not None:
+        other = quality.reference_perplexity
+        change = f" (reference {other:.4g}, {quality.perplexity / other - 1:+.2%})" if other else ""
+        how = "" if brief else f", in windows of {quality.window}; by {quality.scored_by}"
+        yield (
+            "perplexity",
+            f"{quality.perplexity:.4g}{change} on {quality.text_tokens:,} tokens of {quality.text}{how}",
+        )
+
+
+def _ties(quality: Quality) -> str:
+    """What the logits say of where outputs part."""
+    if quality.share_without_ties is None:
+        return ""
+    ties = sum(abs(gap) < TIE for gap in quality.gaps.values())
+    least = min(map(abs, quality.gaps.values()))
+    return (
+        f"; {ties} of the {len(quality.gaps)} partings looked at are ties of the logits ({least:.2g} apart and more), "
+        f"{quality.share_without_ties:.1%} up to these"
+    )
+
+
+def _is_asked_for(name: str, config: QualityConfig) -> bool:
+    match name:
+        case "agreement":
+            return config.reference not in ("auto", "none")
+        case "perplexity":
+            return config.perplexity == "on" or (config.perplexity == "auto" and bool(config.text_file))
+        case "reference_perplexity":
+            return True  # that a figure is not compared is never left out in silence
+        case "bleu":
+            return config.bleu
+        case _:
+            return False
+
+
+def _first(quality: Quality) -> str:
+    """What is said in the place of an agreement of a run that others are compared with."""
+    reason = quality.reasons.get("agreement", "")
+    return reason if reason.startswith("is the reference") else ""
+
 
 _PERCENTILES_OF_GAPS: tuple[Literal[50, 90, 99], ...] = (50, 90, 99)
 
@@ -195,3 +309,30 @@ def _device(result: Result) -> str:
     if device.ram_peak is not None:
         shown.append(f"RAM {format_bytes(device.ram_peak)}")
     return "  ".join(shown) or NOT_AVAILABLE
+
+
+_ELSE = (
+    "something else used this machine meanwhile: close it, or wait, and run again;"
+    " --min-seconds 60 averages over more of it"
+)
+_REMEDIES = {
+    "foreign": "another process uses the GPU, and `infertui gpus` names it: end it and run again",
+    "gpu-lost": "the GPU's driver stopped answering: see `infertui doctor`, then run again",
+    "thermal": "the GPU is too hot for its clocks: let it cool or see to its fans, and run again",
+    "throttle": "something held the GPU's clocks down: see its power supply and `infertui gpus`, and run again",
+    "clocks": "the GPU's clock fell meanwhile: let it settle, and run again; --warmup 10 helps",
+    "swap": "the machine has too little memory for all that it does: close something and run again",
+    "host-busy": _ELSE,
+    "noisy": _ELSE,
+    "drift": _ELSE,
+    "unsteady": _ELSE,
+    "few": "too little was measured: give --iterations 5 or more",
+    "client": "infertui itself was too large a part of it: longer outputs or larger batches",
+}
+"""By the mark of what is against a run, the most telling first."""
+
+
+def remedy(result: Result) -> str:
+    """What to do about an invalid result; empty for a valid one, and where there is nothing to advise."""
+    marks = result.verdict.marks if result.state == "finished" and not (result.verdict.valid or result.imported) else ()
+    return next((text for mark, text in _REMEDIES.items() if mark in marks), "")

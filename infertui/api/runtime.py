@@ -22,10 +22,10 @@ from msgspec import Struct
 
 from infertui.api.errors import UntrustedSocketError
 from infertui.errors import InfertuiError, StoreError, UsageError
+from infertui.paths import expand, without_home
+from infertui.paths import state_dir as state_dir
 from infertui.results.jsonl import NO_ROOM, no_room
 from infertui.text import clean
-from infertui.userdir import expand, without_home
-from infertui.userdir import state_dir as state_dir
 
 RUNTIME_VARIABLE = "INFERTUI_RUNTIME_DIR"
 MAX_SOCKET_PATH = 107

@@ -7,8 +7,7 @@ from infertui.analysis.effective import caveats, form, ran
 from infertui.cli.output import say
 from infertui.cli.table import print_table
 from infertui.errors import InfertuiError, UsageError
-from infertui.measure.agreement import agreement
-from infertui.measure.quality import same_text
+from infertui.measure.quality import agreement, same_text
 from infertui.text import clean
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _perplexity(result: "Result", reference: "Result | None") -> str:
 
 def _bleu(result: "Result", ours: Outputs, theirs: Outputs) -> tuple[str, str]:
     """The score, or why there is none. Raises UsageError where sacrebleu is missing."""
-    from infertui.runner.outputs_bleu import outputs_bleu
+    from infertui.runner.references import outputs_bleu
 
     model = result.config.model
     try:

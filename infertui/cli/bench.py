@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from infertui.cli import gate
+from infertui.cli import compare
 from infertui.cli.compare import show_bench
 from infertui.cli.flags import (
     REPORTS,
@@ -55,7 +55,7 @@ intervals are over rounds, so --repeat is what makes them narrow; more iteration
 Exit code 3: a run was invalid (its round is left out).
 
 """
-EPILOG += gate.EXIT_CODES
+EPILOG += compare.EXIT_CODES
 
 
 def bench(
@@ -99,7 +99,7 @@ def bench(
     with_invalid: Annotated[
         bool, typer.Option("--with-invalid", help="Let rounds count that have an invalid run.")
     ] = False,
-    fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=gate.HELP)] = None,
+    fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="RULE", help=compare.HELP)] = None,
     equal_within: EqualWithinFlag = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it as a table for a pull request.")] = False,
@@ -113,7 +113,7 @@ def bench(
     from infertui.config.bench_plan import plan_bench
     from infertui.errors import UsageError
 
-    rules = gate.rules_of(fail_if or [], rounds=True)
+    rules = compare.rules_of(fail_if or [], rounds=True)
     shown = Shown(band_of(equal_within), with_invalid=with_invalid, as_json=as_json, as_markdown=as_markdown)
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other")
@@ -160,7 +160,7 @@ def _measure(
     earlier: "list[Result]",
     out: Path,
     ui: Ui,
-    rules: "Sequence[gate.Rule]",
+    rules: "Sequence[compare.Rule]",
     shown: "Shown",
 ) -> int:
     """Run what is planned, print what all rounds say, and return the exit code."""
@@ -191,7 +191,7 @@ def _measure(
     if code == OK and report.invalid:
         code = INVALID  # of a bench that is continued, an earlier run can be
     if code in (OK, INVALID):
-        gate.enforce(report.comparisons, rules)
+        compare.enforce(report.comparisons, rules)
     return code
 
 
@@ -207,7 +207,7 @@ def _arms(
     import os
 
     from infertui.config.sources import load
-    from infertui.config.submission import variants_of
+    from infertui.config.sweep import variants_of
 
     flags: dict[str, tuple[str, object]] = dict(given)
     for flag, prefix, texts in (("--label", "labels", labels), ("--vary", "sweep.grid", vary)):
@@ -224,13 +224,13 @@ def _arms(
 
 def _source(target: str | None, out: Path) -> tuple[str | None, str]:
     """What to load a target from, and what to call it: a run of the reports folder is its run.toml."""
-    from infertui.config import presets
+    from infertui.config import sources
     from infertui.errors import UsageError
     from infertui.text import clean
 
     if target is None:
         return None, "defaults"
-    if target in presets.names():
+    if target in sources.names():
         return target, target
     if target.endswith(".toml") or "/" in target:
         path = Path(target)
@@ -279,6 +279,6 @@ def _enqueue(plan: "Sequence[Variant]", out: Path, *, as_json: bool) -> None:
 
 
 def _store(out: Path) -> "Store":
-    from infertui.cli.opened import opened
+    from infertui.cli.lookup import opened
 
     return opened(out)

@@ -8,7 +8,7 @@ import typer
 from infertui.cli.output import Painted, progress, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.measure.ceilings import Ceilings
+    from infertui.measure.roofline import Ceilings
     from infertui.runner.calibration import Known
     from infertui.targets.engine.peaks.peaks import Told
 
@@ -116,7 +116,7 @@ def _progress(told: "Told") -> None:
 
 
 def _rate(what: str, value: float) -> str:
-    from infertui.measure.ceilings import COPY
+    from infertui.measure.roofline import COPY
     from infertui.units import format_rate
 
     unit = "B/s" if what == COPY else "OP/s" if what == "int8" else "FLOP/s"
@@ -124,7 +124,7 @@ def _rate(what: str, value: float) -> str:
 
 
 def _print(found: "Ceilings") -> None:
-    from infertui.analysis.hardware import device_named, reached
+    from infertui.analysis.roofline import device_named, reached
     from infertui.text import clean, shorten
 
     say(Painted(found.words, bold=True), f"  {found.uuid}  driver {found.driver}".rstrip() if found.uuid else "")
@@ -163,7 +163,7 @@ def _or_missing(what: str, value: float | None) -> str:
 
 
 def _document(found: "Ceilings") -> dict[str, object]:
-    from infertui.analysis.hardware import device_named, reached
+    from infertui.analysis.roofline import device_named, reached
 
     return {"ceilings": found, "datasheet": device_named(found.device), "reached": reached(found)}
 

@@ -35,8 +35,7 @@ def show(
     """Show the resolved configuration, and for each key where its value came from."""
     from infertui.config import sources, toml
     from infertui.config.fields import toml_path
-    from infertui.config.hash import config_hash
-    from infertui.config.parse import flat_values
+    from infertui.config.parse import config_hash, flat_values
 
     resolved = sources.load(target, environ=os.environ, sets=sets or ())
     if as_json:
@@ -68,7 +67,7 @@ def keys() -> None:
 @app.command("presets")
 def list_presets() -> None:
     """List the configurations that ship with infertui."""
-    from infertui.config import presets
+    from infertui.config import sources as presets
 
     print_table(("preset", "what for"), [(name, presets.description(name)) for name in presets.names()])
 
@@ -125,7 +124,7 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="TO
 def expand(target: Target = None, sets: Sets = None) -> None:
     """List the configurations that a sweep stands for."""
     from infertui.config import sources, sweep
-    from infertui.config.hash import config_hash
+    from infertui.config.parse import config_hash
 
     resolved = sources.load(target, environ=os.environ, sets=sets or ())
     rows = [

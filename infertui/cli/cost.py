@@ -10,12 +10,10 @@ from infertui.cli.flags import REPORTS, OutFlag
 from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.analysis.cost import RunCost
-    from infertui.analysis.cost_extras import Gain
+    from infertui.analysis.cost import RunCost, Terms
+    from infertui.analysis.cost_extras import Deal, Gain
     from infertui.analysis.cost_text import Remedies
     from infertui.analysis.prices import Prices
-    from infertui.analysis.purchase import Deal
-    from infertui.analysis.terms import Terms
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -95,13 +93,10 @@ def cost(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The table of runs for a README.")] = False,
 ) -> None:
     """Money: cost per million tokens, a fleet for a load, what a gain saves, buying against renting."""
-    from infertui.analysis.cost import speed_cost
-    from infertui.analysis.cost_extras import gain_of, gain_rows
+    from infertui.analysis.cost import CURRENCY, Terms, parse_load, parse_percent, speed_cost
+    from infertui.analysis.cost_extras import deal_rows, gain_of, gain_rows
     from infertui.analysis.cost_text import Remedies, cost_rows
-    from infertui.analysis.money import CURRENCY
     from infertui.analysis.prices import MAX_PRICE, is_currency, load_prices
-    from infertui.analysis.purchase import deal_rows
-    from infertui.analysis.terms import Terms, parse_load, parse_percent
     from infertui.errors import UsageError
     from infertui.text import clean
 
@@ -176,8 +171,7 @@ def cost(
 
 def _costs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Terms") -> list["RunCost"]:
     from infertui.analysis.cost import beside, run_cost
-    from infertui.cli.lookup import runs_named
-    from infertui.cli.opened import opened
+    from infertui.cli.lookup import opened, runs_named
 
     costs = [run_cost(result, prices, terms) for result in runs_named(opened(out), list(runs))]
     return [costs[0], *(beside(other, costs[0], terms) for other in costs[1:])]
@@ -207,9 +201,8 @@ def _deal(
     upkeep: str,
 ) -> "Deal":
     """Buying against renting; the last run tells GPU, measured power and, with a load, how many are needed."""
-    from infertui.analysis.money import CURRENCY, Price, gpu_price, kwh_price
-    from infertui.analysis.purchase import Offer, deal, offer_of
-    from infertui.analysis.terms import parse_percent
+    from infertui.analysis.cost import CURRENCY, Price, gpu_price, kwh_price, parse_percent
+    from infertui.analysis.cost_extras import Offer, deal, offer_of
     from infertui.errors import UsageError
     from infertui.text import clean
 
@@ -300,9 +293,8 @@ def _print_json(costs: Sequence["RunCost"], saved: "Gain | None", bought: "Deal 
 
 def _print_prices(prices: "Prices", *, as_json: bool) -> None:
 
-    from infertui.analysis.money import price_lists
+    from infertui.analysis.cost import PUE, PUE_SOURCE, price_lists
     from infertui.analysis.prices import user_file
-    from infertui.analysis.terms import PUE, PUE_SOURCE
     from infertui.cli.table import print_table
     from infertui.text import clean
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from infertui.measure.ceilings import Ceilings
+    from infertui.measure.roofline import Ceilings
     from infertui.telemetry.readings import GpuInfo
 
 

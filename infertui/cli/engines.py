@@ -74,8 +74,7 @@ def use(
     from infertui.cli.engine_facts import named
     from infertui.config.schema import EngineConfig
     from infertui.errors import EngineError, UsageError
-    from infertui.targets.engine.chosen import choose, chosen_file
-    from infertui.targets.engine.environments import absolute, is_this, probe_for
+    from infertui.targets.engine.environments import absolute, choose, chosen_file, is_this, probe_for
     from infertui.text import clean
 
     named(name)

@@ -45,8 +45,7 @@ def export(
     ] = None,
 ) -> None:
     """Write runs as CSV, as six-field JSONL, or as the JSON of vllm bench serve."""
-    from infertui.cli.lookup import runs_named
-    from infertui.cli.opened import opened
+    from infertui.cli.lookup import opened, runs_named
     from infertui.cli.result_filter import matches, parse_filters
     from infertui.errors import UsageError
     from infertui.text import clean

@@ -32,7 +32,7 @@ REPORTS = Path("reports")
 
 def band_of(text: str) -> float:
     """What was given as --equal-within, as a share; of nothing what the settings say. Raises UsageError."""
-    from infertui.analysis.terms import parse_percent
+    from infertui.analysis.cost import parse_percent
 
     if not text:
         from infertui.tui import settings

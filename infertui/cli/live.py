@@ -1,6 +1,10 @@
-"""A run on a terminal: one frame, redrawn in place; the summary stays when it is over."""
+"""A run on a terminal: one frame, redrawn in place; the summary stays when it is over.
+
+Colours by meaning, from a theme file.
+"""
 
 import sys
+import tomllib
 from collections.abc import Callable
 from typing import Self, TextIO
 
@@ -9,20 +13,27 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
+from infertui import paths
 from infertui.analysis.effective import FALLBACK, fallback_of, identity
-from infertui.analysis.remedy import remedy
-from infertui.analysis.summary_text import figures, headline, verdict_lines
+from infertui.analysis.summary_text import figures, headline, remedy, verdict_lines
 from infertui.analysis.time_text import itl_text
 from infertui.cli.output import console
 from infertui.cli.plain import error_lines, refusal
-from infertui.cli.theme import theme
 from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, RunStarted
 from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.telemetry.readings import GpuSample, HostSample
 from infertui.text import clean, shorten
 from infertui.units import format_bytes, format_number, format_seconds
+
+
+def theme(name: str = "ansi") -> Theme:
+    """A theme that ships with infertui, as rich styles by meaning: title, accent, ok, warning, error, ..."""
+    text = (paths.themes() / f"{name}.toml").read_text(encoding="utf-8")
+    return Theme(tomllib.loads(text)["styles"])
+
 
 # A frame is about 1 kB: two a second are what a slow link carries without lagging.
 FRAMES_PER_S = 2

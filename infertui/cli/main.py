@@ -12,8 +12,6 @@ import typer
 
 from infertui import __version__
 from infertui.cli import config, engines, external, models
-from infertui.cli.attach import EPILOG as ATTACH_EXAMPLES
-from infertui.cli.attach import attach
 from infertui.cli.bench import EPILOG as BENCH_EXAMPLES
 from infertui.cli.bench import bench
 from infertui.cli.build import EPILOG as BUILD_EXAMPLES
@@ -39,12 +37,16 @@ from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
 from infertui.cli.results import results
 from infertui.cli.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.run import run
-from infertui.cli.runner import EPILOG as SERVE_EXAMPLES
-from infertui.cli.runner import serve
-from infertui.cli.status import EPILOG as STATUS_EXAMPLES
-from infertui.cli.status import status
-from infertui.cli.stop import EPILOG as STOP_EXAMPLES
-from infertui.cli.stop import stop
+from infertui.cli.runner import (
+    ATTACH_EXAMPLES,
+    SERVE_EXAMPLES,
+    STATUS_EXAMPLES,
+    STOP_EXAMPLES,
+    attach,
+    serve,
+    status,
+    stop,
+)
 from infertui.cli.streams import flush, guard
 from infertui.errors import InfertuiError, UsageError
 

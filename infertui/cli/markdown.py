@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infertui.analysis.effective import caveats, form, in_force, ran, told
 from infertui.analysis.energy import energy_from, gross, joules_text
-from infertui.analysis.interval import interval_text
 from infertui.analysis.limits import limits_of, share_text
-from infertui.analysis.memory import ALLOCATOR_PEAK, PEAKS
-from infertui.analysis.summary_text import prefill_throughput
+from infertui.analysis.summary_text import ALLOCATOR_PEAK, PEAKS, interval_text, prefill_throughput
 from infertui.analysis.time_text import NOT_AVAILABLE, itl_text, median_text
 from infertui.errors import UsageError
 from infertui.report.escaping import markdown

@@ -4,8 +4,7 @@ import time
 from typing import Self, TextIO
 
 from infertui.analysis.effective import FALLBACK, fallback_of, identity
-from infertui.analysis.remedy import remedy
-from infertui.analysis.summary_text import figures, headline, verdict_lines
+from infertui.analysis.summary_text import figures, headline, remedy, verdict_lines
 from infertui.cli.output import say
 from infertui.results.result import Result
 from infertui.runner.events import (

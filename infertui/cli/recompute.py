@@ -29,8 +29,7 @@ def recompute(
 
     A run is valid or not by the thresholds that its own run.toml has; others of today are marks and notes.
     """
-    from infertui.cli.lookup import check_ended
-    from infertui.cli.opened import opened
+    from infertui.cli.lookup import check_ended, opened
     from infertui.errors import UsageError
     from infertui.runner.recompute import Recomputation
     from infertui.text import clean

@@ -61,16 +61,15 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="What was written, as JSON.")] = False,
 ) -> None:
     """Write a report about runs: report.html, report.md, report.json and charts."""
-    from infertui.cli.lookup import bench_named, runs_named
-    from infertui.cli.opened import opened
+    from infertui.cli.lookup import bench_named, opened, runs_named
     from infertui.cli.result_filter import parse_filters
     from infertui.errors import UsageError
     from infertui.report.charts.build import charts as charts_of
-    from infertui.report.charts.rendering import require_matplotlib
-    from infertui.report.compose import compose
+    from infertui.report.charts.style import require_matplotlib
     from infertui.report.data import collect
     from infertui.report.document import Table
     from infertui.report.files import check_target, write_report
+    from infertui.report.sections import compose
     from infertui.results.observations import REQUESTS
     from infertui.text import clean
 

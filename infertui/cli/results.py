@@ -50,7 +50,7 @@ def results(
     ] = False,
 ) -> None:
     """List results, the newest last."""
-    from infertui.cli.opened import opened, without_result
+    from infertui.cli.lookup import opened, without_result
     from infertui.cli.result_filter import matches, parse_filters
     from infertui.cli.streams import while_read
     from infertui.errors import UsageError
@@ -241,7 +241,7 @@ class TextColumn(NamedTuple):
 def text_columns() -> list[TextColumn]:
     """Of the table that people read, from left to right."""
     from infertui.analysis.energy import joules_text
-    from infertui.analysis.interval import interval_text
+    from infertui.analysis.summary_text import interval_text
     from infertui.text import clean
     from infertui.units import format_number
 

@@ -142,9 +142,9 @@ def run(
     """Measure one configuration, or a sweep of them."""
     import os
 
-    from infertui.config import presets
+    from infertui.config import sources
     from infertui.config.sources import load
-    from infertui.config.submission import variants_of
+    from infertui.config.sweep import variants_of
 
     given: dict[str, tuple[str, object]] = {
         "model.id": ("--model", model),
@@ -179,7 +179,7 @@ def run(
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts or [])}
     resolved = load(target, environ=os.environ, sets=sets or [], flags=flags)
     # A preset lends its runs its name; a file does not, as most are called run.toml.
-    variants = variants_of(resolved.config, target if target in presets.names() else "")
+    variants = variants_of(resolved.config, target if target in sources.names() else "")
     if dry_run:
         for variant in variants:
             say(variant.name or "one configuration")

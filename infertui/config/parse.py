@@ -2,8 +2,11 @@
 
 A config also has a flat form, `{"workload.batch_size": 4, "labels.owner": "me", "sweep.grid.workload.seed": [1, 2]}`:
 the form in which layers are merged. What follows `labels.`, `sweep.grid.` and `sweep.zip.` is one key, dots and all.
+
+A short name for what a config measures, to recognise the same measurement again.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,17 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from infertui.config.engine_options import LEVERS, NAME, draft_problem, lever_problem, named_engines, owner_of, path_of
-from infertui.config.fields import (
-    FIELDS,
-    SECTIONS,
-    TABLES,
-    Value,
-    check_text,
-    field_of,
-    show,
-    toml_path,
-    unknown_key,
-)
+from infertui.config.fields import FIELDS, SECTIONS, TABLES, Value, check_text, field_of, show, toml_path, unknown_key
 from infertui.config.ranges import MAX_POINTS, axis_values, label_text
 from infertui.config.schema import AxisValues, Config, EngineConfig
 from infertui.errors import ConfigError
@@ -319,3 +312,30 @@ def _too_many(path: str, count: int, source: str) -> None:
     raise ConfigError(
         toml_path(path), f"the sweep makes {count:,} configurations", allowed=f"up to {MAX_POINTS:,}", source=source
     )
+
+
+LENGTH = 12
+_JUDGED = ("validity", "quality")
+_LATER = ("measurement.min_seconds",)
+"""Keys that count only where they are set: they came later, and a config from before means the same as ever."""
+
+
+def config_hash(config: Config) -> str:
+    """The first 12 hex digits of the SHA-256 of the config as canonical JSON (sorted dotted keys, full values).
+
+    Everything that is measured counts, defaults included. Labels do not, nor the sweep: a run means the same whatever
+    it is called and whichever sweep it came from; nor what its figures are judged by afterwards. Of the engines'
+    tables that of the chosen engine counts.
+    """
+    measured = {
+        path: value
+        for path, value in flat_values(config).items()
+        if path in FIELDS
+        and (path not in _LATER or value != FIELDS[path].default)
+        and path.partition(".")[0] not in _JUDGED
+        and ((owner := owner_of(path)) is None or owner.name == config.engine.name)
+    }
+    for path, value in measured.items():
+        if FIELDS[path].type == "number" and isinstance(value, int):
+            measured[path] = float(value)  # a config made in code may say 20 where a file gives 20.0
+    return hashlib.sha256(msgspec.json.encode(measured, order="sorted")).hexdigest()[:LENGTH]

@@ -8,5 +8,5 @@ MAX_INT = 2**31 - 1
 class Section(Struct, frozen=True):
     """Base of every table of the config: immutable.
 
-    `config.decode` refuses unknown keys. Results of other versions, which may have more, are read all the same.
+    `config.parse` refuses unknown keys. Results of other versions, which may have more, are read all the same.
     """

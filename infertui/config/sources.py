@@ -2,21 +2,72 @@
 
 In order of precedence: flags, `--set key=value`, environment, file, preset, default. Each of these is a Layer of flat
 values, already checked one by one; `resolve` merges them and remembers for every key where its value came from.
+
+The configurations that ship with infertui, by name: TOML files under `data/presets`.
+
+A preset holds only what sets it apart from the defaults. Its leading comment says, in the first
+paragraph, what it is for.
 """
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from msgspec import Struct
 
-from infertui.config import presets, toml
+from infertui import paths
+from infertui.config import toml
 from infertui.config.fields import FIELDS, SECTIONS, TABLES, field_of, nearest, parse_text, show
 from infertui.config.parse import FlatValue, axis_key, build, check_axis, flatten
 from infertui.config.ranges import label_text
 from infertui.config.schema import Config
+from infertui.config.toml_text import loads
 from infertui.errors import ConfigError, UsageError
-from infertui.text import clean
+from infertui.text import clean, shorten
+
+_SUFFIX = ".toml"
+
+
+def names() -> list[str]:
+    """Every preset's name, sorted."""
+    return sorted(entry.name.removesuffix(_SUFFIX) for entry in _folder().iterdir() if entry.name.endswith(_SUFFIX))
+
+
+def preset(name: str) -> dict[str, object]:
+    """The tables of a preset, unchecked. Raises ConfigError with the nearest name for one that does not exist."""
+    return loads(_file(name).read_bytes(), f"preset {name}")
+
+
+def description(name: str) -> str:
+    """What a preset is for: one sentence or two, on one line. Raises ConfigError for an unknown name."""
+    lines = _file(name).read_text(encoding="utf-8").splitlines()
+    paragraph = itertools.takewhile(lambda line: line.strip("# ") and line.startswith("#"), lines)
+    return " ".join(line.lstrip("# ").strip() for line in paragraph)
+
+
+def unknown(name: str) -> ConfigError:
+    """The error for a name that is neither a preset nor a file."""
+    near = difflib.get_close_matches(name[:100], names(), n=1, cutoff=0.5)
+    remedy = f"Did you mean {near[0]}? " if near else ""
+    return ConfigError(
+        "",
+        f'there is no preset or file "{shorten(clean(name), 100)}"',
+        allowed="a TOML file, or a preset: " + ", ".join(names()),
+        remedy=remedy + "`infertui config presets` says what each is for.",
+    )
+
+
+def _file(name: str) -> Traversable:
+    if name not in names():
+        raise unknown(name)
+    return _folder() / f"{name}{_SUFFIX}"
+
+
+def _folder() -> Traversable:
+    return paths.data() / "presets"
+
 
 DEFAULT = "default"
 _PREFIX = "INFERTUI_"
@@ -105,7 +156,7 @@ def default_layer() -> Layer:
 
 def preset_layer(name: str) -> Layer:
     """A bundled configuration. Raises ConfigError for an unknown name."""
-    return Layer(f"preset {name}", flatten(presets.preset(name), f"preset {name}"))
+    return Layer(f"preset {name}", flatten(preset(name), f"preset {name}"))
 
 
 def file_layer(path: str | Path) -> Layer:
@@ -185,7 +236,7 @@ def _axis(path: str, value: object, source: str) -> FlatValue:
 def _names_file(target: str) -> bool:
     if target.endswith(".toml") or "/" in target:
         return True
-    if target in presets.names():
+    if target in names():
         return False
     try:
         return Path(target).is_file()

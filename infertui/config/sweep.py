@@ -1,14 +1,21 @@
-"""From a config with a `[sweep]` to the configs that it stands for."""
+"""From a config with a `[sweep]` to the configs that it stands for.
+
+From a config as it was written to the runs that it asks for, fit to be measured from any folder.
+"""
 
 import itertools
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from infertui import paths
+from infertui.config.engine_options import owner_of
 from infertui.config.fields import FIELDS, TABLES, Value
 from infertui.config.parse import FlatValue, axis_key, build, flat_values
 from infertui.config.ranges import axis_values
-from infertui.config.schema import Config
+from infertui.config.schema import Config, EngineConfig
+from infertui.config.section import Section
 from infertui.errors import ConfigError
 from infertui.integers import Whole
 from infertui.text import clean, shorten
@@ -137,3 +144,55 @@ def _text(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return shorten(clean(str(value)).strip(), _LONGEST_VALUE)
+
+
+def variants_of(config: Config, title: str) -> list[Variant]:
+    """The runs that `config` stands for, their names headed by `title`, which may be empty.
+
+    Relative paths become absolute, so that the run.toml of a run repeats it from any folder. Raises ConfigError for a
+    variant whose values contradict each other.
+    """
+    return [
+        replace(variant, name=f"{title} {variant.name}".strip(), config=rooted(variant.config))
+        for variant in expand(config)
+    ]
+
+
+def rooted(config: Config) -> Config:
+    """`config` with its relative paths made absolute, seen from the current folder."""
+    prompts, model = config.workload.prompts_file, config.model.id
+    if prompts:
+        prompts = str(paths.expand(prompts).absolute())
+        config = replace(config, workload=replace(config.workload, prompts_file=prompts))
+    if text := config.quality.text_file:
+        config = replace(config, quality=replace(config.quality, text_file=str(paths.expand(text).absolute())))
+    engine = replace(config.engine, draft_model=_rooted_model(config.engine.draft_model))
+    if engine.python:
+        engine = replace(engine, python=str(paths.expand(engine.python).absolute()))
+    engine = replace(engine, **_rooted_options(engine))
+    return replace(config, model=replace(config.model, id=_rooted_model(model)), engine=engine)
+
+
+def _rooted_model(model: str) -> str:
+    """A model's folder or file, absolute; every other name as it is."""
+    if not model:
+        return model
+    prefix = "synthetic:" if model.startswith("synthetic:") else ""
+    path = paths.expand(model.removeprefix(prefix))
+    try:
+        is_file = path.is_file() and (bool(prefix) or path.suffix == ".gguf")
+        is_path = (path / "config.json").is_file() or is_file
+    except (OSError, ValueError):  # no file can have such a name
+        is_path = False
+    return f"{prefix}{path.absolute()}" if is_path else model
+
+
+def _rooted_options(engine: EngineConfig) -> dict[str, Section]:
+    """The engines' tables whose options name files, those made absolute."""
+    found: dict[str, Section] = {}
+    for field in FIELDS.values():
+        spec = owner_of(field.path)
+        if field.is_path and spec is not None and (text := getattr(getattr(engine, spec.table), field.key)):
+            table = found.get(spec.table) or getattr(engine, spec.table)
+            found[spec.table] = replace(table, **{field.key: str(paths.expand(text).absolute())})
+    return found

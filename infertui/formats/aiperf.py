@@ -18,8 +18,7 @@ from infertui.formats.imported_run import (
     moment,
 )
 from infertui.formats.plausible import NOT_STREAMED
-from infertui.formats.reader import is_number
-from infertui.formats.values import Table, printable
+from infertui.formats.reader import Table, is_number, printable
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
 

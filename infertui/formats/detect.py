@@ -17,8 +17,7 @@ from infertui.formats import (
 )
 from infertui.formats.imported_run import Finding, Given
 from infertui.formats.plausible import believed
-from infertui.formats.reader import MOST_BYTES, FormatError, Source
-from infertui.formats.values import Table
+from infertui.formats.reader import MOST_BYTES, FormatError, Source, Table
 
 MOST_RUNS = 10_000
 """Runs of one file."""

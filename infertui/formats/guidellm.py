@@ -21,7 +21,7 @@ from infertui.formats.imported_run import (
     moment_of,
     same,
 )
-from infertui.formats.values import Table
+from infertui.formats.reader import Table
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary

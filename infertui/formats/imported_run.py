@@ -13,7 +13,7 @@ import infertui
 from infertui.config.fields import FIELDS
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
-from infertui.formats.values import printable
+from infertui.formats.reader import printable
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import Gaps, summarise_gaps
 from infertui.measure.records import RequestRecord

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from infertui.formats.imported_run import UNKNOWN, Finding, Given, Value, as_given, gaps_of, loaded_as
-from infertui.formats.values import Table
+from infertui.formats.reader import Table
 from infertui.measure.records import EngineMemory
 from infertui.measure.statistics import Distribution, describe
 from infertui.measure.summary import Summary, with_drift, with_interval

@@ -12,8 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.formats.imported_run import Finding, Given, described, failures, loaded_as, same
-from infertui.formats.reader import Source
-from infertui.formats.values import Table
+from infertui.formats.reader import Source, Table
 from infertui.measure.records import RequestRecord
 from infertui.measure.summary import Summary, with_drift, with_interval
 

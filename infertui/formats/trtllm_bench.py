@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from infertui.config.schema import Dtype
 from infertui.formats.imported_run import MOST_APART, Finding, Value, as_given, loaded_as
-from infertui.formats.reader import Source
-from infertui.formats.values import Table
+from infertui.formats.reader import Source, Table
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
 from infertui.targets.engine.base import Loaded

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from infertui.formats.imported_run import Finding, Given, contradiction, described, loaded_as
-from infertui.formats.values import Table
+from infertui.formats.reader import Table
 from infertui.measure.records import RequestRecord
 from infertui.measure.summary import Summary, with_drift, with_interval
 

@@ -28,7 +28,7 @@ from infertui.formats.imported_run import (
     same,
     sample_std,
 )
-from infertui.formats.values import Table
+from infertui.formats.reader import Table
 from infertui.measure.itl import Gaps, merge_gaps
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution

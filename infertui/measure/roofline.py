@@ -3,9 +3,17 @@
 A decode step reads every weight once for the whole batch, and the keys and values of each sequence so far. At small
 batches that, not arithmetic, bounds its time: the bytes over the bandwidth are the least that a step can take. Prefill
 multiplies every prompt token with every matrix: there the operations over the matrix rate are the least.
+
+What a device can do at most, as it was measured on that device.
+
+How near a run came to what its device can do, and what held it back.
 """
 
+from typing import Literal
+
 from msgspec import Struct
+
+from infertui.integers import Whole
 
 
 class DecodeReads(Struct, frozen=True):
@@ -112,3 +120,94 @@ def mean_attended(prompt_tokens: float, output_tokens: float, window: int = 0) -
         return float(window)
     growing = window - prompt_tokens
     return (growing * (prompt_tokens + window) / 2 + (end - window) * window) / output_tokens
+
+
+FORMATS = ("float32", "tf32", "float16", "bfloat16", "float8", "int8")
+"""Number formats of a matrix product, in the order in which they are measured and shown."""
+COPY = "copy"
+"""What the copy is called among the figures of a calibration."""
+
+
+class Ceilings(Struct, frozen=True):
+    """Rates that a device reached in calibration; None is not measured.
+
+    `copy_bandwidth` counts bytes read plus bytes written, per second; `matrix_rates` are floating-point (or integer)
+    operations per second of a large matrix product by number format, a multiplication and an addition counting as two.
+    Each is the best of several; `spreads` says by how much of it the median was slower, `sizes` what was computed, by
+    `copy` and format. `reasons` says why a format was not measured. `disturbed` holds what speaks against the figures,
+    `notes` what a reader should know.
+    """
+
+    device: str
+    """As the driver, or the CPU, names itself."""
+    driver: str
+    copy_bandwidth: float
+    matrix_rates: dict[str, float]
+    measured: str
+    """When, ISO 8601 with offset."""
+    software: str = ""
+    """What ran it, as in `torch 2.11.0+cu130`."""
+    threads: Whole | None = None
+    """CPU threads; None on a GPU."""
+    uuid: str = ""
+    """Of a GPU."""
+    copy_by_clock: float | None = None
+    """The copy's best by the host's clock, on a GPU, where `copy_bandwidth` is by the device's own events."""
+    spreads: dict[str, float] = {}
+    sizes: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    disturbed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    quick: bool = False
+    seconds: float | None = None
+    """How long it took."""
+
+    @property
+    def words(self) -> str:
+        """The device in words: its name, and how many threads of a CPU."""
+        return self.device if self.threads is None else f"{self.device}, {self.threads} threads"
+
+
+Source = Literal["calibrated", "measured", "datasheet"]
+"""Of a ceiling: by `infertui calibrate` on this very device, on another of its kind, or by its maker."""
+Bound = Literal[
+    "memory bandwidth", "compute", "kernel efficiency", "launch overhead", "host", "KV capacity", "client", "unknown"
+]  # fmt: skip
+"""`kernel efficiency`: the GPU ran all the time, and came near no ceiling: its kernels are too short or too slow."""
+
+
+class Limits(Struct, frozen=True):
+    """Shares of the device's ceilings; None is not available, and `reasons` says why, by field.
+
+    `mbu` is decode's bytes a step over step time and memory bandwidth (bytes/s), `decode_limit` the output tokens per
+    second at a share of 1. `mfu` is prefill's operations over its time and the matrix rate (operations/s). Of a run on
+    several GPUs the ceilings are those of all together.
+    """
+
+    bandwidth: float | None = None
+    bandwidth_source: Source | None = None
+    mbu: float | None = None
+    decode_limit: float | None = None
+    matrix_rate: float | None = None
+    matrix_source: Source | None = None
+    mfu: float | None = None
+    bound: Bound = "unknown"
+    why: str = ""
+    """What tells that it is bound by that, in words with figures."""
+    knob: str = ""
+    """What to try next."""
+    step_s: float | None = None
+    """Mean time of a decode step."""
+    step_weights: float | None = None
+    """Bytes of weights that a step reads."""
+    step_kv: float | None = None
+    """Bytes of keys and values that a step reads, of all sequences."""
+    step_operations: float | None = None
+    """Operations of a step, of all sequences."""
+    prefill_s: float | None = None
+    """Mean time until every sequence of a batch had its first token."""
+    prefill_operations: float | None = None
+    """Operations of a batch's prefill."""
+    matrix_format: str = ""
+    """The number format whose matrix rate `mfu` refers to."""
+    reasons: dict[str, str] = {}

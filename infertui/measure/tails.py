@@ -11,8 +11,7 @@ from msgspec import Struct
 from infertui.measure.comparison import Ratio
 from infertui.measure.dependence import SEEN_FROM, Scatter, certainty, scatter
 from infertui.measure.itl import MOST_BUCKET, bucket_bounds
-from infertui.measure.statistics import CONFIDENCE, Interval, exponential, samples_needed
-from infertui.measure.student import student_quantile
+from infertui.measure.statistics import CONFIDENCE, Interval, exponential, samples_needed, student_quantile
 
 
 class GapCounts(Struct, frozen=True, gc=False):

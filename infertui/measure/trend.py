@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from infertui.measure.dependence import variance_of
-from infertui.measure.student import two_sided
+from infertui.measure.statistics import two_sided
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,8 +25,8 @@ import msgspec
 from msgspec import Struct
 
 from infertui.models.kv_cache import Cache
+from infertui.paths import cache_dir
 from infertui.text import clean, shorten
-from infertui.userdir import cache_dir
 
 HELPER: Final = "infertui.targets.engine.transformers.describe"
 TIMEOUT_S: Final = 90.0

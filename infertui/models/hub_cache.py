@@ -12,8 +12,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from infertui.models.disk import read_at_most
+from infertui.paths import expand, home_dir
 from infertui.regular_files import is_dir
-from infertui.userdir import expand, home_dir
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")

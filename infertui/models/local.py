@@ -18,9 +18,9 @@ from infertui.models.known import shape_of_config
 from infertui.models.resolve import CONFIG_NAME, SYNTHETIC, ModelKind, read_config, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
 from infertui.models.weights import find_weights
+from infertui.paths import expand
 from infertui.regular_files import is_dir, is_file
 from infertui.text import clean, shorten
-from infertui.userdir import expand
 
 MODELS_DIR_VARIABLE = "INFERTUI_MODELS_DIR"
 """Directories of models, separated like PATH."""

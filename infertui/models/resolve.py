@@ -20,9 +20,9 @@ from infertui.models.gguf.shape import shape_of
 from infertui.models.known import shape_of_config
 from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights, stored_parameters
+from infertui.paths import expand
 from infertui.regular_files import is_dir, is_file
 from infertui.text import clean, shorten
-from infertui.userdir import expand
 
 ModelKind = Literal["synthetic", "local", "hub", "gguf"]
 SYNTHETIC = "synthetic:"

@@ -1,18 +1,250 @@
-"""What a report is written from: runs, read from a folder of them."""
+"""What a report is written from: runs, read from a folder of them.
+
+The runs of a report: each with its number, a label that tells it from the others, and the marks it bears.
+
+Who wins among runs of one workload, by how much, and how sure that is.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from infertui.analysis.bench import Bench, bench_report
+from infertui.analysis.compare import Comparison, Figure, compare, judged
+from infertui.analysis.effective import form, in_force, ran, told
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError
-from infertui.report.contests import Contest, contests
+from infertui.report.charts.style import text_of
 from infertui.report.series import Batches, Telemetry, read_batches, read_telemetry
-from infertui.report.subjects import Subject, subjects
-from infertui.results.observations import requests_lost
+from infertui.results.observations import read_observations, requests_lost
 from infertui.results.result import Result
+from infertui.results.row import ResultLine, row_of
+from infertui.text import clean
+
+_LABEL = 72
+
+
+class Subject(Struct, frozen=True):
+    """One run. Figures and tables call it by `number` and `label`, and name its id beside."""
+
+    number: int
+    label: str
+    result: Result
+    marks: tuple[str, ...]
+    """Short words for what a reader should know before believing it, the worst first."""
+    against: str
+    """Why it cannot win a comparison; empty where nothing speaks against it."""
+
+    @property
+    def id(self) -> str:
+        """The run's id, cleaned."""
+        return clean(self.result.id)
+
+    @property
+    def speed(self) -> float | None:
+        """Output tokens per second."""
+        return self.result.summary.output_throughput
+
+
+def subjects(results: Sequence[Result]) -> list[Subject]:
+    """The runs numbered from 1 in the order given."""
+    labels = _labels(results)
+    return [
+        Subject(number, label, result, marks_of(result), _against(result))
+        for number, (label, result) in enumerate(zip(labels, results, strict=True), start=1)
+    ]
+
+
+def marks_of(result: Result) -> tuple[str, ...]:
+    """The marks that the results table shows as well."""
+    return row_of(msgspec.json.decode(msgspec.json.encode(result), type=ResultLine)).flags
+
+
+def workload_of(result: Result) -> tuple[object, ...]:
+    """What has to be the same for two runs to be settings of one measurement; None is what a file does not tell."""
+    keys = ("model.id", "model.revision", "workload.batch_size", "workload.output_len")
+    return (*(told(result, key) for key in keys), prompts_of(result))
+
+
+def prompts_of(result: Result) -> str:
+    """How long the prompts are, or which ones."""
+    workload = result.config.workload
+    if not result.knows("workload.input_len"):
+        return "n/a"
+    return str(workload.input_len or workload.prompts_file or workload.prompts)
+
+
+def engine_of(result: Result) -> str:
+    """Which engine ran; the one that was asked for where none was loaded."""
+    used = result.loaded.engine if result.loaded else ""
+    return used or str(told(result, "engine.name") or "n/a")
+
+
+def workload_words(result: Result) -> str:
+    """The same in words."""
+    model, batch, output = (
+        told(result, key) or "n/a" for key in ("model.id", "workload.batch_size", "workload.output_len")
+    )
+    prompts = prompts_of(result)
+    return clean(f"{model}, batch {batch}, {prompts}{' tokens' if prompts.isdigit() else ''} in, {output} out")
+
+
+def workload_short(result: Result) -> str:
+    """Model and batch size, for where there is little room."""
+    model = str(told(result, "model.id") or "n/a").rsplit("/", 1)[-1].removeprefix("synthetic:")
+    return clean(f"{model} b{told(result, 'workload.batch_size') or '?'}")
+
+
+def _against(result: Result) -> str:
+    if result.state != "finished":
+        return clean(result.state)
+    if not result.verdict.valid:
+        return "invalid"
+    loaded = result.loaded
+    return "fallback" if loaded and loaded.engine_requested not in ("", loaded.engine) else ""
+
+
+_PARTS: tuple[Callable[[Result], str], ...] = (
+    lambda result: engine_of(result),
+    lambda result: result.source,
+    lambda result: ran(result) or result.config.engine.mode,
+    lambda result: f"{step} step" if result.evidence and (step := result.evidence.facts.get("graph_step")) else "",
+    lambda result: in_force(result, "attention"),
+    form,
+    lambda result: in_force(result, "speculation") or result.config.engine.speculation,
+    lambda result: (
+        f"{result.loaded.offloaded_layers} layers on GPU" if result.loaded and result.loaded.offloaded_layers else ""
+    ),
+    lambda result: f"tp={result.config.engine.tensor_parallel}",
+    lambda result: result.loaded.device_name if result.loaded else result.config.device.name,
+)
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    """Each run's name, and what sets it apart from others of its workload as far as the name does not say so."""
+    groups: dict[tuple[object, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault(workload_of(result), []).append(result)
+    varying = {
+        key: [part for part in _PARTS if len({part(result) for result in group}) > 1] for key, group in groups.items()
+    }
+    labels = []
+    for result in results:
+        group, parts = groups[workload_of(result)], varying[workload_of(result)]
+        own = [part(result) for part in parts]
+        words = [text for text in dict.fromkeys(own) if text not in _NOTHING]
+        alone = sum([part(other) for part in parts] == own for other in group) == 1
+        namesakes = sum(other.name == result.name for other in group) > 1
+        name = [] if words and alone and namesakes else [result.name]
+        if result.bench is not None:
+            name = [f"{result.bench.arm} round {result.bench.round + 1}"]
+        said = [text for text in words if text.lower() not in " ".join(name).lower()]
+        labels.append(text_of(", ".join((*name, *said)), _LABEL) or "run")
+    return labels
+
+
+_NOTHING = ("", "none", "auto", "n/a")
+
+
+class Entrant(Struct, frozen=True):
+    """A run beside the baseline of its contest."""
+
+    subject: Subject
+    comparison: Comparison
+
+
+class Contest(Struct, frozen=True):
+    """Runs of one workload. `winner` is the valid one of the highest throughput; None where there is none.
+
+    `second` is the winner beside the next valid run: the lead over it, and whether there is one at all.
+    """
+
+    workload: str
+    subjects: tuple[Subject, ...]
+    baseline: Subject
+    entrants: tuple[Entrant, ...]
+    winner: Subject | None
+    second: Entrant | None
+    benched: bool = False
+    """All its runs belong to benches, which compare them better: here they are not compared."""
+
+
+def contests(
+    subjects: Sequence[Subject],
+    folder_of: Callable[[str], Path],
+    *,
+    baseline: str = "",
+    equal_within: float = EQUAL_WITHIN,
+    told: Callable[[], None],
+) -> list[Contest]:
+    """A contest for each workload, those of many runs first. `told` is called for every run that was compared.
+
+    `baseline` is the id of the run to compare with. Where it is of another workload, or empty, the baseline is the
+    bench's, else the first run. `equal_within` is the band in which figures count as equal. Raises StoreError.
+    """
+    groups: dict[tuple[object, ...], list[Subject]] = {}
+    for subject in subjects:
+        groups.setdefault(workload_of(subject.result), []).append(subject)
+    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].number))
+    return [_contest(group, folder_of, baseline, equal_within, told) for group in ordered]
+
+
+def throughput(comparison: Comparison) -> Figure:
+    """The comparison's figure that decides."""
+    return next(figure for figure in comparison.figures if figure.key == "throughput")
+
+
+def _contest(
+    group: Sequence[Subject],
+    folder_of: Callable[[str], Path],
+    baseline: str,
+    equal_within: float,
+    told: Callable[[], None],
+) -> Contest:
+    finished = [subject for subject in group if subject.result.state == "finished"]
+    first = _baseline(group, baseline)
+    able = sorted(
+        (subject for subject in finished if not subject.against and subject.speed),
+        key=lambda subject: -(subject.speed or 0.0),
+    )
+    benched = all(subject.result.bench is not None for subject in group)
+    base = read_observations(folder_of(first.result.id)) if len(group) > 1 and not benched else []
+    entrants = []
+    second = None
+    for subject in finished:
+        if subject is first or benched:
+            continue
+        observed = read_observations(folder_of(subject.result.id))
+        found = compare(first.result, subject.result, (base, observed))
+        entrants.append(Entrant(subject, judged(found, equal_within)))
+        told()
+    if len(able) > 1 and not benched:
+        winner, other = able[0], able[1]
+        sides = (read_observations(folder_of(other.result.id)), read_observations(folder_of(winner.result.id)))
+        second = Entrant(other, judged(compare(other.result, winner.result, sides), equal_within))
+    return Contest(
+        workload=workload_words(group[0].result),
+        subjects=tuple(group),
+        baseline=first,
+        entrants=tuple(entrants),
+        winner=able[0] if able else None,
+        second=second,
+        benched=benched,
+    )
+
+
+def _baseline(group: Sequence[Subject], wanted: str) -> Subject:
+    for found in (
+        [subject for subject in group if subject.result.id == wanted],
+        [subject for subject in group if subject.result.bench is not None and subject.result.bench.baseline],
+        [subject for subject in group if not subject.against],
+    ):
+        if found:
+            return found[0]
+    return group[0]
+
 
 DETAILED = 60
 """Runs whose details a report shows; all are in its JSON."""

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infertui.errors import UsageError
+from infertui.report.as_html import as_html
 from infertui.report.as_json import as_json
 from infertui.report.as_markdown import as_markdown
 from infertui.report.charts.build import NAMES, Chart, drawer
-from infertui.report.charts.rendering import Drawing, render
+from infertui.report.charts.style import Drawing, render
 from infertui.report.data import Material
 from infertui.report.document import Document
-from infertui.report.render import as_html
 from infertui.results.jsonl import store_error
 from infertui.results.runs import write_whole
 from infertui.text import clean

@@ -1,18 +1,25 @@
-"""The first page of a report: which configuration wins, by how much, how sure that is, and what speaks against it."""
+"""The first page of a report: which configuration wins, by how much, how sure that is, and what speaks against it.
+
+How each figure of a report is defined.
+
+The document: its sections in reading order.
+"""
 
 from collections.abc import Iterator, Sequence
 
+from infertui import __version__
 from infertui.analysis.bench import Bench, headline, variation_text
 from infertui.analysis.compare import Comparison, Figure
 from infertui.analysis.compare_text import bench_notes, bench_title
 from infertui.analysis.effective import DIVERGED, diverged
-from infertui.analysis.interval import interval_in_words
 from infertui.analysis.outcome import NOT_AVAILABLE, p_text
-from infertui.report.contests import Contest, Entrant, throughput
-from infertui.report.data import Material
-from infertui.report.document import Block, Bullets, Callout, Cell, Column, Level, Paragraph, Section, Table
-from infertui.report.subjects import Subject
+from infertui.analysis.summary_text import interval_in_words
+from infertui.report.charts.build import Chart
+from infertui.report.data import Contest, Entrant, Material, Subject, throughput
+from infertui.report.document import Block, Bullets, Callout, Cell, Column, Document, Level, Paragraph, Section, Table
+from infertui.report.run_details import listing, particulars
 from infertui.results.observations import REQUESTS
+from infertui.text import clean
 from infertui.units import format_number
 
 _MOST_CONTESTS = 8
@@ -295,3 +302,53 @@ def _why(run: Subject) -> str:
 def _cut(lines: Sequence[str]) -> Bullets:
     more = len(lines) - _MOST_REASONS
     return Bullets((*lines[:_MOST_REASONS], *([f"and {more} more: see the table of runs"] if more > 0 else [])))
+
+
+def method() -> Section:
+    """In short sentences, for whoever did not measure."""
+    return Section("method", "How the figures are defined", (Bullets(_NOTES),))
+
+
+_NOTES = (
+    "Output throughput: generated tokens over the summed wall time of the measured iterations (static batches, each "
+    "from handing it over to the synchronised end). Warm-up, loading, compiling and what lies between do not count.",
+    "Its 95 % interval: Student's over iterations, of the ratio's logarithm, and wider where iterations depend on "
+    "those before them, which can be seen from 10 on. The requests of one batch share the machine's state, so a "
+    "batch is one observation.",
+    "TTFT: from handing the batch over to its first token. E2E: to its last token. TPOT: (last - first) over the "
+    "tokens after the first. ITL: each gap between token steps.",
+    "Comparisons: the signed change from one figure to the other, second / first - 1, with its 95 % interval. Equal: "
+    "the whole interval lies within the band that is named. Unclear: it holds 0 and reaches beyond the band, so that "
+    "nothing was found, which is not the same as there being nothing.",
+    "Energy: the driver's counter over the measured window, else power samples integrated over it; it is the whole "
+    "device's. Above idle: less what the device drew at rest before the run, over the same window.",
+    "MBU: bytes of weights and KV cache that a decode step has to read, over the step's time and the memory bandwidth "
+    "of the device, as calibrated, measured or of the datasheet; which one stands with the run.",
+    "Memory: what the driver says the worker's processes hold, else the allocator's peak, else a CPU's resident set.",
+    "Valid: everything asked for was done, and nothing that disturbs was seen in the measured window. Thresholds are "
+    "in each run's config, [validity].",
+    "Marks: synthetic means random weights in a real architecture: its speed is meant, its text means nothing. "
+    "Fallback: another engine ran than was asked for. Imported, external: measured by another program.",
+    "n/a: not available. It is never shown as zero, and never counted as one.",
+    "Every chart and table names the ids of its runs; a run's folder holds its config (run.toml repeats it), every "
+    "request and every sample.",
+)
+
+
+def compose(
+    material: Material, charts: Sequence[Chart], *, title: str, date: str, left_out: Sequence[str] = ()
+) -> Document:
+    """Put it together. `left_out` says which runs of the folder are not in it."""
+    runs, valid = len(material.subjects), sum(1 for run in material.subjects if not run.against)
+    found = [verdict(material), cautions(material), listing(material), benches(material), comparison(material)]
+    found += [_figures(charts), particulars(material), method()]
+    sections = [section for section in found if section is not None]
+    subtitle = f"{runs} {'run' if runs == 1 else 'runs'}, {valid} valid. Figures as of {date}. infertui {__version__}."
+    if left_out:
+        notes: tuple[Block, ...] = tuple(Paragraph(clean(text)) for text in left_out)
+        sections[0] = Section(sections[0].key, sections[0].title, (*sections[0].blocks, *notes))
+    return Document(clean(title), clean(date), __version__, subtitle, tuple(sections))
+
+
+def _figures(charts: Sequence[Chart]) -> Section | None:
+    return Section("charts", "Charts", tuple(chart.figure for chart in charts)) if charts else None

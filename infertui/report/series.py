@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from infertui.measure.clock import NS_PER_S
 from infertui.report.charts.strips import FEW
+from infertui.results.details import thin
 from infertui.results.jsonl import read_lines
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Result
-from infertui.results.thinning import thin
 from infertui.telemetry.readings import Sample
 
 MAX_POINTS = 600

@@ -22,10 +22,10 @@ import msgspec
 from msgspec import Struct
 
 from infertui import regular_files
+from infertui.paths import cache_dir
 from infertui.results.filter import TEXT_KEYS, Term, fold, parse, where
 from infertui.results.jsonl import LONGEST, store_error
 from infertui.results.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
-from infertui.userdir import cache_dir
 
 __all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "ResultRow", "cache_folder"]
 

@@ -114,7 +114,7 @@ def lines_holding(path: Path, needles: Collection[bytes]) -> Iterator[bytes]:
             while block := stream.read(_BLOCK):
                 block += (rest := stream.readline(LONGEST))  # a block ends with a line
                 if len(rest) == LONGEST and not rest.endswith(b"\n"):
-                    return  # no file of lines, see `regular.lines`
+                    return  # no file of lines, see `regular_files.lines`
                 if any(needle in block for needle in needles):
                     for line in io.BytesIO(block):
                         if any(needle in line for needle in needles):

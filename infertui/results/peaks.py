@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from infertui import regular_files
 from infertui.errors import StoreError
-from infertui.measure.ceilings import Ceilings
+from infertui.measure.roofline import Ceilings
+from infertui.paths import state_dir
 from infertui.results.jsonl import store_error
 from infertui.results.runs import write_whole
 from infertui.text import clean
-from infertui.userdir import state_dir
 
 _MAX_BYTES = 1 << 20
 

@@ -7,9 +7,8 @@ from msgspec import Struct
 from infertui.config.schema import Config
 from infertui.config.sweep import Place
 from infertui.integers import Whole
-from infertui.measure.ceilings import Ceilings
-from infertui.measure.limits import Limits
 from infertui.measure.quality import Quality
+from infertui.measure.roofline import Ceilings, Limits
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 from infertui.targets.engine.base import Evidence, Loaded

@@ -9,6 +9,8 @@ reports/<run id>/result.json     the run's line of the index
 reports/<run id>/superseded.jsonl  what the line was before it was recomputed, a line each time
 reports/<run id>/worker.log      what the backend printed
 reports/<run id>/begun.json      while it runs: what a run that is cut off would otherwise take with it
+
+The tokens that a run generated, kept to compare engines and settings by what they say: outputs.jsonl.
 """
 
 import contextlib
@@ -29,12 +31,41 @@ from msgspec.structs import replace
 from infertui import regular_files
 from infertui.config.schema import Config
 from infertui.errors import StoreError
-from infertui.results.jsonl import JsonlWriter, decoded_lines, lines_holding, store_error
-from infertui.results.outputs import OUTPUTS, read_outputs
+from infertui.measure.records import BatchRecord
+from infertui.results.jsonl import JsonlWriter, decoded_lines, lines_holding, read_lines, store_error
 from infertui.results.result import Fingerprint, Result
 from infertui.results.results_file import append_line, remove_lines, replace_line
 from infertui.results.upgrade import NewerSchemaError, decode_result
 from infertui.text import clean, shorten
+
+OUTPUTS = "outputs.jsonl"
+
+
+class Output(Struct, frozen=True):
+    """A line of outputs.jsonl: the ids generated for a prompt, in the measured batch of that index.
+
+    `prompt_sha256` is that of the prompt's token ids in decimal with commas between. Of each prompt the first output
+    is kept, of 64 prompts and 4096 tokens at most.
+    """
+
+    prompt_sha256: str
+    prompt_tokens: int
+    output: tuple[int, ...]
+    batch: int
+
+
+def outputs_of(batch: BatchRecord) -> Iterator[Output]:
+    """The outputs that came with a batch."""
+    for part in batch.requests:
+        if part.output:
+            yield Output(part.prompt_sha256, part.prompt_tokens, part.output, batch.index)
+
+
+def read_outputs(folder: Path) -> dict[str, tuple[int, ...]]:
+    """What a run's folder holds, by prompt, for `measure.agreement`; empty where nothing is. Raises StoreError."""
+    lines = read_lines(folder / OUTPUTS, Output, warn=lambda _: None)
+    return {line.prompt_sha256: line.output for line in lines}
+
 
 BEGUN = "begun.json"
 _ROOM = 512
@@ -275,7 +306,7 @@ class Store:
         return path
 
     def outputs(self, run: str) -> dict[str, tuple[int, ...]]:
-        """The token ids that a run generated, by the name of the prompt; see `store.outputs`. Raises StoreError."""
+        """The token ids that a run generated, by the name of the prompt. Raises StoreError."""
         return read_outputs(self.folder_of(run))
 
     def delete(self, runs: Collection[str]) -> None:

@@ -1,7 +1,7 @@
 """Lines of results.jsonl, of every schema there was: decoded as they are, or brought up to today's step by step.
 
 A step turns the JSON object of one schema into that of the next. Keys that were only ever added need none: what a line
-does not have takes its default. A step stays for ever, and with it a kept line in tests/store/lines/.
+does not have takes its default. A step stays for ever, and with it a kept line in tests/results/lines/.
 """
 
 from collections.abc import Callable

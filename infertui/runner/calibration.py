@@ -15,10 +15,11 @@ from msgspec import Struct
 
 from infertui.config.schema import DeviceConfig
 from infertui.errors import EngineError, StoreError
-from infertui.measure.ceilings import COPY, Ceilings
+from infertui.measure.roofline import COPY, Ceilings
 from infertui.measure.validity import DISTURBING_THROTTLES, POWER_CAP
+from infertui.paths import state_dir
 from infertui.runner.blocking import bounded
-from infertui.runner.environment import as_the_worker_sees, worker_environment
+from infertui.runner.loading import as_the_worker_sees, worker_environment
 from infertui.runner.telemetry import cpu_seconds, cpu_shares
 from infertui.targets.engine.peaks.peaks import Done, Missing, Rate, Refused, Subject, Told
 from infertui.telemetry.host import host_facts
@@ -27,7 +28,6 @@ from infertui.telemetry.sampler import Sampler
 from infertui.telemetry.visible import by_uuid, visible_from_environment
 from infertui.telemetry.window import GpuReadings, WindowReadings, window_readings
 from infertui.text import clean, shorten
-from infertui.userdir import state_dir
 from infertui.worker.calibration import MAX_LINE, decode
 from infertui.worker.failure import log_tail
 

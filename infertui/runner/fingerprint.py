@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import infertui
-from infertui.config.hash import config_hash
+from infertui.config.parse import config_hash
 from infertui.config.schema import Config
 from infertui.results.result import Fingerprint
 from infertui.telemetry.host import host_facts

@@ -5,8 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
-from infertui.runner.environment import planned_gpus
-from infertui.runner.loading import Choice, choose
+from infertui.runner.loading import Choice, choose, planned_gpus
 from infertui.runner.queue_store import Entry
 from infertui.telemetry.readings import GpuInfo
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from infertui.analysis.limits import derive
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
-from infertui.measure.ceilings import Ceilings
+from infertui.measure.roofline import Ceilings
 from infertui.models.resolve import resolve
 from infertui.models.shapes import ModelShape
 from infertui.results.peaks import find_ceilings, read_ceilings

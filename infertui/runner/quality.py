@@ -12,19 +12,28 @@ from msgspec.structs import replace
 
 from infertui.config.schema import Config
 from infertui.errors import ConfigError, InfertuiError
-from infertui.load.texts import ScoredText, load_text
-from infertui.measure.agreement import Agreement, agreement
-from infertui.measure.quality import EXACT_AGREEMENT, MANY, Quality, beyond, perplexity, same_text, without_ties
+from infertui.load.prompts import ScoredText, load_text
+from infertui.measure.quality import (
+    EXACT_AGREEMENT,
+    MANY,
+    Agreement,
+    Quality,
+    agreement,
+    beyond,
+    perplexity,
+    same_text,
+    without_ties,
+)
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.blocking import answered, bounded
-from infertui.runner.outputs_bleu import outputs_bleu
 from infertui.runner.references import (
     SAMPLED,
     computes_exactly,
     find_farther,
     find_reference,
     named_reference,
+    outputs_bleu,
     stands_alone,
 )
 from infertui.targets.engine.base import Loaded

@@ -1,21 +1,26 @@
-"""Which run of a reports folder another one is compared with, found without reading them all."""
+"""Which run of a reports folder another one is compared with, found without reading them all.
 
-from collections.abc import Iterator
+BLEU between what two runs generated: their token ids turned into text by the model's tokenizer.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from infertui.analysis.effective import in_force
-from infertui.errors import StoreError
+from infertui.errors import ModelError, StoreError
 from infertui.measure.precision import HALF, loss, significant_bits
+from infertui.measure.quality import bleu
 from infertui.models.disk import read_at_most
+from infertui.models.resolve import resolve
+from infertui.models.tokenizers import load_tokenizer
 from infertui.results.filter import MAX_LENGTH
 from infertui.results.index import ResultIndex, ResultQuery
 from infertui.results.number_format import kv_form_of
-from infertui.results.outputs import OUTPUTS
 from infertui.results.result import Result
-from infertui.results.runs import RESULT, Store
+from infertui.results.runs import OUTPUTS, RESULT, Store
 from infertui.results.upgrade import decode_result
-from infertui.runner.tables import open_table
+from infertui.runner.queries import open_table
 from infertui.text import clean
 
 LOOKED_AT = 64
@@ -193,3 +198,23 @@ def _read(run: str, store: Store) -> Result | None:
         return decode_result(content) if content else None
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
         return None
+
+
+def outputs_bleu(
+    model: str, revision: str, reference: Mapping[str, Sequence[int]], other: Mapping[str, Sequence[int]]
+) -> float:
+    """Of the prompts that both have; the keys name prompts in both.
+
+    Raises ModelError where the model is not here, has random weights or no tokenizer.json, or no prompt is in both;
+    UsageError and EngineError where a library is missing.
+    """
+    source = resolve(model, revision)
+    if source.kind == "synthetic":
+        raise ModelError(f"{clean(model)} has random weights: its output is no text")
+    if source.kind == "gguf":
+        raise ModelError(f"{clean(model)} is a GGUF file: its tokenizer is in no tokenizer.json")
+    shared = [name for name in reference if name in other]
+    if not shared:
+        raise ModelError("the two runs have no prompt in common")
+    decode = load_tokenizer(source).decode
+    return bleu([decode(reference[name]) for name in shared], [decode(other[name]) for name in shared])

@@ -1,4 +1,7 @@
-"""One run, from its folder to its line in the index."""
+"""One run, from its folder to its line in the index.
+
+How long each phase of a run took.
+"""
 
 import asyncio
 import contextlib
@@ -25,12 +28,10 @@ from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict, judge
 from infertui.models.asking import telling
 from infertui.results.jsonl import refusal
-from infertui.results.outputs import outputs_of
 from infertui.results.result import Error, Result, State
-from infertui.results.runs import Begun, Store
+from infertui.results.runs import Begun, Store, outputs_of
 from infertui.runner.blocking import MODEL_S, answered, bounded, undisturbed
 from infertui.runner.circumstances import circumstances
-from infertui.runner.environment import as_asked, as_the_worker_sees, hidden_gpus, planned_gpus, worker_environment
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
@@ -44,16 +45,23 @@ from infertui.runner.events import (
     Sampled,
 )
 from infertui.runner.fingerprint import fingerprint
-from infertui.runner.fitting import check_fit
 from infertui.runner.idle import IdlePower
-from infertui.runner.loading import Choice, choose, require_usable
+from infertui.runner.loading import (
+    Choice,
+    WorkerSlot,
+    as_asked,
+    as_the_worker_sees,
+    check_fit,
+    choose,
+    hidden_gpus,
+    load_request,
+    planned_gpus,
+    require_usable,
+    worker_environment,
+)
 from infertui.runner.peaks import Known, look_up, with_limits
-from infertui.runner.phases import PhaseTimer
 from infertui.runner.quality import QualityGuard
-from infertui.runner.rates import SampleRates
-from infertui.runner.request import load_request
-from infertui.runner.telemetry import RunTelemetry
-from infertui.runner.workers import WorkerSlot
+from infertui.runner.telemetry import RunTelemetry, SampleRates
 from infertui.targets.engine.base import Evidence, Loaded
 from infertui.targets.engine.environments import interpreter_for
 from infertui.telemetry.readings import Counters, GpuInfo, Sample
@@ -76,6 +84,28 @@ from infertui.worker.protocol import (
     Ready,
     Scored,
 )
+
+
+class PhaseTimer:
+    """One phase at a time; stamps are monotonic nanoseconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.current: Phase | None = None
+        self._started_ns = 0
+
+    def enter(self, phase: Phase, t_ns: int) -> None:
+        """End the current phase, if there is one, and begin another."""
+        self.end(t_ns)
+        self.current, self._started_ns = phase, t_ns
+
+    def end(self, t_ns: int) -> None:
+        """End the current phase, if there is one."""
+        if self.current:
+            # An engine may compile and capture by turns.
+            self.seconds[self.current] = self.seconds.get(self.current, 0.0) + (t_ns - self._started_ns) / NS_PER_S
+            self.current = None
+
 
 REST_HZ = 10.0
 REST_S = 6.0

@@ -24,13 +24,13 @@ from infertui.results.details import RunDetails
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.results.table import ResultPage, ResultQuery
-from infertui.runner.acceptance import accepted, accepted_variant
 from infertui.runner.blocking import MODEL_S, answered, bounded, undisturbed
 from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
     Compared,
     Forecast,
+    Hub,
     Measured,
     Numbered,
     ResultsChanged,
@@ -40,18 +40,14 @@ from infertui.runner.control import (
 )
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
 from infertui.runner.fingerprint import git_revision
-from infertui.runner.fitting import Fit, foresee_fit
-from infertui.runner.foretell import duration_of, foretell, kind_of
-from infertui.runner.hub import Hub
 from infertui.runner.lanes import devices_of, lane_name, lane_of
-from infertui.runner.loading import choose
-from infertui.runner.placement import Placing
+from infertui.runner.loading import Fit, choose, foresee_fit
+from infertui.runner.placement import Placing, duration_of, foretell, kind_of
 from infertui.runner.progress import RunProgress
-from infertui.runner.queries import abandonable, benched, compared
-from infertui.runner.queue import Queue, in_a_line, settled, stamp
+from infertui.runner.queries import Reports, abandonable, benched, compared
+from infertui.runner.queue import Queue, accepted, accepted_variant, in_a_line, settled, stamp
 from infertui.runner.queue_store import Entry, EntryState, QueueStore
 from infertui.runner.recovery import REASON, recover
-from infertui.runner.reports import Reports
 from infertui.runner.run import error_of
 from infertui.runner.scheduler import Dispatcher
 from infertui.runner.vetting import LIMIT_S, vetted

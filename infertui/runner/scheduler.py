@@ -16,12 +16,12 @@ from infertui.runner.blocking import MODEL_S, undisturbed
 from infertui.runner.events import AnyRunEvent, RunRefused
 from infertui.runner.idle import IdlePower
 from infertui.runner.lanes import CPU, devices_of, lane_name, startable
+from infertui.runner.loading import WorkerSlot
 from infertui.runner.queue import Queue, in_a_line, settled, stamp
 from infertui.runner.queue_store import Entry, EntryState
-from infertui.runner.rates import SampleRates
 from infertui.runner.run import Execution, error_of
+from infertui.runner.telemetry import SampleRates
 from infertui.runner.vetting import refusals
-from infertui.runner.workers import WorkerSlot
 from infertui.telemetry.readings import Sample
 from infertui.telemetry.sampler import Sampler
 from infertui.text import clean

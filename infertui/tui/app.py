@@ -19,24 +19,22 @@ from textual.worker import WorkerFailed
 from infertui import __version__
 from infertui.errors import InfertuiError
 from infertui.tui import notify, themes
-from infertui.tui.actions import Action, bindings
-from infertui.tui.announcing import announce_finished
-from infertui.tui.commands import GLOBAL_ACTIONS
+from infertui.tui.actions import GLOBAL_ACTIONS, Action, bindings
 from infertui.tui.connection import Connection
 from infertui.tui.header import Condition, header_text
 from infertui.tui.layout import Stage
 from infertui.tui.layouts import PANES, PaneId
 from infertui.tui.main_screen import CompactView, MainScreen, TabLine
-from infertui.tui.pace import Pace, stepped
+from infertui.tui.notify import announce_finished
 from infertui.tui.panes import import_panes
 from infertui.tui.preferences import Preferences
 from infertui.tui.quit import HANGUP, Leaving
-from infertui.tui.redraw import Painter
-from infertui.tui.terminal.asciiwall import AsciiWall
+from infertui.tui.redraw import Pace, Painter, stepped
 from infertui.tui.terminal.capabilities import Terminal, glyphs
 from infertui.tui.terminal.diff import CellSaver
+from infertui.tui.terminal.driver import Wire
 from infertui.tui.terminal.mouse import Mouse
-from infertui.tui.terminal.wire import Wire
+from infertui.tui.terminal.sanitize import AsciiWall
 from infertui.tui.topics import ALL_TOPICS, Topic
 
 if TYPE_CHECKING:
@@ -177,7 +175,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def confirm(self, question: str, *, yes: str, then: Callable[[], None]) -> None:
         """See `Cockpit`."""
-        from infertui.tui.widgets.confirm import YES, ConfirmScreen
+        from infertui.tui.widgets.dialogs import YES, ConfirmScreen
 
         def answered(answer: str | None) -> None:
             if answer == YES:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infertui.errors import StoreError
+from infertui.paths import cache_dir
 from infertui.text import CONTROLS, clean
-from infertui.userdir import cache_dir
 
 TMUX_HINT = "tmux hands it on after: tmux set -g set-clipboard on"
 MAX_BYTES = 1 << 20

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-from infertui.userdir import state_dir
+from infertui.paths import state_dir
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:

@@ -8,8 +8,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Input
 
-from infertui.tui.actions import Action, signs
-from infertui.tui.commands import GLOBAL_ACTIONS
+from infertui.tui.actions import GLOBAL_ACTIONS, Action, signs
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.themes import Palette, palette
 from infertui.tui.widgets.lines import Lines, cut

@@ -1,18 +1,62 @@
-"""Help and palette over the tables of actions, and what is done with the line that was chosen."""
+"""Help and palette over the tables of actions, and what is done with the line that was chosen.
 
-from collections.abc import Mapping, Sequence
+What every key does: generated from the tables of actions, searched while typing.
+
+Every action of every pane, and the themes, by name.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from infertui.tui.actions import Action
-from infertui.tui.commands import GLOBAL_ACTIONS
+from infertui.tui.actions import GLOBAL_ACTIONS, Action, signs
 from infertui.tui.footer import reachable
-from infertui.tui.help_part import Group, HelpScreen
 from infertui.tui.layouts import PaneId
-from infertui.tui.palette import THEME, PaletteScreen
 from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.search import Item, SearchScreen
 
 if TYPE_CHECKING:
     from infertui.tui.app import InfertuiApp
+
+Group = tuple[str, Sequence[Action]]
+
+
+def items_of(groups: Sequence[Group], keymap: Mapping[str, str], *, read_only: bool) -> Iterator[Item]:
+    """A heading and its actions for each group."""
+    for title, actions in groups:
+        yield Item("", title, group=title)
+        for action in dict.fromkeys(actions):
+            works = not (read_only and action.writes)
+            text = action.help if works else f"{action.help} (read-only)"
+            yield Item(action.id, text, keys=" ".join(signs(action, keymap)), group=title, works=works)
+
+
+class HelpScreen(SearchScreen):
+    """All keys, those of the focused pane first. Enter on a line does what it says."""
+
+    def __init__(self, groups: Sequence[Group], *, keymap: Mapping[str, str], read_only: bool) -> None:
+        items = list(items_of(groups, keymap, read_only=read_only))
+        super().__init__("Help: keys", items, placeholder="type to search; enter does it, esc closes")
+
+
+THEME = "theme:"
+
+
+class PaletteScreen(SearchScreen):
+    """Returns an action's id, or `theme:` with the name of a theme."""
+
+    def __init__(
+        self, groups: Sequence[Group], *, themes: Sequence[str], keymap: Mapping[str, str], read_only: bool
+    ) -> None:
+        items = []
+        for title, actions in groups:
+            prefix = "" if title == "Everywhere" else f"{title}: "
+            for action in dict.fromkeys(actions):
+                works = not (read_only and action.writes)
+                text = f"{prefix}{action.help}" + ("" if works else " (read-only)")
+                items.append(Item(action.id, text, keys=" ".join(signs(action, keymap)[:1]), works=works))
+        items += [Item(f"{THEME}{name}", f"theme: {name}") for name in themes]
+        super().__init__("Palette", items, placeholder="type what to do; enter does it, esc closes")
+
 
 EVERYWHERE = "Everywhere"
 

@@ -7,7 +7,8 @@ from typing import NoReturn, Protocol, cast
 
 from infertui.errors import InfertuiError
 from infertui.runner.control import Control, Numbered, Snapshot
-from infertui.tui.state import Mirror, Topic
+from infertui.tui.state import Mirror
+from infertui.tui.topics import Topic
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 5.0

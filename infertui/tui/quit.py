@@ -54,7 +54,7 @@ class Leaving:
 
     def quit(self) -> None:
         """Leave; ask when runs are under way."""
-        from infertui.tui.quit_part import KEEP, STOP, QuitScreen
+        from infertui.tui.quit_screen import KEEP, STOP, QuitScreen
 
         app = self._app
         running = app.mirror.running if app.mirror.connected else []

@@ -1,10 +1,109 @@
-"""The screen's clock: draws what changed, no oftener than the settings and the terminal allow."""
+"""The screen's clock: draws what changed, no oftener than the settings and the terminal allow.
+
+When what is drawn: topics wait here until their rate, and the terminal, allow them. Pure; time is given.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from infertui.tui.pace import Pace
-from infertui.tui.topics import Topic
+from infertui.tui.topics import ALL_TOPICS, Topic
+
+if TYPE_CHECKING:
+    from infertui.tui.settings import Settings
+
+QUICK_S = 0.1
+"""What a key or a run changed is drawn at once, but at most ten times a second."""
+SLOW_GAUGES_S = 5.0
+SLOW_LIVE_S = 4.0
+SLOW_QUICK_S = 0.5
+LONGEST_S = 5.0
+"""However slow the terminal is, so often a redraw is tried."""
+_FIRST_BACKOFF_S = 0.2
+FASTER = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 10.0)
+"""The rates that `+` and `-` step through."""
+
+
+class Pace:
+    """Collects the topics that changed, and says when which of them is to be drawn."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self._pending: set[Topic] = set()
+        self._drawn: dict[Topic, float] = {}
+        self._backoff = 0.0
+        self._blocked_until = 0.0
+        self.frozen = False
+        """Nothing is due while the user looks at a still picture."""
+        self.sharing = False
+        """Whether a run computes on the CPUs that drawing takes time from: what it does is drawn half as often."""
+        self.periods: dict[Topic, float] = {}
+        self.configure(settings)
+
+    def configure(self, settings: "Settings") -> None:
+        """Take over the rates of the settings."""
+        slow = settings.slow_link
+        quick = SLOW_QUICK_S if slow else QUICK_S
+        self.periods = {
+            "machine": max(1 / settings.gauge_hz, SLOW_GAUGES_S if slow else 0.0),
+            "live": max(1 / settings.chart_hz, SLOW_LIVE_S if slow else 0.0),
+            "queue": quick,
+            "runner": quick,
+            "results": max(quick, 0.5),
+        }
+
+    def touch(self, topics: Iterable[Topic]) -> bool:
+        """These changed; whether any of them was not waiting already."""
+        waiting = len(self._pending)
+        self._pending.update(topics)
+        return len(self._pending) > waiting
+
+    @property
+    def backoff(self) -> float:
+        """Seconds between redraws that the terminal imposes; 0: it keeps up."""
+        return self._backoff
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until something is due; None: nothing changed, or the screen is frozen."""
+        if self.frozen or not self._pending:
+            return None
+        first = min(self._due(topic) for topic in self._pending)
+        return max(0.0, first - now, self._blocked_until - now)
+
+    def take(self, now: float, *, behind: bool) -> frozenset[Topic]:
+        """The topics to draw now. With the terminal `behind` there are none, and the next try is later each time."""
+        if self.frozen:
+            return frozenset()
+        if behind:
+            self._backoff = min(LONGEST_S, max(_FIRST_BACKOFF_S, 2 * self._backoff))
+            self._blocked_until = now + self._backoff
+            return frozenset()
+        if now < self._blocked_until:
+            return frozenset()
+        due = frozenset(topic for topic in self._pending if self._due(topic) <= now + 1e-3)
+        if due:
+            self._backoff = 0.0 if self._backoff <= _FIRST_BACKOFF_S else self._backoff / 2
+            self._blocked_until = now + self._backoff
+            self._pending -= due
+            self._drawn.update(dict.fromkeys(due, now))
+        return due
+
+    def all_again(self) -> None:
+        """Everything is to be drawn as soon as can be."""
+        self._pending |= ALL_TOPICS
+        self._drawn.clear()
+
+    def _due(self, topic: Topic) -> float:
+        last = self._drawn.get(topic)
+        period = self.periods[topic] * (2 if self.sharing and topic == "live" else 1)
+        return 0.0 if last is None else last + period
+
+
+def stepped(rate: float, by: int) -> float:
+    """The next faster (`by` 1) or slower (-1) rate."""
+    if by > 0:
+        return next((step for step in FASTER if step > rate * 1.001), FASTER[-1])
+    return next((step for step in reversed(FASTER) if step < rate * 0.999), FASTER[0])
+
 
 Draw = Callable[[frozenset[Topic]], None]
 

@@ -17,7 +17,7 @@ from infertui.tui.context import Cockpit
 from infertui.tui.settings import SettingField, Settings, fields
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 
@@ -56,7 +56,7 @@ class SettingsScreen(Dialog[None]):
         Action("settings.default", "d,0", "Default", "back to the default"),
     )
     BINDINGS = bindings(ACTIONS)
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
 
     def __init__(self, cockpit: Cockpit, *, themes: Sequence[str]) -> None:
         super().__init__(classes="dialog")

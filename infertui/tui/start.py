@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from infertui.errors import InfertuiError, StoreError
+from infertui.paths import expand
 from infertui.text import clean
 from infertui.tui.terminal import capabilities, early
-from infertui.userdir import expand
 
 if TYPE_CHECKING:
     from infertui.runner.control import Control

@@ -26,10 +26,10 @@ from textual.theme import BUILTIN_THEMES, Theme
 from infertui import paths, regular_files
 from infertui.config import toml_text
 from infertui.errors import ConfigError, UsageError
+from infertui.paths import config_dir
 from infertui.text import clean
 from infertui.tui.terminal.capabilities import Colours, Terminal
 from infertui.tui.terminal.sanitize import ControlFilter
-from infertui.userdir import config_dir
 
 SHIPPED = ("dark", "light", "high-contrast", "colour-blind", "ansi", "mono")
 SERIES = 6

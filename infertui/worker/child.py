@@ -26,7 +26,6 @@ from infertui.targets.engine.base import Closing, Engine, Loaded, create
 from infertui.targets.engine.resident import resident
 from infertui.targets.engine.verify import check_device, check_loaded
 from infertui.text import clean
-from infertui.worker.memory import out_of_memory_details
 from infertui.worker.protocol import (
     AnyCommand,
     Cancel,
@@ -47,7 +46,7 @@ from infertui.worker.protocol import (
     encode,
 )
 from infertui.worker.scoring import gaps, scored
-from infertui.worker.session import Session
+from infertui.worker.session import Session, out_of_memory_details
 from infertui.worker.stamps import Cancelled, Progress
 
 HEARTBEAT_S = 0.2

@@ -2,13 +2,21 @@
 
 The loop owns the order of things (warm up, wait for the runner's counters, measure) and the stamps; the engine
 only generates. Between the stamps of a batch nothing else happens on this thread.
+
+Which generated tokens are kept with a run, to compare engines and settings by what they say.
+
+What out-of-memory looks like.
 """
 
+import hashlib
 import math
+import re
+import resource
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Literal
 
+import psutil
 from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
@@ -16,14 +24,55 @@ from infertui.errors import ConfigError, EngineError
 from infertui.load.batches import BatchSource, Request
 from infertui.measure.clock import NS_PER_S, Clock
 from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
-from infertui.measure.warmup import warmup_state
+from infertui.measure.validity import warmup_state
 from infertui.targets.engine.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
-from infertui.targets.engine.resident import reset_resident_peak, resident_peak
+from infertui.targets.engine.resident import reset_resident_peak, resident, resident_peak
 from infertui.targets.engine.verify import check, check_growth, growth, while_measuring
 from infertui.text import clean
-from infertui.worker.outputs import OutputPicker, name_of
+from infertui.units import format_bytes
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
 from infertui.worker.stamps import Cancelled, Progress, SequenceTimes, StampSink
+
+MOST_PROMPTS = 64
+MOST_TOKENS = 4096
+
+
+def name_of(ids: Sequence[int]) -> str:
+    """What a prompt goes by: the SHA-256 of its token ids in decimal with commas between, in hex digits."""
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
+
+
+class OutputPicker:
+    """Picks the outputs of one run: of each prompt the first, of so many prompts and so many tokens at most."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[int, ...]] = set()
+        self.kept: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        """Prompt and output of each, by the name of the prompt."""
+
+    def pick(
+        self, prompts: Sequence[tuple[int, ...]], counts: Sequence[int], read: Callable[[], list[list[int]]]
+    ) -> list[tuple[int, ...]]:
+        """The ids to keep of each sequence of a batch, none for those that are not; `read` only where some are.
+
+        Raises EngineError for an engine whose ids are not as many as it said.
+        """
+        wanted: list[int] = []
+        for sequence, prompt in enumerate(prompts):
+            if len(self._seen) < MOST_PROMPTS and prompt not in self._seen:
+                self._seen.add(prompt)
+                wanted.append(sequence)
+        if not wanted:
+            return []
+        ids = read()
+        if [len(output) for output in ids] != list(counts):
+            raise EngineError("the engine's outputs do not have as many tokens as it counted while it generated")
+        kept: list[tuple[int, ...]] = [()] * len(prompts)
+        for sequence in wanted:
+            kept[sequence] = tuple(ids[sequence][:MOST_TOKENS])
+            self.kept[name_of(prompts[sequence])] = prompts[sequence], kept[sequence]
+        return kept
+
 
 # Prompts of more different lengths than this are not all seen in warm-up.
 MOST_WIDTHS = 64
@@ -276,3 +325,34 @@ def _parts(
         )
         for request, count, own, output in zip_longest(requests, counts, times, outputs)
     )
+
+
+# "Tried to allocate 2.00 GiB", "you tried to allocate 1073741824 bytes"
+_ASKED = re.compile(r"tried to allocate ([\d.]+) ?(KiB|MiB|GiB|TiB|bytes)", re.IGNORECASE)
+_UNITS = {"bytes": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+
+
+def out_of_memory_details(error: BaseException) -> dict[str, str] | None:
+    """The figures behind an out-of-memory error of the host or of CUDA; None when it is another error.
+
+    Recognised by type name (`torch.OutOfMemoryError`, `MemoryError`) and by the text of PyTorch's CPU allocator,
+    which raises a plain RuntimeError; so this module imports no backend.
+    """
+    text = str(error)
+    on_device = type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in text
+    on_host = isinstance(error, MemoryError) or "DefaultCPUAllocator" in text or "can't allocate memory" in text
+    if not (on_device or on_host):
+        return None
+    details = {"where": "GPU" if on_device else "host"}
+    if match := _ASKED.search(text):
+        details["asked for"] = format_bytes(float(match[1]) * _UNITS[match[2].lower()])
+    if on_device:
+        details["backend says"] = clean(text)[:600]
+        return details
+    memory = psutil.virtual_memory()
+    details["worker uses"] = format_bytes(resident())
+    details["host has free"] = f"{format_bytes(memory.available)} of {format_bytes(memory.total)}"
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        details["address space limit"] = format_bytes(limit)
+    return details

@@ -16,8 +16,8 @@ import transformers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engines.test_describe import real
 from support.architectures import ARCHITECTURES, Architecture
+from targets.engine.test_describe import real
 
 from infertui.errors import ModelError
 from infertui.models.kv_cache import Cache, bytes_per_token

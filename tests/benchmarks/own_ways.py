@@ -35,7 +35,7 @@ import msgspec
 from infertui.config.engines.vllm import VllmOptions
 from infertui.config.schema import DeviceConfig, Dtype, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.measure.clock import MonotonicClock
-from infertui.measure.paired import paired
+from infertui.measure.comparison import paired
 from infertui.models.resolve import resolve
 from infertui.targets.engine.base import Capacity, LoadRequest, create, spec_of
 from infertui.worker.protocol import BatchDone, Event, Measure

@@ -33,8 +33,7 @@ from infertui.config.sweep import Variant
 from infertui.load.batches import iterations_of
 from infertui.load.prompts import load_prompts
 from infertui.measure.clock import VirtualClock
-from infertui.measure.comparison import Ratio, Totals, ratio
-from infertui.measure.paired import paired
+from infertui.measure.comparison import Ratio, Totals, paired, ratio
 from infertui.measure.records import BatchRecord
 from infertui.measure.summary import summarise
 from infertui.results.observations import read_observations

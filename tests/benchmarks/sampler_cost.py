@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-_STUB = Path(__file__).parents[1] / "gpu" / "nvml_stub.c"
+_STUB = Path(__file__).parents[1] / "telemetry" / "nvml_stub.c"
 _ROOT = Path(__file__).parents[2]
 
 

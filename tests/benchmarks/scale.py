@@ -132,7 +132,7 @@ def _told(what: str, work: Callable[[], object]) -> None:
 def index_cold(folder: Path, requests: int) -> None:
     """The table for the first time: every line is read, and decoded whole, as none was kept with its shares."""
     from infertui.results.index import ResultQuery
-    from infertui.runner.tables import open_table
+    from infertui.runner.queries import open_table
 
     index = open_table(folder / "reports")
     _told("first page", lambda: index.page(ResultQuery(str(folder / "reports"))))
@@ -141,7 +141,7 @@ def index_cold(folder: Path, requests: int) -> None:
 def index_warm(folder: Path, requests: int) -> None:
     """The table again: another process made its index."""
     from infertui.results.index import ResultQuery
-    from infertui.runner.tables import open_table
+    from infertui.runner.queries import open_table
 
     out = str(folder / "reports")
     index = open_table(folder / "reports")
@@ -161,7 +161,7 @@ def index_one_more(folder: Path, requests: int) -> None:
 
     from infertui.results.index import ResultQuery
     from infertui.results.runs import Store
-    from infertui.runner.tables import open_table
+    from infertui.runner.queries import open_table
 
     index = open_table(folder / "reports")
     index.page(ResultQuery(str(folder / "reports")))
@@ -232,7 +232,7 @@ def interval(folder: Path, requests: int) -> None:
 def look(folder: Path, requests: int) -> None:
     """What the imports alone cost, to be taken off the rest."""
     from infertui.results.runs import Store  # noqa: F401
-    from infertui.runner.tables import open_table  # noqa: F401
+    from infertui.runner.queries import open_table  # noqa: F401
 
     with contextlib.redirect_stdout(io.StringIO()):
         print()

@@ -33,9 +33,9 @@ class Program:
     def __init__(self) -> None:
         self.comparison: Any = importlib.import_module("infertui.measure.comparison")
         self.statistics: Any = importlib.import_module("infertui.measure.statistics")
-        self.paired: Any = importlib.import_module("infertui.measure.paired")
+        self.paired: Any = importlib.import_module("infertui.measure.comparison")
         self.validity: Any = importlib.import_module("infertui.measure.validity")
-        self.warmup: Any = importlib.import_module("infertui.measure.warmup")
+        self.warmup: Any = importlib.import_module("infertui.measure.validity")
         self.schema: Any = importlib.import_module("infertui.config.schema")
         self.interval = getattr(self.statistics, "ratio_interval", None) or self.statistics.bootstrap_ratio
         self.stretches = "stretches" in self.comparison.Totals.__struct_fields__

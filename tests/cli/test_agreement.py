@@ -9,8 +9,8 @@ from support.results import make_results, write_folder
 from support.runs import infertui
 
 from infertui.measure.quality import Quality
-from infertui.results.outputs import OUTPUTS, Output
 from infertui.results.result import Result
+from infertui.results.runs import OUTPUTS, Output
 from infertui.targets.engine.base import Evidence
 
 

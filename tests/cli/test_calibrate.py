@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.without_torch import without_torch
 
-from infertui.measure.ceilings import Ceilings
+from infertui.measure.roofline import Ceilings
 from infertui.results.peaks import ceilings_file, keep_ceilings
 
 HANG_S = 90

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from support.results import make_results, write_results
 from support.runs import clean_environment, infertui
 
-from infertui.analysis.terms import HEADROOM, PUE, parse_percent
+from infertui.analysis.cost import HEADROOM, PUE, parse_percent
 from infertui.cli.cost import cost as command
 from infertui.cli.main import main
 from infertui.results.result import Result

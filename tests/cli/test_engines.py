@@ -13,7 +13,7 @@ from infertui.cli.engines import app
 from infertui.config.engine_options import option_fields
 from infertui.config.engines.registry import SPECS
 from infertui.errors import EngineError, UsageError
-from infertui.targets.engine.chosen import chosen
+from infertui.targets.engine.environments import chosen
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,9 @@ from typer import Exit
 
 from infertui.analysis import bench, compare
 from infertui.analysis.compare import Comparison
-from infertui.analysis.needed import observations_needed
-from infertui.analysis.outcome import Figure
+from infertui.analysis.outcome import Figure, observations_needed
+from infertui.cli.compare import FAILED, UNCLEAR, answer, enforce, rules_of
 from infertui.cli.flags import band_of
-from infertui.cli.gate import FAILED, UNCLEAR, answer, enforce, rules_of
 from infertui.errors import UsageError
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.statistics import Interval

@@ -9,7 +9,7 @@ import pytest
 from support.reported import made, stored
 from support.runs import clean_environment, infertui
 
-from infertui.report.charts.rendering import require_matplotlib
+from infertui.report.charts.style import require_matplotlib
 
 ENGINES = Path("reports/h200-engines").absolute()
 

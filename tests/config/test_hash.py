@@ -1,6 +1,5 @@
 from infertui.config.engines.simulator import SimulatorOptions
-from infertui.config.hash import config_hash
-from infertui.config.parse import decode
+from infertui.config.parse import config_hash, decode
 from infertui.config.schema import Config, EngineConfig
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from infertui import paths
-from infertui.config import presets
+from infertui.config import sources
 from infertui.config.parse import decode
 from infertui.config.schema import Config
 from infertui.errors import ConfigError
@@ -12,19 +12,19 @@ NAMES = [
 
 
 def _config(name: str) -> Config:
-    return decode(presets.preset(name), name)
+    return decode(sources.preset(name), name)
 
 
 def test_the_presets_that_ship() -> None:
-    assert presets.names() == NAMES
+    assert sources.names() == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_is_valid_described_and_needs_no_download(name: str) -> None:
     config = _config(name)
     assert config.model.id.startswith("synthetic:")
-    assert len(presets.description(name).split()) > 5
-    assert "\n" not in presets.description(name)
+    assert len(sources.description(name).split()) > 5
+    assert "\n" not in sources.description(name)
     text = (paths.data() / "presets" / f"{name}.toml").read_text()
     assert "`--model ID` puts real weights in its place" in " ".join(text.replace("#", " ").split())
 
@@ -60,7 +60,7 @@ def test_the_baseline_is_transformers() -> None:
 @pytest.mark.parametrize("name", ["baselin", "", "../presets/demo", "demo.toml", "\x1b[2J"])
 def test_an_unknown_preset_is_answered_with_the_names(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        presets.preset(name)
+        sources.preset(name)
     assert "baseline, cpu-baseline, demo" in str(caught.value)
     assert "\x1b" not in str(caught.value)
     assert ("Did you mean baseline?" in str(caught.value)) == (name == "baselin")

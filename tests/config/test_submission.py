@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infertui.config.parse import decode
-from infertui.config.submission import rooted, variants_of
+from infertui.config.sweep import rooted, variants_of
 from infertui.errors import ConfigError
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.measure.agreement import Agreement, agreement
+from infertui.measure.quality import Agreement, agreement
 
 OUTPUTS = st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(0, 3), max_size=6))
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from infertui.errors import UsageError
-from infertui.measure.bleu import bleu
+from infertui.measure.quality import bleu
 
 TEXT = ["The cat sat on the mat by the door.", "It was a fine day, and nobody had anything to do."]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.measure.paired import geometric_mean, least_p, paired, signed_rank, variation
+from infertui.measure.comparison import geometric_mean, least_p, paired, signed_rank, variation
 
 positive = st.floats(0.01, 100)
 
@@ -102,7 +102,7 @@ def test_many_rounds_are_near_the_exact_test(shift: float, decimals: int, monkey
     draw = random.Random(1)
     values = [round(draw.gauss(shift, 1), decimals) for _ in range(60)]
     approximate = signed_rank(values)
-    monkeypatch.setattr("infertui.measure.paired._EXACT", 60)
+    monkeypatch.setattr("infertui.measure.comparison._EXACT", 60)
     assert approximate == pytest.approx(signed_rank(values), abs=0.01)
 
 

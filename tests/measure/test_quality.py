@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from infertui.measure.agreement import agreement
-from infertui.measure.quality import Quality, beyond, perplexity, same_text, windows
+from infertui.measure.quality import Quality, agreement, beyond, perplexity, same_text, windows
 
 
 def test_a_model_that_guesses_among_ten_has_a_perplexity_of_ten() -> None:

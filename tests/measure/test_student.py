@@ -5,7 +5,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.measure.student import student_quantile, two_sided
+from infertui.measure.statistics import student_quantile, two_sided
 
 
 @given(st.floats(0, 200), st.floats(1, 1e4))

@@ -12,8 +12,7 @@ from support.series import SERIES, Series, moving, normal
 
 from infertui.config.schema import ValidityConfig
 from infertui.measure.trend import movement, tends_up
-from infertui.measure.validity import Circumstances, Verdict, judge
-from infertui.measure.warmup import warmup_state
+from infertui.measure.validity import Circumstances, Verdict, judge, warmup_state
 
 RUNS = 500
 

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from support.batches import even_batch
 
 from infertui.config.schema import ValidityConfig
-from infertui.measure.validity import Circumstances, judge
-from infertui.measure.warmup import (
+from infertui.measure.validity import (
     LOOKED_AT_SECONDS,
     MAX_BATCHES,
     MAX_FALLING,
     MAX_SECONDS,
     MIN_BATCHES,
     TREND,
+    Circumstances,
+    judge,
     tends_down,
     warmup_state,
 )

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.models.byte_tokenizer import PLACEHOLDER, ByteTokenizer
+from infertui.models.tokenizers import PLACEHOLDER, ByteTokenizer
 
 tokenizer = ByteTokenizer()
 

@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infertui.models.resolve import resolve
-from infertui.models.torch_allocator import Block, CachingAllocator
-from infertui.models.torch_memory import Growth, reserved, sizes_of
+from infertui.models.torch_memory import Block, CachingAllocator, Growth, reserved, sizes_of
 
 MIB = 1 << 20
 

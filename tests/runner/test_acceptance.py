@@ -9,8 +9,8 @@ from support.runs import simulated
 from infertui.config.schema import SweepConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import ConfigError, InfertuiError, UsageError
-from infertui.runner.acceptance import accepted
 from infertui.runner.control import Submission
+from infertui.runner.queue import accepted
 
 GOOD = Submission("t", (Variant("n", simulated(), {}),), "/reports")
 

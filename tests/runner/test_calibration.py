@@ -12,7 +12,7 @@ import pytest
 from support.without_torch import without_torch
 
 from infertui.errors import EngineError, StoreError
-from infertui.measure.ceilings import Ceilings
+from infertui.measure.roofline import Ceilings
 from infertui.runner.calibration import Known, Wanted, calibrate
 from infertui.targets.engine.peaks.peaks import Missing, Rate, Started, Subject, Told
 

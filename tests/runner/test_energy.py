@@ -2,7 +2,7 @@
 
 import pytest
 from runner.test_telemetry import INFOS, Recorded, batch
-from tui.rows.scenes import S, loaded, sample
+from support.scenes import S, loaded, sample
 
 from infertui.measure.records import BatchRecord, EngineMemory
 from infertui.runner.telemetry import RunTelemetry

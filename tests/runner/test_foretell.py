@@ -12,7 +12,7 @@ from support.runs import run, simulated
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import EngineConfig
-from infertui.runner.foretell import duration_of, foretell, kind_of
+from infertui.runner.placement import duration_of, foretell, kind_of
 from infertui.runner.queue_store import Duration
 
 

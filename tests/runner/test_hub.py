@@ -2,8 +2,7 @@
 
 import asyncio
 
-from infertui.runner.control import Numbered, PausedChanged, RunnerFacts, Snapshot
-from infertui.runner.hub import BACKLOG, Hub
+from infertui.runner.control import BACKLOG, Hub, Numbered, PausedChanged, RunnerFacts, Snapshot
 from infertui.telemetry.readings import HostFacts
 
 FACTS = RunnerFacts("1", 1, 1, HostFacts("host", "kernel"), "now")

@@ -16,7 +16,7 @@ from infertui.analysis.effective import identity
 from infertui.config.schema import Config, EngineConfig
 from infertui.config.sweep import Variant
 from infertui.errors import EngineError
-from infertui.measure.agreement import agreement
+from infertui.measure.quality import agreement
 from infertui.measure.summary import summarise
 from infertui.results.result import Result
 from infertui.results.results_file import append_line
@@ -24,8 +24,8 @@ from infertui.results.row import ResultLine, row_of
 from infertui.results.runs import Store
 from infertui.runner import loading
 from infertui.runner.events import AnyRunEvent, BatchMeasured, ModelLoaded, Noted, PhaseEntered
+from infertui.runner.loading import load_request
 from infertui.runner.recovery import batches_of
-from infertui.runner.request import load_request
 from infertui.runner.runner import Runner
 from infertui.targets.engine.base import Capacity, Evidence, Probe
 

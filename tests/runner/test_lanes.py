@@ -10,9 +10,8 @@ from support.runs import simulated
 from infertui.config.schema import EngineConfig
 from infertui.config.sweep import Place
 from infertui.errors import ConfigError
-from infertui.runner.environment import planned_gpus
 from infertui.runner.lanes import CPU, devices_of, lane_of, startable
-from infertui.runner.loading import Choice
+from infertui.runner.loading import Choice, planned_gpus
 from infertui.runner.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo

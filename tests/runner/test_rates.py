@@ -1,6 +1,6 @@
 """The rate of sampling, when several have a wish."""
 
-from infertui.runner.rates import WATCHED_HZ, SampleRates
+from infertui.runner.telemetry import WATCHED_HZ, SampleRates
 from infertui.telemetry.sampler import IDLE_HZ, Sampler
 
 

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from support.results import make_results, write_folder
 
 from infertui.measure.quality import Quality
-from infertui.results.outputs import OUTPUTS, Output
 from infertui.results.result import Result
-from infertui.results.runs import SUPERSEDED, Store
+from infertui.results.runs import OUTPUTS, SUPERSEDED, Output, Store
 from infertui.runner.quality import judge, partings, say_again
 from infertui.runner.references import computes_exactly, find_farther, find_reference
 from infertui.targets.engine.base import Evidence

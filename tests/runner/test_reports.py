@@ -11,8 +11,8 @@ from support.runs import HANG_S, run, simulated
 from infertui.errors import UsageError
 from infertui.results.runs import BEGUN, Begun, Store, is_under_way
 from infertui.results.table import ResultQuery
-from infertui.runner import reports as reports_module
-from infertui.runner.reports import Reports
+from infertui.runner import queries as reports_module
+from infertui.runner.queries import Reports
 
 
 def test_a_folder_that_does_not_answer_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

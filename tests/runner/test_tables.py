@@ -8,17 +8,16 @@ from msgspec.structs import replace
 from support.results import make_results
 from typer.testing import CliRunner
 
-from infertui.analysis import shares
+from infertui.analysis import limits as shares
 from infertui.analysis.limits import limits_of, share_text
 from infertui.cli.main import app
-from infertui.measure.limits import Limits
+from infertui.measure.roofline import Limits
 from infertui.results.index import Derivation, ResultIndex
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.results.table import ResultPage, ResultQuery
+from infertui.runner.queries import Reports, open_table
 from infertui.runner.references import find_reference
-from infertui.runner.reports import Reports
-from infertui.runner.tables import open_table
 
 KEPT = Path(__file__).parents[2] / "reports"
 OLD = ("h200", "h200-engines")
@@ -67,7 +66,7 @@ def test_the_table_has_the_shares_that_markdown_prints(out: Path) -> None:
 
 
 def test_a_hand_worked_one(out: Path) -> None:
-    """Llama 8B, fused, batch 1: what tests/report/test_limits.py works out."""
+    """Llama 8B, fused, batch 1: what tests/analysis/test_limits.py works out."""
     (row,) = (row for row in table(out).rows if row.id.endswith("3c24"))
     assert row.mbu == pytest.approx(0.857, abs=1e-3)
 

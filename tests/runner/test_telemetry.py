@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tui.rows.scenes import S, gpus, loaded, sample
+from support.scenes import S, gpus, loaded, sample
 
 import infertui.runner.telemetry
 from infertui.measure.records import BatchRecord, EngineMemory

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.targets.engine.base import Plan
-from infertui.targets.engine.transformers.fused_weights import FusedWeights
+from infertui.targets.engine.transformers.fused import FusedWeights, GraphState
 from infertui.targets.engine.transformers.graph import GraphWay
-from infertui.targets.engine.transformers.graph_state import GraphState
 
 LENGTH = 4
 PROMPTS = ([5, 6, 7, 8, 9], [1, 2], [9, 9, 9])

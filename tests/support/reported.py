@@ -9,9 +9,9 @@ from support.results import make_results, write_folder
 
 from infertui.report.charts.build import Chart
 from infertui.report.charts.build import charts as charts_of
-from infertui.report.compose import compose
 from infertui.report.data import Material, collect
 from infertui.report.files import write_report
+from infertui.report.sections import compose
 from infertui.results.result import Result
 from infertui.results.runs import Store
 

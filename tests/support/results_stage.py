@@ -16,10 +16,8 @@ from infertui.results.index import ResultPage, ResultQuery
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.control import Compared, Control
-from infertui.runner.queries import benched, compared
+from infertui.runner.queries import Reports, benched, compared, open_table
 from infertui.runner.queue_store import Entry
-from infertui.runner.reports import Reports
-from infertui.runner.tables import open_table
 from infertui.tui import themes
 from infertui.tui.context import Severity
 from infertui.tui.settings import Settings

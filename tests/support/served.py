@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from infertui.api.client import Client
+from infertui.api.daemon import Listener
 from infertui.api.http import create_app
-from infertui.api.listen import Listener
 from infertui.api.runtime import Holder
 from infertui.api.stream import Presence
 from infertui.runner.control import Control

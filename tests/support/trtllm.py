@@ -11,7 +11,7 @@ from typing import Any
 
 from infertui.targets.engine.tensorrt_llm.gpus import Driver, Gpu
 
-SURFACE = Path(__file__).parents[1] / "engines/tensorrt_llm/surface.json"
+SURFACE = Path(__file__).parents[1] / "targets/engine/tensorrt_llm/surface.json"
 RUNTIME = Path(__file__).parent / "trtllm_runtime.py"
 H200 = Driver("580.65.06", 13000, (Gpu("NVIDIA H200", "GPU-aaaa", (9, 0)), Gpu("NVIDIA H200", "GPU-bbbb", (9, 0))))
 VERSIONS = {"1.0": "1.0.0", "1.1": "1.1.0", "1.2": "1.2.1", "later": "1.4.0rc1"}

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Hashable
 
 from rich.text import Text
+from support.stage import Stage
 from textual.app import ComposeResult
 from textual.containers import Grid, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Label, Log, OptionList, RichLog, Static, TextArea
-from tui.widgets.stage import Stage
 
 from infertui.tui.terminal.diff import CellSaver
 from infertui.tui.widgets.chart import LineChart, Mark, Series

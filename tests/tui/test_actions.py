@@ -1,17 +1,18 @@
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 
-from infertui.tui.actions import RESERVED, Action, bindings, signs
+import infertui.tui
+from infertui.tui.actions import GLOBAL_ACTIONS, RESERVED, Action, bindings, signs
 from infertui.tui.app import InfertuiApp
-from infertui.tui.commands import GLOBAL_ACTIONS
 from infertui.tui.keymap import check, collisions
 from infertui.tui.panes import PANE_CLASSES
 from infertui.tui.widgets.pane import Pane
 
 PANES: list[type[Pane]] = [
-    getattr(importlib.import_module(f"infertui.tui.panes.{place}"), name) for place, name in PANE_CLASSES.items()
+    getattr(importlib.import_module(f"infertui.tui.{place}.pane"), name) for place, name in PANE_CLASSES.items()
 ]
 SCOPES = {"app": list(GLOBAL_ACTIONS)} | {pane.__name__: list(pane.ACTIONS) for pane in PANES}
 CANCEL = Action("queue.cancel", "x", "Cancel", "cancel it", writes=True)
@@ -20,16 +21,13 @@ CANCEL = Action("queue.cancel", "x", "Cancel", "cancel it", writes=True)
 def tables() -> list[tuple[str, tuple[Action, ...], type]]:
     """Every table of actions in the package, with the class that declares it."""
     found = []
-    for folder in ("panes", "screens", "widgets"):
-        package = importlib.import_module(f"infertui.tui.{folder}")
-        for path in package.__path__:
-            from pathlib import Path
-
-            for file in sorted(Path(path).glob("*.py")):
-                module = importlib.import_module(f"infertui.tui.{folder}.{file.stem}")
-                for _, kind in inspect.getmembers(module, inspect.isclass):
-                    if kind.__module__ == module.__name__ and "ACTIONS" in vars(kind):
-                        found.append((f"{folder}.{kind.__name__}", vars(kind)["ACTIONS"], kind))
+    top = Path(infertui.tui.__file__).parent
+    for file in sorted(top.rglob("*.py")):
+        place = ".".join(file.relative_to(top).with_suffix("").parts)
+        module = importlib.import_module(f"infertui.tui.{place}")
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.__module__ == module.__name__ and "ACTIONS" in vars(kind) and kind is not InfertuiApp:
+                found.append((f"{place}.{kind.__name__}", vars(kind)["ACTIONS"], kind))
     return [*found, ("app", GLOBAL_ACTIONS, InfertuiApp)]
 
 

@@ -16,14 +16,12 @@ from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
 from infertui.targets.engine.base import Probe
 from infertui.tui import layouts
 from infertui.tui.app import InfertuiApp
-from infertui.tui.help_part import HelpScreen
+from infertui.tui.help import HelpScreen, PaletteScreen
 from infertui.tui.main_screen import MainScreen
-from infertui.tui.palette import PaletteScreen
-from infertui.tui.quit_part import QuitScreen
+from infertui.tui.quit_screen import QuitScreen
 from infertui.tui.settings import Settings
-from infertui.tui.welcome_part import WelcomeScreen
-from infertui.tui.widgets.dialog import Dialog
-from infertui.tui.widgets.dialogs import ChoiceScreen
+from infertui.tui.welcome import WelcomeScreen
+from infertui.tui.widgets.dialogs import ChoiceScreen, Dialog
 from infertui.tui.widgets.pane import Pane
 from infertui.tui.widgets.rowlist import RowList
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.tui.pace import FASTER, LONGEST_S, QUICK_S, SLOW_GAUGES_S, Pace, stepped
+from infertui.tui.redraw import FASTER, LONGEST_S, QUICK_S, SLOW_GAUGES_S, Pace, stepped
 from infertui.tui.settings import Settings
 from infertui.tui.topics import ALL_TOPICS
 

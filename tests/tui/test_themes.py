@@ -12,10 +12,10 @@ import pytest
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from support.stage import Stage, play
 from textual.color import Color as ScreenColor
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
-from tui.widgets.stage import Stage, play
 
 from infertui import paths
 from infertui.errors import ConfigError, UsageError

@@ -18,16 +18,15 @@ from typing import IO, Any, Final
 import msgspec
 
 from infertui.errors import ModelError
-from infertui.models.gguf.gguf_vocabulary import Vocabulary, of_bytes, of_checkpoint
-from infertui.models.gguf.layout import Layout, Planned, layout
+from infertui.models.gguf.layout import Layout, Planned, Vocabulary, layout, of_bytes, of_checkpoint
 from infertui.models.gguf.read import ALIGNMENT, RANDOM_WEIGHTS, read_gguf
 from infertui.models.gguf.weights import Checkpoint, GgufFormat, Rows, bytes_per_row, drawn, stored_format
 from infertui.models.resolve import ModelSource
 from infertui.models.weights import find_weights
+from infertui.paths import cache_dir
 from infertui.regular_files import is_file
 from infertui.text import clean, shorten
 from infertui.units import format_bytes
-from infertui.userdir import cache_dir
 
 # To be raised when a file written for the same input would come out differently.
 _RECIPE = 2

@@ -8,20 +8,18 @@ from msgspec.structs import replace
 
 from infertui.analysis.effective import form, ran
 from infertui.analysis.limits import limits_of
-from infertui.config.hash import config_hash
+from infertui.config.parse import config_hash
 from infertui.config.schema import MeasurementConfig
-from infertui.report.charts import bars, lines, power, strips, tradeoff
-from infertui.report.contests import Contest
-from infertui.report.data import Material, foremost
+from infertui.report.charts import bars, iterations, power, strips, tradeoff
+from infertui.report.data import Contest, Material, Subject, foremost, workload_short
 from infertui.report.document import Figure
 from infertui.report.series import Batches, Spread
-from infertui.report.subjects import Subject, workload_short
 from infertui.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
-Data: TypeAlias = bars.Bars | strips.Strips | lines.Courses | power.Traces | tradeoff.Tradeoff
+Data: TypeAlias = bars.Bars | strips.Strips | iterations.Courses | power.Traces | tradeoff.Tradeoff
 
 MOST_ROWS = 40
 MOST_PANELS = 6
@@ -48,8 +46,8 @@ def drawer(data: Data) -> "Callable[[], Drawn]":
             return lambda: bars.draw(data)
         case strips.Strips():
             return lambda: strips.draw(data)
-        case lines.Courses():
-            return lambda: lines.draw(data)
+        case iterations.Courses():
+            return lambda: iterations.draw(data)
         case power.Traces():
             return lambda: power.draw(data)
         case tradeoff.Tradeoff():
@@ -225,7 +223,7 @@ def _iterations(material: Material) -> Chart | None:
         batches = material.batches[run.result.id]
         assert batches.latency is not None  # noqa: S101 (has)
         courses.append(
-            lines.Course(
+            iterations.Course(
                 run.id,
                 run.number,
                 run.label,
@@ -240,7 +238,9 @@ def _iterations(material: Material) -> Chart | None:
         "A dot for each iteration, at the time at which it began; the line is the median. Every axis reaches 3 % or "
         "more to either side of it. Of long runs the least and the largest of each stretch are drawn."
     )
-    return _chart(material, "iterations", "Latency over iterations", caption, lines.Courses(tuple(courses)), shown, has)
+    return _chart(
+        material, "iterations", "Latency over iterations", caption, iterations.Courses(tuple(courses)), shown, has
+    )
 
 
 def _power(material: Material) -> Chart | None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from infertui.errors import EngineError, UsageError
+from infertui.paths import expand
 from infertui.regular_files import is_file
 from infertui.text import clean, shorten
-from infertui.userdir import expand
 from infertui.worker.failure import log_tail
 
 MOST_OUTPUT = 64 << 20

@@ -3,13 +3,18 @@
 Its prompts are the token ids that infertui's own engines get for the same random workload. All requests are sent at
 once, and up to `batch_size` of them run together; a result of infertui with batches of that size waits for each batch
 to end before it sends the next.
+
+`trtllm-bench`, the library's own benchmark, as a run from outside: its data set and its command line. Pure.
+
+It sends all requests at once and up to `--concurrency` of them run together. `infertui.formats` reads its report.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -24,12 +29,65 @@ from infertui.models.resolve import ModelSource, resolve
 from infertui.models.tokenizers import load_tokenizer
 from infertui.results.result import Result
 from infertui.results.runs import Store, write_whole
-from infertui.runner.external.bench import Job, command, dataset, extra_options
 from infertui.runner.external.process import find_binary, run_external
 from infertui.runner.fingerprint import fingerprint
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import GpuInfo
 from infertui.text import clean
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """What `trtllm-bench throughput` is to measure. `concurrency` is how many requests run together."""
+
+    model: str
+    model_path: Path
+    dataset: Path
+    report: Path
+    concurrency: int
+    max_input_len: int
+    max_seq_len: int
+    warmup: int = 2
+    tensor_parallel: int = 1
+    backend: Literal["pytorch", "engine"] = "pytorch"
+    engine_dir: Path | None = None
+    extra_options: Path | None = None
+
+
+def dataset(prompts: Iterable[Sequence[int]], output_len: int) -> bytes:
+    """The data set: a line of JSON for each prompt, by token ids, so that no tokenizer comes between."""
+    lines = (
+        msgspec.json.encode({"task_id": number, "output_tokens": output_len, "input_ids": list(ids)})
+        for number, ids in enumerate(prompts)
+    )
+    return b"".join(line + b"\n" for line in lines)
+
+
+def extra_options() -> bytes:
+    """The file for `--extra_llm_api_options`, in YAML: block reuse off, which the command line has no option for."""
+    return b"kv_cache_config:\n  enable_block_reuse: false\n"
+
+
+def command(tool: str, job: Job) -> tuple[str, ...]:
+    """The command line. End-of-sequence is ignored unless it is told otherwise, so that lengths are exact."""
+    words = [tool, "--model", job.model, "--model_path", str(job.model_path), "throughput"]
+    words += ["--backend", "tensorrt" if job.backend == "engine" else "pytorch"]
+    if job.engine_dir:
+        words += ["--engine_dir", str(job.engine_dir)]
+    words += [
+        *("--dataset", str(job.dataset)),
+        *("--max_batch_size", str(job.concurrency)),
+        *("--max_input_len", str(job.max_input_len)),
+        *("--max_seq_len", str(job.max_seq_len)),
+        *("--concurrency", str(job.concurrency)),
+        *("--warmup", str(job.warmup)),
+        *("--tp", str(job.tensor_parallel)),
+        "--streaming",
+        *("--report_json", str(job.report)),
+    ]
+    if job.extra_options:
+        words += ["--extra_llm_api_options", str(job.extra_options)]
+    return tuple(words)
+
 
 REPORT = "trtllm-bench.json"
 DATASET = "trtllm-bench.jsonl"

@@ -14,7 +14,7 @@ from infertui.config.engines.simulator import SimulatorOptions
 from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
-from infertui.models.byte_tokenizer import ByteTokenizer
+from infertui.models.tokenizers import ByteTokenizer
 from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Probe, Sink
 
 NS_PER_MS = 1_000_000

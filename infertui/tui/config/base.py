@@ -18,7 +18,7 @@ from infertui.config.sources import (
     resolve,
 )
 from infertui.config.toml_text import loads
-from infertui.tui.config.files_part import text_of
+from infertui.tui.config.config_file import text_of
 
 
 class Base(Struct, frozen=True):

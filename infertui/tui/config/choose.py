@@ -9,8 +9,7 @@ from infertui.config.fields import Field
 from infertui.errors import ConfigError, InfertuiError
 from infertui.tui.config import engines, options, values
 from infertui.tui.config.form import Form
-from infertui.tui.config.knowledge import Knowledge, is_hub_id
-from infertui.tui.config.options import Option
+from infertui.tui.config.options import Knowledge, Option, is_hub_id
 from infertui.tui.context import Cockpit
 from infertui.tui.widgets.cells import Look
 

@@ -15,7 +15,7 @@ from infertui.errors import UsageError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
-from infertui.tui.widgets.linedialog import LineDialog
+from infertui.tui.widgets.dialogs import DIALOG_CSS, LineDialog
 from infertui.tui.widgets.prompt import LineInput
 
 
@@ -24,7 +24,7 @@ class FilenameScreen(LineDialog[Path]):
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (Action("filename.back", "escape", "Back", "leave without saving"),)
     BINDINGS = bindings(ACTIONS)
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
     DEFAULT_CSS = "FilenameScreen #filename-note { height: auto; min-height: 1; max-height: 4; }"
 
     def __init__(self, title: str, name: str, path_of: Callable[[str], Path]) -> None:

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from infertui.errors import InfertuiError
 from infertui.results.table import ResultQuery
-from infertui.tui.config import files_part, options
+from infertui.tui.config import config_file, options
 from infertui.tui.config.base import Base, from_defaults, from_file, from_preset, from_text
 from infertui.tui.config.form import Form
 from infertui.tui.context import Cockpit
@@ -47,7 +47,7 @@ class ConfigFiles:
 
         base = self._form.base
         name = base.file or base.title or "config"
-        screen = FilenameScreen("Save as", name, lambda typed: files_part.path_of(typed, self._environ))
+        screen = FilenameScreen("Save as", name, lambda typed: config_file.path_of(typed, self._environ))
 
         def named(path: Path | None) -> None:
             if path is not None:
@@ -65,7 +65,7 @@ class ConfigFiles:
 
     async def _save_over(self, path: Path, text: str, known: str, *, ask: bool = False) -> None:
         exists = await asyncio.to_thread(path.exists)
-        lost = await asyncio.to_thread(files_part.loss, path, known) if exists else ""
+        lost = await asyncio.to_thread(config_file.loss, path, known) if exists else ""
         if exists and (ask or lost):
             why = f" What would be lost: {lost}." if lost.startswith("its") else f" Note that {lost}." if lost else ""
             self._cockpit.confirm(
@@ -81,7 +81,7 @@ class ConfigFiles:
 
     async def _write(self, path: Path, text: str) -> None:
         try:
-            await asyncio.to_thread(files_part.save, path, text)
+            await asyncio.to_thread(config_file.save, path, text)
             base = await asyncio.to_thread(from_file, path, {})
         except InfertuiError as error:
             self._cockpit.say(str(error), "error")
@@ -97,7 +97,7 @@ class ConfigFiles:
         """Choose among presets, files and recent runs."""
         from infertui.tui.widgets.picker import PickerScreen
 
-        own = files_part.configs_dir(self._environ)
+        own = config_file.configs_dir(self._environ)
         known = options.preset_options()
         screen = PickerScreen(
             "Open a config", known, look=look, free="the path of a file", waiting="looking for files and runs"
@@ -108,7 +108,7 @@ class ConfigFiles:
                 self._widget.run_worker(self._open(value), group="files")
 
         async def look_around() -> None:
-            paths = await asyncio.to_thread(files_part.listed, self._environ, Path.cwd())
+            paths = await asyncio.to_thread(config_file.listed, self._environ, Path.cwd())
             found = [*known, *options.file_options(paths, own)]
             try:
                 query = ResultQuery(str(self._cockpit.out), limit=_RECENT)
@@ -145,4 +145,4 @@ class ConfigFiles:
     def _from_file(self, value: str) -> Base:
         if value.startswith(options.FILE):
             return from_file(value.removeprefix(options.FILE), self._environ)
-        return from_file(files_part.meant(value, self._environ), self._environ)
+        return from_file(config_file.meant(value, self._environ), self._environ)

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from infertui.tui.actions import Action, bindings
 from infertui.tui.terminal.sanitize import plain, safe
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
 from infertui.tui.widgets.rowlist import RowList
 
 
@@ -36,7 +36,7 @@ class ForecastScreen(Dialog[None]):
         Action("forecast.back", "escape,q,v,enter", "Back", "close", priority=True),
     )
     BINDINGS = bindings(ACTIONS)
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
 
     def __init__(self, title: str, lines: Sequence[Text]) -> None:
         super().__init__(classes="dialog")

@@ -10,13 +10,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.events import DescendantBlur, Resize
 
-from infertui.config import presets
+from infertui.config import sources
 from infertui.config.fields import field_of
 from infertui.config.schema import Config
 from infertui.errors import ConfigError, InfertuiError
 from infertui.runner.queue_store import Entry
 from infertui.tui.actions import Action, bindings
-from infertui.tui.config import verdict
+from infertui.tui.config import notes
 from infertui.tui.config.base import Base, from_config, from_preset, from_text
 from infertui.tui.config.choose import Choosing
 from infertui.tui.config.command import command_line
@@ -25,19 +25,16 @@ from infertui.tui.config.engines import unheeded_because
 from infertui.tui.config.files import ConfigFiles
 from infertui.tui.config.forecast import Forecaster
 from infertui.tui.config.form import Form
-from infertui.tui.config.lines import Layout, Page
-from infertui.tui.config.notes import Notes
-from infertui.tui.config.notes_part import above, below, forecast_lines
+from infertui.tui.config.notes import Notes, above, below, forecast_lines
 from infertui.tui.config.queueing import put_back, queue
-from infertui.tui.config.steps import step
-from infertui.tui.config.view import Row, View, build_rows
+from infertui.tui.config.values import step
+from infertui.tui.config.view import Layout, Page, Row, View, build_rows
 from infertui.tui.context import Cockpit
 from infertui.tui.state import Topic
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import Look
-from infertui.tui.widgets.heading import Heading
-from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import GUTTER, RowList
 
 if TYPE_CHECKING:
@@ -152,7 +149,7 @@ class ConfigPane(Pane):
 
     def load(self, config: str, label: str) -> None:
         """Load a preset by its name, or TOML. What the form held can be undone; says so where it is not right."""
-        if config not in presets.names():
+        if config not in sources.names():
             self.load_toml(config, label)
             return
         self._leave_typing()
@@ -224,7 +221,7 @@ class ConfigPane(Pane):
         config: Config | None = None
         if self.form.problem is None:
             config = self.form.config()
-            heaviest = verdict.heaviest(self.form.variants() or []) if self.form.axes() else None
+            heaviest = notes.heaviest(self.form.variants() or []) if self.form.axes() else None
             config = heaviest.config if heaviest is not None else config
         self._forecaster.change(config)
         self._draw()

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from infertui.config.submission import variants_of
+from infertui.config.sweep import variants_of
 from infertui.runner.control import Control, Forecast, Submission
 from infertui.runner.queue_store import Entry
 from infertui.tui.actions import sign
-from infertui.tui.announcing import tell_refused
-from infertui.tui.config import verdict
+from infertui.tui.config import notes
 from infertui.tui.config.form import Form
 from infertui.tui.context import Cockpit
+from infertui.tui.notify import tell_refused
 
 
 def queue(cockpit: Cockpit, form: Form, forecast: Forecast | None, *, front: bool) -> None:
@@ -39,7 +39,7 @@ def put_back(cockpit: Cockpit, form: Form, entry: Entry, changed: Callable[[], N
         cockpit.say(f"An entry of the queue is one run, and this makes several: end the axes with {ends}.", "error")
         return
     (variant,) = variants_of(form.config(), "")
-    variant = replace(variant, name=verdict.renamed(entry.name, form))
+    variant = replace(variant, name=notes.renamed(entry.name, form))
 
     async def edit(control: Control) -> None:
         await control.edit(entry.id, variant)

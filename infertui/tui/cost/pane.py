@@ -13,11 +13,9 @@ from textual.binding import BindingType
 from textual.timer import Timer
 from textual.widgets import Input
 
-from infertui.analysis.cost import RunCost, beside, run_cost
+from infertui.analysis.cost import CURRENCY, RunCost, Terms, beside, gpu_price, parse_load, run_cost
 from infertui.analysis.cost_text import Remedies
-from infertui.analysis.money import CURRENCY, gpu_price
 from infertui.analysis.prices import Prices, is_currency, keep_gpu_price, load_prices, user_file
-from infertui.analysis.terms import Terms, parse_load
 from infertui.errors import InfertuiError, UsageError
 from infertui.text import shorten
 from infertui.tui.actions import Action, bindings
@@ -27,8 +25,7 @@ from infertui.tui.themes import palette
 from infertui.tui.topics import ALL_TOPICS, Topic
 from infertui.tui.widgets.cells import Look
 from infertui.tui.widgets.gauges import GaugeColumn
-from infertui.tui.widgets.heading import Heading
-from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.prompt import LineInput
 
 if TYPE_CHECKING:

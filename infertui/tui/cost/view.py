@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from msgspec import Struct
 from rich.text import Text
 
-from infertui.analysis.cost import RunCost
+from infertui.analysis.cost import RunCost, Terms, money, rate, thousands
 from infertui.analysis.cost_text import Remedies, cost_rows, missing_words
-from infertui.analysis.money import money, rate, thousands
-from infertui.analysis.terms import Terms
-from infertui.tui.results.paragraphs import entry, paragraph
 from infertui.tui.results.ratios import times
 from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.paragraphs import entry, paragraph
 from infertui.units import format_number
 
 SENTENCES_FROM = 72

@@ -33,12 +33,10 @@ from infertui.tui.gpus.view import (
 )
 from infertui.tui.state import ALL_TOPICS, Mirror, Topic
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.cells import Look, beside, fit, past_span
 from infertui.tui.widgets.chart import LineChart, Series
 from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid, bar
-from infertui.tui.widgets.heading import Heading
-from infertui.tui.widgets.pane import Pane
-from infertui.tui.widgets.times import past_span
+from infertui.tui.widgets.pane import Heading, Pane
 
 _CHARTS = 4
 _HOST_CELLS = 72

@@ -15,7 +15,7 @@ from infertui.tui.context import Cockpit
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import Look, beside, fit
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import Dialog
 from infertui.tui.widgets.gauges import GaugeColumn
 from infertui.tui.widgets.rowlist import RowList
 from infertui.units import format_bytes

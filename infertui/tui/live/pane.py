@@ -30,12 +30,10 @@ from infertui.tui.live.view import (
 )
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, fit
+from infertui.tui.widgets.cells import Look, RunnerClock, chart_window, fit
 from infertui.tui.widgets.chart import LineChart, Mark, Series
 from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid
-from infertui.tui.widgets.heading import Heading
-from infertui.tui.widgets.pane import Pane
-from infertui.tui.widgets.times import RunnerClock, chart_window
+from infertui.tui.widgets.pane import Heading, Pane
 
 _GUTTER = 4
 """So that the charts share one time axis: four cells hold every usual figure."""

@@ -14,9 +14,8 @@ from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.runner.queue_store import ENDED, Entry
 from infertui.telemetry.readings import Sample
 from infertui.tui.queue.view import short_engine, short_model
-from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.cells import Look, beside, clock, fit
 from infertui.tui.widgets.gauges import bar
-from infertui.tui.widgets.times import clock
 from infertui.units import format_number, format_seconds
 
 _MISSING = "-"

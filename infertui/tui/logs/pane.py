@@ -19,8 +19,7 @@ from infertui.tui.logs.view import Item, Journal, Row, find, rows_of
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import Look, beside, fit
-from infertui.tui.widgets.heading import Heading
-from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 

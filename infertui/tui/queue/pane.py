@@ -20,8 +20,7 @@ from infertui.tui.queue.view import Line, Shown, entries_of, heading, line_text,
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import DEFAULT_PALETTE, palette
 from infertui.tui.widgets.cells import Look
-from infertui.tui.widgets.heading import Heading
-from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import RowList
 
 _UNDO_STEPS = 20

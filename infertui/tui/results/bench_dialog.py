@@ -12,14 +12,14 @@ from infertui.config.bench_plan import DEFAULT_ROUNDS
 from infertui.integers import whole_number
 from infertui.results.table import ResultRow
 from infertui.tui.actions import Action, bindings
-from infertui.tui.results.sides import what_ran
+from infertui.tui.results.compare_view import what_ran
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
-from infertui.tui.widgets.linedialog import LineDialog
+from infertui.tui.widgets.cells import clock
+from infertui.tui.widgets.dialogs import DIALOG_CSS, LineDialog
 from infertui.tui.widgets.lines import cut
 from infertui.tui.widgets.prompt import LineInput
-from infertui.tui.widgets.times import clock
 
 ROUNDS = DEFAULT_ROUNDS
 MOST_ROUNDS = 1000
@@ -49,7 +49,7 @@ class BenchScreen(LineDialog[int]):
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (Action("bench.back", "escape", "Back", "queue nothing"),)
     BINDINGS = bindings(ACTIONS)
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
     DEFAULT_CSS = "BenchScreen #bench-note { height: auto; min-height: 2; max-height: 4; }"
 
     def __init__(self, rows: Sequence[ResultRow]) -> None:

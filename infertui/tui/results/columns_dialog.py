@@ -14,7 +14,7 @@ from infertui.tui.results.columns import SPECS
 from infertui.tui.settings import Shown
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
 from infertui.tui.widgets.rowlist import RowList
 
 ACTIONS = (
@@ -33,7 +33,7 @@ class ColumnsScreen(Dialog[tuple[Shown, ...] | None]):
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
 
     def __init__(self, chosen: Sequence[Shown]) -> None:
         super().__init__(classes="dialog")

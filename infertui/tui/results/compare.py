@@ -103,7 +103,7 @@ class CompareScreen(PageScreen):
         """Make a scene of what was found: the bench that all runs are of, unless the runs themselves are wanted."""
         from infertui.analysis.bench import rejudged
         from infertui.analysis.compare import judged
-        from infertui.tui.results.sides import of_bench, of_runs
+        from infertui.tui.results.compare_view import of_bench, of_runs
 
         found = self._found
         if found is None:

@@ -2,6 +2,8 @@
 
 Runs go by letters, A being the baseline. Two runs have their verdicts in full; of more, a table shows what fits beside
 each other, and the one in focus is told in full below it.
+
+What is compared, as the comparison shows it: runs by their rows, and benches by their arms. Pure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,14 +12,18 @@ from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
+from infertui.analysis.bench import Bench, variation_text
 from infertui.analysis.compare import Comparison, Figure
 from infertui.analysis.compare_text import signs_text
 from infertui.analysis.outcome import NOT_AVAILABLE, p_text
+from infertui.results.table import ResultRow
+from infertui.tui.queue.view import short_engine, short_model
 from infertui.tui.results.intervals import axis, picture, span_of, style_of
-from infertui.tui.results.paragraphs import entry, paragraph
 from infertui.tui.results.ratios import times
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.paragraphs import entry, paragraph
+from infertui.units import format_number
 
 Lines = list[Text]
 _FOLDED, _FOLDED_LOW, _LOW = 6, 3, 30
@@ -346,3 +352,59 @@ def _names(scene: Scene) -> int:
     """Cells of the first column."""
     names: Iterator[str] = (figure.name for comparison in scene.found for figure in comparison.figures)
     return max(16, *(len(name) + 1 for name in names))
+
+
+def of_runs(rows: Sequence[ResultRow], found: Sequence[Comparison]) -> Scene:
+    """Runs, the baseline first; `found` holds the others against it."""
+    devices = {row.device for row in rows}
+    return Scene(tuple(_side(row, with_device=len(devices) > 1) for row in rows), tuple(found))
+
+
+def of_bench(bench: Bench) -> Scene:
+    """The paired result of a bench, its baseline first."""
+    used = len(bench.used)
+    title = f"{bench.bench}: paired over {used} of {bench.rounds} rounds"
+    if bench.missing:
+        title += f", {bench.missing} runs to come or missing"
+    left_out = [*bench.left_out] if len(bench.left_out) <= 3 or used else []
+    remarks = (*bench.invalid, *left_out)
+    return Scene(tuple(
+        Side(
+            arm.name,
+            arm.name,
+            "  ".join(
+                part
+                for part in (
+                    f"{len(arm.runs)} runs",
+                    "" if arm.throughput is None else f"{format_number(arm.throughput)} tok/s",
+                    variation_text(arm),
+                )
+                if part
+            ),
+            run=arm.runs[0] if arm.runs else "",
+        )
+        for arm in bench.arms
+    ), bench.comparisons, title=title, remarks=remarks)  # fmt: skip
+
+
+def _side(row: ResultRow, *, with_device: bool) -> Side:
+    against = "" if row.state == "finished" and row.valid else "invalid" if row.state == "finished" else row.state
+    return Side(row.id, row.name or row.id, what_ran(row, with_device=with_device), against, row.id, _extras(row))
+
+
+def what_ran(row: ResultRow, *, with_device: bool = False) -> str:
+    """What a run measured, in a few words that its name need not say."""
+    model = short_model(row.model)
+    parts = [
+        "" if model in row.name else model, short_engine(row.engine), row.mode, row.form,
+        "" if row.batch_size is None else f"batch {row.batch_size}",
+        row.device if with_device else "",
+    ]  # fmt: skip
+    return "  ".join(part for part in parts if part)
+
+
+def _extras(row: ResultRow) -> dict[str, str]:
+    """Figures that have no ratio: shares of what the device can do, and what is known of the outputs."""
+    shares = {"MBU": row.mbu, "MFU": row.mfu, "equal tokens": row.agreement}
+    found = {name: f"{share:.1%}" for name, share in shares.items() if share is not None}
+    return found | ({"perplexity": f"{row.perplexity:.4g}"} if row.perplexity is not None else {})

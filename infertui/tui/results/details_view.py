@@ -12,11 +12,11 @@ from infertui.measure.itl import drawn_from
 from infertui.results.details import RunDetails
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Fingerprint, Result
-from infertui.tui.results.paragraphs import entry, foreign, paragraph, section
 from infertui.tui.results.summary import summary
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.widgets.cells import Look, beside
 from infertui.tui.widgets.chart import histogram
+from infertui.tui.widgets.paragraphs import entry, foreign, paragraph, section
 from infertui.tui.widgets.plot import Chart, Series, draw, nice_range, values_range
 from infertui.tui.widgets.plot import Look as ChartLook
 from infertui.units import format_bytes, format_seconds

@@ -24,9 +24,8 @@ from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import DEFAULT_PALETTE, palette
 from infertui.tui.topics import ALL_TOPICS, Topic
 from infertui.tui.widgets.cells import Look
-from infertui.tui.widgets.heading import Heading
-from infertui.tui.widgets.pane import Pane
-from infertui.tui.widgets.pinnedline import PinnedLine
+from infertui.tui.widgets.pane import Heading, Pane
+from infertui.tui.widgets.prompt import PinnedLine
 from infertui.tui.widgets.rowlist import GUTTER, RowList
 
 if TYPE_CHECKING:

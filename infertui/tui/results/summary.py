@@ -8,16 +8,14 @@ from rich.text import Text
 from infertui.analysis.effective import FALLBACK, fallback_of
 from infertui.analysis.energy import energy_rows
 from infertui.analysis.limits import limit_lines, limits_of
-from infertui.analysis.quality import DIVERGED, quality_rows
-from infertui.analysis.remedy import remedy
-from infertui.analysis.summary_text import figures, headline, verdict_lines
+from infertui.analysis.summary_text import DIVERGED, figures, headline, quality_rows, remedy, verdict_lines
 from infertui.analysis.time_text import NOT_AVAILABLE
 from infertui.config.fields import FIELDS
 from infertui.results.details import TELEMETRY, RunDetails
 from infertui.results.result import Result
-from infertui.tui.results.paragraphs import NAME_WIDTH, entry, foreign, paragraph, section
 from infertui.tui.widgets.cells import Look, beside, fit
 from infertui.tui.widgets.gauges import bar
+from infertui.tui.widgets.paragraphs import NAME_WIDTH, entry, foreign, paragraph, section
 from infertui.units import format_seconds
 
 Lines = list[Text]

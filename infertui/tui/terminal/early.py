@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from infertui import regular_files
-from infertui.userdir import config_dir
+from infertui.paths import config_dir
 
 MAX_BYTES = 1 << 20
 

@@ -1,8 +1,10 @@
 """Foreign text on the screen: three walls, of which the last is a filter over everything that is drawn.
 
-`safe` and `plain` are for whoever shows foreign text. They go further than `terminal_text.clean`: a character whose
+`safe` and `plain` are for whoever shows foreign text. They go further than `text.clean`: a character whose
 width terminals disagree about would shift the frame to its right, so only such characters pass as Textual and every
 terminal measure alike. `ControlFilter` is installed in the application for whatever was forgotten.
+
+The last wall for terminals that show ASCII alone: whatever else is drawn, by whomever, becomes ASCII.
 """
 
 import unicodedata
@@ -122,3 +124,26 @@ def _fitted(text: str) -> str:
     # Whole sequences go first: what is left of one without its ESC would be noise.
     harmless = safe(text)
     return harmless if harmless == text else set_cell_size(harmless, cell_len(text))
+
+
+_GROUPS = {
+    "~": "…", "x": "×✗", "o": "○", "-": "·─━", "*": "●", ">": "▸▶→", "v": "▾▼↓", "^": "▴▲↑", "<": "◀←",
+    "#": "█▌▐▓▒", ".": "░", "|": "│┃", ":": "┆┊", "+": "±✓╭╮╰╯┌┐└┘├┤┬┴┼┏┓┗┛",
+}  # fmt: skip
+_LIKE = {letter: sign for sign, letters in _GROUPS.items() for letter in letters}
+
+
+class AsciiWall(LineFilter):
+    """Replaces every other character by one that resembles it, or by `?`, cell for cell."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same cells in ASCII."""
+        return [
+            segment if segment.text.isascii() else Segment(in_ascii(segment.text), segment.style, segment.control)
+            for segment in segments
+        ]
+
+
+def in_ascii(text: str) -> str:
+    """`text` in as many cells."""
+    return "".join(letter if letter.isascii() else _LIKE.get(letter) or "?" * cell_len(letter) for letter in text)

@@ -1,5 +1,9 @@
-"""Cells: text of an exact width, of which rows are made."""
+"""Cells: text of an exact width, of which rows are made.
 
+Durations on screen, and the time axis that charts share.
+"""
+
+import math
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -54,3 +58,50 @@ def beside(*cells: Text) -> Text:
     for cell in cells:
         line.append_text(cell)
     return line
+
+
+_SPANS_S = (30.0, 60.0, 120.0, 300.0, 600.0)
+_STEPS = 10
+
+
+def clock(seconds: float) -> str:
+    """A duration as `m:ss` or `h:mm:ss`: what changes at most once a second."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def chart_window(first: float, last: float) -> tuple[float, float]:
+    """The seconds that a chart shows of data from `first` to `last`: (low, high).
+
+    The window grows and moves in steps, so that new data adds to a chart instead of shifting all of it.
+    """
+    for span in _SPANS_S:
+        step = span / _STEPS
+        low = math.floor(first / step) * step
+        if last <= low + span:
+            return low, low + span
+    span = _SPANS_S[-1]
+    high = math.ceil(last * _STEPS / span) * span / _STEPS
+    return high - span, high
+
+
+def past_span(length: float) -> float:
+    """The seconds back from now that a chart shows of so long a past: the least usual span that holds it."""
+    return next((span for span in _SPANS_S if length <= span), _SPANS_S[-1])
+
+
+class RunnerClock:
+    """The runner's monotonic clock as told by the stamps of what it sends: equal to ours on the same host."""
+
+    def __init__(self) -> None:
+        self._ahead: int | None = None
+
+    def note(self, stamp_ns: int, now_ns: int) -> None:
+        """Something with this stamp has come, at `now_ns` of our clock. The quickest to come says most."""
+        ahead = stamp_ns - now_ns
+        self._ahead = ahead if self._ahead is None else max(self._ahead, ahead)
+
+    def at(self, now_ns: int) -> int:
+        """The runner's time at `now_ns` of our clock."""
+        return now_ns + (self._ahead or 0)

@@ -1,19 +1,43 @@
-"""A question with a few answers: the base of confirmations and of the quit dialog."""
+"""A question with a few answers: the base of confirmations and of the quit dialog.
+
+The base of everything that opens in front of the main screen.
+
+Asked before something is lost.
+
+The base of dialogs that ask for one line, and say beneath it what it would mean or what is wrong with it.
+"""
 
 from collections.abc import Hashable, Sequence
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
 
 from msgspec import Struct
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.containers import Vertical
-from textual.widgets import Static
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
 
 from infertui.tui.actions import Action, bindings
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
+
+DIALOG_CSS = Path(__file__).parents[1] / "dialogs.tcss"
+"""Absolute: Textual looks for relative ones beside the module of the subclass."""
+AnswerT = TypeVar("AnswerT")
+
+
+class Dialog(ModalScreen[AnswerT]):
+    """A modal screen that closes once: keys come quicker than a screen goes, and the second of two would close what
+    lies under it, or end the program where that is the main screen."""
+
+    def dismiss(self, result: AnswerT | None = None) -> AwaitComplete:
+        """Close, with an answer for whoever asked."""
+        return super().dismiss(result) if self.app.screen is self else AwaitComplete()
 
 
 class Answer(Struct, frozen=True):
@@ -42,7 +66,7 @@ class ChoiceScreen(Dialog[str]):
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (Action("choice.back", "escape,q", "Back", "the safe answer"),)
     BINDINGS = bindings(ACTIONS)
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
 
     def __init__(self, question: str, answers: Sequence[Answer], *, back: str) -> None:
         super().__init__(classes="dialog")
@@ -76,3 +100,48 @@ class ChoiceScreen(Dialog[str]):
     def action_back(self) -> None:
         """Esc is the safe answer."""
         self.dismiss(self._answers[0].value)
+
+
+YES = "yes"
+
+
+class ConfirmScreen(ChoiceScreen):
+    """Returns YES, or something else for no; `yes` names the act."""
+
+    def __init__(self, question: str, *, yes: str) -> None:
+        super().__init__(question, (Answer("no", "Leave it"), Answer(YES, yes)), back="leave it")
+
+
+class LineDialog(Dialog[AnswerT | None], Generic[AnswerT]):
+    """Returns what `understood` makes of the line in its LineInput, or None. The note is a Static of class `note`."""
+
+    def understood(self, typed: str) -> tuple[AnswerT | None, Text]:
+        """The answer, None where the line is none, and what to say of it."""
+        raise NotImplementedError
+
+    def tell(self, typed: str) -> AnswerT | None:
+        """Show what the line means; its answer."""
+        answer, text = self.understood(typed)
+        text.no_wrap = False
+        self.query_one(".note", Static).update(text)
+        return answer
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.tell(event.value)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if answer := self.tell(event.value):
+            self.dismiss(answer)
+
+    @on(LineInput.Cancelled)
+    def _cancelled(self, event: LineInput.Cancelled) -> None:
+        event.stop()
+        self.dismiss(None)
+
+    def action_back(self) -> None:
+        """Leave without an answer."""
+        self.dismiss(None)

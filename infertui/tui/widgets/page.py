@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual.containers import Vertical
 
-from infertui.tui.results.paragraphs import paragraph
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import Look
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import Dialog
 from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.pager import Pager
+from infertui.tui.widgets.paragraphs import paragraph
 
 if TYPE_CHECKING:
     from infertui.tui.context import Cockpit

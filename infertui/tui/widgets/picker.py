@@ -17,7 +17,7 @@ from infertui.tui.config.options import Option
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import Look, beside, fit
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 
@@ -92,7 +92,7 @@ class PickerScreen(Dialog[str | None]):
         Action("picker.back", "escape,q", "Back", "leave without choosing"),
     )
     BINDINGS = bindings(ACTIONS)
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
     DEFAULT_CSS = """
     PickerScreen #picker-note { height: auto; max-height: 3; }
     PickerScreen RowList { height: 6; max-height: 70vh; }

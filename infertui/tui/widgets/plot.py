@@ -46,7 +46,7 @@ class Mark(Struct, frozen=True):
 
 class Chart(Struct, frozen=True):
     """All that a chart shows. Ranges are (from, to); labels and units hold no control characters
-    and nothing that is joined to what stands before it: `safety.safe` sees to that."""
+    and nothing that is joined to what stands before it: `sanitize.safe` sees to that."""
 
     series: Sequence[Series]
     x_range: tuple[float, float]

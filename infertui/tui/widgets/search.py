@@ -13,7 +13,7 @@ from textual.widgets import Input
 from infertui.tui.actions import Action, bindings
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
-from infertui.tui.widgets.dialog import Dialog
+from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 
@@ -89,7 +89,7 @@ class SearchScreen(Dialog[str | None]):
         Action("search.page-up", "pageup", "Page up", "a page up", priority=True),
     )
     BINDINGS = bindings(ACTIONS)
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = DIALOG_CSS
 
     def __init__(self, title: str, items: Sequence[Item], *, placeholder: str) -> None:
         super().__init__(classes="dialog")

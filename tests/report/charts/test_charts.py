@@ -14,10 +14,9 @@ from matplotlib.collections import LineCollection
 from PIL import Image
 from support.reported import HOSTILE, gathered, made, stored
 
-from infertui.report.charts import bars, lines, power, strips, tradeoff
+from infertui.report.charts import bars, iterations, power, strips, tradeoff
 from infertui.report.charts.build import MOST_ROWS, Data, charts, drawer
-from infertui.report.charts.rendering import MissingMatplotlibError, render, require_matplotlib
-from infertui.report.charts.style import SERIES, VARIABLES
+from infertui.report.charts.style import SERIES, VARIABLES, MissingMatplotlibError, render, require_matplotlib
 
 BAR = bars.Bar("run-1", 1, HOSTILE, 10.0, low=9.0, high=11.0, part=2.0)
 EXAMPLES: dict[str, Data] = {
@@ -37,8 +36,8 @@ EXAMPLES: dict[str, Data] = {
             ),
         ),
     ),
-    "courses": lines.Courses(
-        (lines.Course("run-1", 1, HOSTILE, HOSTILE, (0.0, 1.0), (1.0, 1.5), 1.25, 2),)
+    "courses": iterations.Courses(
+        (iterations.Course("run-1", 1, HOSTILE, HOSTILE, (0.0, 1.0), (1.0, 1.5), 1.25, 2),)
     ),
     "traces": power.Traces(
         (

@@ -4,11 +4,10 @@ from itertools import groupby
 
 from support.manual.markdown import code, codes, table
 
-from infertui.config import presets
+from infertui.config import sources
 from infertui.config.fields import FIELDS, Field
 from infertui.config.toml import value_literal
-from infertui.tui.actions import Action, signs
-from infertui.tui.commands import GLOBAL_ACTIONS
+from infertui.tui.actions import GLOBAL_ACTIONS, Action, signs
 from infertui.tui.layouts import PANES, TITLES
 from infertui.tui.panes import import_panes
 from infertui.tui.settings import Settings, fields
@@ -26,7 +25,7 @@ def config_keys() -> str:
 
 def preset_table() -> str:
     """The configs that ship."""
-    return table(("preset", "what for"), [(code(name), presets.description(name)) for name in presets.names()])
+    return table(("preset", "what for"), [(code(name), sources.description(name)) for name in sources.names()])
 
 
 def setting_keys() -> str:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.stage import Stage, play, screen_of
 from textual.pilot import Pilot
-from tui.widgets.stage import Stage, play, screen_of
 
 from infertui.tui.widgets.chart import LineChart, Mark, Series, histogram
 

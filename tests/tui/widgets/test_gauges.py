@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
+from support.stage import Stage, play, screen_of
 from textual.pilot import Pilot
-from tui.widgets.stage import Stage, play, screen_of
 
 from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid, bar
 

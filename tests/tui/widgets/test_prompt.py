@@ -2,11 +2,11 @@
 
 import asyncio
 
+from support.stage import Stage, play
 from textual.events import Paste
 from textual.message import Message
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui.widgets.stage import Stage, play
 
 from infertui.tui.widgets.prompt import LineInput
 

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import pytest
 from rich.text import Text
+from support.stage import Stage, play, screen_of
 from textual.events import MouseScrollDown
 from textual.message import Message
 from textual.pilot import Pilot
-from tui.widgets.stage import Stage, play, screen_of
 
 from infertui.tui.widgets.rowlist import RowList
 

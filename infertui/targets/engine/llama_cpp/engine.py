@@ -29,8 +29,7 @@ from infertui.targets.engine.base import (
 )
 from infertui.targets.engine.llama_cpp.asked import check_context
 from infertui.targets.engine.llama_cpp.decoder import Decoder
-from infertui.targets.engine.llama_cpp.library import Device, Library, library, probe
-from infertui.targets.engine.llama_cpp.log import Account, read_log
+from infertui.targets.engine.llama_cpp.library import Account, Device, Library, library, probe, read_log
 from infertui.targets.engine.llama_cpp.model import Weights, find_weights_file
 from infertui.text import clean
 from infertui.units import format_bytes

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from infertui.measure.ceilings import FORMATS
+from infertui.measure.roofline import FORMATS
 from infertui.targets.engine.peaks.peaks import Missing, Plan, Rate, Subject, best_size, square
 from infertui.text import clean
 from infertui.units import format_bytes

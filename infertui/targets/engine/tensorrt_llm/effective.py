@@ -12,7 +12,7 @@ from msgspec import Struct
 from infertui.targets.engine.base import Evidence
 from infertui.targets.engine.tensorrt_llm.checkpoint import word_of
 from infertui.targets.engine.tensorrt_llm.options import OVERLAP
-from infertui.targets.engine.tensorrt_llm.startuplog import StartupLog
+from infertui.targets.engine.tensorrt_llm.stream import StartupLog
 from infertui.text import clean, shorten
 from infertui.units import format_bytes
 

@@ -19,18 +19,17 @@ from infertui.measure.records import EngineMemory
 from infertui.models.memory import dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.models.tokenizers import Tokenizer, tokenizer_if_any
+from infertui.paths import expand
 from infertui.targets.engine.base import Batch, Capacity, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
-from infertui.targets.engine.tensorrt_llm import builtengine, effective, gpus, options, ownmetrics, trial
+from infertui.targets.engine.tensorrt_llm import builtengine, effective, gpus, options, stream
+from infertui.targets.engine.tensorrt_llm import installation as trial
 from infertui.targets.engine.tensorrt_llm.build import cache
 from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine
 from infertui.targets.engine.tensorrt_llm.checkpoint import algorithm, word_of
 from infertui.targets.engine.tensorrt_llm.installation import NOT_RUN, PACKAGE, Installation, examine
-from infertui.targets.engine.tensorrt_llm.options import Sizes
-from infertui.targets.engine.tensorrt_llm.startuplog import OwnOutput, StartupLog, parse
-from infertui.targets.engine.tensorrt_llm.stream import Stream
-from infertui.targets.engine.tensorrt_llm.surface import Surface
+from infertui.targets.engine.tensorrt_llm.options import Sizes, Surface
+from infertui.targets.engine.tensorrt_llm.stream import OwnOutput, StartupLog, Stream, parse
 from infertui.text import clean, shorten
-from infertui.userdir import expand
 
 _ENVIRONMENT = {
     # What it did is read from its log; this is the level at which it tells, and its workers inherit it.
@@ -54,7 +53,7 @@ class TensorrtLlmEngine:
 
     def __init__(self) -> None:
         self._version = ""
-        self._own = ownmetrics.Own()
+        self._own = stream.Own()
         self._output: OwnOutput | None = None
         self._log: StartupLog | None = None
         self._scratch: Path | None = None
@@ -119,9 +118,7 @@ class TensorrtLlmEngine:
         choices = [options.sampling(self._surface, batch, index) for index in range(len(batch.prompts))]
         answers = self._stream.run(batch.prompts, choices, sink)
         counts = [answer.count for answer in answers]
-        own = ownmetrics.of_batch(
-            [answer.output for answer in answers], counts, options.draft_tokens(self._engine_config)
-        )
+        own = stream.of_batch([answer.output for answer in answers], counts, options.draft_tokens(self._engine_config))
         self._own = self._own.plus(own)
         if own.cached_tokens or own.reused_blocks:
             what = f"{own.cached_tokens} prompt tokens" if own.cached_tokens else f"{own.reused_blocks} blocks"

@@ -1,6 +1,15 @@
-"""From what a run asks to what TensorRT-LLM is told. Pure, but for asking the installed classes what they take."""
+"""From what a run asks to what TensorRT-LLM is told. Pure, but for asking the installed classes what they take.
 
-from collections.abc import Mapping
+What the installed version takes: arguments are filtered by its own surface, never passed in hope.
+
+Its classes refuse what they do not know, and what they know differs from version to version.
+
+Versions of TensorRT-LLM as far as an adapter has to tell them apart. Pure.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +19,86 @@ from infertui.config.engines.tensorrt_llm import TensorrtLlmOptions
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError, EngineError
 from infertui.targets.engine.base import Batch, Capacity
-from infertui.targets.engine.tensorrt_llm.surface import Surface
+from infertui.text import clean, shorten
+
+
+def fields_of(kind: Any) -> frozenset[str] | None:
+    """The arguments that a class takes: a pydantic model's fields and their aliases, else its signature's.
+
+    None where it takes anything.
+    """
+    fields = getattr(kind, "model_fields", None)
+    if isinstance(fields, Mapping):
+        return frozenset(fields) | frozenset(_aliases(fields))
+    parameters = inspect.signature(kind).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return frozenset(parameter.name for parameter in parameters)
+
+
+def _aliases(fields: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for field in fields.values():
+        for name in ("alias", "validation_alias"):
+            alias = getattr(field, name, None)
+            choices = getattr(alias, "choices", (alias,))
+            found += [choice for choice in choices if isinstance(choice, str)]
+    return found
+
+
+class Surface:
+    """The library as it is installed. `version` names it in errors."""
+
+    def __init__(self, library: Any, version: str) -> None:
+        self._library = library
+        self._version = clean(version)
+
+    def find(self, *names: str, why: str, remedy: str = "") -> Any:
+        """The first class of these names that the version has. Raises EngineError when it has none of them."""
+        for home in (getattr(self._library, "llmapi", None), self._library):
+            for name in names:
+                if (found := getattr(home, name, None)) is not None:
+                    return found
+        raise EngineError(f"TensorRT-LLM {self._version} has no {' or '.join(names)}, which {why} needs", remedy=remedy)
+
+    def has(self, kind: Any, name: str) -> bool:
+        """Whether a class takes an argument."""
+        fields = fields_of(kind)
+        return fields is None or name in fields
+
+    def pick(self, kind: Any, *names: str, why: str) -> str:
+        """The first of these arguments that a class takes. Raises EngineError when it takes none."""
+        for name in names:
+            if self.has(kind, name):
+                return name
+        raise self._lacks(kind, names[0], why)
+
+    def make(self, kind: Callable[..., Any], needed: Mapping[str, Any], wished: Mapping[str, Any], *, why: str) -> Any:
+        """A new object. `needed` arguments must be known to the version, `wished` ones are left out where not.
+
+        Raises EngineError naming the argument, the version and `why` it is needed; and for values that it refuses.
+        """
+        for name in needed:
+            if not self.has(kind, name):
+                raise self._lacks(kind, name, why)
+        arguments = {name: value for name, value in wished.items() if self.has(kind, name)} | dict(needed)
+        try:
+            return kind(**arguments)
+        except (TypeError, ValueError) as error:
+            raise EngineError(
+                f"TensorRT-LLM {self._version} refuses {_name(kind)}: {shorten(clean(str(error)), 400)}"
+            ) from error
+
+    def _lacks(self, kind: Any, argument: str, why: str) -> EngineError:
+        return EngineError(
+            f"TensorRT-LLM {self._version} has no {_name(kind)}({argument}=...), which {why} needs",
+            remedy="Use another version, or leave that setting at its default.",
+        )
+
+
+def _name(kind: Any) -> str:
+    return str(getattr(kind, "__name__", kind))
+
 
 TOKENS_PER_BLOCK = 32
 """The library's default; a KV pool is counted in blocks."""
@@ -249,3 +337,47 @@ def refuse_quantization(word: str, found: str) -> None:
         remedy="Take a checkpoint in FP8, such as nvidia/Llama-3.1-8B-Instruct-FP8, or make one with NVIDIA Model "
         "Optimizer (examples/llm_ptq); for random weights, synthetic:PATH with its config.json.",
     )
+
+
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?((?:rc|a|b|\.dev|\.post)\S*)?")
+
+# The engine backend was removed on the main line in July 2026, after 1.3.0rc15 and before 1.4: in which candidate of
+# 1.3 exactly, only the files say.
+_LINES = ((1, 0), (1, 1), (1, 2))
+
+
+class Version(Struct, frozen=True):
+    """A version. `line` is `1.0`, `1.1` or `1.2`, `later` for what came after, `older` for what came before."""
+
+    text: str
+    major: int
+    minor: int
+    patch: int
+    pre: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line that it belongs to."""
+        if (self.major, self.minor) in _LINES:
+            return f"{self.major}.{self.minor}"
+        return "older" if (self.major, self.minor) < _LINES[0] else "later"
+
+    @property
+    def cuda_major(self) -> int:
+        """The CUDA major version that its wheels are built for: 12 for 1.0, 13 since 1.1."""
+        return 13 if (self.major, self.minor) >= (1, 1) else 12
+
+    @property
+    def note(self) -> str:
+        """What a user of this version has to know; empty as a rule."""
+        if (self.major, self.minor, self.patch) == (1, 2, 0):
+            return "1.2.0 corrupts its KV cache, which 1.2.1 mends: tokens may be wrong"
+        return ""
+
+
+def parse(text: str) -> Version | None:
+    """`1.2.1` or `1.4.0rc1`; None where it is no version."""
+    match = _VERSION.match(text)
+    if match is None:
+        return None
+    return Version(text, int(match[1]), int(match[2]), int(match[3] or 0), match[4] or "")

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from infertui.errors import EngineError
-from infertui.targets.engine.executed import Compiled, Graphs, source
-from infertui.targets.engine.replays import Replays
+from infertui.targets.engine.executed import Compiled, Graphs, Replays, source
 from infertui.text import clean, shorten
 
 if TYPE_CHECKING:

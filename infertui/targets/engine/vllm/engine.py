@@ -35,9 +35,10 @@ from infertui.targets.engine.base import (
 from infertui.targets.engine.contract import PROCESS_DIED
 from infertui.targets.engine.resident import reset_resident_peak_of, resident_peak_of
 from infertui.targets.engine.transformers.loading import load_tokenizer
-from infertui.targets.engine.vllm import arguments, effective, surroundings
+from infertui.targets.engine.vllm import arguments, effective
+from infertui.targets.engine.vllm import arguments as surroundings
+from infertui.targets.engine.vllm.arguments import probe
 from infertui.targets.engine.vllm.asked import draft_of
-from infertui.targets.engine.vllm.probing import probe
 from infertui.text import clean, shorten
 
 LIBRARIES = ("vllm", "torch", "transformers")

@@ -7,7 +7,7 @@ that runs, and are called through `collective_rpc`. Answers are plain data, so t
 from collections.abc import Iterator
 from typing import Any
 
-from infertui.targets.engine.replays import Replays
+from infertui.targets.engine.executed import Replays
 
 
 class Look:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from infertui.errors import EngineError, StoreError, UsageError
 from infertui.models.resolve import ModelSource, resolve
+from infertui.paths import expand
 from infertui.targets.engine.tensorrt_llm import builtengine, gpus
 from infertui.targets.engine.tensorrt_llm.build import cache, process, recipe
 from infertui.targets.engine.tensorrt_llm.build.cache import RECORD, Key, Record
@@ -22,7 +23,6 @@ from infertui.targets.engine.tensorrt_llm.gpus import Gpu
 from infertui.targets.engine.tensorrt_llm.installation import examine
 from infertui.text import clean
 from infertui.units import format_bytes
-from infertui.userdir import expand
 
 PARTIAL = ".partial"
 LOG = "build.log"

@@ -15,14 +15,14 @@ from infertui.errors import EngineError, InfertuiError
 from infertui.models.disk import read_at_most
 from infertui.models.resolve import ModelSource
 from infertui.models.weights import find_weights
+from infertui.paths import cache_dir
 from infertui.targets.engine.base import Capacity
 from infertui.targets.engine.tensorrt_llm import builtengine
 from infertui.targets.engine.tensorrt_llm.build.recipe import Options, dtype_of
 from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine
 from infertui.targets.engine.tensorrt_llm.gpus import Gpu
-from infertui.targets.engine.tensorrt_llm.version import Version
+from infertui.targets.engine.tensorrt_llm.options import Version
 from infertui.text import clean, shorten
-from infertui.userdir import cache_dir
 
 RECORD = "infertui-build.json"
 _MAX_BYTES = 1 << 20

@@ -9,8 +9,8 @@ from msgspec import Struct
 from infertui.errors import EngineError, ModelError
 from infertui.models.resolve import ModelSource
 from infertui.models.shapes import ModelShape
+from infertui.paths import expand
 from infertui.text import clean
-from infertui.userdir import expand
 
 Precision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "int4-awq", "w4a8-awq", "int8-sq", "nvfp4"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)

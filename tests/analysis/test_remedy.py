@@ -1,0 +1,41 @@
+"""What is said first of a run that was disturbed."""
+
+import pytest
+from msgspec.structs import replace
+from support.results import make_results
+
+from infertui.analysis.summary_text import remedy
+from infertui.cli.plain import summary_lines
+from infertui.measure.validity import Verdict
+from infertui.results.result import Result
+
+FINISHED = next(one for one in make_results(50) if one.state == "finished" and one.summary.output_throughput)
+
+
+def judged(*marks: str, invalid: tuple[str, ...] = ("it varied",)) -> Result:
+    return replace(FINISHED, verdict=Verdict(invalid, (), marks))
+
+
+@pytest.mark.parametrize(
+    ("marks", "said"),
+    [
+        (("noisy",), "close it, or wait, and run again"),
+        (("drift", "synthetic"), "close it, or wait"),
+        (("noisy", "foreign"), "another process uses the GPU"),
+        (("host-busy",), "something else used this machine"),
+        (("few",), "--iterations 5"),
+        (("thermal", "noisy"), "too hot"),
+    ],
+)
+def test_the_first_line_of_a_disturbed_run_says_what_to_do(marks: tuple[str, ...], said: str) -> None:
+    result = judged(*marks)
+    assert said in remedy(result)
+    first = summary_lines(result, kept=True)[0]
+    assert first.startswith("DISTURBED: ")
+    assert said in first
+
+
+def test_a_valid_run_and_one_without_advice_begin_as_ever() -> None:
+    for result in (judged("drift", invalid=()), judged("failures"), replace(judged("noisy"), state="failed")):
+        assert remedy(result) == ""
+        assert summary_lines(result, kept=True)[0].startswith(result.state)

@@ -1,0 +1,74 @@
+"""Shares of the limits of a line: as of the whole result, and of whatever a file may hold."""
+
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from support.structs import values_of
+
+from infertui.analysis.limits import derivation, limits_of, shares_of_line
+from infertui.measure.summary import Summary
+from infertui.results.result import Result
+from infertui.targets.engine.base import Evidence, Loaded
+
+KEPT = Path(__file__).parents[2] / "reports" / "h200-engines" / "results.jsonl"
+
+
+@cache
+def lines() -> list[bytes]:
+    return KEPT.read_bytes().splitlines()
+
+
+def test_they_are_those_of_the_result() -> None:
+    for line in lines():
+        limits = limits_of(msgspec.json.decode(line, type=Result))
+        assert limits is not None
+        assert shares_of_line(line) == (limits.mbu, limits.mfu)
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"\xff\n", b'{"id": "x"}', b'{"a":' * 100_000, b"null"])
+def test_a_line_that_is_no_result_has_none(line: bytes) -> None:
+    assert shares_of_line(line) == (None, None)
+
+
+@pytest.mark.parametrize("key", ["tensor_parallel", "quantization", "mode"])
+@pytest.mark.parametrize("word", ["9" * 5000, "", "-1", "٣", "²", "\x1b[31m", "0"])
+def test_a_lever_may_be_said_to_be_anything(key: str, word: str) -> None:
+    result = msgspec.json.decode(lines()[0], type=Result)
+    assert result.evidence
+    odd = replace(result, evidence=replace(result.evidence, levers={**result.evidence.levers, key: word}))
+    limits_of(odd)
+    mbu, mfu = shares_of_line(msgspec.json.encode(odd))
+    assert mbu is None or mbu > 0
+    assert mfu is None or mfu > 0
+
+
+@pytest.mark.parametrize("layers", ["1 of " + "9" * 5000, "9" * 5000 + " of 1", "of", " of ", "٣ of ٤"])
+def test_layers_may_be_said_to_be_any_number(layers: str) -> None:
+    result = msgspec.json.decode(lines()[0], type=Result)
+    assert result.loaded
+    odd = replace(result, loaded=replace(result.loaded, offloaded_layers=layers))
+    assert limits_of(odd) is not None
+    shares_of_line(msgspec.json.encode(odd))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(loaded=values_of(Loaded), summary=values_of(Summary), evidence=values_of(Evidence), at=st.integers(0, 64))
+def test_a_line_may_hold_anything(loaded: Loaded, summary: Summary, evidence: Evidence, at: int) -> None:
+    result = msgspec.json.decode(lines()[at], type=Result)
+    for odd in (
+        replace(result, loaded=loaded),
+        replace(result, summary=summary),
+        replace(result, evidence=evidence),
+        replace(result, loaded=loaded, summary=summary, evidence=evidence),
+    ):
+        assert all(share is None or share >= 0 for share in shares_of_line(msgspec.json.encode(odd)))
+
+
+def test_the_version_is_that_of_the_devices_figures() -> None:
+    assert derivation() is derivation()
+    assert len(derivation().version) == 16

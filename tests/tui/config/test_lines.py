@@ -1,0 +1,269 @@
+"""Lines of the form: they fit, whatever they hold; and what is said above and below."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.scenes import HOST, HOSTILE, gpus
+
+from infertui.config.engines.registry import SPECS
+from infertui.config.fields import FIELDS
+from infertui.config.parse import decode
+from infertui.config.schema import Config
+from infertui.models.local import LocalModel
+from infertui.runner.control import Forecast, RunnerFacts, Snapshot
+from infertui.runner.queue_store import Entry
+from infertui.targets.engine.base import Probe
+from infertui.tui.config.base import from_config, from_preset
+from infertui.tui.config.forecast import Question
+from infertui.tui.config.form import Form
+from infertui.tui.config.notes import above, below
+from infertui.tui.config.options import Knowledge, choice_options, engine_options
+from infertui.tui.config.view import GROUPS, Page, View, build_rows, found
+from infertui.tui.state import Mirror
+from infertui.tui.themes import DEFAULT_PALETTE
+from infertui.tui.widgets.cells import Look
+
+GIB = 1 << 30
+EVIL = HOSTILE.replace("\x00", "")
+
+
+def knowledge(count: int = 2) -> Knowledge:
+    mirror = Mirror()
+    engines = (Probe("transformers", False, EVIL, remedy="Install it."), Probe("simulator", True, ""))
+    facts = RunnerFacts("0", 1, 1, HOST, "", gpus=gpus(count, mig=2 if count else 0), engines=engines)
+    mirror.take(Snapshot(0, facts, False, ()))
+    return Knowledge.of(mirror, (LocalModel("org/here", "hub", "/c", GIB, True, dtype="float16"),))
+
+
+def page(form: Form, view: View | None = None, *, ascii_only: bool = False) -> Page:
+    return Page(form, view or View(), knowledge(), Look(DEFAULT_PALETTE, ascii_only))
+
+
+def everything_open() -> View:
+    view = View()
+    view.toggled = {group.name: False for group in GROUPS}
+    return view
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(1, 200),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40).filter(str.strip),
+    st.sampled_from(["off", "base", "default"]),
+    st.booleans(),
+)
+def test_no_line_is_wider_than_there_is_room(width: int, text: str, difference: str, ascii_only: bool) -> None:
+    form = Form(from_preset("demo", {}))
+    form.set("model.id", text)
+    form.set("workload.prompts_file", text)
+    form.set(f"labels.{text.strip()}", text)
+    form.sweep("workload.batch_size")
+    form.set_text("workload.batch_size", "1-64*2")
+    view = everything_open()
+    view.difference = difference  # type: ignore[assignment]
+    shown = page(form, view, ascii_only=ascii_only)
+    for row in build_rows(form, view, width):
+        line = shown.line(row, width)
+        assert line.cell_len <= max(width, 12)
+        assert "\n" not in line.plain
+        if ascii_only:
+            assert line.plain.isascii()
+    for line in (*above(shown, width, 20), *below(shown, Question(), None, width, 20)):
+        assert line.cell_len <= width
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_looked_for_there_is_a_list_of_keys(wanted: str) -> None:
+    form = Form(from_preset("demo", {}))
+    assert set(found(form, wanted)) <= set(form.all_keys())
+
+
+def test_keys_are_found_by_name_by_description_and_by_what_others_call_them() -> None:
+    form = Form(from_preset("demo", {}))
+    assert found(form, "batch size") == ["workload.batch_size"]
+    assert found(form, "osl") == ["workload.output_len"]
+    assert found(form, "temperture") == ["workload.temperature"]
+    assert found(form, "memory estimate") == ["device.force"]
+    assert set(found(form, "seed")) == {"model.seed", "workload.seed"}
+
+
+def lines_of(form: Form, view: View | None = None, width: int = 100) -> str:
+    shown = page(form, view)
+    return "\n".join(shown.line(row, width).plain.rstrip() for row in build_rows(form, shown.view, width))
+
+
+def test_a_value_that_is_cut_is_marked_and_a_path_keeps_its_end() -> None:
+    form = Form(from_preset("demo", {}))
+    form.set("model.id", "a-very-long-organisation/Llama-3.1-8B-Instruct")
+    form.set("model.revision", "x" * 60)
+    text = lines_of(form, everything_open(), width=34)
+    assert "…" in text
+    assert "8B-Instruct" in text
+    assert max(map(len, text.splitlines())) <= 34
+
+
+def test_names_and_values_stand_side_by_side_at_34_cells() -> None:
+    text = lines_of(Form(from_preset("demo", {})), width=34)
+    assert "batch_size" in text
+    assert "synthetic:nano" in text
+
+
+def test_where_a_value_came_from_and_what_is_allowed() -> None:
+    form = Form(from_preset("demo", {"BATCH_SIZE": "4"}))
+    form.set("measurement.iterations", 7)
+    text = lines_of(form)
+    assert "environment BATCH_SIZE; 1 to 65536" in text
+    assert "preset demo; 1 to 1048576" in text
+    assert "was 5; 0 to 10000000" in text
+
+
+def test_what_the_machine_says_about_values() -> None:
+    known = knowledge()
+    assert known.devices() == ("auto", "cpu", "cuda:0", "cuda:1")
+    said = {
+        name: (remark.text if (remark := known.on_device(name)) else "") for name in ("cuda:1", "cuda:4", "auto", "cpu")
+    }
+    assert "80.0 GiB" in said["cuda:1"]
+    assert "no GPU 4" in said["cuda:4"]
+    assert "and 1 more" in said["auto"]
+    assert said["cpu"] == ""
+    none = knowledge(0).on_device("cuda")
+    assert none is not None
+    assert none.standing == "warning"
+    models = {name: known.on_model(name) for name in ("org/here", "org/away", "synthetic:nano", "/a/b/c")}
+    assert models["org/here"] is not None
+    assert "1.00 GiB" in models["org/here"].text
+    assert models["org/away"] is not None
+    assert "infertui models pull org/away" in models["org/away"].text
+    assert models["synthetic:nano"] is not None
+    assert "random weights" in models["synthetic:nano"].text
+    assert models["/a/b/c"] is None
+
+
+def keys_shown(form: Form, view: View | None = None) -> set[str]:
+    return {row.path for row in build_rows(form, view or everything_open(), 80) if row.kind == "field"}
+
+
+def test_every_key_of_the_schema_has_a_line_with_an_engine_that_heeds_it() -> None:
+    form = Form(from_preset("demo", {}))
+    everywhere = set()
+    for name, spec in SPECS.items():
+        form.set("engine.name", name)
+        if "speculation" in spec.levers:
+            form.set("engine.speculation", "draft-model")
+        everywhere |= keys_shown(form)
+        ids = [row.id for row in build_rows(form, everything_open(), 80)]
+        assert len(ids) == len(set(ids))
+    assert everywhere == set(form.all_keys())
+
+
+def test_only_what_the_engine_heeds_has_a_line() -> None:
+    form = Form(from_preset("demo", {}))
+    assert "engine.mode" in keys_shown(form)
+    assert "engine.draft_model" not in keys_shown(form)
+    assert "engine.simulator.ttft_ms" not in keys_shown(form)
+    form.set("engine.name", "simulator")
+    assert "ttft_ms" in lines_of(form)
+    assert not {"engine.mode", "engine.transformers.tuning"} & keys_shown(form)
+    form.set("engine.name", "llama-cpp")
+    heading = next(line for line in lines_of(form).splitlines() if "llama-cpp  " in line and "name" not in line)
+    assert "layers on the GPU" in heading
+
+
+def test_what_the_engine_does_not_heed_is_found_and_says_why() -> None:
+    form = Form(from_preset("demo", {}))
+    form.set("engine.name", "llama-cpp")
+    view = View()
+    view.wanted = "mode"
+    assert "llama-cpp takes no engine.mode" in lines_of(form, view)
+    view.wanted = "kv_cache_mib"
+    assert "only with the engine vllm" in lines_of(form, view)
+
+
+def test_the_words_of_a_lever_are_the_engine_s_and_auto_says_what_it_comes_to() -> None:
+    form = Form(from_preset("demo", {}))
+    form.set("engine.name", "vllm")
+    line = next(line for line in lines_of(form).splitlines() if line.strip().startswith("mode "))
+    assert "comes to compile" in line
+    assert "auto, eager, compile" in line
+    offered = {option.value: option.detail for option in choice_options(FIELDS["engine.mode"], form.values)}
+    assert set(offered) == {"auto", "compile", "eager"}
+    assert "comes to compile" in offered["auto"]
+    form.sweep("engine.name")
+    form.set_text("engine.name", "vllm,transformers")
+    line = next(line for line in lines_of(form).splitlines() if line.strip().startswith("mode "))
+    assert "comes to compile with vllm, eager with" in line
+
+
+def test_a_key_that_an_error_is_about_has_a_line() -> None:
+    form = Form(from_config(decode({}), "run x", "x"))
+    form.sweep("engine.name")
+    form.set_text("engine.name", "llama-cpp,simulator")
+    form.sweep("engine.mode")
+    form.set_text("engine.mode", "eager")
+    assert form.problem is not None
+    assert "engine.mode" in keys_shown(form)
+
+
+def said_below(form: Form, forecast: Forecast | None, trouble: str = "", width: int = 100) -> str:
+    question = Question()
+    question.change(form.config())
+    question.take()
+    question.answered(forecast, trouble)
+    return "\n".join(line.plain.rstrip() for line in below(page(form), question, None, width, 20))
+
+
+def test_a_forecast_that_takes_its_time_says_what_may_take_it() -> None:
+    form, question = Form(from_preset("demo", {})), Question()
+    question.change(form.config())
+    question.take()
+
+    def said() -> str:
+        return " ".join(line.plain.strip() for line in below(page(form), question, None, 100, 20))
+
+    assert "estimating" in said()
+    assert "Transformers" not in said()
+    question.slow = True
+    assert "estimating: Transformers is asked once what a model of a new kind is, 90 s at most" in said()
+    question.answered(None, "no runner")
+    assert "no estimate: no runner" in said()
+    assert not question.slow
+
+
+def test_the_forecast_in_a_line() -> None:
+    form = Form(from_preset("demo", {}))
+    fits = Forecast(("a", "b"), True, needed=3 * GIB, free=78 * GIB, seconds=90.0)
+    assert "needs 3.00 GiB of 78.0 GiB free: fits; about 1:30" in said_below(form, fits)
+    assert "does not fit" in said_below(form, Forecast((), False, needed=3, free=2))
+    assert "may not fit" in said_below(form, Forecast((), None, needed=3, free=2))
+    assert "the simulator loads no model" in said_below(form, Forecast(("the simulator loads no model",), None))
+    assert "no estimate: offline" in said_below(form, None, "offline")
+    form.sweep("workload.batch_size")
+    form.set_text("workload.batch_size", "1,8")
+    assert "bs=8: needs" in said_below(form, fits)
+    assert "1:30 each" in said_below(form, fits)
+
+
+def test_what_stands_above_the_form() -> None:
+    form = Form(from_preset("demo", {}))
+
+    def said() -> str:
+        return "\n".join(line.plain.rstrip() for line in above(page(form), 80, 24))
+
+    assert said() == "press r to run this"
+    form.set("workload.batch_size", 2)
+    assert said() == ""
+    form.sweep("workload.batch_size")
+    form.set_text("workload.batch_size", "1,2")
+    assert said() == "2 runs (grid): bs=1, bs=2"
+    config: Config = decode({})
+    form.load(from_config(config, "queue entry 7", "demo"), Entry(7, 1, "demo", "bs=1", config, "/r", ""))
+    assert "editing queue entry 7, demo bs=1" in said()
+
+
+def test_what_never_ran_is_said_before_a_remedy_that_may_be_cut() -> None:
+    mirror = Mirror()
+    engines = (Probe("tensorrt-llm", False, "not installed", remedy="Long words. " * 30),)
+    mirror.take(Snapshot(0, RunnerFacts("0", 1, 1, HOST, "", engines=engines), False, ()))
+    notes = {option.value: option.note for option in engine_options(Knowledge.of(mirror, ()))}
+    assert notes["tensorrt-llm"].startswith("not run on hardware")
+    assert "not installed" in notes["tensorrt-llm"]

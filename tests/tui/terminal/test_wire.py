@@ -1,0 +1,52 @@
+import os
+
+from infertui.tui.terminal.driver import TEXTS, Outlet, Wire
+
+
+class Driver:
+    """What the application's own driver offers, over a pipe."""
+
+    def __init__(self, fd: int) -> None:
+        self.outlet = Outlet(fd)
+        self.mouse: list[bool] = []
+
+    @property
+    def terminal_gone(self) -> bool:
+        return self.outlet.dead
+
+    def set_mouse(self, on: bool) -> None:
+        self.mouse.append(on)
+
+
+def test_dropped_text_is_told_once_and_only_when_the_terminal_reads_again() -> None:
+    reading, writing = os.pipe()
+    driver = Driver(writing)
+    wire = Wire(lambda: driver)
+    assert (wire.gone, wire.behind, wire.take_loss()) == (False, False, False)
+    for _ in range(TEXTS + 1):
+        driver.outlet.write("x")
+    assert (wire.behind, wire.take_loss()) == (True, False)
+    driver.outlet.start()
+    driver.outlet.stop()
+    assert (wire.behind, wire.take_loss(), wire.take_loss()) == (False, True, False)
+    wire.set_mouse(True)
+    assert driver.mouse == [True]
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_terminal_that_went_away_is_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    driver = Driver(writing)
+    driver.outlet.start()
+    driver.outlet.write("x")
+    driver.outlet.stop()
+    assert Wire(lambda: driver).gone
+    os.close(writing)
+
+
+def test_a_stock_driver_knows_of_no_trouble() -> None:
+    wire = Wire(object)
+    wire.set_mouse(True)
+    assert (wire.gone, wire.behind, wire.take_loss()) == (False, False, False)
