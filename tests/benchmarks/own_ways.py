@@ -10,7 +10,8 @@ median of a process. Against each engine stand
     transformers   model.generate, in a script of a few lines
     llama-cpp      Llama.generate of llama-cpp-python; llama-bench with --llama-bench PATH: one sequence each
     openvino       LLMPipeline.generate of OpenVINO GenAI, by its own perf_metrics as well: one sequence
-    vllm           LLM.generate; then one thing at a time that could make a difference, each against the same LLM
+    vllm           LLM.generate, and its own `vllm bench latency`; then one thing at a time that could make a
+                   difference, each against the same LLM
 
 ONNX Runtime GenAI has no engine here, and TensorRT-LLM was never run on hardware: neither is compared. Differences of
 more than 2 % are marked; for vLLM the lines below name the part that makes them.
@@ -254,6 +255,28 @@ def bare_vllm(task: Task, core: str = "process", **arguments: Any) -> Seconds:
         }
 
 
+def vllm_bench_latency(task: Task) -> Seconds:
+    """vLLM's own program: a process a batch size, prompts of random ids, text made of the tokens unless told not to."""
+    measured = {}
+    with vllm_folder(task) as folder:
+        for batch in task.batches:
+            answer = folder / "latency.json"
+            numbers = {
+                "--batch-size": batch, "--input-len": task.prompt_tokens, "--output-len": task.tokens,
+                "--num-iters-warmup": WARMUP, "--num-iters": task.iterations,
+            }  # fmt: skip
+            command = [
+                sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "latency", "--model", str(folder),
+                "--load-format", "dummy", "--dtype", task.dtype, "--kv-cache-memory-bytes", str(12 << 30),
+                "--no-enable-prefix-caching", "--disable-detokenize", "--output-json", str(answer),
+                *(word for name, number in numbers.items() for word in (name, str(number))),
+            ]  # fmt: skip
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert not done.returncode, done.stderr[-600:]
+            measured[f"{task.side} b{batch}"] = json.loads(answer.read_text())["latencies"]
+    return measured
+
+
 @contextmanager
 def vllm_folder(task: Task) -> Iterator[Path]:
     """The model's config with a tokenizer of as many tokens: text can be made of what the dummy weights say."""
@@ -284,6 +307,7 @@ SIDES: dict[str, dict[str, Callable[[Task], Seconds]]] = {
     "vllm": {
         "infertui": infertui,
         "LLM.generate": lambda task: bare_vllm(task),
+        "vllm bench latency": vllm_bench_latency,
         "infertui, sizes of the workload": lambda task: infertui(task, vllm=VllmOptions(sizes="workload")),
         "infertui, core in the worker": lambda task: infertui(task, vllm=VllmOptions(engine_core="in-process")),
         "LLM.generate, core in the process": lambda task: bare_vllm(task, core="in-process"),
