@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from litestar.handlers import HTTPRouteHandler
@@ -18,22 +18,20 @@ from support.formats import outline
 
 from infertui.analysis.prices import FILE as PRICES
 from infertui.api import runtime, wire
-from infertui.api.http import ROUTES
+from infertui.api.http import routes
+from infertui.api.operations import HELLO, OPERATIONS
 from infertui.cli.results import CSV_COLUMNS
 from infertui.config.engines.registry import SPECS
-from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.measure.records import RequestRecord
 from infertui.models.asking import Answer as ShapeAnswer
 from infertui.report.as_json import ReportData
 from infertui.results import peaks
-from infertui.results.details import RunDetails
 from infertui.results.index import ResultIndex
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, OUTPUTS, RESULT, SUPERSEDED, Begun, Output
-from infertui.results.table import ResultPage, ResultQuery
-from infertui.runner.control import Compared, Forecast, Numbered, Snapshot, Submission
+from infertui.runner.control import Control, Numbered
 from infertui.runner.queue_store import Duration, Entry, QueueStore
 from infertui.targets.engine.environments import Answer as InterpreterAnswer
 from infertui.targets.engine.environments import chosen_file
@@ -48,7 +46,7 @@ from infertui.worker.protocol import AnyCommand, AnyEvent, FailureKind
 
 CLASSES: list[type[InfertuiError]] = [*wire._classes().values(), NvmlUnavailableError]
 KEPT = Path(__file__).with_name("formats.txt")
-STRUCTURES = {
+STRUCTURES: dict[str, Any] = {
     "results.jsonl and result.json": Result,
     "requests.jsonl": RequestRecord,
     "telemetry.jsonl": Sample,
@@ -67,22 +65,22 @@ STRUCTURES = {
     "from a worker": AnyEvent,
     "to a rank of tensor parallelism": Order,
     "from a calibration": Told,
-    "GET /v1/hello": wire.Hello,
-    "GET /v1/snapshot": Snapshot,
+    "GET /v1/hello": HELLO.answer,
+    "GET /v1/snapshot": OPERATIONS["snapshot"].answer,
     "GET /v1/events": Numbered,
-    "POST /v1/entries": Submission,
-    "ids": wire.Ids,
-    "POST /v1/entries/move": wire.Shift,
-    "PATCH /v1/entries/": Variant,
-    "PATCH /v1/queue": wire.QueueState,
-    "POST /v1/forecast": Forecast,
-    "GET /v1/processes": wire.Computing,
-    "GET /v1/results?": ResultQuery,
-    "GET /v1/results": ResultPage,
-    "GET /v1/runs": RunDetails,
-    "POST /v1/compare, DELETE /v1/runs": wire.Runs,
-    "POST /v1/compare": Compared,
-    "POST /v1/stop": wire.Ending,
+    "POST /v1/entries": OPERATIONS["submit"].request,
+    "ids": OPERATIONS["cancel"].request,
+    "POST /v1/entries/move": OPERATIONS["move"].request,
+    "PATCH /v1/entries/": OPERATIONS["edit"].request,
+    "PATCH /v1/queue": OPERATIONS["pause"].request,
+    "POST /v1/forecast": OPERATIONS["forecast"].answer,
+    "GET /v1/processes": OPERATIONS["processes"].answer,
+    "GET /v1/results?": OPERATIONS["results"].request,
+    "GET /v1/results": OPERATIONS["results"].answer,
+    "GET /v1/runs": OPERATIONS["details"].answer,
+    "POST /v1/compare, DELETE /v1/runs": OPERATIONS["compare"].request,
+    "POST /v1/compare": OPERATIONS["compare"].answer,
+    "POST /v1/stop": OPERATIONS["stop"].request,
     "an error": wire.Problem,
 }
 
@@ -135,8 +133,7 @@ def test_what_crosses_the_socket_is_told_apart_by_its_word() -> None:
 
 
 def _routes() -> Iterator[tuple[HTTPRouteHandler, str]]:
-    for route in ROUTES:
-        assert isinstance(route, HTTPRouteHandler)
+    for route in routes(Control):
         for path in route.paths:
             yield route, wire.PREFIX + path
 

@@ -6,44 +6,23 @@ The few things of HTTP/1.1 that a client on a unix socket needs: one exchange to
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import h11
 import msgspec
 
 from infertui import __version__
-from infertui.analysis.bench import Bench
 from infertui.api.errors import OtherVersionError, RunnerUnavailableError
+from infertui.api.operations import HELLO, OPERATIONS, Operation, operations
 from infertui.api.runtime import RUNTIME_VARIABLE, check_socket, trusted_users, untrusted
-from infertui.api.wire import (
-    IDENTITY_HEADER,
-    KEEP_ALIVE_S,
-    PREFIX,
-    Computing,
-    Ending,
-    EventReader,
-    Hello,
-    Ids,
-    Problem,
-    QueueState,
-    Runs,
-    Shift,
-    error_of,
-)
-from infertui.config.schema import Config
-from infertui.config.sweep import Variant
+from infertui.api.wire import IDENTITY_HEADER, KEEP_ALIVE_S, PREFIX, EventReader, Hello, Problem, error_of
 from infertui.errors import InfertuiError, UsageError
-from infertui.models.local import LocalModel
 from infertui.paths import without_home
-from infertui.results.details import RunDetails
-from infertui.results.table import ResultPage, ResultQuery
-from infertui.runner.blocking import MODEL_S
-from infertui.runner.control import PROTOCOL, Compared, Forecast, Numbered, Snapshot, Submission
-from infertui.telemetry.readings import GpuProcess
+from infertui.runner.control import CALL_TIMEOUT_S, PROTOCOL, Control, Numbered, Snapshot
 from infertui.text import clean
 
 _PIECE = 64 * 1024
@@ -152,19 +131,12 @@ def _check_owner(writer: asyncio.StreamWriter, path: Path) -> None:
         raise untrusted(path, f"is listened to by user {owner}")
 
 
-CALL_TIMEOUT_S = 60.0
-"""Ending runs and reading a large folder take a while; a runner that is well answers in milliseconds."""
-FORECAST_TIMEOUT_S = CALL_TIMEOUT_S + MODEL_S
-"""The runner may have to ask Transformers about a model first, and says itself when that does not answer."""
-COMPARE_TIMEOUT_S = 600.0
-"""Runs of millions of requests are read whole to be compared."""
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_S = 3 * KEEP_ALIVE_S
-T = TypeVar("T")
 
 
-class Client:
-    """Implements Control over the socket at `path`; nothing is opened before it is used.
+class Client(Control):
+    """A runner over the socket at `path`; nothing is opened before it is used.
 
     Every method raises what the runner raised, of the same class, RunnerUnavailableError when none answers, and
     OtherVersionError when its answer cannot be read.
@@ -198,16 +170,19 @@ class Client:
 
     async def greet(self) -> Hello:
         """Who runs, of whatever version."""
-        return await self._get("/hello", Hello)
+        _, content = await self._ask(HELLO, {})
+        told: Hello = _given(HELLO, content)
+        return told
 
     async def snapshot(self) -> Snapshot:
-        """See `Control`."""
-        answer, content = await self._exchange("GET", "/snapshot", None)
+        asked = OPERATIONS["snapshot"]
+        answer, content = await self._ask(asked, {})
         self._runner = _identity(answer)
-        return _decode(content, Snapshot)
+        told: Snapshot = _given(asked, content)
+        return told
 
     async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
-        """See `Control`. Raises RunnerUnavailableError when the runner ends, or is not heard of for 45 s."""
+        """Raises RunnerUnavailableError when the runner ends, or is not heard of for 45 s."""
         target = f"{PREFIX}/events?{urlencode({'since': since, 'runner': self._runner})}"
         async with exchange(self.path, timeout_s=CONNECT_TIMEOUT_S) as connection:
             try:
@@ -222,107 +197,24 @@ class Client:
                     yield told
         raise broken()
 
-    async def submit(self, submission: Submission) -> tuple[int, ...]:
-        """See `Control`."""
-        return (await self._ask("POST", "/entries", submission, Ids)).ids
+    async def call(self, operation: str, /, *arguments: object, **named: object) -> Any:
+        asked = operations(type(self))[operation]
+        _, content = await self._ask(asked, asked.bound(*arguments, **named))
+        return _given(asked, content)
 
-    async def cancel(self, ids: Sequence[int]) -> None:
-        """See `Control`."""
-        await self._tell("POST", "/entries/cancel", Ids(tuple(ids)))
-
-    async def skip(self, ids: Sequence[int]) -> None:
-        """See `Control`."""
-        await self._tell("POST", "/entries/skip", Ids(tuple(ids)))
-
-    async def retry(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """See `Control`."""
-        return (await self._ask("POST", "/entries/retry", Ids(tuple(ids)), Ids)).ids
-
-    async def duplicate(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """See `Control`."""
-        return (await self._ask("POST", "/entries/duplicate", Ids(tuple(ids)), Ids)).ids
-
-    async def edit(self, entry: int, variant: Variant) -> None:
-        """See `Control`."""
-        await self._tell("PATCH", f"/entries/{entry}", variant)
-
-    async def move(self, ids: Sequence[int], by: int) -> None:
-        """See `Control`."""
-        await self._tell("POST", "/entries/move", Shift(tuple(ids), by))
-
-    async def remove(self, ids: Sequence[int]) -> None:
-        """See `Control`."""
-        await self._tell("DELETE", "/entries", Ids(tuple(ids)))
-
-    async def clear(self) -> None:
-        """See `Control`."""
-        await self._tell("DELETE", "/entries/ended", None)
-
-    async def pause(self) -> None:
-        """See `Control`."""
-        await self._tell("PATCH", "/queue", QueueState(paused=True))
-
-    async def resume(self) -> None:
-        """See `Control`."""
-        await self._tell("PATCH", "/queue", QueueState(paused=False))
-
-    async def forecast(self, config: Config) -> Forecast:
-        """See `Control`."""
-        return _decode((await self._exchange("POST", "/forecast", config, timeout_s=FORECAST_TIMEOUT_S))[1], Forecast)
-
-    async def models(self) -> tuple[LocalModel, ...]:
-        """See `Control`."""
-        return await self._get("/models", tuple[LocalModel, ...])
-
-    async def processes(self, uuid: str) -> tuple[GpuProcess, ...] | None:
-        """See `Control`."""
-        return (await self._get(f"/processes?{_query({'gpu': uuid})}", Computing)).processes
-
-    async def results(self, query: ResultQuery) -> ResultPage:
-        """See `Control`."""
-        values = {name: str(value) for name, value in msgspec.structs.asdict(query).items()}
-        return await self._get(f"/results?{_query(values)}", ResultPage)
-
-    async def details(self, out: str, run: str) -> RunDetails:
-        """See `Control`."""
-        return await self._get(f"/runs?{_query({'out': out, 'run': run})}", RunDetails)
-
-    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
-        """See `Control`. Ending the wait ends the runner's work on it."""
-        content = await self._exchange("POST", "/compare", Runs(out, tuple(runs)), timeout_s=COMPARE_TIMEOUT_S)
-        return _decode(content[1], Compared)
-
-    async def bench(self, out: str, bench: str) -> Bench:
-        """See `Control`."""
-        return await self._get(f"/benches?{_query({'out': out, 'bench': bench})}", Bench)
-
-    async def delete(self, out: str, runs: Sequence[str]) -> None:
-        """See `Control`."""
-        await self._tell("DELETE", "/runs", Runs(out, tuple(runs)))
-
-    async def stop(self, *, now: bool = False) -> None:
-        """See `Control`."""
-        await self._tell("POST", "/stop", Ending(now))
-
-    async def _get(self, path: str, kind: type[T]) -> T:
-        return await self._ask("GET", path, None, kind)
-
-    async def _ask(self, method: str, path: str, body: object, kind: type[T]) -> T:
-        return _decode((await self._exchange(method, path, body))[1], kind)
-
-    async def _tell(self, method: str, path: str, body: object) -> None:
-        await self._exchange(method, path, body)
-
-    async def _exchange(
-        self, method: str, path: str, body: object, *, timeout_s: float | None = None
-    ) -> tuple[Answer, bytes]:
-        content, limit = None if body is None else _encode(body), timeout_s or self._timeout_s
+    async def _ask(self, asked: Operation, arguments: dict[str, Any]) -> tuple[Answer, bytes]:
+        try:
+            target, body = asked.target(arguments), asked.body(arguments)
+        except UnicodeEncodeError as error:
+            text = clean(error.object)
+            raise UsageError(f"{text} is not valid UTF-8; a runner takes names that are") from error
+        limit = asked.route.timeout_s or self._timeout_s
         try:
             async with (
                 asyncio.timeout(limit),
                 exchange(self.path, timeout_s=min(CONNECT_TIMEOUT_S, self._timeout_s)) as connection,
             ):
-                answer = await connection.ask(method, PREFIX + path, content)
+                answer = await connection.ask(asked.route.verb, PREFIX + target, body)
                 await _check(answer)
                 return answer, await answer.body()
         except TimeoutError:
@@ -331,8 +223,13 @@ class Client:
 
 async def _check(answer: Answer) -> None:
     """Raise what the runner raised."""
-    if answer.status >= 400:
-        raise error_of(_decode(await answer.body(), Problem))
+    if answer.status < 400:
+        return
+    try:
+        problem = msgspec.json.decode(await answer.body(), type=Problem)
+    except msgspec.MsgspecError as error:
+        raise _unreadable(error) from error
+    raise error_of(problem)
 
 
 async def _heard(pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[Numbered | Snapshot]:
@@ -357,27 +254,9 @@ def _identity(answer: Answer) -> str:
     return answer.headers.get(IDENTITY_HEADER.encode(), b"").decode("latin-1")
 
 
-def _encode(body: object) -> bytes:
+def _given(asked: Operation, content: bytes) -> Any:
     try:
-        return msgspec.json.encode(body)
-    except UnicodeEncodeError as error:
-        raise _not_text(error.object) from error
-
-
-def _query(values: dict[str, str]) -> str:
-    try:
-        return urlencode(values)
-    except UnicodeEncodeError as error:
-        raise _not_text(error.object) from error
-
-
-def _not_text(text: str) -> UsageError:
-    return UsageError(f"{clean(text)} is not valid UTF-8; a runner takes names that are")
-
-
-def _decode(content: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(content, type=kind)
+        return asked.given(content)
     except msgspec.MsgspecError as error:
         raise _unreadable(error) from error
 

@@ -7,39 +7,23 @@ Everything is under /v1 and answers JSON; `curl --unix-socket PATH http://localh
 import asyncio
 import logging
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Response, Router, delete, get, patch, post
+from litestar import HttpMethod, Litestar, MediaType, Request, Response, Router, route
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery, SkipValidation
+from litestar.types import ASGIApp
 
 from infertui import __version__
-from infertui.analysis.bench import Bench
+from infertui.api.operations import HELLO, Operation, operations
 from infertui.api.stream import EventAnswer, Presence, event_stream
-from infertui.api.wire import (
-    IDENTITY_HEADER,
-    PREFIX,
-    Computing,
-    Ending,
-    Hello,
-    Ids,
-    Problem,
-    QueueState,
-    Runs,
-    Shift,
-    problem_of,
-)
-from infertui.config.schema import Config
-from infertui.config.sweep import Variant
+from infertui.api.wire import IDENTITY_HEADER, PREFIX, Hello, Problem, problem_of
 from infertui.errors import InfertuiError, UsageError
-from infertui.models.local import LocalModel
-from infertui.results.details import RunDetails
-from infertui.results.table import ResultPage, ResultQuery
-from infertui.runner.control import PROTOCOL, Compared, Control, Forecast, Snapshot, Submission
+from infertui.runner.control import PROTOCOL, Control
 from infertui.text import clean
 
 MAX_BODY = 64 * 1024 * 1024
@@ -54,9 +38,7 @@ _FROM_THE_START = -1
 """A number that no event precedes: whoever asks for it gets a snapshot."""
 
 
-@get("/hello")
-async def hello(control: TheControl) -> Hello:
-    """Who answers, and whether it is busy."""
+async def _hello(control: TheControl) -> Hello:
     told = await control.snapshot()
     states = [entry.state for entry in told.entries]
     facts = told.runner
@@ -64,144 +46,53 @@ async def hello(control: TheControl) -> Hello:
     return Hello(__version__, PROTOCOL, facts.pid, facts.started, running, queued)
 
 
-@get("/snapshot")
-async def snapshot(control: TheControl) -> Snapshot:
-    """`Control.snapshot`."""
-    return await control.snapshot()
-
-
-@get("/events")
-async def events(
+async def _events(
     control: TheControl,
     presence: ThePresence,
     identity: TheIdentity,
     since: FromQuery[int] = 0,
     runner: FromQuery[str | None] = None,
 ) -> ASGIApp:
-    """`Control.events` as server-sent events. Numbers of another `runner` mean nothing here."""
+    # Numbers of another `runner` mean nothing here.
     known = runner is None or runner == identity
     stream = event_stream(control, since if known else _FROM_THE_START, presence)
     return EventAnswer(stream, {IDENTITY_HEADER: identity})
 
 
-@post("/entries")
-async def submit(control: TheControl, data: JSONBody[Submission]) -> Ids:
-    """`Control.submit`."""
-    return Ids(await control.submit(data))
+def routes(control: type[Control]) -> list[HTTPRouteHandler]:
+    """The routes of all operations of a Control, and the greeting."""
+    shared: dict[tuple[str, str], list[Operation]] = {}
+    for one in operations(control).values():
+        shared.setdefault((one.route.verb, one.route.path), []).append(one)
+    return [_route(HELLO, _hello), *(_route(some[0], _answering(some)) for some in shared.values())]
 
 
-@post("/entries/cancel", status_code=204)
-async def cancel(control: TheControl, data: JSONBody[Ids]) -> None:
-    """`Control.cancel`."""
-    await control.cancel(data.ids)
+def _route(operation: Operation, handler: Callable[..., Any]) -> HTTPRouteHandler:
+    path = operation.route.path
+    for name, kind in operation.parameters.items():
+        path = path.replace(f"{{{name}}}", f"{{{name}:{kind.__name__}}}")
+    # The answer brings its own status; Litestar wants one here that allows a body.
+    return route(path, http_method=[HttpMethod(operation.route.verb)], status_code=200)(handler)
 
 
-@post("/entries/skip", status_code=204)
-async def skip(control: TheControl, data: JSONBody[Ids]) -> None:
-    """`Control.skip`."""
-    await control.skip(data.ids)
+def _answering(some: Sequence[Operation]) -> Callable[..., Any]:
+    """What answers the operations of one path and verb."""
+    if some[0].stream:
+        return _events
 
+    async def answer(control: TheControl, request: Request[Any, Any, Any]) -> Response[bytes]:
+        body = b"" if request.method == "GET" else await request.body()
+        for one in some:
+            taken = one.taken(request.path_params, request.query_params, body)
+            if taken is not None:
+                break
+        else:
+            raise UsageError("the request cannot be served: no operation is meant by it")
+        work = getattr(control, one.name)(**taken)
+        reply = await (while_heard(request, work) if one.route.only_while_heard else work)
+        return Response(one.told(reply), status_code=one.status, media_type=MediaType.JSON)
 
-@post("/entries/retry")
-async def retry(control: TheControl, data: JSONBody[Ids]) -> Ids:
-    """`Control.retry`."""
-    return Ids(await control.retry(data.ids))
-
-
-@post("/entries/duplicate")
-async def duplicate(control: TheControl, data: JSONBody[Ids]) -> Ids:
-    """`Control.duplicate`."""
-    return Ids(await control.duplicate(data.ids))
-
-
-@post("/entries/move", status_code=204)
-async def move(control: TheControl, data: JSONBody[Shift]) -> None:
-    """`Control.move`."""
-    await control.move(data.ids, data.by)
-
-
-@patch("/entries/{entry:int}", status_code=204)
-async def edit(control: TheControl, entry: FromPath[int], data: JSONBody[Variant]) -> None:
-    """`Control.edit`."""
-    await control.edit(entry, data)
-
-
-@delete("/entries")
-async def remove(control: TheControl, data: JSONBody[Ids]) -> None:
-    """`Control.remove`."""
-    await control.remove(data.ids)
-
-
-@delete("/entries/ended")
-async def clear(control: TheControl) -> None:
-    """`Control.clear`."""
-    await control.clear()
-
-
-@patch("/queue", status_code=204)
-async def queue(control: TheControl, data: JSONBody[QueueState]) -> None:
-    """`Control.pause` and `Control.resume`."""
-    await (control.pause() if data.paused else control.resume())
-
-
-@post("/forecast", status_code=200)
-async def forecast(control: TheControl, data: JSONBody[Config]) -> Forecast:
-    """`Control.forecast`."""
-    return await control.forecast(data)
-
-
-@get("/models")
-async def models(control: TheControl) -> tuple[LocalModel, ...]:
-    """`Control.models`."""
-    return await control.models()
-
-
-@get("/processes")
-async def processes(control: TheControl, gpu: FromQuery[str]) -> Computing:
-    """`Control.processes`."""
-    return Computing(await control.processes(gpu))
-
-
-@get("/results")
-async def results(control: TheControl, request: Request[Any, Any, Any]) -> ResultPage:
-    """`Control.results`; the fields of the query are those of `ResultQuery`."""
-    return await control.results(msgspec.convert(dict(request.query_params), ResultQuery, strict=False))
-
-
-@get("/runs")
-async def details(control: TheControl, out: FromQuery[str], run: FromQuery[str]) -> RunDetails:
-    """`Control.details`."""
-    return await control.details(out, run)
-
-
-@post("/compare", status_code=200)
-async def compare(control: TheControl, data: JSONBody[Runs], request: Request[Any, Any, Any]) -> Compared:
-    """`Control.compare`; a client that leaves ends it."""
-    return await while_heard(request, control.compare(data.out, data.runs))
-
-
-@get("/benches")
-async def bench(control: TheControl, out: FromQuery[str], bench: FromQuery[str]) -> Bench:
-    """`Control.bench`."""
-    return await control.bench(out, bench)
-
-
-@delete("/runs")
-async def delete_runs(control: TheControl, data: JSONBody[Runs]) -> None:
-    """`Control.delete`."""
-    await control.delete(data.out, data.runs)
-
-
-@post("/stop", status_code=204)
-async def stop(control: TheControl, data: JSONBody[Ending]) -> None:
-    """`Control.stop`."""
-    await control.stop(now=data.now)
-
-
-ROUTES: list[ControllerRouterHandler] = [
-    hello, snapshot, events, submit, cancel, skip, retry, duplicate, move, edit, remove, clear, queue, forecast,
-    models, processes, results, details, compare, bench, delete_runs, stop,
-]  # fmt: skip
+    return answer
 
 
 def create_app(control: Control, presence: Presence, *, identity: str) -> Litestar:
@@ -214,7 +105,7 @@ def create_app(control: Control, presence: Presence, *, identity: str) -> Litest
         presence.touch()
 
     return Litestar(
-        [Router(PREFIX, route_handlers=ROUTES)],
+        [Router(PREFIX, route_handlers=routes(type(control)))],
         dependencies={
             "control": provide(control),
             "presence": provide(presence),

@@ -1,4 +1,4 @@
-"""What crosses the socket besides the values of `Control`: bodies, errors, and the format of the event stream.
+"""What crosses the socket besides the values of `Control`: who answers, errors, and the format of the event stream.
 
 Everything is JSON; events are server-sent events: `id` is the number, `event` is `event` or `snapshot`, `data` is JSON.
 """
@@ -11,7 +11,6 @@ from msgspec import Struct
 import infertui.api.errors  # noqa: F401 (its classes are among those that cross)
 from infertui.errors import ConfigError, InfertuiError
 from infertui.runner.control import Numbered, Snapshot
-from infertui.telemetry.readings import GpuProcess
 
 PREFIX = "/v1"
 KEEP_ALIVE_S = 15.0
@@ -30,44 +29,6 @@ class Hello(Struct, frozen=True):
     started: str = ""
     running: int = 0
     queued: int = 0
-
-
-class Ids(Struct, frozen=True):
-    """Entries, by id."""
-
-    ids: tuple[int, ...]
-
-
-class Shift(Struct, frozen=True):
-    """Entries to be moved, and by how many places."""
-
-    ids: tuple[int, ...]
-    by: int
-
-
-class QueueState(Struct, frozen=True):
-    """Whether the queue starts further runs."""
-
-    paused: bool
-
-
-class Runs(Struct, frozen=True):
-    """Runs of a reports folder, by id."""
-
-    out: str
-    runs: tuple[str, ...]
-
-
-class Computing(Struct, frozen=True):
-    """The processes that compute on a GPU; None where the driver does not tell."""
-
-    processes: tuple[GpuProcess, ...] | None
-
-
-class Ending(Struct, frozen=True):
-    """How the runner is to end."""
-
-    now: bool = False
 
 
 class ConfigFault(Struct, frozen=True):

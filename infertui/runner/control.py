@@ -1,15 +1,21 @@
 """What a screen or a command line may ask of a runner, and what it is told: one interface, in process or by socket.
 
-`Runner` implements `Control` in its own process, `server.client.Client` through a unix socket; the same tests hold for
-both. Everything that crosses it is a plain value of msgspec.
+`Control` is the one list of operations: a method's name, parameters, reply and words, and the route that stands over
+it. `Runner` implements it in its own process; `api/operations.py` makes of it what crosses the socket, and with that
+come the routes, the client, the one that only watches and the page of the documentation.
 
 Numbered events, and readers of them that cannot slow their source.
 """
 
+# mypy: disable-error-code="empty-body"
+# (A method of `Control` has no body: `asks` and `changes` give it one.)
+
 import asyncio
+import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +26,7 @@ from infertui.config.sweep import Variant
 from infertui.models.local import LocalModel
 from infertui.results.details import RunDetails
 from infertui.results.table import ResultPage, ResultQuery
+from infertui.runner.blocking import MODEL_S
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.progress import RunProgress
 from infertui.runner.queue_store import Entry
@@ -137,100 +144,166 @@ class Compared(Struct, frozen=True):
     bench: Bench | None = None
 
 
-class Control(Protocol):
-    """A runner as seen by whoever steers or watches it. Every method raises InfertuiError for what cannot be."""
+CALL_TIMEOUT_S = 60.0
+"""Ending runs and reading a large folder take a while; a runner that is well answers in milliseconds."""
+FORECAST_TIMEOUT_S = CALL_TIMEOUT_S + MODEL_S
+"""The runner may have to ask Transformers about a model first, and says itself when that does not answer."""
+COMPARE_TIMEOUT_S = 600.0
+"""Runs of millions of requests are read whole to be compared."""
+F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Route(Struct, frozen=True):
+    """Where an operation is on the wire, and what whoever calls it has to know."""
+
+    verb: str
+    path: str
+    """Below the prefix; `{name}` takes a parameter."""
+    act: str = ""
+    """What is refused to those who only watch, as in "cancel runs"; empty: it changes nothing."""
+    reply: str = ""
+    """The key under which the reply stands in an object; empty: it is the whole answer."""
+    fixed: Mapping[str, bool] = {}
+    """What the body holds besides the parameters. It tells operations of one path and verb apart."""
+    timeout_s: float | None = None
+    """How long a client waits; None: as it does for any operation."""
+    only_while_heard: bool = False
+    """The work ends when the client goes."""
+
+
+def asks(
+    verb: str, path: str, *, reply: str = "", timeout_s: float | None = None, only_while_heard: bool = False
+) -> Callable[[F], F]:
+    """Make a method an operation that changes nothing. What it takes is in the query for GET, else in the body."""
+    return _operation(Route(verb, path, reply=reply, timeout_s=timeout_s, only_while_heard=only_while_heard))
+
+
+def changes(verb: str, path: str, act: str, *, reply: str = "", **fixed: bool) -> Callable[[F], F]:
+    """Make a method an operation that changes something: `act` says what, and those who only watch are refused it."""
+    if not act:
+        raise ValueError(f"{verb} {path} changes something: say what")
+    return _operation(Route(verb, path, act, reply, fixed))
+
+
+def _operation(route: Route) -> Callable[[F], F]:
+    def made(method: Any) -> Any:
+        @wraps(method)
+        async def asked(self: "Control", *arguments: object, **named: object) -> Any:
+            return await self.call(method.__name__, *arguments, **named)
+
+        @wraps(method)
+        def watched(*_arguments: object, **_named: object) -> Any:
+            raise NotImplementedError(method.__name__)  # a stream is no call: who passes it on writes that out
+
+        operation: Any = asked if inspect.iscoroutinefunction(method) else watched
+        operation.route = route
+        return operation
+
+    return made
+
+
+class Control:
+    """A runner as seen by whoever steers or watches it. Every method raises InfertuiError for what cannot be.
+
+    Who passes operations on implements `call` and `events`; the runner itself overrides every method.
+    """
+
+    async def call(self, operation: str, /, *arguments: object, **named: object) -> Any:
+        """Have the operation of that name done."""
+        raise NotImplementedError(operation)
+
+    @asks("GET", "/snapshot")
     async def snapshot(self) -> Snapshot:
         """Everything as it is now."""
-        ...
 
+    @asks("GET", "/events")
     def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
         """What happened after event `since`, then what happens.
 
         Whoever reads too slowly, or asks for what is no longer kept, gets a Snapshot in place of the backlog.
         """
-        ...
 
+    @changes("POST", "/entries", "queue runs", reply="ids")
     async def submit(self, submission: Submission) -> tuple[int, ...]:
         """Queue configs; the ids of their entries. What is known to be wrong with some of them ends those at once as
         `refused`; where none can run, or one of a bench cannot, that is raised and nothing is queued."""
-        ...
 
+    @changes("POST", "/entries/cancel", "cancel runs")
     async def cancel(self, ids: Sequence[int]) -> None:
         """End running entries, keeping what they measured; take waiting ones out of the line, marked as cancelled."""
-        ...
 
+    @changes("POST", "/entries/skip", "skip runs")
     async def skip(self, ids: Sequence[int]) -> None:
         """As `cancel`, marked as skipped: passed over without prejudice."""
-        ...
 
+    @changes("POST", "/entries/retry", "queue runs again", reply="ids")
     async def retry(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Queue ended entries once more, as new entries at the end; their ids. All of them have to be able to run."""
-        ...
 
+    @changes("POST", "/entries/duplicate", "duplicate entries", reply="ids")
     async def duplicate(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Queue copies of entries, in whatever state, right behind them; their ids."""
-        ...
 
-    async def edit(self, entry: int, variant: Variant) -> None:
-        """Put another config into a waiting entry."""
-        ...
-
+    @changes("POST", "/entries/move", "move entries")
     async def move(self, ids: Sequence[int], by: int) -> None:
         """Move waiting entries by so many places among those that wait; negative is sooner."""
-        ...
 
+    @changes("PATCH", "/entries/{entry}", "edit entries")
+    async def edit(self, entry: int, variant: Variant) -> None:
+        """Put another config into a waiting entry."""
+
+    @changes("DELETE", "/entries", "remove entries")
     async def remove(self, ids: Sequence[int]) -> None:
         """Forget entries that wait or have ended. Results stay."""
-        ...
 
+    @changes("DELETE", "/entries/ended", "clear the queue")
     async def clear(self) -> None:
         """Forget all entries that have ended. Results stay."""
-        ...
 
+    @changes("PATCH", "/queue", "pause the queue", paused=True)
     async def pause(self) -> None:
         """Let what runs end, and start nothing further."""
-        ...
 
+    @changes("PATCH", "/queue", "resume the queue", paused=False)
     async def resume(self) -> None:
         """Start runs again."""
-        ...
 
+    @asks("POST", "/forecast", timeout_s=FORECAST_TIMEOUT_S)
     async def forecast(self, config: Config) -> Forecast:
         """Whether a config fits, and how long it will take."""
-        ...
 
+    @asks("GET", "/models")
     async def models(self) -> tuple[LocalModel, ...]:
         """The models of this machine that need no download."""
-        ...
 
-    async def processes(self, uuid: str) -> tuple[GpuProcess, ...] | None:
-        """The processes that compute on a GPU; None where the driver does not tell."""
-        ...
+    @asks("GET", "/processes", reply="processes")
+    async def processes(self, gpu: str) -> tuple[GpuProcess, ...] | None:
+        """The processes that compute on the GPU of a UUID; None where the driver does not tell."""
 
+    @asks("GET", "/results")
     async def results(self, query: ResultQuery) -> ResultPage:
         """A page of the results of a reports folder."""
-        ...
 
+    @asks("GET", "/runs")
     async def details(self, out: str, run: str) -> RunDetails:
         """Everything about a run."""
-        ...
 
+    @asks("POST", "/compare", timeout_s=COMPARE_TIMEOUT_S, only_while_heard=True)
     async def compare(self, out: str, runs: Sequence[str]) -> Compared:
-        """Every run but the first against the first. Takes a while for runs of very many requests."""
-        ...
+        """Every run but the first against the first. Takes a while for runs of very many requests; a client that
+        leaves ends it."""
 
+    @asks("GET", "/benches")
     async def bench(self, out: str, bench: str) -> Bench:
         """The paired result of a bench, as far as it was measured."""
-        ...
 
+    @changes("DELETE", "/runs", "delete runs")
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         """Delete runs that have ended: folder and line of the index."""
-        ...
 
+    @changes("POST", "/stop", "stop the runner")
     async def stop(self, *, now: bool = False) -> None:
         """End the runner: only when nothing runs, or `now`, keeping what the runs under way have measured."""
-        ...
 
 
 BACKLOG = 1000
@@ -261,7 +334,7 @@ class Hub:
         self._wake()
 
     async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
-        """See `Control.events`."""
+        """As `Control.events`."""
         self.readers += 1
         try:
             reached = since

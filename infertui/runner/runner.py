@@ -29,6 +29,7 @@ from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
     Compared,
+    Control,
     Forecast,
     Hub,
     Measured,
@@ -68,8 +69,8 @@ HISTORY_SAMPLES = 180
 """Seconds of history that a snapshot holds."""
 
 
-class Runner:
-    """Implements `Control` in this process. Use as an async context manager: leaving it leaves no process behind.
+class Runner(Control):
+    """The runner itself, in this process. Use as an async context manager: leaving it leaves no process behind.
 
     Runs start as soon as they are submitted, one at a time on a device. Whoever leaves while runs are under way
     interrupts them; what they measured is kept.
@@ -151,15 +152,12 @@ class Runner:
         return [result for result in results if result is not None]
 
     async def snapshot(self) -> Snapshot:
-        """See `Control`."""
         return self._snapshot()
 
     def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
-        """See `Control`."""
         return self._hub.events(since)
 
     async def submit(self, submission: Submission) -> tuple[int, ...]:
-        """See `Control`."""
         return await self._submit(submission, LIMIT_S)
 
     async def _submit(self, submission: Submission, limit_s: float) -> tuple[int, ...]:
@@ -178,15 +176,12 @@ class Runner:
         return ids
 
     async def cancel(self, ids: Sequence[int]) -> None:
-        """See `Control`."""
         self._end(ids, "cancelled")
 
     async def skip(self, ids: Sequence[int]) -> None:
-        """See `Control`."""
         self._end(ids, "skipped")
 
     async def retry(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """See `Control`."""
         for number in ids:
             if self._queue.get(number).state in ("queued", "running"):
                 raise UsageError(f"entry {number} has not ended: only an ended one can be retried")
@@ -196,14 +191,12 @@ class Runner:
         return new
 
     async def duplicate(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """See `Control`."""
         await self._vet_again(ids)
         new = self._queue.copy(ids, behind=True)
         self._dispatcher.kick()
         return new
 
     async def edit(self, entry: int, variant: Variant) -> None:
-        """See `Control`."""
         with self._being_looked_at():
             variant = await answered(lambda: accepted_variant(variant))
             await vetted([variant], self._sampler.gpus)
@@ -212,29 +205,23 @@ class Runner:
         self._dispatcher.kick()
 
     async def move(self, ids: Sequence[int], by: int) -> None:
-        """See `Control`."""
         self._queue.move(ids, by)
 
     async def remove(self, ids: Sequence[int]) -> None:
-        """See `Control`."""
         self._queue.remove(ids)
         self._dispatcher.kick()
 
     async def clear(self) -> None:
-        """See `Control`."""
         self._queue.clear()
 
     async def pause(self) -> None:
-        """See `Control`."""
         self._queue.paused = True
 
     async def resume(self) -> None:
-        """See `Control`."""
         self._queue.paused = False
         self._dispatcher.kick()
 
     async def forecast(self, config: Config) -> Forecast:
-        """See `Control`."""
         gpus, latest = self._sampler.gpus, self._sampler.latest
 
         def look() -> tuple[Fit, int, str]:
@@ -261,39 +248,31 @@ class Runner:
         )
 
     async def models(self) -> tuple[LocalModel, ...]:
-        """See `Control`."""
         return tuple(await answered(local_models))
 
-    async def processes(self, uuid: str) -> tuple[GpuProcess, ...] | None:
-        """See `Control`."""
-        gpu = next((gpu for gpu in self._sampler.gpus if gpu.uuid == uuid), None)
-        if gpu is None:
-            raise UsageError(f"there is no GPU {clean(uuid)}")
-        return await bounded(lambda: self._sampler.processes(gpu), DRIVER_TIMEOUT_S)
+    async def processes(self, gpu: str) -> tuple[GpuProcess, ...] | None:
+        found = next((one for one in self._sampler.gpus if one.uuid == gpu), None)
+        if found is None:
+            raise UsageError(f"there is no GPU {clean(gpu)}")
+        return await bounded(lambda: self._sampler.processes(found), DRIVER_TIMEOUT_S)
 
     async def results(self, query: ResultQuery) -> ResultPage:
-        """See `Control`."""
         return await answered(lambda: self._reports.page(query))
 
     async def details(self, out: str, run: str) -> RunDetails:
-        """See `Control`."""
         return await answered(lambda: self._reports.details(out, run))
 
     async def compare(self, out: str, runs: Sequence[str]) -> Compared:
-        """See `Control`."""
         return await abandonable(lambda stop: compared(self._reports, out, runs, stop))
 
     async def bench(self, out: str, bench: str) -> Bench:
-        """See `Control`."""
         return await answered(lambda: benched(out, bench))
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
-        """See `Control`."""
         await answered(lambda: self._reports.delete(out, runs))
         self._tell(ResultsChanged(out))
 
     async def stop(self, *, now: bool = False) -> None:
-        """See `Control`."""
         running = [entry.label for entry in self._queue.entries if entry.state == "running"]
         if running and not now:
             raise UsageError(

@@ -1,7 +1,6 @@
 """The client against a runner in memory behind a real socket, and against servers that misbehave."""
 
 import asyncio
-import inspect
 import os
 import socket
 import subprocess
@@ -31,7 +30,6 @@ from infertui.results.index import ResultPage, ResultQuery
 from infertui.runner.control import (
     PROTOCOL,
     Compared,
-    Control,
     Measured,
     Numbered,
     PausedChanged,
@@ -78,11 +76,6 @@ def play(scenario: Coroutine[Any, Any, object]) -> None:
 async def watched_by(presence: Presence, count: int) -> None:
     while presence.streams != count:  # noqa: ASYNC110 (the other end of a socket raises no event here)
         await asyncio.sleep(0.001)
-
-
-def test_the_table_of_calls_is_complete() -> None:
-    methods = {name for name, _ in inspect.getmembers(Control, inspect.isfunction) if not name.startswith("_")}
-    assert {name for name, _ in CALLS} == methods - {"events", "stop"}
 
 
 @pytest.mark.parametrize(("name", "arguments"), CALLS)

@@ -1,26 +1,36 @@
 """Watching without steering."""
 
 import asyncio
-import inspect
 from typing import Any
 
 import pytest
 from support.fake_control import FakeControl
 
 from infertui.api.errors import ReadOnlyError
+from infertui.api.operations import OPERATIONS
 from infertui.api.readonly import ReadOnly
-from infertui.runner.control import Control
+from infertui.runner.control import changes
 
 WATCHING = {"snapshot", "events", "forecast", "models", "processes", "results", "details", "compare", "bench"}
-METHODS = {name for name, _ in inspect.getmembers(Control, inspect.isfunction) if not name.startswith("_")}
+CHANGING = {
+    "submit", "cancel", "skip", "retry", "duplicate", "edit", "move", "remove", "clear", "pause", "resume", "delete",
+    "stop",
+}  # fmt: skip
 
 
 def arguments(name: str) -> list[Any]:
-    parameters = list(inspect.signature(getattr(Control, name)).parameters.values())[1:]
+    parameters = list(OPERATIONS[name].signature.parameters.values())[1:]
     return [object() for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
 
 
-@pytest.mark.parametrize("name", sorted(METHODS - WATCHING))
+def test_what_changes_something_is_told_from_what_only_asks() -> None:
+    assert {name for name, operation in OPERATIONS.items() if operation.writes} >= CHANGING
+    assert {name for name, operation in OPERATIONS.items() if not operation.writes} >= WATCHING
+    with pytest.raises(ValueError, match="say what"):
+        changes("POST", "/entries/shuffle", "")
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in WATCHING])
 def test_what_changes_something_is_refused(name: str) -> None:
     control = FakeControl()
     with pytest.raises(ReadOnlyError, match="only watches") as refusal:

@@ -2,26 +2,25 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from typing import Any
 
 from infertui.analysis.bench import Bench
-from infertui.config.schema import Config
-from infertui.config.sweep import Variant
+from infertui.api.operations import operations
 from infertui.errors import InfertuiError
-from infertui.models.local import LocalModel
 from infertui.results.details import RunDetails
-from infertui.results.index import ResultPage, ResultQuery
+from infertui.results.index import ResultPage
 from infertui.runner.control import (
     PROTOCOL,
     AnyEvent,
     Compared,
+    Control,
     Forecast,
     Numbered,
     RunnerFacts,
     Snapshot,
-    Submission,
 )
-from infertui.telemetry.readings import GpuProcess, HostFacts
+from infertui.telemetry.readings import HostFacts
 
 FACTS = RunnerFacts(
     version="0.0.test",
@@ -32,8 +31,8 @@ FACTS = RunnerFacts(
 )
 
 
-class FakeControl:
-    """Implements Control. `told` is the snapshot, `push` makes events, `calls` holds (method, arguments).
+class FakeControl(Control):
+    """`told` is the snapshot, `push` makes events, `calls` holds (method, arguments).
 
     `answers` are the values of methods by name; `failures` are raised instead, by name, each time.
     """
@@ -78,6 +77,10 @@ class FakeControl:
             raise self.failures[method]
         return self.answers.get(method)
 
+    async def call(self, operation: str, /, *arguments: object, **named: object) -> Any:
+        given = operations(type(self))[operation].bound(*arguments, **named).values()
+        return self._ask(operation, *(tuple(value) if isinstance(value, list) else value for value in given))
+
     async def snapshot(self) -> Snapshot:
         self._ask("snapshot")
         return self.told
@@ -100,66 +103,6 @@ class FakeControl:
                     await self._news.wait()
         finally:
             self.readers -= 1
-
-    async def submit(self, submission: Submission) -> tuple[int, ...]:
-        return self._ask("submit", submission)  # type: ignore[return-value]
-
-    async def cancel(self, ids: Sequence[int]) -> None:
-        self._ask("cancel", tuple(ids))
-
-    async def skip(self, ids: Sequence[int]) -> None:
-        self._ask("skip", tuple(ids))
-
-    async def retry(self, ids: Sequence[int]) -> tuple[int, ...]:
-        return self._ask("retry", tuple(ids))  # type: ignore[return-value]
-
-    async def duplicate(self, ids: Sequence[int]) -> tuple[int, ...]:
-        return self._ask("duplicate", tuple(ids))  # type: ignore[return-value]
-
-    async def edit(self, entry: int, variant: Variant) -> None:
-        self._ask("edit", entry, variant)
-
-    async def move(self, ids: Sequence[int], by: int) -> None:
-        self._ask("move", tuple(ids), by)
-
-    async def remove(self, ids: Sequence[int]) -> None:
-        self._ask("remove", tuple(ids))
-
-    async def clear(self) -> None:
-        self._ask("clear")
-
-    async def pause(self) -> None:
-        self._ask("pause")
-
-    async def resume(self) -> None:
-        self._ask("resume")
-
-    async def forecast(self, config: Config) -> Forecast:
-        return self._ask("forecast", config)  # type: ignore[return-value]
-
-    async def models(self) -> tuple[LocalModel, ...]:
-        return self._ask("models")  # type: ignore[return-value]
-
-    async def processes(self, uuid: str) -> tuple[GpuProcess, ...] | None:
-        return self._ask("processes", uuid)  # type: ignore[return-value]
-
-    async def results(self, query: ResultQuery) -> ResultPage:
-        return self._ask("results", query)  # type: ignore[return-value]
-
-    async def details(self, out: str, run: str) -> RunDetails:
-        return self._ask("details", out, run)  # type: ignore[return-value]
-
-    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
-        return self._ask("compare", out, runs)  # type: ignore[return-value]
-
-    async def bench(self, out: str, bench: str) -> Bench:
-        return self._ask("bench", out, bench)  # type: ignore[return-value]
-
-    async def delete(self, out: str, runs: Sequence[str]) -> None:
-        self._ask("delete", out, tuple(runs))
-
-    async def stop(self, *, now: bool = False) -> None:
-        self._ask("stop", now)
 
 
 def _replace(snapshot: Snapshot, number: int) -> Snapshot:

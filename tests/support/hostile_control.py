@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,13 +17,11 @@ from support.served import served
 from support.terminal_output import HOSTILE
 
 from infertui.analysis.bench import Bench
-from infertui.config.schema import Config
 from infertui.errors import InfertuiError
 from infertui.models.local import LocalModel
-from infertui.results.details import RunDetails
-from infertui.results.index import ResultPage, ResultQuery
+from infertui.results.index import ResultQuery
 from infertui.results.result import Result
-from infertui.runner.control import Compared, Control, EntryChanged, Forecast, ResultsChanged
+from infertui.runner.control import Control, EntryChanged, Forecast, ResultsChanged
 from infertui.runner.events import Estimated, Noted, PhaseEntered, RunFinished, RunStarted
 from infertui.telemetry.readings import GpuProcess
 
@@ -146,26 +144,6 @@ class HostileControl(FakeControl):
             ResultsChanged(text),
             RunFinished(running.run, replace(result, id=running.run), kept=False),
         )
-
-    async def results(self, query: ResultQuery) -> ResultPage:
-        page = self._ask("results", query)
-        assert isinstance(page, ResultPage)
-        return page
-
-    async def details(self, out: str, run: str) -> RunDetails:
-        found = self._ask("details", out, run)
-        assert isinstance(found, RunDetails)
-        return found
-
-    async def compare(self, out: str, runs: Sequence[str]) -> Compared:
-        found = self._ask("compare", out, runs)
-        assert isinstance(found, Compared)
-        return found
-
-    async def forecast(self, config: Config) -> Forecast:
-        found = self._ask("forecast", config)
-        assert isinstance(found, Forecast)
-        return found
 
 
 _STATES: Any = ("finished", "failed", "cancelled", "interrupted", "running", "queued", "queued")

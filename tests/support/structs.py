@@ -40,6 +40,10 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(_values(item), max_size=3)
         case inspect.VarTupleType(item_type=item):
             return st.lists(_values(item), max_size=2).map(tuple)
+        case inspect.TupleType(item_types=items):
+            return st.tuples(*map(_values, items))
+        case inspect.AnyType():
+            return st.none() | st.booleans() | st.integers(0, 9) | st.text("ab")
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(_values(key), _values(value), max_size=2)
         case inspect.StructType(cls=struct, fields=fields):

@@ -1,44 +1,37 @@
 """The runner's HTTP interface: every route with what it takes and gives, and the types that cross."""
 
 import inspect
-import re
 import types
 import typing
-from collections.abc import Iterator
 
 import msgspec
-from litestar.handlers import HTTPRouteHandler
 from support.manual.markdown import code, table
 
-from infertui.api.http import ROUTES
+from infertui.api.operations import HELLO, OPERATIONS, Operation, operations
 from infertui.api.wire import PREFIX, Problem
 from infertui.config.schema import Config
 from infertui.results.result import Result
-from infertui.results.table import ResultQuery
 from infertui.runner.control import Control
 
 _ELSEWHERE: dict[object, str] = {Config: "[Config](config.md)", Result: "Result, a line of results.jsonl"}
 """Types that are told elsewhere."""
-_INNER = {"control", "presence", "identity", "request", "return"}
-"""Parameters of a handler that the request does not bring."""
 
 
-def routes() -> str:
-    """A table of all routes, in the order in which they are registered."""
+def routes(control: type[Control] = Control) -> str:
+    """A table of all operations, in the order in which they are written down."""
     rows = []
-    for route in _handlers():
-        (method,), (path,) = route.http_methods, route.paths
-        shown = re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
-        takes, gives = _takes(route), _gives(route)
-        rows.append((code(f"{method} {PREFIX}{shown}"), takes, gives, _about(route)))
+    for one in (HELLO, *operations(control).values()):
+        rows.append((code(f"{one.route.verb} {PREFIX}{one.route.path}"), _takes(one), _gives(one), one.help))
     return table(("route", "takes", "gives", "does"), rows)
 
 
 def wire_types() -> str:
-    """A table a type that a route takes or gives, with those within it, in the order of the alphabet."""
+    """A table a type that an operation takes or gives, with those within it, in the order of the alphabet."""
     found: dict[str, type] = {}
-    for root in (Problem, ResultQuery, *(hint for route in _handlers() for hint in _hints(route).values())):
-        _collect(root, found)
+    _collect(Problem, found)
+    for one in (HELLO, *OPERATIONS.values()):
+        for hint in (*one.parameters.values(), *(() if one.stream else (one.reply,))):
+            _collect(hint, found)
     parts = []
     for name, struct in sorted(found.items()):
         rows = []
@@ -50,45 +43,24 @@ def wire_types() -> str:
     return "\n\n".join(parts)
 
 
-def _handlers() -> Iterator[HTTPRouteHandler]:
-    for route in ROUTES:
-        assert isinstance(route, HTTPRouteHandler)
-        yield route
+def _takes(operation: Operation) -> str:
+    where = "query" if operation.route.verb == "GET" else "body"
+    if operation.whole:
+        return f"{where}: {_name(operation.request)}"
+    fields = [f"{code(key)}: {_plain(value)}" for key, value in operation.route.fixed.items()]
+    for name in operation.sent:
+        default = operation.signature.parameters[name].default
+        told = "" if default is inspect.Parameter.empty else f" ({code(_plain(default))} if left out)"
+        fields.append(f"{code(name)}: {_name(operation.parameters[name])}{told}")
+    fields += [f"{code('runner')}: text"] if operation.stream else []
+    return f"{where}: {', '.join(fields)}" if fields else ""
 
 
-def _hints(route: HTTPRouteHandler) -> dict[str, object]:
-    hints = typing.get_type_hints(route.fn)
-    return {name: hint for name, hint in hints.items() if name not in _INNER or name == "return"}
-
-
-def _takes(route: HTTPRouteHandler) -> str:
-    if route.fn.__name__ == "results":
-        return f"query: {_name(ResultQuery)}"
-    path = next(iter(route.paths))
-    parts = []
-    for name, hint in _hints(route).items():
-        if name == "data":
-            parts.append(f"body: {_name(hint)}")
-        elif name != "return" and f"{{{name}:" not in path:
-            parts.append(f"query: {code(name)}")
-    return ", ".join(parts)
-
-
-def _gives(route: HTTPRouteHandler) -> str:
-    if route.fn.__name__ == "events":
+def _gives(operation: Operation) -> str:
+    if operation.stream:
         return "a stream of server-sent events"
-    return _name(_hints(route)["return"]) if _hints(route)["return"] is not types.NoneType else ""
-
-
-def _about(route: HTTPRouteHandler) -> str:
-    """The handler's words; those that name methods of Control with what these say of themselves."""
-    said = _first(inspect.getdoc(route.fn))
-    named = re.findall(r"`Control\.(\w+)`", said)
-    if not named:
-        return said
-    told = " ".join(_first(inspect.getdoc(getattr(Control, name))) for name in named)
-    rest = re.sub(r"^`Control\.\w+`( and `Control\.\w+`)?[.;]? ?(as server-sent events\. )?", "", said)
-    return f"{told} {rest[:1].upper()}{rest[1:]}".strip()
+    reply = "" if operation.reply is types.NoneType else _name(operation.reply)
+    return f"{code(operation.route.reply)}: {reply}" if operation.route.reply else reply
 
 
 def _first(text: str | None) -> str:
