@@ -1,8 +1,7 @@
 """How one quantity compares, in words and with the interval: by the signed change of the figure itself.
 
-A change is second / first - 1, in words, intervals and rules alike: 100 -> 91 is 9.0 % less, and no other number.
-
-How many observations it would probably take to tell on which side of a limit a ratio is.
+A change is second / first - 1, in words, intervals and rules alike: 100 -> 91 is 9.0 % less, and no other number. Where
+an interval does not decide, `needed` says how many observations it would probably take.
 """
 
 import math

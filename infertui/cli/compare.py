@@ -1,7 +1,4 @@
-"""`infertui compare`: runs against a baseline, with intervals and verdicts.
-
-`--fail-if`: rules for CI over a comparison.
-"""
+"""`infertui compare`: runs against a baseline, with intervals and verdicts; `--fail-if`, its rules for CI."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence

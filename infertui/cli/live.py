@@ -1,6 +1,6 @@
 """A run on a terminal: one frame, redrawn in place; the summary stays when it is over.
 
-Colours by meaning, from a theme file.
+Colours come from a theme file.
 """
 
 import sys

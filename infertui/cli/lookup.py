@@ -1,7 +1,4 @@
-"""Runs and benches by the beginning of their names.
-
-The reports folder that a command is about, opened: runs that were cut off get their results first.
-"""
+"""Runs and benches by the beginning of their names, in a reports folder whose interrupted runs are recovered first."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

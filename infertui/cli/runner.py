@@ -1,11 +1,4 @@
-"""`infertui serve`: host the runner, for as long as someone needs it.
-
-`infertui stop`: end the runner.
-
-`infertui status`: what the runner does.
-
-`infertui attach`: the screen of a runner that is running.
-"""
+"""`infertui serve`, `stop`, `status`, `attach`: the runner as a process of its own, and a terminal beside it."""
 
 import contextlib
 import os

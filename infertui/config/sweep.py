@@ -1,7 +1,4 @@
-"""From a config with a `[sweep]` to the configs that it stands for.
-
-From a config as it was written to the runs that it asks for, fit to be measured from any folder.
-"""
+"""From a config with a `[sweep]` to the configs that it stands for, each fit to be measured from any folder."""
 
 import itertools
 from collections.abc import Sequence

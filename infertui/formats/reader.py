@@ -1,6 +1,7 @@
-"""A file of another program, read with bounds: its lines one by one, or its JSON as a whole.
+"""A file of another program, read with bounds.
 
-Values of a decoded document, each taken with a check and, where it is wrong, refused by its path.
+Its lines one by one, or its JSON as a whole. Each value is taken with a check and, where it is wrong, refused by its
+path.
 """
 
 import errno

@@ -1,8 +1,6 @@
 """Where prompts come from: bundled sets, files, or nowhere (random token ids).
 
-Text files that a config names: read whole, or refused with the key, the file and what is allowed.
-
-The text whose perplexity is asked for: a file of the user's, or the bundled one.
+And the text whose perplexity is asked for.
 """
 
 import hashlib

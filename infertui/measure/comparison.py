@@ -1,6 +1,7 @@
 """Is one sample larger than another, by how much, and how sure is that.
 
-Runs measured round by round: the ratio within each round, which whatever drifts from round to round leaves alone.
+Runs that were measured round by round are compared within each round, which whatever drifts between rounds leaves
+alone.
 """
 
 import math

@@ -1,8 +1,6 @@
-"""Whether a run says the same as a reference, and how well it predicts a text.
+"""Whether a run generates what a reference does, token by token and by BLEU, and how well it predicts a text.
 
-Whether two engines, or two settings of one, generate the same tokens for the same prompts.
-
-BLEU between two sets of texts, by sacrebleu, which is imported when it is asked for and not before.
+sacrebleu is imported when BLEU is asked for, and not before.
 """
 
 import math

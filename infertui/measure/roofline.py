@@ -4,9 +4,7 @@ A decode step reads every weight once for the whole batch, and the keys and valu
 batches that, not arithmetic, bounds its time: the bytes over the bandwidth are the least that a step can take. Prefill
 multiplies every prompt token with every matrix: there the operations over the matrix rate are the least.
 
-What a device can do at most, as it was measured on that device.
-
-How near a run came to what its device can do, and what held it back.
+With them: what a device can do at most, as measured on it, and how near a run came.
 """
 
 from typing import Literal

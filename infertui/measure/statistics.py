@@ -1,7 +1,4 @@
-"""Descriptive statistics, what samples support, and the interval of a run's ratio.
-
-Student's t distribution, for any number of degrees of freedom.
-"""
+"""Descriptive statistics, what samples support, Student's t distribution, and the interval of a run's ratio."""
 
 import functools
 import math

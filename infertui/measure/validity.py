@@ -1,8 +1,6 @@
-"""Whether a run's numbers may be believed: reasons against, each said in words.
+"""When a warm-up is over, and whether a run's numbers may be believed: reasons against, each said in words.
 
 What could not be found out is None, and is never held against a run.
-
-When a warm-up is over.
 """
 
 import math

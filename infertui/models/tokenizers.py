@@ -3,10 +3,8 @@
 A checkpoint's tokenizer.json says everything: how text is split, which ids it becomes, and which special tokens are put
 around it. It is what Transformers' AutoTokenizer reads, too, and its answers are the measure.
 
-The tokenizer of synthetic models: one token per UTF-8 byte. It needs no files and no training.
-
-Random weights give meaningless text whatever the tokenizer; what matters is that any prompt has a known, repeatable
-number of tokens, and that every id a model of any vocabulary emits can be shown.
+Synthetic models have one token per UTF-8 byte: any prompt has a known, repeatable number of tokens, and every id that a
+model of any vocabulary emits can be shown.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,8 +1,5 @@
-"""What a report is written from: runs, read from a folder of them.
-
-The runs of a report: each with its number, a label that tells it from the others, and the marks it bears.
-
-Who wins among runs of one workload, by how much, and how sure that is.
+"""What a report is written from: runs of a folder, each with a number and a label that tells it from the others, and
+who wins among runs of one workload.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,4 @@
-"""The table of all runs of a report: a column for what differs, one line for what does not.
-
-Everything about one run that speaks for or against its figures.
-"""
+"""Runs one by one: the table of all, with a column for what differs, and everything that speaks for or against one."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,8 +1,5 @@
-"""The first page of a report: which configuration wins, by how much, how sure that is, and what speaks against it.
-
-How each figure of a report is defined.
-
-The document: its sections in reading order.
+"""The document: which configuration wins, by how much, how sure that is, what speaks against it; how figures are
+defined.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,6 @@
 """Everything that a run's folder holds, thinned out for showing. Whatever is missing or torn is left out.
 
-Files are read from beginning to end, however long they are, and never held whole.
-
-Long series made short enough to show, with their peaks, in memory that does not grow with them.
+Files are read from beginning to end, however long they are, and never held whole; long series keep their peaks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

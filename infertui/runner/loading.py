@@ -1,12 +1,7 @@
-"""Which engine will really run: the one that was asked for, or the one that stands in for it.
+"""What one run is loaded with: the engine that will really run, its device and environment, whether it fits, its
+worker.
 
-What a worker is asked to load.
-
-The environment of a worker, and which device it will use as far as can be told before it runs.
-
-Whether a run can fit, asked before anything is loaded.
-
-One worker at a time, reused while the next run needs the same loaded model.
+A worker is kept for the next run where that needs the same loaded model.
 """
 
 import asyncio

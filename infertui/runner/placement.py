@@ -1,6 +1,6 @@
-"""On which lane entries will run, and for how long. Asked for whole sweeps at once, and never reads a file for it.
+"""On which device entries will run, and for how long, from earlier runs of the same kind.
 
-How long a run will take, from earlier runs of the same kind.
+Asked for whole sweeps at once, and never reads a file for it.
 """
 
 import contextlib

@@ -1,8 +1,7 @@
-"""Comparisons that a screen asks for: read in a thread, and given up when nobody waits for them any more.
+"""The reports folders that a runner is asked about: their results as a table, and comparisons.
 
-How a runner opens the table over a reports folder: all that do must do so alike, since they share its index file.
-
-The reports folders that a runner is asked about: their results, run by run and as a table.
+Files are read in a thread, which is given up when nobody waits any more. All that open the table over a folder do so
+here, since they share its index file.
 """
 
 import math

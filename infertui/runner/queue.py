@@ -1,8 +1,6 @@
-"""The queue: entries in their order, every change kept and told.
+"""The queue: what may enter it, its order, every change kept and told.
 
-What may enter the queue: whatever sent it, it is in order before anything is kept or told.
-
-Whether it can run is looked at by `runner/vetting.py`.
+Whether an entry can run is looked at by `runner/vetting.py`.
 """
 
 from collections import Counter

@@ -1,7 +1,4 @@
-"""Which run of a reports folder another one is compared with, found without reading them all.
-
-BLEU between what two runs generated: their token ids turned into text by the model's tokenizer.
-"""
+"""Which run of a reports folder another one is compared with, found without reading them all; BLEU between two runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

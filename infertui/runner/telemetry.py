@@ -1,6 +1,6 @@
 """What telemetry says of one run: the power of its batches, and the figures of its measured window.
 
-How often the devices are sampled, when several runs at once have a wish.
+And how often devices are sampled, when several runs under way want different rates.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """How charts look: sizes, type, and colours that colour-blind readers tell apart, by light and by dark.
 
-From a drawing to files: PNG, SVG for any viewer, and SVG that takes its colours from the page around it.
+And their files: PNG, SVG for any viewer, SVG that takes its colours from the page around it.
 """
 
 import io

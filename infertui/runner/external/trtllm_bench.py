@@ -1,12 +1,8 @@
 """trtllm-bench, TensorRT-LLM's own benchmark: run on prompts of ours, its report kept as a result that names it.
 
 Its prompts are the token ids that infertui's own engines get for the same random workload. All requests are sent at
-once, and up to `batch_size` of them run together; a result of infertui with batches of that size waits for each batch
-to end before it sends the next.
-
-`trtllm-bench`, the library's own benchmark, as a run from outside: its data set and its command line. Pure.
-
-It sends all requests at once and up to `--concurrency` of them run together. `infertui.formats` reads its report.
+once, and up to `--concurrency` of them run together; a result of infertui with batches of that size waits for each
+batch to end before it sends the next. `infertui.formats` reads its report.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,6 +1,6 @@
-"""How decode steps were executed: the facts apart, and the one word that tables and charts have for them. Pure.
+"""How decode steps were executed: the facts apart, and the one word that tables and charts have for them.
 
-Counts how often CUDA graphs are replayed in this process, whoever captured them.
+Replays of CUDA graphs are counted in this process, whoever captured them.
 """
 
 from typing import Any, Literal

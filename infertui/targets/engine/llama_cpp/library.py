@@ -1,6 +1,5 @@
-"""llama-cpp-python: imported once, its log caught, its devices listed.
-
-What llama.cpp says while it loads: the one place where it tells what it really did. Pure.
+"""llama-cpp-python: imported once, its devices listed, its log caught: the one place where llama.cpp tells what it
+does.
 """
 
 import contextlib

@@ -1,10 +1,7 @@
 """From what a run asks to what TensorRT-LLM is told. Pure, but for asking the installed classes what they take.
 
-What the installed version takes: arguments are filtered by its own surface, never passed in hope.
-
-Its classes refuse what they do not know, and what they know differs from version to version.
-
-Versions of TensorRT-LLM as far as an adapter has to tell them apart. Pure.
+They refuse what they do not know, and what they know differs from version to version: arguments are filtered by the
+installed version's own surface, never passed in hope.
 """
 
 import inspect

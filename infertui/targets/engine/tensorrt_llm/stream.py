@@ -1,15 +1,9 @@
 """Driving TensorRT-LLM's asynchronous requests and telling when their tokens come.
 
-All batches, warm-up included, run on one event loop: the library binds queues to the first loop that it meets.
-
-What the process that holds the model says of itself while it starts. Pure, but for finding our own log.
-
-TensorRT-LLM loads the model in processes of its own, whose objects cannot be looked at. Their log can: which KV pool
-they allocated, which CUDA graphs they captured, what the weights took. It is written where our own output goes.
-
-TensorRT-LLM's own account of a request, beside ours. Pure.
-
-Its time points are of a steady clock of its own, as seconds or as timedelta by version: only differences count.
+All batches, warm-up included, run on one event loop: the library binds queues to the first loop that it meets. The
+model lives in processes of the library's own, whose objects cannot be looked at. Their log can: which KV pool they
+allocated, which CUDA graphs they captured, what the weights took. The library's own account of a request stands beside
+ours; its time points are of a steady clock of its own, so only differences count.
 """
 
 import asyncio

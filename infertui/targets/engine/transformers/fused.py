@@ -1,11 +1,8 @@
 """A decode step of infertui's own for Llama-like models: fused weights, few kernels, attention over what is filled.
 
-The prefill stays the library's. Rounding differs from the library's in the last bit here and there: sums are kept in
-float32 for longer.
-
-The weights of a Llama-like model as the fused kernels read them: side by side where they are read together.
-
-What a captured decode step works on: tensors at fixed addresses, and how the next token is chosen.
+Weights that are read together lie side by side, and a captured step works on tensors at fixed addresses. The prefill
+stays the library's. Rounding differs from the library's in the last bit here and there: sums are kept in float32 for
+longer.
 """
 
 from functools import partial

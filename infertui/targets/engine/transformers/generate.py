@@ -1,11 +1,7 @@
 """The library's own `generate`, which is what people run: eager, with a static cache, or compiled.
 
-It is measured from outside rather than replaced by a loop of ours.
-
-Watching the library's `generate` from the inside, without adding to the device's work.
-
-Methods of the model are watched for the time of one batch: attributes of the instance, taken away again however the
-batch ends.
+It is watched rather than replaced by a loop of ours: methods of the model are wrapped for the time of one batch, which
+adds nothing to the device's work.
 """
 
 import contextlib

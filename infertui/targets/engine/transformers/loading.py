@@ -1,7 +1,6 @@
 """From a request to a model on its device: the weights, the tokenizer, and errors in words.
 
-Weights in fewer bits, by torchao, the same way for checkpoints and synthetic models: after loading, in place.
-
+Weights in fewer bits are made by torchao, the same way for checkpoints and synthetic models: after loading, in place.
 Linear layers are quantised; embeddings, norms and the output layer stay as they are, as is the custom.
 """
 

@@ -1,11 +1,7 @@
-"""What vLLM is asked for: the arguments of its engine, from a request. Pure; nothing of vLLM is imported.
+"""What vLLM is asked for: its arguments and its environment, from a request. Pure; nothing of vLLM is imported.
 
 Versions differ in the arguments that they take, so every argument says what needs it. One that the installed version
-lacks is an error where a lever needs it, and is left out where it merely repeats a default.
-
-The process environment that vLLM reads while it is imported and while it starts. Pure.
-
-Whether vLLM can be used here, found out without importing it.
+lacks is an error where an option needs it, and is left out where it merely repeats a default.
 """
 
 import importlib.metadata
