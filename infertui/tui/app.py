@@ -3,18 +3,15 @@
 import asyncio
 import gc
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual.app import App
 from textual.binding import BindingType
 from textual.events import DescendantFocus, Key, Resize
 from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
-from textual.worker import WorkerFailed
 
 from infertui import __version__
 from infertui.errors import InfertuiError
@@ -30,9 +27,8 @@ from infertui.tui.panes import import_panes
 from infertui.tui.preferences import Preferences
 from infertui.tui.quit import HANGUP, Leaving
 from infertui.tui.redraw import Pace, Painter, stepped
+from infertui.tui.terminal.base import ScreenApp
 from infertui.tui.terminal.capabilities import Terminal, glyphs
-from infertui.tui.terminal.diff import CellSaver
-from infertui.tui.terminal.driver import Wire
 from infertui.tui.terminal.mouse import Mouse
 from infertui.tui.terminal.sanitize import AsciiWall
 from infertui.tui.topics import ALL_TOPICS, Topic
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
 _HOUSEKEEPING_S = 1.0
 
 
-class InfertuiApp(App[None], inherit_bindings=False):
+class InfertuiApp(ScreenApp, inherit_bindings=False):
     """Implements Cockpit. `connect` opens the connection to the runner; everything slow happens after first paint."""
 
     ENABLE_COMMAND_PALETTE = False
@@ -75,7 +71,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
         read_only: bool = False,
         welcome: bool = False,
         environ: Mapping[str, str] = os.environ,
-        driver_class: type[Any] | None = None,
         stop_other: "Callable[[], Awaitable[object]] | None" = None,
     ) -> None:
         self.terminal = terminal
@@ -83,11 +78,10 @@ class InfertuiApp(App[None], inherit_bindings=False):
         """Whether this screen may only watch."""
         self.keymap: dict[str, str] = {}
         """Keys from the settings, by action id."""
-        super().__init__(driver_class=driver_class)
+        super().__init__()
         self._out = out
         self._preferences = Preferences(settings, settings_path, slow_link=slow_link)
-        self._wire = Wire(lambda: self._driver)
-        self.mouse = Mouse(mouse, over_ssh=terminal.over_ssh, report=self._wire.set_mouse)
+        self.mouse = Mouse(mouse, over_ssh=terminal.over_ssh, report=self.report_mouse)
         """For the panes, or for the terminal."""
         self._problems: list[str] = []
         self._welcome = welcome
@@ -109,7 +103,6 @@ class InfertuiApp(App[None], inherit_bindings=False):
         self._key_pressed = False
         self._is_composed = False
         self._is_over = False
-        self._saver = CellSaver()
         self._line_filters: tuple[tuple[object, ...], tuple[LineFilter, ...]] = ((), ())
         """What they depend on, and themselves."""
         self.furnished = asyncio.Event()
@@ -256,15 +249,17 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Colours as the theme has them, and the last wall against control characters."""
-        key = (self.theme, self.ascii_only, *(one.enabled for one in self._filters))
+        stock = super().get_line_filters()
+        key = (self.theme, self.ascii_only, *stock)
         if key != self._line_filters[0]:  # every widget asks whenever it draws
-            filters = themes.line_filters(self, super().get_line_filters())
+            filters = themes.line_filters(self, stock)
             self._line_filters = key, (*filters, *([AsciiWall()] if self.ascii_only else []))
         return self._line_filters[1]
 
     def on_mount(self) -> None:
         """Everything that the first paint needs; the rest follows it."""
         if not self.is_headless:
+            self.hear_signals()
             asyncio.get_running_loop().set_exception_handler(self._stray_error)
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.set_interval(_HOUSEKEEPING_S, self._housekeep)
@@ -291,17 +286,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
             log = crash.keep(error, environ=self._environ)
             self.say(f"something went wrong ({type(error).__name__}); details: {log}", "warning")
 
-    def exit(self, result: None = None, return_code: int = 0, message: Any = None) -> None:
-        """Leave; nothing is drawn from here on."""
-        self._stop_drawing()
-        super().exit(result, return_code, message)
-
-    async def _shutdown(self) -> None:
-        """However it came to that, nothing is drawn from here on: not every end goes through `exit`."""
-        self._stop_drawing()
-        await super()._shutdown()
-
-    def _stop_drawing(self) -> None:
+    def stop_drawing(self) -> None:
+        """Nothing is drawn from here on."""
         self._is_composed, self._is_over = False, True
         if self._painter is not None:
             self._painter.stop()
@@ -334,7 +320,8 @@ class InfertuiApp(App[None], inherit_bindings=False):
     def _start_drawing(self) -> None:
         if self._is_over:
             return
-        self._painter = Painter(Pace(self.settings), self._draw, behind=lambda: self._wire.behind, post=self.call_next)
+        behind = lambda: self.terminal_behind  # noqa: E731
+        self._painter = Painter(Pace(self.settings), self._draw, behind=behind, post=self.call_next)
         self.stage.all_stale()
         self._painter.touched(ALL_TOPICS)
 
@@ -344,33 +331,16 @@ class InfertuiApp(App[None], inherit_bindings=False):
         minute = time.strftime("%H:%M")
         if minute != self._minute:
             self._tell_header()
-        if self._wire.gone:
+        if self.terminal_gone:
             self.exit(return_code=HANGUP)
-        elif self._wire.take_loss():
+        elif self.take_loss():
             self.action_redraw()
 
-    def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        """Only cells that differ are written: a third of what Textual would write."""
-        super()._display(screen, self._saver.wrap(renderable, self.size))
-
-    def _handle_exception(self, error: Exception) -> None:
-        """What fails while widgets are taken away, such as mounting a pane, is of no account: the exit code stands."""
-        if not self._exit:
-            super()._handle_exception(error)
-
-    def _fatal_error(self) -> None:
-        """Textual would print the values of variables. A log without them has to do."""
-        from rich.text import Text
-
+    def last_words(self, error: BaseException) -> str:
+        """Where the log is that holds more; the values of variables stay out of it."""
         from infertui.tui import crash
 
-        self._stop_drawing()
-        error: BaseException = self._exception or sys.exc_info()[1] or RuntimeError("unknown")
-        if isinstance(error, WorkerFailed):
-            error = error.error
-        if not self._exit_renderables:
-            self._exit_renderables.append(Text(crash.sentence(error, crash.keep(error, environ=self._environ))))
-        self._close_messages_no_wait()
+        return crash.sentence(error, crash.keep(error, environ=self._environ))
 
     # What the connection brings.
 
@@ -608,7 +578,7 @@ class InfertuiApp(App[None], inherit_bindings=False):
 
     def action_redraw(self) -> None:
         """Everything once more, whatever may stand there."""
-        self._saver.forget()
+        self.forget_drawn()
         self.screen.refresh(layout=True)
         self.screen.refresh()
 

@@ -9,13 +9,12 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Click
 from textual.message import Message
-from textual.screen import Screen
 
 from infertui.tui.footer import FooterLine
 from infertui.tui.header import HeaderLine
 from infertui.tui.layouts import MIDDLE, TABBED, TITLES, Kind, PaneId, number_of
+from infertui.tui.terminal.base import ScreenBase
 from infertui.tui.terminal.capabilities import glyphs
-from infertui.tui.terminal.compositor import SparingCompositor
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.pane import Pane
@@ -103,7 +102,7 @@ class CompactView(Lines):
         self.paint_lines([cut(line, self.size.width, ellipsis) for line in lines])
 
 
-class MainScreen(Screen[None], inherit_bindings=False):
+class MainScreen(ScreenBase, inherit_bindings=False):
     """Holds the panes; which of them are displayed is decided by the application."""
 
     AUTO_FOCUS: ClassVar[str | None] = ""
@@ -111,7 +110,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def __init__(self, cockpit: "Cockpit", *, composed: Callable[[], None], resumed: Callable[[], None]) -> None:
         super().__init__(id="main")
-        self._compositor = SparingCompositor()
         self._cockpit = cockpit
         self._when_composed = composed
         self._when_resumed = resumed

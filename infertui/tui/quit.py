@@ -1,12 +1,10 @@
-"""The ways out: signals, the keys for it with their questions, and errors of the program itself."""
+"""The ways out: the keys for it, with their questions."""
 
-import asyncio
 import signal
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from infertui.endings import exit_code, heeded
+from infertui.endings import exit_code
 from infertui.errors import InfertuiError
 from infertui.tui import notify
 
@@ -17,13 +15,6 @@ TWICE_S = 2.0
 """A second ctrl+c within this time quits."""
 HANGUP = exit_code(signal.SIGHUP)
 INTERRUPTED = exit_code(signal.SIGINT)
-
-
-def catch_signals(leave: Callable[[int], None]) -> None:
-    """Call `leave` with the exit code; a default handler would leave the terminal as it is, raw."""
-    loop = asyncio.get_running_loop()
-    for number in heeded():  # with SIGHUP ignored (nohup) the terminal is watched instead
-        loop.add_signal_handler(number, leave, exit_code(number))
 
 
 class Leaving:

@@ -63,7 +63,6 @@ def start(
     path = early.settings_path(environ)
     peek = early.read(path)
     from infertui.tui.app import InfertuiApp
-    from infertui.tui.terminal.driver import TerminalDriver
 
     app = InfertuiApp(
         connector(socket, read_only=read_only, spawn=spawn, environ=environ),
@@ -77,7 +76,6 @@ def start(
         read_only=read_only,
         welcome=not peek.existed and options.screenshot is None,
         environ=environ,
-        driver_class=TerminalDriver,
         stop_other=stopper(socket, environ=environ),
     )
     if options.screenshot is not None:

@@ -44,9 +44,14 @@ REDRAWN_S = 10.0
 
 
 class Walk:
-    """`python -m MODULE ARGUMENTS` in a pseudo terminal, with a home in `folder`; `screen` is what a person sees."""
+    """`python -m MODULE ARGUMENTS` in a pseudo terminal, with a home in `folder`; `screen` is what a person sees.
 
-    def __init__(self, module: str, *arguments: str, folder: Path, size: tuple[int, int]) -> None:
+    `path` is where else modules are looked for.
+    """
+
+    def __init__(
+        self, module: str, *arguments: str, folder: Path, size: tuple[int, int], path: Path | None = None
+    ) -> None:
         self.master, slave = pty.openpty()
         self.folder, self.output, self.drawn = folder, b"", 0
         self.screen = pyte.Screen(*size)
@@ -55,12 +60,13 @@ class Walk:
         (folder / "config" / "infertui").mkdir(parents=True)
         (folder / "config" / "infertui" / "settings.toml").write_text("")
         places = {f"XDG_{name.upper()}_HOME": str(folder / name) for name in ("state", "config", "cache")}
+        modules = ":".join(str(one) for one in (TESTS, TESTS.parent, path) if one)
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], cwd=folder, stdin=slave, stdout=slave, stderr=slave,
             start_new_session=True,
             env=kept | places | {
-                "PYTHONPATH": f"{TESTS}:{TESTS.parent}", "TERM": "xterm-256color", "COLORTERM": "truecolor",
+                "PYTHONPATH": modules, "TERM": "xterm-256color", "COLORTERM": "truecolor",
                 "LANG": "C.UTF-8", "HOME": str(folder),
             },
         )  # fmt: skip
@@ -119,6 +125,10 @@ class Walk:
     def end(self) -> int:
         """The exit code; what it writes meanwhile is read."""
         self.process.terminate()
+        return self.left()
+
+    def left(self) -> int:
+        """The exit code of what is about to end."""
         end = time.monotonic() + PATIENCE_S
         try:
             while self.process.poll() is None and time.monotonic() < end:

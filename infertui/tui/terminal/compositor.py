@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from textual._compositor import ChopsUpdate, Compositor
 from textual.geometry import Region
+from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -39,6 +40,14 @@ class SparingCompositor(Compositor):
         finally:
             if self._visible_widgets is asked:  # else a widget asked where things are, and they had moved meanwhile
                 self._visible_widgets = every
+
+
+class SparingScreen(Screen[None]):
+    """A screen with that compositor."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(id=id)
+        self._compositor = SparingCompositor()
 
 
 def needed(

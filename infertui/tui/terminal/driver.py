@@ -4,8 +4,6 @@ What is written to the terminal, by a thread of its own: a terminal that stops r
 
 Frames wait here only as long as they are worth showing. When too much waits, further text is dropped and `lost` is
 set: whoever draws then has to draw everything anew once the terminal reads again.
-
-What our driver knows of the terminal at its other end. A stock one, as without a terminal, knows of no trouble.
 """
 
 import asyncio
@@ -19,7 +17,6 @@ import termios
 import threading
 from codecs import getincrementaldecoder
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +26,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
 
-from infertui.tui.quit import catch_signals
+from infertui.tui.terminal.stock import catch_signals
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -282,35 +279,3 @@ class TerminalDriver(LinuxDriver):
             # What is no key of any terminal, a mouse at column 10^5000 for example, is forgotten.
             with contextlib.suppress(ParseError, ValueError, ArithmeticError, LookupError):
                 super().run_input_thread()
-
-
-class Wire:
-    """Asks the driver that the application has at the moment."""
-
-    def __init__(self, driver: Callable[[], object]) -> None:
-        self._driver = driver
-
-    @property
-    def gone(self) -> bool:
-        """Whether the terminal was closed under the program."""
-        return bool(getattr(self._driver(), "terminal_gone", False))
-
-    @property
-    def behind(self) -> bool:
-        """Whether the terminal does not keep up, so that drawing more is of no use."""
-        outlet = getattr(self._driver(), "outlet", None)
-        return outlet is not None and bool(outlet.behind)
-
-    def take_loss(self) -> bool:
-        """Whether text was dropped and the terminal reads again: everything has to be drawn anew. Said once."""
-        outlet = getattr(self._driver(), "outlet", None)
-        if outlet is None or not outlet.lost or outlet.waiting:
-            return False
-        outlet.lost = False
-        return True
-
-    def set_mouse(self, on: bool) -> None:
-        """Have the mouse reported, or leave it to the terminal."""
-        set_mouse = getattr(self._driver(), "set_mouse", None)
-        if set_mouse is not None:
-            set_mouse(on)

@@ -1,6 +1,9 @@
 import os
+from typing import Any
 
-from infertui.tui.terminal.driver import TEXTS, Outlet, Wire
+from infertui.tui.terminal.app import TerminalApp
+from infertui.tui.terminal.driver import TEXTS, Outlet
+from infertui.tui.terminal.stock import StockApp
 
 
 class Driver:
@@ -18,18 +21,24 @@ class Driver:
         self.mouse.append(on)
 
 
+def over(driver: Any) -> TerminalApp:
+    app = TerminalApp()
+    app._driver = driver
+    return app
+
+
 def test_dropped_text_is_told_once_and_only_when_the_terminal_reads_again() -> None:
     reading, writing = os.pipe()
     driver = Driver(writing)
-    wire = Wire(lambda: driver)
-    assert (wire.gone, wire.behind, wire.take_loss()) == (False, False, False)
+    app = over(driver)
+    assert (app.terminal_gone, app.terminal_behind, app.take_loss()) == (False, False, False)
     for _ in range(TEXTS + 1):
         driver.outlet.write("x")
-    assert (wire.behind, wire.take_loss()) == (True, False)
+    assert (app.terminal_behind, app.take_loss()) == (True, False)
     driver.outlet.start()
     driver.outlet.stop()
-    assert (wire.behind, wire.take_loss(), wire.take_loss()) == (False, True, False)
-    wire.set_mouse(True)
+    assert (app.terminal_behind, app.take_loss(), app.take_loss()) == (False, True, False)
+    app.report_mouse(True)
     assert driver.mouse == [True]
     os.close(reading)
     os.close(writing)
@@ -42,11 +51,11 @@ def test_a_terminal_that_went_away_is_gone() -> None:
     driver.outlet.start()
     driver.outlet.write("x")
     driver.outlet.stop()
-    assert Wire(lambda: driver).gone
+    assert over(driver).terminal_gone
     os.close(writing)
 
 
 def test_a_stock_driver_knows_of_no_trouble() -> None:
-    wire = Wire(object)
-    wire.set_mouse(True)
-    assert (wire.gone, wire.behind, wire.take_loss()) == (False, False, False)
+    for app in (over(object()), StockApp()):
+        app.report_mouse(True)
+        assert (app.terminal_gone, app.terminal_behind, app.take_loss()) == (False, False, False)
