@@ -2,11 +2,15 @@
 
 They stand at the top of the repository and inside the wheel; an editable install reads them from the former.
 
-Where this user's own settings, and what is known of this machine, are kept.
+Where this user's own settings, and what is known of this machine, are kept: the one place that reads the variables of
+the XDG Base Directory Specification 0.8 for infertui's own folders. As it asks, relative values count as not set.
 
 There may be no home: containers and services run as users without an entry in the user database, and without HOME.
 Then the XDG variables say where things go, each by itself.
 """
+# platformdirs finds the same places (tests/test_paths.py holds both together). It reads the environment of the process
+# alone, while ours is passed in; without a home it raises or, before 4.14, names a folder "~"; and its import takes as
+# long as all that the screen's settings need before the first paint.
 
 import os
 from collections.abc import Mapping
@@ -52,7 +56,7 @@ def expand(text: str | Path, otherwise: Path | None = None) -> Path:
 
 
 def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder `infertui` in the user's configuration directory, which need not exist."""
+    """$XDG_CONFIG_HOME/infertui, or ~/.config/infertui. Makes nothing."""
     return _base(environ, "XDG_CONFIG_HOME", ".config") / "infertui"
 
 
@@ -64,6 +68,12 @@ def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """$XDG_CACHE_HOME/infertui, or ~/.cache/infertui. Makes nothing."""
     return _base(environ, "XDG_CACHE_HOME", ".cache") / "infertui"
+
+
+def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """$XDG_RUNTIME_DIR/infertui; None where it is not set. Whether it can be trusted is for who uses it to find out."""
+    named = environ.get("XDG_RUNTIME_DIR", "")
+    return Path(named) / "infertui" if named.startswith("/") else None
 
 
 def without_home(path: Path) -> str:

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from infertui.api.errors import UntrustedSocketError
 from infertui.errors import InfertuiError, StoreError, UsageError
-from infertui.paths import expand, without_home
+from infertui.paths import expand, runtime_dir, without_home
 from infertui.paths import state_dir as state_dir
 from infertui.results.jsonl import NO_ROOM, no_room
 from infertui.text import clean
@@ -175,10 +175,9 @@ def last_socket(environ: Mapping[str, str]) -> Path | None:
 def _runtime_dir(environ: Mapping[str, str]) -> Path | None:
     if named := environ.get(RUNTIME_VARIABLE):
         return expand(named).absolute()
-    given = environ.get("XDG_RUNTIME_DIR", "")
-    if given.startswith("/") and _ours_alone(Path(given)) and os.access(given, os.W_OK | os.X_OK):
-        return Path(given) / "infertui"
-    return None
+    given = runtime_dir(environ)
+    usable = given is not None and _ours_alone(given.parent) and os.access(given.parent, os.W_OK | os.X_OK)
+    return given if usable else None
 
 
 def _made_prefix() -> str:

@@ -30,7 +30,10 @@ class Snapshot(Struct, frozen=True):
 
 
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where models are kept: HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else `hub` in HF_HOME."""
+    """Where models are kept: HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else `hub` in HF_HOME.
+
+    It is the folder of huggingface_hub, which takes XDG_CACHE_HOME as it stands, relative or not.
+    """
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environ.get(name):
             return _expanded(environ[name])
