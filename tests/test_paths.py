@@ -54,7 +54,7 @@ def test_a_runtime_directory_is_taken_where_it_is_set_and_absolute() -> None:
 def test_platformdirs_finds_the_same_folders(environ: dict[str, str]) -> None:
     """Where it can say: with a home, of the process's own environment."""
     program = (
-        f"from platformdirs import *; print(*(vars()['user_' + kind + '_dir']('infertui') for kind in {list(FOLDERS)}))"
+        f"import platformdirs as p\nfor kind in {list(FOLDERS)}: print(getattr(p, 'user_' + kind + '_dir')('infertui'))"
     )
     home = {"HOME": "/home/ada", **environ}
     done = subprocess.run([sys.executable, "-c", program], env=home, capture_output=True, text=True, check=True)
