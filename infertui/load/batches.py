@@ -12,8 +12,8 @@ from infertui.errors import ConfigError
 AUTO_ITERATIONS = 5
 
 
-class Request(Struct, frozen=True):
-    """One prompt: its text (empty for random ids) and its token ids."""
+class EncodedPrompt(Struct, frozen=True):
+    """What a request asks: its text (empty for random ids) and its token ids."""
 
     text: str
     ids: tuple[int, ...]
@@ -48,14 +48,14 @@ class BatchSource:
         self._encode = encode
         special = frozenset(special_ids)
         self._ordinary = [] if prompts else [token for token in range(vocabulary) if token not in special]
-        self._encoded: dict[int, Request] = {}
+        self._encoded: dict[int, EncodedPrompt] = {}
 
-    def batch(self, index: int) -> list[Request]:
-        """The requests of batch `index`, always `batch_size` of them. Raises ConfigError for an empty prompt."""
+    def batch(self, index: int) -> list[EncodedPrompt]:
+        """The prompts of batch `index`, always `batch_size` of them. Raises ConfigError for an empty prompt."""
         size = self._workload.batch_size
         return [self._request(index * size + slot) for slot in range(size)]
 
-    def _request(self, number: int) -> Request:
+    def _request(self, number: int) -> EncodedPrompt:
         if not self._prompts:
             return self._random(number)
         slot = number % len(self._prompts)
@@ -63,15 +63,15 @@ class BatchSource:
             self._encoded[slot] = self._encode_prompt(self._prompts[slot])
         return self._encoded[slot]
 
-    def _random(self, number: int) -> Request:
+    def _random(self, number: int) -> EncodedPrompt:
         generator = random.Random(f"{self._workload.seed}:{number}")  # noqa: S311 (prompts, not secrets)
-        return Request("", tuple(generator.choices(self._ordinary, k=self._workload.input_len)))
+        return EncodedPrompt("", tuple(generator.choices(self._ordinary, k=self._workload.input_len)))
 
-    def _encode_prompt(self, text: str) -> Request:
+    def _encode_prompt(self, text: str) -> EncodedPrompt:
         ids = self._encode(text)
         if not ids:
             raise ConfigError("workload.prompts_file", f"the prompt {text[:40]!r} has no tokens")
-        return Request(text, tuple(fit_length(ids, self._workload.input_len)))
+        return EncodedPrompt(text, tuple(fit_length(ids, self._workload.input_len)))
 
 
 def fit_length(ids: Sequence[int], length: int) -> Sequence[int]:

@@ -1,8 +1,10 @@
-"""What one batch and one request of a measurement are."""
+"""What a request of a measurement is, and a batch of them."""
 
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from infertui.integers import Whole
 from infertui.measure.clock import NS_PER_S
@@ -30,30 +32,56 @@ class EngineMemory(Struct, frozen=True):
     resident_peak: Whole | None = None
 
 
-class RequestPart(Struct, frozen=True):
-    """One request's share of a batch: what differs between its sequences.
+class Request(Struct, frozen=True):
+    """One prompt and its answer: the atom of all figures. Stamps are monotonic nanoseconds; None: there was none.
 
-    The sequences of a static batch advance together, and their times are the batch's. An engine that schedules
-    sequences by itself has times for each: `first_ns`, `last_ns` and `itl`, else None. `output` holds the generated
-    ids where they were read, and `prompt_sha256` then tells the prompt.
+    The plan wanted it sent at `due_ns`, and it was at `sent_ns`: of a static batch both are when that was handed to the
+    engine. `first_byte_ns` is when an answer over a connection began, `first_ns` and `last_ns` are its first and last
+    token, and at `end_ns` it was over, of an engine with the device synchronised. `itl` holds the gaps between its
+    steps, where they are not those that all of its batch share. `prompt_tokens` and `tokens` were counted, of what
+    `asked_prompt_tokens` and `asked_tokens` wanted; None is whatever comes. `error` says why it failed; empty: it did
+    not. `output` holds the generated ids where they were read, and `prompt_sha256` then tells the prompt.
     """
 
     prompt: str
     prompt_tokens: int
     tokens: int
+    due_ns: int
+    sent_ns: int
+    end_ns: int
     first_ns: int | None = None
     last_ns: int | None = None
     itl: Gaps | None = None
+    error: str = ""
+    asked_prompt_tokens: int | None = None
+    asked_tokens: int | None = None
+    first_byte_ns: int | None = None
     output: tuple[int, ...] = ()
     prompt_sha256: str = ""
 
+    @property
+    def ttft(self) -> float | None:
+        """Seconds from sending it to its first token."""
+        return None if self.first_ns is None else (self.first_ns - self.sent_ns) / NS_PER_S
+
+    @property
+    def latency(self) -> float | None:
+        """E2E: seconds from sending it to its last token."""
+        return None if self.last_ns is None else (self.last_ns - self.sent_ns) / NS_PER_S
+
+    @property
+    def tps(self) -> float | None:
+        """Tokens a second of its E2E latency."""
+        return self.tokens / self.latency if self.latency else None
+
 
 class BatchRecord(Struct, frozen=True):
-    """One batch as the worker measured it. Stamps are monotonic nanoseconds.
+    """Requests that were handed to an engine together, as the worker measured them. Stamps are monotonic nanoseconds.
 
     The batch was handed to the engine at `start_ns`; `first_ns` and `last_ns` are its first and last token step, of
     whichever sequence; at `end_ns` the engine had returned and the device was synchronised. `itl` holds the gaps
-    between the steps, which all sequences of a static batch share; of sequences that have `own_times`, all their gaps.
+    between the steps, which all sequences of a static batch share; of sequences that an engine schedules by itself, and
+    that so have `own_times`, all their gaps.
     `stretches_ns` are the times of its parts, of equally many steps one after the other, from start to end; none where
     there were too few steps. `client_ns` is how much of start to end infertui's own calls were seen to take between the
     steps, each from the stamp that it takes to its end; None is not known.
@@ -66,7 +94,7 @@ class BatchRecord(Struct, frozen=True):
     last_ns: int | None
     end_ns: int
     itl: Gaps | None
-    requests: tuple[RequestPart, ...]
+    requests: tuple[Request, ...]
     memory: EngineMemory
     error: str = ""
     own_times: bool = False
@@ -101,37 +129,46 @@ class BatchRecord(Struct, frozen=True):
         """
         return None if self.itl is None else self.itl.per_token
 
-    def times(self, part: RequestPart) -> "RequestTimes":
-        """The times of one of the requests: its own, or those that it shares with the whole batch."""
-        if not self.own_times:
-            return RequestTimes(self.ttft, self.tpot, self.latency, self.itl)
-        return RequestTimes(
-            ttft=None if part.first_ns is None else (part.first_ns - self.start_ns) / NS_PER_S,
-            tpot=None if part.itl is None else part.itl.per_token,
-            latency=None if part.last_ns is None else (part.last_ns - self.start_ns) / NS_PER_S,
-            itl=part.itl,
+    def gaps(self, request: Request) -> Gaps | None:
+        """Those of one of the requests: its own, or those that it shares with the whole batch."""
+        return request.itl if self.own_times else self.itl
+
+    def tpot_of(self, request: Request) -> float | None:
+        """The same of one of the requests."""
+        gaps = self.gaps(request)
+        return None if gaps is None else gaps.per_token
+
+
+def slim(batch: BatchRecord) -> BatchRecord:
+    """As figures need it, to be kept by the million: without texts, and stamps that are shared in memory once."""
+
+    stamps = {stamp: stamp for stamp in (batch.start_ns, batch.first_ns, batch.last_ns, batch.end_ns)}
+    requests = tuple(
+        replace(
+            request,
+            prompt="",
+            due_ns=stamps.get(request.due_ns) or request.due_ns,
+            sent_ns=stamps.get(request.sent_ns) or request.sent_ns,
+            end_ns=stamps.get(request.end_ns) or request.end_ns,
+            first_ns=stamps.get(request.first_ns, request.first_ns),
+            last_ns=stamps.get(request.last_ns, request.last_ns),
         )
-
-
-class RequestTimes(Struct, frozen=True):
-    """What a request took, in seconds from handing its batch over; see `BatchRecord`. None is not available."""
-
-    ttft: float | None
-    tpot: float | None
-    latency: float | None
-    itl: Gaps | None
+        for request in batch.requests
+    )
+    return replace(batch, requests=requests)
 
 
 class RequestRecord(Struct, frozen=True):
     """A line of requests.jsonl. Times in seconds, memory in MiB; None is not available, never zero.
 
-    `prompt, latency, tokens, memory_mb, power_w, tps` are the simple six-field form of the field. `start` counts
-    from the start of measuring; `batch` is the index of the batch that the request was part of; `energy_j` is its
-    equal share of the batch's energy and `power_w` the mean power of the device (or CPU package) meanwhile.
-    `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an `error` and no
-    latency. `prompt_tokens` is None in what was imported without it. Without `own_times` the times are those of the
-    batch, which all its requests share. `stretches` are those of the batch, see `BatchRecord`, with its first request
-    alone.
+    `prompt, latency, tokens, memory_mb, power_w, tps` are the simple six-field form of the field. From the start of
+    measuring on count `start`, when it was sent, `due`, when the plan wanted that, and `first_byte` and `end`. `ttft`
+    and `latency` count from when it was sent. `batch` is the index of the batch that it was part of, None of none;
+    `energy_j` is its equal share of the batch's energy and `power_w` the mean power of the device (or CPU package)
+    meanwhile. `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an
+    `error` and no latency. `prompt_tokens` is None in what was imported without it. Without `own_times` the times are
+    those of the batch, which all its requests share. `stretches` are those of the batch, see `BatchRecord`, with its
+    first request alone. Lines of earlier versions have no `due`, and none of what stands after it.
     """
 
     prompt: str
@@ -146,11 +183,16 @@ class RequestRecord(Struct, frozen=True):
     power_w: float | None
     energy_j: float | None
     start: float
-    batch: Whole
+    batch: Whole | None
     error: str = ""
     batch_seconds: float | None = None
     own_times: bool = False
     stretches: tuple[float, ...] = ()
+    due: float | None = None
+    end: float | None = None
+    first_byte: float | None = None
+    asked_prompt_tokens: Whole | None = None
+    asked_tokens: Whole | None = None
 
 
 def request_records(
@@ -161,27 +203,57 @@ def request_records(
 
     stretches = tuple(length / NS_PER_S for length in batch.stretches_ns)
 
-    def record(number: int, part: RequestPart) -> RequestRecord:
-        times = batch.times(part)
-        latency = None if batch.error else times.latency
+    def since(stamp_ns: int | None) -> float | None:
+        return None if stamp_ns is None else (stamp_ns - origin_ns) / NS_PER_S
+
+    def record(number: int, request: Request) -> RequestRecord:
+        failed = bool(request.error)
         return RequestRecord(
-            prompt=part.prompt,
-            prompt_tokens=part.prompt_tokens,
-            tokens=part.tokens,
-            latency=latency,
-            ttft=times.ttft,
-            tpot=times.tpot,
-            itl=times.itl,
-            tps=part.tokens / latency if latency else None,
+            prompt=request.prompt,
+            prompt_tokens=request.prompt_tokens,
+            tokens=request.tokens,
+            latency=None if failed else request.latency,
+            ttft=request.ttft,
+            tpot=batch.tpot_of(request),
+            itl=batch.gaps(request),
+            tps=None if failed else request.tps,
             memory_mb=None if memory is None else round(memory / 2**20, 3),
             power_w=power_w,
             energy_j=None if energy_j is None else energy_j / len(batch.requests),
-            start=(batch.start_ns - origin_ns) / NS_PER_S,
+            start=(request.sent_ns - origin_ns) / NS_PER_S,
             batch=batch.index,
-            error=batch.error,
+            error=request.error,
             batch_seconds=batch.seconds,
             own_times=batch.own_times,
             stretches=() if number else stretches,
+            due=since(request.due_ns),
+            end=since(request.end_ns),
+            first_byte=since(request.first_byte_ns),
+            asked_prompt_tokens=request.asked_prompt_tokens,
+            asked_tokens=request.asked_tokens,
         )
 
-    return [record(number, part) for number, part in enumerate(batch.requests)]
+    return [record(number, request) for number, request in enumerate(batch.requests)]
+
+
+class InBatch(Protocol):
+    """What a line of requests.jsonl tells of its batch, read whole or in part."""
+
+    @property
+    def batch(self) -> int | None:
+        """Its index; None: the request was part of none."""
+
+
+Line = TypeVar("Line", bound=InBatch)
+
+
+def grouped(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """The requests of each batch, in a row as they are kept; one that was part of none is by itself."""
+    group: list[Line] = []
+    for line in lines:
+        if group and (line.batch is None or line.batch != group[0].batch):
+            yield group
+            group = []
+        group.append(line)
+    if group:
+        yield group

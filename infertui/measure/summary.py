@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from infertui.integers import Whole
 from infertui.measure.itl import Gaps, merge_gaps
-from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestTimes
+from infertui.measure.records import BatchRecord, EngineMemory, Request
 from infertui.measure.statistics import (
     Distribution,
     Independence,
@@ -86,10 +86,10 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         counts,
         output_throughput=output / seconds,
         total_throughput=(output + prompt) / seconds,
-        latency=_over_requests(good, lambda times: times.latency),
-        ttft=_over_requests(good, lambda times: times.ttft),
-        tpot=_over_requests(good, lambda times: times.tpot),
-        tps=_speed_of_requests(good),
+        latency=_over_requests(good, lambda _, request: request.latency),
+        ttft=_over_requests(good, lambda _, request: request.ttft),
+        tpot=_over_requests(good, BatchRecord.tpot_of),
+        tps=_over_requests(good, lambda _, request: request.tps),
         itl=merge_gaps(batch.itl for batch in good if batch.itl),
         prefill=until_first,
         client_share=client_share(good),
@@ -170,7 +170,7 @@ def _prefill(batches: Sequence[BatchRecord]) -> float | None:
     """None where a sequence's first token is not known."""
     longest: list[float] = []
     for batch in batches:
-        firsts = [batch.times(part).ttft for part in batch.requests]
+        firsts = [request.ttft for request in batch.requests]
         known = [first for first in firsts if first is not None]
         if len(known) < len(firsts) or not known:
             return None
@@ -179,30 +179,22 @@ def _prefill(batches: Sequence[BatchRecord]) -> float | None:
 
 
 def _over_requests(
-    batches: Sequence[BatchRecord], figure: Callable[[RequestTimes], float | None]
+    batches: Sequence[BatchRecord], figure: Callable[[BatchRecord, Request], float | None]
 ) -> Distribution | None:
-    return _by_batch([[figure(batch.times(part)) for part in batch.requests] for batch in batches])
+    return _by_unit([[figure(batch, request) for request in batch.requests] for batch in batches])
 
 
-def _speed_of_requests(batches: Sequence[BatchRecord]) -> Distribution | None:
-    def speed(batch: BatchRecord, part: RequestPart) -> float | None:
-        latency = batch.times(part).latency
-        return part.tokens / latency if latency else None
+def _by_unit(units: Sequence[Sequence[float | None]]) -> Distribution | None:
+    """Over all values that are known; each unit in which there is one, a batch here, is an independent observation.
 
-    return _by_batch([[speed(batch, part) for part in batch.requests] for batch in batches])
-
-
-def _by_batch(values: Sequence[Sequence[float | None]]) -> Distribution | None:
-    """Over all values that are known; each batch in which there is one is an independent observation.
-
-    Where the requests of each batch share its times, batches alone scatter: their deviation is not that of a sample in
+    Where the requests of each unit share its times, units alone scatter: their deviation is not that of a sample in
     which each of them stands several times, which is smaller, and 0 for a single one.
     """
-    known = [found for batch in values if (found := [value for value in batch if value is not None])]
-    whole = describe([value for batch in known for value in batch], independent=len(known))
-    if whole is None or not all(value == batch[0] for batch in known for value in batch):
+    known = [found for unit in units if (found := [value for value in unit if value is not None])]
+    whole = describe([value for unit in known for value in unit], independent=len(known))
+    if whole is None or not all(value == unit[0] for unit in known for value in unit):
         return whole
-    each = describe([batch[0] for batch in known])
+    each = describe([unit[0] for unit in known])
     return msgspec.structs.replace(whole, std=each.std if each else None)
 
 

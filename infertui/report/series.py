@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from infertui.measure.clock import NS_PER_S
+from infertui.measure.records import grouped
 from infertui.report.charts.strips import FEW
 from infertui.results.details import thin
 from infertui.results.jsonl import read_lines
@@ -55,7 +56,7 @@ class Telemetry(Struct, frozen=True):
 
 
 class _Request(Struct, frozen=True, gc=False):
-    batch: int = 0
+    batch: int | None = 0
     start: float = 0.0
     latency: float | None = None
     ttft: float | None = None
@@ -171,22 +172,16 @@ def window_start(stamps: Sequence[int], result: Result) -> int | None:
 
 def _batches(path: Path) -> Iterator[tuple[float, dict[str, float]]]:
     """When each batch that did not fail began, and the means of its requests' times."""
-    current: int | None = None
-    start, failed = 0.0, False
-    sums: dict[str, list[float]] = {}
-    for request in read_lines(path, _Request, warn=lambda _: None):
-        if request.batch != current:
-            if current is not None and not failed:
-                yield start, {name: total / count for name, (total, count) in sums.items()}
-            current, start, failed, sums = request.batch, request.start, False, {}
-        failed = failed or bool(request.error)
-        for name, value in (("latency", request.latency), ("ttft", request.ttft), ("tpot", request.tpot)):
-            if value is not None:
-                entry = sums.setdefault(name, [0.0, 0.0])
-                entry[0] += value
-                entry[1] += 1
-    if current is not None and not failed:
-        yield start, {name: total / count for name, (total, count) in sums.items()}
+    for requests in grouped(read_lines(path, _Request, warn=lambda _: None)):
+        if any(request.error for request in requests):
+            continue
+        times = {
+            "latency": [request.latency for request in requests],
+            "ttft": [request.ttft for request in requests],
+            "tpot": [request.tpot for request in requests],
+        }
+        told = {name: [value for value in values if value is not None] for name, values in times.items()}
+        yield requests[0].start, {name: sum(values) / len(values) for name, values in told.items() if values}
 
 
 def _spread(values: "array[float]") -> Spread | None:

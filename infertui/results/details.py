@@ -14,6 +14,7 @@ from msgspec import Struct
 from infertui import regular_files
 from infertui.errors import StoreError
 from infertui.measure.itl import Count
+from infertui.measure.records import grouped
 from infertui.results.jsonl import read_lines
 from infertui.results.observations import REQUESTS, requests_lost
 from infertui.results.result import Result
@@ -137,7 +138,7 @@ class RunDetails(Struct, frozen=True):
 class _Request(Struct, frozen=True, gc=False):
     """A line of requests.jsonl, as far as it is shown."""
 
-    batch: Count = 0
+    batch: Count | None = 0
     start: float = 0.0
     latency: float | None = None
     ttft: float | None = None
@@ -181,14 +182,7 @@ def _power(sample: Sample) -> float | None:
 
 def _batches(path: Path) -> Iterator[BatchPoint]:
     """One point for the requests of each batch: from its start to its first token, and to its last."""
-    requests: list[_Request] = []
-    for request in _lines(path, _Request):
-        if requests and request.batch != requests[0].batch:
-            yield _point(requests)
-            requests = []
-        requests.append(request)
-    if requests:
-        yield _point(requests)
+    return map(_point, grouped(_lines(path, _Request)))
 
 
 def _point(requests: Sequence[_Request]) -> BatchPoint:

@@ -1,6 +1,5 @@
 """The measured batches of a run as independent observations, read back from its requests.jsonl for comparisons."""
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from msgspec import Meta, Struct
 
 from infertui.measure.hypotheses import STRETCHES
 from infertui.measure.itl import Count
+from infertui.measure.records import grouped
 from infertui.measure.tails import GapCounts, counts_together
 from infertui.results.jsonl import read_lines
 from infertui.results.result import Result
@@ -55,7 +55,7 @@ class _Gaps(Struct, frozen=True, gc=False):
 
 
 class _Request(Struct, frozen=True, gc=False):
-    batch: Count = 0
+    batch: Count | None = 0
     tokens: Count = 0
     latency: float | None = None
     ttft: float | None = None
@@ -112,9 +112,8 @@ def thinned(observations: Iterable[Observation], most: int = MOST) -> list[Obser
 
 
 def _observations(lines: Iterable[_Request], look: Callable[[], object]) -> Iterator[Observation]:
-    for _, group in itertools.groupby(lines, key=lambda request: request.batch):
+    for requests in grouped(lines):
         look()
-        requests = list(group)
         if not any(request.error for request in requests):
             yield _observation(requests)
 

@@ -1,7 +1,6 @@
 """Runs whose runner was killed: what they had measured becomes an interrupted result."""
 
 import fcntl
-import itertools
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ from infertui import regular_files
 from infertui.errors import StoreError
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import merge_sequences
-from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord
+from infertui.measure.records import BatchRecord, EngineMemory, Request, RequestRecord, grouped
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
 from infertui.results.jsonl import read_lines
@@ -105,36 +104,47 @@ def _what_ended(begun: Begun) -> str:
 
 def batches_of(records: Iterable[RequestRecord]) -> list[BatchRecord]:
     """The batches that request lines tell of, one after the other; one whose lines are not all there is left out."""
-    grouped = (list(lines) for _, lines in itertools.groupby(records, key=lambda record: record.batch))
-    found = [_batch(lines) for lines in grouped if lines[0].batch_seconds is not None]
+    found = [batch for lines in grouped(records) if (batch := _batch(lines)) is not None]
     size = max((len(batch.requests) for batch in found), default=0)
     return [batch for batch in found if len(batch.requests) == size]
 
 
-def _batch(lines: list[RequestRecord]) -> BatchRecord:
+def _batch(lines: list[RequestRecord]) -> BatchRecord | None:
+    """None of a request that was part of none, and of one whose time is not known."""
     first = lines[0]
+    if first.batch is None or first.batch_seconds is None:
+        return None
     start = round(first.start * NS_PER_S)
+    end = start + round(first.batch_seconds * NS_PER_S)
 
     def after(seconds: float | None) -> int | None:
         return None if seconds is None else start + round(seconds * NS_PER_S)
 
     own = first.own_times
+    first_ns = after(min((line.ttft for line in lines if line.ttft is not None), default=None))
+    last_ns = after(max((line.latency for line in lines if line.latency is not None), default=None))
     return BatchRecord(
         phase="measure",
         index=first.batch,
         start_ns=start,
-        first_ns=after(min((line.ttft for line in lines if line.ttft is not None), default=None)),
-        last_ns=after(max((line.latency for line in lines if line.latency is not None), default=None)),
-        end_ns=after(first.batch_seconds) or start,
+        first_ns=first_ns,
+        last_ns=last_ns,
+        end_ns=end,
         itl=merge_sequences(line.itl for line in lines if line.itl) if own else first.itl,
         requests=tuple(
-            RequestPart(
+            Request(
                 "",  # figures need no texts, and those of a long run would fill the memory
                 line.prompt_tokens or 0,  # what was measured here always has it
                 line.tokens,
-                first_ns=after(line.ttft) if own else None,
-                last_ns=after(line.latency) if own else None,
+                due_ns=start if line.due in (None, line.start) else round(line.due * NS_PER_S),
+                sent_ns=start,
+                end_ns=end,
+                first_ns=after(line.ttft) if own else first_ns,
+                last_ns=after(line.latency) if own else last_ns,
                 itl=line.itl if own else None,
+                error=line.error,
+                asked_prompt_tokens=line.asked_prompt_tokens,
+                asked_tokens=line.asked_tokens,
             )
             for line in lines
         ),

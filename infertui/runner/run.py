@@ -23,7 +23,7 @@ from infertui.errors import InfertuiError, StoreError
 from infertui.load.batches import iterations_of
 from infertui.load.prompts import load_prompts
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.records import BatchRecord, Phase, request_records
+from infertui.measure.records import BatchRecord, Phase, request_records, slim
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict, judge
 from infertui.models.asking import telling
@@ -398,9 +398,9 @@ class Execution:
 
     def _on_batch(self, batch: BatchRecord) -> None:
         # Who watches does not read what was generated, and figures need no texts: a long run would fill the memory.
-        told = replace(batch, requests=tuple(replace(part, output=()) for part in batch.requests))
+        told = replace(batch, requests=tuple(replace(request, output=()) for request in batch.requests))
         if batch.phase == "measure":
-            self._batches.append(replace(told, requests=tuple(replace(part, prompt="") for part in told.requests)))
+            self._batches.append(slim(told))
             power = self._telemetry.mean_power(batch.start_ns, batch.end_ns)
             energy = None if power is None else power * batch.seconds
             origin = self._batches[0].start_ns

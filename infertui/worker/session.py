@@ -13,7 +13,7 @@ import math
 import re
 import resource
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from itertools import repeat
 from typing import Literal
 
 import psutil
@@ -21,9 +21,9 @@ from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError, EngineError
-from infertui.load.batches import BatchSource, Request
+from infertui.load.batches import BatchSource, EncodedPrompt
 from infertui.measure.clock import NS_PER_S, Clock
-from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
+from infertui.measure.records import BatchRecord, EngineMemory, Request
 from infertui.measure.validity import warmup_state
 from infertui.targets.engine.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
 from infertui.targets.engine.resident import reset_resident_peak, resident, resident_peak
@@ -201,7 +201,7 @@ class Session:
         widths: dict[int, int] = {}
         # With a fixed input length the first batch speaks for all; making more of them would cost seconds.
         for index in range(1 if self._command.workload.input_len else self._looked_at):
-            widths.setdefault(max(len(request.ids) for request in self._source.batch(index)), index)
+            widths.setdefault(max(len(prompt.ids) for prompt in self._source.batch(index)), index)
         return widths
 
     def _prime(self, widths: dict[int, int]) -> None:
@@ -210,9 +210,9 @@ class Session:
         On an H200, PyTorch's lazy loading of kernels made 45 ms of a 6 ms TTFT whenever a new length came.
         """
         for index in widths.values():
-            requests = self._source.batch(index)
-            batch = self._batch(requests, min(2, self._command.workload.output_len), index)
-            self._generate(batch, self._sink(requests))
+            prompts = self._source.batch(index)
+            batch = self._batch(prompts, min(2, self._command.workload.output_len), index)
+            self._generate(batch, self._sink(prompts))
 
     def _measure(self, *, unseen: bool) -> str:
         """Why it stopped early, if it did. `unseen`: what is in force is looked at once a batch has shown it."""
@@ -236,9 +236,9 @@ class Session:
         self._progress.enter(phase)
         self._emit(PhaseStarted(self._clock.now_ns(), phase))
 
-    def _run_batch(self, phase: Literal["warmup", "measure"], index: int, requests: list[Request]) -> BatchRecord:
+    def _run_batch(self, phase: Literal["warmup", "measure"], index: int, prompts: list[EncodedPrompt]) -> BatchRecord:
         generated, error = Generated((), list), ""
-        batch, sink = self._batch(requests, self._command.workload.output_len, index), self._sink(requests)
+        batch, sink = self._batch(prompts, self._command.workload.output_len, index), self._sink(prompts)
         self._progress.batch, self._progress.step = index, 0
         self._engine.synchronize()
         start = self._progress.progress_ns = self._clock.now_ns()
@@ -248,7 +248,7 @@ class Session:
             error = clean(failure.message)
         end = self._clock.now_ns()
         # From here to the next batch nothing is timed.
-        counts: Sequence[int] = [0] * len(requests)
+        counts: Sequence[int] = [0] * len(prompts)
         times: list[SequenceTimes] = []
         if not error:
             try:
@@ -256,13 +256,15 @@ class Session:
                 sink.check(counts)
                 times = sink.times()
             except EngineError as failure:
-                counts, error = [0] * len(requests), clean(failure.message)
+                counts, error = [0] * len(prompts), clean(failure.message)
         memory = self._memory()
         outputs: list[tuple[int, ...]] = []
         self._generated = self._generated or not error
         if phase == "measure" and not error:
             self._good = True
-            outputs = self.outputs.pick([request.ids for request in requests], counts, generated.read)
+            outputs = self.outputs.pick([prompt.ids for prompt in prompts], counts, generated.read)
+        workload = self._command.workload
+        shared = SequenceTimes(sink.first_ns, sink.last_ns, None)
         record = BatchRecord(
             phase=phase,
             index=index,
@@ -271,7 +273,27 @@ class Session:
             last_ns=sink.last_ns,
             end_ns=end,
             itl=None if error else sink.itl(times),
-            requests=_parts(requests, counts, times, outputs),
+            requests=tuple(
+                Request(
+                    prompt=prompt.text,
+                    prompt_tokens=len(prompt.ids),
+                    tokens=count,
+                    due_ns=start,
+                    sent_ns=start,
+                    end_ns=end,
+                    first_ns=own.first_ns,
+                    last_ns=own.last_ns,
+                    itl=own.itl,
+                    error=error,
+                    asked_prompt_tokens=workload.input_len or None,
+                    asked_tokens=workload.output_len,
+                    output=output,
+                    prompt_sha256=name_of(prompt.ids) if output else "",
+                )
+                for prompt, count, own, output in zip(
+                    prompts, counts, times or repeat(shared), outputs or repeat(()), strict=False
+                )
+            ),
             memory=memory,
             error=error,
             own_times=bool(times),
@@ -281,13 +303,13 @@ class Session:
         self._emit(BatchDone(self._clock.now_ns(), record))
         return record
 
-    def _sink(self, requests: list[Request]) -> StampSink:
-        return StampSink(len(requests), self._clock, self._progress, self._cancelled)
+    def _sink(self, prompts: list[EncodedPrompt]) -> StampSink:
+        return StampSink(len(prompts), self._clock, self._progress, self._cancelled)
 
-    def _batch(self, requests: list[Request], output_len: int, index: int) -> Batch:
+    def _batch(self, prompts: list[EncodedPrompt], output_len: int, index: int) -> Batch:
         workload = self._command.workload
         return Batch(
-            prompts=tuple(request.ids for request in requests),
+            prompts=tuple(prompt.ids for prompt in prompts),
             output_len=output_len,
             temperature=workload.temperature,
             top_k=workload.top_k,
@@ -307,24 +329,6 @@ class Session:
         known = self._engine.memory()
         elsewhere = known.resident_peak or 0
         return EngineMemory(known.allocated_peak, known.reserved_peak, resident_peak() + elsewhere)
-
-
-def _parts(
-    requests: list[Request], counts: Sequence[int], times: Sequence[SequenceTimes], outputs: Sequence[tuple[int, ...]]
-) -> tuple[RequestPart, ...]:
-    return tuple(
-        RequestPart(
-            prompt=request.text,
-            prompt_tokens=len(request.ids),
-            tokens=count,
-            first_ns=own.first_ns if own else None,
-            last_ns=own.last_ns if own else None,
-            itl=own.itl if own else None,
-            output=output or (),
-            prompt_sha256=name_of(request.ids) if output else "",
-        )
-        for request, count, own, output in zip_longest(requests, counts, times, outputs)
-    )
 
 
 # "Tried to allocate 2.00 GiB", "you tried to allocate 1073741824 bytes"

@@ -18,7 +18,7 @@ from infertui.formats.reader import Source
 from infertui.formats.six_field import line_of
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import summarise_gaps
-from infertui.measure.records import BatchRecord, EngineMemory, RequestPart, RequestRecord, request_records
+from infertui.measure.records import BatchRecord, EngineMemory, Request, RequestRecord, request_records
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict
@@ -34,7 +34,10 @@ def batch(index: int, size: int, steps: list[int], start: int = 0) -> BatchRecor
     return BatchRecord(
         phase="measure", index=index, start_ns=start, first_ns=stamps[0], last_ns=stamps[-1], end_ns=stamps[-1] + 1000,
         itl=summarise_gaps(stamps), memory=EngineMemory(resident_peak=512 << 20),
-        requests=tuple(RequestPart(f"p{number}", 10, len(steps)) for number in range(size)),
+        requests=tuple(
+            Request(f"p{number}", 10, len(steps), start, start, stamps[-1] + 1000, stamps[0], stamps[-1])
+            for number in range(size)
+        ),
     )  # fmt: skip
 
 

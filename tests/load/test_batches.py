@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from infertui.config.schema import MeasurementConfig, WorkloadConfig
 from infertui.errors import ConfigError
-from infertui.load.batches import BatchSource, Request, fit_length, iterations_of
+from infertui.load.batches import BatchSource, EncodedPrompt, fit_length, iterations_of
 from infertui.models.tokenizers import ByteTokenizer
 
 TEXTS = ("one", "two words", "three words here", "four", "five")
@@ -24,7 +24,7 @@ def source(
     )
 
 
-def texts(batch: Sequence[Request]) -> list[str]:
+def texts(batch: Sequence[EncodedPrompt]) -> list[str]:
     return [request.text for request in batch]
 
 

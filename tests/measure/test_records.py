@@ -1,10 +1,14 @@
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.batches import MILLISECOND, SECOND, batch, stamps
+from msgspec import Struct
+from msgspec.structs import replace
+from support.batches import MILLISECOND, SECOND, batch, even_batch, stamps
 
-from infertui.measure.records import BatchRecord, EngineMemory, RequestRecord, request_records
+from infertui.measure.records import BatchRecord, EngineMemory, RequestRecord, grouped, request_records, slim
 
 MIB = 2**20
 
@@ -139,3 +143,44 @@ def test_the_parts_of_a_batch_are_kept_once() -> None:
 def test_request_lines_begin_with_the_six_plain_fields() -> None:
     line = msgspec.to_builtins(records_of(batch([1, 2]))[0])
     assert {"prompt", "latency", "tokens", "memory_mb", "power_w", "tps"} <= line.keys()
+
+
+def test_what_is_kept_for_figures_has_no_texts_and_the_same_stamps() -> None:
+    far = 10**15
+    record = even_batch(0.5, size=3)
+    request = replace(record.requests[0], due_ns=far, sent_ns=far + 7, first_ns=None, prompt="text")
+    kept = slim(replace(record, requests=(request, *record.requests[1:])))
+    assert [one.prompt for one in kept.requests] == ["", "", ""]
+    assert kept.requests[0] == replace(request, prompt="")
+    assert [replace(one, prompt="") for one in record.requests[1:]] == list(kept.requests[1:])
+    # Through a pipe every stamp is a number of its own.
+    apart = msgspec.json.decode(msgspec.json.encode(record), type=BatchRecord)
+    assert apart.requests[0].end_ns is not apart.end_ns
+    assert {id(one.end_ns) for one in slim(apart).requests} == {id(apart.end_ns)}
+
+
+@given(st.lists(st.none() | st.integers(0, 2), max_size=12))
+def test_lines_of_a_batch_are_taken_together_and_one_of_none_alone(batches: list[int | None]) -> None:
+    class Line(Struct):
+        batch: int | None
+
+    groups = list(grouped(Line(batch) for batch in batches))
+    assert [line.batch for group in groups for line in group] == batches
+    for group in groups:
+        assert len({line.batch for line in group}) == 1
+        assert len(group) == 1 or group[0].batch is not None
+    for before, after in pairwise(groups):
+        assert before[0].batch is None or before[0].batch != after[0].batch
+
+
+def test_a_request_line_tells_when_it_was_due_and_how_long_it_was_to_be() -> None:
+    """Of one that was due a second before it could be sent, 2 s into the measuring, and answered over a connection."""
+    record = even_batch(0.5, tokens=10)
+    (sent,) = record.requests
+    late = replace(
+        sent, due_ns=sent.sent_ns - SECOND, first_byte_ns=sent.sent_ns + 3 * MILLISECOND,
+        asked_tokens=12, asked_prompt_tokens=4,
+    )  # fmt: skip
+    (line,) = request_records(replace(record, requests=(late,)), origin_ns=-2 * SECOND, power_w=None, energy_j=None)
+    assert (line.due, line.start, line.first_byte, line.end) == (1.0, 2.0, 2.003, 2.5)
+    assert (line.asked_tokens, line.asked_prompt_tokens, line.ttft, line.latency) == (12, 4, 0.05, 0.5)

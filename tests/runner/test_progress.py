@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.records import BatchRecord, EngineMemory, Phase, RequestPart
+from infertui.measure.records import BatchRecord, EngineMemory, Phase, Request
 from infertui.runner.events import BatchMeasured, PhaseEntered, Progressed, RunStarted
 from infertui.runner.progress import RunProgress
 
@@ -22,9 +22,10 @@ def enter(progress: RunProgress, phase: Phase) -> None:
 
 def done(progress: RunProgress, seconds: float, *, phase: Phase = "measure", error: str = "") -> None:
     assert phase in ("warmup", "measure")
+    end = round(seconds * NS_PER_S)
     record = BatchRecord(
-        phase, progress.measured_batches, 0, None, None, round(seconds * NS_PER_S), None,
-        (RequestPart("", 1, 100),), EngineMemory(), error=error,
+        phase, progress.measured_batches, 0, None, None, end, None,
+        (Request("", 1, 100, 0, 0, end, error=error),), EngineMemory(), error=error,
     )  # fmt: skip
     progress.take(BatchMeasured("r", record))
 

@@ -6,7 +6,7 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from infertui.measure.itl import summarise_gaps
-from infertui.measure.records import BatchRecord, EngineMemory, RequestPart
+from infertui.measure.records import BatchRecord, EngineMemory, Request
 
 MILLISECOND = 1_000_000
 SECOND = 1000 * MILLISECOND
@@ -27,15 +27,30 @@ def batch(
 ) -> BatchRecord:
     """A batch with a token step at each stamp; one request for each entry of `tokens`."""
     counts = [len(stamps_ns)] if tokens is None else tokens
+    last = stamps_ns[-1] if stamps_ns else None
+    end = end_ns if end_ns is not None else start_ns if last is None else last
     return BatchRecord(
         phase=phase,
         index=index,
         start_ns=start_ns,
         first_ns=stamps_ns[0] if stamps_ns else None,
-        last_ns=stamps_ns[-1] if stamps_ns else None,
-        end_ns=end_ns if end_ns is not None else stamps_ns[-1] if stamps_ns else start_ns,
+        last_ns=last,
+        end_ns=end,
         itl=summarise_gaps(stamps_ns),
-        requests=tuple(RequestPart(f"prompt {n}", prompt_tokens, count) for n, count in enumerate(counts)),
+        requests=tuple(
+            Request(
+                f"prompt {n}",
+                prompt_tokens,
+                count,
+                due_ns=start_ns,
+                sent_ns=start_ns,
+                end_ns=end,
+                first_ns=stamps_ns[0] if stamps_ns else None,
+                last_ns=last,
+                error=error,
+            )
+            for n, count in enumerate(counts)
+        ),
         memory=memory,
         error=error,
     )

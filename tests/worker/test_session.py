@@ -95,8 +95,14 @@ def test_steps_of_several_tokens_divide_their_time_among_them() -> None:
     assert (batch.itl.count, batch.itl.tokens, batch.itl.tokens_per_step) == (2, 4, 2.0)
     assert (batch.itl.minimum, batch.itl.maximum) == (0.010, 0.014)
     assert not batch.own_times
-    assert [part.first_ns for part in batch.requests] == [None, None]
-    assert [part.tokens for part in batch.requests] == [8, 8]
+    assert [request.itl for request in batch.requests] == [None, None]
+    assert [request.tokens for request in batch.requests] == [8, 8]
+    # Of a static batch all is due and sent when it begins, and shares its times.
+    start, end = batch.start_ns, batch.end_ns
+    for request in batch.requests:
+        assert (request.due_ns, request.sent_ns, request.first_byte_ns) == (start, start, None)
+        assert (request.first_ns, request.last_ns, request.end_ns) == (start + 50 * MS, start + 74 * MS, end)
+        assert (request.asked_tokens, request.asked_prompt_tokens, request.error) == (8, None, "")
     summary = summarise(stage.batches)
     assert summary.tpot is not None
     assert summary.tpot.mean == pytest.approx(0.006)
