@@ -1,77 +1,118 @@
-"""The screen's side of its connection to the runner: who is asked, and what is said of it when it breaks."""
+"""The connection to the runner: made after the first paint, kept, and made again when it breaks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from infertui.errors import InfertuiError
 from infertui.tui import notify
 from infertui.tui.topics import Topic
 
 if TYPE_CHECKING:
-    from infertui.runner.control import Control
+    from infertui.runner.control import Control, Numbered, Snapshot
     from infertui.tui.context import Cockpit
-    from infertui.tui.link import Connect, Link
+
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 5.0
+EVENTS_IN_A_ROW = 50
+"""After so many the loop gets a turn, so that keys are never kept waiting by a flood of events."""
+
+Connect = Callable[[], AbstractAsyncContextManager["Control"]]
+"""Opens a connection; entering it may start a runner. Raises InfertuiError or OSError when there is none."""
 
 
-class Connection:
-    """Watches the link. `touched` is told what changed in the mirror, `reached` that a snapshot came.
+class _Absent:
+    """Stands in for a runner while there is none: every method raises InfertuiError."""
 
-    `stop_other` ends an idle runner of another version; without it that is not offered.
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        def refuse(*_arguments: object, **_named: object) -> NoReturn:
+            raise InfertuiError("there is no connection to the runner yet", remedy="It is being tried; press again.")
+
+        return refuse
+
+
+ABSENT = cast("Control", _Absent())
+
+
+class RunnerConnection:
+    """Reads the runner's events into the mirror, connects again when the runner goes, and says what is wrong meanwhile.
+
+    Nothing is drawn here: `changed` is told the topics that each event touched, so it has to be cheap, and `reached`
+    that a snapshot came. `stop_other` ends an idle runner of another version; without it that is not offered.
     """
 
     def __init__(
         self,
-        connect: "Connect",
+        connect: Connect,
         cockpit: "Cockpit",
         *,
-        touched: Callable[[frozenset[Topic]], None],
+        changed: Callable[[frozenset[Topic]], None],
         reached: Callable[[], None],
         stop_other: "Callable[[], Awaitable[object]] | None" = None,
     ) -> None:
         self._connect = connect
         self._cockpit = cockpit
-        self._touched = touched
+        self._changed = changed
         self._reached = reached
         self._stop_other = stop_other
-        self._link: Link | None = None
         self._told: set[str] = set()
+        self._failures = 0
+        self.control: Control = ABSENT
+        """The runner; while there is none, one that refuses everything."""
+        self.missing = "connecting"
+        """Why there is no connection, in a few words; empty while there is one."""
         self.gave_up = asyncio.Event()
         """Set once it failed in a way that trying again is not likely to mend; `problem` says how."""
         self.problem: Exception | None = None
-        self._failures = 0
-        self.missing = "connecting"
-        """Why there is no connection, in a few words; empty while there is one."""
-
-    @property
-    def control(self) -> "Control":
-        """The runner; before `run`, one that refuses everything."""
-        from infertui.tui.link import ABSENT
-
-        return ABSENT if self._link is None else self._link.control
 
     async def run(self) -> None:
-        """Keep a connection until cancelled. Imports what the first paint does without."""
-        from infertui.tui.link import Link
+        """Keep a connection until cancelled."""
+        wait, mirror = FIRST_WAIT_S, self._cockpit.mirror
+        while True:
+            error: Exception | None = None
+            reached = False
+            try:
+                async with self._connect() as control:
+                    told = await control.snapshot()
+                    self.control, reached = control, True
+                    mirror.connected = True
+                    self._changed(mirror.take(told))
+                    self.connected()
+                    await self._follow(control.events(told.number))
+            except (InfertuiError, OSError, EOFError) as failure:
+                error = failure
+            finally:
+                self.control = ABSENT
+                mirror.connected = False
+            self.trouble("runner gone, trying again" if mirror.runner is not None else "no runner, trying again", error)
+            wait = FIRST_WAIT_S if reached else min(LONGEST_WAIT_S, 2 * wait)
+            await asyncio.sleep(wait)
 
-        self._link = Link(self._connect, self._cockpit.mirror, self)
-        await self._link.run()
-
-    # Watcher.
-
-    def touched(self, topics: frozenset[Topic]) -> None:
-        """See `Watcher`."""
-        self._touched(topics)
+    async def _follow(self, events: "AsyncIterator[Numbered | Snapshot]") -> None:
+        take, changed = self._cockpit.mirror.take, self._changed
+        count = 0
+        try:
+            async for told in events:
+                changed(take(told))
+                count += 1
+                if count >= EVENTS_IN_A_ROW:
+                    count = 0
+                    await asyncio.sleep(0)
+        finally:
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                await close()
 
     def connected(self) -> None:
-        """See `Watcher`."""
+        """A snapshot came, and events follow."""
         self.missing, self._failures = "", 0
         self._told.clear()
         self._reached()
-        self._touched(frozenset({"runner"}))
+        self._changed(frozenset({"runner"}))
 
     def trouble(self, summary: str, error: Exception | None) -> None:
-        """See `Watcher`. Each error is told once, as long as there is no connection."""
+        """An attempt failed: `summary` in a few words. Each error is told once, as long as there is no connection."""
         from infertui.api.errors import RunnerUnavailableError
 
         lost, self.missing = not self.missing, summary
@@ -85,7 +126,7 @@ class Connection:
         elif isinstance(error, InfertuiError) and str(error) not in self._told:
             self._told.add(str(error))
             self._tell(error)
-        self._touched(frozenset({"runner", "queue", "live"}))
+        self._changed(frozenset({"runner", "queue", "live"}))
 
     def _tell(self, error: InfertuiError) -> None:
         from infertui.api.errors import OtherVersionError

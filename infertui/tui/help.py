@@ -76,7 +76,10 @@ def open_palette(app: "InfertuiApp") -> None:
     titles = {title for title, _ in groups}
     others = [(pane.TITLE, list(pane.ACTIONS)) for pane in app.stage.panes() if pane.TITLE not in titles]
     screen = PaletteScreen(
-        [*groups[:-1], *others, groups[-1]], themes=app.theme_names, keymap=app.keymap, read_only=app.read_only
+        [*groups[:-1], *others, groups[-1]],
+        themes=app.appearance.theme_names,
+        keymap=app.keymap,
+        read_only=app.read_only,
     )
     app.push_screen(screen, lambda chosen: _chosen(app, chosen))
 
@@ -129,7 +132,7 @@ async def _run(app: "InfertuiApp", chosen: str) -> None:
     for pane in app.stage.panes():
         for action in pane.ACTIONS:
             if action.id == chosen:
-                app.go(cast(PaneId, pane.id))
+                app.main.go(cast(PaneId, pane.id))
                 await app.run_action(action.call or action.name, pane)
                 return
     for action in GLOBAL_ACTIONS:

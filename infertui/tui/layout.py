@@ -1,6 +1,6 @@
 """The main screen's panes: which are in view, which has the focus, and which have yet to draw what changed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from textual.css.query import NoMatches
@@ -8,20 +8,19 @@ from textual.dom import DOMNode
 
 from infertui.tui import layouts
 from infertui.tui.layouts import PANES, Kind, PaneId
-from infertui.tui.main_screen import MainScreen, Unfurnished
 from infertui.tui.topics import ALL_TOPICS, Topic
-from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.pane import Pane, Unfurnished
 
 if TYPE_CHECKING:
     from infertui.tui.context import Cockpit
+    from infertui.tui.main_screen import MainScreen
 
 
 class Stage:
-    """Arranges and draws the panes of `main`. `later` runs a function after the next layout."""
+    """Arranges and draws the panes of `main`."""
 
-    def __init__(self, main: MainScreen, later: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(self, main: "MainScreen") -> None:
         self._main = main
-        self._later = later
         self._stale: set[Pane] = set()
         self._panes: list[Pane] = []
         self._third: PaneId = "live"
@@ -72,10 +71,10 @@ class Stage:
         if self.is_compact:
             self._main.set_focus(None)
         elif was_compact:
-            self._later(self.focus)
+            self._main.app.call_after_refresh(self.focus)
         if appeared:
             self._stale.update(pane for pane in appeared if not isinstance(pane, Unfurnished))
-            self._later(self.draw_stale)
+            self._main.app.call_after_refresh(self.draw_stale)
 
     def _gpu_lines_wanted(self, width: int) -> int:
         try:
@@ -92,7 +91,7 @@ class Stage:
             self._third = place
         if self.kind == "compact":
             self.zoomed = True
-        self._later(self.focus)
+        self._main.app.call_after_refresh(self.focus)
 
     def neighbour(self, by: int) -> PaneId:
         """The pane after or before the active one; small screens count those that are not in view as well."""

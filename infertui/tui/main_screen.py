@@ -1,34 +1,42 @@
 """The main screen: header, panes in the layout that the terminal has room for, footer."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+import time
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.events import Click
+from textual.events import Click, DescendantFocus
 from textual.message import Message
 
 from infertui.tui.footer import FooterLine
-from infertui.tui.header import HeaderLine
+from infertui.tui.header import Condition, HeaderLine, header_text
+from infertui.tui.layout import Stage
 from infertui.tui.layouts import MIDDLE, TABBED, TITLES, Kind, PaneId, number_of
 from infertui.tui.terminal.base import ScreenBase
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.themes import palette
+from infertui.tui.topics import Topic
 from infertui.tui.widgets.lines import Lines, cut
-from infertui.tui.widgets.pane import Pane
+from infertui.tui.widgets.pane import Pane, Unfurnished
 
 if TYPE_CHECKING:
     from infertui.tui.context import Cockpit
+    from infertui.tui.state import Mirror
 
+    class Shell(Cockpit, Protocol):
+        """The application as its main screen sees it."""
 
-class Unfurnished(Pane):
-    """The frame that stands until its pane has been imported: the first paint does not wait for that."""
+        @property
+        def known_mirror(self) -> Mirror | None:
+            """The mirror; None as long as nobody asked for it: the first paint does without its import."""
+            ...
 
-    def __init__(self, cockpit: "Cockpit", pane: PaneId) -> None:
-        super().__init__(cockpit, id=f"{pane}-frame")
-        self.border_title = f"{number_of(pane)} {TITLES[pane]}"
+        @property
+        def condition(self) -> Condition:
+            """What the header says besides the mirror."""
+            ...
 
 
 class TabLine(Lines):
@@ -103,36 +111,99 @@ class CompactView(Lines):
 
 
 class MainScreen(ScreenBase, inherit_bindings=False):
-    """Holds the panes; which of them are displayed is decided by the application."""
+    """Holds the panes, arranges them for the terminal's size, and draws what changed of them and of the header."""
 
     AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = []
 
-    def __init__(self, cockpit: "Cockpit", *, composed: Callable[[], None], resumed: Callable[[], None]) -> None:
+    class Composed(Message):
+        """The first paint is under way: the panes may come."""
+
+    def __init__(self, shell: "Shell") -> None:
         super().__init__(id="main")
-        self._cockpit = cockpit
-        self._when_composed = composed
-        self._when_resumed = resumed
+        self._shell = shell
+        self._minute = ""
         self.header = HeaderLine()
+        self.stage = Stage(self)
+        """The panes."""
+        self.is_composed = False
+        """Whether there is something to arrange and to draw, from the first paint to the end."""
 
     def on_mount(self) -> None:
         """Everything is there to be arranged."""
-        self._when_composed()
+        self.is_composed = True
+        self.lay_out()
+        self.draw_header()
+        self.app.call_after_refresh(self.post_message, self.Composed())
 
     def on_screen_resume(self) -> None:
-        """No dialog is in front any more."""
-        self._when_resumed()
+        """No dialog is in front any more: what happened behind it shows at once."""
+        if self.is_composed and not self._shell.condition.frozen:
+            self._draw_compact()
+            self.stage.draw_stale()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """The pane that holds the focus is the active one."""
+        self.stage.focused(event.widget)
+
+    def on_tab_line_picked(self, event: TabLine.Picked) -> None:
+        """A tab was clicked."""
+        self.go(event.pane)
+
+    def go(self, place: PaneId) -> None:
+        """Bring a pane into view, and give it the focus."""
+        self.stage.choose(place)
+        self.lay_out()
+
+    def lay_out(self, width: int = 0, height: int = 0) -> None:
+        """Lay the panes out, for the size that the terminal has unless another is given."""
+        if self.is_composed:
+            size = self.app.size
+            self.stage.arrange(width or size.width, height or size.height)
+            self._draw_compact()
+
+    def show(self, due: frozenset[Topic]) -> None:
+        """Draw what changed."""
+        if "runner" in due:
+            self.lay_out()
+        else:
+            self._draw_compact()
+        self.stage.draw(due)
+
+    def keep_time(self) -> None:
+        """Called every second: the header's clock."""
+        if time.strftime("%H:%M") != self._minute:
+            self.draw_header()
+
+    def draw_header(self) -> None:
+        """Draw the header anew."""
+        if not (self.is_composed and self.header.is_attached):  # or gone already: the program is ending
+            return
+        condition, mirror = self._shell.condition, self._shell.known_mirror
+        self._minute = condition.clock
+        width = self.app.size.width
+        self.header.tell(header_text(mirror, condition, width, palette(self.app), glyphs(self.app)))
+
+    def _draw_compact(self) -> None:
+        if not self.stage.is_compact:
+            return
+        from infertui.tui.compact import compact_lines
+
+        fahrenheit = self._shell.settings.temperature_unit == "F"
+        lines = compact_lines(self._shell.mirror, palette(self.app), fahrenheit=fahrenheit)
+        for view in self.query(CompactView):
+            view.tell(lines)
 
     def compose(self) -> ComposeResult:
         """Frames at first; the panes follow."""
         yield self.header
         with Vertical(id="body"):
-            yield Unfurnished(self._cockpit, "gpus")
+            yield Unfurnished(self._shell, "gpus")
             yield TabLine()
             with Horizontal(id="middle"):
                 for pane in MIDDLE:
-                    yield Unfurnished(self._cockpit, pane)
-            yield Unfurnished(self._cockpit, "results")
+                    yield Unfurnished(self._shell, pane)
+            yield Unfurnished(self._shell, "results")
             yield CompactView()
         yield FooterLine(id="footer")
 

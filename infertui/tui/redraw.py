@@ -1,7 +1,4 @@
-"""The screen's clock: draws what changed, no oftener than the settings and the terminal allow.
-
-When what is drawn: topics wait here until their rate, and the terminal, allow them. Pure; time is given.
-"""
+"""The screen's clock: draws what changed, no oftener than the settings and the terminal allow."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -24,20 +21,32 @@ FASTER = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 10.0)
 """The rates that `+` and `-` step through."""
 
 
-class Pace:
-    """Collects the topics that changed, and says when which of them is to be drawn."""
+Draw = Callable[[frozenset[Topic]], None]
 
-    def __init__(self, settings: "Settings") -> None:
+
+class RedrawScheduler:
+    """Collects the topics that changed, and calls `draw` with those that are due.
+
+    While nothing changes it does not even wake up. Before `start` topics only wait, and `touch`, `wait` and `take` are
+    pure: time, in seconds of the event loop's clock, is given. `post` runs a function among the application's messages.
+    """
+
+    def __init__(self, draw: Draw, *, behind: Callable[[], bool], post: Callable[[Callable[[], None]], object]) -> None:
+        self._draw = draw
+        self._behind = behind
+        self._post = post
         self._pending: set[Topic] = set()
         self._drawn: dict[Topic, float] = {}
         self._backoff = 0.0
         self._blocked_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._running = False
+        self._stopped = False
         self.frozen = False
         """Nothing is due while the user looks at a still picture."""
         self.sharing = False
         """Whether a run computes on the CPUs that drawing takes time from: what it does is drawn half as often."""
         self.periods: dict[Topic, float] = {}
-        self.configure(settings)
 
     def configure(self, settings: "Settings") -> None:
         """Take over the rates of the settings."""
@@ -51,8 +60,41 @@ class Pace:
             "results": max(quick, 0.5),
         }
 
+    def start(self, settings: "Settings") -> None:
+        """From now on draw what is touched; needs a running event loop."""
+        self.configure(settings)
+        self._running = not self._stopped
+        self._arm()
+
+    def stop(self) -> None:
+        """Draw no more, for good."""
+        self._stopped, self._running = True, False
+        self._disarm()
+
+    def touched(self, topics: Iterable[Topic]) -> None:
+        """These changed. Costs next to nothing."""
+        topics = frozenset(topics)
+        more = self.touch(topics)
+        if self._timer is None:
+            self._arm()
+        elif more and self._is_held_up(topics, self._timer):
+            self.again()
+
+    def redraw_all(self) -> None:
+        """Everything is to be drawn as soon as can be."""
+        self._pending |= ALL_TOPICS
+        self._drawn.clear()
+        self.again()
+
+    def again(self) -> None:
+        """Something may be due at another time than it was: the rates changed, or the picture was frozen."""
+        self._disarm()
+        self._arm()
+
+    # What is due when.
+
     def touch(self, topics: Iterable[Topic]) -> bool:
-        """These changed; whether any of them was not waiting already."""
+        """These wait from now on; whether any of them did not already."""
         waiting = len(self._pending)
         self._pending.update(topics)
         return len(self._pending) > waiting
@@ -87,59 +129,12 @@ class Pace:
             self._drawn.update(dict.fromkeys(due, now))
         return due
 
-    def all_again(self) -> None:
-        """Everything is to be drawn as soon as can be."""
-        self._pending |= ALL_TOPICS
-        self._drawn.clear()
-
     def _due(self, topic: Topic) -> float:
         last = self._drawn.get(topic)
         period = self.periods[topic] * (2 if self.sharing and topic == "live" else 1)
         return 0.0 if last is None else last + period
 
-
-def stepped(rate: float, by: int) -> float:
-    """The next faster (`by` 1) or slower (-1) rate."""
-    if by > 0:
-        return next((step for step in FASTER if step > rate * 1.001), FASTER[-1])
-    return next((step for step in reversed(FASTER) if step < rate * 0.999), FASTER[0])
-
-
-Draw = Callable[[frozenset[Topic]], None]
-
-
-class Painter:
-    """Calls `draw` with the topics that are due. While nothing changes it does not even wake up."""
-
-    def __init__(
-        self, pace: Pace, draw: Draw, *, behind: Callable[[], bool], post: Callable[[Callable[[], None]], object]
-    ) -> None:
-        self.pace = pace
-        self._draw = draw
-        self._behind = behind
-        self._post = post
-        """Runs a function among the application's own messages."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._stopped = False
-
-    def touched(self, topics: Iterable[Topic]) -> None:
-        """These changed. Costs next to nothing."""
-        topics = frozenset(topics)
-        more = self.pace.touch(topics)
-        if self._timer is None:
-            self._arm()
-        elif more and self._is_held_up(topics, self._timer):
-            self.again()
-
-    def again(self) -> None:
-        """Something may be due at another time than it was: the rates changed, or the picture was frozen."""
-        self._disarm()
-        self._arm()
-
-    def stop(self) -> None:
-        """Draw no more."""
-        self._stopped = True
-        self._disarm()
+    # The timer.
 
     def _is_held_up(self, topics: frozenset[Topic], timer: asyncio.TimerHandle) -> bool:
         """Whether what came waits for the timer by more than a period of its own: charts must not hold up the queue.
@@ -147,8 +142,8 @@ class Painter:
         Within a period it may wait: what is drawn once a second is drawn together, and not each at its own time.
         """
         now = asyncio.get_running_loop().time()
-        wait = self.pace.wait(now)
-        return wait is not None and now + wait + min(self.pace.periods[topic] for topic in topics) < timer.when()
+        wait = self.wait(now)
+        return wait is not None and now + wait + min(self.periods[topic] for topic in topics) < timer.when()
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -156,14 +151,23 @@ class Painter:
             self._timer = None
 
     def _arm(self) -> None:
+        if not self._running:
+            return
         loop = asyncio.get_running_loop()
-        wait = self.pace.wait(loop.time())
-        if wait is not None and not self._stopped:
+        wait = self.wait(loop.time())
+        if wait is not None:
             self._timer = loop.call_later(wait, self._post, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        due = self.pace.take(asyncio.get_running_loop().time(), behind=self._behind())
-        if due and not self._stopped:
+        due = self.take(asyncio.get_running_loop().time(), behind=self._behind())
+        if due and self._running:
             self._draw(due)
         self._arm()
+
+
+def stepped(rate: float, by: int) -> float:
+    """The next faster (`by` 1) or slower (-1) rate."""
+    if by > 0:
+        return next((step for step in FASTER if step > rate * 1.001), FASTER[-1])
+    return next((step for step in reversed(FASTER) if step < rate * 0.999), FASTER[0])

@@ -17,7 +17,7 @@ from infertui.tui.terminal import capabilities, early
 if TYPE_CHECKING:
     from infertui.runner.control import Control
     from infertui.tui.app import InfertuiApp
-    from infertui.tui.link import Connect
+    from infertui.tui.connection import Connect
 
 PICTURE_SIZE = (120, 40)
 _PATIENCE_S = 60.0
@@ -80,7 +80,7 @@ def start(
     )
     if options.screenshot is not None:
         return _picture(app, options.screenshot, options.size)
-    app.run(mouse=app.mouse.wanted)
+    app.run(mouse=app.appearance.mouse.wanted)
     return app.return_code or 0
 
 

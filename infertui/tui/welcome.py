@@ -166,7 +166,7 @@ def welcome(app: "InfertuiApp", environ: Mapping[str, str]) -> None:
 async def _demo(app: "InfertuiApp", environ: Mapping[str, str]) -> None:
     """The demo run, as soon as there is a runner."""
     await app.linked.wait()
-    app.go("live")
+    app.main.go("live")
     app.intend(lambda control: control.submit(submission(app.out, environ)))
 
 

@@ -506,9 +506,8 @@ def test_a_run_on_the_cpu_is_drawn_less_often_while_it_lasts(tmp_path: Path) -> 
     app = app_over(fake, tmp_path)
 
     async def sharing(pilot: Pilot[None], wanted: bool) -> None:
-        assert app._painter is not None
         async with asyncio.timeout(10):
-            while app._painter.pace.sharing != wanted:
+            while app.scheduler.sharing != wanted:
                 await pilot.pause(0.01)
 
     async def steps(pilot: Pilot[None]) -> None:
@@ -817,7 +816,7 @@ def test_what_comes_while_the_screen_is_torn_down_is_not_drawn_any_more(
     async def slowly() -> None:
         await close()
         for _ in range(3):
-            app._touched(frozenset({"runner", "machine"}))
+            app._changed(frozenset({"runner", "machine"}))
             await asyncio.sleep(0.1)  # more than any rate waits between two drawings
 
     monkeypatch.setattr(app, "_close_all", slowly)

@@ -2,13 +2,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.tui.redraw import FASTER, LONGEST_S, QUICK_S, SLOW_GAUGES_S, Pace, stepped
+from infertui.tui.redraw import FASTER, LONGEST_S, QUICK_S, SLOW_GAUGES_S, RedrawScheduler, stepped
 from infertui.tui.settings import Settings
 from infertui.tui.topics import ALL_TOPICS
 
 
+def scheduler(settings: Settings) -> RedrawScheduler:
+    """One that was not started: when what is due is asked of it, and it draws nothing by itself."""
+    made = RedrawScheduler(lambda _: None, behind=lambda: False, post=lambda _: None)
+    made.configure(settings)
+    return made
+
+
 def test_each_topic_has_its_rate() -> None:
-    pace = Pace(Settings(gauge_hz=1, chart_hz=2))
+    pace = scheduler(Settings(gauge_hz=1, chart_hz=2))
     pace.touch(ALL_TOPICS)
     assert pace.take(0.0, behind=False) == ALL_TOPICS
     pace.touch(ALL_TOPICS)
@@ -21,7 +28,7 @@ def test_each_topic_has_its_rate() -> None:
 
 
 def test_a_run_on_the_cpu_is_drawn_half_as_often() -> None:
-    pace = Pace(Settings(gauge_hz=1, chart_hz=2))
+    pace = scheduler(Settings(gauge_hz=1, chart_hz=2))
     pace.sharing = True
     pace.touch({"live", "machine"})
     assert pace.take(0.0, behind=False) == {"live", "machine"}
@@ -32,11 +39,11 @@ def test_a_run_on_the_cpu_is_drawn_half_as_often() -> None:
 
 
 def test_nothing_changed_means_no_waking_up() -> None:
-    assert Pace(Settings()).wait(5.0) is None
+    assert scheduler(Settings()).wait(5.0) is None
 
 
 def test_a_slow_link_is_drawn_rarely() -> None:
-    pace = Pace(Settings(slow_link=True, gauge_hz=10))
+    pace = scheduler(Settings(slow_link=True, gauge_hz=10))
     pace.touch({"machine"})
     assert pace.take(0.0, behind=False) == {"machine"}
     pace.touch({"machine"})
@@ -44,7 +51,7 @@ def test_a_slow_link_is_drawn_rarely() -> None:
 
 
 def test_a_terminal_that_does_not_keep_up_is_spared_and_recovers() -> None:
-    pace = Pace(Settings())
+    pace = scheduler(Settings())
     pace.touch(ALL_TOPICS)
     now, waits = 0.0, []
     for _ in range(8):
@@ -64,7 +71,7 @@ def test_a_terminal_that_does_not_keep_up_is_spared_and_recovers() -> None:
 
 def test_the_back_off_doubles_from_a_fifth_of_a_second_and_halves_again() -> None:
     """By hand: 0.2, 0.4, 0.8, 1.6, 3.2 and then never more than 5 s; one redraw that goes well halves it."""
-    pace = Pace(Settings())
+    pace = scheduler(Settings())
     pace.touch({"queue"})
     now = 100.0
     for expected in (0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
@@ -86,7 +93,7 @@ def test_the_back_off_doubles_from_a_fifth_of_a_second_and_halves_again() -> Non
 
 
 def test_frozen_keeps_what_changed_for_later() -> None:
-    pace = Pace(Settings())
+    pace = scheduler(Settings())
     pace.frozen = True
     pace.touch({"queue"})
     assert pace.wait(0.0) is None
@@ -97,7 +104,7 @@ def test_frozen_keeps_what_changed_for_later() -> None:
 
 @given(st.lists(st.tuples(st.sets(st.sampled_from(sorted(ALL_TOPICS))), st.floats(0, 0.3), st.booleans())))
 def test_nothing_is_forgotten_and_nothing_is_drawn_too_often(steps: list[tuple[set[str], float, bool]]) -> None:
-    pace = Pace(Settings())
+    pace = scheduler(Settings())
     now = 0.0
     pending: set[str] = set()
     drawn: dict[str, float] = {}

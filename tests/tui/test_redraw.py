@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from infertui.tui.redraw import Pace, Painter
+from infertui.tui.redraw import RedrawScheduler
 from infertui.tui.settings import Settings
 from infertui.tui.topics import Topic
 
 Drawing = Callable[[], Awaitable[frozenset[Topic]]]
 
 
-def play(settings: Settings, act: Callable[[Painter, Drawing], Awaitable[None]]) -> None:
+def play(settings: Settings, act: Callable[[RedrawScheduler, Drawing], Awaitable[None]]) -> None:
     """Let `act` touch topics, and wait for what is drawn next."""
 
     async def scenario() -> None:
@@ -23,44 +23,45 @@ def play(settings: Settings, act: Callable[[Painter, Drawing], Awaitable[None]])
         def post(draw: Callable[[], None]) -> None:
             draw()
 
-        painter = Painter(Pace(settings), drawn.put_nowait, behind=lambda: False, post=post)
-        await act(painter, drawing)
+        scheduler = RedrawScheduler(drawn.put_nowait, behind=lambda: False, post=post)
+        scheduler.start(settings)
+        await act(scheduler, drawing)
         assert drawn.empty()
-        painter.stop()
+        scheduler.stop()
 
     asyncio.run(scenario())
 
 
 def test_a_run_that_ends_is_not_held_up_by_charts_that_are_due_later() -> None:
-    async def act(painter: Painter, drawing: Drawing) -> None:
-        painter.touched({"live", "queue"})
+    async def act(scheduler: RedrawScheduler, drawing: Drawing) -> None:
+        scheduler.touched({"live", "queue"})
         assert await drawing() == {"live", "queue"}
-        painter.touched({"live"})  # in ten seconds
-        painter.touched({"queue", "live"})
+        scheduler.touched({"live"})  # in ten seconds
+        scheduler.touched({"queue", "live"})
         assert await drawing() == {"queue"}
-        painter.touched({"live"})
-        assert painter.pace.wait(asyncio.get_running_loop().time()), "it was not drawn, and is not forgotten"
+        scheduler.touched({"live"})
+        assert scheduler.wait(asyncio.get_running_loop().time()), "it was not drawn, and is not forgotten"
 
     play(Settings(gauge_hz=0.1, chart_hz=0.1), act)
 
 
 def test_gauges_wait_for_charts_that_are_due_within_their_period() -> None:
-    async def act(painter: Painter, drawing: Drawing) -> None:
-        painter.touched({"live", "machine"})
+    async def act(scheduler: RedrawScheduler, drawing: Drawing) -> None:
+        scheduler.touched({"live", "machine"})
         assert await drawing() == {"live", "machine"}
-        painter.touched({"live"})  # in 0.2 s
-        painter.touched({"machine"})  # in 0.14 s
+        scheduler.touched({"live"})  # in 0.2 s
+        scheduler.touched({"machine"})  # in 0.14 s
         assert await drawing() == {"live", "machine"}
 
     play(Settings(gauge_hz=7, chart_hz=5), act)
 
 
 def test_gauges_do_not_wait_for_charts_that_are_due_long_after_them() -> None:
-    async def act(painter: Painter, drawing: Drawing) -> None:
-        painter.touched({"live", "machine"})
+    async def act(scheduler: RedrawScheduler, drawing: Drawing) -> None:
+        scheduler.touched({"live", "machine"})
         assert await drawing() == {"live", "machine"}
-        painter.touched({"live"})  # in ten seconds
-        painter.touched({"machine"})
+        scheduler.touched({"live"})  # in ten seconds
+        scheduler.touched({"machine"})
         assert await drawing() == {"machine"}
 
     play(Settings(gauge_hz=10, chart_hz=0.1), act)

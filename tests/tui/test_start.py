@@ -106,7 +106,7 @@ def test_the_first_paint_waits_for_nothing_heavy() -> None:
 
 def test_the_screen_imports_no_backend() -> None:
     code = (
-        "import infertui.tui.app, infertui.tui.link, infertui.api.spawn;"
+        "import infertui.tui.app, infertui.tui.connection, infertui.api.spawn;"
         " from infertui.tui.panes import import_panes; import_panes()"
     )
     program = f"import sys; {code}; print(' '.join(sys.modules))"

@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.geometry import Region
 
 from infertui.tui.actions import Action, sign
-from infertui.tui.layouts import number_of
+from infertui.tui.layouts import TITLES, PaneId, number_of
 from infertui.tui.terminal.sanitize import safe
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ class Pane(Vertical):
             if widget.focusable:
                 widget.focus()
                 return
+
+
+class Unfurnished(Pane):
+    """The frame that stands until its pane has been imported: the first paint does not wait for that."""
+
+    def __init__(self, cockpit: "Cockpit", pane: PaneId) -> None:
+        super().__init__(cockpit, id=f"{pane}-frame")
+        self.border_title = f"{number_of(pane)} {TITLES[pane]}"
 
 
 class Heading:

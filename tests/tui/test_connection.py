@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from support.fake_control import FakeControl
@@ -8,38 +9,45 @@ from support.screens import entry, machine, sample
 
 from infertui.errors import InfertuiError
 from infertui.runner.control import Control, EntryChanged, Measured, Numbered, Snapshot
-from infertui.tui import link as link_module
-from infertui.tui.link import ABSENT, Connect, Link
+from infertui.tui import connection as connection_module
+from infertui.tui.connection import ABSENT, Connect, RunnerConnection
 from infertui.tui.state import ALL_TOPICS, Mirror, Topic
 
 
-class Notes:
-    """A Watcher that writes down what it is told."""
+class Noted(RunnerConnection):
+    """Writes down what it tells, and what it is told of each attempt."""
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Connect, mirror: Mirror) -> None:
         self.topics: list[frozenset[Topic]] = []
         self.connections = 0
         self.troubles: list[tuple[str, str]] = []
-        self.changed = asyncio.Event()
+        self.mirror = mirror
+        self.said: list[str] = []
+        self.news = asyncio.Event()
+        cockpit: Any = self
+        super().__init__(connect, cockpit, changed=self.note, reached=lambda: None)
 
-    def touched(self, topics: frozenset[Topic]) -> None:
+    def note(self, topics: frozenset[Topic]) -> None:
         self.topics.append(topics)
-        self.changed.set()
+        self.news.set()
+
+    def say(self, text: str, _severity: str = "information") -> None:
+        self.said.append(text)
 
     def connected(self) -> None:
         self.connections += 1
-        self.changed.set()
+        super().connected()
 
     def trouble(self, summary: str, error: Exception | None) -> None:
         self.troubles.append((summary, str(error)))
-        self.changed.set()
+        super().trouble(summary, error)
 
     async def until(self, condition: object) -> None:
         assert callable(condition)
         async with asyncio.timeout(10):
             while not condition():
-                self.changed.clear()
-                await self.changed.wait()
+                self.news.clear()
+                await self.news.wait()
 
 
 class Mortal(FakeControl):
@@ -72,45 +80,46 @@ def connecting(*controls: Control | Exception) -> Connect:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr(link_module, "LONGEST_WAIT_S", 0.002)
+    monkeypatch.setattr(connection_module, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(connection_module, "LONGEST_WAIT_S", 0.002)
 
 
 def test_a_snapshot_then_events() -> None:
     async def go() -> None:
-        fake, mirror, notes = machine(), Mirror(), Notes()
-        link = Link(connecting(fake), mirror, notes)
-        task = asyncio.create_task(link.run())
-        await notes.until(lambda: notes.connections == 1)
-        assert notes.topics == [ALL_TOPICS]
+        fake, mirror = machine(), Mirror()
+        connection = Noted(connecting(fake), mirror)
+        task = asyncio.create_task(connection.run())
+        await connection.until(lambda: connection.connections == 1)
+        assert connection.topics == [ALL_TOPICS, {"runner"}]
         assert mirror.connected
-        assert link.control is fake
+        assert connection.control is fake
         fake.push(Measured(sample(2, 3)))
-        await notes.until(lambda: len(notes.topics) == 2)
-        assert notes.topics[1] == {"machine"}
+        await connection.until(lambda: len(connection.topics) == 3)
+        assert connection.topics[2] == {"machine"}
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert fake.readers == 0
-        assert link.control is ABSENT
+        assert connection.control is ABSENT
 
     asyncio.run(go())
 
 
 def test_a_runner_that_goes_is_tried_until_there_is_one_again() -> None:
     async def go() -> None:
-        first, second, mirror, notes = Mortal(), machine(), Mirror(), Notes()
+        first, second, mirror = Mortal(), machine(), Mirror()
         broken = InfertuiError("no runner answers")
-        link = Link(connecting(broken, OSError("refused"), first, broken, second), mirror, notes)
-        task = asyncio.create_task(link.run())
-        await notes.until(lambda: 1 in mirror.entries)
-        assert [summary for summary, _ in notes.troubles] == ["no runner, trying again"] * 2
+        connection = Noted(connecting(broken, OSError("refused"), first, broken, second), mirror)
+        task = asyncio.create_task(connection.run())
+        await connection.until(lambda: 1 in mirror.entries)
+        assert [summary for summary, _ in connection.troubles] == ["no runner, trying again"] * 2
         first.gone.set()
-        await notes.until(lambda: notes.connections == 2)
-        assert notes.troubles[2:] == [
+        await connection.until(lambda: connection.connections == 2)
+        assert connection.troubles[2:] == [
             ("runner gone, trying again", "the connection broke"),
             ("runner gone, trying again", "no runner answers"),
         ]
-        assert link.control is second
+        assert connection.control is second
+        assert connection.said == ["no runner answers", "the connection broke", "no runner answers"]
         assert mirror.entries == {}
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -132,7 +141,7 @@ def test_a_flood_leaves_turns_to_others() -> None:
             await asyncio.Event().wait()
 
     async def go() -> None:
-        mirror, notes = Mirror(), Notes()
+        mirror = Mirror()
         turns = 0
 
         async def others() -> None:
@@ -141,9 +150,9 @@ def test_a_flood_leaves_turns_to_others() -> None:
                 turns += 1
                 await asyncio.sleep(0)
 
-        task = asyncio.create_task(Link(connecting(Flood()), mirror, notes).run())
+        task = asyncio.create_task(Noted(connecting(Flood()), mirror).run())
         await others()
-        assert turns > 5000 / link_module.EVENTS_IN_A_ROW / 2
+        assert turns > 5000 / connection_module.EVENTS_IN_A_ROW / 2
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -1,0 +1,139 @@
+"""What panes and dialogs may ask of the application: Cockpit, implemented."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from infertui.errors import InfertuiError
+from infertui.tui import notify
+from infertui.tui.terminal.base import ScreenApp
+
+if TYPE_CHECKING:
+    from infertui.results.result import Result
+    from infertui.runner.control import Control
+    from infertui.runner.queue_store import Entry
+    from infertui.tui.connection import RunnerConnection
+    from infertui.tui.context import Cockpit, Severity
+    from infertui.tui.main_screen import MainScreen
+    from infertui.tui.preferences import Preferences
+    from infertui.tui.settings import Settings
+    from infertui.tui.state import Mirror
+    from infertui.tui.terminal.capabilities import Terminal
+
+
+class ContextApp(ScreenApp):
+    """Says things to the user, asks things of the runner, opens what one pane wants of another."""
+
+    connection: "RunnerConnection"
+    """To the runner."""
+    main: "MainScreen"
+    preferences: "Preferences"
+
+    def __init__(self, *, out: Path, terminal: "Terminal", environ: Mapping[str, str]) -> None:
+        self.terminal = terminal
+        super().__init__()
+        self._out = out
+        self._environ = environ
+        self._mirror: Mirror | None = None
+        self._tmux_hinted = False
+
+    @property
+    def mirror(self) -> "Mirror":
+        """What is known of the runner."""
+        if self._mirror is None:
+            from infertui.tui.state import Mirror
+
+            self._mirror = Mirror()
+        return self._mirror
+
+    @property
+    def known_mirror(self) -> "Mirror | None":
+        """The mirror, if anybody asked for it: the first paint does without its import."""
+        return self._mirror
+
+    @property
+    def settings(self) -> "Settings":
+        """The user's settings, as they are now."""
+        return self.preferences.settings
+
+    @property
+    def out(self) -> Path:
+        """The reports folder of this screen, absolute."""
+        return self._out
+
+    @property
+    def control(self) -> "Control":
+        """The runner."""
+        return self.connection.control
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether this terminal shows ASCII only."""
+        return self.terminal.ascii_only
+
+    def intend(self, work: "Callable[[Control], Awaitable[object]]", *, done: str = "") -> None:
+        """Ask something of the runner without waiting."""
+
+        async def attempt() -> None:
+            try:
+                await work(self.control)
+            except InfertuiError as error:
+                self.say(notify.of_error(error), "error")
+            except (OSError, EOFError) as error:
+                self.say(f"the runner did not answer: {error}", "error")
+            else:
+                if done:
+                    self.say(done)
+
+        self.run_worker(attempt(), group="intentions")
+
+    def say(self, text: str, severity: "Severity" = "information") -> None:
+        """A toast."""
+        self.notify(notify.of_text(text), severity=severity, timeout=notify.SECONDS[severity], markup=False)
+
+    def confirm(self, question: str, *, yes: str, then: Callable[[], None]) -> None:
+        """Ask before something is lost."""
+        from infertui.tui.widgets.dialogs import YES, ConfirmScreen
+
+        def answered(answer: str | None) -> None:
+            if answer == YES:
+                then()
+
+        self.push_screen(ConfirmScreen(question, yes=yes), answered)
+
+    def copy(self, text: str, what: str) -> None:
+        """To the clipboard and into a file."""
+        from infertui.tui import clipboard
+
+        text = clipboard.harmless(text)
+        self.copy_to_clipboard(text)
+        path = clipboard.clip_path(self._environ)
+        try:
+            clipboard.keep(text, path)
+        except InfertuiError as error:
+            self.say(notify.of_error(error), "warning")
+            return
+        self.say(clipboard.said(what, path, environ=self._environ, hint=not self._tmux_hinted))
+        self._tmux_hinted = True
+
+    def open_in_config(self, toml: str, label: str) -> None:
+        """Load a config into the Config pane and go there."""
+        self.main.go("config")
+        cast(Any, self.main.stage.pane("config")).load_toml(toml, label)
+
+    def edit_entry(self, entry: "Entry") -> None:
+        """Load a waiting entry into the Config pane."""
+        self.main.go("config")
+        cast(Any, self.main.stage.pane("config")).edit(entry)
+
+    def show_details(self, run: str, *, out: str = "") -> None:
+        """Open the details of a run."""
+        from infertui.tui.results.details import DetailsScreen
+
+        if not isinstance(self.screen, DetailsScreen):
+            self.push_screen(DetailsScreen(cast("Cockpit", self), run, out=out or str(self._out)))
+
+    def announce(self, result: "Result") -> None:
+        """Say that a run ended, and how."""
+        text, severity = notify.of_result(result)
+        self.say(text, severity)
