@@ -9,12 +9,11 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-import uvicorn
 from litestar import Litestar
 from msgspec.structs import replace
 
@@ -35,6 +34,7 @@ from infertui.api.runtime import (
     socket_lock,
     unlink_own,
 )
+from infertui.api.server import Server, server_of
 from infertui.api.stream import Presence
 from infertui.endings import heeded
 from infertui.errors import InfertuiError
@@ -44,32 +44,6 @@ from infertui.text import clean
 
 WATCH_S = 2.0
 """How often it is looked whether the socket is still in its place."""
-_LEAVE_S = 1
-"""Seconds that answers get to be finished at the end."""
-
-
-class _Server(uvicorn.Server):
-    """Without signals of its own, and without a clock that ticks while something is measured."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.servers = []
-        self.up = asyncio.Event()
-        self.ended = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """The host of the runner handles signals."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and let `up` know."""
-        await super().startup(sockets=sockets)
-        self.up.set()
-
-    async def main_loop(self) -> None:
-        """Serve until the end. What the original does ten times a second (dates in headers) is not wanted here."""
-        await self.ended.wait()
 
 
 class Listener:
@@ -88,8 +62,8 @@ class Listener:
         self._lock = Lock(socket_lock(path))
         self._inode = 0
         self._socket: socket.socket | None = None
-        self._server: _Server | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._server: Server | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Raises RunnerExistsError when another process serves there, InfertuiError where it cannot be."""
@@ -98,43 +72,24 @@ class Listener:
 
     async def serve(self, app: Litestar) -> None:
         """Begin to answer."""
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            date_header=False,
-            server_header=False,
-            timeout_graceful_shutdown=2 * _LEAVE_S,
-        )
-        self._server = server = _Server(config)
-        serving = asyncio.create_task(server.serve([self._socket] if self._socket else []))
-        up = asyncio.create_task(server.up.wait())
-        await asyncio.wait([serving, up], return_when=asyncio.FIRST_COMPLETED)
-        if not server.started:
-            up.cancel()
-            await serving
-        self._tasks = [serving, asyncio.create_task(self._watch(server))]
+        self._server = server = server_of(app)
+        if self._socket:
+            await server.answer_at(self._socket)
+        self._watching = asyncio.create_task(self._watch(server))
 
     def turn_away(self) -> None:
         """Let nobody in any more; whoever is connected stays until the end."""
-        for watching in self._tasks[1:]:
-            watching.cancel()
+        if self._watching:
+            self._watching.cancel()
         self._leave_place()
 
     async def __aexit__(self, *exception: object) -> None:
         self.turn_away()
         self._presence.ending.set()
         if self._server:
-            self._server.ended.set()
-            _, unfinished = await asyncio.wait(self._tasks, timeout=_LEAVE_S)
-            if unfinished:  # somebody who does not read
-                for connection in list(self._server.server_state.connections):
-                    connection.transport.abort()
-                await asyncio.wait(unfinished)
+            await self._server.stop()
+        if self._watching:
+            await asyncio.wait([self._watching])
         self._lock.release()
 
     def _take_place(self) -> None:
@@ -151,13 +106,13 @@ class Listener:
 
     def _leave_place(self) -> None:
         unlink_own(self._path, self._inode)
-        for server in self._server.servers if self._server else ():
-            server.close()
+        if self._server:
+            self._server.turn_away()
         if self._socket:
             self._socket.close()
             self._socket = None
 
-    async def _watch(self, server: _Server) -> None:
+    async def _watch(self, server: Server) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
             if self._in_place():
@@ -166,7 +121,8 @@ class Listener:
             self._lock.release()
             with contextlib.suppress(InfertuiError):  # tried again at the next look
                 self._take_place()
-                await server.startup(sockets=[self._socket] if self._socket else [])
+                if self._socket:
+                    await server.answer_at(self._socket)
 
     def _in_place(self) -> bool:
         try:
