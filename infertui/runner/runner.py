@@ -41,6 +41,7 @@ from infertui.runner.control import (
 )
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
 from infertui.runner.fingerprint import git_revision
+from infertui.runner.finishing import error_of
 from infertui.runner.lanes import devices_of, lane_name, lane_of
 from infertui.runner.loading import Fit, choose, foresee_fit
 from infertui.runner.placement import Placing, duration_of, foretell, kind_of
@@ -49,7 +50,6 @@ from infertui.runner.queries import Reports, abandonable, benched, compared
 from infertui.runner.queue import Queue, accepted, accepted_variant, in_a_line, settled, stamp
 from infertui.runner.queue_store import Entry, EntryState, QueueStore
 from infertui.runner.recovery import REASON, recover
-from infertui.runner.run import error_of
 from infertui.runner.scheduler import Dispatcher
 from infertui.runner.vetting import LIMIT_S, vetted
 from infertui.targets.engine.environments import probe_all, probe_known

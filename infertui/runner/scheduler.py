@@ -14,12 +14,13 @@ from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.blocking import MODEL_S, undisturbed
 from infertui.runner.events import AnyRunEvent, RunRefused
+from infertui.runner.finishing import error_of
 from infertui.runner.idle import IdlePower
 from infertui.runner.lanes import CPU, devices_of, lane_name, startable
 from infertui.runner.loading import WorkerSlot
 from infertui.runner.queue import Queue, in_a_line, settled, stamp
 from infertui.runner.queue_store import Entry, EntryState
-from infertui.runner.run import Execution, error_of
+from infertui.runner.run import Execution
 from infertui.runner.telemetry import SampleRates
 from infertui.runner.vetting import refusals
 from infertui.telemetry.readings import Sample

@@ -60,6 +60,7 @@ asyncio.run(main())
 
 FOLDER, STORE = "infertui.results.runs:RunFolder", "infertui.results.runs:Store"
 EXECUTION, QUEUE = "infertui.runner.run:Execution", "infertui.runner.queue:Queue"
+MEASUREMENT = "infertui.runner.measuring:Measurement"
 
 
 def results(out: Path) -> list[Result]:
@@ -118,7 +119,7 @@ def workers_of(folder: Path) -> list[psutil.Process]:
         (FOLDER, "write_begun", "before", "interrupted"),
         (FOLDER, "write_begun", "after", "interrupted"),
         ("infertui.worker.process:WorkerProcess", "load", "before", "interrupted"),
-        (EXECUTION, "_on_batch", "after", "interrupted"),
+        (MEASUREMENT, "take_batch", "after", "interrupted"),
         (FOLDER, "write_result", "before", "interrupted"),
         (FOLDER, "write_result", "after", "finished"),
         (STORE, "append", "after", "finished"),
