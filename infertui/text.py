@@ -1,7 +1,8 @@
 """Foreign text made safe for a terminal.
 
 Model output, file names, process output and server replies may hold control sequences that retitle the window,
-write the clipboard or redraw the screen. Everything foreign passes through `clean` where it enters the program.
+write the clipboard or redraw the screen. Everything foreign passes through `clean` where it enters the program, and
+through `one_line` or one of its kin where a message quotes it.
 """
 
 import re
@@ -52,3 +53,23 @@ def shorten(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     return text[: width - 1] + "…" if width > 0 else ""
+
+
+def one_line(value: object, limit: int = 200) -> str:
+    """Foreign text, or a foreign value, in a message: cleaned, and cut to `limit` characters."""
+    return shorten(clean(str(value)), limit)
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """As `one_line`, in quotation marks."""
+    return f'"{one_line(value, limit)}"'
+
+
+def error_text(error: BaseException, limit: int = 300) -> str:
+    """What an error of a library says, as `one_line`; the name of its class where it says nothing."""
+    return one_line(error, limit) or type(error).__name__
+
+
+def in_lines(text: str, limit: int) -> str:
+    """Foreign text of several lines, cleaned, and cut to `limit` characters."""
+    return shorten(clean(text, lines=True).strip(), limit)

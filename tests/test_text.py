@@ -1,8 +1,12 @@
+import ast
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infertui.text import clean, masked, shorten
+from infertui import text as module
+from infertui.text import CONTROLS, clean, error_text, in_lines, masked, one_line, quoted, shorten
 
 BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 UNSAFE = {*range(0x20), 0x7F, *range(0x80, 0xA0), *BIDI, 0x2028, 0x2029, 0xFEFF, *range(0xD800, 0xE000)}
@@ -197,3 +201,35 @@ def test_no_password_comes_through(user: str, password: str, scheme: str) -> Non
         legal = not set(user + password) & set("/?#")
         assert SECRET not in said or not legal
         assert clean(said) == said
+
+
+@given(pieces, st.integers(0, 60))
+def test_what_a_message_quotes_is_one_line_of_a_length_that_nothing_acts_on(text: str, limit: int) -> None:
+    for shown in (one_line(text, limit), quoted(text, limit)[1:-1]):
+        assert len(shown) <= limit
+        assert not CONTROLS.intersection(shown)
+    assert not CONTROLS.difference("\n").intersection(in_lines(text, limit))
+
+
+def test_forms_of_foreign_text() -> None:
+    assert one_line("a\nb\x1b[31mc") == "a bc"
+    assert one_line(Path("/data/\x9bm")) == "/data/"
+    assert one_line("abcdef", 4) == "abc…"
+    assert one_line("x" * 300) == "x" * 199 + "…"
+    assert quoted("abcdef", 4) == '"abc…"'
+    assert error_text(ValueError("no\nway")) == "no way"
+    assert error_text(ValueError()) == "ValueError"
+    assert in_lines(" a\x1b[2J\n b ", 20) == "a\n b"
+
+
+def test_foreign_text_is_cut_in_one_place() -> None:
+    """`shorten(clean(...))` by hand is `one_line` or one of its kin."""
+    for file in Path(module.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if file != Path(module.__file__) and _calls(node, "shorten") and isinstance(node, ast.Call):
+                inner = [part for argument in node.args for part in ast.walk(argument)]
+                assert not any(_calls(part, "clean") for part in inner), f"{file}:{node.lineno}"
+
+
+def _calls(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name

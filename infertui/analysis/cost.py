@@ -32,7 +32,7 @@ from infertui.measure.cost import (
     token_cost,
 )
 from infertui.results.result import Result
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 from infertui.units import format_number
 
 PUE = 1.56
@@ -72,7 +72,7 @@ def parse_load(text: str) -> Load:
     value = float(match[1].replace(",", "").replace("_", "")) if match else 0.0
     if match is None or not 0 < value < 1e12:
         raise UsageError(
-            f"the load {shorten(clean(text), 80)!r} is not understood",
+            f"the load {one_line(text, 80)!r} is not understood",
             remedy='Write it like "2000 tok/s" or "5 req/s".',
         )
     value *= {"k": 1e3, "m": 1e6}.get(match[2].lower(), 1)
@@ -85,7 +85,7 @@ def parse_percent(text: str, name: str, *, low: float, high: float) -> float:
     share = float(match[1]) / 100 if match else high
     if not low <= share < high:
         raise UsageError(
-            f"{name}: {shorten(clean(text), 80)!r} is not understood; allowed: {low:.0%} to less than {high:.0%}",
+            f"{name}: {one_line(text, 80)!r} is not understood; allowed: {low:.0%} to less than {high:.0%}",
             remedy=f'Write it like {name} "40%".',
         )
     return share

@@ -15,11 +15,10 @@ from infertui.config.toml import MAX_BYTES, read, value_literal
 from infertui.config.toml_text import loads
 from infertui.errors import ConfigError, StoreError
 from infertui.paths import config_dir, data
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 FILE = "prices.toml"
 MAX_PRICE = 1e12
-_SHOWN = 60
 
 
 class Listed(Struct, frozen=True):
@@ -102,20 +101,24 @@ def _merged(own: tuple[E, ...], shipped: tuple[E, ...]) -> tuple[E, ...]:
 def _prices(table: Mapping[str, object], file: str) -> Prices:
     for key in table:
         if key not in KINDS:
-            raise ConfigError(_key(key), "there is no such table", allowed=_tables(), source=file)
+            raise ConfigError(one_line(key, 60), "there is no such table", allowed=_tables(), source=file)
     found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for kind, struct in KINDS.items():
         entries = table.get(kind, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise ConfigError(kind, f"{_shown(entries)} is no list of tables", allowed=_tables(), source=file)
+            raise ConfigError(
+                kind, f"{one_line(repr(entries), 60)} is no list of tables", allowed=_tables(), source=file
+            )
         for number, entry in enumerate(entries, 1):
             where = f"{kind} {number}"
             if isinstance(entry.get("name"), str):
-                where = f"{kind} {_shown(entry['name'])}"
+                where = f"{kind} {one_line(repr(entry['name']), 60)}"
             found[kind].append(_entry(struct, entry, where, file))
         names = [one.name.casefold() for one in found[kind]]
         if twice := next((one.name for one in found[kind] if names.count(one.name.casefold()) > 1), None):
-            raise ConfigError(f"{kind}.name", f"{_shown(twice)} stands twice", allowed="each name once", source=file)
+            raise ConfigError(
+                f"{kind}.name", f"{one_line(repr(twice), 60)} stands twice", allowed="each name once", source=file
+            )
     return Prices(tuple(found["gpu"]), tuple(found["server"]), tuple(found["electricity"]))
 
 
@@ -123,12 +126,14 @@ def _entry(struct: type[Listed], entry: Mapping[str, object], where: str, file: 
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     for key in entry:
         if key not in fields:
-            raise ConfigError(f"{where}.{_key(key)}", "there is no such key", allowed=", ".join(fields), source=file)
+            raise ConfigError(
+                f"{where}.{one_line(key, 60)}", "there is no such key", allowed=", ".join(fields), source=file
+            )
     for name, field in fields.items():
         if name not in entry and field.required:
             raise ConfigError(f"{where}.{name}", "is missing", allowed=_ALLOWED[name], source=file)
         if name in entry and not _fits(name, entry[name]):
-            problem = f"{_shown(entry[name])} is not allowed"
+            problem = f"{one_line(repr(entry[name]), 60)} is not allowed"
             raise ConfigError(f"{where}.{name}", problem, allowed=_ALLOWED[name], source=file)
     made = msgspec.convert({"source": f"your {file}" if file != FILE else "", **entry}, struct)
     texts = {name: clean(value) for name, value in msgspec.structs.asdict(made).items() if isinstance(value, str)}
@@ -167,14 +172,6 @@ def _is_number(value: object, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
 
 
-def _shown(value: object) -> str:
-    return shorten(clean(repr(value)), _SHOWN)
-
-
-def _key(text: str) -> str:
-    return shorten(clean(text), _SHOWN)
-
-
 def _tables() -> str:
     return ", ".join(f"[[{kind}]]" for kind in KINDS)
 
@@ -199,7 +196,7 @@ def keep_gpu_price(name: str, price: float, currency: str, *, date: str, path: P
         _prices(loads(content.encode(), clean(str(path))), clean(str(path))).of_gpu(name) is None
         or len(_tables_of(content)) != len(wanted) + 1
     ):
-        raise ConfigError("gpu", f"{_shown(name)} cannot be changed by infertui", source=clean(str(path)))
+        raise ConfigError("gpu", f"{one_line(repr(name), 60)} cannot be changed by infertui", source=clean(str(path)))
     _write(path, content)
 
 

@@ -125,7 +125,7 @@ def _rate(what: str, value: float) -> str:
 
 def _print(found: "Ceilings") -> None:
     from infertui.analysis.roofline import device_named, reached
-    from infertui.text import clean, shorten
+    from infertui.text import clean, one_line
 
     say(Painted(found.words, bold=True), f"  {found.uuid}  driver {found.driver}".rstrip() if found.uuid else "")
     how = "quick, " if found.quick else ""
@@ -147,7 +147,7 @@ def _print(found: "Ceilings") -> None:
             f"{line[0]:<{widths[0]}}",
             *(f"{cell:>{width}}" for cell, width in zip(line[1:5], widths[1:], strict=True)),
         ]
-        say(("  " + "  ".join(cells) + "  " + shorten(clean(line[5]), _WIDEST)).rstrip())
+        say(("  " + "  ".join(cells) + "  " + one_line(line[5], _WIDEST)).rstrip())
     if found.copy_by_clock is not None:
         say(f"  copy by the host's clock: {_rate('copy', found.copy_by_clock)}")
     device = device_named(found.device)

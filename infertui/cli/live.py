@@ -25,7 +25,7 @@ from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, RunStarted
 from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.telemetry.readings import GpuSample, HostSample
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 from infertui.units import format_bytes, format_number, format_seconds
 
 
@@ -88,7 +88,7 @@ def frame(progress: RunProgress, width: int) -> RenderableType:
     if started is None:
         return Text("")
     title = Text(f"infertui  run {started.number}/{started.total}  ", style="title")
-    title.append(shorten(clean(started.name or started.run), max(10, width - len(title))), style="accent")
+    title.append(one_line(started.name or started.run, max(10, width - len(title))), style="accent")
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="muted", no_wrap=True)
     rows.add_column(overflow="fold")

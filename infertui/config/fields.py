@@ -18,7 +18,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.engines.registry import words as lever_words
 from infertui.config.schema import DTYPE_ALIASES, Config, Dtype
 from infertui.errors import ConfigError
-from infertui.text import clean, shorten
+from infertui.text import one_line, quoted
 
 FieldType = Literal["integer", "number", "boolean", "text", "choice", "labels", "axes"]
 Value = bool | int | float | str
@@ -192,7 +192,7 @@ def show(value: object, width: int = 80) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return f'"{shorten(clean(value[: 4 * width]), width)}"'
+            return quoted(value[: 4 * width], width)
         case int() if value.bit_length() > 4 * width:
             return f"an integer of {value.bit_length()} bits"
         case int() | float() | dt.date() | dt.time():
@@ -211,13 +211,13 @@ def toml_path(path: str) -> str:
     for table in TABLES:
         if path.startswith(table + "."):
             return f"{table}.{toml_key(path[len(table) + 1 :])}"
-    safe = shorten(clean(path), _LONGEST_KEY)
+    safe = one_line(path, _LONGEST_KEY)
     return safe if re.fullmatch(r"[A-Za-z0-9_.-]+", safe) else f'"{safe}"'
 
 
 def toml_key(key: str) -> str:
     """One key, quoted where TOML needs it, safe to show."""
-    safe = shorten(clean(key), _LONGEST_KEY)
+    safe = one_line(key, _LONGEST_KEY)
     return safe if re.fullmatch(r"[A-Za-z0-9_-]+", safe) else f'"{safe}"'
 
 

@@ -25,7 +25,7 @@ from infertui.config.ranges import label_text
 from infertui.config.schema import Config
 from infertui.config.toml_text import loads
 from infertui.errors import ConfigError, UsageError
-from infertui.text import clean, shorten
+from infertui.text import clean, quoted
 
 _SUFFIX = ".toml"
 
@@ -53,7 +53,7 @@ def unknown(name: str) -> ConfigError:
     remedy = f"Did you mean {near[0]}? " if near else ""
     return ConfigError(
         "",
-        f'there is no preset or file "{shorten(clean(name), 100)}"',
+        f"there is no preset or file {quoted(name, 100)}",
         allowed="a TOML file, or a preset: " + ", ".join(names()),
         remedy=remedy + "`infertui config presets` says what each is for.",
     )

@@ -15,7 +15,7 @@ from infertui.config.schema import Config, EngineConfig
 from infertui.config.section import Section
 from infertui.errors import ConfigError
 from infertui.integers import Whole
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 _LONGEST_VALUE = 40
 # The field's own abbreviations; every other key goes by its last part where that is unmistakable.
@@ -102,7 +102,7 @@ def short_name(path: str) -> str:
     if path in _ABBREVIATIONS:
         return _ABBREVIATIONS[path]
     if path.startswith("labels."):
-        return shorten(clean(path.removeprefix("labels.")), _LONGEST_VALUE)
+        return one_line(path.removeprefix("labels."), _LONGEST_VALUE)
     last = path.rpartition(".")[2]
     alone = sum(other.rpartition(".")[2] == last for other in FIELDS if other not in TABLES) == 1
     return last if alone else path
@@ -140,7 +140,7 @@ def _text(value: Value) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return shorten(clean(str(value)).strip(), _LONGEST_VALUE)
+    return one_line(str(value).strip(), _LONGEST_VALUE)
 
 
 def variants_of(config: Config, title: str) -> list[Variant]:

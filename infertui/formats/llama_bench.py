@@ -20,7 +20,7 @@ from infertui.formats.reader import Source
 from infertui.measure.statistics import describe
 from infertui.measure.summary import Summary, with_drift, with_interval
 from infertui.targets.engine.base import Loaded
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 NAME = "llama-bench"
 _NS = 1_000_000_000
@@ -71,7 +71,7 @@ class BenchTest(Struct, frozen=True):
     @property
     def source(self) -> str:
         """Who measured."""
-        return f"{NAME} build {shorten(clean(self.build_commit), 40) or 'unknown'}"
+        return f"{NAME} build {one_line(self.build_commit, 40) or 'unknown'}"
 
 
 def parse_report(report: bytes) -> tuple[BenchTest, ...]:
@@ -207,7 +207,7 @@ def loaded_of(test: BenchTest) -> Loaded:
         loaded_as(
             NAME,
             versions={NAME: f"{clean(test.build_commit)} ({test.build_number})"},
-            device_name=shorten(clean(test.gpu_info if gpu else test.cpu_info), 200),
+            device_name=one_line(test.gpu_info if gpu else test.cpu_info),
             details=known,
         ),
         device="cuda:0" if gpu and "CUDA" in test.backends else "gpu" if gpu else "cpu",

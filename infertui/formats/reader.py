@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
 
 from infertui.errors import UsageError
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 MOST_BYTES = 256 << 20
 """A document of JSON, and a table of CSV, is held in memory as a whole: larger ones are refused."""
@@ -34,14 +34,14 @@ class FormatError(UsageError):
 def refuse(name: str, where: str, reason: str, remedy: str = "") -> NoReturn:
     """Raise a FormatError; `where` is a line or the path of a value, empty for the file as a whole."""
     at = f", {where}" if where else ""
-    raise FormatError(f"{shorten(clean(name), 200)}{at}: {shorten(clean(reason), 300)}", remedy=remedy)
+    raise FormatError(f"{one_line(name)}{at}: {one_line(reason, 300)}", remedy=remedy)
 
 
 class Source:
     """An open file: `name` as it may be shown, `size` in bytes. Raises FormatError wherever it cannot be read."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
-        self.name = shorten(clean(name), 200) or "?"
+        self.name = one_line(name) or "?"
         self._stream = stream
         self.size = stream.seek(0, os.SEEK_END)
 
@@ -352,7 +352,7 @@ class Table:
 
 def printable(text: str) -> str:
     """A name from a file, safe and short."""
-    return shorten(clean(text), TEXT)
+    return one_line(text, TEXT)
 
 
 def kind(value: object) -> str:
@@ -365,4 +365,4 @@ def kind(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and value.bit_length() > 200:
         return "a number of too many digits"
-    return shorten(clean(repr(value)), 60)
+    return one_line(repr(value), 60)

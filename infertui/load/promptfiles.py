@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.errors import ConfigError
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 _JSON_LINES, _JSON, _TABLES = (".jsonl", ".ndjson"), ".json", (".csv", ".tsv")
 # `[INST] hello` and `{name}, hello` are text; a bracket or brace before what JSON has there is not.
@@ -102,7 +102,7 @@ class PromptFile:
         delimiter = "\t" if self._suffix == ".tsv" else _delimiter(self._text)
         names = _names(self._text, delimiter)
         if _COLUMN not in names:
-            shown = ", ".join(shorten(clean(name), 40) for name in names[:8])
+            shown = ", ".join(one_line(name, 40) for name in names[:8])
             self._refuse(f"has no column named {_COLUMN}: its first line is {shown}", "CSV with a column named prompt")
         at = names.index(_COLUMN)
         prompts = []
@@ -152,7 +152,7 @@ def _decode(text: str) -> Any:
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        return _Wrong(shorten(clean(str(error)), 200))
+        return _Wrong(one_line(error))
 
 
 def _prompt(entry: object) -> str:

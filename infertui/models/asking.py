@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from infertui.models.kv_cache import Cache
 from infertui.paths import cache_dir
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 HELPER: Final = "infertui.targets.engine.transformers.describe"
 TIMEOUT_S: Final = 90.0
@@ -100,7 +100,7 @@ def described(config: Mapping[str, Any], *, only_kept: bool = False, timeout_s: 
     if only_kept or given_up:
         return None
     if (tell := _told.get()) is not None:
-        name = shorten(clean(str(config.get("model_type", ""))), 60) or "this model"
+        name = one_line(config.get("model_type", ""), 60) or "this model"
         tell(f"asking Transformers what {name} is: once, {timeout_s:g} s at most")
     answer = ask(content, timeout_s=timeout_s)
     if answer is None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from infertui.errors import ModelError
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 NO_DECODER: Final = "not a decoder-only language model"
 _ENCODERS: Final = frozenset({
@@ -80,7 +80,7 @@ def check_decoder(config: Mapping[str, object], source: str) -> None:
 def check_gguf_decoder(architecture: str, kind: str, source: str) -> None:
     """Raise ModelError for a GGUF file of that `general.architecture` and `general.type` that holds no decoder."""
     if kind not in ("", "model"):
-        raise not_a_decoder("general.type", f"{shorten(clean(kind), 40)}, not model", source)
+        raise not_a_decoder("general.type", f"{one_line(kind, 40)}, not model", source)
     if architecture in _GGUF_ENCODERS:
         raise not_a_decoder(architecture, "an encoder", source)
     if architecture in _GGUF_OTHERS:
@@ -90,6 +90,6 @@ def check_gguf_decoder(architecture: str, kind: str, source: str) -> None:
 def not_a_decoder(name: str, what: str, source: str) -> ModelError:
     """The one error for a model that generates no text token by token."""
     return ModelError(
-        f"{source}: {NO_DECODER}: {shorten(clean(name), 60)} is {what}",
+        f"{source}: {NO_DECODER}: {one_line(name, 60)} is {what}",
         remedy="infertui measures models that generate text token by token, such as Llama, Qwen or GPT-2.",
     )

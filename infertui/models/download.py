@@ -22,7 +22,7 @@ from infertui.errors import InfertuiError, ModelError, UsageError
 from infertui.models import hub_cache
 from infertui.models.transfer import PARTIAL_SUFFIX, Hub, RemoteFile, Stopped, fetch
 from infertui.models.weights import choose_weights
-from infertui.text import clean, masked, shorten
+from infertui.text import clean, masked, one_line
 from infertui.units import format_bytes
 
 if TYPE_CHECKING:
@@ -360,4 +360,4 @@ def _disk_error(error: OSError) -> ModelError:
 
 
 def _shown(text: str) -> str:
-    return shorten(masked(clean(text), bare=True), 200)
+    return one_line(masked(clean(text), bare=True))

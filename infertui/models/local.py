@@ -20,7 +20,7 @@ from infertui.models.shapes import ModelShape
 from infertui.models.weights import find_weights
 from infertui.paths import expand
 from infertui.regular_files import is_dir, is_file
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 MODELS_DIR_VARIABLE = "INFERTUI_MODELS_DIR"
 """Directories of models, separated like PATH."""
@@ -87,7 +87,7 @@ def _cached(root: Path) -> Iterator[LocalModel]:
             yield _examined(model_id, "hub", snapshot.path, size=size, revision=snapshot.commit)
         elif size:
             yield LocalModel(
-                _shown(model_id), "hub", _shown(str(repo)), size, complete=False, problem="download unfinished"
+                one_line(model_id, 300), "hub", one_line(repo, 300), size, complete=False, problem="download unfinished"
             )
 
 
@@ -138,12 +138,12 @@ def _examined_gguf(path: Path) -> LocalModel:
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
     return LocalModel(
-        _shown(str(path)),
+        one_line(path, 300),
         "gguf",
-        _shown(str(path)),
+        one_line(path, 300),
         size,
         complete=not problem,
-        problem=_shown(problem),
+        problem=one_line(problem, 300),
         last_used=used,
         **described,  # type: ignore[arg-type]
     )
@@ -178,13 +178,13 @@ def _examined(model_id: str, kind: ModelKind, directory: Path, *, size: int, rev
     if problem and kind == "hub" and hub_cache.unfinished_bytes(directory.parent.parent):
         problem = f"download unfinished; {problem}"
     return LocalModel(
-        _shown(model_id),
+        one_line(model_id, 300),
         kind,
-        _shown(str(directory)),
+        one_line(directory, 300),
         size,
         complete=not problem,
-        problem=_shown(problem),
-        revision=_shown(revision),
+        problem=one_line(problem, 300),
+        revision=one_line(revision, 300),
         last_used=max(used, default=None),
         **described,  # type: ignore[arg-type]
     )
@@ -226,7 +226,3 @@ def _size_on_disk(root: Path) -> int:
                 seen.add((status.st_dev, status.st_ino))
                 total += status.st_size
     return total
-
-
-def _shown(text: str) -> str:
-    return shorten(clean(text), 300)

@@ -22,7 +22,7 @@ from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights, stored_parameters
 from infertui.paths import expand
 from infertui.regular_files import is_dir, is_file
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 ModelKind = Literal["synthetic", "local", "hub", "gguf"]
 SYNTHETIC = "synthetic:"
@@ -84,7 +84,7 @@ def resolve(model_id: str, revision: str = "") -> ModelSource:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Parse a config.json. Raises ModelError for whatever may be wrong with it."""
-    shown = _shown(str(path))
+    shown = one_line(path)
     try:
         content = read_at_most(path, _MAX_CONFIG_BYTES)
         if content is None:
@@ -93,7 +93,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{shown} cannot be read: {error.strerror or error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{shown} is not valid JSON: {_shown(str(error))}") from error
+        raise ModelError(f"{shown} is not valid JSON: {one_line(error)}") from error
     if not isinstance(config, dict):
         raise ModelError(f"{shown} holds a JSON {_json_kind(config)}, where an object is expected")
     return config
@@ -106,7 +106,7 @@ def _synthetic(model_id: str) -> ModelSource:
         path = path / CONFIG_NAME if is_dir(path) else path
         if not is_file(path):
             raise ModelError(
-                f"there is no file {_shown(str(path))}", remedy="synthetic:PATH takes a config.json or its directory."
+                f"there is no file {one_line(path)}", remedy="synthetic:PATH takes a config.json or its directory."
             )
     elif name in synthetic_names():
         path = _shipped_config(name)
@@ -115,12 +115,12 @@ def _synthetic(model_id: str) -> ModelSource:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
         hint = f"Did you mean synthetic:{near[0]}? " if near else ""
         raise ModelError(
-            f"there is no synthetic model {_shown(repr(name))}",
+            f"there is no synthetic model {one_line(repr(name))}",
             remedy=f"{hint}Known: {', '.join(names)}; or synthetic:PATH with a config.json of your own.",
         )
     config = read_config(path)
-    shape = shape_of_config(config, source=_shown(str(path)))
-    shown = _shown(model_id)
+    shape = shape_of_config(config, source=one_line(path))
+    shown = one_line(model_id)
     return ModelSource(model_id, "synthetic", path, config, shape, f"{shown} (random weights)")
 
 
@@ -130,7 +130,7 @@ def _shipped_config(name: str) -> Path:
 
 
 def _local(model_id: str, directory: Path) -> ModelSource:
-    shown = _shown(model_id)
+    shown = one_line(model_id)
     if not is_dir(directory):
         kind = "is a file, not a directory" if is_file(directory) else "does not exist"
         raise ModelError(f"{shown} {kind}", remedy="A local model is a directory with config.json and weights.")
@@ -148,7 +148,7 @@ def _local(model_id: str, directory: Path) -> ModelSource:
 def _gguf(model_id: str, path: Path) -> ModelSource:
     missing = [part for part in parts_of(path) if not is_file(part)]
     if missing:
-        raise ModelError(f"there is no file {_shown(str(missing[0]))}", remedy="Name a GGUF file that is here, whole.")
+        raise ModelError(f"there is no file {one_line(missing[0])}", remedy="Name a GGUF file that is here, whole.")
     file, size = read_parts(path)
     random = " (random weights)" if file.random_weights else ""
     return ModelSource(
@@ -156,21 +156,21 @@ def _gguf(model_id: str, path: Path) -> ModelSource:
         "gguf",
         parts_of(path)[0],
         {},
-        shape_of(file, _shown(str(path))),
-        _shown(model_id) + random,
+        shape_of(file, one_line(path)),
+        one_line(model_id) + random,
         weights_bytes_on_disk=size,
     )
 
 
 def _hub(model_id: str, revision: str, *, also_a_directory: bool) -> ModelSource:
-    shown = _shown(model_id)
+    shown = one_line(model_id)
     if not hub_cache.is_model_id(model_id):
         raise ModelError(
-            f"{_shown(repr(model_id))} is neither a directory nor the id of a model",
+            f"{one_line(repr(model_id))} is neither a directory nor the id of a model",
             remedy="Name a Hugging Face id (NAME or ORG/NAME), a directory, or synthetic:NAME.",
         )
     if revision and not hub_cache.is_revision(revision):
-        raise ModelError(f"model.revision {_shown(repr(revision))} is not a branch, tag or commit")
+        raise ModelError(f"model.revision {one_line(repr(revision))} is not a branch, tag or commit")
     snapshot = hub_cache.find_snapshot(model_id, revision)
     if snapshot is None:
         at = f" at revision {revision}" if revision else ""
@@ -189,15 +189,15 @@ def _hub(model_id: str, revision: str, *, also_a_directory: bool) -> ModelSource
 def _from_directory(
     model_id: str, kind: ModelKind, directory: Path, *, label: str, remedy: str, what: str = ""
 ) -> ModelSource:
-    what = what or _shown(str(directory))
+    what = what or one_line(directory)
     if not is_file(directory / CONFIG_NAME):
         raise ModelError(f"{what} is incomplete: {CONFIG_NAME} is missing", remedy=remedy)
     config = read_config(directory / CONFIG_NAME)
-    shape = shape_of_config(config, source=_shown(str(directory / CONFIG_NAME)))
+    shape = shape_of_config(config, source=one_line(directory / CONFIG_NAME))
     try:
         weights = find_weights(directory)
     except OSError as error:
-        raise ModelError(f"{_shown(str(directory))} cannot be read: {error.strerror or error}") from error
+        raise ModelError(f"{one_line(directory)} cannot be read: {error.strerror or error}") from error
     if not weights.complete:
         some, more = weights.missing[:3], len(weights.missing) - 3
         listed = ", ".join(some) + (f" and {more} more" if more > 0 else "")
@@ -243,15 +243,11 @@ def _pull_remedy(model_id: str, revision: str) -> str:
 
 
 def _cache_shown() -> str:
-    return _shown(str(hub_cache.cache_dir()))
+    return one_line(hub_cache.cache_dir())
 
 
 def _looks_like_path(text: str) -> bool:
     return text.startswith(("/", "./", "../", "~")) or text in {".", ".."} or text.endswith("/")
-
-
-def _shown(text: str) -> str:
-    return shorten(clean(text), 200)
 
 
 def _json_kind(value: object) -> str:

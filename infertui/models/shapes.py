@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from infertui.errors import ModelError
 from infertui.models.decoders import check_decoder
 from infertui.models.kv_cache import Cache, bytes_per_token, uniform
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 DTYPE_BYTES: Final[Mapping[str, int]] = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1, "int8": 1,
@@ -312,13 +312,13 @@ def quantization_of(config: Mapping[str, object]) -> str:
     if not isinstance(section, Mapping):
         return ""
     method = section.get("quant_method")
-    return shorten(clean(method), 40) if isinstance(method, str) and method else "unknown"
+    return one_line(method, 40) if isinstance(method, str) and method else "unknown"
 
 
 def first_architecture(config: Mapping[str, object]) -> str:
     """The first name in `architectures`, empty where there is none."""
     names = config.get("architectures")
-    return shorten(clean(names[0]), 80) if isinstance(names, list) and names and isinstance(names[0], str) else ""
+    return one_line(names[0], 80) if isinstance(names, list) and names and isinstance(names[0], str) else ""
 
 
 def _no_size(value: object, most: int) -> bool:
@@ -337,7 +337,7 @@ class _Reader:
         self._source = source
 
     def error(self, key: str, value: object, allowed: str) -> OddConfigError:
-        shown = shorten(clean(str(value) if isinstance(value, int) else repr(value)), 60)
+        shown = one_line(str(value) if isinstance(value, int) else repr(value), 60)
         return OddConfigError(f"{self._source}: {key} is {shown}; allowed: {allowed}")
 
     def integer(self, keys: tuple[str, ...], most: int, *, default: int | None = None, least: int = 1) -> int:
@@ -367,4 +367,4 @@ class _Reader:
 
     def text(self, key: str) -> str:
         value = self.config.get(key)
-        return shorten(clean(value), 80) if isinstance(value, str) else ""
+        return one_line(value, 80) if isinstance(value, str) else ""

@@ -18,7 +18,7 @@ from infertui.errors import EngineError, ModelError
 from infertui.models.disk import read_at_most
 from infertui.models.resolve import ModelSource
 from infertui.regular_files import is_file
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 if TYPE_CHECKING:
     import tokenizers
@@ -183,7 +183,7 @@ def _read(path: Path, shown: str) -> "tokenizers.Tokenizer":
     try:
         tokenizer = tokenizers.Tokenizer.from_buffer(regular_files.read(path, _MAX_BYTES))
     except Exception as error:
-        raise ModelError(f"{_FILE} of {shown} cannot be read: {shorten(clean(str(error)), 300)}") from error
+        raise ModelError(f"{_FILE} of {shown} cannot be read: {one_line(error, 300)}") from error
     # A file may ask for padding or cutting, which is for training: a prompt is what it is.
     tokenizer.no_padding()
     tokenizer.no_truncation()

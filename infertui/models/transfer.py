@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from infertui.errors import ModelError
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 PARTIAL_SUFFIX = ".infertui.incomplete"
 """The ending of a file under way. Both huggingface_hub and the model list take `.incomplete` for what it says."""
@@ -78,7 +78,7 @@ def fetch(hub: Hub, url: str, file: RemoteFile, destination: Path, *, stop: Even
         if not content.is_sound():
             partial.unlink(missing_ok=True)
             raise ModelError(
-                f"{_shown(file)} arrived damaged: its checksum is not {file.digest}",
+                f"{one_line(file.name, 120)} arrived damaged: its checksum is not {file.digest}",
                 remedy="It was removed. Run the command again; if it happens twice, suspect the server or a proxy.",
             )
         os.fsync(descriptor)
@@ -93,7 +93,7 @@ def _fill(hub: Hub, url: str, content: "_Content", stop: Event) -> None:
             _stream(hub, url, content, stop)
             # An answer that ends early, without any error, is a failure all the same.
             error: Exception = ModelError(
-                f"{_shown(content.file)} ended after {content.length} of {content.file.size} bytes",
+                f"{one_line(content.file.name, 120)} ended after {content.length} of {content.file.size} bytes",
                 remedy="Run the command again to resume.",
             )
         except hub.network_error as caught:
@@ -169,7 +169,7 @@ class _Content:
         """Write `chunk` behind the rest."""
         if self.length + len(chunk) > self.file.size:
             raise ModelError(
-                f"{_shown(self.file)} is longer than the {self.file.size} bytes that the hub announced",
+                f"{one_line(self.file.name, 120)} is longer than the {self.file.size} bytes that the hub announced",
                 remedy="Run the command again; if it happens twice, suspect the server or a proxy.",
             )
         view = memoryview(chunk)
@@ -198,7 +198,7 @@ def _locked(path: Path, file: RemoteFile) -> Iterator[int]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ModelError(
-                    f"{_shown(file)} is being downloaded by another process",
+                    f"{one_line(file.name, 120)} is being downloaded by another process",
                     remedy="Wait for it to finish; what it brings serves both.",
                 ) from None
         yield descriptor
@@ -209,7 +209,3 @@ def _locked(path: Path, file: RemoteFile) -> Iterator[int]:
 def _status_of(error: Exception) -> int:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     return status if isinstance(status, int) else 0
-
-
-def _shown(file: RemoteFile) -> str:
-    return shorten(clean(file.name), 120)

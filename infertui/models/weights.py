@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from infertui import regular_files
 from infertui.models.disk import read_at_most
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN_INDEX = "pytorch_model.bin.index.json"
@@ -69,7 +69,7 @@ def find_weights(directory: Path) -> WeightFiles:
             expected = sorted(shards)
             break
     present = [name for name in expected if name in sizes]
-    missing = [shorten(clean(name), 120) for name in expected if name not in sizes]
+    missing = [one_line(name, 120) for name in expected if name not in sizes]
     if not expected:
         missing = ["*.safetensors or *.bin"]
     return WeightFiles(

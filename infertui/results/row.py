@@ -11,7 +11,7 @@ from infertui.results.number_format import form_of
 from infertui.results.table import ResultRow, VramOf
 from infertui.results.upgrade import check_schema, error_kind
 from infertui.targets.engine.executed import executed
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 _ERROR_LENGTH = 300
 _ENOUGH_FOR_P99 = samples_needed(99)
@@ -232,7 +232,7 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         drift=0.0 if summary.drift_shape == NO_MORE_THAN_NOISE else summary.drift,
         iterations=None if "summary.iterations" in unknown else summary.iterations,
         seconds=sum(line.phases.values()) if line.phases else None,
-        error=shorten(clean(line.error.message), _ERROR_LENGTH) if line.error else "",
+        error=one_line(line.error.message, _ERROR_LENGTH) if line.error else "",
         mode=clean(executed(levers.get("mode", ""), evidence.compiled, evidence.graphs)),
         quantization=clean(levers.get("quantization", "")),
         form=clean(form_of(loaded.dtype, levers)),

@@ -36,7 +36,7 @@ from infertui.results.jsonl import JsonlWriter, decoded_lines, lines_holding, re
 from infertui.results.result import Fingerprint, Result
 from infertui.results.results_file import append_line, remove_lines, replace_line
 from infertui.results.upgrade import NewerSchemaError, decode_result
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 OUTPUTS = "outputs.jsonl"
 
@@ -153,7 +153,7 @@ class RunFolder:
         """Note why no result will be kept, in the room that there is: a full disk has no other."""
         if self._claim is None or self._begun is None:
             return
-        content = msgspec.json.encode(replace(self._begun, ended_by=shorten(clean(why), _ROOM // 4)))
+        content = msgspec.json.encode(replace(self._begun, ended_by=one_line(why, _ROOM // 4)))
         if len(content) <= self._room:
             with contextlib.suppress(OSError):
                 os.pwrite(self._claim.fileno(), content.ljust(self._room), 0)

@@ -27,7 +27,7 @@ from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.sampler import Sampler
 from infertui.telemetry.visible import by_uuid, visible_from_environment
 from infertui.telemetry.window import GpuReadings, WindowReadings, window_readings
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 from infertui.worker.calibration import MAX_LINE, decode
 from infertui.worker.failure import log_tail
 
@@ -103,7 +103,7 @@ async def _measured(
     tell(subject)
     gpu = by_uuid(subject.uuid, sampler.gpus) if subject.uuid else None
     known = Known(
-        name=shorten(clean(subject.device or host_facts().cpu_model or "CPU"), 200),
+        name=one_line(subject.device or host_facts().cpu_model or "CPU"),
         uuid=gpu.uuid if gpu else subject.uuid,
         driver=clean(gpu.driver or "") if gpu else "",
         threads=subject.threads,

@@ -19,7 +19,7 @@ from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.results.result import Result
 from infertui.runner.control import AnyQueueEvent, EntriesOrdered, EntryChanged, PausedChanged, Submission
 from infertui.runner.queue_store import ENDED, Duration, Entry, EntryState, QueueStore
-from infertui.text import clean, shorten
+from infertui.text import clean, quoted
 
 Placer = Callable[[Sequence[Entry]], list[Entry]]
 """Says on which lanes entries will run, and for how long."""
@@ -266,7 +266,9 @@ def accepted(submission: Submission) -> Submission:
         raise UsageError(f"the submission holds {len(submission.variants):,} configs; up to {MAX_POINTS:,} are taken")
     out = submission.out
     if not Path(out).is_absolute() or "\0" in out or len(out.encode(errors="replace")) > MAX_PATH:
-        raise UsageError(f"the reports folder {_quoted(out)} is not an absolute path of at most {MAX_PATH:,} bytes")
+        raise UsageError(
+            f"the reports folder {quoted(out[:200])} is not an absolute path of at most {MAX_PATH:,} bytes"
+        )
     variants = tuple(accepted_variant(variant) for variant in submission.variants)
     return replace(submission, title=_name("title", submission.title), variants=variants)
 
@@ -292,9 +294,5 @@ def _accepted_place(place: Place) -> Place:
 
 def _name(what: str, text: str) -> str:
     if len(text) > MAX_NAME:
-        raise UsageError(f"the {what} {_quoted(text)} is longer than {MAX_NAME} characters")
+        raise UsageError(f"the {what} {quoted(text[:200])} is longer than {MAX_NAME} characters")
     return clean(text)
-
-
-def _quoted(text: str) -> str:
-    return f'"{shorten(clean(text[:200]), 80)}"'

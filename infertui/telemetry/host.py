@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from infertui.telemetry.readings import HostCounters, HostFacts, HostSample
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line, shorten
 
 _POWERCAP = "sys/class/powercap"
 _CGROUP = "sys/fs/cgroup"
@@ -157,7 +157,7 @@ def container(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
         return "docker"
     named = _text(root / "run/systemd/container") or environ.get("container")
     if named:
-        return shorten(clean(named), 40)
+        return one_line(named, 40)
     groups = _text(root / "proc/1/cgroup", lines=True) or ""
     for mark, name in (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podman"), ("/lxc", "lxc")):
         if mark in groups:

@@ -10,7 +10,7 @@ from infertui.errors import InfertuiError
 from infertui.telemetry.host import HostReader
 from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
 from infertui.telemetry.readings import Counters, Fault, GpuInfo, GpuProcess, GpuSample, Sample
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -236,7 +236,7 @@ class Sampler:
     def _note_error(self, what: str, error: Exception) -> None:
         """Keep an exception's first message; the same kind of error may come with every sample, worded anew."""
         name = type(error).__name__
-        self._note("", f"{what}: {name}: {shorten(clean(str(error)), 200)}", once=f"{what}: {name}")
+        self._note("", f"{what}: {name}: {one_line(error)}", once=f"{what}: {name}")
 
     def _note(self, uuid: str, message: str, *, once: str = "") -> None:
         """Keep a fault and log it, unless one like it (`once`, or the same message) is there."""

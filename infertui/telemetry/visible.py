@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from infertui.errors import ConfigError
 from infertui.telemetry.readings import GpuInfo
-from infertui.text import clean, shorten
+from infertui.text import quoted
 
 _ALLOWED = "indices (0,1), GPU UUIDs (GPU-…, as far as unambiguous), one MIG UUID (MIG-…), -1 for none, empty for all"
 _NONE = frozenset({"-1", "nodevfiles"})
@@ -32,13 +32,13 @@ def visible(spec: str, devices: Sequence[GpuInfo], *, path: str = "device.visibl
     for entry in entries:
         device = _find(entry, devices, path)
         if device in chosen:
-            raise ConfigError(path, f"{_quote(entry)} names GPU {device.label} a second time", allowed="each GPU once")
+            raise ConfigError(path, f"{quoted(entry)} names GPU {device.label} a second time", allowed="each GPU once")
         chosen.append(device)
     instances = [device for device in chosen if device.parent]
     if instances and len(chosen) > 1:
         raise ConfigError(
             path,
-            f"{_quote(spec)} names MIG instance {instances[0].label} beside other devices",
+            f"{quoted(spec)} names MIG instance {instances[0].label} beside other devices",
             allowed="whole GPUs, or a single MIG instance: CUDA gives a process no more",
         )
     return tuple(chosen)
@@ -75,11 +75,11 @@ def _find(entry: str, devices: Sequence[GpuInfo], path: str) -> GpuInfo:
     elif entry.lower().startswith("mig-"):
         found = _matching(entry, [device for device in devices if device.parent])
     else:
-        raise ConfigError(path, f"{_quote(entry)} is neither an index nor a UUID", allowed=_ALLOWED)
+        raise ConfigError(path, f"{quoted(entry)} is neither an index nor a UUID", allowed=_ALLOWED)
     if not found:
         raise ConfigError(
             path,
-            f"there is no GPU {_quote(entry)}",
+            f"there is no GPU {quoted(entry)}",
             allowed=", ".join(f"{device.label} ({device.uuid})" for device in devices)
             or "none: no NVIDIA GPU is usable",
             remedy="`infertui gpus` lists the GPUs.",
@@ -87,7 +87,7 @@ def _find(entry: str, devices: Sequence[GpuInfo], path: str) -> GpuInfo:
     if len(found) > 1:
         raise ConfigError(
             path,
-            f"{_quote(entry)} fits several devices: {', '.join(device.uuid for device in found)}",
+            f"{quoted(entry)} fits several devices: {', '.join(device.uuid for device in found)}",
             allowed="enough of a UUID to tell them apart",
         )
     if found[0].mig:
@@ -109,7 +109,3 @@ def _matching(prefix: str, devices: Sequence[GpuInfo]) -> list[GpuInfo]:
 
 def _bare(uuid: str) -> str:
     return uuid.strip().lower().removeprefix("gpu-").removeprefix("mig-")
-
-
-def _quote(text: str) -> str:
-    return f'"{shorten(clean(text), 80)}"'

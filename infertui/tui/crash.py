@@ -36,8 +36,8 @@ def keep(error: BaseException, *, environ: Mapping[str, str] = os.environ) -> Pa
 
 def sentence(error: BaseException, log: Path | None) -> str:
     """What the user is told."""
-    from infertui.text import clean, shorten
+    from infertui.text import clean, one_line
 
-    what = shorten(clean(f"{type(error).__name__}: {error}"), 200)
+    what = one_line(f"{type(error).__name__}: {error}")
     where = f"Details: {clean(str(log))}" if log else "No log could be written."
     return f"infertui: the screen failed ({what}). Runs go on; `infertui` shows them again.\n{where}"

@@ -4,7 +4,7 @@ import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from infertui.text import clean, shorten
+from infertui.text import one_line
 from infertui.tui.actions import RESERVED, Action
 
 Scopes = Mapping[str, Sequence[Action]]
@@ -18,7 +18,7 @@ def check(wanted: Mapping[str, str], scopes: Scopes) -> tuple[dict[str, str], li
     accepted: dict[str, str] = {}
     problems: list[str] = []
     for name, keys in wanted.items():
-        shown = f"keys: {shorten(clean(name), 40)} = {shorten(clean(keys), 40)!r}"
+        shown = f"keys: {one_line(name, 40)} = {one_line(keys, 40)!r}"
         parts = [key.strip() for key in keys.split(",") if key.strip()]
         if name not in known:
             problems.append(f"{shown}: there is no such action of a pane; allowed: {_near(name, known)}")

@@ -6,7 +6,7 @@ Tells of runs and benches that ended, and of entries that were refused.
 from typing import TYPE_CHECKING, Literal
 
 from infertui.errors import InfertuiError
-from infertui.text import clean, shorten
+from infertui.text import clean, in_lines
 from infertui.units import format_number
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SECONDS: dict[Severity, float] = {"information": 4.0, "warning": 8.0, "error": 1
 
 def of_text(text: str) -> str:
     """Foreign text, cleaned and cut."""
-    return shorten(clean(text, lines=True).strip(), LONGEST)
+    return in_lines(text, LONGEST)
 
 
 def of_error(error: InfertuiError) -> str:

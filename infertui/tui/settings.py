@@ -16,7 +16,7 @@ from infertui import regular_files
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError, UsageError
 from infertui.results.table import Column
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 from infertui.tui.results.ratios import RatioColumn
 from infertui.tui.terminal.early import MAX_BYTES
 
@@ -87,7 +87,7 @@ class SettingField(Struct, frozen=True):
         try:
             return msgspec.convert(value, _TYPES[self.name], strict=True)
         except (msgspec.ValidationError, RecursionError):
-            shown = shorten(clean(str(value)), 60)
+            shown = one_line(value, 60)
             raise UsageError(f"{self.name}: {shown!r} is not allowed; allowed: {self.allowed}") from None
 
     def parse(self, text: str) -> object:
@@ -174,7 +174,7 @@ def read(path: Path) -> SettingsFile:
     except OSError as error:
         return SettingsFile(Settings(), (f"cannot read {clean(str(path))}: {error.strerror}; using the defaults",))
     except (ValueError, RecursionError) as error:
-        problem = shorten(clean(str(error)), 120)
+        problem = one_line(error, 120)
         return SettingsFile(Settings(), (f"{clean(str(path))} is not TOML: {problem}; using the defaults",))
     known = {field.name: field for field in fields()}
     taken: dict[str, object] = {}
@@ -183,7 +183,7 @@ def read(path: Path) -> SettingsFile:
         if name not in known:
             near = difflib.get_close_matches(name[:60], known, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(known)}"
-            problems.append(f"{path.name}: there is no setting {shorten(clean(name), 60)!r}{hint}")
+            problems.append(f"{path.name}: there is no setting {one_line(name, 60)!r}{hint}")
             continue
         try:
             taken[name] = known[name].check(value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infertui.config.engines import llama_cpp, openvino, simulator, tensorrt_llm, transformers, vllm
 from infertui.config.engines.spec import EngineSpec, Lever
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 GROUP = "infertui.engines"
 
@@ -75,7 +75,7 @@ def _vetted(name: str, value: str, load: Callable[[], object], others: dict[str,
 
 
 def _told(name: str, problem: str) -> str:
-    return shorten(clean(f"{name}: {problem}" if name else problem), 400)
+    return one_line(f"{name}: {problem}" if name else problem, 400)
 
 
 SPECS: dict[str, EngineSpec] = _specs()

@@ -17,7 +17,7 @@ from infertui.errors import ModelError
 from infertui.models.disk import read_at_most
 from infertui.models.shapes import ModelShape
 from infertui.models.tokenizers import ByteTokenizer
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 Transform = Literal["", "transpose", "rotary"]
 Fill = Literal["normal", "zeros", "ones", "values"]
@@ -213,7 +213,7 @@ def _rope_scaling(
         )
         return [Planned("rope_freqs.weight", (len(factors),), "", fill="values", values=tuple(factors))]
     raise ModelError(
-        f"config.json: rope_type is {_shown(kind)}; a GGUF file is written for default, linear and llama3",
+        f"config.json: rope_type is {one_line(kind, 60)}; a GGUF file is written for default, linear and llama3",
         remedy="Name a .gguf file as model.id.",
     )
 
@@ -244,7 +244,7 @@ def _number(table: Mapping[str, Any], key: str, default: float) -> float:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e30:
-        raise ModelError(f"config.json: {key} is {_shown(value)}; allowed: a positive number")
+        raise ModelError(f"config.json: {key} is {one_line(value, 60)}; allowed: a positive number")
     return float(value)
 
 
@@ -252,13 +252,9 @@ def _must(config: Mapping[str, Any], key: str, allowed: tuple[object, ...], defa
     value = config.get(key)
     if (default if value is None else value) not in allowed:
         raise ModelError(
-            f"config.json: {key} is {_shown(value)}; a GGUF file is written for {', '.join(map(str, allowed))}",
+            f"config.json: {key} is {one_line(value, 60)}; a GGUF file is written for {', '.join(map(str, allowed))}",
             remedy="Name a .gguf file as model.id.",
         )
-
-
-def _shown(value: object) -> str:
-    return shorten(clean(str(value)), 60)
 
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5

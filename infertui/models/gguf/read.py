@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from infertui import regular_files
 from infertui.errors import ModelError
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 SUFFIX = ".gguf"
 ALIGNMENT = 32
@@ -85,7 +85,7 @@ class GgufFile(Struct, frozen=True):
     def architecture(self) -> str:
         """`general.architecture`, such as llama."""
         value = self.metadata.get("general.architecture", "")
-        return shorten(clean(value), 80) if isinstance(value, str) else ""
+        return one_line(value, 80) if isinstance(value, str) else ""
 
     @property
     def random_weights(self) -> bool:
@@ -158,7 +158,7 @@ def parts_of(path: Path) -> list[Path]:
 
 def read_gguf(path: Path) -> GgufFile:
     """Metadata and tensor list of one file. Raises ModelError for whatever may be wrong with it, cut short included."""
-    shown = shorten(clean(str(path)), 200)
+    shown = one_line(path)
     try:
         with regular_files.opened(path, buffering=1 << 20) as file:
             size = file.seek(0, 2)
@@ -245,14 +245,14 @@ class _Cursor:
         if kind in _SCALARS:
             return self.unpack(_SCALARS[kind]), 0
         if kind != _ARRAY:
-            raise _BadFileError(f"{shorten(clean(name), 60)} has the unknown type {kind}")
+            raise _BadFileError(f"{one_line(name, 60)} has the unknown type {kind}")
         inner = int(self.unpack("<I"))
         length = self.count(_MAX_ARRAY, "entries of one array")
         if inner == _STRING:
             self.skip_texts(length)
             return None, length
         if inner not in _SCALARS:
-            raise _BadFileError(f"{shorten(clean(name), 60)} is an array of the unknown type {inner}")
+            raise _BadFileError(f"{one_line(name, 60)} is an array of the unknown type {inner}")
         width = struct.calcsize(_SCALARS[inner])
         if length > _KEPT_ARRAY:
             self.skip(length * width)
@@ -289,9 +289,7 @@ def _tensor(cursor: _Cursor) -> GgufTensor:
     shape = tuple(cursor.count(1 << 40, "elements in one dimension") for _ in range(dimensions))
     kind = int(cursor.unpack("<I"))
     offset = int(cursor.unpack("<Q"))
-    return GgufTensor(
-        shorten(clean(name), 120), shape[::-1], TYPES[kind][0] if kind in TYPES else f"type-{kind}", offset
-    )
+    return GgufTensor(one_line(name, 120), shape[::-1], TYPES[kind][0] if kind in TYPES else f"type-{kind}", offset)
 
 
 def _check_end(tensors: tuple[GgufTensor, ...], metadata: dict[str, Value], size: int, start: int) -> None:

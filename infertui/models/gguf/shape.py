@@ -8,7 +8,7 @@ from infertui.models.decoders import check_gguf_decoder
 from infertui.models.gguf.read import DTYPES, GgufFile, GgufTensor, Value
 from infertui.models.kv_cache import Cache, CacheLayers, gathered
 from infertui.models.shapes import ModelShape
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 _MAX_LAYERS = 10_000
 _PERIODS: Final[dict[str, int]] = {
@@ -200,7 +200,7 @@ class _Keys:
             return default
         least = 1 if default is None else 0
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            shown = "missing" if value is None else shorten(clean(str(value)), 60)
+            shown = "missing" if value is None else one_line(value, 60)
             raise ModelError(
                 f"{self._source}: {self._file.architecture}.{key} is {shown}; allowed: a whole number from {least}",
                 remedy="It must be a GGUF file of a decoder-only language model.",

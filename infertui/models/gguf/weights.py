@@ -17,7 +17,7 @@ from msgspec import Struct
 from infertui import regular_files
 from infertui.errors import ModelError
 from infertui.models.gguf.layout import Planned
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -183,7 +183,7 @@ class Checkpoint:
         for path in files:
             if path.suffix != ".safetensors":
                 raise ModelError(
-                    f"{shorten(clean(str(path)), 200)} is no safetensors file: a GGUF file is made of those alone",
+                    f"{one_line(path)} is no safetensors file: a GGUF file is made of those alone",
                     remedy="Save the model again with save_pretrained of Transformers.",
                 )
             self._tensors |= _headers(path)
@@ -238,7 +238,7 @@ class _Header(Struct):
 
 def _headers(path: Path) -> dict[str, _Stored]:
     """Names, types and places of a safetensors file's tensors; every place is checked against the file's size."""
-    shown = shorten(clean(str(path)), 200)
+    shown = one_line(path)
     try:
         with regular_files.opened(path) as file:
             length = int.from_bytes(file.read(8), "little")
@@ -256,14 +256,14 @@ def _headers(path: Path) -> dict[str, _Stored]:
         try:
             header = msgspec.json.decode(raw, type=_Header)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise ModelError(f"{shown} is damaged: the entry of {shorten(clean(name), 80)}") from error
+            raise ModelError(f"{shown} is damaged: the entry of {one_line(name, 80)}") from error
         if header.dtype not in _DTYPES:
             continue  # masks and the like; a weight in such a type is missed by name
         shape = tuple(header.shape)
         begin, end = header.data_offsets
         needed = functools.reduce(int.__mul__, shape, 1) * int(_DTYPES[header.dtype][-1])
         if min(shape, default=1) < 0 or not 0 <= begin <= end <= size - 8 - length or end - begin != needed:
-            raise ModelError(f"{shown} is damaged or cut short: the place of {shorten(clean(name), 80)}")
+            raise ModelError(f"{shown} is damaged or cut short: the place of {one_line(name, 80)}")
         found[name] = _Stored(path, header.dtype, shape, 8 + length + begin)
     return found
 

@@ -25,7 +25,7 @@ from infertui.models.resolve import ModelSource
 from infertui.models.weights import find_weights
 from infertui.paths import cache_dir
 from infertui.regular_files import is_file
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 from infertui.units import format_bytes
 
 # To be raised when a file written for the same input would come out differently.
@@ -104,7 +104,7 @@ def write_gguf(
     rows, vocabulary = _origin(source, seed)
     needed = sum(_padded(_bytes(tensor, form)) for tensor in plan.tensors)
     free = shutil.disk_usage(path.parent).free
-    where = shorten(clean(str(path.parent)), 200)
+    where = one_line(path.parent)
     if needed + _MARGIN > free:
         raise ModelError(
             f"the GGUF file of {source.label} takes {format_bytes(needed)}, but {where} has {format_bytes(free)} free",
@@ -236,7 +236,7 @@ def _one_writer(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise ModelError(f"the cache {shorten(clean(str(folder)), 200)} cannot be used: {error.strerror}") from error
+        raise ModelError(f"the cache {one_line(folder)} cannot be used: {error.strerror}") from error
     try:
         with contextlib.suppress(OSError):  # a file system without locks: both write, and the last one stays
             _lock(descriptor, tell)

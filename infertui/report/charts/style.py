@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from infertui.errors import EngineError
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def figure(height: float) -> "Figure":
 
 def text_of(text: str, width: int) -> str:
     """Foreign text as a chart takes it: one line without control characters, cut to `width` characters."""
-    return shorten(clean(text).strip(), width)
+    return one_line(text.strip(), width)
 
 
 def time_unit(seconds: float) -> tuple[str, float]:

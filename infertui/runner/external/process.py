@@ -13,7 +13,7 @@ from typing import IO
 from infertui.errors import EngineError, UsageError
 from infertui.paths import expand
 from infertui.regular_files import is_file
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 from infertui.worker.failure import log_tail
 
 MOST_OUTPUT = 64 << 20
@@ -26,7 +26,7 @@ def find_binary(name: str, given: str = "") -> Path:
     if given:
         path = expand(given)
         if not is_file(path) or not os.access(path, os.X_OK):
-            raise UsageError(f"{shorten(clean(given), 200)} is not a program that can be run", remedy="See --binary.")
+            raise UsageError(f"{one_line(given)} is not a program that can be run", remedy="See --binary.")
         return path.absolute()
     found = shutil.which(name)
     if found is None:
@@ -40,7 +40,7 @@ def run_external(command: Sequence[str], log: Path, told: Callable[[str], None])
     However this is left, by an interrupt too, nothing of the program's process group lives on. Raises EngineError when
     it cannot be started, fails, or writes more than `MOST_OUTPUT` bytes.
     """
-    name = shorten(clean(Path(command[0]).name), 80)
+    name = one_line(Path(command[0]).name, 80)
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -71,7 +71,7 @@ def _listen(stream: IO[bytes], log: Path, told: Callable[[str], None]) -> None:
         for line in iter(lambda: stream.readline(_LONGEST_LINE), b""):
             kept.write(line)
             kept.flush()
-            told(shorten(clean(line.decode("utf-8", errors="replace").rstrip("\n")), 200))
+            told(one_line(line.decode("utf-8", errors="replace").rstrip("\n")))
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:

@@ -32,7 +32,7 @@ from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError, InfertuiError, StoreError
 from infertui.paths import config_dir, expand
 from infertui.targets.engine.base import Probe, probe
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 _MAX_BYTES = 1 << 20
 _HEAD = "# Python interpreters of engines in environments of their own; written by `infertui engines use`.\n"
@@ -104,7 +104,6 @@ def choose(engine: str, python: Path | None, environ: Mapping[str, str] = os.env
 PROBE_TIMEOUT_S = 20.0
 NEEDED = (3, 11)
 _MOST_BYTES = 1 << 16
-_LONGEST_TEXT = 300
 _FAILURE_KEPT_S = 30.0
 # They are about this interpreter, and would mislead another.
 _NOT_HANDED_ON = ("PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
@@ -160,7 +159,7 @@ def _here(name: str) -> Probe:
     except InfertuiError as error:
         return Probe(name, available=False, reason=error.message, remedy=error.remedy)
     except Exception as error:  # noqa: BLE001 (an engine of another package can be broken in any way)
-        reason = f"asking whether it can be used failed: {type(error).__name__}: {_foreign(str(error))}"
+        reason = f"asking whether it can be used failed: {type(error).__name__}: {one_line(error, 300)}"
         return Probe(name, available=False, reason=reason, remedy="Install the engine's package again, or remove it.")
 
 
@@ -282,22 +281,27 @@ def _judged(name: str, python: Path, answer: Answer) -> Probe:
         return Probe(
             name,
             available=False,
-            reason=f"{clean(str(python))} has infertui {_foreign(answer.version)}, and this is {__version__}",
+            reason=f"{clean(str(python))} has infertui {one_line(answer.version, 300)}, and this is {__version__}",
             remedy=f"Install the same version there: {_pip(python)}",
         )
     try:
         told = msgspec.json.decode(answer.probe, type=Probe)
     except msgspec.MsgspecError as error:
-        reason = f"{clean(str(python))}: its answer cannot be read: {_foreign(str(error))}"
+        reason = f"{clean(str(python))}: its answer cannot be read: {one_line(error, 300)}"
         return Probe(name, available=False, reason=reason, remedy=f"Install infertui there again: {_pip(python)}")
-    versions = {_foreign(library): _foreign(number) for library, number in list(told.versions.items())[:20]}
-    remedy = _foreign(told.remedy)
+    versions = {one_line(library, 300): one_line(number, 300) for library, number in list(told.versions.items())[:20]}
+    remedy = one_line(told.remedy, 300)
     if remedy and not told.available:
         remedy = f"In the environment of {clean(str(python))}: {remedy}"
     return replace(
-        told, engine=name, reason=_foreign(told.reason), remedy=remedy, versions=versions, cuda=_foreign(told.cuda),
-        packages=None if told.packages is None else tuple(map(_foreign, told.packages[:20])),
-    )  # fmt: skip
+        told,
+        engine=name,
+        reason=one_line(told.reason, 300),
+        remedy=remedy,
+        versions=versions,
+        cuda=one_line(told.cuda, 300),
+        packages=None if told.packages is None else tuple(one_line(one, 300) for one in told.packages[:20]),
+    )
 
 
 def _diagnosis(python: Path, said: _Said, environ: Mapping[str, str], deadline: float) -> tuple[str, str]:
@@ -319,7 +323,10 @@ def _diagnosis(python: Path, said: _Said, environ: Mapping[str, str], deadline: 
     if "infertui.targets.engine.environments" in errors and "No module named" in errors:
         return "an infertui of another version is installed there", f"Install this one there: {_pip(python)}"
     last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it said nothing")
-    return f"asking it failed (exit status {said.status}): {_foreign(last)}", f"Install again: {_pip(python)}"
+    return (
+        f"asking it failed (exit status {said.status}): {one_line(last, 300)}",
+        f"Install again: {_pip(python)}",
+    )
 
 
 def _pip(python: Path) -> str:
@@ -398,10 +405,6 @@ def _listen(answer: int, errors: int, deadline: float) -> tuple[bytes, bytes]:
             if b"\n" in texts[answer] or len(texts[answer]) >= _MOST_BYTES or time.monotonic() >= deadline:
                 break
     return texts[answer], texts[errors]
-
-
-def _foreign(text: str) -> str:
-    return shorten(clean(text), _LONGEST_TEXT)
 
 
 def main(arguments: list[str]) -> None:

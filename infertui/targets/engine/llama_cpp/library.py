@@ -19,7 +19,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.errors import EngineError
 from infertui.targets.engine.base import Probe
 from infertui.targets.engine.torch_build import NO_CUDA
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 DEBUG, INFO, WARN, ERROR, CONTINUED = 1, 2, 3, 4, 5
 """Levels of ggml's log."""
@@ -89,7 +89,7 @@ def read_log(lines: Iterable[tuple[int, str]]) -> Account:
         elif match := _FLASH_SAID.search(line):
             said = match[1].lower()
         if level >= WARN and level != CONTINUED and (level == ERROR or _NO_MEMORY.search(line)):
-            errors = [*errors, shorten(clean(line.strip()), 300)][-_KEPT_ERRORS:]
+            errors = [*errors, one_line(line.strip(), 300)][-_KEPT_ERRORS:]
     if assigned and offloaded is None:
         layers = len(assigned)
         offloaded = sum(1 for device in assigned.values() if not is_host(device))
@@ -259,7 +259,7 @@ def _import() -> Any:
             import llama_cpp
     except Exception as error:
         raise EngineError(
-            f"llama-cpp-python cannot be imported: {shorten(clean(str(error)), 400)}",
+            f"llama-cpp-python cannot be imported: {one_line(error, 400)}",
             remedy="A CUDA build needs libcudart and libcublas of its CUDA version: on LD_LIBRARY_PATH, or from pip.",
         ) from error
     if not hasattr(llama_cpp, "llama_n_ctx_seq") or not hasattr(llama_cpp, "LLAMA_FLASH_ATTN_TYPE_AUTO"):
@@ -281,4 +281,4 @@ def _preload_cuda() -> None:
 
 
 def _text(value: bytes | None) -> str:
-    return shorten(clean((value or b"").decode("utf-8", errors="replace")), 200)
+    return one_line((value or b"").decode("utf-8", errors="replace"))

@@ -13,7 +13,7 @@ from infertui.errors import ModelError
 from infertui.models.gguf.read import DTYPES, GgufFile, read_gguf
 from infertui.models.gguf.shape import shape_of
 from infertui.models.shapes import ModelShape
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 if TYPE_CHECKING:
     import openvino
@@ -32,8 +32,8 @@ def build(path: Path) -> "openvino.Model":
     Raises ModelError for a model that it could not compute truthfully.
     """
     file = read_gguf(path)
-    shape = shape_of(file, shorten(clean(str(path)), 200))
-    _check(file, shape, shorten(clean(str(path)), 200))
+    shape = shape_of(file, one_line(path))
+    _check(file, shape, one_line(path))
     weights = _Weights(path)
     model = _Gpt2(file, shape, weights) if file.architecture == "gpt2" else _Llama(file, shape, weights)
     built = model.build()

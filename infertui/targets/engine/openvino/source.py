@@ -20,7 +20,7 @@ from infertui.regular_files import is_file
 from infertui.targets.engine.base import LoadRequest
 from infertui.targets.engine.gguf_forms import quantized_gguf
 from infertui.targets.engine.openvino.graph import ARCHITECTURES, LLAMA_LIKE, build, held_types
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 EXPORTED = "openvino_model.xml"
 READ_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q4_k", "q6_k")
@@ -108,7 +108,7 @@ def _check_given(path: Path, wanted: str, name: str) -> None:
 def shown(error: Exception) -> str:
     """What the library says, without the places in its sources."""
     text = " ".join(_PLACE.sub("", str(error)).split())
-    return shorten(clean(text), 500) or type(error).__name__
+    return one_line(text, 500) or type(error).__name__
 
 
 def _check_readable(file: GgufFile, name: str, kind: str) -> None:

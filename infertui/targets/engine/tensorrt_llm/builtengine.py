@@ -9,7 +9,7 @@ from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.models.resolve import read_config
 from infertui.regular_files import is_file
 from infertui.targets.engine.tensorrt_llm.checkpoint import word_of
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 
 class BuiltEngine(Struct, frozen=True):
@@ -31,7 +31,7 @@ class BuiltEngine(Struct, frozen=True):
 
 def read(folder: Path) -> BuiltEngine:
     """Read an engine folder. Raises ModelError when it is none."""
-    shown = shorten(clean(str(folder)), 200)
+    shown = one_line(folder)
     if not is_file(folder / "config.json") or not any(folder.glob("rank*.engine")):
         raise ModelError(
             f"{shown} is no built engine: it has no config.json, or no rank0.engine",

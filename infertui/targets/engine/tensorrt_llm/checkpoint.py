@@ -8,7 +8,7 @@ import msgspec
 from infertui.models.disk import read_at_most
 from infertui.models.resolve import ModelSource
 from infertui.regular_files import is_file
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 _MAX_BYTES = 8 << 20
 
@@ -51,7 +51,7 @@ def _compressed(config: dict[str, Any]) -> str:
 
 
 def _word(value: object) -> str:
-    return shorten(clean(str(value)).lower(), 60)
+    return one_line(str(value), 60).lower()
 
 
 def _table(path: Path) -> dict[str, Any]:

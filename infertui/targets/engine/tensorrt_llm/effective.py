@@ -13,7 +13,7 @@ from infertui.targets.engine.base import Evidence
 from infertui.targets.engine.tensorrt_llm.checkpoint import word_of
 from infertui.targets.engine.tensorrt_llm.options import OVERLAP
 from infertui.targets.engine.tensorrt_llm.stream import StartupLog
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 from infertui.units import format_bytes
 
 _KINDS = (
@@ -58,7 +58,7 @@ def look(args: Any, log: StartupLog, expected: Expected, version: str) -> Eviden
     if levers["speculation"] == "none" and getattr(args, "speculative_config", None) is None:
         reasons["speculation"] = f"TensorRT-LLM {version} holds no speculative_config"
     if log.overlap_off:
-        reasons[OVERLAP] = shorten(clean(log.overlap_off), 200)
+        reasons[OVERLAP] = one_line(log.overlap_off)
     return Evidence(levers=levers, facts=_facts(args, log), reasons=reasons)
 
 
@@ -162,7 +162,7 @@ def _facts(args: Any, log: StartupLog) -> dict[str, str]:
         "sampler": log.sampler,
         "looked_at": "llm.args and its log" if log.talks else "llm.args alone",
     }
-    return {name: shorten(clean(str(value)), 200) for name, value in facts.items() if value not in (None, "")}
+    return {name: one_line(value) for name, value in facts.items() if value not in (None, "")}
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -29,7 +29,7 @@ from infertui.targets.engine.tensorrt_llm.checkpoint import algorithm, word_of
 from infertui.targets.engine.tensorrt_llm.installation import NOT_RUN, PACKAGE, Installation, examine
 from infertui.targets.engine.tensorrt_llm.options import Sizes, Surface
 from infertui.targets.engine.tensorrt_llm.stream import OwnOutput, StartupLog, Stream, parse
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 _ENVIRONMENT = {
     # What it did is read from its log; this is the level at which it tells, and its workers inherit it.
@@ -219,7 +219,7 @@ class TensorrtLlmEngine:
             text = str(error)
             if "out of memory" in text.lower():
                 raise  # the worker tells it with its figures
-            shown = shorten(clean(text), 800) or type(error).__name__
+            shown = one_line(text, 800) or type(error).__name__
             if isinstance(error, ValueError | TypeError):
                 raise EngineError(f"TensorRT-LLM {self._version} refuses its arguments: {shown}") from error
             raise ModelError(

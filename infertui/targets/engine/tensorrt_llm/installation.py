@@ -25,7 +25,7 @@ from infertui.errors import EngineError
 from infertui.targets.engine.base import Probe
 from infertui.targets.engine.tensorrt_llm import gpus
 from infertui.targets.engine.tensorrt_llm.options import Version, parse
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 PACKAGE = "tensorrt_llm"
 NOT_RUN = "infertui's makers have not run it on hardware"
@@ -267,11 +267,11 @@ def explain(text: str, code: int) -> EngineError:
         if match := re.search(pattern, text):
             line = next(line for line in text.splitlines() if match[0].splitlines()[0] in line)
             return EngineError(
-                f"tensorrt_llm cannot be imported: {meaning} ({shorten(clean(line.strip()), 300)})", remedy=remedy
+                f"tensorrt_llm cannot be imported: {meaning} ({one_line(line.strip(), 300)})", remedy=remedy
             )
     if code < 0:
         name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
         remedy = "In a container, --ipc=host helps against bus errors." if name == "SIGBUS" else "See its log."
         return EngineError(f"importing tensorrt_llm crashed with {name}", remedy=remedy)
     last = [line for line in text.splitlines() if line.strip()][-1:] or [f"exit status {code}"]
-    return EngineError(f"tensorrt_llm cannot be imported: {shorten(clean(last[0].strip()), 400)}")
+    return EngineError(f"tensorrt_llm cannot be imported: {one_line(last[0].strip(), 400)}")

@@ -16,7 +16,7 @@ from infertui.config.engines.tensorrt_llm import TensorrtLlmOptions
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError, EngineError
 from infertui.targets.engine.base import Batch, Capacity
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 
 def fields_of(kind: Any) -> frozenset[str] | None:
@@ -82,9 +82,7 @@ class Surface:
         try:
             return kind(**arguments)
         except (TypeError, ValueError) as error:
-            raise EngineError(
-                f"TensorRT-LLM {self._version} refuses {_name(kind)}: {shorten(clean(str(error)), 400)}"
-            ) from error
+            raise EngineError(f"TensorRT-LLM {self._version} refuses {_name(kind)}: {one_line(error, 400)}") from error
 
     def _lacks(self, kind: Any, argument: str, why: str) -> EngineError:
         return EngineError(

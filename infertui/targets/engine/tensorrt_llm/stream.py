@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from infertui.errors import EngineError
 from infertui.targets.engine.base import Sink
-from infertui.text import clean, shorten
+from infertui.text import error_text
 
 STOP_S = 0.6
 """How long requests that were aborted may take to end; the runner kills a worker that has not stopped in a second."""
@@ -153,17 +153,13 @@ class Answer:
 
 
 def _refused(error: Exception) -> EngineError:
-    return EngineError(f"TensorRT-LLM refuses the batch: {_text(error)}")
+    return EngineError(f"TensorRT-LLM refuses the batch: {error_text(error, 600)}")
 
 
 def _failed(error: Exception) -> Exception:
     if "out of memory" in str(error).lower():
         return error  # the worker tells it with its figures
-    return EngineError(f"TensorRT-LLM failed while generating: {_text(error)}", remedy="worker.log has more.")
-
-
-def _text(error: Exception) -> str:
-    return shorten(clean(str(error)), 600) or type(error).__name__
+    return EngineError(f"TensorRT-LLM failed while generating: {error_text(error, 600)}", remedy="worker.log has more.")
 
 
 _GIB = 1 << 30

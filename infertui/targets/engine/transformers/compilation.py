@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from infertui.errors import EngineError
 from infertui.targets.engine.executed import Compiled, Graphs, Replays, source
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -154,6 +154,6 @@ def compile_errors_in_words() -> Iterator[None]:
         if not isinstance(error, torch._dynamo.exc.TorchDynamoException) or "out of memory" in str(error).lower():
             raise
         raise EngineError(
-            f"torch.compile failed: {shorten(clean(str(error)), 600)}",
+            f"torch.compile failed: {one_line(error, 600)}",
             remedy="worker.log has more. A CPU needs a C++ compiler for it, a GPU Triton; or use engine.mode = static.",
         ) from error

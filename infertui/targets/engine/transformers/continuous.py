@@ -8,7 +8,7 @@ from infertui.errors import EngineError
 from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Plan, Sink
 from infertui.targets.engine.executed import Graphs, Replays
 from infertui.targets.engine.transformers.modes import Held
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 PAGE_TOKENS = 256
 """Tokens of a page of the KV cache: the library's default."""
@@ -186,14 +186,14 @@ class ContinuousWay:
         error = manager.background_thread_status.fatal_error
         if isinstance(error, RuntimeError | MemoryError):
             return error  # out of memory among them, which the worker tells with its figures
-        return EngineError(f"continuous batching has stopped: {shorten(clean(str(error)), 300)}")
+        return EngineError(f"continuous batching has stopped: {one_line(error, 300)}")
 
 
 def _failure(manager: Any, text: str) -> BaseException:
     error = manager.background_thread_status.fatal_error
     if isinstance(error, RuntimeError | MemoryError):
         return error
-    return EngineError(f"continuous batching failed: {shorten(clean(text), 300)}")
+    return EngineError(f"continuous batching failed: {one_line(text, 300)}")
 
 
 def _page_name(known: Container[str]) -> str:
@@ -206,7 +206,7 @@ def _refusals_in_words() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise EngineError(f"engine.mode = continuous: {shorten(clean(str(error)), 300)}") from error
+        raise EngineError(f"engine.mode = continuous: {one_line(error, 300)}") from error
 
 
 def _plan_of(batch: Batch) -> Plan:

@@ -14,7 +14,7 @@ from infertui.models.memory import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource
 from infertui.models.tokenizers import ByteTokenizer, NoTokenizer, has_tokenizer
 from infertui.targets.engine.transformers.effective import weight_word
-from infertui.text import clean, shorten
+from infertui.text import clean, error_text
 
 if TYPE_CHECKING:
     import torch
@@ -146,7 +146,7 @@ def load_tokenizer(source: ModelSource, model: ModelConfig) -> Any:
 
 def load_error(source: ModelSource, error: Exception, part: str = "") -> ModelError:
     """Checkpoints fail to load with whatever type the library at fault chose."""
-    text = shorten(clean(str(error)), 600) or type(error).__name__
+    text = error_text(error, 600)
     return ModelError(
         f"Transformers cannot load {part}{clean(source.id)}: {text}",
         remedy="worker.log has more; `infertui models` lists what is here.",
@@ -207,7 +207,7 @@ def quantize(model: Any, word: str, device: "torch.device") -> dict[str, str]:
     except Exception as error:
         raise EngineError(
             f"engine.quantization = {word} cannot be used with {str(model.dtype).removeprefix('torch.')} "
-            f"on {device.type}: {shorten(clean(str(error)), 300) or type(error).__name__}",
+            f"on {device.type}: {error_text(error)}",
             remedy=_REMEDY,
         ) from error
     left = [name for name in layers if not weight_word(model.get_submodule(name).weight)]

@@ -39,7 +39,7 @@ from infertui.targets.engine.vllm import arguments, effective
 from infertui.targets.engine.vllm import arguments as surroundings
 from infertui.targets.engine.vllm.arguments import probe
 from infertui.targets.engine.vllm.asked import draft_of
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 LIBRARIES = ("vllm", "torch", "transformers")
 
@@ -439,4 +439,4 @@ def _said(error: Exception) -> str:
     listed = getattr(error, "errors", None)
     problems = listed(include_url=False) if callable(listed) else ()
     text = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in problems) or str(error)
-    return shorten(clean(text), 600) or type(error).__name__
+    return one_line(text, 600) or type(error).__name__

@@ -22,7 +22,7 @@ from infertui.targets.engine.tensorrt_llm.build.recipe import Options, dtype_of
 from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine
 from infertui.targets.engine.tensorrt_llm.gpus import Gpu
 from infertui.targets.engine.tensorrt_llm.options import Version
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 RECORD = "infertui-build.json"
 _MAX_BYTES = 1 << 20
@@ -127,7 +127,7 @@ def find(
     if fitting:
         return min(fitting, key=lambda found: found[:2])[2]
     raise EngineError(
-        f"no engine was built for {shorten(clean(source.id), 200)} with this version, GPU and workload",
+        f"no engine was built for {one_line(source.id)} with this version, GPU and workload",
         remedy=_command(source, capacity, engine),
     )
 

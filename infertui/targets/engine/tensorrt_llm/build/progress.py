@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from infertui.text import clean, shorten
+from infertui.text import one_line
 
 _PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*)*")
 _PERCENT = re.compile(r"(\d{1,3})%\|")
@@ -50,7 +50,7 @@ class Reader:
 
     def take(self, line: str) -> None:
         """Read a line."""
-        self._line = shorten(clean(line.strip()), 300) or self._line
+        self._line = one_line(line.strip(), 300) or self._line
         for pattern, stage in _BUILD if self._step == "build" else _CONVERT:
             if pattern.search(line):
                 if stage != self._stage:
@@ -71,7 +71,7 @@ class Reader:
 
 def reason(lines: list[str]) -> str:
     """What a failed step's last lines say was wrong: the last line that names an error, else the last."""
-    told = [shorten(clean(_PREFIX.sub("", line.strip())), 400) for line in lines if line.strip()]
+    told = [one_line(_PREFIX.sub("", line.strip()), 400) for line in lines if line.strip()]
     errors = [
         line for line in told if re.match(r"(\w+\.)*\w*(Error|Exception|Interrupt)\b", line) or "[E]" in line
     ]  # fmt: skip
