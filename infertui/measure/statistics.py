@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.integers import Whole
-from infertui.measure.dependence import Certainty, certainty, scatter
+from infertui.measure.dependence import certainty, scatter
 
 _TINY = 1e-300
 _LARGE = 1e6
@@ -89,6 +89,18 @@ class Interval(Struct, frozen=True):
     high: float
 
 
+class Bounds(Struct, frozen=True):
+    """The interval of a ratio, what it or that there is none rests on, and how many observations it was made over.
+
+    These are as many as there were pairs, or fewer where so many are taken together in their order. Without any there
+    were too few pairs.
+    """
+
+    interval: Interval | None = None
+    independence: Independence = ""
+    observations: int = 0
+
+
 class Distribution(Struct, frozen=True):
     """A sample of independent observations.
 
@@ -150,9 +162,9 @@ def describe(values: Sequence[float], *, independent: int | None = None) -> Dist
     )
 
 
-def ratio_interval(
+def ratio_bounds(
     numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]] = ()
-) -> Interval | None:
+) -> Bounds:
     """Student's 95 % interval of sum(numerators) / sum(denominators), on its logarithm.
 
     With tokens and seconds of each iteration this is the interval of throughput. The standard error is the delta
@@ -160,34 +172,29 @@ def ratio_interval(
     below three pairs, where the sums and all denominators are not positive, and where what was measured is worth too
     few independent iterations.
     """
-    known = _certainty(numerators, denominators, stretches)
-    if known is None or not known.enough:
-        return None
-    ratio = sum(numerators) / sum(denominators)
-    reach = student_quantile((1 + CONFIDENCE) / 2, known.degrees[0]) * math.sqrt(known.variances[0])
-    low, high = ratio * exponential(-reach), ratio * exponential(reach)
-    return Interval(low, high) if high < math.inf else None
-
-
-def independence(
-    numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]] = ()
-) -> Independence:
-    """What that interval, or that there is none, rests on; empty where there are too few pairs for one."""
-    known = _certainty(numerators, denominators, stretches)
-    if known is None:
-        return ""
-    return "assumed" if known.assumed else "examined" if known.enough else "missing"
-
-
-def _certainty(
-    numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]]
-) -> Certainty | None:
     if not numerators or min(denominators) <= 0:
-        return None
+        return Bounds()
     if not (0 < sum(numerators) < math.inf and sum(denominators) < math.inf):
-        return None
+        return Bounds()
     found = scatter(numerators, denominators, stretches)
-    return None if found is None else certainty([found])
+    if found is None:
+        return Bounds()
+    known = certainty([found])
+    rests_on: Independence = "assumed" if known.assumed else "examined" if known.enough else "missing"
+    interval = None
+    if known.enough:
+        ratio = sum(numerators) / sum(denominators)
+        reach = student_quantile((1 + CONFIDENCE) / 2, known.degrees[0]) * math.sqrt(known.variances[0])
+        low, high = ratio * exponential(-reach), ratio * exponential(reach)
+        interval = Interval(low, high) if high < math.inf else None
+    return Bounds(interval, rests_on, found.count)
+
+
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]] = ()
+) -> Interval | None:
+    """The interval alone."""
+    return ratio_bounds(numerators, denominators, stretches).interval
 
 
 def exponential(power: float) -> float:

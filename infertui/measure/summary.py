@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -9,16 +10,11 @@ from msgspec import Struct
 from infertui.integers import Whole
 from infertui.measure.itl import Gaps, merge_gaps
 from infertui.measure.records import BatchRecord, EngineMemory, Request
-from infertui.measure.statistics import (
-    Distribution,
-    Independence,
-    Interval,
-    describe,
-    independence,
-    ratio_interval,
-)
+from infertui.measure.statistics import Bounds, Distribution, Independence, Interval, describe, ratio_bounds
 from infertui.measure.trend import movement
 
+ObservationUnit = Literal["batch", "block"]
+"""`batch`: an iteration, whose requests share the state of the machine; `block`: batches in a row, of very many."""
 NO_MORE_THAN_NOISE = "noise"
 """The shape of a change that noise alone makes in more than one of a hundred runs."""
 
@@ -61,6 +57,10 @@ class Summary(Struct, frozen=True):
     """Requests that were in flight when the time was up: neither done nor failed, and not among `requests`."""
     prefill_throughput: float | None = None
     """Prompt tokens a second while prompts were processed; see `prefill_speed` for lines kept without it."""
+    observation_unit: ObservationUnit | Literal[""] = ""
+    """What the throughput's interval, or that there is none, counts as one observation; empty of too few of them."""
+    observations: Whole = 0
+    """How many of these there are; both are missing in lines kept without them."""
 
 
 def summarise(batches: Sequence[BatchRecord]) -> Summary:
@@ -95,24 +95,28 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
         client_share=client_share(good),
         prefill_throughput=prompt / (until_first * len(good)) if until_first else None,
     )
-    interval, rests_on = bounds_of(good)
-    bounded = msgspec.structs.replace(figures, output_throughput_interval=interval, independence=rests_on)
+    bounded = _with_bounds(figures, bounds_of(good), len(good))
     return with_drift(bounded, speeds([batch for batch in good if batch.seconds])[1])
 
 
-def bounds_of(batches: Sequence[BatchRecord]) -> tuple[Interval | None, Independence]:
-    """The interval of the throughput of batches that did not fail, and what it takes for granted."""
+def bounds_of(batches: Sequence[BatchRecord]) -> Bounds:
+    """Of the throughput of batches that did not fail."""
     tokens, seconds = [float(batch.tokens) for batch in batches], [batch.seconds for batch in batches]
-    stretches = [batch.stretches_ns for batch in batches]
-    return ratio_interval(tokens, seconds, stretches), independence(tokens, seconds, stretches)
+    return ratio_bounds(tokens, seconds, [batch.stretches_ns for batch in batches])
 
 
 def with_interval(summary: Summary, tokens: Sequence[float], seconds: Sequence[float]) -> Summary:
     """With the same of iterations of which no more is known than what they took altogether."""
+    return _with_bounds(summary, ratio_bounds(tokens, seconds), len(tokens))
+
+
+def _with_bounds(summary: Summary, found: Bounds, batches: int) -> Summary:
     return msgspec.structs.replace(
         summary,
-        output_throughput_interval=ratio_interval(tokens, seconds),
-        independence=independence(tokens, seconds),
+        output_throughput_interval=found.interval,
+        independence=found.independence,
+        observations=found.observations,
+        observation_unit=("batch" if found.observations == batches else "block") if found.observations else "",
     )
 
 

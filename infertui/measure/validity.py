@@ -251,7 +251,7 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
         wide = bool(limits.max_drift) and abs(moved.change) > limits.max_drift
         text = f"{what} drifted by {moved.change:+.0%} {SHAPES[moved.shape]}"
         yield _Finding(text + _beyond(limits.max_drift, wide), "drift", against=wide)
-    if good and bounds_of(good)[1] == "missing":
+    if good and bounds_of(good).independence == "missing":
         yield _Finding(_DEPENDENT)
     spread = describe(rates)
     share = spread.std / spread.mean if spread and spread.std and spread.mean else 0.0

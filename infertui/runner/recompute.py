@@ -47,7 +47,7 @@ NOTHING_COUNTS = ValidityConfig(
     max_client_share=0, throttling=False, foreign_processes=False, steady_warmup=False,
 )  # fmt: skip
 _MAX_CONFIG_BYTES = 1 << 20
-_SHOWN_APART = ("recomputed", "summary.itl.histogram")
+_SHOWN_APART = ("recomputed", "summary.itl.histogram", "summary.observation")
 _KEPT_ALONE = {"client": "infertui's own calls", "warming": "the warm-up was not over"}
 """Marks, with their words, of what rests on more than the measured batches: on calls, and batches of the warm-up."""
 

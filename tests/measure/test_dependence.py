@@ -8,7 +8,7 @@ from support.series import SERIES, STRETCHED, Series, autoregressive, hidden, no
 
 from infertui.measure.comparison import Totals, ratio
 from infertui.measure.dependence import SEEN_FROM, certainty, scatter
-from infertui.measure.statistics import independence, ratio_interval
+from infertui.measure.statistics import ratio_bounds, ratio_interval
 
 RUNS = 1500
 """Shares of them are known to 0.6 points (1 sigma) where they are 5 %."""
@@ -102,10 +102,10 @@ def test_what_cannot_be_seen_is_told_as_assumed() -> None:
     assert found is not None
     half = 2.776445 * math.sqrt(0.00625) / math.sqrt(5)  # squares 0.01 + 0.01 + 0.0025 + 0.0025 over 4
     assert math.log(found.high / 10) == pytest.approx(half, rel=1e-4)
-    assert independence(tokens, times) == "assumed"
-    assert independence(tokens, times, [[each / 16] * 16 for each in times]) != "assumed"
-    assert independence(tokens[:2], times[:2]) == ""
-    assert independence(tokens * 4, times * 4) == "examined"
+    assert ratio_bounds(tokens, times).independence == "assumed"
+    assert ratio_bounds(tokens, times, [[each / 16] * 16 for each in times]).independence != "assumed"
+    assert ratio_bounds(tokens[:2], times[:2]).independence == ""
+    assert ratio_bounds(tokens * 4, times * 4).independence == "examined"
 
 
 def test_stretches_that_cannot_be_of_the_iterations_tell_nothing() -> None:

@@ -198,3 +198,16 @@ def test_peaks_are_the_highest_known_of_all_batches() -> None:
         ]
     )
     assert found.memory == EngineMemory(allocated_peak=9, reserved_peak=None, resident_peak=80)
+
+
+@pytest.mark.parametrize(
+    ("count", "failed", "unit", "observations"),
+    [(2, 0, "", 0), (3, 0, "batch", 3), (128, 2, "batch", 128), (129, 0, "block", 65), (1000, 1, "block", 125)],
+)
+def test_a_summary_says_what_its_interval_was_made_over(count: int, failed: int, unit: str, observations: int) -> None:
+    """Up to 128 batches each is an observation; of more, as few in a row are one as make no more than 128."""
+    good = [even_batch(1 + index * 7919 % 100 / 1e4, index=index) for index in range(count)]
+    bad = [even_batch(0.5, index=count + index, error="it broke") for index in range(failed)]
+    found = summarise([*good, *bad])
+    assert (found.observation_unit, found.observations) == (unit, observations)
+    assert (found.independence == "") == (unit == "")
