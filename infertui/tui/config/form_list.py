@@ -5,7 +5,6 @@ from collections.abc import Hashable
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.message import Message
 
 from infertui.tui.config.engines import unheeded_because
@@ -15,10 +14,11 @@ from infertui.tui.config.view import Page, Row, View, build_rows
 from infertui.tui.context import Cockpit
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.pane import PanePart
 from infertui.tui.widgets.rowlist import RowList
 
 
-class FormList(Vertical):
+class FormList(PanePart):
     """Shows a form, as `view` says it is looked at; changes nothing of what it holds."""
 
     DEFAULT_CSS = """

@@ -29,7 +29,6 @@ from infertui.tui.config.queueing import put_back, queue
 from infertui.tui.context import Cockpit
 from infertui.tui.state import Topic
 from infertui.tui.widgets.pane import Heading, Pane
-from infertui.tui.widgets.rowlist import RowList
 
 _OF_FOLDERS = ("HOME", "XDG_CONFIG_HOME")
 FIRST = "demo"
@@ -149,11 +148,6 @@ class ConfigPane(Pane):
         self._heading.say(self.form.base.label + (f", {count} changed" if count else ""))
         self._above.compose_lines()
         self._estimate.compose_lines()
-
-    @on(RowList.Positioned)
-    def _positioned(self, event: RowList.Positioned) -> None:
-        event.stop()
-        self.say_position(event.position)
 
     @on(FormEditor.ChoiceWanted)
     def _choice_wanted(self, event: FormEditor.ChoiceWanted) -> None:

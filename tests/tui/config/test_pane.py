@@ -725,3 +725,13 @@ def test_esc_leaves_what_differs() -> None:
         assert not bench.pane.step_back()
 
     act(bench(), play)
+
+
+def test_the_frame_says_where_the_cursor_is_while_fields_are_found() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        for keys in (["slash", "b", "a"], ["t", "down"], ["enter"]):
+            await pilot.press(*keys)
+            await settle(pilot)
+            assert stage.pane.border_subtitle == stage.pane.editor.list.position
+
+    play(scene)
