@@ -83,6 +83,13 @@ STRUCTURES: dict[str, Any] = {
     "POST /v1/stop": OPERATIONS["stop"].request,
     "an error": wire.Problem,
 }
+STRUCTURES |= {
+    f"operation {name} {what}": kind
+    for name, one in OPERATIONS.items()
+    if not one.stream
+    for what, kind in (("takes", one.request), ("gives", one.answer))
+    if kind not in (None, type(None))
+}
 
 
 @pytest.fixture

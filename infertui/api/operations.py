@@ -5,6 +5,7 @@ a structure is the whole body, and otherwise the body is an object that holds th
 """
 
 import inspect
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ class Operation:
         if self.route.verb != "GET" or not self.sent:
             return path
         values = msgspec.structs.asdict(arguments[self.whole]) if self.whole else {k: arguments[k] for k in self.sent}
-        return f"{path}?{urlencode({key: str(value) for key, value in values.items()})}"
+        return f"{path}?{urlencode({key: str(value) for key, value in values.items() if value is not None})}"
 
     def body(self, arguments: Mapping[str, Any]) -> bytes | None:
         """The body of a request, as JSON; None where there is none. Raises UnicodeEncodeError for text that is none."""
@@ -132,9 +133,16 @@ class Operation:
 
 
 def operations(control: type[Control]) -> Mapping[str, Operation]:
-    """The operations of a Control by name, in the order in which they are written down."""
+    """The operations of a Control by name, in the order in which they are written down.
+
+    Raises ValueError for a route that could not be served, or that another one has.
+    """
     if control not in _known:
-        _known[control] = {name: _operation(method, route) for name, method, route in _declared(control)}
+        found = {name: _operation(method, route) for name, method, route in _declared(control)}
+        places = [(one.route.verb, one.route.path, tuple(one.route.fixed.items())) for one in found.values()]
+        if twice := next((place for place in places if places.count(place) > 1), None):
+            raise ValueError(f"two operations are at {twice[0]} {twice[1]}")
+        _known[control] = found
     return _known[control]
 
 
@@ -153,6 +161,11 @@ def _operation(method: Any, route: Route) -> Operation:
     signature = inspect.signature(method)
     words = " ".join((inspect.getdoc(method) or "").partition("\n\n")[0].split())
     parameters = {name: _on_the_wire(kind) for name, kind in hints.items()}
+    where = f"{method.__name__}: {route.verb} {route.path}"
+    if named := set(re.findall(r"{(\w+)}", route.path)) - {name for name, kind in parameters.items() if kind is int}:
+        raise ValueError(f"{where} names {', '.join(named)}, which is no parameter that is an integer")
+    if route.verb == "GET" and any(get_origin(kind) is tuple for kind in parameters.values()):
+        raise ValueError(f"{where} takes a list, which is no part of a query: POST has a body")
     return Operation(method.__name__, route, signature, parameters, reply, words)
 
 

@@ -158,7 +158,7 @@ class Route(Struct, frozen=True):
 
     verb: str
     path: str
-    """Below the prefix; `{name}` takes a parameter."""
+    """Below the prefix; `{name}` takes a parameter that is an integer."""
     act: str = ""
     """What is refused to those who only watch, as in "cancel runs"; empty: it changes nothing."""
     reply: str = ""

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
@@ -19,11 +20,11 @@ from support.structs import values_of
 
 from infertui.api.client import Client
 from infertui.api.errors import ReadOnlyError
-from infertui.api.operations import OPERATIONS, Operation
+from infertui.api.operations import OPERATIONS, Operation, operations
 from infertui.api.readonly import ReadOnly
 from infertui.config.sweep import Variant
 from infertui.runner import control as interface
-from infertui.runner.control import Control, Submission
+from infertui.runner.control import Control, Submission, asks, changes
 from infertui.runner.queue_store import EntryState, QueueStore
 from infertui.runner.runner import Runner
 
@@ -133,6 +134,43 @@ def test_the_operation_of_the_guide_is_there_everywhere(tmp_path: Path) -> None:
     (line,) = set(routes(wider).split("\n")) - set(routes().split("\n"))
     assert "`POST /v1/entries/forget`" in line
     assert "`ids`: list of integer | Forget all entries in one state; their ids." in line
+
+
+def test_a_route_that_cannot_be_served_is_refused_when_it_is_written() -> None:
+    class Twice(Control):
+        @changes("DELETE", "/entries/ended", "clear it again")
+        async def again(self) -> None: ...
+
+    class Misnamed(Control):
+        @changes("PATCH", "/entries/{number}/name", "rename entries")
+        async def rename(self, entry: int, name: str) -> None: ...
+
+    class ByName(Control):
+        @asks("GET", "/labels/{name}")
+        async def label(self, name: str) -> str: ...  # type: ignore[empty-body]
+
+    class Listed(Control):
+        @asks("GET", "/some")
+        async def some(self, ids: Sequence[int]) -> int: ...  # type: ignore[empty-body]
+
+    for control, said in (
+        (Twice, "two operations are at DELETE /entries/ended"),
+        (Misnamed, "rename: PATCH /entries/{number}/name names number"),
+        (ByName, "names name, which is no parameter that is an integer"),
+        (Listed, "POST has a body"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            operations(control)
+
+
+def test_what_is_left_out_of_a_query_is_not_sent() -> None:
+    class Wider(Control):
+        @asks("GET", "/labels")
+        async def labels(self, out: str, model: str | None = None, most: int = 5) -> int: ...  # type: ignore[empty-body]
+
+    labels = operations(Wider)["labels"]
+    assert labels.target(labels.bound("/x")) == "/labels?out=%2Fx&most=5"
+    assert labels.taken({}, {"out": "/x", "most": "7"}, b"") == {"out": "/x", "model": None, "most": 7}
 
 
 def test_an_operation_that_nobody_does_is_not_done_in_silence() -> None:
