@@ -123,8 +123,8 @@ def _phases(progress: RunProgress) -> Text:
         label: str = phase
         if phase == "load" and progress.load_seconds is not None:
             label += f" {format_seconds(progress.load_seconds)}"
-        if phase == "warmup" and progress.warmup_batches:
-            label += f" {progress.warmup_batches}"
+        if phase == "warmup" and progress.warmed_up:
+            label += f" {progress.warmed_up}"
         if phase in OPTIONAL and (seconds := progress.seconds_in(phase)) is not None:
             label += f" {format_seconds(seconds)}"
         if phase == progress.phase:
@@ -136,7 +136,7 @@ def _phases(progress: RunProgress) -> Text:
 
 
 def _bar(progress: RunProgress, width: int) -> RenderableType:
-    total = progress.iterations
+    total = progress.wanted
     grid = Table.grid(padding=(0, 1))
     eta = progress.eta_s
     left = f"{format_seconds(eta)} left" if eta is not None else ""
@@ -149,7 +149,7 @@ def _bar(progress: RunProgress, width: int) -> RenderableType:
             complete_style="ok",
             finished_style="ok",
         ),
-        f"{progress.measured_batches}/{total}",
+        f"{progress.measured}/{total}",
         left,
     )
     return grid

@@ -81,14 +81,14 @@ class PlainView:
 
     def _batch(self, event: BatchMeasured) -> None:
         batch, progress = event.batch, self._progress
-        total = progress.iterations
+        total = progress.wanted
         last = batch.phase == "measure" and batch.index + 1 == total
         now = time.monotonic()
         if not (batch.error or last) and now - self._last_batch_line < BATCH_LINE_S:
             return
         self._last_batch_line = now
         if batch.error:
-            self._say(f"  {batch.phase} batch {batch.index + 1} failed: {clean(batch.error)}")
+            self._say(f"  {batch.phase} {progress.unit} {batch.index + 1} failed: {clean(batch.error)}")
             return
         of = f"/{total}" if batch.phase == "measure" else ""
         speed = format_number(batch.tokens / batch.seconds) if batch.seconds else "-"

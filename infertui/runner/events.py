@@ -2,12 +2,15 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from infertui.measure.records import BatchRecord, Phase
 from infertui.results.result import Error, Result
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import Sample
+
+ProgressUnit = Literal["batch", "request"]
+"""What a run counts while it measures."""
 
 
 class RunEvent(Struct, frozen=True, tag_field="event"):
@@ -19,17 +22,19 @@ class RunEvent(Struct, frozen=True, tag_field="event"):
 class RunStarted(RunEvent, frozen=True, tag="started"):
     """A run has its folder; nothing is loaded yet. `number` of `total` in this series.
 
-    At least `iterations` batches will be measured, for at least `min_seconds`.
+    At least `wanted` of its `unit` will be measured, for at least `min_seconds`: batches of `batch_size` requests, or
+    requests as they are due.
     """
 
     name: str
     folder: str
     number: int
     total: int
-    iterations: int
+    wanted: int = field(name="iterations")
     output_len: int
     batch_size: int
     min_seconds: float = 0.0
+    unit: ProgressUnit = "batch"
 
 
 class Estimated(RunEvent, frozen=True, tag="estimated"):
@@ -66,7 +71,7 @@ class Progressed(RunEvent, frozen=True, tag="progress"):
 
 
 class BatchMeasured(RunEvent, frozen=True, tag="batch"):
-    """One batch of warm-up or measuring is complete."""
+    """The requests of one batch of warm-up or measuring are complete."""
 
     batch: BatchRecord
 

@@ -18,6 +18,7 @@ from infertui.runner.events import (
     Noted,
     PhaseEntered,
     Progressed,
+    ProgressUnit,
     RunFinished,
     RunStarted,
     Sampled,
@@ -38,8 +39,10 @@ class RunProgress(Struct):
     phase: Phase | None = None
     loaded: Loaded | None = None
     load_seconds: float | None = None
-    warmup_batches: int = 0
-    measured_batches: int = 0
+    warmed_up: int = field(default=0, name="warmup_batches")
+    """Units of the warm-up that are done, see `RunStarted.unit`."""
+    measured: int = field(default=0, name="measured_batches")
+    """Those that are measured."""
     measured_tokens: int = 0
     measured_seconds: float = 0.0
     step: int = 0
@@ -53,6 +56,11 @@ class RunProgress(Struct):
     rates: list[tuple[int, float]] = field(default_factory=list)
     """Tokens per second of late, for charts: (monotonic ns, rate), the last RATES of them."""
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def unit(self) -> ProgressUnit:
+        """What is counted."""
+        return self.started.unit if self.started else "batch"
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -92,9 +100,9 @@ class RunProgress(Struct):
             case BatchMeasured(batch=batch):
                 self.ttft, self.itl = batch.ttft, batch.itl
                 if batch.phase == "warmup":
-                    self.warmup_batches += 1
+                    self.warmed_up += 1
                 else:
-                    self.measured_batches += 1
+                    self.measured += 1
                     self.measured_tokens += 0 if batch.error else batch.tokens
                     self.measured_seconds += batch.seconds
             case Sampled():
@@ -106,7 +114,7 @@ class RunProgress(Struct):
 
     @property
     def throughput(self) -> float | None:
-        """Mean output tokens per second of the measured batches so far."""
+        """Mean output tokens per second of what is measured so far."""
         return self.measured_tokens / self.measured_seconds if self.measured_seconds else None
 
     @property
@@ -114,23 +122,23 @@ class RunProgress(Struct):
         """How much of the measuring is done, token steps counted: 0 to 1. A text is scored when all of it is."""
         if self.started is None or self.phase != "measure":
             return 1.0 if self.phase == "score" else 0.0
-        within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured_batches else 0.0
-        return min(1.0, (self.measured_batches + within) / self.iterations)
+        within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured else 0.0
+        return min(1.0, (self.measured + within) / self.wanted)
 
     @property
-    def iterations(self) -> int:
-        """Batches that will be measured, as far as is known: more than asked for where these are too short."""
+    def wanted(self) -> int:
+        """Units that will be measured, as far as is known: more than asked for where these are too short."""
         if self.started is None:
             return 0
-        wanted, least_s = self.started.iterations, self.started.min_seconds
+        wanted, least_s = self.started.wanted, self.started.min_seconds
         if not least_s or not self.measured_seconds:
             return wanted
-        return max(wanted, math.ceil(least_s * self.measured_batches / self.measured_seconds))
+        return max(wanted, math.ceil(least_s * self.measured / self.measured_seconds))
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds of measuring left, at the pace so far; None before the first batch is measured."""
-        if self.started is None or not self.measured_batches:
+        """Seconds of measuring left, at the pace so far; None before the first unit is measured."""
+        if self.started is None or not self.measured:
             return None
-        per_batch = self.measured_seconds / self.measured_batches
-        return max(0.0, (1 - self.fraction) * self.iterations * per_batch)
+        per_unit = self.measured_seconds / self.measured
+        return max(0.0, (1 - self.fraction) * self.wanted * per_unit)

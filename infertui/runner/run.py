@@ -152,7 +152,7 @@ class Execution:
                 folder=str(self._folder.path),
                 number=self._number,
                 total=self._total,
-                iterations=command.iterations,
+                wanted=command.iterations,
                 output_len=command.workload.output_len,
                 batch_size=command.workload.batch_size,
                 min_seconds=command.measurement.min_seconds,

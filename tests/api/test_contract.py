@@ -211,7 +211,7 @@ def test_a_running_entry_is_cancelled_and_keeps_what_it_measured(opened: Opened,
     async def scenario() -> None:
         async with opened() as control:
             ids = await control.submit(submission(tmp_path, endless()))
-            await mirrored(control, lambda mirror: any(run.measured_batches for run in mirror.progress.values()))
+            await mirrored(control, lambda mirror: any(run.measured for run in mirror.progress.values()))
             await control.cancel(ids)
             mirror = await mirrored(control, ended)
             assert states(mirror) == ["cancelled"]

@@ -45,7 +45,7 @@ async def submit(place: Home, *configs: Config) -> tuple[int, ...]:
 
 
 async def measuring(place: Home) -> None:
-    await mirrored(place.client, lambda mirror: any(run.measured_batches > 1 for run in mirror.progress.values()))
+    await mirrored(place.client, lambda mirror: any(run.measured > 1 for run in mirror.progress.values()))
 
 
 async def states(place: Home) -> list[str]:

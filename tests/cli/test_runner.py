@@ -34,7 +34,7 @@ def ended(place: Home) -> None:
 
 
 def under_way(place: Home) -> None:
-    play(mirrored(place.client, lambda mirror: any(run.measured_batches for run in mirror.progress.values())))
+    play(mirrored(place.client, lambda mirror: any(run.measured for run in mirror.progress.values())))
 
 
 def test_status_without_a_runner_says_so_and_starts_none(place: Home) -> None:

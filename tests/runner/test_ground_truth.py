@@ -163,7 +163,7 @@ def test_min_seconds_adds_batches_and_max_seconds_limits_them(tmp_path: Path) ->
     for event in events:
         progress.take(event)
         if isinstance(event, BatchMeasured) and event.batch.phase == "measure":
-            assert progress.iterations == 5
+            assert progress.wanted == 5
             left.append(progress.eta_s)
     assert left == pytest.approx([4.0, 3.0, 2.0, 1.0, 0.0])
     assert len({record.batch for record in requests_of(tmp_path, result.id)}) == 5

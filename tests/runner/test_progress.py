@@ -24,7 +24,7 @@ def done(progress: RunProgress, seconds: float, *, phase: Phase = "measure", err
     assert phase in ("warmup", "measure")
     end = round(seconds * NS_PER_S)
     record = BatchRecord(
-        phase, progress.measured_batches, 0, None, None, end, None,
+        phase, progress.measured, 0, None, None, end, None,
         (Request("", 1, 100, 0, 0, end, error=error),), EngineMemory(), error=error,
     )  # fmt: skip
     progress.take(BatchMeasured("r", record))
@@ -82,15 +82,15 @@ def test_the_steps_of_a_warmup_are_none_of_the_measuring_and_scoring_comes_after
 def test_a_least_time_makes_more_batches_of_short_ones_and_none_of_long_ones() -> None:
     """2 batches and at least 5 s: of 0.4 s each there will be 13, and 12 x 0.4 s are left after the first."""
     progress = started(2, min_seconds=5.0)
-    assert progress.iterations == 2
+    assert progress.wanted == 2
     enter(progress, "measure")
     done(progress, 0.4)
-    assert progress.iterations == 13
+    assert progress.wanted == 13
     assert (progress.fraction, progress.eta_s) == pytest.approx((1 / 13, 4.8))
     long = started(2, min_seconds=5.0)
     enter(long, "measure")
     done(long, 6.0)
-    assert (long.iterations, long.fraction) == (2, 0.5)
+    assert (long.wanted, long.fraction) == (2, 0.5)
     assert long.eta_s == pytest.approx(6.0)
 
 
@@ -114,3 +114,14 @@ def test_the_parts_make_the_whole(iterations: int, seconds: list[float], at: int
         if number < iterations:
             step(progress, number, at)
             assert progress.eta_s == pytest.approx(0.5 * (iterations - number - at / 100))
+
+
+def test_requests_that_nothing_groups_are_counted_as_batches_are() -> None:
+    """20 requests one by one: after five, which took 2 s together, 6 s are left."""
+    progress = RunProgress()
+    progress.take(RunStarted("r", "n", "f", 1, 1, 20, 100, 1, unit="request"))
+    enter(progress, "measure")
+    for _ in range(5):
+        done(progress, 0.4)
+    assert (progress.unit, progress.measured, progress.wanted) == ("request", 5, 20)
+    assert (progress.fraction, progress.eta_s) == pytest.approx((0.25, 6.0))

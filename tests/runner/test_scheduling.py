@@ -56,7 +56,7 @@ def all_ended(snapshot: Snapshot) -> bool:
 
 
 def has_measured(snapshot: Snapshot) -> bool:
-    return any(progress.measured_batches for progress in snapshot.progress.values())
+    return any(progress.measured for progress in snapshot.progress.values())
 
 
 @asynccontextmanager
@@ -339,9 +339,9 @@ def test_a_snapshot_is_of_its_moment(tmp_path: Path) -> None:
             await runner.submit(submission(tmp_path, ENDLESS))
             await until(runner, has_measured)
             (before,) = (await runner.snapshot()).progress.values()
-            batches = before.measured_batches
-            await until(runner, lambda told: all(run.measured_batches > batches for run in told.progress.values()))
-            assert before.measured_batches == batches
+            batches = before.measured
+            await until(runner, lambda told: all(run.measured > batches for run in told.progress.values()))
+            assert before.measured == batches
 
     asyncio.run(scenario())
 

@@ -134,9 +134,7 @@ class HostileControl(FakeControl):
         running = next(one for one in self.told.entries if one.state == "running")
         result = self._hostile(self.runs[0])
         self.push(
-            RunStarted(
-                running.run, name=text, folder=text, number=1, total=2, iterations=3, output_len=4, batch_size=1
-            ),
+            RunStarted(running.run, name=text, folder=text, number=1, total=2, wanted=3, output_len=4, batch_size=1),
             Estimated(running.run, (text, text)),
             PhaseEntered(running.run, 1, "measure"),
             Noted(running.run, "warning", text),

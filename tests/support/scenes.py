@@ -123,12 +123,12 @@ def progress(run: str, phase: Phase = "measure", *, ticks: int = 60, batches: in
     steps = [index * 8_000_000 + (index % 7) * 300_000 for index in range(64)]
     measuring = phase == "measure"
     return RunProgress(
-        started=RunStarted(run, "demo", f"/reports/{run}", 1, 1, iterations=5, output_len=64, batch_size=4),
+        started=RunStarted(run, "demo", f"/reports/{run}", 1, 1, wanted=5, output_len=64, batch_size=4),
         phase=phase,
         loaded=None if phase in ("spawn", "load") else loaded(),
         load_seconds=None if phase in ("spawn", "load") else 4.2,
-        warmup_batches=2 if measuring else 0,
-        measured_batches=batches if measuring else 0,
+        warmed_up=2 if measuring else 0,
+        measured=batches if measuring else 0,
         measured_tokens=batches * 256 if measuring else 0,
         measured_seconds=batches * 0.6 if measuring else 0.0,
         step=32 if measuring else 0,

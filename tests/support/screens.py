@@ -66,7 +66,7 @@ def machine(*, gpus: int = 2, entries: tuple[Entry, ...] = (), paused: bool = Fa
                     folder="/r",
                     number=1,
                     total=1,
-                    iterations=10,
+                    wanted=10,
                     output_len=8,
                     batch_size=1,
                 )

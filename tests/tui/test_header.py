@@ -24,7 +24,7 @@ def line(mirror: Mirror | None, width: int, condition: Condition = AT) -> str:
 def test_what_matters_least_goes_first() -> None:
     mirror = mirror_of(gpus=8, entries=(entry(1, "running", estimate_s=60.0), entry(2, estimate_s=60.0)))
     progress = mirror.progress["run1"]
-    progress.measured_batches, progress.measured_seconds = 5, 10.0
+    progress.measured, progress.measured_seconds = 5, 10.0
     wide = line(mirror, 140)
     assert wide.startswith(
         " infertui 1.2.3  gpu-box  8× H100  run 1/2  sweep bs=1  measure 50%  ETA 0:10  all in 1:10 "

@@ -160,8 +160,8 @@ def _phase_brief(run: LiveRun, width: int, look: Look) -> Text:
 def _phase_label(phase: Phase | None, progress: RunProgress) -> str:
     if phase == "load" and progress.load_seconds is not None:
         return f"load {format_seconds(progress.load_seconds)}"
-    if phase == "warmup" and progress.warmup_batches:
-        return f"warmup {progress.warmup_batches}"
+    if phase == "warmup" and progress.warmed_up:
+        return f"warmup {progress.warmed_up}"
     if phase in OPTIONAL and (seconds := progress.seconds_in(phase)) is not None:
         return f"{phase} {format_seconds(seconds)}"
     return phase or "starting"
@@ -170,7 +170,7 @@ def _phase_label(phase: Phase | None, progress: RunProgress) -> str:
 def progress_line(run: LiveRun, width: int, look: Look) -> Text:
     """The bar of the measuring, with iterations, percent and time left."""
     progress = run.progress
-    tail = f" {progress.measured_batches}/{progress.iterations}  {progress.fraction * 100:3.0f}%"
+    tail = f" {progress.measured}/{progress.wanted}  {progress.fraction * 100:3.0f}%"
     if progress.eta_s is not None:
         tail += f"  ETA {clock(progress.eta_s)}"
     room = max(4, min(60, width - len(tail)))

@@ -246,8 +246,8 @@ def _phase(progress: RunProgress | None) -> str:
     if progress is None or progress.phase is None:
         return ""
     if progress.phase == "measure" and progress.started:
-        return f"measure {min(progress.measured_batches + 1, progress.iterations)}/{progress.iterations}"
-    return f"warmup {progress.warmup_batches + 1}" if progress.phase == "warmup" else progress.phase
+        return f"measure {min(progress.measured + 1, progress.wanted)}/{progress.wanted}"
+    return f"warmup {progress.warmed_up + 1}" if progress.phase == "warmup" else progress.phase
 
 
 def short_model(name: str) -> str:
