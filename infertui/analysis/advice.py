@@ -17,25 +17,20 @@ def larger_batch(result: Result, loaded: Loaded) -> str:
 
     Transformers checks drafts of one sequence at a time; the fused kernels read quantised weights for one alone.
     """
-    asked, given_up = result.config.engine, []
+    setup, given_up = result.setup, list[str]()
     if graph_step(result) == "fused" and quantized(result):
         given_up.append("engine.transformers.graph_step=compiled")
     if loaded.engine == "transformers" and speculates(result):
         given_up.append("engine.speculation=none")
-        given_up += ["no engine.draft_model"] if asked.draft_model else []
-        given_up += ["engine.draft_tokens=0"] if asked.draft_tokens else []
+        given_up += ["no engine.draft_model"] if setup.get("engine.draft_model") else []
+        given_up += ["engine.draft_tokens=0"] if setup.get("engine.draft_tokens") else []
     return "a larger workload.batch_size" + "".join(f" with {one}" for one in given_up)
 
 
 def captured(result: Result, loaded: Loaded) -> str:
     """What makes one launch of a step of Transformers; empty where that is so, or cannot be."""
     mode = in_force(result, "mode")
-    if (
-        mode == "cudagraph"
-        or not _own(result, loaded)
-        or speculates(result)
-        or result.config.engine.tensor_parallel > 1
-    ):
+    if mode == "cudagraph" or not _own(result, loaded) or speculates(result) or (result.setup.tensor_parallel or 1) > 1:
         return ""
     given_up = []
     if mode == "compile":
@@ -59,29 +54,30 @@ def narrower(result: Result, loaded: Loaded, *wanted: str) -> str:
         return "a checkpoint in FP8" if "fp8" in wanted else ""  # it quantizes nothing itself
     known = words(result, loaded, "quantization")
     found = [word for word in wanted if word in known]
-    asked = result.config
-    if not found or (loaded.engine == "transformers" and asked.engine.tensor_parallel > 1):
+    setup = result.setup
+    if not found or (loaded.engine == "transformers" and (setup.tensor_parallel or 1) > 1):
         return ""
-    if loaded.engine in _GGUF_ENGINES and asked.model.id.lower().endswith(".gguf"):
+    if loaded.engine in _GGUF_ENGINES and (setup.model or "").lower().endswith(".gguf"):
         return f"a model file in {' or '.join(found)}"  # a file is what it is
-    rest = loaded.engine == "llama-cpp" and asked.engine.dtype not in ("auto", "float32")  # all but matrices is float32
+    dtype = setup.get("engine.dtype")
+    rest = loaded.engine == "llama-cpp" and dtype not in ("auto", "float32", None)  # all but matrices is float32
     return f"engine.quantization={' or '.join(found)}" + (" with engine.dtype=auto" if rest else "")
 
 
 def narrower_kv(result: Result, loaded: Loaded) -> str:
     """What holds keys and values in fewer bits; empty where the engine has nothing for it, or it is so."""
-    options = result.config.engine
+    asked = result.setup.get
     if not _own(result, loaded):
         return ""
     match loaded.engine:
-        case "vllm" if options.vllm.kv_cache_dtype == "auto":
+        case "vllm" if asked("engine.vllm.kv_cache_dtype") == "auto":
             return "engine.vllm.kv_cache_dtype=fp8"
-        case "tensorrt-llm" if options.tensorrt_llm.kv_cache_dtype == "auto":
-            if options.tensorrt_llm.backend == "pytorch":
+        case "tensorrt-llm" if asked("engine.tensorrt_llm.kv_cache_dtype") == "auto":
+            if asked("engine.tensorrt_llm.backend") == "pytorch":
                 return "engine.tensorrt_llm.kv_cache_dtype=fp8"
-        case "llama-cpp" if options.llama_cpp.type_k in ("f16", "f32", "bf16"):
+        case "llama-cpp" if asked("engine.llama_cpp.type_k") in ("f16", "f32", "bf16"):
             return "engine.llama_cpp.type_k=q8_0"
-        case "openvino" if options.openvino.kv_cache != "u8":
+        case "openvino" if asked("engine.openvino.kv_cache") != "u8":
             return "engine.openvino.kv_cache=u8"
     return ""
 
@@ -103,7 +99,7 @@ def words(result: Result, loaded: Loaded, lever: str) -> tuple[str, ...]:
 
 def _own(result: Result, loaded: Loaded) -> bool:
     """Whether keys of the config reach the engine that ran; not so of a fallback, nor of one that is gone."""
-    return loaded.engine in SPECS and result.config.engine.name == loaded.engine
+    return loaded.engine in SPECS and result.setup.target.name == loaded.engine
 
 
 def graph_step(result: Result) -> str:
@@ -118,9 +114,9 @@ def quantized(result: Result) -> bool:
 
 def speculates(result: Result) -> bool:
     """Whether tokens were drafted."""
-    return (in_force(result, "speculation") or result.config.engine.speculation) not in ("", "none")
+    return (in_force(result, "speculation") or result.setup.speculation) not in ("", "none", None)
 
 
 def alone(result: Result) -> bool:
     """Whether there is one sequence, whose tokens are chosen greedily."""
-    return result.config.workload.batch_size == 1 and result.config.workload.temperature == 0
+    return result.setup.batch_size == 1 and result.setup.temperature == 0

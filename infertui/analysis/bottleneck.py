@@ -92,7 +92,8 @@ def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
         return Finding("compute", shares, _less_to_compute(result, loaded, prefill=prefill))
     if seen.gpu is not None and seen.gpu < IDLE:
         return _waiting(result, loaded, seen, shares)
-    few = not prefill and result.config.workload.batch_size <= _FEW
+    batch = result.setup.batch_size
+    few = not prefill and batch is not None and batch <= _FEW
     ruled_out = memory is not None and (compute is not None or few)
     return _neither(result, loaded, seen, shares, ruled_out=ruled_out)
 
@@ -182,7 +183,7 @@ def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Findin
         return Finding("host", f"{told}; every CPU was busy", "fewer programs on the host, or more CPUs")
     mode, captured = in_force(result, "mode"), advice.captured(result, loaded)
     batch = f"{advice.larger_batch(result, loaded)}, so that each launch does more"
-    if result.config.engine.tensor_parallel > 1:
+    if (result.setup.tensor_parallel or 1) > 1:
         batch = f"fewer GPUs (engine.tensor_parallel), if the model fits, or {batch}"
     if loaded.engine == "transformers" and mode in _KERNEL_BY_KERNEL:
         graph = f"{captured}, or " if captured else ""
@@ -207,10 +208,10 @@ def _neither(result: Result, loaded: Loaded, seen: _Seen, shares: str, *, ruled_
     if seen.gpu is None:
         return Finding("unknown", f"{told}; whether the GPU waited is not known", "a longer run")
     if seen.gpu < BUSY:
-        others = result.config.engine.tensor_parallel > 1
+        others = (result.setup.tensor_parallel or 1) > 1
         waits = ", or for the other GPUs, which counts as busy" if others else ""
         why = f"{told}: in part the GPU waited for the host{waits}"
-        if (seconds := result.summary.measured_s) < _SHORT_S:
+        if (seconds := result.summary.measured_s) is not None and seconds < _SHORT_S:
             why += f", or {seconds:.2g} s are too short for the driver's reading"
         return Finding("unknown", why, _shorter_steps(result, loaded))
     if not ruled_out:
@@ -229,14 +230,14 @@ def _calibrates(loaded: Loaded) -> bool:
 def _shorter_steps(result: Result, loaded: Loaded) -> str:
     """What makes fewer and better kernels of a step."""
     step, mode, larger = advice.graph_step(result), in_force(result, "mode"), advice.larger_batch(result, loaded)
-    if result.config.engine.tensor_parallel > 1:
+    if (result.setup.tensor_parallel or 1) > 1:
         return f"fewer GPUs (engine.tensor_parallel), if the model fits; {larger}"
     if loaded.engine == "transformers" and mode == "cudagraph":
         fused = advice.fuses(result, loaded)
         if step == "model":
             return f"engine.transformers.graph_step=compiled{' or fused' if fused else ''}; {larger}"
         if step == "compiled":
-            tuning = result.config.engine.transformers.tuning
+            tuning = result.setup.get("engine.transformers.tuning")
             untuned = "" if tuning == "none" else " with engine.transformers.tuning=none"
             better = f"engine.transformers.graph_step=fused{untuned}" if fused else ""
             # Not max-autotune: on an H200 it made 448 tok/s of TinyLlama's 585, coordinate descent 742.
@@ -345,12 +346,10 @@ def of_offered_load(result: Result) -> Finding | None:
     More answers than requests were asked for contradict the asked rate: then nothing is told either.
     """
     asked, summary = offered(result), result.summary
-    if asked is None or not (result.knows("summary.requests") and result.knows("summary.measured_s")):
+    good, seconds = summary.good, summary.measured_s
+    if asked is None or good is None or seconds is None or good < asked.fewest or seconds <= 0:
         return None
-    good = summary.requests - summary.failed
-    if good < asked.fewest or summary.measured_s <= 0:
-        return None
-    answered = good / summary.measured_s
+    answered = good / seconds
     if not (1 - MARGIN) * asked.rate <= answered <= (1 + MARGIN) * asked.rate:
         return None
     return Finding(

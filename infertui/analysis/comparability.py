@@ -9,10 +9,10 @@ from infertui.analysis.effective import DIVERGED, caveats, in_force
 from infertui.analysis.limits import limits_of
 from infertui.analysis.outcome import NOT_AVAILABLE
 from infertui.config.fields import FIELDS
-from infertui.config.parse import flat_values
 from infertui.measure.validity import DISTURBING_THROTTLES
 from infertui.results.number_format import kv_form_of
 from infertui.results.result import Result
+from infertui.results.setup import JUDGED
 from infertui.text import clean
 from infertui.units import format_number
 
@@ -29,22 +29,20 @@ class Difference(Struct, frozen=True):
 
 def differences(first: Result, second: Result) -> Iterator[Difference]:
     """Keys of the config, then what ran where. A key that an imported file does not tell is not available."""
-    ours, theirs = flat_values(first.config), flat_values(second.config)
+    ours, theirs = first.setup.all(), second.setup.all()
     defaults = [0, 0]
     told: dict[str, tuple[str, str]] = {}
     for path in FIELDS:
-        if path in ours:
-            knows = (first.knows(path), second.knows(path))
-            if knows[0] != knows[1] and not path.startswith("workload."):
-                side = knows.index(True)
-                if (ours, theirs)[side].get(path) == FIELDS[path].default:
-                    defaults[side] += 1
-                    continue
-            one = clean(str(ours[path])) if first.knows(path) else NOT_AVAILABLE
-            other = clean(str(theirs.get(path))) if second.knows(path) else NOT_AVAILABLE
-            if one != other:
-                told[path] = (one, other)
-                yield Difference(path, one, other)
+        knows = (path in ours, path in theirs)
+        if knows[0] != knows[1] and not path.startswith("workload."):
+            side = knows.index(True)
+            if (ours, theirs)[side][path] == FIELDS[path].default:
+                defaults[side] += path.partition(".")[0] not in JUDGED
+                continue
+        one, other = (clean(str(side[path])) if path in side else NOT_AVAILABLE for side in (ours, theirs))
+        if one != other:
+            told[path] = (one, other)
+            yield Difference(path, one, other)
     for side, count in enumerate(defaults):
         if count:  # they would fill a screen and say nothing
             said = [NOT_AVAILABLE, NOT_AVAILABLE]
@@ -78,7 +76,7 @@ def unlike(first: Result, second: Result, names: tuple[str, str] | None = None) 
     random = [result.loaded.random_weights for _, result in sides if result.loaded]
     if len(set(random)) > 1:
         yield "random weights against real ones"
-    elif first.config.model.id.startswith("synthetic:") != second.config.model.id.startswith("synthetic:"):
+    elif _is_synthetic(first) != _is_synthetic(second):
         yield "a synthetic model against a real one"
     if _engine(first) == _engine(second) and _versions(first) != _versions(second):
         yield clean(f"other versions of {_engine(first)}: {_changed(_versions(first), _versions(second))}")
@@ -106,6 +104,10 @@ def _of_one(result: Result) -> Iterator[str]:
         yield f" says something else: {reason}"
 
 
+def _is_synthetic(result: Result) -> bool:
+    return (result.setup.model or "").startswith("synthetic:")
+
+
 class _Check(NamedTuple):
     what: str
     keys: tuple[str, ...]
@@ -113,30 +115,30 @@ class _Check(NamedTuple):
 
 
 def _tells(result: Result, check: _Check) -> bool:
-    return all(map(result.knows, check.keys)) and not (result.imported and check.read(result) == "")
+    return all(result.setup.get(key) is not None for key in check.keys) and not (
+        result.imported and check.read(result) == ""
+    )
 
 
 def _prompts(result: Result) -> object:
-    workload = result.config.workload
-    if workload.prompts_file:
-        return workload.prompts_file, workload.input_len
-    return workload.prompts, workload.input_len, workload.seed
+    file, bundled, length, seed = map(result.setup.get, _PROMPTS)
+    return (file, length) if file else (bundled, length, seed)
 
 
 def _quantization(result: Result) -> str:
-    told = in_force(result, "quantization") or result.config.engine.quantization
+    told = in_force(result, "quantization") or result.setup.quantization or ""
     return "not quantized" if told in ("", "auto", "none") else told
 
 
 _PROMPTS = ("workload.prompts_file", "workload.prompts", "workload.input_len", "workload.seed")
 _CHECKS = (
-    _Check("models", ("model.id",), lambda result: (result.config.model.id, result.config.model.revision)),
+    _Check("models", ("model.id",), lambda result: (result.setup.model, result.setup.revision)),
     _Check("devices", (), lambda result: result.loaded.device_name if result.loaded else ""),
     _Check("number formats", (), lambda result: result.loaded.dtype if result.loaded else ""),
     _Check("weight formats", ("engine.quantization",), lambda result: _quantization(result)),
     _Check("prompts", _PROMPTS, _prompts),
-    _Check("output lengths", ("workload.output_len",), lambda result: result.config.workload.output_len),
-    _Check("batch sizes", ("workload.batch_size",), lambda result: result.config.workload.batch_size),
+    _Check("output lengths", ("workload.output_len",), lambda result: result.setup.output_len),
+    _Check("batch sizes", ("workload.batch_size",), lambda result: result.setup.batch_size),
     _Check("drivers", (), lambda result: result.fingerprint.driver),
 )
 

@@ -224,8 +224,7 @@ def run_cost(result: Result, prices: Prices, terms: Terms) -> RunCost:
     total = summary.total_throughput
     tokens = None
     if price and rate:
-        prompts = summary.prompt_tokens and result.knows("summary.prompt_tokens")
-        prompt_rate = _positive(total - rate) if total is not None and prompts else None
+        prompt_rate = _positive(total - rate) if total is not None and summary.prompt_tokens else None
         tokens = token_cost(price.value * gpus, rate, prompt_rate=prompt_rate, prefill_share=share)
     energy, more = gross(result), beyond_idle(result)
     currency = price.currency if price else terms.currency or CURRENCY
@@ -302,16 +301,15 @@ def _positive(value: float | None) -> float | None:
 
 
 def _work(result: Result) -> str:
-    model, output = told(result, "model.id"), told(result, "workload.output_len")
-    prompts = (told(result, f"workload.{name}") for name in ("input_len", "prompts_file", "prompts"))
-    prompt = next((found for found in prompts if found), None)
-    return clean(f"{model or UNTOLD}, in {prompt or UNTOLD}, out {output or UNTOLD}")
+    setup = result.setup
+    prompt = setup.input_len or setup.prompts
+    return clean(f"{setup.model or UNTOLD}, in {prompt or UNTOLD}, out {setup.output_len or UNTOLD}")
 
 
 def _gpus_of(result: Result) -> int:
     told = in_force(result, "tensor_parallel")
     number = whole_number(told)
-    return max(1, result.config.engine.tensor_parallel if number is None else number)
+    return max(1, (result.setup.tensor_parallel or 1) if number is None else number)
 
 
 def _share(result: Result) -> tuple[float | None, str]:
@@ -319,16 +317,16 @@ def _share(result: Result) -> tuple[float | None, str]:
     summary = result.summary
     if result.source or result.imported:
         return None, "another program measured it"
-    good = (summary.requests - summary.failed) / summary.requests if summary.requests else 0.0
-    batches = summary.iterations * good
+    good = (summary.good or 0) / summary.requests if summary.requests else 0.0
+    batches = (summary.iterations or 0) * good
     if summary.ttft is None or summary.ttft.mean is None:
         return None, "TTFT is not known"
     if summary.itl is None or not batches:
         return None, "there is no decoding to tell it from"
     steps = summary.itl.tokens or summary.itl.count
-    if steps > batches * result.config.workload.output_len:
+    if steps > batches * (result.setup.output_len or 0):
         return None, "its requests prefill while others decode"
-    share = prefill_share(summary.ttft.mean, batches, summary.measured_s)
+    share = prefill_share(summary.ttft.mean, batches, summary.measured_s or 0.0)
     return share, "" if share is not None else "its TTFTs overlap"
 
 
@@ -338,9 +336,8 @@ def _fleet(result: Result, price: Price | None, gpus: int, terms: Terms) -> tupl
         return None, ""
     capacity = summary.output_throughput
     if load.requests:
-        good = summary.requests - summary.failed
-        known = result.knows("summary.requests") and result.knows("summary.measured_s") and summary.measured_s
-        capacity = good / summary.measured_s if known else None
+        good = summary.good
+        capacity = good / summary.measured_s if good is not None and summary.measured_s else None
     capacity = _positive(capacity)
     if capacity is None:
         return None, "how many requests a second it did is not known" if load.requests else NO_SPEED

@@ -76,12 +76,10 @@ def caveats(result: Result) -> list[str]:
 
 def told(result: Result, key: str) -> object | None:
     """The value of a key of the config, or of `summary.NAME`; None where an imported file does not tell it."""
-    if not result.knows(key):
-        return None
-    found: object = result if key.startswith("summary.") else result.config
-    for name in key.split("."):
-        found = getattr(found, name)
-    return found
+    if key.startswith("summary."):
+        found: object = getattr(result.summary, key.removeprefix("summary."))
+        return found
+    return result.setup.get(key)
 
 
 def acceptance(counters: Mapping[str, int]) -> float | None:

@@ -77,10 +77,9 @@ def with_short_energy(result: Result) -> Result:
 
 def _figures(result: Result, joules: float | None) -> EnergyFigures:
     summary = result.summary
-    if joules is None or not summary.output_tokens or not result.knows("summary.output_tokens"):
+    if joules is None or not summary.output_tokens:
         return EnergyFigures()
-    good = summary.requests - summary.failed if result.knows("summary.requests") else 0
-    return energy_figures(joules, tokens=summary.output_tokens, requests=max(0, good))
+    return energy_figures(joules, tokens=summary.output_tokens, requests=max(0, summary.good or 0))
 
 
 def energy_rows(result: Result) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ from infertui.units import format_bytes, format_number, format_rate, format_seco
 
 def limits_of(result: Result) -> Limits | None:
     """The limits that a result was kept with; of one of before they were, those that follow from what it holds."""
-    return result.limits or derive(result, shape=shipped_shape(result.config.model.id))
+    return result.limits or derive(result, shape=shipped_shape(result.setup.model))
 
 
 def derive(result: Result, *, shape: ModelShape | None = None) -> Limits | None:
@@ -144,9 +144,13 @@ def _shape_of(model: str) -> ModelShape | None:
         return None
 
 
-def shipped_shape(model: str) -> ModelShape | None:
+def shipped_shape(model: str | None) -> ModelShape | None:
     """The shape of a synthetic model that ships with infertui; None for any other, which may have changed since."""
-    return _shape_of(model) if model.startswith(SYNTHETIC) and model.removeprefix(SYNTHETIC) in _shipped() else None
+    return (
+        _shape_of(model)
+        if model and model.startswith(SYNTHETIC) and model.removeprefix(SYNTHETIC) in _shipped()
+        else None
+    )
 
 
 def limit_lines(result: Result) -> list[tuple[str, str]]:

@@ -43,10 +43,10 @@ class Work(Struct, frozen=True):
 
 def work_of(result: Result, loaded: Loaded, shape: ModelShape | None) -> Work:
     """The work of a run, by what was loaded and the shape of the model where that is known."""
-    summary, batch = result.summary, result.config.workload.batch_size
-    good = summary.requests - summary.failed
+    summary, batch = result.summary, result.setup.batch_size
+    good = summary.good
     devices = _devices(result)
-    if not good:
+    if not good or batch is None or summary.prompt_tokens is None or summary.output_tokens is None:
         return Work(devices, reasons={"mbu": "nothing was measured", "mfu": "nothing was measured"})
     prompt, output = summary.prompt_tokens / good, summary.output_tokens / good
     reasons: dict[str, str] = {}
@@ -84,7 +84,7 @@ def _devices(result: Result) -> int:
     told = in_force(result, "tensor_parallel")
     if told.isdecimal() and len(told) < 3 and 0 < int(told) <= 64:
         return int(told)
-    return max(1, result.config.engine.tensor_parallel)
+    return max(1, result.setup.tensor_parallel or 1)
 
 
 def _not_stepwise(result: Result) -> str:
@@ -93,7 +93,7 @@ def _not_stepwise(result: Result) -> str:
     if summary.tpot is None:
         return "the time per token is not known"
     several = summary.itl is not None and summary.itl.tokens_per_step != 1
-    told = in_force(result, "speculation") or result.config.engine.speculation
+    told = in_force(result, "speculation") or result.setup.speculation or ""
     if several or told not in ("", "none"):
         return "with speculation a step brings several tokens, and a second model may be read"
     return ""
@@ -108,7 +108,7 @@ def _prefill_s(result: Result) -> float | None:
     summary = result.summary
     if summary.prefill is not None or summary.ttft is None:
         return summary.prefill
-    return summary.ttft.mean if result.config.workload.batch_size == 1 else summary.ttft.maximum
+    return summary.ttft.mean if result.setup.batch_size == 1 else summary.ttft.maximum
 
 
 def _arithmetic(shape: ModelShape | None) -> Arithmetic | None:
@@ -144,7 +144,7 @@ def _format(result: Result, loaded: Loaded) -> tuple[str, str]:
 
 def _reads(result: Result, loaded: Loaded, shape: ModelShape | None, prompt: float, output: float) -> DecodeReads | str:
     """What a decode step reads, or why that is not known."""
-    batch = result.config.workload.batch_size
+    batch = result.setup.batch_size or 1
     on_gpu, _, layers = loaded.offloaded_layers.partition(" of ")
     if on_gpu != layers and loaded.device != "cpu":
         return f"{loaded.offloaded_layers} layers are on the GPU: weights are read from two memories"

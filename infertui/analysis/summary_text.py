@@ -12,17 +12,17 @@ What to do about a run whose figures must not be believed, in one line.
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from infertui.analysis.effective import form, told
+from infertui.analysis.effective import form
 from infertui.analysis.energy import energy_rows
 from infertui.analysis.limits import limit_line, limit_lines
 from infertui.analysis.time_text import NOT_AVAILABLE, itl_text
-from infertui.config.schema import QualityConfig
 from infertui.measure.itl import Gaps
 from infertui.measure.quality import TIE, Quality
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import NO_MORE_THAN_NOISE, Summary, prefill_speed
 from infertui.measure.trend import SHAPES
 from infertui.results.result import Result
+from infertui.results.setup import Setup
 from infertui.text import clean
 from infertui.units import format_bytes, format_number, format_seconds
 
@@ -71,7 +71,7 @@ def quality_rows(result: Result, *, brief: bool = False) -> list[tuple[str, str]
     rows = [(DIVERGED, text) for text in quality.beyond]
     rows += list(_known(result.id, quality, brief=brief))
     for name, reason in quality.reasons.items():
-        if reason != _first(quality) and (not brief or _is_asked_for(name, result.config.quality)):
+        if reason != _first(quality) and (not brief or _is_asked_for(name, result.setup)):
             rows.append((name.replace("_", " "), f"n/a: {reason}"))
     return [(clean(name), clean(text)) for name, text in rows]
 
@@ -111,16 +111,17 @@ def _ties(quality: Quality) -> str:
     )
 
 
-def _is_asked_for(name: str, config: QualityConfig) -> bool:
+def _is_asked_for(name: str, setup: Setup) -> bool:
     match name:
         case "agreement":
-            return config.reference not in ("auto", "none")
+            return setup.get("quality.reference") not in ("auto", "none")
         case "perplexity":
-            return config.perplexity == "on" or (config.perplexity == "auto" and bool(config.text_file))
+            asked = setup.get("quality.perplexity")
+            return asked == "on" or (asked == "auto" and bool(setup.get("quality.text_file")))
         case "reference_perplexity":
             return True  # that a figure is not compared is never left out in silence
         case "bleu":
-            return config.bleu
+            return bool(setup.get("quality.bleu"))
         case _:
             return False
 
@@ -201,19 +202,19 @@ def _own_share(share: float) -> str:
 
 
 def _requests(result: Result) -> str:
-    requests, iterations = told(result, "summary.requests"), told(result, "summary.iterations")
+    requests, iterations = result.summary.requests, result.summary.iterations
     shown = [f"{requests}" if requests is not None else NOT_AVAILABLE]
     shown += [f"in {iterations} iterations"] if iterations is not None else []
     shown = [" ".join(shown)]
-    shown += [f"{result.summary.failed} failed"] if result.knows("summary.failed") else []
+    shown += [f"{failed} failed"] if (failed := result.summary.failed) is not None else []
     shown += [f"{result.summary.cut_off} cut off at the end"] if result.summary.cut_off else []
     return ", ".join(shown)
 
 
 def headline(result: Result) -> str:
     """One line: what was measured, with what."""
-    config, loaded = result.config, result.loaded
-    parts = [config.model.id]
+    setup, loaded = result.setup, result.loaded
+    parts = [setup.model or "unknown"]
     if loaded:
         versions = " ".join(f"{name} {number}" for name, number in loaded.versions.items())
         if loaded.engine != loaded.engine_requested:
@@ -224,12 +225,9 @@ def headline(result: Result) -> str:
             f"{loaded.device_name} ({loaded.device})" if loaded.device else loaded.device_name,
         ]
     else:
-        parts.append(config.engine.name)
-    batch, length, file, prompts, osl = (
-        told(result, f"workload.{key}") for key in ("batch_size", "input_len", "prompts_file", "prompts", "output_len")
-    )
-    isl = length or file or prompts
-    shown = ((name, value) for name, value in (("batch", batch), ("in", isl), ("out", osl)) if value is not None)
+        parts.append(setup.target.name or "unknown")
+    lengths = (("batch", setup.batch_size), ("in", setup.input_len or setup.prompts), ("out", setup.output_len))
+    shown = ((name, value) for name, value in lengths if value is not None)
     parts.append(", ".join(f"{name} {value}" for name, value in shown))
     return clean("  ".join(part for part in parts if part))
 

@@ -30,10 +30,10 @@ def print_agreement(store: "Store", reference: str, results: "Sequence[Result]",
             remedy="Name a run of `infertui results` whose folder holds an outputs.jsonl.",
         )
     known = store.result_of(reference)
-    if known and known.config.workload.temperature > 0:
+    if known and (temperature := known.setup.temperature or 0.0) > 0:
         raise UsageError(
             f"the tokens of {clean(reference)} were sampled (workload.temperature "
-            f"{known.config.workload.temperature:g}): other runs need not say the same",
+            f"{temperature:g}): other runs need not say the same",
             remedy="Name a run with workload.temperature = 0.",
         )
     others = [result for result in results if result.id != reference]
@@ -49,7 +49,7 @@ def print_agreement(store: "Store", reference: str, results: "Sequence[Result]",
 
 
 def _engine(result: "Result") -> str:
-    return result.loaded.engine if result.loaded else result.config.engine.name
+    return result.loaded.engine if result.loaded else result.setup.target.name or ""
 
 
 def _rows(
@@ -61,8 +61,7 @@ def _rows(
         mode = clean(ran(result)) or "-"
         marks = ", ".join(caveats(result)) or "-"
         what = (clean(result.id), clean(engine), mode, form(result) or "-", _perplexity(result, known), marks)
-        if result.config.workload.temperature > 0:
-            temperature = result.config.workload.temperature
+        if (temperature := result.setup.temperature or 0.0) > 0:
             sampled = f"sampled at temperature {temperature:g}: it need not say the same"
             yield (*what, "0", "-", "-", *(("-",) if bleu else ()), sampled)
             continue
@@ -96,9 +95,11 @@ def _bleu(result: "Result", ours: Outputs, theirs: Outputs) -> tuple[str, str]:
     """The score, or why there is none. Raises UsageError where sacrebleu is missing."""
     from infertui.runner.references import outputs_bleu
 
-    model = result.config.model
+    model = result.setup.model
+    if model is None:
+        return "n/a", "which model it was is not known"
     try:
-        return f"{outputs_bleu(model.id, model.revision, ours, theirs):.1f}", ""
+        return f"{outputs_bleu(model, result.setup.revision or '', ours, theirs):.1f}", ""
     except UsageError:
         raise
     except InfertuiError as error:

@@ -257,7 +257,7 @@ def _rest(earlier: "list[Result]", repeat: int | None) -> "list[Variant]":
     """What a bench still lacks. A run that is invalid is not repeated: picking runs would bend what is found."""
     from infertui.config.bench_plan import plan_rest
 
-    configs = {result.bench.arm: result.config for result in earlier if result.bench}
+    configs = {result.bench.arm: result.own_config for result in earlier if result.bench}
     finished = [result.bench for result in earlier if result.bench and result.state == "finished"]
     places = [result.bench for result in earlier if result.bench]
     return plan_rest(places, finished, configs.get, repeat)

@@ -156,7 +156,7 @@ def _import(
 
 def _told(result: "Result") -> dict[str, object]:
     summary, loaded = result.summary, result.loaded
-    missing = [name for key, name in _ASKED.items() if not result.knows(key)]
+    missing = [name for key, name in _ASKED.items() if key in result.untold]
     if loaded is not None:
         told = (("engine", loaded.engine != "unknown"), ("device", loaded.device_name), ("dtype", loaded.dtype))
         missing += [name for name, is_told in told if not is_told]

@@ -52,19 +52,19 @@ def _valid(result: Result) -> str:
 
 def _prompt_tokens(result: Result) -> str:
     summary = result.summary
-    good = summary.requests - summary.failed
-    if not (good and result.knows("summary.prompt_tokens") and result.knows("summary.requests")):
+    good = summary.good
+    if not good or summary.prompt_tokens is None:
         return NOT_AVAILABLE
     return f"{summary.prompt_tokens / good:.0f}"
 
 
 def _mode(result: Result) -> str:
     """How steps were executed, by what was found in force; what the engine calls it without evidence."""
-    evidence, engine = result.evidence, result.config.engine
-    mode = ran(result) or engine.mode
+    evidence, setup = result.evidence, result.setup
+    mode = ran(result) or setup.mode or ""
     step = evidence.facts.get("graph_step", "") if evidence else ""
     mode = "" if mode == "auto" else f"{mode}, {step} step" if step else mode
-    name = result.loaded.engine if result.loaded else engine.name
+    name = result.loaded.engine if result.loaded else setup.target.name or ""
     return " ".join(part for part in ("" if name == "transformers" and mode else name, mode) if part)
 
 

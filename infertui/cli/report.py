@@ -159,7 +159,7 @@ def _newest(
 
 def _about(results: "Sequence[Result]") -> str:
     """What a report is called where nobody says: its models, and its devices."""
-    told_models = [result.config.model.id for result in results if result.knows("model.id")]
+    told_models = [model for result in results if (model := result.setup.model)]
     models = list(dict.fromkeys(model.rsplit("/", 1)[-1] for model in told_models))
     devices = list(dict.fromkeys(one.loaded.device_name for one in results if one.loaded and one.loaded.device_name))
     named = (", ".join(models[:3]) or "runs") + (f" and {len(models) - 3} more" if len(models) > 3 else "")

@@ -14,9 +14,9 @@ SHORT_KEYS: dict[str, "Callable[[Result], str]"] = {
     "name": lambda result: result.name,
     "state": lambda result: result.state,
     "valid": lambda result: "yes" if result.verdict.valid else "no",
-    "engine": lambda result: result.loaded.engine if result.loaded else result.config.engine.name,
+    "engine": lambda result: result.loaded.engine if result.loaded else result.setup.target.name or "",
     "device": lambda result: result.loaded.device_name if result.loaded else "",
-    "model": lambda result: result.config.model.id,
+    "model": lambda result: result.setup.model or "",
 }
 
 
@@ -49,10 +49,9 @@ def _matches(result: "Result", key: str, value: str) -> bool:
     if key in SHORT_KEYS:
         return SHORT_KEYS[key](result) == value
     if key.startswith("labels."):
-        return result.config.labels.get(key.removeprefix("labels.")) == value
+        return result.setup.get(key) == value
     from infertui.config.fields import parse_text
-    from infertui.config.parse import flat_values
 
     wanted = parse_text(key, value, source="filter")
-    # What an imported file does not tell is like no value.
-    return result.knows(key) and bool(flat_values(result.config)[key] == wanted)
+    found = result.setup.get(key)
+    return found is not None and bool(found == wanted)

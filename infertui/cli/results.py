@@ -121,8 +121,8 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "state": lambda result: result.state,
     "valid": lambda result: result.verdict.valid,
     "reasons": lambda result: "; ".join(result.verdict.invalid),
-    "model": lambda result: result.config.model.id,
-    "engine_requested": lambda result: result.config.engine.name,
+    "model": lambda result: result.setup.model,
+    "engine_requested": lambda result: result.setup.target.name,
     "engine_used": lambda result: result.loaded.engine if result.loaded else None,
     "source": lambda result: result.source or "infertui",
     "imported": lambda result: result.imported or None,
@@ -131,7 +131,7 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
     "format": lambda result: _form(result),
     "dtype": lambda result: result.loaded.dtype if result.loaded else None,
     "device": lambda result: result.loaded.device_name if result.loaded else None,
-    "batch_size": lambda result: result.config.workload.batch_size,
+    "batch_size": lambda result: result.setup.batch_size,
     "prompt_tokens": lambda result: result.summary.prompt_tokens,
     "output_tokens": lambda result: result.summary.output_tokens,
     "iterations": lambda result: result.summary.iterations,
@@ -174,18 +174,9 @@ CSV_COLUMNS: dict[str, "Callable[[Result], object]"] = {
 }
 
 
-# What an imported file need not tell.
-_CSV_KEYS = {
-    "model": "model.id", "engine_requested": "engine.name", "batch_size": "workload.batch_size",
-    **{name: f"summary.{name}" for name in ("iterations", "failed", "prompt_tokens", "output_tokens")},
-}  # fmt: skip
-
-
 def csv_values(result: "Result") -> list[object]:
     """The line of a result under CSV_COLUMNS, safe for spreadsheets; empty for what is not available."""
-    return [
-        _csv_value(read(result)) if result.knows(_CSV_KEYS.get(name, "")) else "" for name, read in CSV_COLUMNS.items()
-    ]
+    return [_csv_value(read(result)) for read in CSV_COLUMNS.values()]
 
 
 def _prefill(result: "Result") -> float | None:
@@ -329,7 +320,7 @@ def _print_many(columns: "Sequence[TextColumn]", rows: "Sequence[Sequence[str]]"
 
 
 def _engine(result: "Result") -> str:
-    return result.loaded.engine if result.loaded else result.config.engine.name
+    return result.loaded.engine if result.loaded else result.setup.target.name or ""
 
 
 def _mark(result: "Result") -> str:

@@ -61,18 +61,14 @@ def _finding(table: Table) -> Finding:
     prompt = _total(table, "total_isl", "input_sequence_length", good)
     output = _total(table, "total_osl", "output_sequence_length", good)
     speed = _rate(table, "output_token_throughput")
-    counts = {
-        "iterations": None, "prompt_tokens": prompt, "output_tokens": output, "measured_s": duration, "requests": told,
-        "failed": told if errors is None else errors,
-    }  # fmt: skip
     streams = _streams(asked)
     summary = Summary(
-        iterations=0,
-        requests=good + failed,
-        failed=failed,
-        prompt_tokens=prompt or 0,
-        output_tokens=output or 0,
-        measured_s=duration or 0.0,
+        iterations=None,
+        requests=None if told is None else good + failed,
+        failed=None if told is None and errors is None else failed,
+        prompt_tokens=prompt,
+        output_tokens=output,
+        measured_s=duration,
         output_throughput=speed,
         total_throughput=_rate(table, "total_token_throughput"),
         latency=_distribution(table, "request_latency", good),
@@ -88,7 +84,6 @@ def _finding(table: Table) -> Finding:
             "aiperf", model.rpartition("/")[2], f"concurrency {together}" if together else "",
         ) if part),
         summary=summary,
-        untold=tuple(name for name, value in counts.items() if value is None),
         config={
             **({"model.id": model} if model else {}),
             **({"workload.num_prompts": good + failed} if told is not None and good + failed else {}),

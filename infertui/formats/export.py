@@ -26,22 +26,21 @@ def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, obje
     requests = list(records)
     good = [record for record in requests if not record.error]
     summary = result.summary
-    completed = summary.requests - summary.failed
-    seconds = summary.measured_s if result.knows("summary.measured_s") and summary.measured_s else None
+    completed, seconds, output = summary.good, summary.measured_s or None, summary.output_tokens
     return {
         **_setup(result),
         "duration": seconds,
         "completed": completed,
         "failed": summary.failed,
-        "total_input_tokens": _known(result, "prompt_tokens", summary.prompt_tokens),
-        "total_output_tokens": _known(result, "output_tokens", summary.output_tokens),
-        "request_throughput": completed / seconds if seconds else None,
+        "total_input_tokens": summary.prompt_tokens,
+        "total_output_tokens": output,
+        "request_throughput": None if completed is None or seconds is None else completed / seconds,
         "request_goodput": _number(_asked(result).get("goodput", "")),
         "output_throughput": summary.output_throughput,
         "total_token_throughput": summary.total_throughput,
         **_figure("ttft", summary.ttft, [record.ttft for record in good]),
         **_figure("tpot", summary.tpot, [record.tpot for record in good]),
-        **_gaps(summary.itl, summary.output_tokens - completed),
+        **_gaps(summary.itl, 0 if output is None or completed is None else output - completed),
         **_figure("e2el", summary.latency, [record.latency for record in good]),
         **_detailed(requests),
         **_ours(result),
@@ -49,18 +48,18 @@ def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, obje
 
 
 def _setup(result: Result) -> dict[str, object]:
-    engine = result.loaded.engine if result.loaded else result.config.engine.name
+    engine = result.loaded.engine if result.loaded else result.setup.target.name
     asked = _asked(result)
-    batch = result.config.workload.batch_size if result.knows("workload.batch_size") else None
+    batch = result.setup.batch_size
     together = asked.get("max_concurrency") or asked.get("concurrency") or ""
     return {
         "date": _date(result.started),
         "endpoint_type": engine,
         "backend": asked.get("backend") or engine,
         "label": result.name,
-        "model_id": result.config.model.id if result.knows("model.id") else None,
+        "model_id": result.setup.model,
         "tokenizer_id": asked.get("tokenizer") or None,
-        "num_prompts": _known(result, "requests", result.summary.requests),
+        "num_prompts": result.summary.requests,
         "request_rate": _rate(asked.get("request_rate", "")) if result.imported else "inf",
         "burstiness": _number(asked.get("burstiness", "")),
         "max_concurrency": batch if (known := whole_number(together)) is None else known,
@@ -76,7 +75,7 @@ def _ours(result: Result) -> dict[str, object]:
         "infertui_state": result.state,
         "infertui_valid": result.verdict.valid and result.state == "finished",
         "infertui_invalid": list(result.verdict.invalid),
-        "infertui_engine": loaded.engine if loaded else result.config.engine.name,
+        "infertui_engine": loaded.engine if loaded else result.setup.target.name,
         "infertui_device": loaded.device_name if loaded else "",
         "infertui_dtype": loaded.dtype if loaded else "",
         "infertui_random_weights": loaded.random_weights if loaded else None,
@@ -145,10 +144,6 @@ def _number(text: str) -> float | None:
 def _rate(text: str) -> float | str | None:
     """A request rate as vLLM writes it: a number, or `inf` for all at once; null where it is not known."""
     return "inf" if text == "inf" else _number(text)
-
-
-def _known(result: Result, name: str, value: int) -> int | None:
-    return value if result.knows(f"summary.{name}") else None
 
 
 def _date(started: str) -> str | None:

@@ -13,7 +13,6 @@ from infertui.formats.imported_run import (
     UNKNOWN,
     Finding,
     Records,
-    Value,
     as_given,
     described,
     failures,
@@ -25,6 +24,7 @@ from infertui.formats.reader import Table
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
+from infertui.results.setup import Value
 
 _MS = 1e-3
 _MODEL_AT = (("args", "model"), ("args", "backend", "model"), ("args", "backend_kwargs", "model"),
@@ -54,7 +54,6 @@ def _finding(table: Table, benchmark: Table) -> Finding:
     kind, together = strategy.text("type_"), strategy.text("streams") or strategy.text("max_concurrency")
     alone = kind == "synchronous" or together == "1"
     prompt, output = (_sum(metrics, f"{name}_token_count") for name in ("prompt", "output"))
-    counts = {"iterations": None, "prompt_tokens": prompt, "output_tokens": output, "measured_s": seconds}
     version = table.inside("metadata").text("guidellm_version")
     model = _model(table, benchmark)
     told: dict[str, Value | None] = {
@@ -67,13 +66,13 @@ def _finding(table: Table, benchmark: Table) -> Finding:
         source=f"guidellm {version}" if version else "guidellm, of a version that the file does not tell",
         title=" ".join(part for part in ("guidellm", model.rpartition("/")[2], kind, _rate(strategy)) if part),
         summary=Summary(
-            iterations=0,
+            iterations=None,
             requests=good + failed,
             failed=failed,
             cut_off=cut_off,
-            prompt_tokens=prompt or 0,
-            output_tokens=output or 0,
-            measured_s=seconds or 0.0,
+            prompt_tokens=prompt,
+            output_tokens=output,
+            measured_s=seconds,
             output_throughput=_mean(metrics, "output_tokens_per_second"),
             total_throughput=_mean(metrics, "tokens_per_second"),
             latency=_figure(metrics, "request_latency", 1.0, good),
@@ -83,7 +82,6 @@ def _finding(table: Table, benchmark: Table) -> Finding:
             or _figure(metrics, "inter_token_latency_ms", _MS, good),
             tps=described([_speed(one) for one in requests]),
         ),
-        untold=tuple(name for name, value in counts.items() if value is None),
         config={path: value for path, value in told.items() if value is not None},
         started=moment_of(benchmark.maybe_number("start_time")),
         loaded=loaded_as(

@@ -1,5 +1,6 @@
 """What a file tells of one run, and the result that is made of it: what it does not tell is not available."""
 
+import contextlib
 import hashlib
 import itertools
 import math
@@ -11,7 +12,6 @@ from msgspec import Struct
 
 import infertui
 from infertui.config.fields import FIELDS
-from infertui.config.schema import Config
 from infertui.errors import ConfigError
 from infertui.formats.reader import printable
 from infertui.measure.clock import NS_PER_S
@@ -21,6 +21,7 @@ from infertui.measure.statistics import PERCENTILES, Distribution, describe, sam
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 from infertui.results.result import Fingerprint, Result
+from infertui.results.setup import Value
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import HostFacts
 
@@ -28,11 +29,8 @@ UNKNOWN = "unknown"
 """Stands for a model or an engine that the file does not name."""
 MOST_APART = 0.02
 """Figures of one file that should be the same differ by no more than this share, or the file contradicts itself."""
-COUNTS = ("iterations", "requests", "failed", "prompt_tokens", "output_tokens", "measured_s")
-"""What `Summary` holds as plain numbers, and so has to say of whether it is known."""
 
 Records = Callable[[], Iterator[RequestRecord]]
-Value = str | int | float | bool
 
 
 class Given(Struct, frozen=True):
@@ -49,7 +47,7 @@ class Given(Struct, frozen=True):
 class Finding(Struct, frozen=True, kw_only=True):
     """One run of a file. `config` holds the keys that the file tells, by path; `summary` what it measured.
 
-    `untold` names the counts of the summary that it does not tell. `records` gives the lines of single requests, where
+    None is what it does not tell. `records` gives the lines of single requests, where
     the file has them, anew with every call. `started` is ISO 8601, or empty.
     """
 
@@ -57,7 +55,6 @@ class Finding(Struct, frozen=True, kw_only=True):
     title: str
     summary: Summary
     config: dict[str, Value] = {}
-    untold: tuple[str, ...] = ()
     started: str = ""
     loaded: Loaded | None = None
     notes: tuple[str, ...] = ()
@@ -67,8 +64,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 def result_of(finding: Finding, given: Given, *, file: str, sha256: str, now: datetime) -> Result:
     """The result, without an id. Raises ConfigError for labels, and such, that cannot be kept."""
-    told = {**_given_config(given), **finding.config}
-    config, known = _config(told, given)
+    told = _told({**_given_config(given), **finding.config}, given)
     loaded = finding.loaded or loaded_as(UNKNOWN)
     if given.device and not loaded.device_name:
         loaded = msgspec.structs.replace(loaded, device_name=printable(given.device))
@@ -77,29 +73,25 @@ def result_of(finding: Finding, given: Given, *, file: str, sha256: str, now: da
         notes.append("when it was measured, the file does not tell: the time is that of the import")
     if added := _added(given, finding):
         notes.append(f"told by whoever imported it, not by the file: {', '.join(added)}")
-    unknown = [path for path in FIELDS if path not in known and path.partition(".")[0] not in _OURS]
-    unknown += [f"summary.{name}" for name in finding.untold]
+    summary = finding.summary
     result = Result(
         id="",
         name=finding.title,
         state="finished",
         started=finding.started or now.isoformat(timespec="milliseconds"),
-        config=config,
-        fingerprint=_fingerprint(config, known, finding),
+        config=None,
+        fingerprint=_fingerprint(told, finding),
         verdict=Verdict(invalid=finding.invalid, notes=(*notes, *finding.notes)),
-        summary=finding.summary,
-        phases={"measure": finding.summary.measured_s} if "measured_s" not in finding.untold else {},
+        summary=summary,
+        phases={"measure": summary.measured_s} if summary.measured_s is not None else {},
         loaded=loaded,
         source=finding.source,
         imported=file,
         imported_sha256=sha256,
-        unknown=tuple(unknown),
+        told=told,
     )
     # What cannot be read again would make a line of the index that nobody can read.
     return msgspec.json.decode(msgspec.json.encode(result), type=Result)
-
-
-_OURS = frozenset({"validity", "quality", "labels", "sweep"})
 
 
 def _given_config(given: Given) -> dict[str, Value]:
@@ -119,32 +111,19 @@ def _added(given: Given, finding: Finding) -> list[str]:
     return added
 
 
-def _config(told: Mapping[str, Value], given: Given) -> tuple[Config, set[str]]:
-    """The config with the values told, and which keys these are. What no config can hold counts as not told."""
-    known: set[str] = set()
-    tree = msgspec.to_builtins(Config())
-    tree["model"]["id"] = tree["engine"]["name"] = UNKNOWN
-    for path, value in told.items():
-        try:
-            checked = FIELDS[path].check(printable(value) if isinstance(value, str) else value)
-        except ConfigError:
-            continue
-        *tables, key = path.split(".")
-        table = tree
-        for name in tables:
-            table = table[name]
-        table[key] = checked
-        known.add(path)
-    tree["labels"] = given.labels
-    return msgspec.convert(tree, Config), known
+def _told(values: Mapping[str, Value], given: Given) -> dict[str, Value]:
+    """The values, as a config would hold them, and the labels. What no config can hold counts as not told."""
+    told: dict[str, Value] = {}
+    for path, value in values.items():
+        with contextlib.suppress(ConfigError):
+            told[path] = FIELDS[path].check(printable(value) if isinstance(value, str) else value)
+    return told | {f"labels.{name}": text for name, text in given.labels.items()}
 
 
-def _fingerprint(config: Config, known: set[str], finding: Finding) -> Fingerprint:
+def _fingerprint(told: Mapping[str, Value], finding: Finding) -> Fingerprint:
     """Nothing of this machine: it did not measure. The hash is of what is told, and like none of a run of ours."""
-    from infertui.config.parse import flat_values
-
-    values = {path: value for path, value in flat_values(config).items() if path in known}
-    told = msgspec.json.encode([finding.source, finding.title, values], order="sorted")
+    values = {path: value for path, value in told.items() if not path.startswith("labels.")}
+    told_of = msgspec.json.encode([finding.source, finding.title, values], order="sorted")
     return Fingerprint(
         infertui=infertui.__version__,
         git_revision="",
@@ -153,7 +132,7 @@ def _fingerprint(config: Config, known: set[str], finding: Finding) -> Fingerpri
         gpus=(),
         driver="",
         cuda_driver="",
-        config_hash="import-" + hashlib.sha256(told).hexdigest()[:12],
+        config_hash="import-" + hashlib.sha256(told_of).hexdigest()[:12],
         libraries={},
     )
 

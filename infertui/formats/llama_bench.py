@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from infertui.config.engines.llama_cpp import LlamaCppOptions
-from infertui.formats.imported_run import Finding, Value, as_given, contradiction, loaded_as, moment
+from infertui.formats.imported_run import Finding, as_given, contradiction, loaded_as, moment
 from infertui.formats.reader import Source
 from infertui.measure.statistics import describe
 from infertui.measure.summary import Summary, with_drift, with_interval
+from infertui.results.setup import Value
 from infertui.targets.engine.base import Loaded
 from infertui.text import clean, one_line
 
@@ -169,12 +170,12 @@ def summary_of(test: BenchTest) -> Summary:
         spread = test.stddev_ns / _NS if test.stddev_ns else None  # 0 is that of a single repetition
         seconds = test.avg_ns / _NS
         return Summary(
-            iterations=0,
-            requests=0,
+            iterations=None,
+            requests=None,
             failed=0,
-            prompt_tokens=0,
-            output_tokens=0,
-            measured_s=0.0,
+            prompt_tokens=None,
+            output_tokens=None,
+            measured_s=None,
             output_throughput=test.n_gen / seconds if test.n_gen else None,
             total_throughput=(test.n_prompt + test.n_gen) / seconds,
             latency=as_given(0, mean=seconds, std=spread),
@@ -232,12 +233,10 @@ def _finding(test: BenchTest) -> Finding:
     told |= {"workload.input_len": test.n_prompt + test.n_depth} if test.n_prompt + test.n_depth else {}
     told |= {"workload.output_len": test.n_gen} if test.n_gen else {}
     told |= {"measurement.iterations": len(test.samples_ns)} if test.samples_ns else {}
-    counts = ("iterations", "requests", "prompt_tokens", "output_tokens", "measured_s")
     return Finding(
         source=test.source,
         title=f"{NAME} {test.label}",
         summary=summary_of(test),
-        untold=() if test.samples_ns else counts,
         config=told,
         started=moment(test.test_time),
         loaded=loaded_of(test),

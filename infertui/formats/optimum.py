@@ -10,11 +10,12 @@ optimum_benchmark/benchmark/report.py and trackers/latency.py.
 import math
 from collections.abc import Iterable, Sequence
 
-from infertui.formats.imported_run import UNKNOWN, Finding, Given, Value, as_given, gaps_of, loaded_as
+from infertui.formats.imported_run import UNKNOWN, Finding, Given, as_given, gaps_of, loaded_as
 from infertui.formats.reader import Table
 from infertui.measure.records import EngineMemory
 from infertui.measure.statistics import Distribution, describe
 from infertui.measure.summary import Summary, with_drift, with_interval
+from infertui.results.setup import Value
 
 NAME = "optimum-benchmark"
 _PARTS = ("prefill", "decode", "generate", "per_token", "forward", "call", "load_model")
@@ -56,12 +57,12 @@ def _finding(table: Table, given: Given) -> Finding:
     prompt = batch * length if batch and length else 0
     total = math.fsum(seconds)
     summary = Summary(
-        iterations=count,
-        requests=(batch or 0) * count,
-        failed=0,
-        prompt_tokens=prompt * count,
-        output_tokens=tokens * count,
-        measured_s=total,
+        iterations=count or None,
+        requests=batch * count if batch and count else None,
+        failed=0 if batch and count else None,
+        prompt_tokens=prompt * count or None,
+        output_tokens=tokens * count or None,
+        measured_s=total if count else None,
         output_throughput=tokens * count / total if total else None,
         total_throughput=(tokens + prompt) * count / total if tokens and prompt and total else None,
         latency=describe(seconds) or _spread(whole),
@@ -78,10 +79,6 @@ def _finding(table: Table, given: Given) -> Finding:
     summary = with_drift(summary, [1 / each for each in seconds if each])
     if not tokens:
         summary = _without_speed(summary)
-    untold = [name for name, known in (
-        ("iterations", count), ("measured_s", count), ("requests", batch and count), ("failed", batch and count),
-        ("prompt_tokens", prompt and count), ("output_tokens", tokens and count),
-    ) if not known]  # fmt: skip
     model, name = backend.text("model"), backend.text("name")
     told: dict[str, Value | None] = {
         "model.id": model or None,
@@ -97,7 +94,6 @@ def _finding(table: Table, given: Given) -> Finding:
         source=f"{NAME} {version}".strip(),
         title=" ".join(part for part in (config.text("name") or NAME, model.rpartition("/")[2]) if part),
         summary=summary,
-        untold=tuple(untold),
         config={path: value for path, value in told.items() if value is not None},
         loaded=loaded_as(
             _ENGINES.get(name) or name or UNKNOWN,

@@ -23,12 +23,11 @@ _ROUNDED = 5e-3
 def believed(finding: Finding) -> Finding:
     """The finding without figures that are none, and with words against those that cannot all be true."""
     summary, notes = finding.summary, finding.notes
-    counted = not {"requests", "failed"} & set(finding.untold)
     nothing = summary.output_throughput == 0
-    if nothing or (counted and not summary.requests - summary.failed):  # nothing was measured: 0 tok/s is no speed
+    if nothing or (summary.failed is not None and summary.good == 0):  # nothing was measured: 0 tok/s is no speed
         summary = replace(summary, output_throughput=None, output_throughput_interval=None, total_throughput=None)
     records = finding.records
-    if _is_latency(summary, finding):
+    if _is_latency(summary):
         summary = replace(summary, ttft=None, tpot=None, itl=None, prefill=None)
         notes = notes if NOT_STREAMED in notes else (*notes, NOT_STREAMED)
         records = _without_first(records) if records else None
@@ -37,12 +36,12 @@ def believed(finding: Finding) -> Finding:
     return replace(finding, summary=summary, notes=notes, invalid=against, records=records)
 
 
-def _is_latency(summary: Summary, finding: Finding) -> bool:
+def _is_latency(summary: Summary) -> bool:
     """Whether its time to the first token is that to the last, of answers that may have had more than one."""
     first, last = summary.ttft, summary.latency
     if first is None or last is None:
         return False
-    if "output_tokens" not in finding.untold and summary.output_tokens <= summary.requests - summary.failed:
+    if summary.output_tokens is not None and summary.output_tokens <= (summary.good or 0):
         return False  # of one token each, the first is the last
     pairs = [(first.mean, last.mean), (first.median, last.median), (first.p99, last.p99)]
     known = [(one, other) for one, other in pairs if one is not None and other]

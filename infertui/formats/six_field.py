@@ -63,20 +63,18 @@ def read(source: Source, given: Given) -> list[Finding]:
     if not requests:
         source.refuse("", "has no request")
     summary = Summary(
-        iterations=0,
+        iterations=None,
         requests=requests,
         failed=failed,
-        prompt_tokens=0,
+        prompt_tokens=None,
         output_tokens=sum(counts),
-        measured_s=0.0,
+        measured_s=None,
         latency=described(latencies),
         tps=described(speeds),
     )
-    untold = ["iterations", "prompt_tokens", "measured_s"]
     notes = []
     if given.batch_size and not failed:
         summary = _in_batches(summary, latencies, counts, given.batch_size)
-        untold = ["prompt_tokens"]
     else:
         notes.append(
             "which requests ran together, the file does not tell: there is no throughput, and they are one observation"
@@ -91,7 +89,6 @@ def read(source: Source, given: Given) -> list[Finding]:
             source=SOURCE,
             title=source.name,
             summary=summary,
-            untold=tuple(untold),
             config={"workload.num_prompts": requests, **({"workload.output_len": length} if length else {})},
             loaded=loaded_as("unknown", details=details),
             notes=tuple(notes),

@@ -11,10 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.config.schema import Dtype
-from infertui.formats.imported_run import MOST_APART, Finding, Value, as_given, loaded_as
+from infertui.formats.imported_run import MOST_APART, Finding, as_given, loaded_as
 from infertui.formats.reader import Source, Table
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
+from infertui.results.setup import Value
 from infertui.targets.engine.base import Loaded
 
 TOOL = "trtllm-bench"

@@ -41,21 +41,19 @@ def _throughput(table: Table, given: Given) -> Finding:
     output = given.output_len * requests if given.output_len else 0
     if output > tokens:
         table.refuse("total_num_tokens", f"is {tokens}, fewer than {given.output_len} for each of {requests} requests")
-    untold = {"iterations"} if output else {"iterations", "prompt_tokens", "output_tokens"}
     return Finding(
         source=THROUGHPUT,
         title=f"{THROUGHPUT} {table.name}",
         summary=Summary(
-            iterations=0,
+            iterations=None,
             requests=requests,
             failed=0,
-            prompt_tokens=tokens - output if output else 0,
-            output_tokens=output,
+            prompt_tokens=tokens - output if output else None,
+            output_tokens=output or None,
             measured_s=seconds,
             output_throughput=output / seconds if output else None,
             total_throughput=speed,
         ),
-        untold=tuple(sorted(untold)),
         config={"workload.num_prompts": requests, "engine.name": "vllm"},
         loaded=loaded_as("vllm", details={"requests_per_second": table.text("requests_per_second")}),
         invalid=(
@@ -77,27 +75,25 @@ def _latency(table: Table, given: Given) -> Finding:
     count, total = len(seconds), sum(seconds)
     summary = Summary(
         iterations=count,
-        requests=count,
+        requests=None,
         failed=0,
-        prompt_tokens=0,
-        output_tokens=0,
+        prompt_tokens=None,
+        output_tokens=None,
         measured_s=total,
         latency=described(seconds),
     )
     summary = with_drift(summary, [1 / time for time in seconds])
-    untold = ["requests", "prompt_tokens", "output_tokens"]
     size, length = given.batch_size, given.output_len
     if size and length:
         summary = msgspec.structs.replace(
             summary,
             requests=size * count,
             output_tokens=size * length * count,
-            prompt_tokens=size * (given.input_len or 0) * count,
+            prompt_tokens=size * given.input_len * count if given.input_len else None,
             output_throughput=size * length * count / total,
             total_throughput=size * (length + given.input_len) * count / total if given.input_len else None,
         )
         summary = with_interval(summary, [float(size * length)] * count, seconds)
-        untold = [] if given.input_len else ["prompt_tokens"]
 
     def records() -> Iterator[RequestRecord]:
         at = 0.0
@@ -114,7 +110,6 @@ def _latency(table: Table, given: Given) -> Finding:
         source=LATENCY,
         title=f"{LATENCY} {table.name}",
         summary=summary,
-        untold=tuple(untold),
         config={"engine.name": "vllm", "measurement.iterations": count},
         loaded=loaded_as("vllm"),
         invalid=contradiction("avg_latency", table.number("avg_latency"), total / count),

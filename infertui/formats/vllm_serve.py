@@ -17,7 +17,6 @@ from infertui.formats.imported_run import (
     UNKNOWN,
     Finding,
     Records,
-    Value,
     as_given,
     contradiction,
     described,
@@ -33,6 +32,7 @@ from infertui.measure.itl import Gaps, merge_gaps
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary, with_drift, with_interval
+from infertui.results.setup import Value
 
 SOURCE, SGLANG = "vllm bench serve", "sglang bench_serving"
 # Programs that the file names as its backend; the other words, such as `openai`, name a protocol.
@@ -141,17 +141,13 @@ def _finding(table: Table, source: str) -> Finding:
     good = [request for request in requests if not request.error]
     counts = _counts(table, requests, good)
     completed, failed, output = counts.completed or 0, counts.failed or 0, counts.output
-    told = {
-        "prompt_tokens": counts.prompt, "output_tokens": output, "failed": counts.failed, "requests": counts.requests,
-        "measured_s": seconds,
-    }  # fmt: skip
     summary = Summary(
-        iterations=0,
-        requests=completed + failed,
-        failed=failed,
-        prompt_tokens=counts.prompt or 0,
-        output_tokens=output or 0,
-        measured_s=seconds or 0.0,
+        iterations=None,
+        requests=None if counts.requests is None else completed + failed,
+        failed=counts.failed,
+        prompt_tokens=counts.prompt,
+        output_tokens=output,
+        measured_s=seconds,
         output_throughput=speed,
         total_throughput=table.maybe_number("total_token_throughput") or table.maybe_number("total_throughput"),
         latency=_figure(table, latency, completed, [request.latency for request in good]),
@@ -172,10 +168,6 @@ def _finding(table: Table, source: str) -> Finding:
         source=(table.text("infertui_source") or f"infertui {ours}") if ours else source,
         title=_title(table, model, source),
         summary=summary,
-        untold=(
-            *(() if batched else ("iterations",)),
-            *(name for name, value in told.items() if value is None),
-        ),
         config=_config(table, model, engine, requests, good),
         started=moment(table.text("date")),
         loaded=replace(

@@ -19,6 +19,10 @@ NO_MORE_THAN_NOISE = "noise"
 """The shape of a change that noise alone makes in more than one of a hundred runs."""
 
 
+COUNTS = ("iterations", "requests", "failed", "prompt_tokens", "output_tokens", "measured_s")
+"""What is known of every run of infertui, and need not be of one that was imported."""
+
+
 class Summary(Struct, frozen=True):
     """What the measured batches say. Seconds, tokens per second; None is not available.
 
@@ -28,12 +32,12 @@ class Summary(Struct, frozen=True):
     either way a batch counts as one independent observation.
     """
 
-    iterations: Whole
-    requests: Whole
-    failed: Whole
-    prompt_tokens: Whole
-    output_tokens: Whole
-    measured_s: float
+    iterations: Whole | None
+    requests: Whole | None
+    failed: Whole | None
+    prompt_tokens: Whole | None
+    output_tokens: Whole | None
+    measured_s: float | None
     output_throughput: float | None = None
     output_throughput_interval: Interval | None = None
     independence: Independence = ""
@@ -61,6 +65,16 @@ class Summary(Struct, frozen=True):
     """What the throughput's interval, or that there is none, counts as one observation; empty of too few of them."""
     observations: Whole = 0
     """How many of these there are; both are missing in lines kept without them."""
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Those of COUNTS that are not known."""
+        return tuple(name for name in COUNTS if getattr(self, name) is None)
+
+    @property
+    def good(self) -> int | None:
+        """Requests that did not fail; None where it is not known how many there were."""
+        return None if self.requests is None else self.requests - (self.failed or 0)
 
 
 def summarise(batches: Sequence[BatchRecord]) -> Summary:
@@ -146,14 +160,14 @@ def speeds(batches: Sequence[BatchRecord]) -> tuple[str, list[float]]:
 
 
 def prefill_speed(
-    told: float | None, *, prompt_tokens: int, iterations: int, failed: int, prefill: float | None
+    told: float | None, *, prompt_tokens: int | None, iterations: int | None, failed: int | None, prefill: float | None
 ) -> float | None:
     """Prompt tokens a second, as `told`, else by the other figures of a summary that was kept without it.
 
     Prompt tokens of all batches over their time until every sequence had its first token. None is not available; so it
     is where requests failed, whose batches have no such time.
     """
-    if told is not None or failed or prefill is None or min(prefill, prompt_tokens, iterations) <= 0:
+    if told is not None or failed or prefill is None or not prompt_tokens or not iterations or prefill <= 0:
         return told
     return prompt_tokens / (prefill * iterations)
 

@@ -67,10 +67,8 @@ def workload_of(result: Result) -> tuple[object, ...]:
 
 def prompts_of(result: Result) -> str:
     """How long the prompts are, or which ones."""
-    workload = result.config.workload
-    if not result.knows("workload.input_len"):
-        return "n/a"
-    return str(workload.input_len or workload.prompts_file or workload.prompts)
+    setup = result.setup
+    return "n/a" if setup.input_len is None else str(setup.input_len or setup.prompts or "n/a")
 
 
 def engine_of(result: Result) -> str:
@@ -106,16 +104,16 @@ def _against(result: Result) -> str:
 _PARTS: tuple[Callable[[Result], str], ...] = (
     lambda result: engine_of(result),
     lambda result: result.source,
-    lambda result: ran(result) or result.config.engine.mode,
+    lambda result: ran(result) or result.setup.mode or "",
     lambda result: f"{step} step" if result.evidence and (step := result.evidence.facts.get("graph_step")) else "",
     lambda result: in_force(result, "attention"),
     form,
-    lambda result: in_force(result, "speculation") or result.config.engine.speculation,
+    lambda result: in_force(result, "speculation") or result.setup.speculation or "",
     lambda result: (
         f"{result.loaded.offloaded_layers} layers on GPU" if result.loaded and result.loaded.offloaded_layers else ""
     ),
-    lambda result: f"tp={result.config.engine.tensor_parallel}",
-    lambda result: result.loaded.device_name if result.loaded else result.config.device.name,
+    lambda result: f"tp={result.setup.tensor_parallel or 1}",
+    lambda result: result.loaded.device_name if result.loaded else result.setup.device or "",
 )
 
 

@@ -192,15 +192,13 @@ def _run(run: Subject, *, lost: bool) -> Section:
 def _changed(result: Result) -> Iterator[tuple[str, str]]:
     """Keys of the config that differ from the defaults; those of engines that were not chosen mean nothing."""
     defaults = flat_values(Config())
-    for path, value in flat_values(result.config).items():
+    for path, value in result.setup.all().items():
         owner = owner_of(path) if path in FIELDS else None
-        if owner is not None and owner.name != result.config.engine.name:
-            continue
-        if path in result.unknown:
+        if owner is not None and owner.name != result.setup.target.name:
             continue
         if value != defaults.get(path):
             yield clean(path), clean(str(value))
-    for path in result.unknown:
+    for path in result.untold:
         yield clean(path), "n/a (the imported file does not tell)"
 
 

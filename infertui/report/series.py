@@ -111,7 +111,7 @@ def read_batches(folder: Path) -> Batches:
 
 def read_telemetry(folder: Path, result: Result) -> Telemetry | None:
     """Around the measured window, or all of it where that is not found; None where nothing was kept."""
-    uuid, parts = result.loaded.device_uuid if result.loaded else "", result.config.engine.tensor_parallel
+    uuid, parts = result.loaded.device_uuid if result.loaded else "", result.setup.tensor_parallel or 1
     together = False
     stamps, power, memory = array("q"), array("d"), array("d")
     for sample in read_lines(folder / TELEMETRY, Sample, warn=lambda _: None):

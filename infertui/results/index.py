@@ -334,10 +334,9 @@ class ResultIndex:
         return mark, complete
 
     def _take_lines(self, connection: sqlite3.Connection, stream: IO[bytes], mark: "_Mark") -> "tuple[_Mark, bool]":
-        from infertui.results.row import ResultLine, row_of  # not before there is a line: it needs numpy
+        from infertui.results.row import read_line, row_of  # not before there is a line: it needs numpy
         from infertui.results.upgrade import is_newer
 
-        decoder = msgspec.json.Decoder(ResultLine)
         offset, skipped, newer, next_seq = mark.offset, mark.skipped, mark.newer, mark.next_seq
         derivation = self._derivation
 
@@ -349,7 +348,7 @@ class ResultIndex:
                 if line.isspace():
                     continue
                 try:
-                    found = decoder.decode(line)
+                    found = read_line(line)
                     shares = derivation.shares(line) if derivation and found.lacks_shares else None
                     yield row_of(found) if shares is None else row_of(found, *shares)
                 except (msgspec.DecodeError, ValueError, RecursionError):

@@ -11,12 +11,13 @@ from infertui.measure.quality import Quality
 from infertui.measure.roofline import Ceilings, Limits
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
+from infertui.results.setup import JUDGED, Setup, Value
 from infertui.targets.engine.base import Evidence, Loaded
 from infertui.telemetry.readings import GpuInfo, HostFacts
 
 State = Literal["finished", "failed", "interrupted"]
 EnergySource = Literal["counter", "integral"]
-Schema = Literal[1]
+Schema = Literal[2]
 """Grows with every change that an older infertui would misread; `results/upgrade.py` reads the lines of before."""
 
 
@@ -124,8 +125,9 @@ class Result(Struct, frozen=True):
     `loaded` and `evidence` say what really ran, as the engine found it by looking; the counters of `evidence` are what
     they grew by while measuring, and empty where that was cut off. `source` names the program that measured where it
     was not infertui, as in `llama-bench build 0c1e570`; `imported` is the name of the file that its figures were read
-    from, `imported_sha256` that of its content, and `unknown` lists the keys of `config`, and of `summary` as in
-    `summary.prompt_tokens`, that such a file does not tell: their values mean nothing, and `knows` asks for it.
+    from, and `imported_sha256` that of its content. Such a run has no config, and so cannot be repeated or judged anew:
+    `told` holds the keys of a config that its file tells. Whoever wants to know what was measured asks `setup`, of
+    which all that is not known is None.
     `ceilings` are those of the device as calibrated before the run, and `limits` how near it came to them. `recomputed`
     says that figures are not those of when it was measured; these are in the folder's superseded.jsonl.
     """
@@ -134,7 +136,7 @@ class Result(Struct, frozen=True):
     name: str
     state: State
     started: str
-    config: Config
+    config: Config | None
     fingerprint: Fingerprint
     verdict: Verdict
     summary: Summary
@@ -150,7 +152,7 @@ class Result(Struct, frozen=True):
     source: str = ""
     imported: str = ""
     imported_sha256: str = ""
-    unknown: tuple[str, ...] = ()
+    told: dict[str, Value] = {}
     bench: Place | None = None
     ceilings: Ceilings | None = None
     limits: Limits | None = None
@@ -158,8 +160,32 @@ class Result(Struct, frozen=True):
     ended_by: str = ""
     """What cut it off, of a run that is `interrupted`."""
     recomputed: Recomputed | None = None
-    schema: Schema = 1
+    schema: Schema = 2
 
-    def knows(self, key: str) -> bool:
-        """Whether a key of the config, or `summary.NAME`, has a value that means something."""
-        return key not in self.unknown
+    @property
+    def setup(self) -> Setup:
+        """What was measured, as far as it is known."""
+        return Setup(self.config, self.told)
+
+    @property
+    def own_config(self) -> Config:
+        """The config that repeats it. Raises ValueError for an imported run, which has none."""
+        if self.config is None:
+            raise ValueError(f"{self.id} was imported from {self.imported}: it has no config")
+        return self.config
+
+    @property
+    def engine(self) -> str | None:
+        """The engine that ran, else the one that was asked for; None where a file does not tell it."""
+        name = (self.loaded.engine if self.loaded else "") or self.setup.target.name
+        return None if self.imported and name == "unknown" else name
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Keys of the config, and of the summary as in `summary.requests`, that an imported file does not tell."""
+        if self.config is not None:
+            return ()
+        from infertui.config.fields import FIELDS
+
+        keys = [key for key in FIELDS if key not in self.told and key.partition(".")[0] not in JUDGED]
+        return (*keys, *(f"summary.{name}" for name in self.summary.untold))

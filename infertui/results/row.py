@@ -2,14 +2,16 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from infertui.measure.statistics import samples_needed
 from infertui.measure.summary import NO_MORE_THAN_NOISE, prefill_speed
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.results.number_format import form_of
+from infertui.results.setup import Setup
 from infertui.results.table import ResultRow, VramOf
-from infertui.results.upgrade import check_schema, error_kind
+from infertui.results.upgrade import SCHEMA, check_schema, decode_result, error_kind
 from infertui.targets.engine.executed import executed
 from infertui.text import clean, one_line
 
@@ -90,7 +92,7 @@ class _Memory(Struct, frozen=True, gc=False):
 
 
 class _Summary(Struct, frozen=True, gc=False):
-    iterations: _Int = 0
+    iterations: _Int | None = None
     output_throughput: float | None = None
     output_throughput_interval: _Interval | None = None
     drift: float | None = None
@@ -101,8 +103,8 @@ class _Summary(Struct, frozen=True, gc=False):
     itl: _Gaps | None = None
     prefill: float | None = None
     prefill_throughput: float | None = None
-    prompt_tokens: _Int = 0
-    failed: _Int = 0
+    prompt_tokens: _Int | None = None
+    failed: _Int | None = None
     memory: _Memory = _Memory()
 
 
@@ -159,7 +161,7 @@ class ResultLine(Struct, frozen=True, gc=False):
     name: str = ""
     state: str = ""
     started: str = ""
-    config: _Config = _Config()
+    config: _Config | None = None
     fingerprint: _Fingerprint = _Fingerprint()
     verdict: _Verdict = _Verdict()
     summary: _Summary = _Summary()
@@ -173,13 +175,24 @@ class ResultLine(Struct, frozen=True, gc=False):
     quality: _Quality | None = None
     source: str = ""
     imported: str = ""
-    unknown: tuple[str, ...] = ()
+    told: dict[str, str | int | float | bool] = {}
 
     @property
     def lacks_shares(self) -> bool:
         """Whether the line was kept without shares of the limits, and may hold what they follow from."""
-        measured = self.loaded is not None and self.loaded.engine != "simulator" and self.summary.iterations > 0
+        measured = self.loaded is not None and self.loaded.engine != "simulator" and bool(self.summary.iterations)
         return self.limits is None and measured and not self.imported
+
+
+_lines = msgspec.json.Decoder(ResultLine)
+
+
+def read_line(line: bytes) -> ResultLine:
+    """A line of any schema. Raises what msgspec raises for what is none, and NewerSchemaError."""
+    found = _lines.decode(line)
+    if found.imported and found.schema < SCHEMA:
+        return _lines.decode(msgspec.json.encode(decode_result(line)))
+    return found
 
 
 _NO_SPREAD, _NO_GAPS, _NO_INTERVAL, _NO_LOADED = _Spread(), _Gaps(), _Interval(), _Loaded()
@@ -193,12 +206,12 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
     Raises NewerSchemaError for a line of which this version does not know what it means.
     """
     check_schema(line.schema, line.id)
-    summary, workload = line.summary, line.config.workload
+    summary, setup = line.summary, Setup(line.config, line.told)
     loaded, power, device = line.loaded or _NO_LOADED, line.power or _NO_POWER, line.device or _NO_DEVICE
     evidence = line.evidence or _NO_EVIDENCE
     levers = evidence.levers
     interval, ttft = summary.output_throughput_interval or _NO_INTERVAL, summary.ttft or _NO_SPREAD
-    unknown, quality = frozenset(line.unknown), line.quality or _NO_QUALITY
+    quality = line.quality or _NO_QUALITY
     vram, vram_of = _memory(line, loaded, device)
     itl = summary.itl or _NO_GAPS
     return ResultRow(
@@ -206,13 +219,13 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         name=clean(line.name),
         state=clean(line.state),
         started=clean(line.started),
-        model="" if "model.id" in unknown else clean(line.config.model.id),
-        engine=_engine(line, loaded),
+        model=clean(setup.model or ""),
+        engine=_engine(line, setup),
         dtype=clean(loaded.dtype),
         device=clean(loaded.device_name),
-        batch_size=None if "workload.batch_size" in unknown else workload.batch_size,
-        input_len=_input_len(workload, unknown),
-        output_len=None if "workload.output_len" in unknown else workload.output_len,
+        batch_size=setup.batch_size,
+        input_len=clean(str(setup.input_len or setup.prompts or "")),
+        output_len=setup.output_len,
         valid=not line.verdict.invalid,
         flags=_flags(line, loaded, device),
         config_hash=clean(line.fingerprint.config_hash),
@@ -230,7 +243,7 @@ def row_of(line: ResultLine, mbu: float | None = None, mfu: float | None = None)
         power=power.mean_power_w,
         joules_per_token=power.joules_per_token,
         drift=0.0 if summary.drift_shape == NO_MORE_THAN_NOISE else summary.drift,
-        iterations=None if "summary.iterations" in unknown else summary.iterations,
+        iterations=summary.iterations,
         seconds=sum(line.phases.values()) if line.phases else None,
         error=one_line(line.error.message, _ERROR_LENGTH) if line.error else "",
         mode=clean(executed(levers.get("mode", ""), evidence.compiled, evidence.graphs)),
@@ -260,16 +273,10 @@ def _memory(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[int | N
     return (memory.resident_peak, "resident") if loaded.device == "cpu" and memory.resident_peak else (None, "")
 
 
-def _engine(line: ResultLine, loaded: _Loaded) -> str:
+def _engine(line: ResultLine, setup: Setup) -> str:
     """The engine that ran; a file that was imported need not tell it, and the result then calls it unknown."""
-    engine = clean(loaded.engine or line.config.engine.name)
+    engine = clean((line.loaded or _NO_LOADED).engine or setup.target.name or "")
     return "" if line.imported and engine == "unknown" else engine
-
-
-def _input_len(workload: _Workload, unknown: frozenset[str]) -> str:
-    length = 0 if "workload.input_len" in unknown else workload.input_len
-    prompts = "" if "workload.prompts" in unknown else clean(workload.prompts_file or workload.prompts)
-    return str(length or prompts)
 
 
 def _flags(line: ResultLine, loaded: _Loaded, device: _Device) -> tuple[str, ...]:

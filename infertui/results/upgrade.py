@@ -4,13 +4,15 @@ A step turns the JSON object of one schema into that of the next. Keys that were
 does not have takes its default. A step stays for ever, and with it a kept line in tests/results/lines/.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
+from infertui.measure.summary import COUNTS
 from infertui.results.result import Result, Schema
+from infertui.results.setup import JUDGED, Value
 
 SCHEMA: int = max(get_args(Schema))
 """The one that is written."""
@@ -97,5 +99,25 @@ def _from_0(line: Line) -> Line:
     return line | {"error": error | {"kind": error_kind(kind)}}
 
 
-_STEPS: tuple[Callable[[Line], Line], ...] = (_from_0,)
+def _from_1(line: Line) -> Line:
+    """Imported runs lost a config of defaults, of which a list said what meant nothing."""
+    unknown, config, summary = line.get("unknown", ()), line.get("config"), line.get("summary")
+    if not line.get("imported") or not isinstance(config, dict) or not isinstance(summary, dict):
+        return line
+    known = {key: value for key, value in _flat(config) if key not in unknown}
+    told = {key: value for key, value in known.items() if key.partition(".")[0] not in JUDGED - {"labels"}}
+    counts = {name: None for name in COUNTS if f"summary.{name}" in unknown}
+    rest = {key: value for key, value in line.items() if key != "unknown"}
+    return rest | {"config": None, "told": told, "summary": summary | counts}
+
+
+def _flat(table: Line, above: str = "") -> Iterator[tuple[str, Value]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        elif isinstance(value, str | int | float):
+            yield f"{above}{name}", value
+
+
+_STEPS: tuple[Callable[[Line], Line], ...] = (_from_0, _from_1)
 """The n-th takes a line of schema n."""

@@ -48,8 +48,8 @@ def result_of(begun: Result, measured: Measurement, *, known: Known, idle: dict[
     For a million batches this computes for half a minute.
     """
     summary = summarise(measured.batches)
-    loaded, config = begun.loaded, begun.config
-    power, device = measured.figures(tokens=summary.output_tokens, idle=idle)
+    loaded, config = begun.loaded, begun.own_config
+    power, device = measured.figures(tokens=summary.output_tokens or 0, idle=idle)
     verdict = judge(
         measured.batches,
         replace(

@@ -56,23 +56,25 @@ def kind_of(config: Config, lane: str) -> str:
 
 def duration_of(result: Result, lane: str) -> Duration | None:
     """What a finished run says about the next of its kind."""
-    summary, workload = result.summary, result.config.workload
-    if result.state != "finished" or not summary.iterations:
+    summary, config = result.summary, result.config
+    good, iterations, seconds = summary.good, summary.iterations, summary.measured_s
+    if config is None or result.state != "finished" or not iterations or good is None or seconds is None:
         return None
-    if result.loaded and result.loaded.engine != result.config.engine.name:
+    workload = config.workload
+    if result.loaded and result.loaded.engine != config.engine.name:
         return None  # another engine ran: that says nothing about this one
-    good, failed = summary.requests - summary.failed, summary.failed // workload.batch_size
-    if summary.iterations <= failed:
+    failed = (summary.failed or 0) // workload.batch_size
+    if iterations <= failed:
         return None
     return Duration(
-        kind=kind_of(result.config, lane),
+        kind=kind_of(config, lane),
         batch_size=workload.batch_size,
         output_len=workload.output_len,
         load_s=sum(result.phases.get(phase, 0.0) for phase in ("spawn", "load", "compile", "capture")),
-        step_s=summary.measured_s / ((summary.iterations - failed) * workload.output_len),
+        step_s=seconds / ((iterations - failed) * workload.output_len),
         warmup_batches=result.warmup_batches,
         prefill_s=summary.prefill,
-        prompt_tokens=summary.prompt_tokens / good if good > 0 else None,
+        prompt_tokens=summary.prompt_tokens / good if good > 0 and summary.prompt_tokens is not None else None,
     )
 
 

@@ -184,7 +184,7 @@ def partings(result: Result, store: Store) -> dict[str, dict[str, tuple[int, int
     By run and prompt: the place, and the other run's token there. Only where a verdict may hang on it, and of the
     first LOOKED_INTO prompts. Raises StoreError.
     """
-    quality = result.config.quality
+    quality = result.own_config.quality
     if quality.reference == "none" or quality.min_agreement != "auto" or not computes_exactly(result):
         return {}
     reference = find_reference(result, store) if quality.reference == "auto" else None
@@ -212,7 +212,7 @@ def judge(result: Result, own: Quality, store: Store, gaps: Mapping[str, Mapping
     `gaps` has those of `partings` that were found, by the other run. Reads files, of the folder's runs a bounded
     number. Raises StoreError and what a broken index raises.
     """
-    quality = result.config.quality
+    quality = result.own_config.quality
     if quality.reference == "none":
         return _without_reference(own, "quality.reference is none")
     if quality.reference == "auto":
@@ -249,13 +249,13 @@ def say_again(reference: Result, store: Store, gaps: Mapping[str, Mapping[str, f
 
 def _alone(result: Result, own: Quality) -> Quality:
     """Of a run that has no other to be compared with: later ones are compared with it."""
-    if result.config.workload.temperature > 0:
+    if result.own_config.workload.temperature > 0:
         return _without_reference(own, SAMPLED)
     return replace(_without_reference(own, IS_REFERENCE), reference=result.id)
 
 
 def _beside(result: Result, own: Quality, reference: Result, store: Store, gaps: Mapping[str, float]) -> Quality:
-    quality, reasons = result.config.quality, dict(own.reasons)
+    quality, reasons = result.own_config.quality, dict(own.reasons)
     found: Agreement | None = None
     settled: float | None = None
     score: float | None = None
@@ -274,7 +274,7 @@ def _beside(result: Result, own: Quality, reference: Result, store: Store, gaps:
         try:
             if why:
                 raise InfertuiError(why)
-            score = outputs_bleu(result.config.model.id, result.config.model.revision, theirs, ours)
+            score = outputs_bleu(result.own_config.model.id, result.own_config.model.revision, theirs, ours)
         except InfertuiError as error:
             reasons["bleu"] = clean(error.message)
     earlier = reference.quality
@@ -311,7 +311,7 @@ def _other_text(theirs: Quality, ours: Quality) -> str:
 
 def _least_agreement(result: Result, reference: Result, found: Quality) -> float:
     """The share of equal tokens that is asked for. One output that parts proves nothing while the gap is unknown."""
-    asked = result.config.quality.min_agreement
+    asked = result.own_config.quality.min_agreement
     if asked != "auto":
         return asked
     if not (computes_exactly(result) and computes_exactly(reference)):

@@ -138,7 +138,7 @@ class Recomputation:
             verdict = replace(new.verdict, notes=tuple(note for note in new.verdict.notes if not _is_of_energy(note)))
             new = replace(new, verdict=verdict)
         new = with_short_energy(new)
-        shape = shipped_shape(new.config.model.id)
+        shape = shipped_shape(new.setup.model)
         if shape is None:
             left.append("what its model is, the files do not tell: shares of the limits stay")
         elif new.limits is not None:
@@ -167,7 +167,9 @@ class Recomputation:
         whole = power.energy_j * span_s / power.window_s if power.window_s else power.energy_j
         error = whole * counter_error(span_s) if power.source == "counter" and power.domain == "gpu" else None
         power = replace(power, energy_j=whole, error_j=error)
-        return per_token(power, span_s, new.summary.measured_s, new.summary.output_tokens, power.idle_power_w)
+        return per_token(
+            power, span_s, new.summary.measured_s or 0.0, new.summary.output_tokens or 0, power.idle_power_w
+        )
 
     def _idle(self, result: Result, folder: Path) -> tuple[float | None, str]:
         """Watts of all its GPUs together, and the earlier run that saw them where this one did not."""
@@ -229,7 +231,7 @@ def _summary(old: Summary, batches: Sequence[BatchRecord]) -> Summary:
 
 def _loaded(loaded: Loaded | None, result: Result) -> Loaded | None:
     """With the KV bytes that today's rules say of the shapes that infertui ships."""
-    shape = shipped_shape(result.config.model.id)
+    shape = shipped_shape(result.setup.model)
     if loaded is None or loaded.kv_token_bytes is None or loaded.engine != "transformers" or shape is None:
         return loaded
     told = kv_bytes_per_token(shape, loaded.dtype)
@@ -249,14 +251,14 @@ def _verdict(result: Result, batches: Sequence[BatchRecord], own: ValidityConfig
 
     foreign, lost = named(FOREIGN), named(LOST)
     seen = replace(
-        circumstances(result.config, result.loaded, result.device, result.power),
+        circumstances(result.own_config, result.loaded, result.device, result.power),
         warmup_steady=result.warmup_steady,
         foreign_processes=tuple(foreign.split(", ")) if foreign else None,
         lost_gpus=(lost,) if lost else (),
         stopped=named(STOPPED),
         fallback=named(FALLBACK),
     )
-    found = judge(batches, seen, result.config.validity)
+    found = judge(batches, seen, result.own_config.validity)
     for mark, words in _KEPT_ALONE.items():
         against, beside = (tuple(text for text in texts if words in text) for texts in (old.invalid, old.notes))
         if not (against or beside):
@@ -295,8 +297,8 @@ def _devices(result: Result) -> tuple[GpuInfo, ...]:
     loaded = result.loaded
     if loaded is None or not loaded.device_uuid:
         return ()
-    if result.config.engine.tensor_parallel > 1:
-        return result.fingerprint.gpus[: result.config.engine.tensor_parallel]
+    if (parts := result.setup.tensor_parallel or 1) > 1:
+        return result.fingerprint.gpus[:parts]
     return tuple(gpu for gpu in result.fingerprint.gpus if gpu.uuid == loaded.device_uuid)
 
 

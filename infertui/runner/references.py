@@ -46,13 +46,13 @@ def find_farther(result: Result, store: Store) -> list[Result]:
 
     Those that a config compares with a run by name, or with none, are left out. Raises StoreError.
     """
-    if result.config.workload.temperature > 0:
+    if result.own_config.workload.temperature > 0:
         return []
     ours = _prompts(result, store)
     return [
         other
         for other in _listed(result, store)
-        if other.config.quality.reference == "auto"
+        if other.own_config.quality.reference == "auto"
         and other.quality is not None
         and _rank(result) < _rank(other)
         and _comparable(result, other, ours, store)
@@ -75,7 +75,7 @@ def named_reference(run: str, store: Store) -> Result:
 
 def stands_alone(result: Result, reference: Result) -> str:
     """Why the outputs of two runs say nothing about each other; empty where they do."""
-    if result.config.workload.temperature > 0 or reference.config.workload.temperature > 0:
+    if (result.setup.temperature or 0) > 0 or (reference.setup.temperature or 0) > 0:
         return SAMPLED
     if result.loaded is None or reference.loaded is None:
         return "what was loaded is not known"
@@ -93,7 +93,7 @@ def _same_draw(one: Result, other: Result) -> bool:
         here is not None
         and there is not None
         and (here.engine, here.device_name) == (there.engine, there.device_name)
-        and one.config.model.seed == other.config.model.seed
+        and one.setup.get("model.seed") == other.setup.get("model.seed")
     )
 
 
@@ -126,12 +126,12 @@ def _listed(result: Result, store: Store) -> list[Result]:
 
 
 def _prompts(result: Result, store: Store) -> frozenset[str]:
-    return frozenset(store.outputs(result.id)) if result.config.workload.temperature == 0 else frozenset()
+    return frozenset(store.outputs(result.id)) if result.own_config.workload.temperature == 0 else frozenset()
 
 
 def _comparable(result: Result, other: Result, ours: frozenset[str], store: Store) -> bool:
     """Whether both had a prompt in common; it is not asked of what was sampled, and of a run that kept no tokens."""
-    if result.config.workload.temperature > 0 or not ours:
+    if result.own_config.workload.temperature > 0 or not ours:
         return True
     try:
         return not ours.isdisjoint(store.outputs(other.id))
@@ -141,7 +141,7 @@ def _comparable(result: Result, other: Result, ours: frozenset[str], store: Stor
 
 def _candidates(result: Result, store: Store, index: ResultIndex) -> Iterator[Result]:
     """Runs of its kind, of each of some filters the first LOOKED_AT, and the last of all."""
-    workload, model = result.config.workload, clean(result.config.model.id).replace('"', "")
+    workload, model = result.own_config.workload, clean(result.own_config.model.id).replace('"', "")
     base = f'model:"{model}" state=finished'
     if workload.temperature == 0:
         base += f" out={workload.output_len}"
@@ -165,16 +165,16 @@ def _candidates(result: Result, store: Store, index: ResultIndex) -> Iterator[Re
 
 def _usable(result: Result, other: Result, store: Store) -> bool:
     """Whether there is something to compare: tokens, or for a sampling run nothing but a perplexity."""
-    if result.config.workload.temperature > 0:
+    if result.own_config.workload.temperature > 0:
         return other.quality is not None and other.quality.perplexity is not None
     path = store.folder_of(other.id) / OUTPUTS
     return path.is_file() and path.stat().st_size > 0
 
 
 def _of_its_kind(result: Result, other: Result) -> bool:
-    ours, theirs = result.config, other.config
-    if other.state != "finished" or other.source or other.imported or other.loaded is None:
+    if other.state != "finished" or other.source or other.config is None or other.loaded is None:
         return False
+    ours, theirs = result.own_config, other.config
     if "short-output" in other.verdict.marks:
         return False
     if (ours.model.id, ours.model.revision) != (theirs.model.id, theirs.model.revision):

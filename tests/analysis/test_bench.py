@@ -24,7 +24,7 @@ ARMS = ("eager", "graph")
 def ran(arm: str, number: int, speed: float, *, rounds: int = 3, **changes: object) -> Result:
     """A run of a bench at so many tokens per second; eager is the baseline."""
     place = Place("b1", arm, number, rounds, baseline=arm == "eager", arms=ARMS, seed=4)
-    config = replace(MEASURED.config, engine=EngineConfig(mode="auto" if arm == "eager" else "cudagraph"))
+    config = replace(MEASURED.own_config, engine=EngineConfig(mode="auto" if arm == "eager" else "cudagraph"))
     return replace(
         MEASURED, id=f"{arm}-{number}", config=config, bench=place,
         summary=replace(MEASURED.summary, output_throughput=speed), **changes,
@@ -69,7 +69,7 @@ def test_energy_of_a_request_is_the_windows_energy_over_those_that_did_not_fail(
     assert MEASURED.power is not None
     assert MEASURED.power.energy_j is not None
     energy = figure(bench_report([ran(arm, 0, 1.0, rounds=1) for arm in ARMS]), "energy-request")
-    assert energy.first == pytest.approx(MEASURED.power.energy_j / MEASURED.summary.requests)
+    assert energy.first == pytest.approx(MEASURED.power.energy_j / (MEASURED.summary.requests or 0))
 
 
 INVALID = Verdict(("another process used the GPU",))
@@ -210,6 +210,6 @@ def test_texts_from_outside_are_inert() -> None:
 
 
 def test_long_settings_do_not_matter_to_the_pairs() -> None:
-    longer = replace(MEASURED.config, measurement=MeasurementConfig(iterations=99))
+    longer = replace(MEASURED.own_config, measurement=MeasurementConfig(iterations=99))
     results = [replace(ran(arm, at, 100.0), config=longer) for at in range(3) for arm in ARMS]
     assert bench_report(results).comparisons[0].differences == ()

@@ -244,11 +244,11 @@ def changed(result: Result, **levers: str) -> Result:
     assert result.evidence
     options = {key.removeprefix("transformers__"): value for key, value in levers.items() if "__" in key}
     told = {key: value for key, value in levers.items() if "__" not in key}
-    transformers = msgspec.structs.replace(result.config.engine.transformers, **options)
-    engine = msgspec.structs.replace(result.config.engine, transformers=transformers, **told)
+    transformers = msgspec.structs.replace(result.own_config.engine.transformers, **options)
+    engine = msgspec.structs.replace(result.own_config.engine, transformers=transformers, **told)
     return msgspec.structs.replace(
         result,
-        config=msgspec.structs.replace(result.config, engine=engine),
+        config=msgspec.structs.replace(result.own_config, engine=engine),
         evidence=msgspec.structs.replace(result.evidence, levers=result.evidence.levers | told),
     )
 

@@ -116,7 +116,7 @@ def test_other_weights_are_another_number_format(tmp_path: Path) -> None:
     quantized = msgspec.structs.replace(
         plain,
         config=msgspec.structs.replace(
-            plain.config, engine=msgspec.structs.replace(plain.config.engine, quantization="int8")
+            plain.own_config, engine=msgspec.structs.replace(plain.own_config.engine, quantization="int8")
         ),
         evidence=None,
     )
@@ -127,7 +127,9 @@ def test_other_weights_are_another_number_format(tmp_path: Path) -> None:
 def test_a_lever_in_force_as_asked_is_told_once(tmp_path: Path) -> None:
     def with_mode(asked: str, ran: str) -> Result:
         one = measured(tmp_path, 10.0)
-        config = msgspec.structs.replace(one.config, engine=msgspec.structs.replace(one.config.engine, mode=asked))
+        config = msgspec.structs.replace(
+            one.own_config, engine=msgspec.structs.replace(one.own_config.engine, mode=asked)
+        )
         return msgspec.structs.replace(one, config=config, evidence=Evidence({"mode": ran}))
 
     eager, graph = with_mode("eager", "eager"), with_mode("cudagraph", "cudagraph")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.results import make_results
+from support.results import as_imported, make_results
 from support.series import SERIES, STRETCHED
 
 from infertui.analysis.compare import Comparison, compare
@@ -150,8 +150,8 @@ def compared(count: int, **changes: object) -> list[Comparison]:
 
 
 def test_one_comparison_says_what_differs_before_any_figure() -> None:
-    workload = replace(MEASURED[0].config.workload, output_len=7)
-    found = lines(compared(1, config=replace(MEASURED[0].config, workload=workload))[0])
+    workload = replace(MEASURED[0].own_config.workload, output_len=7)
+    found = lines(compared(1, config=replace(MEASURED[0].own_config, workload=workload))[0])
     assert found[0] == "20260301-101500-other-1  against  20260301-101500-baseline-0000"
     assert found[1].startswith("  UNLIKE  other output lengths: ")
     assert found[2].startswith("  differs workload.output_len: ")
@@ -182,7 +182,7 @@ def test_many_runs_are_one_table_of_eighty_columns(count: int) -> None:
 
 def test_a_table_names_the_runs_that_a_mark_is_about() -> None:
     first, *_ = MEASURED
-    short = replace(first.config, workload=replace(first.config.workload, output_len=7))
+    short = replace(first.own_config, workload=replace(first.own_config.workload, output_len=7))
     others = [
         replace(first, id="same"),
         replace(first, id="short", config=short, quality=Quality(beyond=("3 of 4 prompts part",))),
@@ -195,7 +195,7 @@ def test_a_table_names_the_runs_that_a_mark_is_about() -> None:
 
 def test_markdown_is_small_and_inert() -> None:
     evil = "a|b`<img src=x>\n# head"
-    config = replace(MEASURED[0].config, labels={"who": evil})
+    config = replace(MEASURED[0].own_config, labels={"who": evil})
     found = markdown(compared(2, config=config), title=evil)
     assert "<img" not in found.replace("\\<img", "")
     head = next(line for line in found.split("\n") if line.startswith("| |"))
@@ -208,14 +208,12 @@ def test_markdown_is_small_and_inert() -> None:
 
 
 def imported(**changes: object) -> Result:
-    return replace(
-        MEASURED[0], id="imp", imported="vllm.json", source="vllm bench serve",
-        unknown=("workload.prompts", "model.id"), **changes,
-    )  # fmt: skip
+    made = as_imported(MEASURED[0], "workload.prompts", "model.id", file="vllm.json")
+    return replace(made, id="imp", source="vllm bench serve", **changes)
 
 
 def test_what_an_imported_file_does_not_tell_is_not_available() -> None:
-    first = replace(MEASURED[0], config=replace(MEASURED[0].config, workload=WorkloadConfig(prompts="long")))
+    first = replace(MEASURED[0], config=replace(MEASURED[0].own_config, workload=WorkloadConfig(prompts="long")))
     found = compare(first, imported(), (batches(1.0), []))
     whats = {one.what: one for one in found.differences}
     assert whats["workload.prompts"].second == "n/a"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.results import make_results
+from support.results import as_imported, make_results
 
 from infertui.analysis.cost import Load, Price, RunCost, Terms, beside, run_cost
 from infertui.analysis.cost_text import HEADINGS, Remedies, cost_rows, notes, table
@@ -38,7 +38,7 @@ def result(device: str = "NVIDIA H200", where: str = "cuda:0", **summary: Any) -
         made,
         loaded=replace(made.loaded, device=where, device_name=device),
         config=replace(
-            made.config, engine=EngineConfig(), workload=WorkloadConfig(batch_size=2, output_len=100, input_len=400)
+            made.own_config, engine=EngineConfig(), workload=WorkloadConfig(batch_size=2, output_len=100, input_len=400)
         ),
         power=POWER,
         summary=replace(made.summary, **{**counts, **summary}),
@@ -115,7 +115,7 @@ def test_a_cpu_has_the_price_of_its_machine_where_one_is_listed_or_given() -> No
 
 def test_several_gpus_cost_several_times_as_much() -> None:
     made = result()
-    two = replace(made, config=replace(made.config, engine=EngineConfig(tensor_parallel=2)))
+    two = replace(made, config=replace(made.own_config, engine=EngineConfig(tensor_parallel=2)))
     cost = run_cost(two, PRICES, Terms(load=Load(250)))
     assert cost.tokens is not None
     assert cost.tokens.output == pytest.approx(20.0)
@@ -174,7 +174,7 @@ def test_beside_a_baseline() -> None:
 
 def test_other_work_saves_nothing_and_says_so() -> None:
     terms, made = Terms(budget=10_000), result()
-    other = replace(made, config=replace(made.config, workload=replace(made.config.workload, output_len=50)))
+    other = replace(made, config=replace(made.own_config, workload=replace(made.own_config.workload, output_len=50)))
     cost = beside(run_cost(other, PRICES, terms), run_cost(made, PRICES, terms), terms)
     assert cost.saving is None
     rows = dict(cost_rows(cost, terms, REMEDIES))
@@ -214,11 +214,8 @@ def test_whatever_a_file_holds_the_rows_are_safe_to_print(
 
 
 def test_what_an_imported_file_does_not_tell_is_not_made_up() -> None:
-    made = replace(
-        result(),
-        imported="bench.json",
-        unknown=("engine.tensor_parallel", "summary.prompt_tokens", "summary.requests", "workload.output_len"),
-    )
+    untold = ("engine.tensor_parallel", "summary.prompt_tokens", "summary.requests", "workload.output_len")
+    made = as_imported(result(), *untold)
     terms = Terms(load=Load(5, requests=True), budget=1000)
     cost = beside(run_cost(made, PRICES, terms), run_cost(made, PRICES, terms), terms)
     assert cost.tokens is not None

@@ -136,4 +136,4 @@ def test_the_table_of_results_knows_what_was_in_force() -> None:
 
 def test_a_run_that_loaded_nothing_names_the_engine_that_was_asked_for() -> None:
     failed = replace(measured(), loaded=None)
-    assert failed.config.engine.name in headline(failed)
+    assert failed.own_config.engine.name in headline(failed)

@@ -150,8 +150,8 @@ def test_guidellm_tells_a_rate_of_two_strategies() -> None:
 
 def test_what_the_file_does_not_tell_is_not_made_up() -> None:
     result = served(10.0)
-    for name in ("summary.requests", "summary.measured_s"):
-        assert of_offered_load(replace(result, unknown=(*result.unknown, name))) is None
+    for untold in (replace(result.summary, requests=None), replace(result.summary, measured_s=None)):
+        assert of_offered_load(replace(result, summary=untold)) is None
     assert of_offered_load(replace(result, summary=replace(result.summary, measured_s=0.0))) is None
     assert offered(replace(result, loaded=None)) is None
     assert offered(replace(result, imported="")) is None, "of a run of ours these details are an engine's"

@@ -48,12 +48,12 @@ def test_the_reference_says_so_and_what_is_missing_says_why() -> None:
 def test_what_was_asked_for_by_name_and_is_missing_is_told_in_brief() -> None:
     missing = Quality(reasons={"agreement": "no such run", "perplexity": "took too long", "bleu": "no sacrebleu"})
     assert told(missing, brief=True) == {}
-    config = replace(MADE.config, quality=QualityConfig(reference="mine", text_file="my.txt", bleu=True))
+    config = replace(MADE.own_config, quality=QualityConfig(reference="mine", text_file="my.txt", bleu=True))
     rows = quality_rows(replace(MADE, config=config, quality=missing), brief=True)
     assert dict(rows) == {
         "agreement": "n/a: no such run",
         "perplexity": "n/a: took too long",
         "bleu": "n/a: no sacrebleu",
     }
-    quiet = replace(MADE.config, quality=QualityConfig(reference="none", perplexity="off", text_file="my.txt"))
+    quiet = replace(MADE.own_config, quality=QualityConfig(reference="none", perplexity="off", text_file="my.txt"))
     assert quality_rows(replace(MADE, config=quiet, quality=missing), brief=True) == []

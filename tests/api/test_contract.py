@@ -94,7 +94,7 @@ def test_what_is_submitted_is_measured_and_told(opened: Opened, tmp_path: Path) 
             assert (page.total, page.matching, len(page.rows)) == (2, 2, 1)
             details = await control.details(str(tmp_path / "reports"), page.rows[0].id)
             assert details.result is not None
-            assert details.result.config.workload.batch_size == 2
+            assert details.result.own_config.workload.batch_size == 2
             await control.delete(str(tmp_path / "reports"), [details.id])
             assert (await control.results(ResultQuery(str(tmp_path / "reports")))).total == 1
 

@@ -94,7 +94,9 @@ def _make(folder: Path, runs: int, requests: int) -> None:
         for number, result in enumerate(make_results(runs)):
             stream.write(msgspec.json.encode(result) + b"\n")
             last = [*last[-99:], result] if number >= runs - 100 else []
-        finished = [result for result in last if result.state == "finished" and result.config.workload.batch_size == 1]
+        finished = [
+            result for result in last if result.state == "finished" and result.own_config.workload.batch_size == 1
+        ]
         long = (finished or last)[-1]
         for name in LONG:
             made = msgspec.structs.replace(long, id=name, name=name)

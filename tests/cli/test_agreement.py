@@ -75,7 +75,7 @@ def test_filters_count_and_what_cannot_be_compared_is_refused(out: Path) -> None
 def test_sampled_runs_are_no_reference_and_are_not_compared(out: Path) -> None:
     """What a draw chose says nothing of whether an engine is right."""
     made = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
-    warm = replace(made.config, workload=replace(made.config.workload, temperature=0.8))
+    warm = replace(made.own_config, workload=replace(made.own_config.workload, temperature=0.8))
     drawn = "20260101-000000-warm-0006"
     keep(out, replace(made, id=drawn, config=warm), aa=(1, 2, 9))
     done = infertui("results", "--out", str(out), "--agreement", "20260101-000000-first-0001", cwd=out)

@@ -204,7 +204,7 @@ def test_a_measured_run_through_to_its_cost(home: Path, cost: Cost, nvml_stub: P
     found = json.loads(cost(result.id, "--gpu-hour", "3.6", "--pue", "1", "--electricity", "1", "--json"))["runs"][0]
     assert found["tokens"]["output"] == pytest.approx(0.001 / rate * 1e6)
     # 360 W at the measured rate: kWh of a million tokens.
-    window_rate = result.summary.output_tokens / (result.power.window_s or 0)
+    window_rate = (result.summary.output_tokens or 0) / (result.power.window_s or 0)
     assert found["electricity"] == pytest.approx(360 / window_rate * 1e6 / 3.6e6, rel=0.02)
     assert "what that machine costs an hour is not known; --gpu-hour PRICE gives it" in cost(result.id)
 

@@ -43,7 +43,7 @@ def test_six_fields_and_a_warning_for_what_the_form_cannot_say(tmp_path: Path, r
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "out" / "requests.jsonl").open()]
     assert {tuple(line) for line in lines} == {("prompt", "latency", "tokens", "memory_mb", "power_w", "tps")}
-    assert len(lines) == sum(result.summary.iterations * result.config.workload.batch_size for result in runs)
+    assert len(lines) == sum((result.summary.iterations or 0) * (result.setup.batch_size or 0) for result in runs)
     assert f"{runs[1].id}: the GPU was throttled" in done.stderr
     assert runs[0].id not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["requests.jsonl"]
@@ -52,7 +52,7 @@ def test_six_fields_and_a_warning_for_what_the_form_cannot_say(tmp_path: Path, r
 def test_vllm_documents_one_a_line_and_back(tmp_path: Path, runs: list[Result]) -> None:
     done = infertui("export", "--format", "vllm", "--output", "-", cwd=tmp_path)
     first, second = (json.loads(line) for line in done.stdout.splitlines())
-    assert (first["model_id"], first["request_rate"]) == (runs[0].config.model.id, "inf")
+    assert (first["model_id"], first["request_rate"]) == (runs[0].own_config.model.id, "inf")
     assert (first["infertui_valid"], second["infertui_valid"]) == (True, False)
     (tmp_path / "both.json").write_text(done.stdout)
     back = infertui("import", "both.json", "--out", "again", "--json", cwd=tmp_path)

@@ -51,7 +51,7 @@ def test_files_of_every_form_come_into_one_table(tmp_path: Path) -> None:
     assert {one["status"] for one in told} == {"imported"}
     kept = results(tmp_path)
     assert [result.id for result in kept] == [found["id"] for one in told for found in one["runs"]]
-    assert {result.config.labels["site"] for result in kept} == {"lab"}
+    assert {result.setup.labels["site"] for result in kept} == {"lab"}
     assert {result.imported for result in kept} == set(files)
     page = ResultIndex(tmp_path / "reports", cache=tmp_path / "cache").page(ResultQuery("", filter="flag:imported"))
     assert (page.matching, page.skipped) == (len(kept), 0)
@@ -60,7 +60,7 @@ def test_files_of_every_form_come_into_one_table(tmp_path: Path) -> None:
         assert (details.result, details.toml) == (result, "")
 
     unknown = run(tmp_path, "results", "workload.batch_size=1", "--json")
-    engines = [json.loads(line)["config"]["engine"]["name"] for line in unknown.stdout.splitlines()]
+    engines = [json.loads(line)["told"]["engine.name"] for line in unknown.stdout.splitlines()]
     assert set(engines) == {"llama-cpp"}, "the others do not tell their batch size"
     table = run(tmp_path, "results", "--csv")
     rows = list(csv.DictReader(io.StringIO(table.stdout)))

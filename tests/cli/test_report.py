@@ -16,7 +16,7 @@ ENGINES = Path("reports/h200-engines").absolute()
 
 def test_a_report_is_written_of_named_runs(tmp_path: Path) -> None:
     require_matplotlib()
-    chosen = [result for result in stored(ENGINES) if "gpt2" in result.config.model.id][:2]
+    chosen = [result for result in stored(ENGINES) if "gpt2" in result.own_config.model.id][:2]
     names = [result.id[:24] for result in chosen]
     found = infertui("report", *names, "--from", str(ENGINES), "--out", "made", "--title", "Two runs", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
@@ -42,7 +42,7 @@ def test_without_names_it_is_about_the_newest_valid_runs_and_says_what_is_left_o
 
 
 def test_filters_and_baselines(tmp_path: Path) -> None:
-    chosen = [r for r in stored(ENGINES) if r.config.labels.get("table") == "modes"][-40:]
+    chosen = [r for r in stored(ENGINES) if r.own_config.labels.get("table") == "modes"][-40:]
     last = chosen[-1].id
     arguments = ("--filter", "labels.table=modes", "--from", str(ENGINES), "--no-charts", "--out", "r", "--json")
     found = infertui("report", *arguments, "--baseline", last, cwd=tmp_path)

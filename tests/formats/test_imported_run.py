@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 from support.foreign_files import LLAMA_TEST, dumped, llama_csv, one_of_each, six_field, vllm_serve
 
 from infertui.analysis.effective import caveats, identity, told
@@ -59,10 +60,15 @@ def test_what_is_not_told_is_not_available_in_the_table() -> None:
 
 def test_every_key_is_told_or_said_not_to_be() -> None:
     found = result(dumped(vllm_serve(detailed=True)))
-    known = {path for path in FIELDS if found.knows(path)}
-    assert {path for path in known if path.split(".")[0] not in ("validity", "quality", "labels", "sweep")} == {
+    known = {path for path in FIELDS if found.setup.get(path) is not None}
+    assert known == set(found.setup.all()) == {
         "model.id", "engine.name", "workload.num_prompts", "workload.input_len", "workload.output_len",
     }  # fmt: skip
+    judged = {path for path in FIELDS if path.split(".")[0] in ("validity", "quality", "labels", "sweep")}
+    assert set(found.untold) == (set(FIELDS) - known - judged) | {"summary.iterations"}
+    assert found.config is None
+    with pytest.raises(ValueError, match="imported from given"):
+        _ = found.own_config
     assert told(found, "workload.output_len") == 5
     assert told(found, "workload.batch_size") is None
     assert told(found, "summary.prompt_tokens") == 400
@@ -72,21 +78,21 @@ def test_every_key_is_told_or_said_not_to_be() -> None:
 def test_what_whoever_imports_knows_is_marked_as_theirs() -> None:
     given = Given("gpt2", "NVIDIA\x1b[2J L4", {"site": "lab"}, batch_size=2)
     found = result(six_field([0.5, 0.6]), given)
-    assert (found.config.model.id, found.config.labels) == ("gpt2", {"site": "lab"})
-    assert found.config.workload.batch_size == 2
+    assert (found.setup.model, found.setup.labels) == ("gpt2", {"site": "lab"})
+    assert found.setup.batch_size == 2
     assert row(found).device == "NVIDIA L4"
     (note,) = [note for note in found.verdict.notes if note.startswith("told by whoever imported")]
     assert "model.id = gpt2" in note
     served = result(dumped(vllm_serve()), Given("another", batch_size=2))
-    assert served.config.model.id == "meta-llama/Llama-3.1-8B", "the file knows better"
+    assert served.setup.model == "meta-llama/Llama-3.1-8B", "the file knows better"
 
 
 def test_values_that_no_config_can_hold_count_as_not_told() -> None:
     found = result(dumped(vllm_serve(detailed=True, output_lens=[2**21] * 4, total_output_tokens=2**23)))
-    assert not found.knows("workload.output_len")
+    assert found.setup.output_len is None
     assert found.verdict.invalid
     blank = result(dumped(vllm_serve(model_id="  ")))
-    assert not blank.knows("model.id")
+    assert blank.setup.model is None
 
 
 def test_two_files_of_different_things_have_different_hashes() -> None:

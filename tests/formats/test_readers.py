@@ -74,7 +74,7 @@ def test_vllm_serve_without_its_requests() -> None:
     assert (summary.itl.count, summary.itl.p90, summary.itl.maximum) == (0, None, None), "as the file tells them"
     assert (summary.itl.mean, summary.itl.p50) == pytest.approx((statistics.mean(every_gap), 0.025))
     assert summary.itl.std == pytest.approx(statistics.stdev(every_gap)), "16 gaps: of the sample"
-    assert found.untold == ("iterations",)
+    assert found.summary.untold == ("iterations",)
     assert "workload.output_len" not in found.config
     assert found.records is None
     assert found.invalid == ()
@@ -176,7 +176,7 @@ def test_what_a_serve_file_lacks_is_not_available(without: tuple[str, ...], unkn
         unknown = unknown | {"failed"}
     found = only(cut)
     assert found.source == "vllm bench serve"
-    assert set(found.untold) == {"iterations"} | unknown
+    assert set(found.summary.untold) == {"iterations"} | unknown
     assert found.invalid == ()
     assert found.summary.ttft is not None
     assert found.summary.ttft.median == pytest.approx(0.115)
@@ -222,7 +222,7 @@ def test_a_serve_file_bounds_no_percentile_of_gaps_that_it_has_too_few_of() -> N
 def test_vllm_throughput_tells_no_output_tokens_by_itself() -> None:
     found = only(vllm_throughput())
     assert (found.summary.total_throughput, found.summary.output_throughput) == (600.0, None)
-    assert {"prompt_tokens", "output_tokens"} <= set(found.untold)
+    assert {"prompt_tokens", "output_tokens"} <= set(found.summary.untold)
     told = only(vllm_throughput(), output_len=50)
     assert told.summary.output_throughput == 10 * 50 / 2.5
     assert (told.summary.prompt_tokens, told.summary.output_tokens) == (1000, 500)
@@ -273,7 +273,7 @@ def test_llama_bench_in_csv_tells_a_mean_and_not_how_often() -> None:
     assert latency is not None
     assert (latency.n, latency.mean, latency.std, latency.median) == (0, 0.2, 0.01, None)
     assert found.summary.output_throughput_interval is None
-    assert {"iterations", "requests", "output_tokens"} <= set(found.untold)
+    assert {"iterations", "requests", "output_tokens"} <= set(found.summary.untold)
     assert "measurement.iterations" not in found.config
     flash = "engine.llama_cpp.flash_attention"
     assert (found.config[flash], off.config[flash]) == (True, False)
@@ -341,7 +341,7 @@ def test_its_ancestor_has_no_version_and_less() -> None:
         del old[name]
     found = only(old)
     assert found.source.startswith("aiperf or genai-perf")
-    assert found.untold == ("iterations", "measured_s")
+    assert found.summary.untold == ("iterations", "measured_s")
     assert found.summary.output_tokens == 97 * 256
 
 
@@ -376,7 +376,7 @@ def test_six_field_is_one_observation_without_throughput() -> None:
     found = only(six_field([0.5, 0.6, 0.7, 0.8]))
     assert found.summary.latency == describe([0.5, 0.6, 0.7, 0.8])
     assert (found.summary.output_throughput, found.summary.output_throughput_interval) == (None, None)
-    assert found.untold == ("iterations", "prompt_tokens", "measured_s")
+    assert found.summary.untold == ("iterations", "prompt_tokens", "measured_s")
     assert {record.batch for record in lines(found)} == {0}
     assert [record.prompt for record in lines(found)] == [f"prompt {number}" for number in range(4)]
     assert found.loaded is not None
@@ -439,7 +439,7 @@ def test_sglang_is_read_by_the_line_and_its_rate_may_be_infinite() -> None:
         (statistics.mean(LATENCIES), statistics.stdev(LATENCIES))
     )
     assert summary.ttft.median == pytest.approx(0.115)
-    assert "failed" in found.untold
+    assert "failed" in found.summary.untold
     assert found.loaded is not None
     assert other.loaded is not None
     assert (found.loaded.engine, found.loaded.details["request_rate"]) == ("sglang", "inf")
@@ -467,7 +467,7 @@ def test_sglang_with_its_requests_tells_which_failed() -> None:
     one = {"input_lens": [100] * 4, "output_lens": [0, 5, 5, 5], "ttfts": TTFTS, "itls": GAPS, "completed": 3}
     found = only(sglang(**one, errors=["refused", "", "", ""], total_output_tokens=15, output_throughput=30.0))
     assert (found.summary.requests, found.summary.failed) == (4, 1)
-    assert "failed" not in found.untold
+    assert "failed" not in found.summary.untold
 
 
 def test_optimum_benchmark_with_its_config() -> None:
@@ -494,7 +494,7 @@ def test_optimum_benchmark_with_its_config() -> None:
 def test_its_report_alone_tells_no_tokens_until_the_batch_size_is_told() -> None:
     alone = only(optimum_report())
     assert (alone.summary.output_throughput, alone.summary.prefill_throughput) == (None, None)
-    assert {"output_tokens", "requests"} <= set(alone.untold)
+    assert {"output_tokens", "requests"} <= set(alone.summary.untold)
     told = only(optimum_report(), batch_size=2, input_len=16)
     assert told.summary.output_throughput == pytest.approx(30 / 0.66), "four gaps a batch are five tokens"
     short = optimum_report()
@@ -527,7 +527,7 @@ def test_a_report_without_the_number_of_its_requests_is_read() -> None:
     for name in ("request_count", "error_request_count", "total_osl"):
         del old[name]
     found = only(old)
-    assert {"requests", "failed", "output_tokens", "prompt_tokens"} <= set(found.untold)
+    assert {"requests", "failed", "output_tokens", "prompt_tokens"} <= set(found.summary.untold)
     assert "workload.num_prompts" not in found.config
     assert found.summary.latency is not None
     assert (found.summary.latency.n, found.summary.latency.supported) == (0, ())
@@ -540,7 +540,11 @@ def test_failures_of_nobody_knows_how_many_requests() -> None:
     del report["request_count"]
     found = only(report)
     assert found.invalid == ("200 requests failed, of how many the file does not tell",)
-    assert (found.summary.failed, "requests" in found.untold, "failed" in found.untold) == (200, True, False)
+    assert (found.summary.failed, "requests" in found.summary.untold, "failed" in found.summary.untold) == (
+        200,
+        True,
+        False,
+    )
     assert "workload.num_prompts" not in found.config
     assert found.summary.output_throughput == 2483.2
     for name in ("request_latency", "time_to_first_token", "inter_token_latency"):

@@ -42,8 +42,9 @@ def test_counts_and_throughput(batches: list[BatchRecord]) -> None:
     assert found.output_tokens == sum(record.tokens for record in good)
     assert found.measured_s == pytest.approx(sum(record.end_ns - record.start_ns for record in good) / SECOND)
     if found.measured_s:
+        assert found.output_tokens is not None
         assert found.output_throughput == pytest.approx(found.output_tokens / found.measured_s)
-        total = found.output_tokens + found.prompt_tokens
+        total = found.output_tokens + (found.prompt_tokens or 0)
         assert found.total_throughput == pytest.approx(total / found.measured_s)
     else:
         assert {found.output_throughput, found.total_throughput, found.output_throughput_interval} == {None}

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from support.kept import RUNS
 from support.reported import gathered, made, stored
+from support.results import as_imported
 
 from infertui.config.sweep import Place
 from infertui.measure.quality import Quality
@@ -22,8 +23,8 @@ H200 = Path("reports/h200-engines")
 
 def modes() -> list[Result]:
     """TinyLlama at batch 1: fused CUDA graph, the library's step captured, eager."""
-    found = [result for result in stored(H200) if result.config.labels.get("table") == "modes"]
-    return [r for r in found if "1.1b" in r.config.model.id and r.config.workload.batch_size == 1]
+    found = [result for result in stored(H200) if result.own_config.labels.get("table") == "modes"]
+    return [r for r in found if "1.1b" in r.own_config.model.id and r.own_config.workload.batch_size == 1]
 
 
 def said(results: list[Result], **options: str) -> list[str]:
@@ -63,7 +64,7 @@ def test_a_run_and_its_twin_are_not_told_apart() -> None:
 
 
 def test_runs_of_other_workloads_are_not_ranked_against_each_other() -> None:
-    results = [result for result in stored(H200) if "gpt2" in result.config.model.id][:3]
+    results = [result for result in stored(H200) if "gpt2" in result.own_config.model.id][:3]
     section = verdict(gathered(H200, results))
     texts = [block.text for block in section.blocks if isinstance(block, Callout)]
     assert len(texts) == 3
@@ -79,7 +80,7 @@ def rows_of(results: list[Result]) -> list[list[str]]:
 def test_each_workload_has_its_own_winner_and_none_is_dropped() -> None:
     """Three modes of TinyLlama, and a run of GPT-2 by itself that is faster than all of them."""
     alone = max(
-        (r for r in stored(H200) if "gpt2" in r.config.model.id), key=lambda r: r.summary.output_throughput or 0.0
+        (r for r in stored(H200) if "gpt2" in r.own_config.model.id), key=lambda r: r.summary.output_throughput or 0.0
     )
     results = [*modes()[:3], alone]
     fast = max(modes()[:3], key=lambda result: result.summary.output_throughput or 0.0)
@@ -99,8 +100,8 @@ def test_the_summary_lists_every_workload_however_many() -> None:
     results = []
     for number in range(23):
         for one in modes()[: 2 if number % 2 else 1]:
-            workload = msgspec.structs.replace(one.config.workload, output_len=100 + number)
-            config = msgspec.structs.replace(one.config, workload=workload)
+            workload = msgspec.structs.replace(one.own_config.workload, output_len=100 + number)
+            config = msgspec.structs.replace(one.own_config, workload=workload)
             results.append(msgspec.structs.replace(one, config=config))
     rows = rows_of(results)
     assert len(rows) == 23
@@ -112,8 +113,7 @@ def test_the_summary_lists_every_workload_however_many() -> None:
 
 
 def test_an_imported_run_is_marked_and_what_it_does_not_tell_is_not_invented(tmp_path: Path) -> None:
-    unknown = ("model.id", "workload.batch_size", "workload.input_len")
-    (one,) = [msgspec.structs.replace(modes()[0], imported="x.jsonl", unknown=unknown)]
+    one = as_imported(modes()[0], "model.id", "workload.batch_size", "workload.input_len")
     material = gathered(H200, [one, *modes()[1:]])
     assert material.contests[-1].workload.startswith("n/a, batch n/a, n/a in")
     assert [subject.number for subject in material.contests[-1].subjects] == [1]

@@ -122,7 +122,7 @@ def test_a_report_over_a_former_one_leaves_none_of_its_charts(tmp_path: Path) ->
 
 def hostile(result: Result) -> Result:
     text = HOSTILE
-    config = result.config
+    config = result.own_config
     config = msgspec.structs.replace(
         config, model=msgspec.structs.replace(config.model, id=text), labels={text: text, "a": text}
     )

@@ -34,7 +34,7 @@ def test_everything_of_a_run_is_read(folder: Path) -> None:
 
 def test_a_batch_is_as_fast_as_its_requests_together(folder: Path) -> None:
     batch = read_details(folder).batches[0]
-    workload = _finished().config.workload
+    workload = _finished().own_config.workload
     assert batch.latency
     assert batch.tps == pytest.approx(workload.batch_size * workload.output_len / batch.latency)
 

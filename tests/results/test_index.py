@@ -81,7 +81,7 @@ def test_a_row_holds_what_the_result_says() -> None:
     got = row(result)
     assert result.loaded
     assert result.summary.ttft
-    assert (got.id, got.name, got.state, got.model) == (result.id, result.name, "finished", result.config.model.id)
+    assert (got.id, got.name, got.state, got.model) == (result.id, result.name, "finished", result.own_config.model.id)
     assert (got.engine, got.dtype, got.device) == ("transformers", result.loaded.dtype, "NVIDIA H200")
     assert (got.throughput, got.ttft) == (result.summary.output_throughput, result.summary.ttft.p50)
     assert got.seconds == pytest.approx(sum(result.phases.values()))
@@ -103,7 +103,7 @@ def test_the_engine_is_the_one_that_ran() -> None:
     got = row(one(loaded=loaded(result, engine="simulator", engine_requested="transformers")))
     assert got.engine == "simulator"
     assert "fallback" in got.flags
-    assert row(one(loaded=None)).engine == result.config.engine.name
+    assert row(one(loaded=None)).engine == result.own_config.engine.name
 
 
 @pytest.mark.parametrize(

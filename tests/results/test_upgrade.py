@@ -22,6 +22,7 @@ from infertui.runner.recompute import Recomputation
 
 LINES = Path(__file__).parent / "lines"
 BEFORE = LINES / "schema-0.jsonl"
+ONE = LINES / "schema-1.jsonl"
 TODAY = LINES / f"schema-{SCHEMA}.jsonl"
 
 # What the lines said when they were written: state, error, output tokens per second, median TTFT in ms, valid.
@@ -36,16 +37,22 @@ SAID = {
         "20250608-221750-llama-bench-tg1280-a39a": ("finished", "", 85.5, None, True),  # imported
         "20261130-213807-nano-simulator-b90f": ("interrupted", "", None, None, False),
     },
-    TODAY: {
+    ONE: {
         "20261130-213813-nano-simulator-3d7f": ("interrupted", "", None, None, False),
         "20261130-213822-nano-simulator-e072": ("finished", "", 191.04, 20.0, False),
         "20261130-213829-nano-transformers-3891": ("finished", "", 2.236, 499.3, False),
         "20250608-221750-llama-bench-tg1280-c96a": ("finished", "", 85.5, None, True),
         "20261130-214033-synthetic-tinyllama-1.1b-75ed": ("failed", "does-not-fit", None, None, False),
     },
+    TODAY: {
+        "20261201-015754-demo-c008": ("finished", "", 141.56, 11.067, False),
+        "20261201-015752-demo-79a0": ("finished", "", 198.83, 20.0, False),
+        "20250608-221750-llama-bench-tg128-ae8f": ("finished", "", 85.5, None, True),
+        "20261201-015818-six.jsonl-1622": ("finished", "", None, None, True),
+    },
 }
 # Keys of older lines that nothing reads any more: thresholds that others took the place of.
-GONE = {"config.validity.max_host_cpu", "config.validity.max_clock_change"}
+GONE = {"config.validity.max_host_cpu", "config.validity.max_clock_change", "unknown"}
 
 
 def test_there_are_kept_lines_of_every_schema() -> None:
@@ -74,9 +81,11 @@ def test_the_figures_are_those_that_were_written(file: Path) -> None:
 def test_no_key_of_a_kept_line_is_lost(file: Path) -> None:
     for line in file.read_bytes().splitlines():
         written, again = (dict(leaves(json.loads(one))) for one in (line, msgspec.json.encode(decode_result(line))))
+        if unknown := json.loads(line).get("unknown"):
+            written = told_alone(written, unknown)
         assert set(written) - set(again) <= GONE
         changed = {key for key in set(written) & set(again) if written[key] != again[key]}
-        assert changed <= {"error.kind"}
+        assert changed <= {"error.kind", "schema"}
 
 
 @pytest.mark.parametrize("file", SAID, ids=lambda file: file.stem)
@@ -134,7 +143,7 @@ TOLD = f"written by a newer infertui: its schema is {SCHEMA + 1}, this one reads
 def test_a_line_of_a_newer_schema_is_told_and_left_where_it_is(newer: Path) -> None:
     before = (newer / "results.jsonl").read_bytes()
     store, warnings = Store(newer), list[str]()
-    assert [result.name for result in store.results(warn=warnings.append)] == ["nano simulator"]
+    assert [result.name for result in store.results(warn=warnings.append)] == ["demo"]
     assert TOLD in warnings[0]
     assert "line 2" in warnings[0]
     for read in (
@@ -146,7 +155,7 @@ def test_a_line_of_a_newer_schema_is_told_and_left_where_it_is(newer: Path) -> N
         with pytest.raises(StoreError, match=re.escape(TOLD)):
             read()
     assert Reports().result(str(newer), "of-tomorrow") is None
-    store.delete(["20261130-213822-nano-simulator-e072"])
+    store.delete(["20261201-015752-demo-79a0"])
     assert (newer / "results.jsonl").read_bytes() == before.partition(b"\n")[2]
 
 
@@ -184,6 +193,30 @@ def test_results_are_decoded_in_one_place() -> None:
     direct = re.compile(r"type=Result\b|Decoder\(Result\)|\(([^()]*, )?Result, warn")
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if direct.search(path.read_text("utf-8"))}
     assert found == {"results/upgrade.py", "formats/imported_run.py"}  # the latter reads what it has just written
+
+
+def told_alone(written: dict[str, Any], unknown: list[str]) -> dict[str, Any]:
+    """Of an imported run of before, what its file told: the rest of its config were defaults."""
+    kept = {key: value for key, value in written.items() if not key.startswith(("config.", "unknown."))}
+    kept |= {key: None for key in unknown if key.startswith("summary.")}
+    for key, value in written.items():
+        table, _, path = key.partition(".")
+        if table == "config" and path not in unknown and path.split(".")[0] not in ("validity", "quality", "sweep"):
+            kept |= {f"told.{path}": value} if value != {} else {}
+    return kept
+
+
+@pytest.mark.parametrize("file", SAID, ids=lambda file: file.stem)
+def test_what_an_imported_file_did_not_tell_is_none(file: Path) -> None:
+    imported = [result for line in file.read_bytes().splitlines() if (result := decode_result(line)).imported]
+    assert imported
+    for result in imported:
+        assert result.config is None
+        setup, known = result.setup, result.source.startswith("llama-bench")
+        assert (setup.target.name, setup.batch_size) == (("llama-cpp", 1) if known else (None, None))
+        assert (setup.temperature, setup.get("model.seed")) == (None, None)
+        assert {"workload.temperature", "model.seed", "engine.vllm.engine_core"} < set(result.untold)
+        assert not {"workload.output_len", "validity.max_drift"} & set(result.untold)
 
 
 def leaves(value: Any, place: str = "") -> Any:

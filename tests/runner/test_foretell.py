@@ -131,7 +131,7 @@ def test_a_forecast_is_what_the_simulator_then_takes(tmp_path: Path) -> None:
     foretold = foretell(long, [learnt])
     assert foretold is not None
     # One more batch of warm-up, which is not summed up.
-    assert foretold - learnt.load_s == pytest.approx(second.summary.measured_s * 7 / 6)
+    assert foretold - learnt.load_s == pytest.approx((second.summary.measured_s or 0.0) * 7 / 6)
 
 
 def test_a_larger_batch_takes_longer_as_earlier_runs_say() -> None:
@@ -178,4 +178,4 @@ def test_failed_batches_do_not_make_a_run_look_fast(tmp_path: Path) -> None:
     (result,), _ = run(config, out=tmp_path)
     learnt = duration_of(result, "cpu")
     assert learnt is not None
-    assert learnt.batch_s == pytest.approx(result.summary.measured_s / 3)
+    assert learnt.batch_s == pytest.approx((result.summary.measured_s or 0.0) / 3)

@@ -185,7 +185,7 @@ def short_run(out: Path, validity: str | None) -> Result:
 )
 def test_a_run_is_held_to_the_thresholds_that_its_config_had(validity: str | None, valid: bool, tmp_path: Path) -> None:
     old = short_run(tmp_path, validity)
-    assert old.config.validity.min_iterations == 3, "today's default, whatever there was then"
+    assert old.own_config.validity.min_iterations == 3, "today's default, whatever there was then"
     (outcome,) = recomputed(tmp_path)
     assert outcome.result is not None
     verdict = outcome.result.verdict

@@ -36,8 +36,9 @@ def test_a_killed_run_is_recovered_with_what_it_measured(tmp_path: Path) -> None
         process.wait()
     (recovered,) = recover(Store(out))
     assert recovered.state == "interrupted"
-    assert recovered.summary.iterations >= 1
-    assert recovered.summary.iterations <= len(requests_of(out, recovered.id)) <= recovered.summary.iterations + 1
+    iterations = recovered.summary.iterations
+    assert iterations
+    assert iterations <= len(requests_of(out, recovered.id)) <= iterations + 1
     assert recovered.summary.output_throughput is not None
     assert recovered.fingerprint.config_hash
     assert results(out) == [recovered]
@@ -92,7 +93,7 @@ def cut_off(out: Path, **changes: object) -> Path:
     folder = out / result.id
     (folder / "result.json").unlink()
     (out / "results.jsonl").unlink()
-    begun = Begun(result.name, result.started, result.config, result.fingerprint, boot_id())
+    begun = Begun(result.name, result.started, result.own_config, result.fingerprint, boot_id())
     (folder / BEGUN).write_bytes(msgspec.json.encode(msgspec.structs.replace(begun, **changes)))
     return folder
 
@@ -156,7 +157,7 @@ def test_a_result_that_a_full_disk_did_not_take_is_recovered_with_that_reason(
 def test_whatever_is_noted_of_its_end_takes_no_room(tmp_path: Path, why: str) -> None:
     folder = Store(tmp_path).create_run("x", datetime.now(UTC))
     (result,), _ = run(simulated(), out=tmp_path / "other")
-    folder.write_begun(Begun("x", result.started, result.config, result.fingerprint))
+    folder.write_begun(Begun("x", result.started, result.own_config, result.fingerprint))
     before = (folder.path / BEGUN).stat()
     folder.note_end(why)
     after = (folder.path / BEGUN).stat()

@@ -38,13 +38,13 @@ class Folder:
         base = self._base
         assert base.loaded
         self._count += 1
-        workload = replace(base.config.workload, prompts_file=file, input_len=0, temperature=0.0, output_len=4)
+        workload = replace(base.own_config.workload, prompts_file=file, input_len=0, temperature=0.0, output_len=4)
         levers = {key.replace("__", "."): word for key, word in levers.items()}
         result = replace(
             base,
             id=f"2026010{self._count}-000000-run-000{self._count}",
             started=f"2026-01-0{self._count}T00:00:00+00:00",
-            config=replace(base.config, workload=workload),
+            config=replace(base.own_config, workload=workload),
             loaded=replace(base.loaded, dtype=dtype, random_weights=False),
             evidence=Evidence(levers={"mode": "eager", "quantization": "none", **levers}),
             quality=OWN,
@@ -186,9 +186,9 @@ def test_a_perplexity_in_other_windows_is_not_compared_and_says_so(folder: Folde
 
 def test_what_only_sampled_or_another_length_is_no_reference(folder: Folder) -> None:
     longer = folder.made()
-    workload = replace(longer.config.workload, output_len=9)
-    folder.keep(replace(longer, config=replace(longer.config, workload=workload)))
+    workload = replace(longer.own_config.workload, output_len=9)
+    folder.keep(replace(longer, config=replace(longer.own_config, workload=workload)))
     warm = folder.made()
-    workload = replace(warm.config.workload, temperature=0.7)
-    folder.keep(replace(warm, config=replace(warm.config, workload=workload)))
+    workload = replace(warm.own_config.workload, temperature=0.7)
+    folder.keep(replace(warm, config=replace(warm.own_config, workload=workload)))
     assert find_reference(folder.made(), folder.store) is None

@@ -36,7 +36,7 @@ def test_a_run_is_under_way_while_its_folder_is_open(tmp_path: Path) -> None:
     folder = store.create_run("r", datetime.now().astimezone())
     folder.write_config("")
     assert not is_under_way(folder.path)
-    folder.write_begun(Begun("r", result.started, result.config, result.fingerprint))
+    folder.write_begun(Begun("r", result.started, result.own_config, result.fingerprint))
     assert is_under_way(folder.path)
     with pytest.raises(UsageError, match="under way"):
         Reports().delete(str(tmp_path), [folder.id])
@@ -53,7 +53,7 @@ def test_a_run_that_is_cut_off_later_appears_too(tmp_path: Path, monkeypatch: py
     reports = Reports()
     assert reports.page(ResultQuery(str(tmp_path))).total == 1
     folder = Store(tmp_path).create_run("r", datetime.now().astimezone())
-    folder.write_begun(Begun("r", result.started, result.config, result.fingerprint))
+    folder.write_begun(Begun("r", result.started, result.own_config, result.fingerprint))
     assert reports.page(ResultQuery(str(tmp_path))).total == 1
     folder.close()
     assert reports.page(ResultQuery(str(tmp_path), filter="interrupted")).matching == 1

@@ -16,6 +16,7 @@ from infertui.measure.statistics import Distribution, Interval
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 from infertui.results.result import DeviceFigures, Error, Fingerprint, PowerFigures, Result
+from infertui.results.setup import JUDGED
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
 
@@ -60,15 +61,15 @@ def write_folder(out: Path, result: Result, *, with_result: bool = True, seed: i
     draw = random.Random(seed)
     folder = out / result.id
     folder.mkdir()
-    (folder / "run.toml").write_text(write(result.config), encoding="utf-8")
+    (folder / "run.toml").write_text(write(result.own_config), encoding="utf-8")
     (folder / "worker.log").write_text("loading weights\nready\n" * 20, encoding="utf-8")
     if with_result:
         (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     at = 0.0
     with (folder / "requests.jsonl").open("wb") as stream:
-        for batch in range(max(1, result.summary.iterations)):
+        for batch in range(max(1, result.summary.iterations or 0)):
             latency = ((result.summary.latency and result.summary.latency.mean) or 0.5) * draw.uniform(0.95, 1.1)
-            for _ in range(result.config.workload.batch_size):
+            for _ in range(result.own_config.workload.batch_size):
                 stream.write(msgspec.json.encode(_request(result, batch, at, latency)) + b"\n")
             at += latency
     with (folder / "telemetry.jsonl").open("wb") as stream:
@@ -79,7 +80,7 @@ def write_folder(out: Path, result: Result, *, with_result: bool = True, seed: i
 
 
 def _request(result: Result, batch: int, at: float, latency: float) -> RequestRecord:
-    tokens = result.config.workload.output_len
+    tokens = result.own_config.workload.output_len
     return RequestRecord(
         prompt="Why is the sky blue?", prompt_tokens=20, tokens=tokens, latency=latency, ttft=latency / 10,
         tpot=latency * 0.9 / max(1, tokens - 1), itl=None, tps=tokens / latency, memory_mb=512.0, power_w=300.0,
@@ -213,3 +214,15 @@ def _gaps(step: float, draw: random.Random) -> Gaps:
     found = summarise_gaps(stamps)
     assert found is not None
     return found
+
+
+def as_imported(result: Result, *untold: str, file: str = "x.jsonl") -> Result:
+    """The same as if another program's file had told it, but for the keys of the config and of `summary.` named."""
+    told = {
+        key: value
+        for key, value in result.setup.all().items()
+        if key not in untold and isinstance(value, str | int | float) and key.partition(".")[0] not in JUDGED
+    }
+    counts = {key.removeprefix("summary."): None for key in untold if key.startswith("summary.")}
+    summary = msgspec.structs.replace(result.summary, **counts)
+    return msgspec.structs.replace(result, imported=file, config=None, told=told, summary=summary)

@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from infertui.analysis.effective import form, ran
 from infertui.analysis.limits import limits_of
-from infertui.config.parse import config_hash
-from infertui.config.schema import MeasurementConfig
 from infertui.report.charts import bars, iterations, power, strips, tradeoff
 from infertui.report.data import Contest, Material, Subject, foremost, workload_short
 from infertui.report.document import Figure
 from infertui.report.series import Batches, Spread
+from infertui.results.setup import JUDGED
 from infertui.text import clean
 
 if TYPE_CHECKING:
@@ -94,7 +92,7 @@ def rows_by_contest(material: Material, has: Callable[[Subject], bool]) -> list[
         if contest.baseline in runs and contest.baseline not in few:
             few = [*few[:-1], contest.baseline]
         shown.append((contest, few))
-    return sorted(shown, key=lambda entry: entry[0].subjects[0].result.config.workload.batch_size)
+    return sorted(shown, key=lambda entry: entry[0].subjects[0].result.setup.batch_size or 0)
 
 
 def _throughput(material: Material) -> Chart | None:
@@ -277,7 +275,7 @@ def _tradeoff(material: Material) -> Chart | None:
         return None
     models: dict[str, list[Subject]] = {}
     for run in runs:
-        models.setdefault(run.result.config.model.id, []).append(run)
+        models.setdefault(run.result.setup.model or "n/a", []).append(run)
     chosen = sorted(models.items(), key=lambda entry: -len(entry[1]))[:4]
     panels = tuple(
         tradeoff.TradeoffPanel(clean(model), tuple(_lines(found))) for model, found in chosen if len(found) > 1
@@ -303,15 +301,17 @@ def _lines(runs: Sequence[Subject]) -> Iterator[tradeoff.Line]:
     words = [setting_of(found[0]) for found in fastest]
     common = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
     for found, said in zip(fastest, words, strict=True):
-        found.sort(key=lambda run: (run.result.config.workload.batch_size, run.number))
+        found.sort(key=lambda run: (run.result.setup.batch_size or 0, run.number))
         label = " ".join(word for word in said if word not in common) or found[0].label
         yield tradeoff.Line(clean(label), tuple(_point(run) for run in found))
 
 
 def _but_for_batch(run: Subject) -> str:
-    config = run.result.config
-    one = replace(config, workload=replace(config.workload, batch_size=1), measurement=MeasurementConfig())
-    return config_hash(one)
+    settings = run.result.setup.all()
+    aside = {*JUDGED, "measurement"}
+    kept = {key: value for key, value in settings.items() if key.partition(".")[0] not in aside}
+    kept.pop("workload.batch_size", None)
+    return repr(sorted(kept.items()))
 
 
 def _point(run: Subject) -> tradeoff.Point:
@@ -320,28 +320,27 @@ def _point(run: Subject) -> tradeoff.Point:
     return tradeoff.Point(
         run.id, run.number, (summary.tpot.mean if summary.tpot else None) or 0.0, run.speed or 0.0,
         interval.low if interval else None, interval.high if interval else None,
-        run.result.config.workload.batch_size,
+        run.result.setup.batch_size,
     )  # fmt: skip
 
 
 def setting_of(run: Subject) -> list[str]:
     """What a run is but for its batch size, in words."""
     result = run.result
-    loaded, evidence, engine = result.loaded, result.evidence, result.config.engine
+    loaded, evidence, setup = result.loaded, result.evidence, result.setup
     levers = evidence.levers if evidence else {}
-    workload = result.config.workload
     words = [
-        loaded.engine if loaded else engine.name,
-        ran(result) or engine.mode,
+        loaded.engine if loaded else setup.target.name or "",
+        ran(result) or setup.mode or "",
         evidence.facts.get("graph_step", "") if evidence else "",
         levers.get("attention", loaded.attention if loaded else ""),
-        form(result) or engine.quantization,
-        levers.get("speculation", engine.speculation),
-        "" if loaded else engine.dtype,
+        form(result) or setup.quantization or "",
+        levers.get("speculation", setup.speculation or ""),
+        "" if loaded else str(setup.get("engine.dtype") or ""),
         f"{loaded.offloaded_layers} layers on the GPU" if loaded and loaded.offloaded_layers else "",
-        f"tp {engine.tensor_parallel}" if engine.tensor_parallel > 1 else "",
+        f"tp {parts}" if (parts := setup.tensor_parallel or 1) > 1 else "",
         loaded.device_name if loaded else "",
-        f"in {workload.input_len or workload.prompts_file or workload.prompts} out {workload.output_len}",
+        f"in {setup.input_len or setup.prompts} out {setup.output_len}",
     ]
     return list(dict.fromkeys(word for word in words if word and word not in ("none", "auto")))
 

@@ -36,7 +36,7 @@ class Point(Struct, frozen=True):
     throughput: float
     low: float | None
     high: float | None
-    batch: int
+    batch: int | None
 
 
 class Line(Struct, frozen=True):
@@ -132,7 +132,7 @@ def _name_points(axes: "Axes", points: list[Point], others: list[Point]) -> None
     at = {point.number: axes.transData.transform((factor * point.tpot, point.throughput)) for point in others}
     taken = [(x - 4.0, y - 4.0, x + 4.0, y + 4.0) for x, y in at.values()]
     for point in sorted(points, key=lambda point: -point.throughput):
-        text = f"{point.number} (b{point.batch})"
+        text = str(point.number) if point.batch is None else f"{point.number} (b{point.batch})"
         x, y = at[point.number]
         width = 5.2 * len(text)
         for dx, dy, side in _PLACES:

@@ -68,7 +68,7 @@ def run_llama_bench(
                 write_whole(folder.log, log.read_bytes())
                 write_whole(folder.path / REPORT, msgspec.json.encode([test]))
             result = result_of(test, folder.id, started, gpus, model, file)
-            folder.write_config(write(result.config))
+            folder.write_config(write(result.own_config))
             folder.write_result(result)
             store.append(result)
             results.append(result)
@@ -101,7 +101,7 @@ def result_of(
         fingerprint=fingerprint(config, gpus if on_gpu(test) else ()),
         verdict=Verdict(notes=tuple(notes)),
         summary=summary,
-        phases={"measure": summary.measured_s},
+        phases={"measure": summary.measured_s or 0.0},
         loaded=loaded,
         source=test.source,
     )

@@ -140,7 +140,7 @@ def run_trtllm_bench(
         with folder.log.open("ab") as log:
             log.write(printed)
         result = result_of(_read(report), order, folder.id, started, gpus, source)
-        folder.write_config(write(result.config))
+        folder.write_config(write(result.own_config))
         folder.write_result(result)
         store.append(result)
         return result
@@ -173,7 +173,7 @@ def result_of(
         fingerprint=fingerprint(config, gpus),
         verdict=Verdict(invalid=tuple(invalid), notes=tuple(notes)),
         summary=summary,
-        phases={"measure": summary.measured_s},
+        phases={"measure": summary.measured_s or 0.0},
         loaded=_loaded(report, source),
         source=f"{TOOL} {report.version}",
     )

@@ -76,7 +76,7 @@ async def config_of(control: "Control", out: str, row: ResultRow) -> "Config":
     result = (await control.details(out, row.id)).result
     if result is None:
         raise UsageError(f"{safe(row.id)} keeps no config that can be read")
-    if result.imported:
+    if result.config is None:
         raise UsageError(
             f"{safe(row.id)} was imported from {safe(result.imported)}, and cannot be repeated here: what it was"
             " measured with is not known",

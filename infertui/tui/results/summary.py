@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
 from rich.text import Text
 
 from infertui.analysis.effective import FALLBACK, fallback_of
@@ -51,9 +50,9 @@ def summary(details: RunDetails, width: int, look: Look) -> Lines:
             lines += [Text(), *part]
     if result.phases:
         lines += [Text(), *_phases(result, width, look)]
-    if result.config.labels:
+    if result.setup.labels:
         lines += [Text(), *section("labels", look)]
-        lines += [line for key, value in result.config.labels.items() for line in entry(key, value, width, look)]
+        lines += [line for key, value in result.setup.labels.items() for line in entry(key, value, width, look)]
     return lines
 
 
@@ -150,8 +149,8 @@ def _imported(result: Result, width: int, look: Look) -> Lines:
     if result.imported:
         sha = f"  SHA-256 {result.imported_sha256[:16]}" if result.imported_sha256 else ""
         told.append(("file", f"{result.imported}{sha}"))
-    if result.unknown:
-        told.append(("not known", ", ".join(_folded(result.unknown))))
+    if result.untold:
+        told.append(("not known", ", ".join(_folded(result.untold))))
     return [*section("imported" if result.imported else "external", look), *_entries(told, width, look)]
 
 
@@ -176,9 +175,12 @@ def _folded(paths: Sequence[str]) -> list[str]:
 
 def _thresholds(result: Result, width: int, look: Look) -> Lines:
     """What the verdict went by."""
-    if result.imported or result.summary.output_throughput is None:
+    if result.summary.output_throughput is None:
         return []
-    values = msgspec.to_builtins(result.config.validity)
+    table = "validity."
+    values = {key.removeprefix(table): value for key, value in result.setup.all().items() if key.startswith(table)}
+    if not values:
+        return []
     shown = "  ".join(f"{name} {_value(value)}" for name, value in values.items())
     return [*section("judged by", look), *entry("thresholds", shown, width, look, style=look.palette.muted)]
 

@@ -84,7 +84,7 @@ def test_a_report_becomes_a_result_that_says_who_measured(tmp_path: Path, model:
     assert any("not by infertui" in note for note in result.verdict.notes)
     assert result.loaded is not None
     assert (result.loaded.engine, result.loaded.dtype) == (TOOL, "bfloat16")
-    assert result.config.workload.num_prompts == 40
+    assert result.own_config.workload.num_prompts == 40
 
     assert Store(tmp_path / "reports").results(warn=pytest.fail) == [result]
     assert "external" in row_of(ResultLine(id=result.id, source=result.source)).flags

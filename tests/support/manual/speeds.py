@@ -27,7 +27,7 @@ def speeds(folders: Iterable[str]) -> str:
     days: dict[str, str] = {}
     for folder in folders:
         for result in _results(folder):
-            model, way, workload = _model(result), _way(result), result.config.workload
+            model, way, workload = _model(result), _way(result), result.own_config.workload
             speed = result.summary.output_throughput
             if model and way and speed is not None and (workload.input_len, workload.output_len) == LENGTHS:
                 found[model, way, folder][workload.batch_size].append(speed)
@@ -42,7 +42,7 @@ def speeds(folders: Iterable[str]) -> str:
 def _model(result: Result) -> str:
     parameters = result.loaded.parameters if result.loaded else None
     for name, number in MODELS.items():
-        if name in result.config.model.id or parameters == number:
+        if name in result.own_config.model.id or parameters == number:
             return name
     return ""
 
@@ -57,13 +57,13 @@ def _results(folder: str) -> Iterator[Result]:
 
 def _way(result: Result) -> str:
     """How it ran, in a few words, where the table has a row for that; empty where it has none."""
-    engine, loaded = result.config.engine, result.loaded
+    engine, loaded = result.own_config.engine, result.loaded
     if loaded is None or loaded.engine != engine.name:
         return ""
     if engine.name != "llama-cpp" and loaded.dtype != "bfloat16":
         return ""
     if engine.name == "vllm":
-        own = result.config.engine.vllm.sizes == "library"
+        own = result.own_config.engine.vllm.sizes == "library"
         return "vLLM" if own else "vLLM, sizes of the workload"
     if engine.name == "llama-cpp":
         on_gpu, _, layers = loaded.offloaded_layers.partition(" of ")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from support.fake_control import FakeControl
-from support.results import make_results, write_results
+from support.results import as_imported, make_results, write_results
 from support.results_stage import StoredControl
 from support.runs import simulated
 from support.screens import entry
@@ -42,7 +42,7 @@ def test_a_bench_measures_the_configs_of_the_rows_in_turn(tmp_path: Path) -> Non
     async def scenario() -> None:
         page = await control.results(ResultQuery(str(tmp_path), filter="!state:failed", limit=2))
         await queue_bench(control, page.rows, 3, str(tmp_path))
-        known = {result.id: result.config for result in make_results(12)}
+        known = {result.id: result.own_config for result in make_results(12)}
         asked = submitted(control)
         assert (asked.title, asked.out, len(asked.variants)) == ("bench", str(tmp_path), 6)
         places = [variant.place for variant in asked.variants]
@@ -58,7 +58,7 @@ def test_a_bench_measures_the_configs_of_the_rows_in_turn(tmp_path: Path) -> Non
 
 def test_what_was_imported_cannot_be_measured_again(tmp_path: Path) -> None:
     control = FakeControl()
-    result = replace(next(make_results(1)), imported="theirs.json")
+    result = as_imported(next(make_results(1)), file="theirs.json")
     control.answers["details"] = RunDetails(id="a", folder="", toml="", result=result)
     with pytest.raises(UsageError, match=r"imported from theirs\.json"):
         asyncio.run(queue_bench(control, [ROW, replace(ROW, id="b")], 3, str(tmp_path)))

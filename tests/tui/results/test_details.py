@@ -206,7 +206,9 @@ def test_foreign_text_is_only_text_in_every_tab(tmp_path: Path, payload: str) ->
         state="failed",
         error=Error(payload, payload, payload, {payload: payload}, payload),
         verdict=replace(result.verdict, invalid=(payload,), notes=(payload,)),
-        config=replace(result.config, labels={payload: payload}, model=replace(result.config.model, id=f"x{payload}")),
+        config=replace(
+            result.own_config, labels={payload: payload}, model=replace(result.own_config.model, id=f"x{payload}")
+        ),
         loaded=replace(
             loaded, dtype=payload, device_name=payload, details={payload: payload}, versions={payload: payload}
         ),

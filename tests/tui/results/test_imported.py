@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from support.foreign_files import dumped, vllm_serve
-from support.results import make_results
+from support.results import as_imported, make_results
 from support.results_stage import ResultsStage
 
 from infertui.config.fields import FIELDS
@@ -75,7 +74,7 @@ def test_an_imported_run_is_a_row_with_a_mark_and_cannot_be_repeated(tmp_path: P
 
 def test_tables_of_which_nothing_is_known_are_named_once() -> None:
     engines = [path for path in FIELDS if path.startswith("engine.vllm.")]
-    run = replace(next(make_results(1)), imported="a.json", unknown=("model.seed", *engines, "summary.iterations"))
+    run = as_imported(next(make_results(1)), "model.seed", *engines, "summary.iterations")
     lines = summary(RunDetails(id="a", folder="", toml="", result=run), 100, Look(DEFAULT_PALETTE))
     said = next(line.plain for line in lines if line.plain.startswith("not known"))
     assert said.split(maxsplit=2)[2] == "model.seed, engine.vllm.*, summary.iterations"
