@@ -30,7 +30,6 @@ class MonotonicClock:
     now_ns = staticmethod(time.monotonic_ns)
 
     def sleep_until(self, deadline_ns: int) -> None:
-        """See `Clock`."""
         while (left := deadline_ns - time.monotonic_ns()) > self.SPIN_NS:
             time.sleep((left - self.SPIN_NS) / NS_PER_S)
         while time.monotonic_ns() < deadline_ns:
@@ -44,9 +43,7 @@ class VirtualClock:
         self._now_ns = start_ns
 
     def now_ns(self) -> int:
-        """See `Clock`."""
         return self._now_ns
 
     def sleep_until(self, deadline_ns: int) -> None:
-        """See `Clock`."""
         self._now_ns = max(self._now_ns, deadline_ns)

@@ -67,7 +67,6 @@ class StampSink:
         self.spent_ns = 0
 
     def step(self, tokens: int = 1) -> None:
-        """See `Sink`."""
         stamp = self._now()
         self.stamps_ns.append(stamp)
         self.tokens.append(tokens)
@@ -80,7 +79,6 @@ class StampSink:
         self.spent_ns += self._now() - stamp
 
     def gained(self, sequence: int, tokens: int = 1) -> None:
-        """See `Sink`."""
         stamp = self._now()
         self.stamps_ns.append(stamp)
         self.tokens.append(tokens)

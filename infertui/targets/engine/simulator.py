@@ -37,7 +37,6 @@ class SimulatorEngine:
         self._tokenizer = ByteTokenizer()
 
     def load(self, request: LoadRequest) -> Loaded:
-        """See `Engine`."""
         self._config = request.engine.simulator
         if self._config.process_ms:
             self._random = random.Random()  # noqa: S311 (as above)
@@ -60,18 +59,16 @@ class SimulatorEngine:
         )
 
     def encode(self, text: str) -> list[int]:
-        """See `Engine`."""
         return self._tokenizer.encode(text)
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
-        """See `Engine`: there is nothing to get ready."""
+        """There is nothing to get ready."""
 
     def evidence(self) -> Evidence:
-        """See `Engine`."""
         return Evidence()
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`. Batches are numbered from 1 for `fail_every`, warm-up included."""
+        """Batches are numbered from 1 for `fail_every`, warm-up included."""
         self._batches += 1
         if self._config.fail_every and self._batches % self._config.fail_every == 0:
             raise EngineError(f"the simulator was told to fail every {self._config.fail_every} batches")
@@ -90,16 +87,16 @@ class SimulatorEngine:
         return Generated([steps] * len(batch.prompts), lambda: outputs)
 
     def synchronize(self) -> None:
-        """See `Engine`."""
+        pass
 
     def release_memory(self) -> None:
-        """See `Engine`."""
+        pass
 
     def reset_peak_memory(self) -> None:
-        """See `Engine`."""
+        pass
 
     def memory(self) -> EngineMemory:
-        """See `Engine`: there is nothing to know."""
+        """There is nothing to know."""
         return EngineMemory()
 
     def _strike(self, batch: int) -> None:

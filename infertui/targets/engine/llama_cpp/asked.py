@@ -8,7 +8,7 @@ from infertui.targets.engine.llama_cpp.model import check_weights
 
 
 def check(request: LoadRequest, source: ModelSource) -> None:
-    """See `engines.base.check`."""
+    """Refuse what this engine cannot run, before a worker is started: see `targets.engine.base.check`."""
     check_weights(source, request.engine)
     layers = request.engine.llama_cpp.n_gpu_layers
     if layers > 0 and request.device.name == "cpu":

@@ -65,7 +65,6 @@ class LlamaCppEngine:
         self._gpu: Device | None = None
 
     def load(self, request: LoadRequest) -> Loaded:
-        """See `Engine`."""
         self._library = library()
         self._options = options = request.engine.llama_cpp
         self._gpu = _pick_gpu(self._library, request.device, options)
@@ -203,14 +202,13 @@ class LlamaCppEngine:
         )
 
     def encode(self, text: str) -> list[int]:
-        """See `Engine`."""
         return self._encode(text)
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
-        """See `Engine`: nothing is compiled ahead. CUDA graphs are captured by llama.cpp itself, while it decodes."""
+        """Nothing is compiled ahead. CUDA graphs are captured by llama.cpp itself, while it decodes."""
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`. Raises EngineError for a batch that the KV cache was not made for."""
+        """Raises EngineError for a batch that the KV cache was not made for."""
         api = self._library.api
         size, longest = len(batch.prompts), max(map(len, batch.prompts))
         each, most = int(api.llama_n_ctx_seq(self._context)), int(api.llama_n_seq_max(self._context))
@@ -223,13 +221,12 @@ class LlamaCppEngine:
         return Generated([batch.output_len] * size, lambda: produced.T.tolist())
 
     def scoring(self) -> ScoringWay:
-        """See `Scoring`."""
         return ScoringWay(
             "llama.cpp, the weights and settings in force, up to 128 tokens at once in a context of its own"
         )
 
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
-        """See `Scoring`. The run's context has room for its workload alone, so the text gets one, for as long."""
+        """The run's context has room for its workload alone, so the text gets one, for as long."""
         api = self._library.api
         params = type(self._params).from_buffer_copy(self._params)
         params.n_ctx, params.n_seq_max = math.ceil(len(ids) / 256) * 256, 1
@@ -244,7 +241,7 @@ class LlamaCppEngine:
             api.llama_free(context)
 
     def evidence(self) -> Evidence:
-        """See `Engine`: by the file, by the context, and by llama.cpp's own account of loading."""
+        """By the file, by the context, and by llama.cpp's own account of loading."""
         api, account, options, context = self._library.api, self._account, self._options, self._context
         n_ctx, n_batch, n_ubatch = (
             int(ask(context)) for ask in (api.llama_n_ctx, api.llama_n_batch, api.llama_n_ubatch)
@@ -284,18 +281,17 @@ class LlamaCppEngine:
         return reasons
 
     def synchronize(self) -> None:
-        """See `Engine`."""
         self._library.api.llama_synchronize(self._context)
 
     def release_memory(self) -> None:
-        """See `Engine`: the KV cache stays as it was made, emptied."""
+        """The KV cache stays as it was made, emptied."""
         self._decoder.clear()
 
     def reset_peak_memory(self) -> None:
-        """See `Engine`: nothing grows after loading."""
+        """Nothing grows after loading."""
 
     def memory(self) -> EngineMemory:
-        """See `Engine`. Buffers on the GPU, as llama.cpp told of them; it allocates them once and for all."""
+        """Buffers on the GPU, as llama.cpp told of them; it allocates them once and for all."""
         return EngineMemory(reserved_peak=self._account.on_devices() or None)
 
 

@@ -86,7 +86,6 @@ class OpenvinoEngine:
         self._scorer: Any = None
 
     def load(self, request: LoadRequest) -> Loaded:
-        """See `Engine`."""
         status = probe()
         if not status.available:
             raise EngineError(f"OpenVINO cannot be used: {status.reason}", remedy=status.remedy)
@@ -149,14 +148,12 @@ class OpenvinoEngine:
         return PRECISIONS.get(word, clean(word))
 
     def encode(self, text: str) -> list[int]:
-        """See `Engine`."""
         return self._tokenizer.encode(text)
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
-        """See `Engine`: what there is to compile is compiled while loading."""
+        """What there is to compile is compiled while loading."""
 
     def evidence(self) -> Evidence:
-        """See `Engine`."""
         compiled = {key: clean(value) for key, value in self._compiled.items()}
         group = compiled.get("DYNAMIC_QUANTIZATION_GROUP_SIZE", "unknown")
         kv_cache = compiled.get("KV_CACHE_PRECISION", "unknown")
@@ -178,7 +175,6 @@ class OpenvinoEngine:
         return Evidence(levers=levers, facts=facts)
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`."""
         import numpy as np
         import openvino
 
@@ -213,7 +209,7 @@ class OpenvinoEngine:
         return Generated([len(output) for output in outputs], lambda: outputs)
 
     def scoring(self) -> ScoringWay:
-        """See `Scoring`. The run's KV cache has room for its workload alone, so the text gets a pipeline of its own.
+        """The run's KV cache has room for its workload alone, so the text gets a pipeline of its own.
 
         Raises EngineError where there is no memory for the weights a second time.
         """
@@ -229,7 +225,7 @@ class OpenvinoEngine:
         )
 
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
-        """See `Scoring`: a request that has its prompt echoed with log-probabilities, the first of which is none."""
+        """A request that has its prompt echoed with log-probabilities, the first of which is none."""
         import numpy as np
         import openvino
 
@@ -286,17 +282,17 @@ class OpenvinoEngine:
             self._pipeline.step()
 
     def synchronize(self) -> None:
-        """See `Engine`: a step returns when it is done."""
+        """A step returns when it is done."""
 
     def release_memory(self) -> None:
-        """See `Engine`: blocks are given back with the request that held them; what scored is let go."""
+        """Blocks are given back with the request that held them; what scored is let go."""
         self._scorer = None
 
     def reset_peak_memory(self) -> None:
-        """See `Engine`."""
+        pass
 
     def memory(self) -> EngineMemory:
-        """See `Engine`: the library counts none but the KV cache, which `evidence` has."""
+        """The library counts none but the KV cache, which `evidence` has."""
         return EngineMemory()
 
 

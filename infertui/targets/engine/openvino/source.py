@@ -69,7 +69,7 @@ def prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path
 
 
 def check(request: LoadRequest, source: ModelSource) -> None:
-    """See `engines.base.check`."""
+    """Refuse what this engine cannot run, before a worker is started: see `targets.engine.base.check`."""
     wanted, name = request.engine.quantization, clean(source.id)
     if is_file(source.path / EXPORTED):
         if wanted != "auto":

@@ -34,13 +34,11 @@ class CpuBench:
 
     @property
     def subject(self) -> Subject:
-        """See `Bench`."""
         software = f"torch {self._torch.__version__}" if self._torch is not None else f"numpy {_numpy()} ({_blas()})"
         return Subject(device="", uuid="", threads=self._threads, software=software)
 
     @property
     def formats(self) -> Sequence[str]:
-        """See `Bench`."""
         return _TORCH_FORMATS
 
     def copy(self) -> Rate:

@@ -29,7 +29,6 @@ class CudaBench:
 
     @property
     def subject(self) -> Subject:
-        """See `Bench`."""
         import torch
 
         uuid = str(getattr(self._properties, "uuid", ""))
@@ -42,7 +41,6 @@ class CudaBench:
 
     @property
     def formats(self) -> Sequence[str]:
-        """See `Bench`."""
         return FORMATS
 
     def copy(self) -> Rate:

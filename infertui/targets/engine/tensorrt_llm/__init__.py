@@ -16,7 +16,7 @@ def probe() -> Probe:
 
 
 def check(request: LoadRequest, source: ModelSource) -> None:
-    """See `engines.base.check`."""
+    """Refuse what this engine cannot run, before a worker is started: see `targets.engine.base.check`."""
     if request.capacity:
         options.check(request.engine, request.capacity)
 

@@ -60,7 +60,6 @@ class TensorrtLlmEngine:
         self._closed = True
 
     def load(self, request: LoadRequest) -> Loaded:
-        """See `Engine`."""
         installation = examine()
         if not installation.probe.available:
             raise EngineError(
@@ -100,11 +99,10 @@ class TensorrtLlmEngine:
             raise
 
     def encode(self, text: str) -> list[int]:
-        """See `Engine`."""
         return self._tokenizer.encode(text)
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
-        """See `Engine`: it captures its graphs and tunes its kernels while it loads. Raises ConfigError."""
+        """It captures its graphs and tunes its kernels while it loads. Raises ConfigError."""
         if plan.temperature and self._engine_config.speculation in ("eagle", "mtp"):
             raise ConfigError(
                 "workload.temperature",
@@ -114,7 +112,7 @@ class TensorrtLlmEngine:
             )
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`. Raises EngineError when prompts were served from the cache: that measures something else."""
+        """Raises EngineError when prompts were served from the cache: that measures something else."""
         choices = [options.sampling(self._surface, batch, index) for index in range(len(batch.prompts))]
         answers = self._stream.run(batch.prompts, choices, sink)
         counts = [answer.count for answer in answers]
@@ -129,7 +127,6 @@ class TensorrtLlmEngine:
         return Generated(counts, lambda: [answer.ids() for answer in answers])
 
     def evidence(self) -> Evidence:
-        """See `Engine`."""
         found = self._look_at_built() if self._built else self._look()
         own = self._own
         counters = {
@@ -151,16 +148,16 @@ class TensorrtLlmEngine:
         return Evidence(found.levers, counters, facts, found.reasons)
 
     def synchronize(self) -> None:
-        """See `Engine`: a batch has ended when its last token was received; other processes drive the device."""
+        """A batch has ended when its last token was received; other processes drive the device."""
 
     def release_memory(self) -> None:
-        """See `Engine`: its pools are fixed."""
+        """Its pools are fixed."""
 
     def reset_peak_memory(self) -> None:
-        """See `Engine`: its allocators live in other processes."""
+        """Its allocators live in other processes."""
 
     def memory(self) -> EngineMemory:
-        """See `Engine`: nothing can be asked of the allocators of other processes."""
+        """Nothing can be asked of the allocators of other processes."""
         return EngineMemory()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from infertui.targets.engine.base import LoadRequest
 
 
 def check(request: LoadRequest, source: ModelSource) -> None:
-    """See `engines.base.check`."""
+    """Refuse what this engine cannot run, before a worker is started: see `targets.engine.base.check`."""
     engine = request.engine
     if source.kind == "gguf":
         raise ConfigError(

@@ -48,7 +48,6 @@ class ContinuousWay:
         manager.start()
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`."""
         import torch
 
         if not self._serves(batch):

@@ -85,7 +85,6 @@ class TransformersEngine:
         self._facts: dict[str, str] = {}
 
     def load(self, request: LoadRequest) -> Loaded:
-        """See `Engine`."""
         status = effective.probe()
         if not status.available:
             raise EngineError(f"Transformers cannot be used: {status.reason}", remedy=status.remedy)
@@ -205,20 +204,17 @@ class TransformersEngine:
         return draft
 
     def encode(self, text: str) -> list[int]:
-        """See `Engine`."""
         ids: list[int] = self._tokenizer.encode(text)
         return ids
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
-        """See `Engine`."""
         self._way.prepare(plan, enter)
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`."""
         return self._way.generate(batch, sink)
 
     def scoring(self) -> ScoringWay:
-        """See `Scoring`. The weights are those in force, quantised ones included; the steps of a mode are not used."""
+        """The weights are those in force, quantised ones included; the steps of a mode are not used."""
         if self._ranks:
             raise EngineError("a model that is divided over several devices is not scored")
         own = {
@@ -230,11 +226,9 @@ class TransformersEngine:
         return ScoringWay(f"the library's forward on the weights in force, {CHUNK} tokens at once{beside}")
 
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
-        """See `Scoring`."""
         return log_likelihood(self._model, ids, going_on)
 
     def evidence(self) -> Evidence:
-        """See `Engine`."""
         found = self._way.evidence()
         attention = effective.attention_in_force(self._model)
         levers = {
@@ -253,14 +247,12 @@ class TransformersEngine:
         return msgspec.structs.replace(found, levers=levers | found.levers, facts=facts | found.facts, reasons=reasons)
 
     def synchronize(self) -> None:
-        """See `Engine`."""
         if self._device.type == "cuda":
             import torch
 
             torch.cuda.synchronize(self._device)
 
     def release_memory(self) -> None:
-        """See `Engine`."""
         self._way.release()
         if self._device.type == "cuda":
             import torch
@@ -268,7 +260,6 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def reset_peak_memory(self) -> None:
-        """See `Engine`."""
         if self._ranks:
             reset_resident_peak_of(self._ranks.pids)
         if self._device.type == "cuda":
@@ -277,7 +268,7 @@ class TransformersEngine:
             torch.cuda.reset_peak_memory_stats(self._device)
 
     def memory(self) -> EngineMemory:
-        """See `Engine`. PyTorch counts its own allocations on CUDA only, and those of this process."""
+        """PyTorch counts its own allocations on CUDA only, and those of this process."""
         on_host = resident_peak_of(self._ranks.pids) if self._ranks else None
         if self._device.type != "cuda":
             return EngineMemory(resident_peak=on_host)

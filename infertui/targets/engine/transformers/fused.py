@@ -319,7 +319,7 @@ class FusedStep:
         residual: bool = False,
         pick: bool = False,
     ) -> int:
-        """See `kernels.matvec`. Returns the number of programs."""
+        """Returns the number of programs."""
         from infertui.targets.engine.transformers import kernels
 
         rows, columns = weight.data.shape

@@ -136,7 +136,6 @@ class GenerateWay:
         self._compiled_for = shape
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`."""
         import torch
         import transformers
 
@@ -284,13 +283,11 @@ class _Few:
         self._left = steps
 
     def step(self, tokens: int = 1) -> None:
-        """See `Sink`."""
         self._left -= 1
         if self._left <= 0:
             raise _Enough
 
     def gained(self, sequence: int, tokens: int = 1) -> None:
-        """See `Sink`."""
         self.step(tokens)
 
 

@@ -76,7 +76,6 @@ class GraphWay:
         self._plan = plan
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`."""
         import torch
 
         if self._graph is None or self._plan is None:
@@ -114,7 +113,6 @@ class GraphWay:
         return Generated([batch.output_len] * len(batch.prompts), read)
 
     def evidence(self) -> Evidence:
-        """See `Engine`."""
         if self._graph is None:
             return Evidence(levers={"mode": "none"}, reasons={"mode": "no step was captured"})
         replayed = self._replays == self._steps  # none of either, where one token is all that was asked for

@@ -26,9 +26,7 @@ class Way(Protocol):
         """Compile, capture, allocate for this plan; what an earlier plan left is given up."""
         ...
 
-    def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`."""
-        ...
+    def generate(self, batch: Batch, sink: Sink) -> Generated: ...
 
     def evidence(self) -> Evidence:
         """What it found in force while it generated; levers that it cannot see are left out."""

@@ -199,12 +199,11 @@ class ParallelWay:
         self._batches = 0
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
-        """See `Way`."""
         self._ranks.tell(Prepare(plan))
         self._inner.prepare(plan, enter)
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`. A sink that raises ends the batch one step later, on all ranks alike."""
+        """A sink that raises ends the batch one step later, on all ranks alike."""
         self._batches += 1
         lockstep = _Leading(sink, self._ranks.stop, self._batches)
         self._ranks.tell(Generate(batch, self._batches))
@@ -232,7 +231,6 @@ class ParallelWay:
         )
 
     def release(self) -> None:
-        """See `Way`."""
         self._inner.release()
 
     def close(self) -> None:
@@ -248,7 +246,6 @@ class _Leading:
         self.raised: BaseException | None = None
 
     def step(self, tokens: int = 1) -> None:
-        """See `Sink`."""
         self._step += 1
         if self.raised is not None:
             raise self.raised
@@ -259,7 +256,7 @@ class _Leading:
             self._stop.set(self._batch, self._step + 1)
 
     def gained(self, sequence: int, tokens: int = 1) -> None:
-        """See `Sink`: sequences advance together here."""
+        """Sequences advance together here."""
         raise NotImplementedError
 
 
@@ -274,13 +271,12 @@ class Following:
         self._stop, self._batch, self._step = stop, batch, 0
 
     def step(self, tokens: int = 1) -> None:
-        """See `Sink`."""
         self._step += 1
         if self._stop.reached(self._batch, self._step):
             raise Stopped
 
     def gained(self, sequence: int, tokens: int = 1) -> None:
-        """See `Sink`: sequences advance together here."""
+        """Sequences advance together here."""
         raise NotImplementedError
 
 

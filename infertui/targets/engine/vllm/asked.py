@@ -7,7 +7,7 @@ from infertui.text import clean
 
 
 def check(request: LoadRequest, source: ModelSource) -> None:
-    """See `engines.base.check`."""
+    """Refuse what this engine cannot run, before a worker is started: see `targets.engine.base.check`."""
     draft_of(request, source)
 
 

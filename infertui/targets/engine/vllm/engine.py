@@ -63,7 +63,6 @@ class VllmEngine:
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
 
     def load(self, request: LoadRequest) -> Loaded:
-        """See `Engine`."""
         status = probe()
         if not status.available:
             raise EngineError(f"vLLM cannot be used: {status.reason}", remedy=status.remedy)
@@ -241,15 +240,13 @@ class VllmEngine:
         )
 
     def encode(self, text: str) -> list[int]:
-        """See `Engine`."""
         ids: list[int] = self._tokenizer.encode(text)
         return ids
 
     def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
-        """See `Engine`: vLLM compiles and captures while it loads."""
+        """vLLM compiles and captures while it loads."""
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
-        """See `Engine`."""
         engine = self._engine
         outputs: list[list[int]] = [[] for _ in batch.prompts]
         names: dict[str, int] = {}
@@ -278,14 +275,14 @@ class VllmEngine:
         return Generated([len(ids) for ids in outputs], lambda: outputs)
 
     def scoring(self) -> ScoringWay:
-        """See `Scoring`. The engine takes as many positions as the workload needs, and generates one more."""
+        """The engine takes as many positions as the workload needs, and generates one more."""
         if self._asked.speculation != "none":
             raise EngineError("vLLM gives no likelihoods of prompts while tokens are drafted ahead")
         positions = int(self._engine.vllm_config.model_config.max_model_len)
         return ScoringWay("vLLM's own prompt_logprobs, by the engine in force", positions=positions - 1)
 
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
-        """See `Scoring`: a request of its own that asks for the likelihoods of its prompt."""
+        """A request of its own that asks for the likelihoods of its prompt."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -312,7 +309,6 @@ class VllmEngine:
         return float(sum(entry[token].logprob for token, entry in zip(ids[1:], likely[1:], strict=True)))
 
     def evidence(self) -> Evidence:
-        """See `Engine`."""
         inside = hasattr(self._engine.engine_core, "engine_core")
         return effective.evidence(
             self._look(),
@@ -333,7 +329,7 @@ class VllmEngine:
         return found
 
     def synchronize(self) -> None:
-        """See `Engine`. A step returns when its tokens are on the host; what was begun ahead of them is finished here.
+        """A step returns when its tokens are on the host; what was begun ahead of them is finished here.
 
         With the core in a process of its own, that process finishes it by itself.
         """
@@ -342,15 +338,14 @@ class VllmEngine:
             self._engine.step()
 
     def release_memory(self) -> None:
-        """See `Engine`: all memory is reserved at load, nothing grows with a batch."""
+        """All memory is reserved at load, nothing grows with a batch."""
 
     def reset_peak_memory(self) -> None:
-        """See `Engine`."""
         self._engine.collective_rpc("infertui_reset_peak_memory")
         reset_resident_peak_of(core.pid for core in self._cores())
 
     def memory(self) -> EngineMemory:
-        """See `Engine`. Peaks of PyTorch's allocator, summed over the GPUs."""
+        """Peaks of PyTorch's allocator, summed over the GPUs."""
         peaks = self._engine.collective_rpc("infertui_memory")
         on_host = resident_peak_of(core.pid for core in self._cores())
         if any(peak is None for peak in peaks):
