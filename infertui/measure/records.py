@@ -32,7 +32,7 @@ class EngineMemory(Struct, frozen=True):
     resident_peak: Whole | None = None
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, omit_defaults=True):
     """One prompt and its answer: the atom of all figures. Stamps are monotonic nanoseconds; None: there was none.
 
     The plan wanted it sent at `due_ns`, and it was at `sent_ns`: of a static batch both are when that was handed to the
@@ -244,12 +244,12 @@ class InBatch(Protocol):
         """Its index; None: the request was part of none."""
 
 
-Line = TypeVar("Line", bound=InBatch)
+RequestLine = TypeVar("RequestLine", bound=InBatch)
 
 
-def grouped(lines: Iterable[Line]) -> Iterator[list[Line]]:
+def grouped(lines: Iterable[RequestLine]) -> Iterator[list[RequestLine]]:
     """The requests of each batch, in a row as they are kept; one that was part of none is by itself."""
-    group: list[Line] = []
+    group: list[RequestLine] = []
     for line in lines:
         if group and (line.batch is None or line.batch != group[0].batch):
             yield group

@@ -99,7 +99,8 @@ class Verdict(Struct, frozen=True):
 class Circumstances(Struct, frozen=True):
     """What was seen around the measured window, and in it. None is not known.
 
-    `warmup` are the batches of the warm-up, as far as they are kept.
+    `output_len` is how many tokens were asked for where a request does not say so itself. `warmup` are the batches of
+    the warm-up, as far as they are kept.
     `throttles` are the reasons of the driver's clock events, `throttle_shares` the share of samples (0 to 1) that
     showed each, `violation_s` the seconds for which a policy held the clocks down, of the window's `window_s`.
     `host_busy` and `others_cpu` are percent of the time of the CPUs that the worker may use: all that was spent, and
@@ -164,14 +165,15 @@ def _completeness(batches: Sequence[BatchRecord], seen: Circumstances, limits: T
     if good and len(good) < limits.min_iterations:
         few = f"too few samples: {_count(len(good), 'measured batch', 'measured batches')}, fewer than"
         yield _Finding(f"{few} {limits.min_iterations}", "few", against=True)
-    lengths = {part.tokens for batch in good for part in batch.requests}
+    lengths = {(request.tokens, request.asked_tokens) for batch in good for request in batch.requests}
+    pairs = {(got, seen.output_len if asked is None else asked) for got, asked in lengths}
     for what, mark, wrong in (
-        ("not reached", "short-output", {length for length in lengths if length < seen.output_len}),
-        ("exceeded", "long-output", {length for length in lengths if length > seen.output_len}),
+        ("not reached", "short-output", {(got, asked) for got, asked in pairs if got < asked}),
+        ("exceeded", "long-output", {(got, asked) for got, asked in pairs if got > asked}),
     ):
         if wrong:
-            told = ", ".join(map(str, sorted(wrong)))
-            text = f"output length {what}: {told} tokens where {seen.output_len} were asked for"
+            told, wanted = (", ".join(map(str, sorted(set(each)))) for each in zip(*wrong, strict=True))
+            text = f"output length {what}: {told} tokens where {wanted} were asked for"
             yield _Finding(text, mark, against=True)
 
 

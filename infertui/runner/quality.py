@@ -6,7 +6,7 @@ Nothing here fails a run that was measured: what cannot be found out is a reason
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
@@ -36,11 +36,12 @@ from infertui.runner.references import (
     outputs_bleu,
     stands_alone,
 )
+from infertui.runner.reporter import RunReporter
 from infertui.targets.engine.base import Loaded
 from infertui.text import clean
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import AnyEvent, FindGaps, Score, Scored
+from infertui.worker.protocol import FindGaps, Score, Scored
 
 LOOK_S = 15.0
 """What looking for a reference may take at the end of a run: the first index of 100,000 runs takes some seconds."""
@@ -91,11 +92,11 @@ class QualityGuard:
         worker: WorkerProcess,
         loaded: Loaded,
         deadline: float | None,
-        take: Callable[[AnyEvent], Awaitable[None]],
+        reporter: RunReporter,
     ) -> bool:
         """Score the text on the worker that measured; False when that worker is not to be used again.
 
-        `take` is told of the worker's events. Raises nothing but CancelledError.
+        The phase is told by `reporter`. Raises nothing but CancelledError.
         """
         self.scoring = True
         quality = self._config.quality
@@ -112,8 +113,9 @@ class QualityGuard:
         self._scored = Scored(0, reason="scoring was cut off")
         try:
             async for event in worker.score(Score(self._text.content, quality.text_tokens, limit)):
-                await take(event)
+                reporter.take(event)
                 if isinstance(event, Scored):
+                    reporter.end(event.t_ns)
                     self._scored = event
         except asyncio.CancelledError:
             self._scored = Scored(0, reason="cancelled while the text was scored")

@@ -29,7 +29,7 @@ from infertui.runner.reporter import RunReporter
 from infertui.runner.telemetry import SampleRates
 from infertui.telemetry.readings import Sample
 from infertui.telemetry.sampler import Sampler
-from infertui.worker.protocol import AnyEvent, BatchDone, Measure, Scored
+from infertui.worker.protocol import BatchDone, Measure
 
 MANY_BATCHES = 1000
 LOOK_UP_S = 5.0
@@ -139,7 +139,7 @@ class Execution:
         reusable = True
         if measured.good:
             so_far = replace(begun, evidence=measured.evidence)
-            reusable = await self._quality.score(ready.worker, ready.loaded, deadline, self._on_scoring)
+            reusable = await self._quality.score(ready.worker, ready.loaded, deadline, self._reporter)
             reusable = reusable and await self._quality.look_closer(ready.worker, so_far)
         if config.measurement.fresh_process or not reusable:
             await self._slot.clear()
@@ -158,11 +158,6 @@ class Execution:
                 min_seconds=command.measurement.min_seconds,
             )
         )
-
-    async def _on_scoring(self, event: AnyEvent) -> None:
-        self._reporter.take(event)
-        if isinstance(event, Scored):
-            self._reporter.end(event.t_ns)
 
     async def _finish(self, ended: BaseException | None) -> Result:
         """Settle the worker, sum up, keep. Nothing here waits for longer than a few seconds.

@@ -331,3 +331,17 @@ def test_a_verdict_is_valid_exactly_without_a_reason_against(
     if wrong:
         assert not verdict.valid
     assert judge(batches, seen, NEVER).valid or len(judge(batches, seen, NEVER).invalid) <= len(verdict.invalid)
+
+
+def test_a_request_knows_how_many_tokens_were_asked_of_it() -> None:
+    """Of 10 in all, where a request does not say so: two were asked for 12 and 30, and came back with 12 and 25."""
+
+    def asked(batch: BatchRecord, tokens: int) -> BatchRecord:
+        requests = tuple(replace(request, asked_tokens=tokens) for request in batch.requests)
+        return replace(batch, requests=requests)
+
+    right, short = asked(even_batch(1.2, tokens=12), 12), asked(even_batch(2.5, tokens=25), 30)
+    assert "short-output" not in judged([*steady(5), right]).marks
+    assert "long-output" not in judged([*steady(5), right]).marks
+    verdict = judged([*steady(5), right, short])
+    assert "output length not reached: 25 tokens where 30 were asked for" in verdict.invalid
