@@ -156,7 +156,7 @@ class _Look:
     def _request(
         self, config: Config, choice: Choice, prompts: tuple[str, ...], gpus: tuple[GpuInfo, ...]
     ) -> LoadRequest:
-        """What would be asked of the engine, with what `engines.base.check` is told besides."""
+        """What would be asked of the engine, with what `targets.engine.base.check` is told besides."""
         request = replace(load_request(config, choice, prompts), capacity=capacity_of(config.workload, prompts))
         name = config.device.name
         if name == "auto" and (gpus or self._leaves_the_cpu(choice)):

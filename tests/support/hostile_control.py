@@ -17,6 +17,7 @@ from support.served import served
 from support.terminal_output import HOSTILE
 
 from infertui.analysis.bench import Bench
+from infertui.api.operations import OPERATIONS
 from infertui.errors import InfertuiError
 from infertui.models.local import LocalModel
 from infertui.results.index import ResultQuery
@@ -145,10 +146,7 @@ class HostileControl(FakeControl):
 
 
 _STATES: Any = ("finished", "failed", "cancelled", "interrupted", "running", "queued", "queued")
-_REFUSED = (
-    "submit", "cancel", "skip", "retry", "duplicate", "edit", "move", "remove", "clear", "pause", "resume", "forecast",
-    "models", "processes", "details", "compare", "bench", "delete",
-)  # fmt: skip
+_REFUSED = OPERATIONS.keys() - {"snapshot", "events", "results", "stop"}
 
 
 def _stored(out: Path) -> tuple[StoredControl, list[Result]]:
