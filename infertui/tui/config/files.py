@@ -1,33 +1,26 @@
 """Opening and saving from the Config pane. Disks can be slow, so everything that reads or writes runs in a thread."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-
-from textual.widget import Widget
 
 from infertui.errors import InfertuiError
 from infertui.results.table import ResultQuery
 from infertui.tui.config import config_file, options
 from infertui.tui.config.base import Base, from_defaults, from_file, from_preset, from_text
-from infertui.tui.config.form import Form
-from infertui.tui.context import Cockpit
-from infertui.tui.widgets.cells import Look
+from infertui.tui.config.editor import FormEditor
 
 _RECENT = 30
 
 
 class ConfigFiles:
-    """Reads into `form` and writes from it; `changed` is called when the form holds something else."""
+    """Reads into the form of `editor` and writes from it."""
 
-    def __init__(
-        self, widget: Widget, cockpit: Cockpit, form: Form, environ: Mapping[str, str], changed: Callable[[], None]
-    ) -> None:
-        self._widget = widget
-        self._cockpit = cockpit
-        self._form = form
+    def __init__(self, editor: FormEditor, environ: Mapping[str, str]) -> None:
+        self._editor = editor
+        self._cockpit = editor.cockpit
+        self._form = editor.form
         self._environ = environ
-        self._changed = changed
 
     # -- saving
 
@@ -37,7 +30,7 @@ class ConfigFiles:
         if not base.file:
             self.save_as()
         elif (text := self._text()) is not None:
-            self._widget.run_worker(self._save_over(Path(base.file), text, base.text), group="files")
+            self._editor.run_worker(self._save_over(Path(base.file), text, base.text), group="files")
 
     def save_as(self) -> None:
         """To a file with another name."""
@@ -52,9 +45,9 @@ class ConfigFiles:
         def named(path: Path | None) -> None:
             if path is not None:
                 known = base.text if str(path) == base.file else ""
-                self._widget.run_worker(self._save_over(path, text, known, ask=True), group="files")
+                self._editor.run_worker(self._save_over(path, text, known, ask=True), group="files")
 
-        self._widget.app.push_screen(screen, named)
+        self._editor.app.push_screen(screen, named)
 
     def _text(self) -> str | None:
         try:
@@ -77,7 +70,7 @@ class ConfigFiles:
             await self._write(path, text)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
-        self._widget.run_worker(work, group="files")
+        self._editor.run_worker(work, group="files")
 
     async def _write(self, path: Path, text: str) -> None:
         try:
@@ -88,24 +81,27 @@ class ConfigFiles:
             return
         if base.values == self._form.values:
             self._form.saved(base)
-        self._changed()
         self._cockpit.say(f"Saved {path}")
 
     # -- opening
 
-    def open(self, look: Look) -> None:
+    def open(self) -> None:
         """Choose among presets, files and recent runs."""
         from infertui.tui.widgets.picker import PickerScreen
 
         own = config_file.configs_dir(self._environ)
         known = options.preset_options()
         screen = PickerScreen(
-            "Open a config", known, look=look, free="the path of a file", waiting="looking for files and runs"
+            "Open a config",
+            known,
+            look=self._editor.look,
+            free="the path of a file",
+            waiting="looking for files and runs",
         )
 
         def chosen(value: str | None) -> None:
             if value is not None:
-                self._widget.run_worker(self._open(value), group="files")
+                self._editor.run_worker(self._open(value), group="files")
 
         async def look_around() -> None:
             paths = await asyncio.to_thread(config_file.listed, self._environ, Path.cwd())
@@ -118,8 +114,8 @@ class ConfigFiles:
             else:
                 screen.set_options([*found, *options.run_options(page.rows)])
 
-        self._widget.app.push_screen(screen, chosen)
-        self._widget.run_worker(look_around(), group="listing", exclusive=True)
+        self._editor.app.push_screen(screen, chosen)
+        self._editor.run_worker(look_around(), group="listing", exclusive=True)
 
     async def _open(self, value: str) -> None:
         try:
@@ -128,7 +124,6 @@ class ConfigFiles:
             self._cockpit.say(str(error), "error")
             return
         self._form.load(base)
-        self._changed()
         self._cockpit.say(f"Opened {base.label}")
 
     async def _base(self, value: str) -> Base:

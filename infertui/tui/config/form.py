@@ -1,6 +1,6 @@
 """The form: the values being edited, what they are compared with, and the way back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,7 +41,12 @@ class Form:
     def __init__(self, base: Base) -> None:
         self._now = Contents(base, dict(base.values))
         self._past: list[Contents] = []
+        self._listeners: list[Callable[[], None]] = []
         self._judged: tuple[Contents, Config | None, list[Variant] | None, ConfigError | None] | None = None
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever the form holds something else."""
+        self._listeners.append(listener)
 
     @property
     def base(self) -> Base:
@@ -75,6 +80,7 @@ class Form:
         if not self._past:
             return False
         self._now = self._past.pop()
+        self._tell()
         return True
 
     # -- values
@@ -249,6 +255,11 @@ class Form:
     def _become(self, contents: Contents) -> None:
         self._past = [*self._past[1 - _MOST_UNDONE :], self._now]
         self._now = contents
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
 
 def _count(config: Config) -> int:

@@ -6,7 +6,7 @@ What stands above and below the form: problems, the sweep, what a field means, w
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich.text import Text
 
@@ -25,19 +25,19 @@ from infertui.tui.widgets.cells import fit
 from infertui.tui.widgets.lines import Lines
 from infertui.units import format_bytes, format_seconds
 
-Say = Callable[[int], Sequence[Text]]
-"""From a width in cells to the lines to show."""
-
 
 class Notes(Lines):
     """Takes the height of its lines, down to none."""
 
     DEFAULT_CSS = "Notes { width: 1fr; height: 0; }"
 
-    def __init__(self, say: Say, *, id: str) -> None:  # noqa: A002 (Textual's name)
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self._say = say
-        self._height = 0
+        self._lines_shown = 0
+
+    def lines(self, width: int, height: int) -> Sequence[Text]:
+        """What there is to say in `width` cells, in a pane of `height` lines."""
+        raise NotImplementedError
 
     def compose_lines(self) -> None:
         """Ask what there is to say, and make room for it."""
@@ -45,10 +45,10 @@ class Notes(Lines):
         width = self.size.width or (parent.size.width if parent is not None and hasattr(parent, "size") else 0)
         if not width:
             return
-        lines = list(self._say(width))
-        if len(lines) != self._height:
-            self._height = len(lines)
-            self.styles.height = self._height
+        lines = list(self.lines(width, parent.size.height if parent is not None and hasattr(parent, "size") else 0))
+        if len(lines) != self._lines_shown:
+            self._lines_shown = len(lines)
+            self.styles.height = self._lines_shown
         self.paint_lines(lines)
 
 

@@ -1,7 +1,6 @@
 """From the form into the queue."""
 
 import asyncio
-from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -32,7 +31,7 @@ def queue(cockpit: Cockpit, form: Form, forecast: Forecast | None, *, front: boo
     cockpit.intend(submit, done=f"Queued {title}{many}{' first' if front else ''}{doubt}")
 
 
-def put_back(cockpit: Cockpit, form: Form, entry: Entry, changed: Callable[[], None]) -> None:
+def put_back(cockpit: Cockpit, form: Form, entry: Entry) -> None:
     """Put the form's config into the entry that it came from. The form has no problem."""
     if form.run_count() != 1:
         ends = sign(cockpit.settings.keys, "config.sweep", "A")
@@ -45,6 +44,5 @@ def put_back(cockpit: Cockpit, form: Form, entry: Entry, changed: Callable[[], N
         await control.edit(entry.id, variant)
         if form.entry is entry:
             form.release()
-            changed()
 
     cockpit.intend(edit, done=f"Put back as entry {entry.id}: {entry.title} {variant.name}".strip())

@@ -1,11 +1,10 @@
 """The filter of the Results pane: the line in which it is typed, and what is wrong with it."""
 
-from collections.abc import Callable
-
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.widgets import Input, Static
 
 from infertui.results.filter import FilterError, parse
@@ -15,10 +14,7 @@ from infertui.tui.widgets.prompt import LineInput
 
 
 class FilterBar(Vertical):
-    """What is typed acts at once: `changed` is called with each filter that makes sense, `closed` after the last.
-
-    Takes no room unless something is typed.
-    """
+    """What is typed acts at once, as far as it makes sense. Takes no room unless something is typed."""
 
     DEFAULT_CSS = """
     FilterBar { height: auto; }
@@ -28,10 +24,14 @@ class FilterBar(Vertical):
     FilterBar #results-filter-error { height: auto; display: none; }
     """
 
-    def __init__(self, *, changed: Callable[[], None], closed: Callable[[], None]) -> None:
+    class Changed(Message):
+        """`words` is another filter."""
+
+    class Closed(Message):
+        """Nothing more is typed: whoever put the bar there gives the focus back."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._told_changed = changed
-        self._told_closed = closed
         self.words = ""
         """The last filter that made sense."""
 
@@ -59,7 +59,7 @@ class FilterBar(Vertical):
             return
         self._tell("")
         self.words = text.strip()
-        self._told_changed()
+        self.post_message(self.Changed())
 
     def _tell(self, problem: str) -> None:
         shown = self.query_one("#results-filter-error", Static)
@@ -86,4 +86,4 @@ class FilterBar(Vertical):
     def _close(self) -> None:
         self.query_one("#results-filter").display = False
         self._tell("")
-        self._told_closed()
+        self.post_message(self.Closed())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from textual.containers import Vertical
 from textual.geometry import Region
+from textual.message import Message
 
 from infertui.tui.actions import Action, sign
 from infertui.tui.layouts import TITLES, PaneId, number_of
@@ -18,6 +19,7 @@ from infertui.tui.terminal.sanitize import safe
 if TYPE_CHECKING:
     from infertui.tui.context import Cockpit
     from infertui.tui.topics import Topic
+    from infertui.tui.widgets.rowlist import RowList
 
 
 class Pane(Vertical):
@@ -49,6 +51,11 @@ class Pane(Vertical):
         """Where the list stands, in the lower line of the frame."""
         with self.frame_only(self.outer_size.height - 1):
             self.border_subtitle = position
+
+    def on_pane_part_positioned(self, event: "PanePart.Positioned") -> None:
+        """The position of the list in a part of this pane."""
+        event.stop()
+        self.say_position(event.position)
 
     @contextmanager
     def frame_only(self, row: int) -> Iterator[None]:
@@ -82,6 +89,25 @@ class Pane(Vertical):
             if widget.focusable:
                 widget.focus()
                 return
+
+
+class PanePart(Vertical):
+    """A part of a pane, with a list of its own whose position is to stand in the pane's frame.
+
+    It has to be passed on: a message goes no further than to the parent where it was the parent that brought it about.
+    """
+
+    class Positioned(Message):
+        """The list stands at `position`."""
+
+        def __init__(self, position: str) -> None:
+            super().__init__()
+            self.position = position
+
+    def on_row_list_positioned(self, event: "RowList.Positioned") -> None:
+        """Tell the pane."""
+        event.stop()
+        self.post_message(self.Positioned(event.position))
 
 
 class Unfurnished(Pane):

@@ -365,3 +365,16 @@ def test_an_axis_that_the_next_engine_does_not_take_ends() -> None:
     assert "eager,static" in form.set("engine.name", "vllm")
     assert form.axes() == []
     assert form.problem is None
+
+
+def test_whoever_subscribed_is_told_of_every_change_and_of_nothing_else() -> None:
+    form, told = Form(from_preset("demo", {})), []
+    form.subscribe(lambda: told.append(form.text("workload.batch_size")))
+    form.set("workload.batch_size", 8)
+    form.set("workload.batch_size", 8)
+    form.check("workload.batch_size", "9")
+    form.sweep("workload.batch_size")
+    form.undo()
+    form.undo()
+    assert not form.undo()
+    assert told == ["8", "8", "8", "1"]

@@ -43,7 +43,7 @@ Play = Callable[[Bench, Pilot[None]], Awaitable[None]]
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "TEXTUAL_THEME", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("infertui.tui.config.forecast.QUIET_S", 0.0)
+    monkeypatch.setattr("infertui.tui.config.estimate.QUIET_S", 0.0)
     monkeypatch.chdir(tmp_path)
 
 
@@ -80,7 +80,7 @@ async def settle(pilot: Pilot[None]) -> None:
 async def go_to(pilot: Pilot[None], key: str) -> None:
     """The cursor to a field, its group unfolded."""
     pane: ConfigPane = pilot.app.pane  # type: ignore[attr-defined]
-    pane._go_to(key)
+    pane.editor.go_to(key)
     await pilot.pause()
 
 
@@ -197,12 +197,12 @@ def test_going_elsewhere_keeps_what_was_typed_if_it_can() -> None:
         await go_to(pilot, "workload.output_len")
         await pilot.press("enter")
         await typed(pilot, "77")
-        stage.pane._list.focus()
+        stage.pane.editor.list.focus()
         await settle(pilot)
         assert stage.pane.form.text("workload.output_len") == "77"
         await pilot.press("enter")
         await typed(pilot, "77x")
-        stage.pane._list.focus()
+        stage.pane.editor.list.focus()
         await settle(pilot)
         assert stage.pane.form.text("workload.output_len") == "77"
 
@@ -227,14 +227,14 @@ def test_the_line_to_type_in_lies_over_the_value() -> None:
 def test_a_contradiction_shows_at_the_top_and_keeps_r_back() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
         stage.pane.form.set("workload.prompts", "random")
-        stage.pane._changed()
+        stage.pane._form_changed()
         await settle(pilot)
         assert "random prompts need a length" in stage.text
         await pilot.press("r")
         await settle(pilot)
         assert submitted(stage) == []
         assert "Not queued" in said(stage)
-        assert stage.pane._key() == "workload.input_len"
+        assert stage.pane.editor.key == "workload.input_len"
 
     play(scene)
 
@@ -287,14 +287,14 @@ def test_fields_are_found_by_name_and_by_what_others_call_them() -> None:
         assert "batch_size" not in stage.text
         await pilot.press("enter")
         await settle(pilot)
-        assert stage.pane._key() == "workload.output_len"
+        assert stage.pane.editor.key == "workload.output_len"
         assert "batch_size" in stage.text
         await pilot.press("slash", *"trust", "escape")
         await settle(pilot)
-        assert stage.pane._key() == "workload.output_len"
+        assert stage.pane.editor.key == "workload.output_len"
         await pilot.press("slash", *"timeout", "down", "enter")
         await settle(pilot)
-        assert stage.pane._key() == "measurement.step_timeout_s"
+        assert stage.pane.editor.key == "measurement.step_timeout_s"
 
     play(scene)
 
@@ -304,7 +304,7 @@ def test_a_field_of_another_engine_is_found_and_says_whose_it_is() -> None:
         await go_to(pilot, "workload.output_len")
         await pilot.press("slash", *"ngl", "enter")
         await settle(pilot)
-        assert stage.pane._key() == "workload.output_len"  # not on whatever stands first, to be changed by mistake
+        assert stage.pane.editor.key == "workload.output_len"  # not on whatever stands first, to be changed by mistake
         assert "n_gpu_layers: only with the engine llama-cpp" in said(stage)
 
     play(scene)
@@ -330,13 +330,13 @@ def test_only_what_differs_shows_old_and_new() -> None:
 def test_headings_fold_and_say_what_changed_inside() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
         assert "top_k" not in stage.text
-        stage.pane._list.cursor = stage.pane._places["#advanced"]
+        stage.pane.editor.list.cursor = stage.pane.editor.places["#advanced"]
         await pilot.press("enter")
         await settle(pilot)
         assert "top_k" in stage.text
         await go_to(pilot, "model.seed")
         await pilot.press("l")
-        stage.pane._list.cursor = stage.pane._places["#advanced"]
+        stage.pane.editor.list.cursor = stage.pane.editor.places["#advanced"]
         await pilot.press("space")
         await settle(pilot)
         assert "17 fields, 1 changed" in stage.text
@@ -346,14 +346,14 @@ def test_headings_fold_and_say_what_changed_inside() -> None:
 
 def test_labels_are_added_edited_and_removed() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
-        stage.pane._list.cursor = stage.pane._places["#labels"]
+        stage.pane.editor.list.cursor = stage.pane.editor.places["#labels"]
         await pilot.press("enter", "j", "enter", *"owner", "enter")
         await settle(pilot)
         assert "a label is a key and a value" in stage.text
         await pilot.press(*"=me", "enter")
         await settle(pilot)
         assert stage.pane.form.text("labels.owner") == "me"
-        stage.pane._list.cursor = stage.pane._places["labels.owner"]
+        stage.pane.editor.list.cursor = stage.pane.editor.places["labels.owner"]
         await pilot.press("enter", "!", "enter")
         await settle(pilot)
         assert stage.pane.form.text("labels.owner") == "me!"
@@ -664,8 +664,8 @@ def test_nothing_hostile_acts_wherever_it_is_shown() -> None:
 
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
         stage.pane.load_toml(toml.write(decode({"model": {"id": evil}, "labels": {evil: evil}})), evil)
-        stage.pane.view.toggled["labels"] = False
-        stage.pane._draw()
+        stage.pane.editor.view.toggled["labels"] = False
+        stage.pane.editor.draw()
         await settle(pilot)
         for keys in (["M"], ["escape", "v"], ["escape", "F"], ["F", "F", "W"], ["escape", "slash", "o"]):
             await pilot.press(*keys)
@@ -725,3 +725,13 @@ def test_esc_leaves_what_differs() -> None:
         assert not bench.pane.step_back()
 
     act(bench(), play)
+
+
+def test_the_frame_says_where_the_cursor_is_while_fields_are_found() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        for keys in (["slash", "b", "a"], ["t", "down"], ["enter"]):
+            await pilot.press(*keys)
+            await settle(pilot)
+            assert stage.pane.border_subtitle == stage.pane.editor.list.position
+
+    play(scene)

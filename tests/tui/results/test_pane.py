@@ -497,10 +497,21 @@ def test_esc_goes_back_to_all_runs(out: Path) -> None:
         await scene.filter("qwen")
         await scene.press("enter", "space")
         assert scene.pane.step_back()
+        await scene.settle()
         assert "marked" not in scene.title
         assert scene.pane.step_back()
         await scene.settle()
         assert "Results  250" in scene.title
         assert not scene.pane.step_back()
+
+    play(out, act)
+
+
+def test_the_frame_says_where_the_cursor_is_among_what_is_left(out: Path) -> None:
+    async def act(scene: Scene) -> None:
+        for text in ("qwen", "qwen batch_size>=4", ""):
+            await scene.filter(text)
+            await scene.press("enter", "j")
+            assert scene.pane.border_subtitle == scene.list.position
 
     play(out, act)
