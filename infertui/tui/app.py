@@ -14,7 +14,6 @@ from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
 
 from infertui import __version__
-from infertui.errors import InfertuiError
 from infertui.tui import notify, themes
 from infertui.tui.actions import GLOBAL_ACTIONS, Action, bindings
 from infertui.tui.app_context import ContextApp
@@ -250,33 +249,6 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
     def on_results_pane_looked(self, event: "ResultsPane.Looked") -> None:
         """What the Cost pane tells of follows the cursor in Results."""
         cast(Any, self.stage.pane("cost")).look_at(event.runs)
-
-    # Settings.
-
-    def change_settings(self, settings: "Settings") -> None:
-        """Replace the settings, put them in force, and save them."""
-        before, self.preferences.settings = self.settings, settings
-        self.appearance.change(before, settings)
-        self.scheduler.configure(settings)
-        self.scheduler.redraw_all()
-        self.run_worker(self._save_settings(), group="settings", exclusive=True)
-
-    async def _save_settings(self) -> None:
-        try:
-            said = await self.preferences.save()
-        except InfertuiError as error:
-            self.say(notify.of_error(error), "error")
-        else:
-            if said:
-                self.say(said, "warning")
-
-    def choose_theme(self, name: str) -> None:
-        """Show a theme, and keep it."""
-        from msgspec.structs import replace
-
-        self.change_settings(replace(self.settings, theme=name))
-        self.appearance.use_theme(name)
-        self.say(f"theme: {name}")
 
     # Keys.
 

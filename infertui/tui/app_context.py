@@ -12,22 +12,26 @@ if TYPE_CHECKING:
     from infertui.results.result import Result
     from infertui.runner.control import Control
     from infertui.runner.queue_store import Entry
+    from infertui.tui.appearance import Appearance
     from infertui.tui.connection import RunnerConnection
-    from infertui.tui.context import Cockpit, Severity
+    from infertui.tui.context import Severity
     from infertui.tui.main_screen import MainScreen
     from infertui.tui.preferences import Preferences
+    from infertui.tui.redraw import RedrawScheduler
     from infertui.tui.settings import Settings
     from infertui.tui.state import Mirror
     from infertui.tui.terminal.capabilities import Terminal
 
 
 class ContextApp(ScreenApp):
-    """Says things to the user, asks things of the runner, opens what one pane wants of another."""
+    """Says things to the user, asks things of the runner, changes settings, opens what one pane wants of another."""
 
     connection: "RunnerConnection"
     """To the runner."""
     main: "MainScreen"
     preferences: "Preferences"
+    appearance: "Appearance"
+    scheduler: "RedrawScheduler"
 
     def __init__(self, *, out: Path, terminal: "Terminal", environ: Mapping[str, str]) -> None:
         self.terminal = terminal
@@ -101,6 +105,31 @@ class ContextApp(ScreenApp):
 
         self.push_screen(ConfirmScreen(question, yes=yes), answered)
 
+    def change_settings(self, settings: "Settings") -> None:
+        """Replace the settings, put them in force, and save them."""
+        before, self.preferences.settings = self.settings, settings
+        self.appearance.change(before, settings)
+        self.scheduler.configure(settings)
+        self.scheduler.redraw_all()
+        self.run_worker(self._save_settings(), group="settings", exclusive=True)
+
+    async def _save_settings(self) -> None:
+        try:
+            said = await self.preferences.save()
+        except InfertuiError as error:
+            self.say(notify.of_error(error), "error")
+        else:
+            if said:
+                self.say(said, "warning")
+
+    def choose_theme(self, name: str) -> None:
+        """Show a theme, and keep it."""
+        from msgspec.structs import replace
+
+        self.change_settings(replace(self.settings, theme=name))
+        self.appearance.use_theme(name)
+        self.say(f"theme: {name}")
+
     def copy(self, text: str, what: str) -> None:
         """To the clipboard and into a file."""
         from infertui.tui import clipboard
@@ -131,7 +160,7 @@ class ContextApp(ScreenApp):
         from infertui.tui.results.details import DetailsScreen
 
         if not isinstance(self.screen, DetailsScreen):
-            self.push_screen(DetailsScreen(cast("Cockpit", self), run, out=out or str(self._out)))
+            self.push_screen(DetailsScreen(self, run, out=out or str(self._out)))
 
     def announce(self, result: "Result") -> None:
         """Say that a run ended, and how."""

@@ -1,6 +1,6 @@
 """What the user chose of how the screen looks and listens, in force: theme, keys, mouse."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from textual.filter import LineFilter
@@ -8,12 +8,40 @@ from textual.filter import LineFilter
 from infertui.errors import InfertuiError
 from infertui.tui import notify, themes
 from infertui.tui.actions import GLOBAL_ACTIONS, Action
-from infertui.tui.terminal.mouse import Mouse
 from infertui.tui.terminal.sanitize import AsciiWall
 
 if TYPE_CHECKING:
     from infertui.tui.app import InfertuiApp
     from infertui.tui.settings import Settings
+
+
+class Mouse:
+    """`chosen` is on, off or auto: over SSH the terminal's. `report` switches the terminal's reports."""
+
+    def __init__(self, chosen: str, *, over_ssh: bool, report: Callable[[bool], None]) -> None:
+        self._chosen = chosen
+        self._over_ssh = over_ssh
+        self._report = report
+        self._on = self.wanted
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is for the panes, by choice and terminal."""
+        return self._chosen == "on" or (self._chosen == "auto" and not self._over_ssh)
+
+    def choose(self, chosen: str) -> None:
+        """Another choice, from the settings."""
+        self._chosen = chosen
+        self._use(self.wanted)
+
+    def switch(self) -> bool:
+        """The other way round for now; whether it is for the panes."""
+        self._use(not self._on)
+        return self._on
+
+    def _use(self, on: bool) -> None:
+        self._on = on
+        self._report(on)
 
 
 class Appearance:

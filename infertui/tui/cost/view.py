@@ -9,8 +9,7 @@ from rich.text import Text
 from infertui.analysis.cost import RunCost, Terms, money, rate, thousands
 from infertui.analysis.cost_text import Remedies, cost_rows, missing_words
 from infertui.tui.results.ratios import times
-from infertui.tui.widgets.cells import Look, beside, fit
-from infertui.tui.widgets.paragraphs import entry, paragraph
+from infertui.tui.widgets.cells import Look, beside, entry, fit, paragraph
 from infertui.units import format_number
 
 SENTENCES_FROM = 72

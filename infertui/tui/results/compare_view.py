@@ -21,8 +21,7 @@ from infertui.tui.queue.view import short_engine, short_model
 from infertui.tui.results.intervals import axis, picture, span_of, style_of
 from infertui.tui.results.ratios import times
 from infertui.tui.terminal.sanitize import plain, safe
-from infertui.tui.widgets.cells import Look, beside, fit
-from infertui.tui.widgets.paragraphs import entry, paragraph
+from infertui.tui.widgets.cells import Look, beside, entry, fit, paragraph
 from infertui.units import format_number
 
 Lines = list[Text]

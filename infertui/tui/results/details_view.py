@@ -14,9 +14,8 @@ from infertui.results.observations import REQUESTS
 from infertui.results.result import Fingerprint, Result
 from infertui.tui.results.summary import summary
 from infertui.tui.terminal.sanitize import plain
-from infertui.tui.widgets.cells import Look, beside
+from infertui.tui.widgets.cells import Look, beside, entry, foreign, paragraph, section
 from infertui.tui.widgets.chart import histogram
-from infertui.tui.widgets.paragraphs import entry, foreign, paragraph, section
 from infertui.tui.widgets.plot import Chart, Series, draw, nice_range, values_range
 from infertui.tui.widgets.plot import Look as ChartLook
 from infertui.units import format_bytes, format_seconds

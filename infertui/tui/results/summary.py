@@ -12,9 +12,8 @@ from infertui.analysis.time_text import NOT_AVAILABLE
 from infertui.config.fields import FIELDS
 from infertui.results.details import TELEMETRY, RunDetails
 from infertui.results.result import Result
-from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.cells import NAME_WIDTH, Look, beside, entry, fit, foreign, paragraph, section
 from infertui.tui.widgets.gauges import bar
-from infertui.tui.widgets.paragraphs import NAME_WIDTH, entry, foreign, paragraph, section
 from infertui.units import format_seconds
 
 Lines = list[Text]

@@ -1,9 +1,11 @@
-"""Cells: text of an exact width, of which rows are made.
+"""Cells: text of an exact width, of which rows are made; names with their values, and words over several lines.
 
 Durations on screen, and the time axis that charts share.
 """
 
 import math
+from collections.abc import Iterable
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -12,7 +14,7 @@ from rich.text import Text
 
 from infertui.tui.actions import sign
 from infertui.tui.settings import Settings
-from infertui.tui.terminal.sanitize import safe
+from infertui.tui.terminal.sanitize import plain, safe
 
 if TYPE_CHECKING:
     from infertui.tui.themes import Palette
@@ -105,3 +107,32 @@ class RunnerClock:
     def at(self, now_ns: int) -> int:
         """The runner's time at `now_ns` of our clock."""
         return now_ns + (self._ahead or 0)
+
+
+NAME_WIDTH = 18
+"""Cells for a name in front of its value."""
+
+
+def entry(name: str, value: str, width: int, look: Look, *, style: str = "", room: int = NAME_WIDTH) -> list[Text]:
+    """A name in `room` cells and its value, which goes on below itself where it is too long for a line."""
+    parts = wrap(safe(value), max(10, width - room), break_on_hyphens=False) or [""]
+    names: Iterable[str] = (name, *("" for _ in parts[1:]))
+    return [
+        beside(fit(left, room, look, style=look.palette.muted), plain(part, style))
+        for left, part in zip(names, parts, strict=True)
+    ]
+
+
+def paragraph(text: str, width: int, style: str) -> list[Text]:
+    """Words over as many lines as they need."""
+    return [plain(part, style) for part in wrap(safe(text), max(10, width), break_on_hyphens=False) or [""]]
+
+
+def section(title: str, look: Look) -> list[Text]:
+    """A heading."""
+    return [plain(title, look.palette.title)]
+
+
+def foreign(text: str) -> list[Text]:
+    """Another program's lines as they are."""
+    return [plain(line) for line in text.split("\n")]

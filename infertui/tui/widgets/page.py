@@ -8,11 +8,10 @@ from textual.containers import Vertical
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import Look, paragraph
 from infertui.tui.widgets.dialogs import Dialog
 from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.pager import Pager
-from infertui.tui.widgets.paragraphs import paragraph
 
 if TYPE_CHECKING:
     from infertui.tui.context import Cockpit

@@ -1,6 +1,6 @@
 import pytest
 
-from infertui.tui.terminal.mouse import Mouse
+from infertui.tui.appearance import Mouse
 
 
 @pytest.mark.parametrize(
