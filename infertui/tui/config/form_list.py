@@ -3,7 +3,6 @@
 from collections.abc import Hashable
 
 from rich.text import Text
-from textual import on
 from textual.app import ComposeResult
 from textual.message import Message
 
@@ -28,7 +27,10 @@ class FormList(PanePart):
     """
 
     class Drawn(Message):
-        """The lines were made anew, or the cursor is on another: what stands beside them may say something else."""
+        """The lines were made anew: what stands beside them may have to say something else."""
+
+    class Moved(Message):
+        """The cursor is on another row."""
 
     def __init__(self, cockpit: Cockpit, form: Form) -> None:
         super().__init__()
@@ -88,10 +90,10 @@ class FormList(PanePart):
         self.knowledge = knowledge
         self.draw()
 
-    @on(RowList.Moved)
-    def _moved(self, event: RowList.Moved) -> None:
+    def on_row_list_moved(self, event: RowList.Moved) -> None:
+        """Pass it on, as with the position."""
         event.stop()
-        self.post_message(self.Drawn())
+        self.post_message(self.Moved())
 
     # Rows, as RowList asks for them.
 

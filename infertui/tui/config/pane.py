@@ -149,6 +149,11 @@ class ConfigPane(Pane):
         self._above.compose_lines()
         self._estimate.compose_lines()
 
+    @on(FormList.Moved)
+    def _moved(self, event: FormList.Moved) -> None:
+        event.stop()
+        self._estimate.compose_lines()
+
     @on(FormEditor.ChoiceWanted)
     def _choice_wanted(self, event: FormEditor.ChoiceWanted) -> None:
         event.stop()
