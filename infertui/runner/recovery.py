@@ -19,6 +19,8 @@ from infertui.results.result import Result
 from infertui.results.runs import BEGUN, RESULT, RESULT_BYTES, Begun, Store, boot_id, encode_result, write_whole
 from infertui.results.upgrade import decode_result
 
+LONGEST_S = 1e9
+"""Seconds, of 30 years: what a line tells of more was never measured."""
 REASON = "its runner was killed"
 """What is said where nothing better is known: nobody lived to say more."""
 
@@ -109,10 +111,16 @@ def batches_of(records: Iterable[RequestRecord]) -> list[BatchRecord]:
     return [batch for batch in found if len(batch.requests) == size]
 
 
+def _can_be(line: RequestRecord) -> bool:
+    """Whether its times can have been measured: anybody may have written into the file."""
+    times = (line.start, line.due, line.ttft, line.latency, line.batch_seconds, *line.stretches)
+    return all(seconds is None or abs(seconds) <= LONGEST_S for seconds in times)
+
+
 def _batch(lines: list[RequestRecord]) -> BatchRecord | None:
-    """None of a request that was part of none, and of one whose time is not known."""
+    """None of a request that was part of none, and of one whose time is not known, or none that can have been."""
     first = lines[0]
-    if first.batch is None or first.batch_seconds is None:
+    if first.batch is None or first.batch_seconds is None or not all(map(_can_be, lines)):
         return None
     start = round(first.start * NS_PER_S)
     end = start + round(first.batch_seconds * NS_PER_S)

@@ -101,3 +101,12 @@ def test_a_request_that_was_part_of_no_batch_stands_for_itself(tmp_path: Path) -
     assert [one.tokens for one in read_observations(tmp_path)] == [line["tokens"] for line in lines]
     assert [point.start for point in read_details(tmp_path).batches] == [0, 1, 2, 3, 4, 5]
     assert batches_of(records(tmp_path)) == []
+
+
+@pytest.mark.parametrize("key", ["start", "due", "ttft", "latency", "batch_seconds", "stretches"])
+@pytest.mark.parametrize("seconds", [1e308, -1e308, 1e300])
+def test_times_that_nothing_can_have_taken_take_no_other_batch_with_them(key: str, seconds: float) -> None:
+    told = [msgspec.json.decode(line, type=RequestRecord) for line in FILES[-1].read_bytes().splitlines()]
+    value = (seconds,) if key == "stretches" else seconds
+    spoilt = [msgspec.structs.replace(told[0], **{key: value}), *told[1:]]
+    assert batches_of(spoilt) == batches_of(told)[1:]
