@@ -10,7 +10,7 @@ from infertui.tui.config.editor import FormEditor
 from infertui.tui.config.options import Knowledge, Option
 
 if TYPE_CHECKING:
-    from infertui.tui.widgets.picker import PickerScreen
+    from infertui.tui.config.dialogs import PickerScreen
 
 ENGINE, MODEL, DEVICE = "engine.name", "model.id", "device.name"
 
@@ -62,7 +62,7 @@ class Chooser:
     def _pick(
         self, title: str, key: str, offered: Sequence[Option], *, free: str = "", waiting: str = ""
     ) -> "PickerScreen":
-        from infertui.tui.widgets.picker import PickerScreen
+        from infertui.tui.config.dialogs import PickerScreen
 
         editor = self._editor
         current = editor.form.text(key)

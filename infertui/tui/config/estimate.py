@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from infertui.tui.config.forecast_screen import ForecastScreen
+    from infertui.tui.config.dialogs import ForecastScreen
 
 
 class EstimateNotes(Notes):
@@ -44,7 +44,7 @@ class EstimateNotes(Notes):
 
     def open(self) -> None:
         """Ask anew at once, and show everything that is known on a screen of its own."""
-        from infertui.tui.config.forecast_screen import ForecastScreen
+        from infertui.tui.config.dialogs import ForecastScreen
 
         self.repeat(at_once=True)
         self._reading = ForecastScreen("Estimate", forecast_lines(self._editor.page, self.question))

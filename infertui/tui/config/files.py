@@ -36,7 +36,7 @@ class ConfigFiles:
         """To a file with another name."""
         if (text := self._text()) is None:
             return
-        from infertui.tui.config.filename import FilenameScreen
+        from infertui.tui.config.dialogs import FilenameScreen
 
         base = self._form.base
         name = base.file or base.title or "config"
@@ -87,7 +87,7 @@ class ConfigFiles:
 
     def open(self) -> None:
         """Choose among presets, files and recent runs."""
-        from infertui.tui.widgets.picker import PickerScreen
+        from infertui.tui.config.dialogs import PickerScreen
 
         own = config_file.configs_dir(self._environ)
         known = options.preset_options()

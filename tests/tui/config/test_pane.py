@@ -23,10 +23,9 @@ from infertui.runner.control import Forecast, RunnerFacts, Snapshot, Submission
 from infertui.runner.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.tui.actions import RESERVED
-from infertui.tui.config.forecast_screen import ForecastScreen
+from infertui.tui.config.dialogs import ForecastScreen, PickerScreen
 from infertui.tui.config.pane import ACTIONS, ConfigPane
 from infertui.tui.state import Mirror
-from infertui.tui.widgets.picker import PickerScreen
 
 GIB = 1 << 30
 FITS = Forecast(("weights 1 GiB", "total 3.10 GiB: fits"), True, needed=3 * GIB, free=78 * GIB, seconds=40.0)

@@ -1,6 +1,10 @@
-"""A list to choose a value from, in groups, with what is known of each; or a value of one's own."""
+"""The dialogs of the Config pane: a value chosen from a list, the name of a file, the estimate in full.
 
-from collections.abc import Hashable, Sequence
+A module of their own: stock inputs are costly to import, and the first paint does without.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from msgspec import Struct
@@ -12,12 +16,14 @@ from textual.containers import Vertical
 from textual.markup import escape
 from textual.widgets import Input, Static
 
+from infertui import regular_files
+from infertui.errors import UsageError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.config.options import Option
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import Look, beside, fit
-from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
+from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog, LineDialog
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 
@@ -246,3 +252,113 @@ class PickerScreen(Dialog[str | None]):
     def action_back(self) -> None:
         """Leave without choosing."""
         self.dismiss(None)
+
+
+class FilenameScreen(LineDialog[Path]):
+    """Returns the path that was typed, or None. `path_of` makes a path of a name, or raises UsageError."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = (Action("filename.back", "escape", "Back", "leave without saving"),)
+    BINDINGS = bindings(ACTIONS)
+    CSS_PATH = DIALOG_CSS
+    DEFAULT_CSS = "FilenameScreen #filename-note { height: auto; min-height: 1; max-height: 4; }"
+
+    def __init__(self, title: str, name: str, path_of: Callable[[str], Path]) -> None:
+        super().__init__(classes="dialog")
+        self._title = title
+        self._proposed = name
+        self._path_of = path_of
+
+    def compose(self) -> ComposeResult:
+        """The line to type in, and where that would be."""
+        with Vertical(classes="box") as box:
+            box.border_title = escape(safe(self._title))
+            yield LineInput(self._proposed, placeholder="a name, or a path")
+            yield Static(id="filename-note", classes="note", markup=False)
+            yield Static(plain("enter save   esc back"), classes="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Type at once, behind the name that is proposed."""
+        line = self.query_one(LineInput)
+        line.focus()
+        line.cursor_position = len(line.value)
+        self.tell(line.value)
+
+    def understood(self, typed: str) -> tuple[Path | None, Text]:
+        """A path, and whether something is there already."""
+        colours = palette(self.app)
+        try:
+            path = self._path_of(typed)
+        except UsageError as error:
+            return None, plain(error.message, colours.error)
+        exists = regular_files.exists(path)
+        said = f"{path}{': exists already' if exists else ''}"
+        return path, plain(said, colours.warning if exists else colours.muted)
+
+
+class _EstimateRows:
+    def __init__(self) -> None:
+        self.lines: list[Text] = []
+
+    def row_count(self) -> int:
+        return len(self.lines)
+
+    def row_key(self, index: int) -> Hashable:
+        return index
+
+    def row_text(self, index: int, width: int) -> Text:
+        return self.lines[index]
+
+
+class ForecastScreen(Dialog[None]):
+    """Lines to read; `tell` replaces them when more is known."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = (
+        Action("forecast.back", "escape,q,v,enter", "Back", "close", priority=True),
+    )
+    BINDINGS = bindings(ACTIONS)
+    CSS_PATH = DIALOG_CSS
+
+    def __init__(self, title: str, lines: Sequence[Text]) -> None:
+        super().__init__(classes="dialog")
+        self._title = title
+        self._rows = _EstimateRows()
+        self._given = tuple(lines)
+
+    def compose(self) -> ComposeResult:
+        """The lines, and how to leave."""
+        with Vertical(classes="box tall") as box:
+            box.border_title = escape(safe(self._title))
+            yield RowList(self._rows)
+            yield Static(plain("j/k scroll   esc back"), classes="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """The lines as they are now."""
+        self._show()
+        self.query_one(RowList).focus()
+
+    def on_resize(self) -> None:
+        """Lay the lines out for the new width."""
+        self.call_after_refresh(self._show)
+
+    def tell(self, lines: Sequence[Text]) -> None:
+        """Replace the lines."""
+        self._given = tuple(lines)
+        if self.is_mounted:
+            self._show()
+
+    def _show(self) -> None:
+        rows = self.query_one(RowList)
+        width = rows.row_width or 60
+        self._rows.lines = [piece for line in self._given for piece in _folded(line, width, rows)]
+        rows.redraw()
+
+    def action_back(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+def _folded(line: Text, width: int, rows: RowList) -> list[Text]:
+    whole = line.copy()
+    whole.no_wrap = False
+    pieces = whole.wrap(rows.app.console, max(10, width), overflow="fold")
+    return list(pieces) or [Text()]
