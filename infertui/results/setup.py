@@ -1,24 +1,18 @@
 """What was measured, and how it was asked for: of a run of infertui by its config, of an imported one by its file."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
+
+from infertui.targets.base import TargetName
 
 if TYPE_CHECKING:
     from infertui.config.schema import Config
 
-TargetKind = Literal["engine"]
 Value = str | int | float | bool
 JUDGED = frozenset({"validity", "quality", "labels", "sweep"})
 """Tables of a config that say nothing of what was measured: a file of another program is not asked for them."""
-
-
-class TargetFacts(Struct, frozen=True):
-    """What answered the requests, as it was asked for. A `name` of None is not known."""
-
-    kind: TargetKind
-    name: str | None
 
 
 class Setup:
@@ -54,9 +48,9 @@ class Setup:
         return dict(flat_values(cast("Config", self._config)))
 
     @property
-    def target(self) -> TargetFacts:
+    def target(self) -> TargetName:
         """What was asked to answer."""
-        return TargetFacts("engine", self._text("engine.name"))
+        return TargetName("engine", self._text("engine.name"))
 
     @property
     def model(self) -> str | None:

@@ -18,13 +18,12 @@ import traceback
 
 from msgspec.structs import replace
 
-from infertui.config.schema import EngineConfig
 from infertui.endings import ENDING, NOT_FOR_WORKERS
 from infertui.errors import ConfigError, InfertuiError, UsageError
-from infertui.measure.clock import Clock, MonotonicClock, VirtualClock
-from infertui.targets.engine.base import Closing, Engine, Loaded, create
+from infertui.measure.clock import Clock, MonotonicClock
+from infertui.targets.base import Target
 from infertui.targets.engine.resident import resident
-from infertui.targets.engine.verify import check_device, check_loaded
+from infertui.targets.kinds import kind_of
 from infertui.text import clean
 from infertui.worker.protocol import (
     AnyCommand,
@@ -110,16 +109,15 @@ class Link:
 
 
 class Child:
-    """The worker's main thread: one engine, one command at a time."""
+    """The worker's main thread: one target, one command at a time."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._clock: Clock = MonotonicClock()
         self._progress = Progress(self._clock)
-        self._engine: Engine | None = None
-        self._loaded: Loaded | None = None
+        self._target: Target | None = None
+        self._loaded = False
         self._outputs: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        self._config: EngineConfig | None = None
 
     def serve(self) -> None:
         """Answer commands until told to leave."""
@@ -141,22 +139,19 @@ class Child:
             self._progress.enter("idle")
 
     def close(self) -> None:
-        """Let the engine end what it started. The runner does not wait for it for long."""
-        engine: object = self._engine
-        if isinstance(engine, Closing):
+        """Let the target end what it started. The runner does not wait for it for long."""
+        if self._target is not None:
             with contextlib.suppress(Exception):
-                engine.close()
+                self._target.close()
 
     def _obey(self, command: AnyCommand) -> None:
         if isinstance(command, Load):
             self._load(command)
         elif isinstance(command, Measure):
-            if self._engine is None or self._loaded is None or self._config is None:
+            if self._target is None or not self._loaded:
                 raise ConfigError("", "the worker was asked to measure before a model was loaded")
             session = Session(
-                self._engine,
-                self._loaded,
-                self._config,
+                self._target,
                 command,
                 clock=self._clock,
                 progress=self._progress,
@@ -175,41 +170,36 @@ class Child:
         """Score a text; what an engine cannot do is an answer, not a failure."""
         self._progress.enter("score")
         self._link.emit(PhaseStarted(self._clock.now_ns(), "score"))
-        if self._engine is None or self._loaded is None:
+        if self._target is None or not self._loaded:
             raise ConfigError("", "the worker was asked to score before a model was loaded")
-        found = scored(self._engine, self._loaded, command, self._progress, self._link.cancelled.is_set)
+        found = scored(self._target, command, self._progress, self._link.cancelled.is_set)
         self._link.emit(replace(found, t_ns=self._clock.now_ns()))
 
     def _find_gaps(self, command: FindGaps) -> None:
         """The gaps of the last run's outputs; what an engine cannot do is an answer, not a failure."""
         self._progress.enter("score")
-        if self._engine is None or self._loaded is None:
+        if self._target is None or not self._loaded:
             raise ConfigError("", "the worker was asked for logits before a model was loaded")
         cancelled = self._link.cancelled.is_set
-        found = gaps(self._engine, self._loaded, command, self._outputs, self._progress, cancelled)
+        found = gaps(self._target, command, self._outputs, self._progress, cancelled)
         self._link.emit(replace(found, t_ns=self._clock.now_ns()))
 
     def _load(self, command: Load) -> None:
-        request, engine = command.request, command.request.engine
-        self._loaded = None
-        if engine.name == "simulator" and engine.simulator.virtual_time:
-            self._clock = VirtualClock(time.monotonic_ns())
-            self._progress = Progress(self._clock)
+        kind = kind_of(command.request)
+        self._loaded = False
+        clock = kind.clock(command.request)
+        if not isinstance(clock, MonotonicClock):
+            self._clock = clock
+            self._progress = Progress(clock)
         self._progress.enter("load")
         self._link.emit(PhaseStarted(self._clock.now_ns(), "load"))
-        self._engine = create(engine.name, self._clock)
-        loaded = self._engine.load(request)
-        self._engine.synchronize()
+        self._target = kind.create(command.request, self._clock)
+        loaded = self._target.load()
         done_ns = self._clock.now_ns()
-        check_loaded(engine, loaded)
-        check_device(request.device, loaded)
-        # Whom it stands in for an engine need not know, nor may it say otherwise.
-        asked = request.requested or engine.name
-        self._loaded = replace(loaded, engine_requested=asked, fallback_reason=request.fallback_reason)
-        self._config = engine
+        self._loaded = True
         if self._link.cancelled.is_set():
             raise Cancelled
-        self._link.emit(LoadDone(done_ns, self._loaded))
+        self._link.emit(LoadDone(done_ns, loaded))
 
     def _explain(self, error: Exception) -> None:
         text = clean(str(error)) or type(error).__name__

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from infertui.errors import InfertuiError
 from infertui.measure.quality import window_of, windows
-from infertui.targets.engine.base import Engine, Loaded, Scoring
+from infertui.targets.base import Target
 from infertui.text import clean
 from infertui.worker.protocol import FindGaps, GapsFound, Score, Scored
 from infertui.worker.stamps import Cancelled, Progress
@@ -15,20 +15,20 @@ class _TooLongError(Exception):
     """The time for scoring is over."""
 
 
-def scored(engine: Engine, loaded: Loaded, command: Score, progress: Progress, cancelled: Callable[[], bool]) -> Scored:
+def scored(target: Target, command: Score, progress: Progress, cancelled: Callable[[], bool]) -> Scored:
     """The answer to `command`, its time left out; a reason where the engine cannot, or not in that time.
 
     Raises `Cancelled`, and whatever a backend raises that is none of infertui's own errors.
     """
-    able: object = engine
-    if not isinstance(able, Scoring):
+    scorer, loaded = target.scorer, target.loaded
+    if scorer is None:
         return Scored(0, reason=f"the engine {loaded.engine} cannot tell how likely a text is")
     going_on = _going_on(command.timeout_s, progress, cancelled)
     try:
-        engine.release_memory()  # what the run cached: scoring has to do with what is left
-        way = able.scoring()
+        target.release_memory()  # what the run cached: scoring has to do with what is left
+        way = scorer.scoring()
         window = window_of(loaded.max_positions)
-        ids = engine.encode(command.text)[: command.tokens]
+        ids = target.encode(command.text)[: command.tokens]
         if len(ids) < 2 or window < 2:
             return Scored(0, reason=f"there is nothing to predict in {len(ids)} tokens with windows of {window}")
         needed = min(window, len(ids))
@@ -37,8 +37,8 @@ def scored(engine: Engine, loaded: Loaded, command: Score, progress: Progress, c
         total = 0.0
         for piece in windows(ids, window):
             going_on()
-            total += able.score(piece, going_on)
-        engine.synchronize()
+            total += scorer.score(piece, going_on)
+        target.synchronize()
     except _TooLongError:
         return Scored(0, reason=f"scoring took longer than quality.score_timeout_s ({command.timeout_s:g} s)")
     except InfertuiError as error:
@@ -47,8 +47,7 @@ def scored(engine: Engine, loaded: Loaded, command: Score, progress: Progress, c
 
 
 def gaps(
-    engine: Engine,
-    loaded: Loaded,
+    target: Target,
     command: FindGaps,
     outputs: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]],
     progress: Progress,
@@ -59,13 +58,13 @@ def gaps(
     A gap is ln p of the text with the token that was generated, less that with the other one: the softmax has one
     divisor for both, so it is the difference of their logits. Raises `Cancelled`, and what a backend raises.
     """
-    able: object = engine
-    if not isinstance(able, Scoring):
+    scorer, loaded = target.scorer, target.loaded
+    if scorer is None:
         return GapsFound(0, reason=f"the engine {loaded.engine} cannot tell how likely a text is")
     going_on = _going_on(command.timeout_s, progress, cancelled)
     found: dict[str, float] = {}
     try:
-        room = able.scoring().positions
+        room = scorer.scoring().positions
         for name, (place, other) in command.partings.items():
             prompt, output = outputs.get(name, ((), ()))
             before = (*prompt, *output[:place])
@@ -73,7 +72,7 @@ def gaps(
                 continue
             if room is not None and len(before) >= room:
                 continue
-            likely = [able.score((*before, token), going_on) for token in (output[place], other)]
+            likely = [scorer.score((*before, token), going_on) for token in (output[place], other)]
             found[name] = likely[0] - likely[1]
     except _TooLongError:
         return GapsFound(0, gaps=found, reason=f"looking took longer than {command.timeout_s:g} s")

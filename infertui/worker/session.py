@@ -1,6 +1,6 @@
-"""Inside the worker: the measuring loop, the same for every engine.
+"""Inside the worker: the measuring loop, the same for every target.
 
-The loop owns the order of things (warm up, wait for the runner's counters, measure) and the stamps; the engine
+The loop owns the order of things (warm up, wait for the runner's counters, measure) and the stamps; the target
 only generates. Between the stamps of a batch nothing else happens on this thread.
 
 Which generated tokens are kept with a run, to compare engines and settings by what they say.
@@ -19,15 +19,15 @@ from typing import Literal
 import psutil
 from msgspec.structs import replace
 
-from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError, EngineError
 from infertui.load.batches import BatchSource, EncodedPrompt
 from infertui.measure.clock import NS_PER_S, Clock
-from infertui.measure.records import BatchRecord, EngineMemory, Request
+from infertui.measure.records import BatchRecord, Request
 from infertui.measure.validity import warmup_state
-from infertui.targets.engine.base import Batch, Engine, Evidence, Generated, Loaded, Plan, spec_of
-from infertui.targets.engine.resident import reset_resident_peak, resident, resident_peak
-from infertui.targets.engine.verify import check, check_growth, growth, while_measuring
+from infertui.targets.base import Target
+from infertui.targets.engine.contract import Batch, Evidence, Generated, Plan
+from infertui.targets.engine.resident import resident
+from infertui.targets.engine.verify import growth, while_measuring
 from infertui.text import clean
 from infertui.units import format_bytes
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
@@ -81,13 +81,11 @@ MOST_FURTHER = 100_000
 
 
 class Session:
-    """One `Measure` command on a loaded engine."""
+    """One `Measure` command on an open target."""
 
     def __init__(
         self,
-        engine: Engine,
-        loaded: Loaded,
-        config: EngineConfig,
+        target: Target,
         command: Measure,
         *,
         clock: Clock,
@@ -96,30 +94,29 @@ class Session:
         await_proceed: Callable[[], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        self._engine = engine
+        self._target = target
         self._command = command
         self._clock = clock
         self._progress = progress
         self._emit = emit
         self._await_proceed = await_proceed
         self._cancelled = cancelled
-        self._loaded = loaded
-        self._config = config
+        self._loaded = target.loaded
         self.outputs = OutputPicker()
         self._good = False
         self._generated = False
         self._source = BatchSource(
             command.workload,
             command.prompts,
-            encode=engine.encode,
-            vocabulary=loaded.vocabulary,
-            special_ids=loaded.special_ids,
+            encode=target.encode,
+            vocabulary=target.loaded.vocabulary,
+            special_ids=target.loaded.special_ids,
         )
 
     def run(self) -> None:
-        """Get ready, warm up, measure, report. Raises what the engine raises, and `Cancelled`."""
+        """Get ready, warm up, measure, report. Raises what the target raises, and `Cancelled`."""
         self._progress.enter("prepare")
-        self._engine.release_memory()
+        self._target.release_memory()
         widths = self._widths()
         self._check_positions(max(widths))
         self._prepare(widths)
@@ -134,7 +131,7 @@ class Session:
         after = self._evidence()
         grown = growth(before, after)
         if self._good:
-            check_growth(self._config, grown, self._command.workload.output_len)
+            self._target.check_growth(grown, self._command.workload.output_len)
         self._emit(MeasureDone(self._clock.now_ns(), evidence=while_measuring(after, grown)))
 
     def _prepare(self, widths: dict[int, int]) -> None:
@@ -150,17 +147,14 @@ class Session:
         )
         if self._cancelled():
             raise Cancelled
-        self._engine.prepare(plan, self._enter)
-        self._engine.synchronize()
+        self._target.prepare(plan, self._enter)
 
     def _evidence(self) -> Evidence:
         """What is in force. Raises EngineError when it is not what was asked for.
 
         Where no batch was generated yet, as before measuring without warm-up, some of it may not be seen.
         """
-        evidence = self._engine.evidence()
-        check(self._config, spec_of(self._config.name), evidence, seen=self._generated)
-        return evidence
+        return self._target.effective(seen=self._generated)
 
     def _check_positions(self, widest: int) -> None:
         """A model generates garbage, or fails on the device, past its last position: refuse before starting."""
@@ -216,8 +210,7 @@ class Session:
 
     def _measure(self, *, unseen: bool) -> str:
         """Why it stopped early, if it did. `unseen`: what is in force is looked at once a batch has shown it."""
-        self._engine.reset_peak_memory()
-        reset_resident_peak()
+        self._target.reset_peak_memory()
         self._enter("measure")
         measurement, wanted = self._command.measurement, self._command.iterations
         limit = measurement.max_seconds
@@ -240,7 +233,7 @@ class Session:
         generated, error = Generated((), list), ""
         batch, sink = self._batch(prompts, self._command.workload.output_len, index), self._sink(prompts)
         self._progress.batch, self._progress.step = index, 0
-        self._engine.synchronize()
+        self._target.synchronize()
         start = self._progress.progress_ns = self._clock.now_ns()
         try:
             generated = self._generate(batch, sink)
@@ -257,7 +250,7 @@ class Session:
                 times = sink.times()
             except EngineError as failure:
                 counts, error = [0] * len(prompts), clean(failure.message)
-        memory = self._memory()
+        memory = self._target.memory()
         outputs: list[tuple[int, ...]] = []
         self._generated = self._generated or not error
         if phase == "measure" and not error:
@@ -321,14 +314,7 @@ class Session:
         """Generate, telling `sink` of every token step; returns with the device synchronised."""
         if self._cancelled():
             raise Cancelled
-        generated = self._engine.generate(batch, sink)
-        self._engine.synchronize()
-        return generated
-
-    def _memory(self) -> EngineMemory:
-        known = self._engine.memory()
-        elsewhere = known.resident_peak or 0
-        return EngineMemory(known.allocated_peak, known.reserved_peak, resident_peak() + elsewhere)
+        return self._target.generate(batch, sink)
 
 
 # "Tried to allocate 2.00 GiB", "you tried to allocate 1073741824 bytes"

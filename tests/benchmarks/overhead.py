@@ -33,6 +33,7 @@ from infertui.load.batches import BatchSource
 from infertui.measure.clock import NS_PER_S, MonotonicClock
 from infertui.targets.engine.base import Loaded, LoadRequest
 from infertui.targets.engine.resident import resident
+from infertui.targets.engine.target import EngineTarget
 from infertui.targets.engine.transformers.engine import TransformersEngine
 from infertui.worker.child import HEARTBEAT_S
 from infertui.worker.protocol import BatchDone, Event, Heartbeat, Measure, encode
@@ -167,9 +168,7 @@ def measure_case(
     with Pulse(progress) as pulse:
         rounds = Rounds(case, Plain(engine, [request.ids for request in source.batch(0)], args.tokens), pulse)
         Session(
-            engine,
-            loaded,
-            EngineConfig(),
+            EngineTarget(engine, LoadRequest(ModelConfig(), EngineConfig(), DeviceConfig()), loaded),
             Measure(workload, MeasurementConfig(warmup=WARMUP, max_seconds=args.seconds), (), args.rounds),
             clock=clock,
             progress=progress,

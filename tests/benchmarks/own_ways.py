@@ -39,6 +39,7 @@ from infertui.measure.clock import MonotonicClock
 from infertui.measure.comparison import paired
 from infertui.models.resolve import resolve
 from infertui.targets.engine.base import Capacity, LoadRequest, create, spec_of
+from infertui.targets.engine.target import EngineTarget
 from infertui.worker.protocol import BatchDone, Event, Measure
 from infertui.worker.session import Session
 from infertui.worker.stamps import Progress
@@ -100,8 +101,9 @@ def infertui(task: Task, **options: Any) -> Seconds:
             batch_size=batch, input_len=task.prompt_tokens, output_len=task.tokens, prompts="random"
         )
         command = Measure(workload, MeasurementConfig(warmup=WARMUP), (), task.iterations)
+        target = EngineTarget(engine, LoadRequest(ModelConfig(), config, DeviceConfig()), loaded)
         Session(
-            engine, loaded, config, command, clock=clock, progress=Progress(clock), emit=events.append,
+            target, command, clock=clock, progress=Progress(clock), emit=events.append,
             await_proceed=lambda: None, cancelled=lambda: False,
         ).run()  # fmt: skip
         batches = [event.batch for event in events if isinstance(event, BatchDone) and event.batch.phase == "measure"]

@@ -41,6 +41,7 @@ from infertui.results.runs import Store
 from infertui.runner.runner import Runner
 from infertui.targets.engine.base import LoadRequest
 from infertui.targets.engine.simulator import SimulatorEngine
+from infertui.targets.engine.target import EngineTarget
 from infertui.worker.protocol import BatchDone, Event, Measure
 from infertui.worker.session import Session
 from infertui.worker.stamps import Progress
@@ -78,7 +79,8 @@ def measured(chosen: SimulatorOptions) -> list[BatchRecord]:
     clock, batches = VirtualClock(), []
     engine = SimulatorEngine(clock)
     config = EngineConfig(name="simulator", simulator=chosen)
-    loaded = engine.load(LoadRequest(ModelConfig(), config, DeviceConfig()))
+    request = LoadRequest(ModelConfig(), config, DeviceConfig())
+    loaded = engine.load(request)
     prompts = load_prompts(WORKLOAD)
     measurement = MeasurementConfig(warmup=0)  # the simulator needs none
     iterations = iterations_of(WORKLOAD, measurement, len(prompts))
@@ -88,7 +90,7 @@ def measured(chosen: SimulatorOptions) -> list[BatchRecord]:
             batches.append(event.batch)
 
     Session(
-        engine, loaded, config, Measure(WORKLOAD, measurement, tuple(prompts), iterations),
+        EngineTarget(engine, request, loaded), Measure(WORKLOAD, measurement, tuple(prompts), iterations),
         clock=clock, progress=Progress(clock), emit=take, await_proceed=lambda: None, cancelled=lambda: False,
     ).run()  # fmt: skip
     return batches

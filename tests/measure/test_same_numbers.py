@@ -22,6 +22,7 @@ from infertui.measure.summary import summarise
 from infertui.runner.recovery import batches_of
 from infertui.targets.engine.base import LoadRequest
 from infertui.targets.engine.simulator import SimulatorEngine
+from infertui.targets.engine.target import EngineTarget
 from infertui.worker.protocol import BatchDone, Event, Measure
 from infertui.worker.session import Session
 from infertui.worker.stamps import Progress
@@ -74,8 +75,9 @@ def faked(steps: list[Any]) -> list[BatchRecord]:
 
 def _measured(engine: Any, told: Any, config: EngineConfig, command: Measure, clock: VirtualClock) -> list[BatchRecord]:
     events: list[Event] = []
+    target = EngineTarget(engine, LoadRequest(ModelConfig(), config, DeviceConfig()), told)
     Session(
-        engine, told, config, command, clock=clock, progress=Progress(clock), emit=events.append,
+        target, command, clock=clock, progress=Progress(clock), emit=events.append,
         await_proceed=lambda: None, cancelled=lambda: False,
     ).run()  # fmt: skip
     batches = [event.batch for event in events if isinstance(event, BatchDone) and event.batch.phase == "measure"]

@@ -11,12 +11,13 @@ from support.fake_engine import ALL, Behaviour, FakeEngine, loaded
 from support.fake_spec import NAME, SPEC
 
 from infertui.config.engines.registry import SPECS
-from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, WorkloadConfig
+from infertui.config.schema import DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.errors import EngineError
 from infertui.measure.clock import VirtualClock
 from infertui.measure.records import BatchRecord
 from infertui.measure.summary import summarise
-from infertui.targets.engine.base import Evidence, Plan
+from infertui.targets.engine.base import Evidence, LoadRequest, Plan
+from infertui.targets.engine.target import EngineTarget
 from infertui.targets.engine.verify import check_device
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
 from infertui.worker.session import Session
@@ -51,10 +52,9 @@ class Stage:
         self.progress = Progress(self.clock)
         self.engine = FakeEngine(self.clock, behaviour)
         self.cancel = False
+        request = LoadRequest(ModelConfig(), EngineConfig(name=NAME, **levers), DeviceConfig())
         self._session = Session(
-            self.engine,
-            loaded(behaviour),
-            EngineConfig(name=NAME, **levers),
+            EngineTarget(self.engine, request, loaded(behaviour)),
             Measure(
                 WorkloadConfig(batch_size=batch_size, output_len=output_len, **workload or {}),
                 MeasurementConfig(warmup=warmup),

@@ -11,6 +11,7 @@ from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.measure.clock import MonotonicClock
 from infertui.measure.quality import perplexity
 from infertui.targets.engine.base import Batch, Capacity, Engine, LoadRequest, Plan, Scoring, create
+from infertui.targets.engine.target import EngineTarget
 from infertui.worker.protocol import Score, Scored
 from infertui.worker.scoring import scored
 from infertui.worker.stamps import Cancelled, Progress
@@ -41,8 +42,12 @@ def loaded(checkpoint: Path, name: str = "transformers", **levers: Any) -> tuple
     return engine, engine.load(request)
 
 
+def target_of(engine: Engine, facts: Any) -> EngineTarget:
+    return EngineTarget(engine, LoadRequest(ModelConfig(), EngineConfig(name=facts.engine), DeviceConfig()), facts)
+
+
 def answer(engine: Engine, facts: Any, text: str = TEXT, tokens: int = TOKENS) -> Scored:
-    return scored(engine, facts, Score(text, tokens, 60.0), Progress(CLOCK), lambda: False)
+    return scored(target_of(engine, facts), Score(text, tokens, 60.0), Progress(CLOCK), lambda: False)
 
 
 def plain(checkpoint: Path, window: int, dtype: str = "float32", tokens: int = TOKENS) -> float:
@@ -137,8 +142,8 @@ def test_what_other_libraries_say_of_prompts_is_the_same(
 def test_a_text_of_one_token_and_an_end_to_patience_are_reasons(checkpoint: Path) -> None:
     engine, facts = loaded(checkpoint)
     assert "nothing to predict" in answer(engine, facts, tokens=1).reason
-    late = scored(engine, facts, Score(TEXT, TOKENS, 0.0), Progress(CLOCK), lambda: False)
+    late = scored(target_of(engine, facts), Score(TEXT, TOKENS, 0.0), Progress(CLOCK), lambda: False)
     assert late.log_likelihood is None
     assert "longer than quality.score_timeout_s" in late.reason
     with pytest.raises(Cancelled):
-        scored(engine, facts, Score(TEXT, TOKENS, 60.0), Progress(CLOCK), lambda: True)
+        scored(target_of(engine, facts), Score(TEXT, TOKENS, 60.0), Progress(CLOCK), lambda: True)
