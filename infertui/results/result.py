@@ -175,12 +175,6 @@ class Result(Struct, frozen=True):
         return self.config
 
     @property
-    def engine(self) -> str | None:
-        """The engine that ran, else the one that was asked for; None where a file does not tell it."""
-        name = (self.loaded.engine if self.loaded else "") or self.setup.target.name
-        return None if self.imported and name == "unknown" else name
-
-    @property
     def untold(self) -> tuple[str, ...]:
         """Keys of the config, and of the summary as in `summary.requests`, that an imported file does not tell."""
         if self.config is not None:
