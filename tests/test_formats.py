@@ -20,10 +20,10 @@ from infertui.analysis.prices import FILE as PRICES
 from infertui.api import runtime, wire
 from infertui.api.http import routes
 from infertui.api.operations import HELLO, OPERATIONS
-from infertui.cli.results import CSV_COLUMNS
 from infertui.config.engines.registry import SPECS
 from infertui.errors import InfertuiError
 from infertui.measure.records import RequestRecord
+from infertui.metrics.table import csv_header
 from infertui.models.asking import Answer as ShapeAnswer
 from infertui.report.as_json import ReportData
 from infertui.results import peaks
@@ -106,7 +106,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     lines += [f"  {kind}, of a worker" for kind in get_args(FailureKind)]
     lines += ["", "Engines", *(f"  {name}, table {spec.table}" for name, spec in sorted(SPECS.items()))]
     lines += ["", "Routes", *sorted(f"  {' '.join(sorted(route.http_methods))} {path}" for route, path in _routes())]
-    lines += ["", "Columns of CSV", *(f"  {name}" for name in CSV_COLUMNS)]
+    lines += ["", "Columns of CSV", *(f"  {name}" for name in csv_header())]
     QueueStore(tmp_path / "queue.sqlite").close()
     index = ResultIndex(tmp_path / "out", cache=tmp_path)
     index.refresh()
@@ -164,7 +164,5 @@ def _tables(file: Path) -> Iterator[str]:
         ).fetchall():
             columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')]
             yield f"{name}: {' '.join(columns)}"
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        yield f"user_version {version}"
     finally:
         connection.close()

@@ -13,13 +13,13 @@ from support.results import make_results
 from infertui.analysis.effective import identity
 from infertui.analysis.summary_text import figures
 from infertui.cli.agreement import HEAD
-from infertui.cli.markdown import COLUMNS as MARKDOWN
-from infertui.cli.markdown import USUAL, markdown_table
-from infertui.cli.results import CSV_COLUMNS, csv_values, text_columns
+from infertui.cli.markdown import markdown_table
 from infertui.formats.export import document
 from infertui.measure.itl import merge_gaps, summarise_gaps
 from infertui.measure.quality import Quality
 from infertui.measure.statistics import describe
+from infertui.metrics.registry import metrics
+from infertui.metrics.table import csv_header, csv_values, text_cells
 from infertui.report.document import Table
 from infertui.report.run_details import listing
 from infertui.results.result import DeviceFigures, Result
@@ -72,14 +72,14 @@ def views(run: Result) -> dict[str, dict[str, str]]:
     everything = tuple(COLUMNS)
     table = next(block for block in listing(gathered(Path(), [run, replace(run, id="2", name="2")])).blocks
                  if isinstance(block, Table))  # fmt: skip
-    head, _, body = markdown_table([run], list(MARKDOWN)).split("\n")
+    head, _, body = markdown_table([run], [metric.heading for metric in metrics("markdown")]).split("\n")
     csv_text = io.StringIO()
-    csv.writer(csv_text).writerows([CSV_COLUMNS, csv_values(run)])
+    csv.writer(csv_text).writerows([csv_header(), csv_values(run)])
     titles, values = csv.reader(io.StringIO(csv_text.getvalue()))
     return {
         "screen": {spec.label: spec.cell(row, spec.wide) for spec in COLUMNS.values()},
         "copied": dict(zip(copied_header(everything), copied(row, everything), strict=True)),
-        "text": {column.name: column.cell(run) for column in text_columns()},
+        "text": dict(zip((metric.text_heading for metric in metrics("text")), text_cells(run), strict=True)),
         "markdown": dict(zip(head[2:-2].split(" | "), body[2:-2].split(" | "), strict=True)),
         "report": {column.name: cell.text for column, cell in zip(table.columns, table.rows[0], strict=True)},
         "csv": dict(zip(titles, values, strict=True)),
@@ -109,7 +109,7 @@ def test_a_mean_that_no_file_told_is_not_available_anywhere(run: Result) -> None
     assert msgspec.json.decode(msgspec.json.encode(lacking), type=Result) == lacking
     head, _, body = markdown_table([lacking], ["TTFT p50", "TTFT mean"]).split("\n")
     assert (head, body) == ("| TTFT p50 | TTFT mean |", "| 31.8 ms | n/a |")
-    told = dict(zip(CSV_COLUMNS, csv_values(lacking), strict=True))
+    told = dict(zip(csv_header(), csv_values(lacking), strict=True))
     assert (told["p50_ttft_s"], told["mean_ttft_s"]) == (0.0318, "")
     assert dict(figures(lacking))["TTFT"].startswith("p50 31.8 ms")
     assert dict(figures(lacking))["ITL"].startswith("p50 ")
@@ -140,8 +140,9 @@ def test_no_time_and_no_memory_without_its_statistic(views: dict[str, dict[str, 
             if heading.startswith(("TTFT", "TPOT", "ITL", "E2E")):
                 assert any(word in heading for word in ("p50", "p99", "mean")), (name, heading)
             assert heading not in ("memory", "VRAM", "mem"), name
+    usual = markdown_table([]).split("\n")[0][2:-2].split(" | ")
     for figure in ("TTFT", "TPOT", "E2E latency"):
-        assert figure not in USUAL
+        assert figure not in usual
 
 
 def test_which_memory_it_is_is_said(run: Result, views: dict[str, dict[str, str]]) -> None:
@@ -165,7 +166,7 @@ def test_what_ran_is_one_word_everywhere(run: Result, views: dict[str, dict[str,
     assert views["csv"]["format"] == word
     assert dict(identity(run))["weights"].startswith(word + "  ")
     assert "format" in HEAD
-    assert "format" in USUAL
+    assert "format" in markdown_table([]).split("\n")[0]
 
 
 def test_a_diverged_run_is_marked_in_every_row(views: dict[str, dict[str, str]]) -> None:

@@ -1,17 +1,18 @@
 """A bench: several configs measured in turn, compared round by round."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.comparability import differences, unlike
-from infertui.analysis.compare import Comparison, Difference, Figure, joules_per_request, judged, memory
+from infertui.analysis.compare import Comparison, Difference, Figure, judged, memory
 from infertui.analysis.outcome import EQUAL_WITHIN, p_text, percent
 from infertui.config.sweep import Place
-from infertui.measure.comparison import Better, geometric_mean, least_p, paired, variation
+from infertui.measure.comparison import geometric_mean, least_p, paired, variation
 from infertui.measure.dependence import FEWEST
+from infertui.metrics.metric import Compared, Metric
+from infertui.metrics.registry import compared
 from infertui.results.result import Result
 from infertui.text import clean
 
@@ -202,58 +203,38 @@ _ADDED = (
 )
 
 
-class _Kind(NamedTuple):
-    key: str
-    name: str
-    better: Better
-    show: str
-    read: Callable[[Result], float | None]
-
-
 def _figures(pairs: Sequence[tuple[Result, Result]]) -> Iterator[Figure]:
-    for kind in _KINDS:
-        yield _figure(kind, [(kind.read(one), kind.read(other)) for one, other in pairs])
+    """Percentiles of ITL are not among them: over a run they come from a histogram, which is within 1 %."""
+    for metric, row in _paired():
+        name, better = row.name or metric.label, metric.better or "higher"
+        figure = Figure(name, None, None, better, None, metric.unit.written, row.key, "rounds")
+        yield _over_rounds(figure, [(metric.number(one), metric.number(other)) for one, other in pairs])
     memories = [memory(*pair) for pair in pairs]
     kinds = {name for name, _, _ in memories}
     name = kinds.pop() if len(kinds) == 1 else "memory, not of one kind"
     values = [(one, other) if not kinds else (None, None) for _, one, other in memories]
-    yield _figure(_Kind("memory", name, "lower", "bytes", lambda _: None), values)
+    yield _over_rounds(Figure(name, None, None, "lower", None, "bytes", "memory", "rounds"), values)
 
 
-def _figure(kind: _Kind, values: Sequence[tuple[float | None, float | None]]) -> Figure:
+def _over_rounds(figure: Figure, values: Sequence[tuple[float | None, float | None]]) -> Figure:
     """A quantity over the rounds; not available where it is missing of a run: the rounds that have it are not all."""
     first = [one for one, _ in values if one is not None]
     second = [other for _, other in values if other is not None]
     whole = len(first) == len(second) == len(values)
-    found = paired(first, second) if whole else None
-    figure = Figure(kind.name, None, None, kind.better, found, kind.show, kind.key, "rounds", observations=len(values))
     return replace(
         figure,
         first=geometric_mean(first) if len(first) == len(values) else None,
         second=geometric_mean(second) if len(second) == len(values) else None,
+        ratio=paired(first, second) if whole else None,
+        observations=len(values),
     )
 
 
-def _mean_of(name: str) -> Callable[[Result], float | None]:
-    def read(result: Result) -> float | None:
-        found = getattr(result.summary, name)
-        return found.mean if found else None
-
-    return read
+def _paired() -> Iterator[tuple[Metric, Compared]]:
+    return ((metric, row) for metric, row in compared() if row.paired)
 
 
-_KINDS = (
-    _Kind("throughput", "throughput, tok/s", "higher", "number", lambda result: result.summary.output_throughput),
-    _Kind("latency", "E2E mean", "lower", "seconds", _mean_of("latency")),
-    _Kind("ttft", "TTFT mean", "lower", "seconds", _mean_of("ttft")),
-    _Kind("tpot", "TPOT mean", "lower", "seconds", _mean_of("tpot")),
-    _Kind("itl", "ITL mean", "lower", "seconds", _mean_of("itl")),
-    _Kind("energy", "energy, J/token", "lower", "number",
-          lambda result: result.power.joules_per_token if result.power else None),
-    _Kind("energy-request", "energy, J/request", "lower", "number", joules_per_request),
-)  # fmt: skip
-"""Percentiles of ITL are not among them: over a run they come from a histogram, which is within 1 %."""
-KEYS = (*(kind.key for kind in _KINDS), "memory")
+KEYS = (*(row.key for _, row in _paired()), "memory")
 """What its figures are called in rules and by programs."""
 
 

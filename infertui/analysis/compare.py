@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.comparability import Difference, differences, unlike
-from infertui.analysis.energy import error_share, gross
 from infertui.analysis.outcome import Basis, Figure
-from infertui.analysis.summary_text import PEAKS
-from infertui.measure.comparison import Better, Ratio, Totals, ratio
+from infertui.measure.comparison import Ratio, Totals, ratio
 from infertui.measure.dependence import FEWEST, SEEN_FROM
 from infertui.measure.energy import NOTED_ERROR
 from infertui.measure.statistics import CONFIDENCE, Interval
 from infertui.measure.tails import tail_ratio
+from infertui.metrics.metric import Compared, Metric
+from infertui.metrics.reads import error_share
+from infertui.metrics.registry import compared, metric_of
 from infertui.results.observations import Observation
 from infertui.results.result import Result
 from infertui.text import clean
@@ -63,53 +63,74 @@ def compare(first: Result, second: Result, observed: tuple[Sequence[Observation]
     )
 
 
-class _Kind(NamedTuple):
-    key: str
-    name: str
-    better: Better
-    show: str
-    read: Callable[[Sequence[Observation]], Totals]
-    whole: Callable[[Result], float | None]
-    """The same of the whole run, where its batches are not kept."""
-
-
 def _figures(
     first: Result, second: Result, observed: tuple[Sequence[Observation], Sequence[Observation]]
 ) -> Iterator[Figure]:
-    for kind in _KINDS:
-        sides = [kind.read(side) for side in observed]
-        values = [
-            (side.value if min(side.denominators) > 0 else None) if side.numerators else kind.whole(result)
-            for side, result in zip(sides, (first, second), strict=True)
-        ]
-        kept = all(side.numerators for side in sides)
-        found = ratio(*sides) if kept else of_two(*values)
-        if kind.key in _ENERGIES and all(kind.whole(result) is not None for result in (first, second)):
-            values = [kind.whole(result) for result in (first, second)]
-            error = math.hypot(*(error_share(result) or 0.0 for result in (first, second)))
-            found = _recentred(found, of_two(*values), error)
-        fewest = min(len(side.numerators) for side in sides)
-        depend = found is not None and found.correlation is not None
-        wanting = _NOT_BY_ITERATION if not kept else "" if fewest < FEWEST else _DEPEND if depend else _NO_SPREAD
-        yield Figure(
-            kind.name, values[0], values[1], kind.better, found, kind.show, kind.key, observations=fewest,
-            wanting=wanting,
-        )  # fmt: skip
-        if kind.key == "itl":
-            yield _itl_p99(first, second, observed)
+    for metric, row in compared():
+        if row.observe is not None:
+            yield _by_batches(metric, row, row.observe, (first, second), observed)
+        elif metric.key == "itl_p99":
+            yield _itl_p99(metric, row, (first, second), observed)
+        else:
+            one, other = metric.number(first), metric.number(second)
+            yield _figure(metric, row, (one, other), of_two(one, other), basis="whole")
     name, one, other = memory(first, second)
     yield Figure(name, one, other, "lower", of_two(one, other), "bytes", "memory", "whole")
 
 
-def _itl_p99(first: Result, second: Result, observed: tuple[Sequence[Observation], Sequence[Observation]]) -> Figure:
+def _figure(
+    metric: Metric,
+    row: Compared,
+    values: tuple[float | None, float | None],
+    found: Ratio | None,
+    *,
+    basis: Basis = "iterations",
+    observations: int = 0,
+    wanting: str = "",
+) -> Figure:
+    return Figure(
+        row.name or metric.label, *values, metric.better or "higher", found, metric.unit.written, row.key, basis,
+        observations, wanting,
+    )  # fmt: skip
+
+
+def _by_batches(
+    metric: Metric,
+    row: Compared,
+    observe: Callable[[Sequence[Observation]], Totals],
+    results: tuple[Result, Result],
+    observed: tuple[Sequence[Observation], Sequence[Observation]],
+) -> Figure:
+    sides = [observe(side) for side in observed]
+    wholes = [metric.number(result) for result in results]
+    values = [
+        (side.value if min(side.denominators) > 0 else None) if side.numerators else whole
+        for side, whole in zip(sides, wholes, strict=True)
+    ]
+    kept = all(side.numerators for side in sides)
+    found = ratio(*sides) if kept else of_two(*values)
+    if row.whole and None not in wholes:
+        values = wholes
+        error = math.hypot(*(error_share(result) or 0.0 for result in results))
+        found = _recentred(found, of_two(*values), error)
+    fewest = min(len(side.numerators) for side in sides)
+    depend = found is not None and found.correlation is not None
+    wanting = _NOT_BY_ITERATION if not kept else "" if fewest < FEWEST else _DEPEND if depend else _NO_SPREAD
+    return _figure(metric, row, (values[0], values[1]), found, observations=fewest, wanting=wanting)
+
+
+def _itl_p99(
+    metric: Metric,
+    row: Compared,
+    results: tuple[Result, Result],
+    observed: tuple[Sequence[Observation], Sequence[Observation]],
+) -> Figure:
     """That of each run's own summary, over all its gaps; not available where a run has too few for it."""
-    one, other = (result.summary.itl.known_p99 if result.summary.itl else None for result in (first, second))
+    one, other = (metric.number(result) for result in results)
     sides = [[seen.gaps for seen in side if seen.gaps is not None] for side in observed]
     found = tail_ratio(sides[0], sides[1], (one, other), 99) if one is not None and other is not None else None
-    return Figure(
-        "ITL p99", one, other, "lower", found, "bucketed", "itl-p99", observations=min(map(len, sides)),
-        wanting=_FEW_GAPS if all(sides) else _NOT_BY_ITERATION,
-    )  # fmt: skip
+    wanting = _FEW_GAPS if all(sides) else _NOT_BY_ITERATION
+    return _figure(metric, row, (one, other), found, observations=min(map(len, sides)), wanting=wanting)
 
 
 _FEW_GAPS = "too few independent gaps to say how sure"
@@ -149,13 +170,17 @@ def of_two(first: float | None, second: float | None) -> Ratio | None:
     return Ratio(value) if 0 < value < math.inf else None
 
 
+_PEAKS = ("vram_process", "allocated_peak", "resident_peak")
+
+
 def memory(first: Result, second: Result) -> tuple[str, float | None, float | None]:
     """The first kind of memory that is known of both: its name, and their peaks in bytes."""
-    for name, read in PEAKS.items():
-        one, other = read(first), read(second)
+    peaks = [metric_of(key) for key in _PEAKS]
+    for peak in peaks:
+        one, other = peak.number(first), peak.number(second)
         if one is not None and other is not None:
-            return name, one, other
-    one, other = (next((v for read in PEAKS.values() if (v := read(result)) is not None), None)
+            return peak.label, one, other
+    one, other = (next((v for peak in peaks if (v := peak.number(result)) is not None), None)
                   for result in (first, second))  # fmt: skip
     return ("memory, not of one kind", None, None) if one is not None and other is not None else ("memory", one, other)
 
@@ -198,72 +223,5 @@ def _worth(figures: Sequence[Figure]) -> Iterator[str]:
         )
 
 
-def _throughput(observed: Sequence[Observation]) -> Totals:
-    timed = [(one.tokens, one.seconds, one.stretches) for one in observed if one.seconds]
-    return Totals(
-        tuple(float(tokens) for tokens, _, _ in timed),
-        tuple(seconds for _, seconds, _ in timed),
-        tuple(stretches for _, _, stretches in timed),
-    )
-
-
-def _energy_over(count: Callable[[Observation], int]) -> Callable[[Sequence[Observation]], Totals]:
-    def energy(observed: Sequence[Observation]) -> Totals:
-        known = [(one.energy_j, count(one)) for one in observed if one.energy_j is not None and count(one)]
-        return Totals(tuple(energy for energy, _ in known), tuple(float(number) for _, number in known))
-
-    return energy
-
-
-def _mean(read: Callable[[Observation], float | None]) -> Callable[[Sequence[Observation]], Totals]:
-    return lambda observed: Totals.mean_of([value for one in observed if (value := read(one)) is not None])
-
-
-def _mean_time(read: Callable[[Observation], float | None]) -> Callable[[Sequence[Observation]], Totals]:
-    """Of what lasts as long as a batch, whose stretches tell how it came about."""
-
-    def mean(observed: Sequence[Observation]) -> Totals:
-        known = [(value, one.stretches) for one in observed if (value := read(one)) is not None]
-        return Totals.mean_of([value for value, _ in known], tuple(stretches for _, stretches in known))
-
-    return mean
-
-
-def joules_per_request(result: Result) -> float | None:
-    """Of the measured batches, gross; None where the energy is not known."""
-    return gross(result).joules_per_request
-
-
-_KINDS = (
-    _Kind(
-        "throughput", "throughput, tok/s", "higher", "number", _throughput,
-        lambda result: result.summary.output_throughput,
-    ),
-    _Kind(
-        "latency", "E2E mean", "lower", "seconds", _mean_time(lambda one: one.latency),
-        lambda result: result.summary.latency.mean if result.summary.latency else None,
-    ),
-    _Kind(
-        "ttft", "TTFT mean", "lower", "seconds", _mean(lambda one: one.ttft),
-        lambda result: result.summary.ttft.mean if result.summary.ttft else None,
-    ),
-    _Kind(
-        "tpot", "TPOT mean", "lower", "seconds", _mean_time(lambda one: one.tpot),
-        lambda result: result.summary.tpot.mean if result.summary.tpot else None,
-    ),
-    _Kind(
-        "itl", "ITL mean", "lower", "seconds", _mean_time(lambda one: one.itl),
-        lambda result: result.summary.itl.mean if result.summary.itl else None,
-    ),
-    _Kind(
-        "energy", "energy, J/token", "lower", "number", _energy_over(lambda one: one.tokens),
-        lambda result: result.power.joules_per_token if result.power else None,
-    ),
-    _Kind(
-        "energy-request", "energy, J/request", "lower", "number", _energy_over(lambda one: one.requests),
-        joules_per_request,
-    ),
-)  # fmt: skip
-_ENERGIES = frozenset({"energy", "energy-request"})
-KEYS = (*(kind.key for kind in _KINDS), "itl-p99", "memory")
+KEYS = (*(row.key for _, row in compared()), "memory")
 """What figures are called in rules and by programs."""

@@ -14,6 +14,7 @@ from infertui.analysis.bottleneck import Finding, bottleneck, of_offered_load, o
 from infertui.analysis.roofline import Device, Work, device_named, work_of
 from infertui.errors import InfertuiError
 from infertui.measure.roofline import Ceilings, Limits, Source
+from infertui.metrics.registry import stored
 from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
 from infertui.paths import data
@@ -28,6 +29,11 @@ from infertui.units import format_bytes, format_number, format_rate, format_seco
 def limits_of(result: Result) -> Limits | None:
     """The limits that a result was kept with; of one of before they were, those that follow from what it holds."""
     return result.limits or derive(result, shape=shipped_shape(result.setup.model))
+
+
+def with_limits(result: Result) -> Result:
+    """The result with its limits: metrics read these, and do not derive them."""
+    return result if result.limits else replace(result, limits=limits_of(result))
 
 
 def derive(result: Result, *, shape: ModelShape | None = None) -> Limits | None:
@@ -210,16 +216,16 @@ def mfu_text(limits: Limits) -> str:
     )
 
 
-def shares_of_line(line: bytes) -> tuple[float | None, float | None]:
-    """MBU and MFU of a line, as every other view of the result has them; None where they do not follow from it.
+def shares_of_line(line: bytes) -> dict[str, float | None]:
+    """The metrics that follow from others of a line, as every other view of the result has them; None else.
 
     The line is decoded whole, which takes three times as long as its row. Anybody may have written it.
     """
     try:
-        limits = limits_of(decode_result(line))
+        result = with_limits(decode_result(line))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return None, None
-    return (limits.mbu, limits.mfu) if limits else (None, None)
+        return {}
+    return {metric.key: metric.number(result) for metric in stored() if metric.derived}
 
 
 @cache

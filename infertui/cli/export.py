@@ -46,11 +46,11 @@ def export(
 ) -> None:
     """Write runs as CSV, as six-field JSONL, or as the JSON of vllm bench serve."""
     from infertui.cli.lookup import opened, runs_named
-    from infertui.cli.result_filter import matches, parse_filters
     from infertui.errors import UsageError
+    from infertui.metrics.filter import matches, parse_arguments
     from infertui.text import clean
 
-    wanted = parse_filters(filters or [])
+    wanted = parse_arguments(filters or [])
     store = opened(source)
     found = runs_named(store, runs) if runs else _all(store)
     chosen = (result for result in found if matches(result, wanted))
@@ -87,9 +87,9 @@ def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator
 
 
 def _csv(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
-    from infertui.cli.results import CSV_COLUMNS, csv_values
+    from infertui.metrics.table import csv_header, csv_values
 
-    yield _line(list(CSV_COLUMNS))
+    yield _line(list(csv_header()))
     for result in results:
         yield _line(csv_values(result))
 

@@ -11,7 +11,7 @@ from infertui.cli.flags import EqualWithinFlag, band_of
 from infertui.cli.output import progress, say, say_json, warn
 
 if TYPE_CHECKING:
-    from infertui.cli.result_filter import Filter
+    from infertui.metrics.filter import Term
     from infertui.results.result import Result
 
 EPILOG = """[bold]Examples[/bold]
@@ -62,8 +62,8 @@ def report(
 ) -> None:
     """Write a report about runs: report.html, report.md, report.json and charts."""
     from infertui.cli.lookup import bench_named, opened, runs_named
-    from infertui.cli.result_filter import parse_filters
     from infertui.errors import UsageError
+    from infertui.metrics.filter import parse_arguments
     from infertui.report.charts.build import charts as charts_of
     from infertui.report.charts.style import require_matplotlib
     from infertui.report.data import collect
@@ -73,7 +73,7 @@ def report(
     from infertui.results.observations import REQUESTS
     from infertui.text import clean
 
-    wanted = parse_filters(filters or [])
+    wanted = parse_arguments(filters or [])
     band = band_of(equal_within)
     if sum(map(bool, (runs, bench, wanted))) > 1:
         raise UsageError("RUN, --bench and --filter exclude each other", remedy="Say in one way which runs are meant.")
@@ -136,10 +136,10 @@ def _results(path: Path) -> "Iterator[Result]":
 
 
 def _newest(
-    found: "Iterator[Result]", wanted: "Sequence[Filter]", count: int, *, valid_only: bool
+    found: "Iterator[Result]", wanted: "tuple[Term, ...]", count: int, *, valid_only: bool
 ) -> "tuple[list[Result], list[str]]":
     """The last ones of the folder that are meant; and what was left out, in words."""
-    from infertui.cli.result_filter import matches
+    from infertui.metrics.filter import matches
 
     kept: deque[Result] = deque(maxlen=count)
     seen = against = 0

@@ -4,23 +4,21 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
-from infertui.analysis.effective import form, identity, ran, told
-from infertui.analysis.energy import joules_text
-from infertui.analysis.limits import limits_of, share_text
-from infertui.analysis.summary_text import PEAKS, figures, headline, interval_text, verdict_lines
-from infertui.analysis.time_text import median_text
+from infertui.analysis.effective import identity
+from infertui.analysis.limits import with_limits
+from infertui.analysis.summary_text import figures, headline, verdict_lines
 from infertui.config.engine_options import owner_of
 from infertui.config.fields import FIELDS
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config
-from infertui.report.data import DETAILED, Material, Subject, engine_of, prompts_of
+from infertui.metrics.metric import NOT_AVAILABLE, Metric
+from infertui.metrics.registry import metric_of, metrics
+from infertui.report.data import DETAILED, Material, Subject
 from infertui.report.document import Block, Bullets, Callout, Cell, Column, Facts, Level, Paragraph, Section, Table
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Result
 from infertui.text import clean
-from infertui.units import format_bytes, format_number
-
-NOT_AVAILABLE = "n/a"
+from infertui.units import format_bytes
 
 
 class _Said(Struct, frozen=True):
@@ -28,32 +26,27 @@ class _Said(Struct, frozen=True):
 
     name: str
     read: Callable[[Result], str]
+    right: bool = False
 
 
-def _loaded(name: str) -> Callable[[Result], str]:
-    return lambda result: str(getattr(result.loaded, name)) if result.loaded else NOT_AVAILABLE
+def _property(key: str) -> _Said:
+    metric = metric_of(key)
+    return _Said(metric.report_heading, metric.write, metric.unit.right)
 
 
-_PROPERTIES = (
-    _Said("model", lambda result: str(told(result, "model.id") or NOT_AVAILABLE)),
-    _Said("engine", lambda result: engine_of(result)),
-    _Said("mode", lambda result: ran(result) or NOT_AVAILABLE),
-    _Said("format", lambda result: form(result) or NOT_AVAILABLE),
-    _Said("device", _loaded("device_name")),
-    _Said("driver", lambda result: result.fingerprint.driver or NOT_AVAILABLE),
-    _Said("host", lambda result: result.fingerprint.host.cpu_model or NOT_AVAILABLE),
-    _Said("infertui", lambda result: f"{result.fingerprint.infertui} {result.fingerprint.git_revision}".strip()),
-    _Said("iterations", lambda result: str(told(result, "summary.iterations") or NOT_AVAILABLE)),
-    _Said("batch", lambda result: str(told(result, "workload.batch_size") or NOT_AVAILABLE)),
-    _Said("in", lambda result: prompts_of(result)),
-    _Said("out", lambda result: str(told(result, "workload.output_len") or NOT_AVAILABLE)),
-)
-_SPARSE = ("J/token", "MBU", "bound by", *PEAKS)
-"""Columns that are left out where no run has a value."""
-_WORKLOAD = ("model", "batch", "in", "out")
+_WORKLOAD = tuple(map(_property, ("model", "batch_size", "input_len", "output_len")))
 """Beside the run's name where they differ: names are of runs of one workload."""
-_NUMBERS = ("batch", "in", "out", "iterations")
+_PROPERTY_KEYS = ("model", "engine", "mode", "form", "device", "iterations", "batch_size", "input_len", "output_len")
+_PROPERTIES = (
+    *map(_property, _PROPERTY_KEYS[:5]),
+    _Said("driver", lambda result: result.fingerprint.driver),
+    _Said("host", lambda result: result.fingerprint.host.cpu_model or ""),
+    _Said("infertui", lambda result: f"{result.fingerprint.infertui} {result.fingerprint.git_revision}".strip()),
+    *map(_property, _PROPERTY_KEYS[5:]),
+)
 _NEVER_COLUMNS = ("host", "infertui", "driver")
+_ALWAYS = ("throughput_range", "ttft", "tpot", "latency")
+"""The others are left out where no run has a value."""
 
 
 def listing(material: Material) -> Section:
@@ -73,22 +66,23 @@ def listing(material: Material) -> Section:
 
 
 def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
-    first = [one for one in differ if one.name in _WORKLOAD]
+    workload = [one.name for one in _WORKLOAD]
+    first = [one for one in differ if one.name in workload]
     differ = [one for one in differ if one not in first]
+    figures = [metric for metric in metrics("report") if metric.key not in _PROPERTY_KEYS]
+    sparse = [metric.report_heading for metric in figures if metric.key not in _ALWAYS]
     heads = (
         Column("#", right=True), Column("run"),
-        *(Column(one.name, right=one.name in _NUMBERS) for one in first),
+        *(Column(one.name, right=one.right) for one in first),
         Column("valid"), Column("marks"),
-        Column("output tok/s (95 %)", right=True), Column("TTFT p50", right=True), Column("TPOT p50", right=True),
-        Column("E2E p50", right=True), Column("J/token", right=True), Column("MBU", right=True), Column("bound by"),
-        *(Column(name, right=True) for name in PEAKS),
-        *(Column(one.name, right=one.name in _NUMBERS) for one in differ),
+        *(Column(metric.report_heading, right=metric.unit.right) for metric in figures),
+        *(Column(one.name, right=one.right) for one in differ),
         Column("id"),
     )  # fmt: skip
-    kept = [index for index, head in enumerate(heads) if head.name not in _SPARSE]
-    rows = [_row(run, first, differ) for run in runs]
+    kept = [index for index, head in enumerate(heads) if head.name not in sparse]
+    rows = [_row(run, first, figures, differ) for run in runs]
     for index, head in enumerate(heads):  # a column of nothing but n/a says it once, in words
-        if head.name in _SPARSE and any(row[index].text != NOT_AVAILABLE for row in rows):
+        if head.name in sparse and any(row[index].text != NOT_AVAILABLE for row in rows):
             kept.append(index)
     kept.sort()
     caption = "p50: the median over requests. Throughput: all tokens over all of the measured time. J/token: the mean."
@@ -100,25 +94,15 @@ def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
     )
 
 
-def _row(run: Subject, first: Sequence[_Said], differ: Sequence[_Said]) -> tuple[Cell, ...]:
-    result, summary = run.result, run.result.summary
-    joules = result.power.joules_per_token if result.power else None
-    limits = limits_of(result)
+def _row(run: Subject, first: Sequence[_Said], figures: Sequence[Metric], differ: Sequence[_Said]) -> tuple[Cell, ...]:
+    result = with_limits(run.result)
     return (
         Cell(str(run.number)),
         Cell(run.label),
         *(Cell(_told(one, result)) for one in first),
         valid_cell(run),
         Cell(", ".join(run.marks) or "-", "bad" if run.against else ""),
-        Cell(_speed(result)),
-        *(Cell(median_text(times)) for times in (summary.ttft, summary.tpot, summary.latency)),
-        Cell(joules_text(result, joules)),
-        Cell(share_text(limits.mbu if limits else None)),
-        Cell(limits.bound if limits else NOT_AVAILABLE),
-        *(
-            Cell(NOT_AVAILABLE if peak is None else format_bytes(peak))
-            for peak in (read(result) for read in PEAKS.values())
-        ),
+        *(Cell(metric.write(result)) for metric in figures),
         *(Cell(_told(one, result)) for one in differ),
         Cell(run.id),
     )
@@ -133,14 +117,6 @@ def valid_cell(run: Subject) -> Cell:
         return Cell("INVALID", "bad")
     level: Level = "warning" if run.against or result.imported else "good"
     return Cell("imported" if result.imported else run.against or "yes", level)
-
-
-def _speed(result: Result) -> str:
-    summary = result.summary
-    if summary.output_throughput is None:
-        return NOT_AVAILABLE
-    spread = interval_text(summary, "-")
-    return format_number(summary.output_throughput) + (f" ({spread})" if spread else "")
 
 
 def _told(one: _Said, result: Result) -> str:

@@ -12,8 +12,7 @@ import sqlite3
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar, get_args
@@ -22,8 +21,10 @@ import msgspec
 from msgspec import Struct
 
 from infertui import regular_files
+from infertui.metrics.filter import Term, fold, moment, parse, texts
+from infertui.metrics.registry import metric_of, stored
 from infertui.paths import cache_dir
-from infertui.results.filter import TEXT_KEYS, Term, fold, parse, where
+from infertui.results.filter import where
 from infertui.results.jsonl import LONGEST, store_error
 from infertui.results.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
 
@@ -32,27 +33,45 @@ __all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_SCHEMA = 10
-"""To be raised whenever other rows come of the same lines."""
+_MADE_BY = ("metrics/*.py", "results/row.py", "results/number_format.py", "results/setup.py", "results/upgrade.py",
+            "targets/engine/executed.py")  # fmt: skip
+"""The code that makes rows of lines."""
 _KEPT_ORDERS = 8
 _PIECE, _CHUNK = 10_000, 1000
 """Rows after which what was read is kept for good, and rows that are held in memory at once."""
 _EDGE = 1024
 """Bytes at the start and before the end of what was read, by which a file is recognised."""
-_TEXT_COLUMNS = ("name", "state", "model", "engine", "mode", "form", "quantization", "dtype", "device")
-_SORTED_BY = {
-    "started": "started_at",
-    "input_len": "nullif(input_len, '') COLLATE NOCASE",
-    # What is not available is empty, and comes last like every figure that is not.
-    **{name: f"nullif({name}, '') COLLATE NOCASE" for name in _TEXT_COLUMNS},
-}
 _FIELDS = ResultRow.__struct_fields__
-_COLUMNS_SQL = ", ".join(_FIELDS)
-_INSERT = f"INSERT OR REPLACE INTO rows VALUES ({', '.join('?' * (len(_FIELDS) + 2))})"  # noqa: S608 (names of our own columns)
+_FLAGS, _VALID = _FIELDS.index("flags"), _FIELDS.index("valid")
+_LENGTHS = tuple(_FIELDS.index(metric.key) for metric in stored() if metric.unit.kind == "length")
+_COLUMNS_SQL = ", ".join(f'"{name}"' for name in _FIELDS)
+_INSERT = (
+    f"INSERT OR REPLACE INTO rows (seq, {_COLUMNS_SQL}, started_at)"  # noqa: S608 (names of our own columns)
+    f" VALUES ({', '.join('?' * (len(_FIELDS) + 2))})"
+)
+
+
+def _fingerprint() -> int:
+    """Of the registry and the code that makes rows: with another one, other rows may come of the same lines."""
+    found = hashlib.sha256(repr(_FIELDS).encode())
+    for metric in stored():
+        found.update(repr((metric.key, metric.unit.kind, metric.paths)).encode())
+    package = Path(__file__).parents[1]
+    for file in sorted(file for pattern in _MADE_BY for file in package.glob(pattern)):
+        with contextlib.suppress(OSError):
+            found.update(file.read_bytes())
+    return int.from_bytes(found.digest()[:4]) >> 1 or 1  # what SQLite keeps; 0 is that of a new file
+
+
+_SCHEMA = _fingerprint()
 
 
 def _sorted_by(column: Column) -> str:
-    return _SORTED_BY.get(column, column)
+    """What is not available is empty, and comes last like every figure that is not."""
+    kind = metric_of(column).unit.kind
+    if kind == "moment":
+        return f"{column}_at"
+    return f"nullif(\"{column}\", '') COLLATE NOCASE" if kind in ("text", "length") else f'"{column}"'
 
 
 def cache_folder() -> Path:
@@ -63,31 +82,23 @@ def cache_folder() -> Path:
 def _values(seq: int, row: ResultRow) -> list[object]:
     values = list(msgspec.structs.astuple(row))
     values[_FLAGS] = "\n".join(["", *row.flags, ""])
-    values[_INPUT_LEN] = int(row.input_len) if row.input_len.isdecimal() and len(row.input_len) < 19 else row.input_len
-    return [seq, *values, _moment(row.started)]
-
-
-_FLAGS, _INPUT_LEN, _VALID = (_FIELDS.index(name) for name in ("flags", "input_len", "valid"))
+    for at in _LENGTHS:
+        text = values[at]
+        values[at] = int(text) if text.isdecimal() and len(text) < 19 else text
+    return [seq, *values, moment(row.started)]
 
 
 def _row(values: list[Any]) -> ResultRow:
     values[_FLAGS] = tuple(values[_FLAGS].split("\n")[1:-1])
-    values[_INPUT_LEN] = str(values[_INPUT_LEN])
     values[_VALID] = bool(values[_VALID])
+    for at in _LENGTHS:
+        values[at] = str(values[at])
     return ResultRow(*values)
 
 
 def _words(row: ResultRow) -> str:
     """What text without a column is looked for in."""
-    return fold("\n".join((*(getattr(row, name) for name in TEXT_KEYS), row.started, row.input_len, *row.flags)))
-
-
-def _moment(started: str) -> float | None:
-    """Seconds since 1970 of an ISO 8601 stamp; None where it is none."""
-    try:
-        return datetime.fromisoformat(started).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
+    return fold("\n".join(texts(row)))
 
 
 def _open(name: str) -> sqlite3.Connection:
@@ -102,12 +113,13 @@ def _open(name: str) -> sqlite3.Connection:
 class Derivation(Struct, frozen=True):
     """How shares of the limits follow from a line that was kept without them; worked out in a layer above this one.
 
-    `shares` gives MBU and MFU of such a line, None for what does not follow, and raises nothing. Rows that were made
-    with another `version` are made again: whoever opens the same folder should agree on it.
+    `figures` gives these of such a line by the keys of their metrics, None for what does not follow, and raises
+    nothing. Rows that were made with another `version` are made again: whoever opens the same folder should agree on
+    it.
     """
 
     version: str
-    shares: Callable[[bytes], tuple[float | None, float | None]]
+    figures: Callable[[bytes], Mapping[str, float | None]]
 
 
 class _Mark(Struct, frozen=True):
@@ -216,14 +228,17 @@ class ResultIndex:
         return work()
 
     def _connect(self) -> sqlite3.Connection:
+        """The connection, to tables of this version: another one may have made them anew meanwhile."""
         if self._connection is None:
-            connection = self._connection = self._opened()
-            if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
-                connection.execute("BEGIN IMMEDIATE")
-                if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
-                    self._make_tables(connection)
-                connection.execute("COMMIT")
-        return self._connection
+            self._connection = self._opened()
+        connection = self._connection
+        if not _fits(connection):
+            self._seen = None
+            connection.execute("BEGIN IMMEDIATE")
+            if not _fits(connection):
+                self._make_tables(connection)
+            connection.execute("COMMIT")
+        return connection
 
     def _opened(self) -> sqlite3.Connection:
         if not self._in_memory:
@@ -243,7 +258,7 @@ class ResultIndex:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             connection.execute(f'DROP TABLE "{name}"')
         connection.execute(f"CREATE TABLE rows (seq INTEGER PRIMARY KEY, {_COLUMNS_SQL}, started_at REAL)")
-        connection.execute("CREATE UNIQUE INDEX by_id ON rows (id)")
+        connection.execute("CREATE UNIQUE INDEX only_id ON rows (id)")
         connection.execute("CREATE TABLE words (seq INTEGER PRIMARY KEY, text TEXT)")
         connection.execute("CREATE TABLE mark (value TEXT)")
         connection.execute(f"PRAGMA user_version = {_SCHEMA}")
@@ -318,6 +333,8 @@ class ResultIndex:
 
     def _take_piece(self, connection: sqlite3.Connection) -> "tuple[_Mark, bool]":
         """Take in some lines; whether these were the last."""
+        if not _fits(connection):
+            self._make_tables(connection)
         mark = self._mark(connection)  # another process may have been faster
         with self._opened_results() as stream:
             if mark is None or mark.derivation != self._derivation_version or not mark.fits(stream):
@@ -330,11 +347,11 @@ class ResultIndex:
         if complete:
             for column in get_args(Column):
                 # With the rows in place this costs half of what it would before.
-                connection.execute(f"CREATE INDEX IF NOT EXISTS by_{column} ON rows ({_sorted_by(column)})")
+                connection.execute(f'CREATE INDEX IF NOT EXISTS "by_{column}" ON rows ({_sorted_by(column)})')
         return mark, complete
 
     def _take_lines(self, connection: sqlite3.Connection, stream: IO[bytes], mark: "_Mark") -> "tuple[_Mark, bool]":
-        from infertui.results.row import read_line, row_of  # not before there is a line: it needs numpy
+        from infertui.results.row import lacks_limits, read_line, row_of  # not before there is a line
         from infertui.results.upgrade import is_newer
 
         offset, skipped, newer, next_seq = mark.offset, mark.skipped, mark.newer, mark.next_seq
@@ -349,8 +366,8 @@ class ResultIndex:
                     continue
                 try:
                     found = read_line(line)
-                    shares = derivation.shares(line) if derivation and found.lacks_shares else None
-                    yield row_of(found) if shares is None else row_of(found, *shares)
+                    derived = derivation.figures(line) if derivation and lacks_limits(found) else None
+                    yield row_of(found) if derived is None else row_of(found, derived)
                 except (msgspec.DecodeError, ValueError, RecursionError):
                     skipped += 1
                     newer += is_newer(line)
@@ -447,6 +464,11 @@ class ResultIndex:
             for seq, *values in connection.execute(sql, part):
                 found[seq] = _row(values)
         return tuple(found[seq] for seq in wanted if seq in found)
+
+
+def _fits(connection: sqlite3.Connection) -> bool:
+    """Whether its tables are those of this registry."""
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == _SCHEMA)
 
 
 def _first_version() -> int:

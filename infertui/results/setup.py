@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 
+from infertui.integers import Whole
 from infertui.targets.base import TargetName
 
 if TYPE_CHECKING:
     from infertui.config.schema import Config
 
-Value = str | int | float | bool
+Value = str | Whole | float | bool
 JUDGED = frozenset({"validity", "quality", "labels", "sweep"})
 """Tables of a config that say nothing of what was measured: a file of another program is not asked for them."""
 

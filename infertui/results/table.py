@@ -1,79 +1,62 @@
 """The results table as it is asked for and answered: plain values, which a screen can import at no cost."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct
+
+from infertui.integers import Whole
+from infertui.metrics.metric import Metric
+from infertui.metrics.registry import metrics, stored
 
 MAX_LIMIT = 1000
 """Rows that a page holds at most."""
-
-Column = Literal[
-    "started", "name", "state", "model", "engine", "mode", "form", "quantization", "dtype", "device", "batch_size",
-    "input_len", "output_len",
-    "throughput", "prefill", "ttft", "ttft_p99", "tpot", "itl", "itl_p99", "latency", "vram", "power",
-    "joules_per_token", "drift", "mbu", "mfu", "agreement", "perplexity", "iterations", "seconds",
-]  # fmt: skip
-
-
 VramOf = Literal["", "process", "allocator", "resident"]
 """Which peak `vram` is: of the run's processes on the GPU, of the allocator, or of memory resident on a CPU."""
 
 
-class ResultRow(Struct, frozen=True):
-    """One run in the table. Seconds, bytes, watts, tokens per second; None is not available.
+class RowHead(Struct, frozen=True):
+    """What a row has beside the registry's metrics: which run it is, and what qualifies its figures.
 
-    `ttft`, `tpot`, `itl` and `latency` are medians; a 99th percentile is there where the run has enough observations.
-    `low` and `high` bound the throughput's 95 % interval. `flags` are short
-    words such as `invalid`, `synthetic`, `power-cap`.
+    `low` and `high` bound the throughput's 95 % interval. `flags` are short words such as `invalid`, `synthetic`,
+    `power-cap`.
     """
 
     id: str
     name: str
     state: str
     started: str
-    model: str
-    engine: str
-    dtype: str
-    device: str
-    batch_size: int | None
-    input_len: str
-    """Prompt tokens asked for, or the name of the prompt set; empty where it is not known."""
-    output_len: int | None
     valid: bool
     flags: tuple[str, ...] = ()
-    config_hash: str = ""
-    throughput: float | None = None
     low: float | None = None
     high: float | None = None
-    ttft: float | None = None
-    ttft_p99: float | None = None
-    tpot: float | None = None
-    itl_p99: float | None = None
-    latency: float | None = None
-    vram: int | None = None
-    power: float | None = None
-    joules_per_token: float | None = None
-    drift: float | None = None
-    iterations: int | None = 0
-    seconds: float | None = None
-    """From the first phase to the last."""
-    error: str = ""
-    mode: str = ""
-    """How steps were executed and what the weights were held in, as the engine found it; empty where it did not say."""
-    quantization: str = ""
-    mbu: float | None = None
-    """Share of the memory bandwidth in decode; as `mfu` worked out for results that were kept without it."""
-    mfu: float | None = None
-    """Share of the matrix rate in prefill."""
-    agreement: float | None = None
-    """Share of greedy tokens that are those of the run's reference."""
-    perplexity: float | None = None
-    prefill: float | None = None
-    """Prompt tokens a second while prompts were processed."""
-    form: str = ""
-    """Number format of the weights, and of the KV cache where that has fewer bits."""
-    itl: float | None = None
     vram_of: VramOf = ""
+
+
+def _field(metric: Metric) -> tuple[str, Any, Any]:
+    """A text is empty where it is not available, a number None."""
+    if metric.unit.kind in ("text", "moment", "length"):
+        return metric.key, str, ""
+    return metric.key, Whole | None if metric.unit.whole else float | None, None
+
+
+if TYPE_CHECKING:
+    Column: TypeAlias = str
+
+    class ResultRow(RowHead, frozen=True):
+        """One run in the table: the head, and a field for each metric that is stored, in base units."""
+
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    Column = Literal[tuple(metric.key for metric in metrics("screen"))]
+    ResultRow = msgspec.defstruct(
+        "ResultRow",
+        [_field(metric) for metric in stored() if metric.key not in RowHead.__struct_fields__],
+        bases=(RowHead,),
+        module=__name__,
+        frozen=True,
+    )
 
 
 class ResultQuery(Struct, frozen=True):

@@ -8,10 +8,10 @@ from infertui.analysis.effective import in_force
 from infertui.errors import ModelError, StoreError
 from infertui.measure.precision import HALF, loss, significant_bits
 from infertui.measure.quality import bleu
+from infertui.metrics.filter import MAX_LENGTH
 from infertui.models.disk import read_at_most
 from infertui.models.resolve import resolve
 from infertui.models.tokenizers import load_tokenizer
-from infertui.results.filter import MAX_LENGTH
 from infertui.results.index import ResultIndex, ResultQuery
 from infertui.results.number_format import kv_form_of
 from infertui.results.result import Result

@@ -7,7 +7,7 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,7 +20,10 @@ from infertui.text import clean, one_line
 from infertui.tui.results.ratios import RatioColumn
 from infertui.tui.terminal.early import MAX_BYTES
 
-Shown = Literal[Column, RatioColumn]
+if TYPE_CHECKING:
+    Shown: TypeAlias = str
+else:
+    Shown = Literal[Column, RatioColumn]
 """What can be a column of the results table."""
 
 

@@ -8,12 +8,12 @@ from support.results import make_results
 from support.series import STRETCHED
 
 from infertui.analysis.summary_text import figures
-from infertui.cli.markdown import COLUMNS
-from infertui.cli.results import text_columns
 from infertui.config.schema import ValidityConfig
 from infertui.measure.statistics import Independence, Interval
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
+from infertui.metrics.registry import metric_of, metrics
+from infertui.metrics.table import text_cells
 
 MEASURED = next(result for result in make_results(50) if result.state == "finished" and result.verdict.valid)
 
@@ -33,10 +33,11 @@ def test_views_say_the_same(interval: Interval | None, rests_on: Independence, t
         MEASURED.summary, output_throughput=100.0, output_throughput_interval=interval, independence=rests_on
     )
     result = replace(MEASURED, summary=summary)
-    assert next(column.cell(result) for column in text_columns() if column.name == "95 %") == table
+    names = [metric.text_heading for metric in metrics("text")]
+    assert text_cells(result)[names.index("95 %")] == table
     assert dict(figures(result))["output throughput"] == "  ".join(part for part in ("100 tok/s", words) if part)
     beside = table.replace("-", " to ") if table != "-" else ""
-    assert COLUMNS["output tok/s (95 % interval)"](result) == f"100 ({beside})" if beside else "100"
+    assert metric_of("throughput_bounds").write(result) == f"100 ({beside})" if beside else "100"
 
 
 def test_a_run_that_only_wanders_says_so_where_its_verdict_is_told() -> None:

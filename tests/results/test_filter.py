@@ -3,7 +3,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.filters import DOCUMENTED, KEY_NAMES, OPERATORS, prefixes, written
 
-from infertui.results.filter import FIGURE_KEYS, FilterError, Term, parse, where
+from infertui.metrics.filter import FilterError, Term, parse
+from infertui.metrics.registry import metrics
+from infertui.results.filter import where
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,9 @@ def test_what_makes_no_sense_is_said_in_one_line(text: str, said: str) -> None:
 
 
 pieces = st.sampled_from([
-    *FIGURE_KEYS, "model", "state", "flag", "valid", "started", "input_len", "synthetic", "nothing", ":", "=", ">", "<",
-    ">=", "<=", "!", '"', " ", "5", "1e999", "-", ".", "ms", "GiB", "%", "yes", "2026-01-01", "9999-12-31", "\x00",
+    *(one.key for one in metrics("filter") if one.unit.kind == "figure"), "model", "state", "flag", "valid", "started",
+    "input_len", "synthetic", "nothing", ":", "=", ">", "<", ">=", "<=", "!", '"', " ", "5", "1e999", "-", ".",
+    "ms", "GiB", "%", "yes", "2026-01-01", "9999-12-31", "\x00",
     "\x1b[0m", "é",
 ])  # fmt: skip
 

@@ -21,8 +21,9 @@ import infertui.results.row
 from infertui.errors import StoreError
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
+from infertui.metrics.filter import FilterError, Term, fold, parse
+from infertui.metrics.registry import metric_of
 from infertui.results import index
-from infertui.results.filter import FIGURE_KEYS, FilterError, Term, fold, parse
 from infertui.results.index import Column, ResultIndex, ResultPage, ResultQuery, ResultRow
 from infertui.results.result import DeviceFigures, Error, Result
 from infertui.results.row import ResultLine, row_of
@@ -480,7 +481,7 @@ def _matches(row: ResultRow, term: Term) -> bool:
     compare: dict[str, Callable[[], bool]] = {
         ">": lambda: mine > value, ">=": lambda: mine >= value, "<": lambda: mine < value, "<=": lambda: mine <= value,
     }  # fmt: skip
-    slack = abs(value) * 0.005 if key in FIGURE_KEYS else 0.0
+    slack = abs(value) * 0.005 if metric_of(key).unit.kind == "figure" else 0.0
     return compare.get(term.operator, lambda: bool(value - slack <= mine <= value + slack))()
 
 

@@ -1,5 +1,6 @@
 """The table over results that were kept before shares of the limits were: it has them all the same."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -112,7 +113,7 @@ def test_a_table_of_before_is_made_again_once(out: Path, tmp_path: Path) -> None
     """One without shares, as an earlier version made it; and one whose shares are of other figures of the devices."""
     asked: list[bytes] = []
 
-    def noted(line: bytes) -> tuple[float | None, float | None]:
+    def noted(line: bytes) -> Mapping[str, float | None]:
         asked.append(line)
         return shares.shares_of_line(line)
 
@@ -140,9 +141,9 @@ def test_a_table_of_before_is_made_again_once(out: Path, tmp_path: Path) -> None
 def test_only_lines_without_shares_are_decoded_whole(out: Path) -> None:
     asked: list[bytes] = []
 
-    def noted(line: bytes) -> tuple[float | None, float | None]:
+    def noted(line: bytes) -> Mapping[str, float | None]:
         asked.append(line)
-        return None, None
+        return {}
 
     results = list(make_results(200))
     with (out / "results.jsonl").open("wb") as stream:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from infertui.results.filter import ALIASES, KEYS
+from infertui.metrics.registry import names
 
-KEY_NAMES = (*KEYS, *ALIASES)
+KEYS = tuple(dict.fromkeys(names().values()))
+KEY_NAMES = tuple(names())
 OPERATORS = (":", "=", ">", ">=", "<", "<=")
 VALUES = ("50", "5%", "-1.5e3", "50ms", "20GiB", "x y", '"two words"', "yes", "2026-11-01T08:30:00+00:00", "power-cap")
 DOCUMENTED = (

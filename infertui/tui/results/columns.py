@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 from rich.text import Text
 
 from infertui.analysis.outcome import EQUAL_WITHIN
-from infertui.results.table import Column, ResultRow, VramOf
+from infertui.metrics.metric import Metric
+from infertui.metrics.registry import metrics
+from infertui.metrics.units import Unit
+from infertui.results.table import Column, ResultRow
 from infertui.tui.queue.view import short_engine
-from infertui.tui.results.ratios import OF, RatioColumn, row_ratio
+from infertui.tui.results.ratios import MAIN, OF, RatioColumn, heading_of, row_ratio
 from infertui.tui.settings import Shown
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.cells import Align, Look, beside, fit
-from infertui.units import format_number, format_seconds
+from infertui.units import format_number
 
 GAP = 2
 NONE = "-"
@@ -27,13 +29,11 @@ _AGAINST = frozenset(
     }
 )  # fmt: skip
 
-Key = Literal["flags"] | RatioColumn | Column
-
 
 class ColumnSpec(Struct, frozen=True):
     """A column. It is between `narrow` and `wide` cells; of those that do not fit the highest `rank` goes first."""
 
-    key: Key
+    key: str
     label: str
     help: str
     rank: int
@@ -87,18 +87,14 @@ def figure(name: str, scale: float = 1.0) -> Callable[[ResultRow, int], str]:
     return cell
 
 
-def _time(name: str, digits: int = 3) -> Callable[[ResultRow, int], str]:
-    """The cell of a time, with its unit; two digits of what is kept in buckets of 2 %."""
+def _with_unit(name: str, unit: Unit) -> Callable[[ResultRow, int], str]:
+    """The cell of a figure that has a unit of its own."""
 
     def cell(row: ResultRow, width: int) -> str:
         value = getattr(row, name)
-        return NONE if value is None else format_seconds(value, digits)
+        return NONE if value is None else unit.text(value)
 
     return cell
-
-
-def _ms(name: str) -> Callable[[ResultRow, int], str]:
-    return figure(name, 1e-3)
 
 
 def _memory(row: ResultRow, width: int) -> str:
@@ -109,7 +105,7 @@ def _memory(row: ResultRow, width: int) -> str:
     return _number(row.vram / 2**30, width - len(whose)) + whose
 
 
-_WHOSE: dict[VramOf, str] = {"": "", "process": "proc", "allocator": "alloc", "resident": "RSS"}
+_WHOSE: dict[str, str] = {"": "", "process": "proc", "allocator": "alloc", "resident": "RSS"}
 
 
 def _number(value: float, width: int) -> str:
@@ -172,77 +168,55 @@ def _drift(row: ResultRow, width: int) -> str:
     return NONE if row.drift is None else f"{row.drift * 100:+.1f}"
 
 
-COLUMNS: dict[Column, ColumnSpec] = {
-    spec.key: spec  # type: ignore[misc]
-    for spec in (
-        ColumnSpec("model", "model", "the model", 1, 13, 32, lambda row, width: short_model(row.model, width) or NONE,
-                   align="left", figure=False),
-        ColumnSpec("engine", "engine", "the engine that ran it", 4, 6, 12, _engine, align="left", figure=False),
-        ColumnSpec("mode", "mode", "how steps were executed, as found in force", 4, 6, 14, _text("mode"), align="left",
-                   figure=False),
-        ColumnSpec("form", "fmt", "number format of the weights, and of a KV cache with fewer bits, as found in force",
-                   4, 4, 11, _text("form"), align="left", figure=False),
-        ColumnSpec("quantization", "quant", "number format of quantized weights, as found in force", 11, 5, 11,
-                   _text("quantization"), align="left", figure=False),
-        ColumnSpec("dtype", "dtype", "number format, as loaded", 4, 5, 5,
-                   lambda row, width: _DTYPES.get(row.dtype, row.dtype) or NONE, align="left", figure=False),
-        ColumnSpec("batch_size", "b", "batch size", 2, 3, 5, _text("batch_size"), figure=False),
-        ColumnSpec("input_len", "in", "prompt tokens asked for, or the prompt set", 9, 6, 10, _text("input_len"),
-                   figure=False),
-        ColumnSpec("output_len", "out", "output tokens asked for", 8, 4, 6, _text("output_len"), figure=False),
-        ColumnSpec("throughput", "tok/s", "output tokens per second, with its 95 % interval", 0, 7, 15, _speed),
-        ColumnSpec("prefill", "prefill tok/s", "prompt tokens per second while prompts are processed", 14, 13, 13,
-                   figure("prefill")),
-        ColumnSpec("ttft", "TTFT p50", "time to first token, median", 3, 8, 8, _time("ttft"), "ms", number=_ms("ttft")),
-        ColumnSpec("ttft_p99", "TTFT p99", "time to first token, 99th percentile, of 368 requests or more", 13, 8, 8,
-                   _time("ttft_p99"), "ms", number=_ms("ttft_p99")),
-        ColumnSpec("tpot", "TPOT p50", "time per output token after the first, median", 5, 8, 8, _time("tpot"), "ms",
-                   number=_ms("tpot")),
-        ColumnSpec("itl", "ITL p50", "inter-token latency, median", 12, 7, 7, _time("itl", 2), "ms", number=_ms("itl")),
-        ColumnSpec("itl_p99", "ITL p99", "inter-token latency, 99th percentile, of 368 steps or more", 12, 7, 7,
-                   _time("itl_p99", 2), "ms", number=_ms("itl_p99")),
-        ColumnSpec("latency", "E2E p50", "latency from request to last token, median", 10, 8, 8, _time("latency"), "s",
-                   number=figure("latency")),
-        ColumnSpec("vram", "mem GiB", "memory: what the run's process holds on the GPU (proc), else the peak of the"
-                   " library's allocator (alloc), or of what was resident on a CPU (RSS)", 6, 9, 10, _memory),
-        ColumnSpec("power", "power", "mean power while measuring", 14, 7, 7, figure("power"), "W"),
-        ColumnSpec("joules_per_token", "J/tok", "energy per output token; ~ in too short a window", 8, 5, 8, _joules),
-        ColumnSpec("drift", "drift", "change of throughput while measuring; 0: noise", 16, 7, 7, _drift, "%"),
-        ColumnSpec("mbu", "MBU", "decode's share of the memory bandwidth: see infertui calibrate", 12, 6, 6,
-                   figure("mbu", 1e-2), "%"),
-        ColumnSpec("mfu", "MFU", "prefill's share of the matrix rate, at least: see infertui calibrate", 13, 6, 6,
-                   figure("mfu", 1e-2), "%"),
-        ColumnSpec("agreement", "agree", "share of greedy tokens that are those of the run's reference", 13, 7, 7,
-                   figure("agreement", 1e-2), "%"),
-        ColumnSpec("perplexity", "PPL", "perplexity on the text of quality.text_file", 15, 6, 8, figure("perplexity")),
-        ColumnSpec("iterations", "iter", "batches measured", 17, 4, 6, _text("iterations")),
-        ColumnSpec("seconds", "total", "duration of the whole run", 18, 7, 8, figure("seconds"), "s"),
-        ColumnSpec("started", "started", "when the run began", 9, 11, 19,
-                   lambda row, width: local_time(row.started, width), align="left", figure=False),
-        ColumnSpec("name", "name", "the run's name", 11, 12, 28, _text("name"), align="left", figure=False),
-        ColumnSpec("device", "device", "what it ran on", 15, 8, 20, _text("device"), align="left", figure=False),
-        ColumnSpec("state", "state", "finished, failed or interrupted", 19, 8, 11, _text("state"), align="left",
-                   figure=False),
-    )
+def _dtype(row: ResultRow, width: int) -> str:
+    return _DTYPES.get(row.dtype, row.dtype) or NONE
+
+
+def _model(row: ResultRow, width: int) -> str:
+    return short_model(row.model, width) or NONE
+
+
+def _started(row: ResultRow, width: int) -> str:
+    return local_time(row.started, width)
+
+
+_CELLS: dict[str, Callable[[ResultRow, int], str]] = {
+    "model": _model, "engine": _engine, "dtype": _dtype, "started": _started, "throughput": _speed, "vram": _memory,
+    "joules_per_token": _joules, "drift": _drift,
 }  # fmt: skip
-_RATIOS: tuple[tuple[RatioColumn, str, str, int], ...] = (
-    ("ratio", "ratio", "throughput", 2),
-    ("ratio_ttft", "x TTFT", "time to first token", 7),
-    ("ratio_tpot", "x TPOT", "time per output token", 7),
-    ("ratio_latency", "x E2E", "latency", 7),
-    ("ratio_energy", "x J/tok", "energy per token", 7),
-)
+"""Cells that show more, or less, than their metric's unit says."""
+
+
+def _cell(metric: Metric) -> Callable[[ResultRow, int], str]:
+    if metric.unit.kind != "figure":
+        return _text(metric.key)
+    return _with_unit(metric.key, metric.unit) if metric.unit.own else figure(metric.key, metric.unit.scale)
+
+
+def _spec(metric: Metric) -> ColumnSpec:
+    column, unit, heading = metric.screen, metric.unit, metric.screen_heading
+    narrow = column.narrow or max(unit.cells[0], len(heading if unit.own else f"{heading} {unit.heading}".strip()))
+    return ColumnSpec(
+        metric.key, heading, metric.help, column.rank, narrow, max(narrow, column.wide or unit.cells[1]),
+        _CELLS.get(metric.key) or _cell(metric), unit.heading, "right" if unit.right else "left", metric.measured,
+        figure(metric.key, unit.scale) if unit.own else None,
+    )  # fmt: skip
+
+
+COLUMNS: dict[Column, ColumnSpec] = {metric.key: _spec(metric) for metric in metrics("screen")}
 RATIOS: dict[RatioColumn, ColumnSpec] = {
-    key: ColumnSpec(key, label, f"{what} over the baseline's; = equal within 2 %, ~ unclear, ( ) unlike runs", rank,
-                    8, 8, lambda row, width: NONE)
-    for key, label, what, rank in _RATIOS
+    key: ColumnSpec(
+        key, heading_of(key), f"{metric.label} over the baseline's; = equal within 2 %, ~ unclear, ( ) unlike runs",
+        2 if key == MAIN else 7, 8, 8, lambda row, width: NONE,
+    )
+    for key, metric in OF.items()
 }  # fmt: skip
-SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}  # type: ignore[dict-item]
+SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}
 """All that can be chosen."""
 FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3, 12, 200, lambda row, width: "",
                    align="left", figure=False)  # fmt: skip
 # What room there is left goes to these, in this order, up to this width (0: as wide as they get).
-_GROWTH: tuple[tuple[Key, int], ...] = (
+_GROWTH: tuple[tuple[str, int], ...] = (
     ("mode", 7), ("model", 18), ("flags", 14), ("engine", 0), ("mode", 0), ("throughput", 0), ("model", 0), ("form", 0),
     ("name", 0), ("device", 0), ("flags", 22), ("started", 0), ("input_len", 0),
 )  # fmt: skip
@@ -255,9 +229,9 @@ def arrange(columns: Sequence[Shown], width: int, *, ratio: bool = False) -> Lay
     Ratios are among them only where `ratio` says that there is a baseline; that of the throughput is then in any case.
     """
     wanted = [SPECS[key] for key in dict.fromkeys(columns) if ratio or key not in OF]
-    if ratio and RATIOS["ratio"] not in wanted:
+    if ratio and RATIOS[MAIN] not in wanted:
         at = next((n + 1 for n, spec in enumerate(wanted) if spec.key == "throughput"), len(wanted))
-        wanted.insert(at, RATIOS["ratio"])
+        wanted.insert(at, RATIOS[MAIN])
     wanted.append(FLAGS)
     fitting = list(wanted)
     while len(fitting) > 1 and _least(fitting) > width:
@@ -353,7 +327,7 @@ def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: 
     colours = look.palette
     found = row_ratio(key, row, baseline, look.settings.equal_within)
     if baseline is not None and row.id == baseline.id:
-        return fit("base" if key == "ratio" else NONE, width, look, style=colours.muted, align="right")
+        return fit("base" if key == MAIN else NONE, width, look, style=colours.muted, align="right")
     if found is None:
         return fit(NONE, width, look, align="right")
     sure = found.outcome not in ("equal", "unclear") and not found.unlike
@@ -398,13 +372,13 @@ def copied(
     return [row.id, *shown, "yes" if row.valid else "no", " ".join(row.flags)]
 
 
-def _ratio_key(key: Key) -> RatioColumn | None:
+def _ratio_key(key: str) -> RatioColumn | None:
     return next((one for one in OF if one == key), None)
 
 
 def _copied(row: ResultRow, key: Shown, baseline: ResultRow | None, equal_within: float) -> str:
     if key == "model":
-        return row.model
+        return str(row.model)
     if (of := _ratio_key(key)) is not None:
         found = row_ratio(of, row, baseline, equal_within)
         return NONE if found is None else found.text

@@ -7,7 +7,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from infertui.results.filter import FilterError, parse
+from infertui.metrics.filter import FilterError, parse
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.prompt import LineInput

@@ -1,22 +1,26 @@
 """A row's figures as multiples of the baseline's: how large, how sure, and whether like is compared with like. Pure."""
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome, outcome_of
 from infertui.measure.comparison import Ratio
 from infertui.measure.statistics import Interval
+from infertui.metrics.metric import Metric
+from infertui.metrics.registry import metrics
 from infertui.results.table import ResultRow
 
-RatioColumn = Literal["ratio", "ratio_ttft", "ratio_tpot", "ratio_latency", "ratio_energy"]
-"""Columns that are there while a baseline is pinned; `ratio` is the throughput's, and always among them."""
-OF: dict[RatioColumn, str] = {
-    "ratio": "throughput", "ratio_ttft": "ttft", "ratio_tpot": "tpot", "ratio_latency": "latency",
-    "ratio_energy": "joules_per_token",
-}  # fmt: skip
-"""The field of the row."""
+OF: dict[str, Metric] = {metric.ratio: metric for metric in metrics("screen") if metric.ratio}
+"""The metric of each."""
+MAIN = "ratio"
+"""The throughput's, which is always among them while a baseline is pinned."""
+if TYPE_CHECKING:
+    RatioColumn: TypeAlias = str
+else:
+    RatioColumn = Literal[tuple(OF)]
+"""Columns that are there while a baseline is pinned."""
 _MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~"}
 _ALIKE = ("model", "device", "dtype", "quantization", "form", "batch_size", "input_len", "output_len")
 
@@ -27,6 +31,12 @@ def times(value: float) -> str:
         return "<.001x"
     digits = 3 if value < 0.0095 else 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:.{digits}f}x"
+
+
+def heading_of(column: RatioColumn) -> str:
+    """`x TTFT`: without the statistic, which is that of the column beside it."""
+    metric = OF[column]
+    return MAIN if column == MAIN else f"x {metric.label.removesuffix(f' {metric.statistic}')}"
 
 
 class RowRatio(Struct, frozen=True):
@@ -55,20 +65,21 @@ def row_ratio(
     """
     if baseline is None:
         return None
-    value, base = getattr(row, OF[column]), getattr(baseline, OF[column])
+    metric = OF[column]
+    value, base = getattr(row, metric.key), getattr(baseline, metric.key)
     if not value or not base or value < 0 or base < 0:
         return None
     ratio = value / base
     if not 0 < ratio < math.inf:
         return None
     outcome: Outcome = ""
-    if column == "ratio":
+    if column == MAIN:
         halves = [_half(one) for one in (row, baseline)]
         if halves[0] is not None and halves[1] is not None:
             reach = math.exp(math.hypot(halves[0], halves[1]))
             outcome = outcome_of(Ratio(ratio, Interval(ratio / reach, ratio * reach)), "higher", equal_within)
     unlike = any(getattr(row, name) != getattr(baseline, name) for name in _ALIKE)
-    return RowRatio(ratio, (ratio > 1) == (column == "ratio"), outcome, unlike)
+    return RowRatio(ratio, (ratio > 1) == (metric.better == "higher"), outcome, unlike)
 
 
 def _half(row: ResultRow) -> float | None:

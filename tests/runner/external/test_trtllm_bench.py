@@ -11,7 +11,7 @@ from support import trtllm
 from infertui.errors import EngineError, ModelError, StoreError, UsageError
 from infertui.formats.trtllm_bench import TOOL
 from infertui.results.result import Result
-from infertui.results.row import ResultLine, row_of
+from infertui.results.row import row_of
 from infertui.results.runs import Store
 from infertui.runner.external.trtllm_bench import BenchOrder, run_trtllm_bench
 
@@ -87,7 +87,7 @@ def test_a_report_becomes_a_result_that_says_who_measured(tmp_path: Path, model:
     assert result.own_config.workload.num_prompts == 40
 
     assert Store(tmp_path / "reports").results(warn=pytest.fail) == [result]
-    assert "external" in row_of(ResultLine(id=result.id, source=result.source)).flags
+    assert "external" in row_of(result).flags
     folder = tmp_path / "reports" / result.id
     assert b"TensorRT-LLM version" in (folder / "worker.log").read_bytes()
     assert "enable_block_reuse: false" in (folder / "trtllm-bench.yaml").read_text()

@@ -605,7 +605,18 @@ def test_presets_files_and_runs_are_opened(tmp_path: Path) -> None:
     (own / "mine.toml").write_text("[workload]\nbatch_size = 5\n")
     control = FakeControl()
     row = ResultRow(
-        "20260101-x", "demo", "finished", "", "synthetic:nano", "simulator", "auto", "cpu", 9, "short", 8, valid=True
+        id="20260101-x",
+        name="demo",
+        state="finished",
+        started="",
+        model="synthetic:nano",
+        engine="simulator",
+        mode="auto",
+        device="cpu",
+        batch_size=9,
+        input_len="short",
+        output_len=8,
+        valid=True,
     )
     control.answers["results"] = ResultPage(1, 1, 0, (row,))
     control.answers["details"] = RunDetails("20260101-x", "/r", "[workload]\nbatch_size = 9\n")

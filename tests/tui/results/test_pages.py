@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from infertui.results.index import ResultPage, ResultQuery, ResultRow
 from infertui.results.row import ResultLine, row_of
 from infertui.tui.results.pages import KEPT, PAGE, ResultPages
 
-TEMPLATE = row_of(ResultLine(id="x"))
+TEMPLATE = row_of(msgspec.json.decode(b'{"id": "x"}', type=ResultLine))
 QUERY = ResultQuery("/reports")
 
 

@@ -107,6 +107,6 @@ def test_no_figure_is_too_strange(one: float | None, low: float | None, high: fl
 )
 def test_a_small_ratio_is_never_nothing(value: float, shown: str) -> None:
     assert times(value) == shown
-    tiny = replace(ROW, model="other", throughput=BASE.throughput * value, low=None)  # type: ignore[operator]
+    tiny = replace(ROW, model="other", throughput=BASE.throughput * value, low=None)
     cells = row_text(tiny, arrange(("throughput",), 60, ratio=True), 60, LOOK, baseline=BASE).plain
     assert f"({shown})" in cells  # whole, with its brackets

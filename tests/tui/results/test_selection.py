@@ -1,9 +1,10 @@
+import msgspec
 from msgspec.structs import replace
 
 from infertui.results.row import ResultLine, row_of
 from infertui.tui.results.selection import Selection
 
-ROWS = {name: replace(row_of(ResultLine(id="x")), id=name) for name in "abcd"}
+ROWS = {name: replace(row_of(msgspec.json.decode(b'{"id": "x"}', type=ResultLine)), id=name) for name in "abcd"}
 
 
 def test_marks_keep_their_order_and_rows_that_are_no_longer_here() -> None:

@@ -2,11 +2,12 @@ import pytest
 from support.filters import prefixes
 from support.results import make_results
 
-from infertui.cli.result_filter import SHORT_KEYS, matches, parse_filters
 from infertui.config.fields import FIELDS
 from infertui.errors import UsageError
+from infertui.metrics.filter import matches, parse_arguments
 
 VALUES = ("4", "-1.5e3", "yes", "auto", "x y", "a=b", "1e999", "[1, 2]", "\udc80")
+SHORT_KEYS = ("id", "bench", "name", "state", "valid", "engine", "device", "model")
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -15,7 +16,7 @@ def test_whatever_part_of_a_filter_was_typed_is_understood_or_refused(value: str
     refused = set()
     for text in prefixes(f"{key}={value}" for key in (*SHORT_KEYS, *FIELDS, "labels.owner", "sweep.grid.x")):
         try:
-            wanted = parse_filters([text])
+            wanted = parse_arguments([text])
             assert {matches(result, wanted) for result in results} <= {True, False}
         except UsageError as error:
             refused.add(error.message)
