@@ -24,16 +24,16 @@ from infertui.config.engines.registry import SPECS
 from infertui.errors import InfertuiError
 from infertui.measure.records import RequestRecord
 from infertui.metrics.table import csv_header
-from infertui.models.asking import Answer as ShapeAnswer
-from infertui.report.as_json import ReportData
+from infertui.models.asking import LibraryAnswer as ShapeAnswer
+from infertui.report.as_json import ReportFile
 from infertui.results import peaks
 from infertui.results.index import ResultIndex
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, OUTPUTS, RESULT, SUPERSEDED, Begun, Output
-from infertui.runner.control import Control, Numbered
+from infertui.runner.control import EventEnvelope, RunnerApi
 from infertui.runner.queue_store import Duration, Entry, QueueStore
-from infertui.targets.engine.environments import Answer as InterpreterAnswer
+from infertui.targets.engine.environments import ProbeAnswer as InterpreterAnswer
 from infertui.targets.engine.environments import chosen_file
 from infertui.targets.engine.peaks.peaks import Told
 from infertui.targets.engine.transformers.parallel import Order
@@ -57,7 +57,7 @@ STRUCTURES: dict[str, Any] = {
     "ceilings.json": peaks._File,
     "settings.toml": Settings,
     "a theme": themes._File,
-    "report.json": ReportData,
+    "report.json": ReportFile,
     "runner.lock, start.lock": runtime.Holder,
     "shapes/": ShapeAnswer,
     "another interpreter answers": InterpreterAnswer,
@@ -67,7 +67,7 @@ STRUCTURES: dict[str, Any] = {
     "from a calibration": Told,
     "GET /v1/hello": HELLO.answer,
     "GET /v1/snapshot": OPERATIONS["snapshot"].answer,
-    "GET /v1/events": Numbered,
+    "GET /v1/events": EventEnvelope,
     "POST /v1/entries": OPERATIONS["submit"].request,
     "ids": OPERATIONS["cancel"].request,
     "POST /v1/entries/move": OPERATIONS["move"].request,
@@ -140,7 +140,7 @@ def test_what_crosses_the_socket_is_told_apart_by_its_word() -> None:
 
 
 def _routes() -> Iterator[tuple[HTTPRouteHandler, str]]:
-    for route in routes(Control):
+    for route in routes(RunnerApi):
         for path in route.paths:
             yield route, wire.PREFIX + path
 
@@ -149,7 +149,7 @@ def _paths() -> list[Path]:
     environ = {"HOME": str(Path.home())}
     return sorted(
         [
-            early.settings_path(environ), chosen_file(environ), peaks.ceilings_file(environ),
+            early.settings_path(environ), chosen_file(environ), peaks.peaks_file(environ),
             runtime.queue_file(environ), runtime.queue_lock(environ), runtime.log_file(environ),
             Path.home() / ".config" / "infertui" / PRICES,
         ]

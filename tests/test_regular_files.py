@@ -24,7 +24,7 @@ from infertui.analysis import prices
 from infertui.config import toml
 from infertui.errors import InfertuiError
 from infertui.formats.detect import read as read_foreign
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.load.prompts import read_prompts
 from infertui.measure.records import RequestRecord
 from infertui.models.resolve import read_config, resolve
@@ -32,7 +32,7 @@ from infertui.models.tokenizers import load_tokenizer
 from infertui.results.details import read_details
 from infertui.results.index import ResultIndex
 from infertui.results.observations import read_observations
-from infertui.results.peaks import read_ceilings
+from infertui.results.peaks import read_peaks
 from infertui.results.result import Result
 from infertui.results.results_file import remove_lines
 from infertui.results.runs import Begun, Store
@@ -81,7 +81,7 @@ def _index(world: Path) -> object:
 
 
 def _imported(world: Path) -> object:
-    with Source.open(world / "foreign.json") as source:
+    with SourceFile.open(world / "foreign.json") as source:
         return read_foreign(source)
 
 
@@ -90,7 +90,7 @@ PLACES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "themes": ("config/infertui/themes/mine.toml", _themes),
     "prices": ("config/infertui/prices.toml", lambda world: prices.load_prices(_environ(world))),
     "engines": ("config/infertui/engines.toml", lambda world: environments.chosen(_environ(world))),
-    "ceilings": ("state/infertui/ceilings.json", lambda world: read_ceilings(_environ(world))),
+    "ceilings": ("state/infertui/ceilings.json", lambda world: read_peaks(_environ(world))),
     "config": ("run.toml", lambda world: toml.read(world / "run.toml")),
     "form": ("run.toml", lambda world: form_base.from_file(world / "run.toml", {})),
     "form's loss": ("run.toml", lambda world: config_file.loss(world / "run.toml", "")),

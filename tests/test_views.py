@@ -20,11 +20,11 @@ from infertui.measure.quality import Quality
 from infertui.measure.statistics import describe
 from infertui.metrics.registry import metrics
 from infertui.metrics.table import csv_header, csv_values, text_cells
-from infertui.report.document import Table
+from infertui.report.document import ReportTable
 from infertui.report.run_details import listing
 from infertui.results.result import DeviceFigures, Result
 from infertui.results.row import ResultLine, row_of
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 from infertui.tui.results.columns import COLUMNS, copied, copied_header
 
 MS = 1_000_000
@@ -59,7 +59,7 @@ def run() -> Result:
         summary=summary,
         loaded=replace(one.loaded, engine="llama-cpp", engine_requested="llama-cpp", dtype="float32",
                        quantized_layers=211),
-        evidence=Evidence({"quantization": "q4_1", "llama_cpp.type_k": "q8_0", "llama_cpp.type_v": "q8_0"}),
+        evidence=EffectiveSettings({"quantization": "q4_1", "llama_cpp.type_k": "q8_0", "llama_cpp.type_v": "q8_0"}),
         device=DeviceFigures(vram_process=5 << 30),
         quality=Quality(reference="other", beyond=("53.9% of its tokens are the reference's, fewer than 90%",)),
     )  # fmt: skip
@@ -71,7 +71,7 @@ def views(run: Result) -> dict[str, dict[str, str]]:
     row = row_of(msgspec.json.decode(msgspec.json.encode(run), type=ResultLine))
     everything = tuple(COLUMNS)
     table = next(block for block in listing(gathered(Path(), [run, replace(run, id="2", name="2")])).blocks
-                 if isinstance(block, Table))  # fmt: skip
+                 if isinstance(block, ReportTable))  # fmt: skip
     head, _, body = markdown_table([run], [metric.heading for metric in metrics("markdown")]).split("\n")
     csv_text = io.StringIO()
     csv.writer(csv_text).writerows([csv_header(), csv_values(run)])

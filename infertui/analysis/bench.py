@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.comparability import differences, unlike
-from infertui.analysis.compare import Comparison, Difference, Figure, judged, memory
+from infertui.analysis.compare import ComparedFigure, Comparison, Difference, judged, memory
 from infertui.analysis.outcome import EQUAL_WITHIN, p_text, percent
 from infertui.config.sweep import Place
 from infertui.measure.comparison import geometric_mean, least_p, paired, variation
@@ -203,20 +203,20 @@ _ADDED = (
 )
 
 
-def _figures(pairs: Sequence[tuple[Result, Result]]) -> Iterator[Figure]:
+def _figures(pairs: Sequence[tuple[Result, Result]]) -> Iterator[ComparedFigure]:
     """Percentiles of ITL are not among them: over a run they come from a histogram, which is within 1 %."""
     for metric, row in _paired():
         name, better = row.name or metric.label, metric.better or "higher"
-        figure = Figure(name, None, None, better, None, metric.unit.written, row.key, "rounds")
+        figure = ComparedFigure(name, None, None, better, None, metric.unit.written, row.key, "rounds")
         yield _over_rounds(figure, [(metric.number(one), metric.number(other)) for one, other in pairs])
     memories = [memory(*pair) for pair in pairs]
     kinds = {name for name, _, _ in memories}
     name = kinds.pop() if len(kinds) == 1 else "memory, not of one kind"
     values = [(one, other) if not kinds else (None, None) for _, one, other in memories]
-    yield _over_rounds(Figure(name, None, None, "lower", None, "bytes", "memory", "rounds"), values)
+    yield _over_rounds(ComparedFigure(name, None, None, "lower", None, "bytes", "memory", "rounds"), values)
 
 
-def _over_rounds(figure: Figure, values: Sequence[tuple[float | None, float | None]]) -> Figure:
+def _over_rounds(figure: ComparedFigure, values: Sequence[tuple[float | None, float | None]]) -> ComparedFigure:
     """A quantity over the rounds; not available where it is missing of a run: the rounds that have it are not all."""
     first = [one for one, _ in values if one is not None]
     second = [other for _, other in values if other is not None]

@@ -37,7 +37,7 @@ _TOO_MUCH = 1.1
 _ONE_THREAD = (0.9, 1.2)
 
 
-class Finding(Struct, frozen=True):
+class Bottleneck(Struct, frozen=True):
     """What holds a run back, what tells so, and what to try."""
 
     bound: Bound
@@ -55,14 +55,14 @@ class _Seen(Struct, frozen=True):
     all_cpus: int | None = None
 
 
-def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
+def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Bottleneck:
     """What holds the run back."""
     if (own := of_own_calls(result)) is not None:
         return own
     seen = _seen(result, loaded)
     preempted = result.evidence.counters.get("preemptions", 0) if result.evidence else 0
     if preempted:
-        return Finding(
+        return Bottleneck(
             "KV capacity",
             f"{preempted} sequences lost their place in the KV cache and were computed again",
             "a larger KV cache, a smaller workload.batch_size, or shorter sequences",
@@ -71,7 +71,7 @@ def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
         layers, total = split
         told = f"{total - layers} of {total} layers are computed by the CPU"
         idle = seen.gpu is not None and seen.gpu < IDLE
-        return Finding(
+        return Bottleneck(
             "host" if idle else "unknown",
             "; ".join(part for part in (told, _busy(seen)) if part),
             "engine.llama_cpp.n_gpu_layers=-1, or as many as fit",
@@ -81,15 +81,15 @@ def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
     memory, compute = _shares(limits, prefill=prefill)
     shares = _told(phase, memory, compute, limits)
     if max(memory or 0.0, compute or 0.0) > _TOO_MUCH:
-        return Finding(
+        return Bottleneck(
             "unknown",
             f"{shares}: more than the ceiling, so a ceiling is too low or not all of that was read or computed",
             f"infertui calibrate --device {loaded.device} --force" if _calibrates(loaded) else "",
         )
     if max(memory or 0.0, compute or 0.0) >= EXPLAINS:
         if (memory or 0.0) >= (compute or 0.0):
-            return Finding("memory bandwidth", shares, _less_to_read(result, loaded, limits, prefill=prefill))
-        return Finding("compute", shares, _less_to_compute(result, loaded, prefill=prefill))
+            return Bottleneck("memory bandwidth", shares, _less_to_read(result, loaded, limits, prefill=prefill))
+        return Bottleneck("compute", shares, _less_to_compute(result, loaded, prefill=prefill))
     if seen.gpu is not None and seen.gpu < IDLE:
         return _waiting(result, loaded, seen, shares)
     batch = result.setup.batch_size
@@ -98,12 +98,12 @@ def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Finding:
     return _neither(result, loaded, seen, shares, ruled_out=ruled_out)
 
 
-def of_own_calls(result: Result) -> Finding | None:
+def of_own_calls(result: Result) -> Bottleneck | None:
     """That measuring took most of the time; None where it did not, or that is not known."""
     share = result.summary.client_share
     if share is None or not EXPLAINS <= share <= 1:
         return None
-    return Finding(
+    return Bottleneck(
         "client",
         f"infertui's own calls between the steps took at least {percent(share)} of the time",
         "longer steps: a larger model or longer prompts",
@@ -176,11 +176,11 @@ def _busy(seen: _Seen) -> str:
     return ", ".join(parts)
 
 
-def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Finding:
+def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Bottleneck:
     """A GPU without work for most of the time waits for the host: for its launches, or for whatever else it does."""
     told = f"{_busy(seen)}; {shares}"
     if seen.cpu_share is not None and seen.cpu_share >= FULL_HOST:
-        return Finding("host", f"{told}; every CPU was busy", "fewer programs on the host, or more CPUs")
+        return Bottleneck("host", f"{told}; every CPU was busy", "fewer programs on the host, or more CPUs")
     mode, captured = in_force(result, "mode"), advice.captured(result, loaded)
     batch = f"{advice.larger_batch(result, loaded)}, so that each launch does more"
     if (result.setup.tensor_parallel or 1) > 1:
@@ -188,35 +188,35 @@ def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Findin
     if loaded.engine == "transformers" and mode in _KERNEL_BY_KERNEL:
         graph = f"{captured}, or " if captured else ""
         why = f"{told}; kernels are launched one by one{f' (mode {mode})' if mode else ''}"
-        return Finding("launch overhead", why, graph + batch)
+        return Bottleneck("launch overhead", why, graph + batch)
     if mode == "eager":
         knob = _other_mode(result, loaded)
-        return Finding("launch overhead", f"{told}; mode eager", f"{knob}, or {batch}" if knob else batch)
+        return Bottleneck("launch overhead", f"{told}; mode eager", f"{knob}, or {batch}" if knob else batch)
     graph = f"{captured}, or " if loaded.engine == "transformers" and captured else ""
-    return Finding("host", f"{told}; the GPU waited for the host between its steps", graph + batch)
+    return Bottleneck("host", f"{told}; the GPU waited for the host between its steps", graph + batch)
 
 
-def _neither(result: Result, loaded: Loaded, seen: _Seen, shares: str, *, ruled_out: bool) -> Finding:
+def _neither(result: Result, loaded: Loaded, seen: _Seen, shares: str, *, ruled_out: bool) -> Bottleneck:
     """Neither a ceiling nor waiting explains most of the time; `ruled_out` says whether both ceilings are known."""
     busy = _busy(seen)
     told = shares + (f"; {busy}" if busy else "")
     if "not known" in shares:
         helps = _calibrates(loaded) and result.ceilings is None
-        return Finding("unknown", told, f"infertui calibrate --device {loaded.device}" if helps else "")
+        return Bottleneck("unknown", told, f"infertui calibrate --device {loaded.device}" if helps else "")
     if loaded.device == "cpu":
-        return Finding("unknown", told, "device.threads, or another engine")
+        return Bottleneck("unknown", told, "device.threads, or another engine")
     if seen.gpu is None:
-        return Finding("unknown", f"{told}; whether the GPU waited is not known", "a longer run")
+        return Bottleneck("unknown", f"{told}; whether the GPU waited is not known", "a longer run")
     if seen.gpu < BUSY:
         others = (result.setup.tensor_parallel or 1) > 1
         waits = ", or for the other GPUs, which counts as busy" if others else ""
         why = f"{told}: in part the GPU waited for the host{waits}"
         if (seconds := result.summary.measured_s) is not None and seconds < _SHORT_S:
             why += f", or {seconds:.2g} s are too short for the driver's reading"
-        return Finding("unknown", why, _shorter_steps(result, loaded))
+        return Bottleneck("unknown", why, _shorter_steps(result, loaded))
     if not ruled_out:
-        return Finding("unknown", f"{told}: the GPU did not wait, and not both of its ceilings are known to be far")
-    return Finding(
+        return Bottleneck("unknown", f"{told}: the GPU did not wait, and not both of its ceilings are known to be far")
+    return Bottleneck(
         "kernel efficiency",
         f"{told}: the GPU did not wait, so short or slow kernels take the time",
         _shorter_steps(result, loaded),
@@ -340,7 +340,7 @@ def offered(result: Result) -> Offered | None:
     return Offered(rate, 1.0 / shape if shape else 1.0)
 
 
-def of_offered_load(result: Result) -> Finding | None:
+def of_offered_load(result: Result) -> Bottleneck | None:
     """That the client was the limit, by the rate of the answers; None where it was not, or that cannot be told.
 
     More answers than requests were asked for contradict the asked rate: then nothing is told either.
@@ -352,7 +352,7 @@ def of_offered_load(result: Result) -> Finding | None:
     answered = good / seconds
     if not (1 - MARGIN) * asked.rate <= answered <= (1 + MARGIN) * asked.rate:
         return None
-    return Finding(
+    return Bottleneck(
         "client",
         f"requests were sent at {_rate(asked.rate)} and {_rate(answered)} were answered:"
         " the server was not at its limit",

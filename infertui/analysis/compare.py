@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.comparability import Difference, differences, unlike
-from infertui.analysis.outcome import Basis, Figure
+from infertui.analysis.outcome import Basis, ComparedFigure
 from infertui.measure.comparison import Ratio, Totals, ratio
 from infertui.measure.dependence import FEWEST, SEEN_FROM
 from infertui.measure.energy import NOTED_ERROR
@@ -20,7 +20,7 @@ from infertui.results.observations import Observation
 from infertui.results.result import Result
 from infertui.text import clean
 
-__all__ = ["Basis", "Comparison", "Difference", "Figure", "compare", "judged"]
+__all__ = ["Basis", "ComparedFigure", "Comparison", "Difference", "compare", "judged"]
 
 SINGLE_RUNS = (
     "Each side is a single run. The intervals hold what varies within these two processes, not what varies from one"
@@ -43,7 +43,7 @@ class Comparison(Struct, frozen=True):
     second: str
     differences: tuple[Difference, ...]
     unlike: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    figures: tuple[ComparedFigure, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -65,7 +65,7 @@ def compare(first: Result, second: Result, observed: tuple[Sequence[Observation]
 
 def _figures(
     first: Result, second: Result, observed: tuple[Sequence[Observation], Sequence[Observation]]
-) -> Iterator[Figure]:
+) -> Iterator[ComparedFigure]:
     for metric, row in compared():
         if row.observe is not None:
             yield _by_batches(metric, row, row.observe, (first, second), observed)
@@ -75,7 +75,7 @@ def _figures(
             one, other = metric.number(first), metric.number(second)
             yield _figure(metric, row, (one, other), of_two(one, other), basis="whole")
     name, one, other = memory(first, second)
-    yield Figure(name, one, other, "lower", of_two(one, other), "bytes", "memory", "whole")
+    yield ComparedFigure(name, one, other, "lower", of_two(one, other), "bytes", "memory", "whole")
 
 
 def _figure(
@@ -87,8 +87,8 @@ def _figure(
     basis: Basis = "iterations",
     observations: int = 0,
     wanting: str = "",
-) -> Figure:
-    return Figure(
+) -> ComparedFigure:
+    return ComparedFigure(
         row.name or metric.label, *values, metric.better or "higher", found, metric.unit.written, row.key, basis,
         observations, wanting,
     )  # fmt: skip
@@ -100,7 +100,7 @@ def _by_batches(
     observe: Callable[[Sequence[Observation]], Totals],
     results: tuple[Result, Result],
     observed: tuple[Sequence[Observation], Sequence[Observation]],
-) -> Figure:
+) -> ComparedFigure:
     sides = [observe(side) for side in observed]
     wholes = [metric.number(result) for result in results]
     values = [
@@ -124,7 +124,7 @@ def _itl_p99(
     row: Compared,
     results: tuple[Result, Result],
     observed: tuple[Sequence[Observation], Sequence[Observation]],
-) -> Figure:
+) -> ComparedFigure:
     """That of each run's own summary, over all its gaps; not available where a run has too few for it."""
     one, other = (metric.number(result) for result in results)
     sides = [[seen.gaps for seen in side if seen.gaps is not None] for side in observed]
@@ -198,7 +198,7 @@ def _notes(
         yield SINGLE_RUNS
 
 
-def _worth(figures: Sequence[Figure]) -> Iterator[str]:
+def _worth(figures: Sequence[ComparedFigure]) -> Iterator[str]:
     """What the intervals take for granted, and how many of them there are."""
     sure = [figure for figure in figures if figure.ratio is not None and figure.ratio.interval is not None]
     seen = [(figure.ratio.correlation, figure.name) for figure in figures

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from infertui.analysis.bench import Bench, variation_text
 from infertui.analysis.compare import Comparison
-from infertui.analysis.outcome import EQUAL_WITHIN, NOT_AVAILABLE, Figure, band_text, p_text
+from infertui.analysis.outcome import EQUAL_WITHIN, NOT_AVAILABLE, ComparedFigure, band_text, p_text
 from infertui.text import clean
 from infertui.units import format_number
 
@@ -118,7 +118,7 @@ def escaped(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\|`*_[]<>#@~!" else char for char in clean(text))
 
 
-def _p(figure: Figure) -> str:
+def _p(figure: ComparedFigure) -> str:
     return p_text(figure.ratio.p) if figure.ratio and figure.ratio.p is not None else ""
 
 
@@ -186,7 +186,7 @@ def _pages(fixed: Sequence[Sequence[str]], columns: Sequence[list[str]], width: 
     return pages
 
 
-def _cell(figure: Figure) -> str:
+def _cell(figure: ComparedFigure) -> str:
     if figure.ratio is None:
         return figure.text(figure.second)
     return f"{figure.text(figure.second)}: {figure.verdict}"

@@ -44,7 +44,7 @@ _LOAD = re.compile(
 _PERCENT = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)\s*%")
 
 
-class Load(Struct, frozen=True):
+class Demand(Struct, frozen=True):
     """What has to be served: generated tokens a second, or requests like the run's."""
 
     value: float
@@ -61,12 +61,12 @@ class Terms(Struct, frozen=True):
     currency: str = ""
     electricity: float | None = None
     pue: float = PUE
-    load: Load | None = None
+    load: Demand | None = None
     headroom: float = HEADROOM
     budget: float | None = None
 
 
-def parse_load(text: str) -> Load:
+def parse_load(text: str) -> Demand:
     """`2000 tok/s`, `20k tok/s`, `5 req/s`; without a unit tokens. Raises UsageError."""
     match = _LOAD.fullmatch(text.strip())
     value = float(match[1].replace(",", "").replace("_", "")) if match else 0.0
@@ -76,7 +76,7 @@ def parse_load(text: str) -> Load:
             remedy='Write it like "2000 tok/s" or "5 req/s".',
         )
     value *= {"k": 1e3, "m": 1e6}.get(match[2].lower(), 1)
-    return Load(value, requests=(match[3] or "tok/s").lower() in ("req/s", "requests/s", "rps"))
+    return Demand(value, requests=(match[3] or "tok/s").lower() in ("req/s", "requests/s", "rps"))
 
 
 def parse_percent(text: str, name: str, *, low: float, high: float) -> float:

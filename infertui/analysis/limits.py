@@ -10,10 +10,10 @@ from functools import cache
 import msgspec
 from msgspec.structs import replace
 
-from infertui.analysis.bottleneck import Finding, bottleneck, of_offered_load, of_own_calls
-from infertui.analysis.roofline import Device, Work, device_named, work_of
+from infertui.analysis.bottleneck import Bottleneck, bottleneck, of_offered_load, of_own_calls
+from infertui.analysis.roofline import ListedDevice, Work, device_named, work_of
 from infertui.errors import InfertuiError
-from infertui.measure.roofline import Ceilings, Limits, Source
+from infertui.measure.roofline import DevicePeaks, Limits, Source
 from infertui.metrics.registry import stored
 from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
@@ -58,7 +58,7 @@ def derive(result: Result, *, shape: ModelShape | None = None) -> Limits | None:
     return limits if _sound(limits) else _CONTRADICTORY
 
 
-def _client_alone(found: Finding | None, reason: str) -> Limits | None:
+def _client_alone(found: Bottleneck | None, reason: str) -> Limits | None:
     """The bound of a run that has no shares."""
     if found is None:
         return None
@@ -121,7 +121,7 @@ def _with_shares(limits: Limits, work: Work) -> Limits:
     return limits
 
 
-def _bandwidth(ceilings: Ceilings | None, device: Device | None) -> tuple[float | None, Source | None]:
+def _bandwidth(ceilings: DevicePeaks | None, device: ListedDevice | None) -> tuple[float | None, Source | None]:
     if ceilings is not None:
         return ceilings.copy_bandwidth, "calibrated"
     if device is None:
@@ -129,7 +129,9 @@ def _bandwidth(ceilings: Ceilings | None, device: Device | None) -> tuple[float 
     return (device.copied, "measured") if device.copied else (device.memory_bandwidth, "datasheet")
 
 
-def _matrix_rate(ceilings: Ceilings | None, device: Device | None, kind: str) -> tuple[float | None, Source | None]:
+def _matrix_rate(
+    ceilings: DevicePeaks | None, device: ListedDevice | None, kind: str
+) -> tuple[float | None, Source | None]:
     if ceilings is not None and kind in ceilings.matrix_rates:
         return ceilings.matrix_rates[kind], "calibrated"
     if device is not None and kind in device.matrix_rates:

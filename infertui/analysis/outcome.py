@@ -30,7 +30,7 @@ _ROUNDING = 1e-9
 _MOST_PLACES = 4
 
 
-class Figure(Struct, frozen=True):
+class ComparedFigure(Struct, frozen=True):
     """One quantity of both sides. `better` says which way is better; `ratio` is the second over the first."""
 
     name: str

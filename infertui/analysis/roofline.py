@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.analysis.effective import in_force
-from infertui.measure.roofline import COPY, Arithmetic, Ceilings, DecodeReads, Experts, mean_attended
+from infertui.measure.roofline import COPY, Arithmetic, DecodeReads, DevicePeaks, Experts, mean_attended
 from infertui.models.kv_cache import bytes_per_token
 from infertui.models.shapes import ModelShape, dtype_bytes
 from infertui.paths import data
@@ -226,7 +226,7 @@ def _kv_sizes(result: Result, loaded: Loaded) -> tuple[float, float] | None:
     return float(dtype_bytes(kept)), float(dtype_bytes(kept))
 
 
-class Device(Struct, frozen=True):
+class ListedDevice(Struct, frozen=True):
     """A line of data/hardware.toml. Bytes per second, and operations per second of dense matrix products."""
 
     name: str
@@ -242,13 +242,13 @@ class Device(Struct, frozen=True):
 
 
 @cache
-def devices() -> tuple[Device, ...]:
+def devices() -> tuple[ListedDevice, ...]:
     """The devices that are known."""
     table = tomllib.loads((data() / "hardware.toml").read_text(encoding="utf-8"))
-    return msgspec.convert(table["device"], tuple[Device, ...])
+    return msgspec.convert(table["device"], tuple[ListedDevice, ...])
 
 
-def device_named(name: str) -> Device | None:
+def device_named(name: str) -> ListedDevice | None:
     """The device of which that is the driver's name."""
     return next((device for device in devices() if device.name == name), None)
 
@@ -268,7 +268,7 @@ class Reached(Struct, frozen=True):
     missing: str = ""
 
 
-def reached(ceilings: Ceilings) -> tuple[Reached, ...]:
+def reached(ceilings: DevicePeaks) -> tuple[Reached, ...]:
     """Every figure that was measured or tried, the copy first."""
     device = device_named(ceilings.device)
     measured: dict[str, float] = {COPY: ceilings.copy_bandwidth, **ceilings.matrix_rates}

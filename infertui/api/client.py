@@ -19,17 +19,17 @@ from infertui import __version__
 from infertui.api.errors import OtherVersionError, RunnerUnavailableError
 from infertui.api.operations import HELLO, OPERATIONS, Operation, operations
 from infertui.api.runtime import RUNTIME_VARIABLE, check_socket, trusted_users, untrusted
-from infertui.api.wire import IDENTITY_HEADER, KEEP_ALIVE_S, PREFIX, EventReader, Hello, Problem, error_of
+from infertui.api.wire import IDENTITY_HEADER, KEEP_ALIVE_S, PREFIX, EventReader, Problem, RunnerHello, error_of
 from infertui.errors import InfertuiError, UsageError
 from infertui.paths import without_home
-from infertui.runner.control import CALL_TIMEOUT_S, PROTOCOL, Control, Numbered, Snapshot
+from infertui.runner.control import CALL_TIMEOUT_S, PROTOCOL, EventEnvelope, RunnerApi, Snapshot
 from infertui.text import clean
 
 _PIECE = 64 * 1024
 _START_REMEDY = "`infertui` starts one, and so does `infertui run --queue`."
 
 
-class Answer:
+class HttpAnswer:
     """The answer to one request: its head is there, its body is read with `body` or `pieces`."""
 
     def __init__(self, status: int, headers: dict[bytes, bytes], exchange: "Exchange") -> None:
@@ -57,7 +57,7 @@ class Exchange:
         self._writer = writer
         self._state = h11.Connection(h11.CLIENT)
 
-    async def ask(self, method: str, target: str, body: bytes | None) -> Answer:
+    async def ask(self, method: str, target: str, body: bytes | None) -> HttpAnswer:
         """Send a request; its answer's head. `body` is JSON."""
         headers = [("host", "localhost"), ("connection", "close"), ("accept", "application/json, text/event-stream")]
         if body is not None:
@@ -73,7 +73,7 @@ class Exchange:
         head = await self.next_event()
         if not isinstance(head, h11.Response):
             raise broken()
-        return Answer(head.status_code, dict(head.headers), self)
+        return HttpAnswer(head.status_code, dict(head.headers), self)
 
     async def next_event(self) -> object:
         """The next event of the answer. Raises RunnerUnavailableError when what comes is not HTTP, or nothing does."""
@@ -135,7 +135,7 @@ CONNECT_TIMEOUT_S = 5.0
 SILENCE_S = 3 * KEEP_ALIVE_S
 
 
-class Client(Control):
+class Client(RunnerApi):
     """A runner over the socket at `path`; nothing is opened before it is used.
 
     Every method raises what the runner raised, of the same class, RunnerUnavailableError when none answers, and
@@ -148,7 +148,7 @@ class Client(Control):
         self._runner = ""
         """Which process of the runner the numbers known here belong to."""
 
-    async def hello(self) -> Hello:
+    async def hello(self) -> RunnerHello:
         """Who runs. Raises OtherVersionError when this client and that runner would misunderstand each other."""
         told = await self.greet()
         if (told.version, told.protocol) == (__version__, PROTOCOL):
@@ -168,10 +168,10 @@ class Client(Control):
             ),
         )
 
-    async def greet(self) -> Hello:
+    async def greet(self) -> RunnerHello:
         """Who runs, of whatever version."""
         _, content = await self._ask(HELLO, {})
-        told: Hello = _given(HELLO, content)
+        told: RunnerHello = _given(HELLO, content)
         return told
 
     async def snapshot(self) -> Snapshot:
@@ -181,7 +181,7 @@ class Client(Control):
         told: Snapshot = _given(asked, content)
         return told
 
-    async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+    async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
         """Raises RunnerUnavailableError when the runner ends, or is not heard of for 45 s."""
         target = f"{PREFIX}/events?{urlencode({'since': since, 'runner': self._runner})}"
         async with exchange(self.path, timeout_s=CONNECT_TIMEOUT_S) as connection:
@@ -202,7 +202,7 @@ class Client(Control):
         _, content = await self._ask(asked, asked.bound(*arguments, **named))
         return _given(asked, content)
 
-    async def _ask(self, asked: Operation, arguments: dict[str, Any]) -> tuple[Answer, bytes]:
+    async def _ask(self, asked: Operation, arguments: dict[str, Any]) -> tuple[HttpAnswer, bytes]:
         try:
             target, body = asked.target(arguments), asked.body(arguments)
         except UnicodeEncodeError as error:
@@ -221,7 +221,7 @@ class Client(Control):
             raise unresponsive(limit) from None
 
 
-async def _check(answer: Answer) -> None:
+async def _check(answer: HttpAnswer) -> None:
     """Raise what the runner raised."""
     if answer.status < 400:
         return
@@ -232,7 +232,7 @@ async def _check(answer: Answer) -> None:
     raise error_of(problem)
 
 
-async def _heard(pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[Numbered | Snapshot]:
+async def _heard(pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[EventEnvelope | Snapshot]:
     """The events of a stream, until it ends. Raises RunnerUnavailableError when it falls silent."""
     events = EventReader()
     while True:
@@ -250,7 +250,7 @@ async def _heard(pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[Numbered 
             raise _unreadable(error) from error
 
 
-def _identity(answer: Answer) -> str:
+def _identity(answer: HttpAnswer) -> str:
     return answer.headers.get(IDENTITY_HEADER.encode(), b"").decode("latin-1")
 
 

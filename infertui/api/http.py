@@ -21,9 +21,9 @@ from litestar.types import ASGIApp
 from infertui import __version__
 from infertui.api.operations import HELLO, Operation, operations
 from infertui.api.stream import EventAnswer, Presence, event_stream
-from infertui.api.wire import IDENTITY_HEADER, PREFIX, Hello, Problem, problem_of
+from infertui.api.wire import IDENTITY_HEADER, PREFIX, Problem, RunnerHello, problem_of
 from infertui.errors import InfertuiError, UsageError
-from infertui.runner.control import PROTOCOL, Control
+from infertui.runner.control import PROTOCOL, RunnerApi
 from infertui.text import clean
 
 MAX_BODY = 64 * 1024 * 1024
@@ -31,19 +31,19 @@ MAX_BODY = 64 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-TheControl = NamedDependency[SkipValidation[Control]]
+TheControl = NamedDependency[SkipValidation[RunnerApi]]
 ThePresence = NamedDependency[SkipValidation[Presence]]
 TheIdentity = NamedDependency[SkipValidation[str]]
 _FROM_THE_START = -1
 """A number that no event precedes: whoever asks for it gets a snapshot."""
 
 
-async def _hello(control: TheControl) -> Hello:
+async def _hello(control: TheControl) -> RunnerHello:
     told = await control.snapshot()
     states = [entry.state for entry in told.entries]
     facts = told.runner
     running, queued = states.count("running"), states.count("queued")
-    return Hello(__version__, PROTOCOL, facts.pid, facts.started, running, queued)
+    return RunnerHello(__version__, PROTOCOL, facts.pid, facts.started, running, queued)
 
 
 async def _events(
@@ -59,7 +59,7 @@ async def _events(
     return EventAnswer(stream, {IDENTITY_HEADER: identity})
 
 
-def routes(control: type[Control]) -> list[HTTPRouteHandler]:
+def routes(control: type[RunnerApi]) -> list[HTTPRouteHandler]:
     """The routes of all operations of a Control, and the greeting."""
     shared: dict[tuple[str, str], list[Operation]] = {}
     for one in operations(control).values():
@@ -93,7 +93,7 @@ def _answering(some: Sequence[Operation]) -> Callable[..., Any]:
     return answer
 
 
-def create_app(control: Control, presence: Presence, *, identity: str) -> Litestar:
+def create_app(control: RunnerApi, presence: Presence, *, identity: str) -> Litestar:
     """The application. `identity` names this process of the runner."""
 
     def provide(value: object) -> Provide:

@@ -1,4 +1,4 @@
-"""The table of operations: what each method of `Control` is on the wire. Nothing about one is written a second time.
+"""The table of operations: what each method of `RunnerApi` is on the wire. Nothing about one is written a second time.
 
 Parameters named in the path are there. Of the others, GET takes all in the query; with other verbs a single one that is
 a structure is the whole body, and otherwise the body is an object that holds them by name. `Route` says the rest.
@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from infertui.api.wire import Hello
-from infertui.runner.control import Control, Route
+from infertui.api.wire import RunnerHello
+from infertui.runner.control import Route, RunnerApi
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Operation:
         return msgspec.json.encode({self.route.reply: reply} if self.route.reply else reply)
 
 
-def operations(control: type[Control]) -> Mapping[str, Operation]:
+def operations(control: type[RunnerApi]) -> Mapping[str, Operation]:
     """The operations of a Control by name, in the order in which they are written down.
 
     Raises ValueError for a route that could not be served, or that another one has.
@@ -174,14 +174,14 @@ def _on_the_wire(kind: Any) -> Any:
     return types.GenericAlias(tuple, (*get_args(kind), ...)) if get_origin(kind) is Sequence else kind
 
 
-_known: dict[type[Control], Mapping[str, Operation]] = {}
+_known: dict[type[RunnerApi], Mapping[str, Operation]] = {}
 
 
-async def _hello() -> Hello:
+async def _hello() -> RunnerHello:
     """Who answers, and whether it is busy."""
     raise NotImplementedError
 
 
-OPERATIONS = operations(Control)
+OPERATIONS = operations(RunnerApi)
 HELLO = replace(_operation(_hello, Route("GET", "/hello")), name="hello")
 """What a client of every version asks first. The route itself answers it; it is none of a Control's."""

@@ -5,13 +5,13 @@ from typing import Any
 
 from infertui.api.errors import ReadOnlyError
 from infertui.api.operations import operations
-from infertui.runner.control import Control, Numbered, Snapshot
+from infertui.runner.control import EventEnvelope, RunnerApi, Snapshot
 
 
-class ReadOnly(Control):
+class ReadOnly(RunnerApi):
     """Passes questions on to another Control, and refuses with ReadOnlyError whatever would change something."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: RunnerApi) -> None:
         self._control = control
 
     async def call(self, operation: str, /, *arguments: object, **named: object) -> Any:
@@ -20,5 +20,5 @@ class ReadOnly(Control):
             raise ReadOnlyError(f"this screen only watches: it cannot {act}", remedy=remedy)
         return await getattr(self._control, operation)(*arguments, **named)
 
-    def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+    def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
         return self._control.events(since)

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from litestar.types import Receive, Scope, Send
 
 from infertui.api.wire import KEEP_ALIVE, KEEP_ALIVE_S, encode_told
-from infertui.runner.control import Control, Measured, Snapshot
+from infertui.runner.control import Measured, RunnerApi, Snapshot
 from infertui.runner.events import BatchMeasured, Progressed, Sampled
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Presence:
 
 
 async def event_stream(
-    control: Control,
+    control: RunnerApi,
     since: int,
     presence: Presence,
     *,

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 import infertui.api.errors  # noqa: F401 (its classes are among those that cross)
 from infertui.errors import ConfigError, InfertuiError
-from infertui.runner.control import Numbered, Snapshot
+from infertui.runner.control import EventEnvelope, Snapshot
 
 PREFIX = "/v1"
 KEEP_ALIVE_S = 15.0
@@ -20,7 +20,7 @@ IDENTITY_HEADER = "infertui-runner"
 """In every answer: which process of the runner gave it. Numbers of events mean something within one process only."""
 
 
-class Hello(Struct, frozen=True):
+class RunnerHello(Struct, frozen=True):
     """Who answers. Understood by every version: fields are only ever added."""
 
     version: str
@@ -80,7 +80,7 @@ def _classes() -> dict[str, type[InfertuiError]]:
     return {cls.kind: cls for cls in family(InfertuiError) if cls.__module__ in shared}
 
 
-def encode_told(told: Numbered | Snapshot) -> bytes:
+def encode_told(told: EventEnvelope | Snapshot) -> bytes:
     """One server-sent event."""
     kind = b"snapshot" if isinstance(told, Snapshot) else b"event"
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (told.number, kind, msgspec.json.encode(told))
@@ -92,10 +92,10 @@ class EventReader:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._searched = 0
-        self._event = msgspec.json.Decoder(Numbered)
+        self._event = msgspec.json.Decoder(EventEnvelope)
         self._snapshot = msgspec.json.Decoder(Snapshot)
 
-    def feed(self, data: bytes) -> Iterator[Numbered | Snapshot]:
+    def feed(self, data: bytes) -> Iterator[EventEnvelope | Snapshot]:
         """Events that `data` completes. Raises msgspec.MsgspecError for what cannot be read."""
         self._rest += data
         while (end := self._rest.find(b"\n\n", max(0, self._searched - 1))) >= 0:

@@ -11,7 +11,7 @@ from infertui.analysis.bench import bench_report, headline
 from infertui.analysis.effective import caveats
 from infertui.analysis.time_text import median_text
 from infertui.cli.flags import Ui
-from infertui.cli.foreground import View
+from infertui.cli.foreground import RunView
 from infertui.cli.live import LiveView
 from infertui.cli.output import say
 from infertui.cli.plain import error_lines, refusal
@@ -64,7 +64,7 @@ class BenchLines:
         self._standing = standing
 
     def take(self, event: AnyRunEvent) -> None:
-        """See `View`."""
+        """See `RunView`."""
         match event:
             case RunStarted():
                 self._say(f"run {event.number}/{event.total} {clean(event.name)}: {event.folder}")
@@ -93,7 +93,7 @@ class _Silent(BenchLines):
         pass
 
 
-def bench_view(ui: Ui, stream: TextIO, standing: Standing, *, quiet: bool) -> View:
+def bench_view(ui: Ui, stream: TextIO, standing: Standing, *, quiet: bool) -> RunView:
     """What shows a bench; with `quiet`, `auto` shows nothing where nobody looks."""
     if ui == "none" or (ui == "auto" and quiet and not stream.isatty()):
         return _Silent(stream, standing)

@@ -16,7 +16,7 @@ from infertui.cli.output import console, say, say_json
 from infertui.endings import heeded
 
 if TYPE_CHECKING:
-    from infertui.targets.engine.tensorrt_llm.build.builder import Done, Prepared
+    from infertui.targets.engine.tensorrt_llm.build.builder import BuiltEngine, Prepared
     from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress
 
 INTERRUPTED = 130
@@ -69,12 +69,12 @@ def build(
     from pathlib import Path
 
     from infertui.targets.engine.tensorrt_llm.build.builder import Order, build, prepare
-    from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS, Options
+    from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS, BuildOptions
 
     chosen = next(word for word in PRECISIONS if word == precision.value)
     order = Order(
         model=model,
-        options=Options(chosen, batch_size, max_input_len, max_output_len, tensor_parallel),
+        options=BuildOptions(chosen, batch_size, max_input_len, max_output_len, tensor_parallel),
         revision=revision,
         out=Path(out) if out else None,
         force=force,
@@ -155,7 +155,7 @@ def _print_plan(prepared: "Prepared", *, as_json: bool) -> None:
         say(f"infertui: {clean(str(prepared.target))} is there already; --force builds it again.", err=True)
 
 
-def _print_done(done: "Done", *, as_json: bool) -> None:
+def _print_done(done: "BuiltEngine", *, as_json: bool) -> None:
     if as_json:
         _print_json(done)
         return

@@ -8,8 +8,8 @@ import typer
 from infertui.cli.output import Painted, progress, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.measure.roofline import Ceilings
-    from infertui.runner.calibration import Known
+    from infertui.measure.roofline import DevicePeaks
+    from infertui.runner.calibration import KnownDevice
     from infertui.targets.engine.peaks.peaks import Told
 
 EPILOG = """[bold]Examples[/bold]
@@ -47,13 +47,13 @@ def calibrate(
 ) -> None:
     """Measure the device's ceilings once: memory bandwidth by a copy, and matrix products by number format."""
     from infertui.errors import UsageError
-    from infertui.results.peaks import read_ceilings
+    from infertui.results.peaks import read_peaks
     from infertui.text import clean
 
     if not _DEVICE.fullmatch(device):
         raise UsageError(f"--device {clean(device)[:80]!r} is not a device", remedy="auto, cpu, cuda or cuda:N.")
     if list_only:
-        _list(read_ceilings(), as_json=as_json)
+        _list(read_peaks(), as_json=as_json)
         return
     found, fresh = _run(device, threads, quick=quick, force=force, silent=as_json)
     if as_json:
@@ -66,19 +66,17 @@ def calibrate(
             say(Painted("  Something disturbed it: measure again when nothing else runs.", "yellow"))
 
 
-def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -> "tuple[Ceilings, bool]":
+def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -> "tuple[DevicePeaks, bool]":
     import asyncio
 
-    from infertui.results.peaks import find_ceilings, keep_ceilings, read_ceilings
+    from infertui.results.peaks import find_peaks, keep_peaks, read_peaks
     from infertui.runner.calibration import Wanted
     from infertui.runner.calibration import calibrate as measure
 
-    def kept(known: "Known") -> "Ceilings | None":
+    def kept(known: "KnownDevice") -> "DevicePeaks | None":
         if force:
             return None
-        entry = find_ceilings(
-            read_ceilings(), name=known.name, uuid=known.uuid, driver=known.driver, threads=known.threads
-        )
+        entry = find_peaks(read_peaks(), name=known.name, uuid=known.uuid, driver=known.driver, threads=known.threads)
         # One that was disturbed, or a quick one where more is asked for, does not save the measuring.
         return None if entry is None or entry.disturbed or (entry.quick and not quick) else entry
 
@@ -92,17 +90,17 @@ def _run(device: str, threads: int, *, quick: bool, force: bool, silent: bool) -
         say("\nstopped: nothing was kept", err=True)
         raise typer.Exit(130) from None
     if fresh:
-        keep_ceilings(found)
+        keep_peaks(found)
     return found, fresh
 
 
 def _progress(told: "Told") -> None:
     """A line on standard error while it is measured: it is no part of the answer."""
-    from infertui.targets.engine.peaks.peaks import Missing, Rate, Started, Subject
+    from infertui.targets.engine.peaks.peaks import Missing, PeaksSubject, Rate, Started
     from infertui.text import clean
 
     match told:
-        case Subject():
+        case PeaksSubject():
             what = clean(told.device) or f"the CPU, {told.threads} threads"
             say(f"measuring {what} with {clean(told.software)}", err=True)
         case Started():
@@ -123,7 +121,7 @@ def _rate(what: str, value: float) -> str:
     return format_rate(value, unit)
 
 
-def _print(found: "Ceilings") -> None:
+def _print(found: "DevicePeaks") -> None:
     from infertui.analysis.roofline import device_named, reached
     from infertui.text import clean, one_line
 
@@ -162,21 +160,21 @@ def _or_missing(what: str, value: float | None) -> str:
     return "n/a" if value is None else _rate(what, value)
 
 
-def _document(found: "Ceilings") -> dict[str, object]:
+def _document(found: "DevicePeaks") -> dict[str, object]:
     from infertui.analysis.roofline import device_named, reached
 
     return {"ceilings": found, "datasheet": device_named(found.device), "reached": reached(found)}
 
 
-def _print_json(found: "Ceilings", *, fresh: bool) -> None:
+def _print_json(found: "DevicePeaks", *, fresh: bool) -> None:
 
-    from infertui.results.peaks import ceilings_file
+    from infertui.results.peaks import peaks_file
 
-    document = {**_document(found), "fresh": fresh, "file": str(ceilings_file())}
+    document = {**_document(found), "fresh": fresh, "file": str(peaks_file())}
     say_json(document, indent=2)
 
 
-def _list(entries: "tuple[Ceilings, ...]", *, as_json: bool) -> None:
+def _list(entries: "tuple[DevicePeaks, ...]", *, as_json: bool) -> None:
     if as_json:
         say_json([_document(entry) for entry in entries], indent=2)
         return

@@ -13,7 +13,7 @@ from infertui.cli.output import Painted, say, warn
 
 if TYPE_CHECKING:
     from infertui.analysis.bench import Bench
-    from infertui.analysis.compare import Comparison, Figure
+    from infertui.analysis.compare import ComparedFigure, Comparison
     from infertui.results.runs import Store
 
 FAILED = 4
@@ -77,7 +77,7 @@ def _rule(text: str, keys: Sequence[str]) -> Rule:
     return Rule(match[1], match[2], 1 + float(match[3]) / 100)
 
 
-def answer(rule: Rule, figure: "Figure") -> Answer:
+def answer(rule: Rule, figure: "ComparedFigure") -> Answer:
     """Whether the rule holds of the whole interval, of none of it, or whether that cannot be told.
 
     A ratio without an interval decides nothing.
@@ -122,7 +122,7 @@ def _told(comparison: "Comparison", rules: Sequence[Rule]) -> Iterator[_Said]:
                 pass
 
 
-def _more(rule: Rule, figure: "Figure") -> str:
+def _more(rule: Rule, figure: "ComparedFigure") -> str:
     """What it would probably take to tell."""
     from infertui.analysis.outcome import MOST, observations_needed
     from infertui.measure.dependence import FEWEST

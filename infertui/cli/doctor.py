@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from infertui.measure.roofline import Ceilings
+    from infertui.measure.roofline import DevicePeaks
     from infertui.telemetry.readings import GpuInfo
 
 
-class Finding(Struct, frozen=True):
+class Check(Struct, frozen=True):
     """One thing that was looked at."""
 
     area: Literal["program", "engine", "gpu", "host", "tool", "folder"]
@@ -47,20 +47,20 @@ def doctor(
             say(f"      {'':<{width}}  -> {clean(finding.remedy)}")
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Check]:
     """Look at everything. Imports no backend."""
     return [*_program(), *_engines(), *_gpus(), *_host(), *_tools(), *_folders()]
 
 
-def _program() -> list[Finding]:
+def _program() -> list[Check]:
     import platform
 
     from infertui import __version__
 
-    return [Finding("program", "infertui", ok=True, detail=f"{__version__} on Python {platform.python_version()}")]
+    return [Check("program", "infertui", ok=True, detail=f"{__version__} on Python {platform.python_version()}")]
 
 
-def _engines() -> list[Finding]:
+def _engines() -> list[Check]:
     from infertui.cli.engine_facts import facts
     from infertui.config.engines.registry import PROBLEMS
 
@@ -70,37 +70,37 @@ def _engines() -> list[Finding]:
         detail += f"; in {engine.python}" if engine.python and engine.available else ""
         detail += f"; not run on hardware: {engine.not_run_on_hardware}" if engine.not_run_on_hardware else ""
         remedy = "" if engine.available else engine.remedy
-        findings.append(Finding("engine", engine.name, ok=engine.available, detail=detail, remedy=remedy))
+        findings.append(Check("engine", engine.name, ok=engine.available, detail=detail, remedy=remedy))
     remedy = "Install another version of that package, or remove it."
-    return findings + [Finding("engine", "plug-in", ok=False, detail=text, remedy=remedy) for text in PROBLEMS]
+    return findings + [Check("engine", "plug-in", ok=False, detail=text, remedy=remedy) for text in PROBLEMS]
 
 
-def _gpus() -> list[Finding]:
+def _gpus() -> list[Check]:
     from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
     from infertui.units import format_bytes
 
     try:
         nvml = Nvml.open()
     except NvmlUnavailableError as error:
-        return [Finding("gpu", "NVML", ok=False, detail=error.message, remedy=error.remedy)]
+        return [Check("gpu", "NVML", ok=False, detail=error.message, remedy=error.remedy)]
     try:
         findings = []
         for gpu in nvml.devices():
             memory = format_bytes(gpu.memory_total) if gpu.memory_total is not None else "memory n/a"
             detail = f"{gpu.name}, {memory}, compute capability {gpu.compute_capability or 'n/a'}, driver {gpu.driver}"
-            findings.append(Finding("gpu", f"GPU {gpu.label}", ok=True, detail=detail))
+            findings.append(Check("gpu", f"GPU {gpu.label}", ok=True, detail=detail))
             if not gpu.mig:
                 device = f"cuda:{gpu.index}" if gpu.parent is None else "cuda"
                 found = _ceilings(name=gpu.name, uuid=gpu.uuid, driver=gpu.driver or "")
                 findings.append(_calibrated("gpu", f"GPU {gpu.label} ceilings", found, device))
-        findings += [Finding("gpu", "note", ok=False, detail=note) for note in nvml.notes]
+        findings += [Check("gpu", "note", ok=False, detail=note) for note in nvml.notes]
         findings += _hindrances(nvml.devices())
-        return findings or [Finding("gpu", "NVML", ok=False, detail="the driver runs but shows no GPU")]
+        return findings or [Check("gpu", "NVML", ok=False, detail="the driver runs but shows no GPU")]
     finally:
         nvml.close()
 
 
-def _hindrances(gpus: "Sequence[GpuInfo]") -> list[Finding]:
+def _hindrances(gpus: "Sequence[GpuInfo]") -> list[Check]:
     """What keeps engines from the GPUs, and CUDA_VISIBLE_DEVICES where it hides them all."""
     import os
 
@@ -110,7 +110,7 @@ def _hindrances(gpus: "Sequence[GpuInfo]") -> list[Finding]:
     from infertui.telemetry.visible import visible_from_environment
 
     found = [
-        Finding("gpu", probe.engine, ok=False, detail=hindered.reason, remedy=hindered.remedy)
+        Check("gpu", probe.engine, ok=False, detail=hindered.reason, remedy=hindered.remedy)
         for probe in probe_all()
         if (hindered := hindrance(probe, gpus))
     ]
@@ -118,53 +118,53 @@ def _hindrances(gpus: "Sequence[GpuInfo]") -> list[Finding]:
     try:
         if gpus and not visible_from_environment(os.environ, gpus):
             detail = f"{name}={os.environ.get(name, '')} hides every GPU from runs"
-            found.append(Finding("gpu", name, ok=False, detail=detail, remedy=f"Unset {name} to use them."))
+            found.append(Check("gpu", name, ok=False, detail=detail, remedy=f"Unset {name} to use them."))
     except ConfigError as error:
-        found.append(Finding("gpu", name, ok=False, detail=error.message, remedy=error.remedy))
+        found.append(Check("gpu", name, ok=False, detail=error.message, remedy=error.remedy))
     return found
 
 
-def _ceilings(*, name: str, uuid: str = "", driver: str = "") -> "Ceilings | None":
+def _ceilings(*, name: str, uuid: str = "", driver: str = "") -> "DevicePeaks | None":
     """What was measured of a device; of a CPU with any number of threads."""
     from infertui.errors import StoreError
-    from infertui.results.peaks import find_ceilings, read_ceilings
+    from infertui.results.peaks import find_peaks, read_peaks
 
     try:
-        entries = read_ceilings()
+        entries = read_peaks()
     except StoreError:
         return None
     if uuid:
-        return find_ceilings(entries, name=name, uuid=uuid, driver=driver)
+        return find_peaks(entries, name=name, uuid=uuid, driver=driver)
     return next((entry for entry in reversed(entries) if not entry.uuid and entry.device == name), None)
 
 
-def _calibrated(area: Literal["gpu", "host"], name: str, found: "Ceilings | None", device: str) -> Finding:
+def _calibrated(area: Literal["gpu", "host"], name: str, found: "DevicePeaks | None", device: str) -> Check:
     """Whether shares of a device's limits refer to what it was measured at itself."""
     from infertui.units import format_rate
 
     command = f"infertui calibrate --device {device}"
     if found is None:
         detail = "not calibrated: shares of its limits are of data/hardware.toml, or not available"
-        return Finding(area, name, ok=False, detail=detail, remedy=command)
+        return Check(area, name, ok=False, detail=detail, remedy=command)
     best = max(found.matrix_rates.items(), key=lambda item: item[1], default=None)
     fastest = f", {format_rate(best[1], 'OP/s')} {best[0]}" if best else ""
     detail = f"{format_rate(found.copy_bandwidth, 'B/s')} copied{fastest}, measured {found.measured[:10]}"
     disturbed = f"; disturbed: {found.disturbed[0]}" if found.disturbed else ""
-    return Finding(area, name, ok=not disturbed, detail=detail + disturbed, remedy=command if disturbed else "")
+    return Check(area, name, ok=not disturbed, detail=detail + disturbed, remedy=command if disturbed else "")
 
 
-def _host() -> list[Finding]:
+def _host() -> list[Check]:
     from infertui.telemetry.host import HostReader, host_facts
     from infertui.units import format_bytes
 
     facts = host_facts()
     memory = format_bytes(facts.memory_total) if facts.memory_total is not None else "n/a"
     cores = f"{facts.affinity_cores} of {facts.logical_cores} CPUs, {memory} RAM"
-    findings = [Finding("host", "CPU", ok=True, detail=f"{facts.cpu_model or 'unknown'}, {cores}")]
+    findings = [Check("host", "CPU", ok=True, detail=f"{facts.cpu_model or 'unknown'}, {cores}")]
     findings.append(_calibrated("host", "CPU ceilings", _ceilings(name=facts.cpu_model or "CPU"), "cpu"))
     governor = facts.governor
     findings.append(
-        Finding(
+        Check(
             "host",
             "governor",
             ok=governor in (None, "performance"),
@@ -174,7 +174,7 @@ def _host() -> list[Finding]:
     )
     rapl = bool(HostReader().counters().energy_uj)
     findings.append(
-        Finding(
+        Check(
             "host",
             "CPU power",
             ok=rapl,
@@ -183,7 +183,7 @@ def _host() -> list[Finding]:
         )
     )
     if facts.container:
-        findings.append(Finding("host", "container", ok=True, detail=facts.container))
+        findings.append(Check("host", "container", ok=True, detail=facts.container))
     return findings
 
 
@@ -198,17 +198,17 @@ def _free_bytes(path: "Path") -> int:
     return 0
 
 
-def _tools() -> list[Finding]:
+def _tools() -> list[Check]:
     import shutil
 
     purposes = {"nvidia-smi": "not needed; comes with the driver", "git": "records the revision of a checkout"}
     return [
-        Finding("tool", name, ok=bool(path := shutil.which(name)), detail=f"{path or 'not found'}: {purpose}")
+        Check("tool", name, ok=bool(path := shutil.which(name)), detail=f"{path or 'not found'}: {purpose}")
         for name, purpose in purposes.items()
     ]
 
 
-def _folders() -> list[Finding]:
+def _folders() -> list[Check]:
     import os
     from pathlib import Path
 
@@ -223,5 +223,5 @@ def _folders() -> list[Finding]:
         writable = os.access(there, os.W_OK | os.X_OK)
         free = format_bytes(_free_bytes(there))
         remedy = "" if writable else "Choose another with --out." if name == "reports" else "Set HF_HOME."
-        findings.append(Finding("folder", name, ok=writable, detail=f"{path}, {free} free", remedy=remedy))
+        findings.append(Check("folder", name, ok=writable, detail=f"{path}, {free} free", remedy=remedy))
     return findings

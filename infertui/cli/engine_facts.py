@@ -14,7 +14,7 @@ from infertui.targets.engine.environments import interpreter_for, probe_all, pro
 from infertui.text import clean
 
 
-class LeverFacts(Struct, frozen=True):
+class CommonOptionFacts(Struct, frozen=True):
     """A key of `[engine]` that an engine takes. `own_default` is what `default` comes to; no `words`: as `allowed`."""
 
     default: Value
@@ -49,7 +49,7 @@ class EngineFacts(Struct, frozen=True):
     versions: dict[str, str]
     python: str
     devices: tuple[str, ...]
-    levers: dict[str, LeverFacts]
+    levers: dict[str, CommonOptionFacts]
     table: str
     options: dict[str, OptionFacts]
     install: str
@@ -85,12 +85,12 @@ def _facts(spec: EngineSpec, probe: Probe) -> EngineFacts:
         python = interpreter_for(EngineConfig(name=spec.name))
     except InfertuiError:  # the probe says so
         python = None
-    levers: dict[str, LeverFacts] = {}
+    levers: dict[str, CommonOptionFacts] = {}
     for lever in LEVERS:
         if lever in spec.levers:
             field = FIELDS[path_of(lever)]
             assert isinstance(field.default, Value)  # noqa: S101
-            levers[lever] = LeverFacts(
+            levers[lever] = CommonOptionFacts(
                 field.default, own_default(spec, lever), words(spec, lever) or (), limits_with(field, [spec]),
                 field.description,
             )  # fmt: skip

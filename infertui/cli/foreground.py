@@ -65,7 +65,7 @@ OK, FAILED, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 REQUEST_ERRORS = frozenset({"config", "usage"})
 
 
-class View(Protocol):
+class RunView(Protocol):
     """Something that shows a run while it happens."""
 
     def take(self, event: AnyRunEvent) -> None:
@@ -81,7 +81,7 @@ class NoView:
     """Shows nothing; what was refused leaves no result, and is said."""
 
     def take(self, event: AnyRunEvent) -> None:
-        """See `View`."""
+        """See `RunView`."""
         if isinstance(event, RunRefused):
             say(f"infertui: {refusal(event)}", err=True)
 
@@ -95,11 +95,11 @@ class NoView:
 class ReliableView:
     """Shows through another view until that fails: a reader that went away must not end a measurement."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: RunView) -> None:
         self._view = view
 
     def take(self, event: AnyRunEvent) -> None:
-        """See `View`."""
+        """See `RunView`."""
         try:
             self._view.take(event)
         except (OSError, UnicodeError):
@@ -121,7 +121,7 @@ def run_in_foreground(
     save_json: Path | None,
     as_json: bool,
     ui: Ui,
-    view: View | None = None,
+    view: RunView | None = None,
 ) -> int:
     """Run the variants and return the exit code. Interrupted, it keeps what was measured.
 
@@ -189,7 +189,11 @@ def _exit_code(ended: Sequence[RunFinished], refused: Sequence[RunRefused]) -> i
 
 
 async def _run(
-    variants: Sequence[Variant], out: Path, view: View, told: Callable[[RunFinished | RunRefused], None], asked: Asked
+    variants: Sequence[Variant],
+    out: Path,
+    view: RunView,
+    told: Callable[[RunFinished | RunRefused], None],
+    asked: Asked,
 ) -> None:
     def on_event(event: AnyRunEvent) -> None:
         view.take(event)
@@ -216,7 +220,7 @@ async def _run(
         asked.then(lambda: None)
 
 
-def _view(ui: Ui, *, as_json: bool) -> View:
+def _view(ui: Ui, *, as_json: bool) -> RunView:
     if ui == "none" or (ui == "auto" and as_json and not sys.stderr.isatty()):
         return NoView()
     stream = sys.stderr if as_json else sys.stdout

@@ -136,10 +136,10 @@ def _import(
 
     from infertui.formats.commit import imported_before, keep, results_of
     from infertui.formats.detect import read
-    from infertui.formats.reader import Source
+    from infertui.formats.reader import SourceFile
     from infertui.text import clean
 
-    with Source.open(path) as source:
+    with SourceFile.open(path) as source:
         sha256 = source.digest()
         file = {"file": clean(str(path)), "sha256": sha256}
         before = imported_before(store, sha256)

@@ -67,7 +67,7 @@ def report(
     from infertui.report.charts.build import charts as charts_of
     from infertui.report.charts.style import require_matplotlib
     from infertui.report.data import collect
-    from infertui.report.document import Table
+    from infertui.report.document import ReportTable
     from infertui.report.files import check_target, write_report
     from infertui.report.sections import compose
     from infertui.results.observations import REQUESTS
@@ -120,7 +120,7 @@ def report(
 
     for section in document.sections[:1]:
         for block in section.blocks:
-            rows = block.rows if isinstance(block, Table) else ()
+            rows = block.rows if isinstance(block, ReportTable) else ()
             listed = (": ".join((row[0].text, ", ".join(cell.text for cell in row[3:]))) for row in rows)
             for text in (getattr(block, "head", ""), getattr(block, "text", ""), *listed):
                 if text:

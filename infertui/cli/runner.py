@@ -11,7 +11,7 @@ from infertui.cli.output import say, say_json
 from infertui.errors import InfertuiError
 
 if TYPE_CHECKING:
-    from infertui.api.wire import Hello
+    from infertui.api.wire import RunnerHello
     from infertui.runner.control import Snapshot
     from infertui.runner.queue_store import Entry
 
@@ -183,7 +183,7 @@ def status(
         say(line)
 
 
-async def _ask(place: Path) -> "tuple[Hello, Snapshot | None]":
+async def _ask(place: Path) -> "tuple[RunnerHello, Snapshot | None]":
     """Who runs, and what it does; None of a runner that this version does not understand."""
     from infertui.api.client import Client
     from infertui.api.errors import OtherVersionError
@@ -197,7 +197,7 @@ async def _ask(place: Path) -> "tuple[Hello, Snapshot | None]":
     return hello, await client.snapshot()
 
 
-def _document(place: Path, hello: "Hello", told: "Snapshot | None") -> dict[str, Any]:
+def _document(place: Path, hello: "RunnerHello", told: "Snapshot | None") -> dict[str, Any]:
     """What `--json` gives. `queue` and `running` are null of a runner of another version."""
     return {
         "version": hello.version,
@@ -243,7 +243,7 @@ def _under_way(told: "Snapshot") -> "list[Entry]":
     return [entry for entry in told.entries if entry.state == "running"]
 
 
-def _lines(place: Path, hello: "Hello", told: "Snapshot | None") -> list[str]:
+def _lines(place: Path, hello: "RunnerHello", told: "Snapshot | None") -> list[str]:
     from infertui import __version__
     from infertui.text import clean
 

@@ -16,7 +16,7 @@ from typing import Any, TextIO, TypeVar
 T = TypeVar("T")
 
 
-class Outlet(io.FileIO):
+class TolerantOutput(io.FileIO):
     """A descriptor that takes every write. From the first one that fails on they go nowhere; `failure` is its error."""
 
     failure: OSError | None = None
@@ -36,7 +36,7 @@ class Outlet(io.FileIO):
         return None if self.failure is None or self.failure.errno == errno.EPIPE else self.failure
 
 
-def guard() -> Outlet | None:
+def guard() -> TolerantOutput | None:
     """Put such outlets in the place of `sys.stdout` and `sys.stderr`; that of standard output, where there is one.
 
     A parent may have closed them, and an ASCII-only locale must not turn a model's name into a crash.
@@ -46,7 +46,7 @@ def guard() -> Outlet | None:
     return outlet
 
 
-def _guarded(stream: TextIO | None) -> tuple[TextIO, Outlet | None]:
+def _guarded(stream: TextIO | None) -> tuple[TextIO, TolerantOutput | None]:
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8"), None
     if not isinstance(stream, io.TextIOWrapper):
@@ -54,7 +54,7 @@ def _guarded(stream: TextIO | None) -> tuple[TextIO, Outlet | None]:
     stream.reconfigure(errors="backslashreplace")
     if not isinstance(getattr(stream.buffer, "raw", stream.buffer), io.FileIO):  # of a test, or of whoever imports us
         return stream, None
-    outlet = Outlet(stream.fileno(), "wb", closefd=False)
+    outlet = TolerantOutput(stream.fileno(), "wb", closefd=False)
     text = io.TextIOWrapper(
         io.BufferedWriter(outlet), encoding=stream.encoding, errors="backslashreplace",
         line_buffering=stream.line_buffering, write_through=stream.write_through,
@@ -65,7 +65,7 @@ def _guarded(stream: TextIO | None) -> tuple[TextIO, Outlet | None]:
 def reader_left() -> bool:
     """Whether nobody reads standard output any more: what prints for as long as it is read can end."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return isinstance(raw, Outlet) and raw.failure is not None
+    return isinstance(raw, TolerantOutput) and raw.failure is not None
 
 
 def while_read(items: Iterable[T]) -> Iterator[T]:

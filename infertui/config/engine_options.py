@@ -28,7 +28,7 @@ def path_of(lever: Lever) -> str:
     return f"engine.{lever}"
 
 
-def lever_of(path: str) -> Lever | None:
+def option_of(path: str) -> Lever | None:
     """The lever whose key that is."""
     return next((lever for lever in LEVERS if path_of(lever) == path), None)
 
@@ -51,7 +51,7 @@ def words(spec: EngineSpec, lever: Lever) -> tuple[str, ...] | None:
 
 def takes(spec: EngineSpec, path: str, value: object) -> bool:
     """Whether an engine takes `value` for the key at `path`; True for keys that are no lever."""
-    lever = lever_of(path)
+    lever = option_of(path)
     return lever is None or (allowed := words(spec, lever)) is None or str(value) in allowed
 
 
@@ -63,7 +63,7 @@ def applies(spec: EngineSpec, path: str) -> bool:
         return "speculation" in spec.levers
     if path == "engine.fallback":
         return spec.name != FIELDS[NAME].default
-    lever = lever_of(path)
+    lever = option_of(path)
     return lever is None or lever in spec.levers
 
 
@@ -81,7 +81,7 @@ def own_default(spec: EngineSpec, lever: Lever) -> str:
 
 def words_with(path: str, engines: Sequence[EngineSpec]) -> tuple[str, ...]:
     """The words that one of `engines` or another takes for a key, in the order of the schema; none for free values."""
-    choices, lever = FIELDS[path].choices if path in FIELDS else (), lever_of(path)
+    choices, lever = FIELDS[path].choices if path in FIELDS else (), option_of(path)
     if lever is None or not engines:
         return choices
     return tuple(word for word in choices if any(takes(spec, path, word) for spec in engines))
@@ -98,7 +98,7 @@ def option_fields(spec: EngineSpec) -> tuple[Field, ...]:
     return tuple(field for path, field in FIELDS.items() if owner_of(path) is spec)
 
 
-def lever_problem(engine: EngineConfig, lever: Lever) -> ConfigError | None:
+def option_problem(engine: EngineConfig, lever: Lever) -> ConfigError | None:
     """Why an engine cannot do as a lever says, and what it can."""
     spec, path, value = SPECS[engine.name], path_of(lever), getattr(engine, lever)
     allowed = words(spec, lever)

@@ -56,7 +56,7 @@ class ModelConfig(Section, frozen=True):
     ] = False
 
 
-class EngineLevers(Section, frozen=True):
+class CommonEngineOptions(Section, frozen=True):
     """Which engine runs the model, and its levers. Which levers an engine honours, its description says."""
 
     name: Annotated[str, Meta(description="the backend")] = "transformers"
@@ -97,7 +97,7 @@ class EngineLevers(Section, frozen=True):
         return found
 
 
-class _BuiltInEngines(EngineLevers, frozen=True):
+class _BuiltInEngines(CommonEngineOptions, frozen=True):
     """Which engine runs the model, its levers, and a table of options for each engine."""
 
     transformers: TransformersOptions = field(default_factory=TransformersOptions)

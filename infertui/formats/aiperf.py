@@ -18,7 +18,7 @@ from infertui.formats.imported_run import (
     moment,
 )
 from infertui.formats.plausible import NOT_STREAMED
-from infertui.formats.reader import Table, is_number, printable
+from infertui.formats.reader import JsonObject, is_number, printable
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
 
@@ -42,12 +42,12 @@ def is_one(first: dict[str, object]) -> bool:
     return sum(isinstance(metric, dict) and "unit" in metric for metric in metrics) >= 2
 
 
-def read(documents: Iterable[Table]) -> list[Finding]:
+def read(documents: Iterable[JsonObject]) -> list[Finding]:
     """A run for each document."""
     return [_finding(table) for table in documents]
 
 
-def _finding(table: Table) -> Finding:
+def _finding(table: JsonObject) -> Finding:
     told, errors = _single(table, "request_count"), _single(table, "error_request_count")
     failed = int(errors or 0)
     if told is None and failed and not table.has("request_latency"):
@@ -115,31 +115,31 @@ def _finding(table: Table) -> Finding:
     )  # fmt: skip
 
 
-def _metric(table: Table, key: str) -> Table | None:
+def _metric(table: JsonObject, key: str) -> JsonObject | None:
     if not table.has(key):
         return None
     return table.table(key)
 
 
-def _single(table: Table, key: str) -> float | None:
+def _single(table: JsonObject, key: str) -> float | None:
     metric = _metric(table, key)
     return None if metric is None else metric.maybe_number("avg")
 
 
-def _scale(metric: Table) -> float:
+def _scale(metric: JsonObject) -> float:
     unit = metric.text("unit")
     if unit not in _SECONDS:
         metric.refuse("unit", f"is {unit!r}, not one of {', '.join(_SECONDS)}")
     return _SECONDS[unit]
 
 
-def _time(table: Table, key: str) -> float | None:
+def _time(table: JsonObject, key: str) -> float | None:
     metric = _metric(table, key)
     found = None if metric is None else metric.maybe_number("avg")
     return None if metric is None or found is None else found * _scale(metric)
 
 
-def _rate(table: Table, key: str) -> float | None:
+def _rate(table: JsonObject, key: str) -> float | None:
     metric = _metric(table, key)
     if metric is None:
         return None
@@ -149,7 +149,7 @@ def _rate(table: Table, key: str) -> float | None:
     return metric.maybe_number("avg")
 
 
-def _total(table: Table, total: str, mean: str, requests: int) -> int | None:
+def _total(table: JsonObject, total: str, mean: str, requests: int) -> int | None:
     """Tokens in all: as told, else the mean of a request times the requests where that is a whole number."""
     found = _single(table, total)
     if found is None and requests and (each := _single(table, mean)) is not None:
@@ -159,7 +159,7 @@ def _total(table: Table, total: str, mean: str, requests: int) -> int | None:
     return None if found is None else round(found)
 
 
-def _distribution(table: Table, key: str, n: int) -> Distribution | None:
+def _distribution(table: JsonObject, key: str, n: int) -> Distribution | None:
     metric = _metric(table, key)
     if metric is None:
         return None
@@ -175,7 +175,7 @@ def _distribution(table: Table, key: str, n: int) -> Distribution | None:
     )  # fmt: skip
 
 
-def _phases(asked: Table) -> list[Table]:
+def _phases(asked: JsonObject) -> list[JsonObject]:
     """The phases that were measured, of newer configs."""
     listed = asked.values.get("phases")
     if not isinstance(listed, list) or not all(isinstance(phase, dict) for phase in listed):
@@ -183,7 +183,7 @@ def _phases(asked: Table) -> list[Table]:
     return [phase for phase in asked.tables("phases") if "warm" not in phase.text("name").lower()]
 
 
-def _load(asked: Table, key: str) -> str:
+def _load(asked: JsonObject, key: str) -> str:
     """What the load was: the config of aiperf keeps it in two places, by its version, and genai-perf's in two more."""
     places = (*_phases(asked), asked.inside("loadgen"), asked, asked.inside("perf_analyzer", "stimulus"))
     for place in places:
@@ -197,22 +197,22 @@ def _load(asked: Table, key: str) -> str:
     return ""
 
 
-def _streams(asked: Table) -> bool:
+def _streams(asked: JsonObject) -> bool:
     """Whether tokens came one by one; without a stream its time to the first is that to the last."""
     return asked.inside("endpoint").values.get("streaming") is not False and asked.values.get("streaming") is not False
 
 
-def _cancelled(table: Table) -> int:
+def _cancelled(table: JsonObject) -> int:
     """Requests that the end of the time cut off, which it counts among the errors."""
     listed, found = table.values.get("error_summary"), 0
     for entry in listed if isinstance(listed, list) else []:
-        if isinstance(entry, dict) and (one := Table(entry, "$.error_summary", table.name)).has("count"):
+        if isinstance(entry, dict) and (one := JsonObject(entry, "$.error_summary", table.name)).has("count"):
             details = one.inside("error_details")
             found += one.count("count") if "cancel" in details.text("type").lower() else 0
     return found
 
 
-def _model(asked: Table) -> str:
+def _model(asked: JsonObject) -> str:
     """The first model that the config names, in whichever of the forms that there have been."""
     endpoint = asked.inside("endpoint")
     for names in (endpoint.values.get("model_names"), asked.values.get("model_names"), asked.values.get("model")):
@@ -226,7 +226,7 @@ def _model(asked: Table) -> str:
     return ""
 
 
-def _gpus(table: Table) -> str:
+def _gpus(table: JsonObject) -> str:
     """The GPUs of its telemetry, each name once."""
     endpoints = table.inside("telemetry_data", "endpoints")
     names = {

@@ -11,7 +11,7 @@ import msgspec
 from infertui.errors import StoreError
 from infertui.formats.detect import Read
 from infertui.formats.imported_run import Finding, Given, result_of
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.results.result import Result
 from infertui.results.runs import RunFolder, Store
 
@@ -23,7 +23,7 @@ def imported_before(store: Store, sha256: str) -> list[Result]:
     return [result for result in store.naming(sha256) if result.imported_sha256 == sha256]
 
 
-def results_of(read: Read, source: Source, given: Given, sha256: str, now: datetime) -> list[Result]:
+def results_of(read: Read, source: SourceFile, given: Given, sha256: str, now: datetime) -> list[Result]:
     """The results of a file that was read, without ids."""
     return [result_of(finding, given, file=source.name, sha256=sha256, now=now) for finding in read.findings]
 

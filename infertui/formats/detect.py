@@ -17,7 +17,7 @@ from infertui.formats import (
 )
 from infertui.formats.imported_run import Finding, Given
 from infertui.formats.plausible import believed
-from infertui.formats.reader import MOST_BYTES, FormatError, Source, Table
+from infertui.formats.reader import MOST_BYTES, FormatError, JsonObject, SourceFile
 
 MOST_RUNS = 10_000
 """Runs of one file."""
@@ -28,7 +28,7 @@ class Format(Struct, frozen=True):
 
     name: str
     is_one: Callable[[dict[str, object]], bool]
-    read: Callable[[Iterable[Table], Given], list[Finding]]
+    read: Callable[[Iterable[JsonObject], Given], list[Finding]]
 
 
 FORMATS = (
@@ -52,7 +52,7 @@ class Read(Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def read(source: Source, given: Given = Given()) -> Read:  # noqa: B008 (frozen)
+def read(source: SourceFile, given: Given = Given()) -> Read:  # noqa: B008 (frozen)
     """The runs of a file. Raises FormatError with the place and the reason where there is anything wrong with it."""
     try:
         form, findings = _read(source, given)
@@ -66,7 +66,7 @@ def read(source: Source, given: Given = Given()) -> Read:  # noqa: B008 (frozen)
     return Read(form, tuple(believed(finding) for finding in findings))
 
 
-def _read(source: Source, given: Given) -> tuple[str, list[Finding]]:
+def _read(source: SourceFile, given: Given) -> tuple[str, list[Finding]]:
     start = source.first_character()
     if not start:
         source.refuse("", "is empty")
@@ -76,7 +76,7 @@ def _read(source: Source, given: Given) -> tuple[str, list[Finding]]:
         if isinstance(document, list) and document and isinstance(document[0], dict):
             if llama_bench.is_one(document[0]):
                 return llama_bench.NAME, llama_bench.read(llama_bench.tests_of(source, document))
-            tables = [Table(one, f"$[{number}]", source.name) for number, one in enumerate(document)]
+            tables = [JsonObject(one, f"$[{number}]", source.name) for number, one in enumerate(document)]
             return _by_form(source, tables, given)
         source.refuse("", "is a list of nothing that is known", _REMEDY)
     if start == "{":
@@ -84,7 +84,7 @@ def _read(source: Source, given: Given) -> tuple[str, list[Finding]]:
     return _table(source)
 
 
-def _objects(source: Source, given: Given) -> tuple[str, list[Finding]]:
+def _objects(source: SourceFile, given: Given) -> tuple[str, list[Finding]]:
     """One object, over however many lines, or one on each line."""
     number, line = next(source.lines(MOST_BYTES))
     try:
@@ -92,7 +92,7 @@ def _objects(source: Source, given: Given) -> tuple[str, list[Finding]]:
     except FormatError:
         if source.size <= len(line):
             raise  # there is no more of it that could make it whole
-        return _by_form(source, [Table(source.document(), "$", source.name)], given)
+        return _by_form(source, [JsonObject(source.document(), "$", source.name)], given)
     if isinstance(first, dict) and six_field.is_one(first):
         return six_field.NAME, six_field.read(source, given)
     documents = [(at, source.decode(text, first_line=at)) for at, text in _bounded(source)]
@@ -100,15 +100,15 @@ def _objects(source: Source, given: Given) -> tuple[str, list[Finding]]:
         tests = [llama_bench.read_test(source, one, f"line {at}") for at, one in documents]
         return llama_bench.NAME, llama_bench.read(tests)
     path = "$" if len(documents) == 1 else ""
-    return _by_form(source, [Table(one, path or f"line {at}", source.name) for at, one in documents], given)
+    return _by_form(source, [JsonObject(one, path or f"line {at}", source.name) for at, one in documents], given)
 
 
-def _bounded(source: Source) -> Iterable[tuple[int, bytes]]:
+def _bounded(source: SourceFile) -> Iterable[tuple[int, bytes]]:
     source.check_size()
     return source.lines(MOST_BYTES)
 
 
-def _by_form(source: Source, documents: list[Table], given: Given) -> tuple[str, list[Finding]]:
+def _by_form(source: SourceFile, documents: list[JsonObject], given: Given) -> tuple[str, list[Finding]]:
     first = dict(documents[0].values)
     for form in FORMATS:
         if form.is_one(first):
@@ -120,7 +120,7 @@ def _by_form(source: Source, documents: list[Table], given: Given) -> tuple[str,
     return source.refuse("", f"is of no known form; its keys are {names}", _REMEDY)
 
 
-def _table(source: Source) -> tuple[str, list[Finding]]:
+def _table(source: SourceFile) -> tuple[str, list[Finding]]:
     """A CSV, by its heading."""
     _, heading = next(source.lines())
     names = {name.strip().strip('"'): None for name in heading.decode(errors="replace").split(",")}

@@ -20,7 +20,7 @@ from infertui.formats.imported_run import (
     moment_of,
     same,
 )
-from infertui.formats.reader import Table
+from infertui.formats.reader import JsonObject
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
@@ -40,12 +40,12 @@ def is_one(first: dict[str, object]) -> bool:
     return isinstance(metrics, dict) and "request_latency" in metrics
 
 
-def read(documents: Iterable[Table]) -> list[Finding]:
+def read(documents: Iterable[JsonObject]) -> list[Finding]:
     """A run for each benchmark of each document."""
     return [_finding(table, benchmark) for table in documents for benchmark in table.tables("benchmarks")]
 
 
-def _finding(table: Table, benchmark: Table) -> Finding:
+def _finding(table: JsonObject, benchmark: JsonObject) -> Finding:
     metrics = benchmark.table("metrics")
     good, failed, cut_off = _totals(benchmark, metrics)
     seconds = benchmark.maybe_number("duration")
@@ -104,7 +104,7 @@ def _finding(table: Table, benchmark: Table) -> Finding:
     )
 
 
-def _totals(benchmark: Table, metrics: Table) -> tuple[int, int, int]:
+def _totals(benchmark: JsonObject, metrics: JsonObject) -> tuple[int, int, int]:
     """Requests that succeeded, that failed, and that were in flight when the benchmark's time or count was up."""
     totals = metrics.maybe_table("request_totals") or benchmark.maybe_table("request_totals")
     if totals is None:
@@ -112,7 +112,7 @@ def _totals(benchmark: Table, metrics: Table) -> tuple[int, int, int]:
     return totals.count("successful"), totals.maybe_count("errored") or 0, totals.maybe_count("incomplete") or 0
 
 
-def _strategy(benchmark: Table) -> Table:
+def _strategy(benchmark: JsonObject) -> JsonObject:
     for place in ("config", "args"):
         found = benchmark.inside(place, "strategy")
         if found.values:
@@ -120,14 +120,14 @@ def _strategy(benchmark: Table) -> Table:
     return benchmark.inside("scheduler", "strategy")
 
 
-def _rate(strategy: Table) -> str:
+def _rate(strategy: JsonObject) -> str:
     for key, words in (("streams", "streams"), ("rate", "req/s")):
         if told := strategy.text(key):
             return f"{told} {words}"
     return ""
 
 
-def _model(table: Table, benchmark: Table) -> str:
+def _model(table: JsonObject, benchmark: JsonObject) -> str:
     for within in (table, benchmark):
         for *path, key in _MODEL_AT:
             if model := within.inside(*path).text(key):
@@ -135,36 +135,36 @@ def _model(table: Table, benchmark: Table) -> str:
     return benchmark.inside("worker").text("backend_model")
 
 
-def _good(metrics: Table, key: str) -> Table | None:
+def _good(metrics: JsonObject, key: str) -> JsonObject | None:
     found = metrics.maybe_table(key)
     return None if found is None else found.maybe_table("successful")
 
 
-def _mean(metrics: Table, key: str) -> float | None:
+def _mean(metrics: JsonObject, key: str) -> float | None:
     found = _good(metrics, key)
     return None if found is None else found.maybe_number("mean")
 
 
-def _sum(metrics: Table, key: str) -> int | None:
+def _sum(metrics: JsonObject, key: str) -> int | None:
     found = _good(metrics, key)
     total = None if found is None else found.maybe_number("total_sum")
     return None if total is None else round(total)
 
 
-def _length(metrics: Table, key: str) -> int | None:
+def _length(metrics: JsonObject, key: str) -> int | None:
     found = _good(metrics, key)
     if found is None or not found.has("min", "max"):
         return None
     return same([found.number("min"), found.number("max")]) or None
 
 
-def _figure(metrics: Table, key: str, scale: float, n: int) -> Distribution | None:
+def _figure(metrics: JsonObject, key: str, scale: float, n: int) -> Distribution | None:
     found = _good(metrics, key)
     if found is None or not found.maybe_number("mean"):  # a metric without values, as TTFT without a stream, is zeros
         return None
     percentiles = found.inside("percentiles")
 
-    def value(table: Table, name: str) -> float | None:
+    def value(table: JsonObject, name: str) -> float | None:
         number = table.maybe_number(name)
         return None if number is None else number * scale
 
@@ -175,7 +175,7 @@ def _figure(metrics: Table, key: str, scale: float, n: int) -> Distribution | No
     )  # fmt: skip
 
 
-def _requests(benchmark: Table, good: int) -> list[Table]:
+def _requests(benchmark: JsonObject, good: int) -> list[JsonObject]:
     """The successful requests where all of them are there: a sample of them would make figures of its own."""
     listed = benchmark.inside("requests")
     if not isinstance(listed.values.get("successful"), list):
@@ -184,21 +184,21 @@ def _requests(benchmark: Table, good: int) -> list[Table]:
     return found if len(found) == good else []
 
 
-def _ms(request: Table, key: str) -> float | None:
+def _ms(request: JsonObject, key: str) -> float | None:
     value = request.maybe_number(key)
     return None if value is None else value * _MS
 
 
-def _speed(request: Table) -> float | None:
+def _speed(request: JsonObject) -> float | None:
     latency, tokens = request.maybe_number("request_latency"), request.maybe_count("output_tokens")
     return tokens / latency if latency and tokens is not None else None
 
 
-def _start(request: Table) -> float:
+def _start(request: JsonObject) -> float:
     return request.maybe_number("request_start_time") or request.maybe_number("start_time") or 0.0
 
 
-def _records(requests: list[Table], seconds: float | None, *, alone: bool) -> Records:
+def _records(requests: list[JsonObject], seconds: float | None, *, alone: bool) -> Records:
     first = min(map(_start, requests))
 
     def records() -> Iterator[RequestRecord]:

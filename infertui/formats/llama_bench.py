@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.formats.imported_run import Finding, as_given, contradiction, loaded_as, moment
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.measure.statistics import describe
 from infertui.measure.summary import Summary, with_drift, with_interval
 from infertui.results.setup import Value
@@ -77,18 +77,18 @@ class BenchTest(Struct, frozen=True):
 
 def parse_report(report: bytes) -> tuple[BenchTest, ...]:
     """The tests of a report that `llama-bench -o json` wrote. Raises UsageError for anything else."""
-    source = Source.of(report, f"the report of {NAME}")
+    source = SourceFile.of(report, f"the report of {NAME}")
     return tests_of(source, source.document())
 
 
-def tests_of(source: Source, document: object) -> tuple[BenchTest, ...]:
+def tests_of(source: SourceFile, document: object) -> tuple[BenchTest, ...]:
     """The tests of `-o json`, decoded."""
     if not isinstance(document, list) or not 0 < len(document) <= _MAX_TESTS:
         source.refuse("", f"is no list of 1 to {_MAX_TESTS} tests", f"{NAME} -o json writes one.")
     return tuple(read_test(source, entry, f"$[{number}]") for number, entry in enumerate(document))
 
 
-def read_test(source: Source, entry: object, where: str, *, of_csv: bool = False) -> BenchTest:
+def read_test(source: SourceFile, entry: object, where: str, *, of_csv: bool = False) -> BenchTest:
     """One test, decoded from JSON, or of texts from CSV, which has no samples."""
     try:
         test = msgspec.convert(entry, BenchTest, strict=not of_csv)
@@ -108,7 +108,7 @@ def is_one(first: dict[str, object]) -> bool:
     return all(name in first for name in ("n_prompt", "n_gen", "avg_ns", "build_commit"))
 
 
-def csv_tests(source: Source) -> list[BenchTest]:
+def csv_tests(source: SourceFile) -> list[BenchTest]:
     """The tests of `-o csv`."""
     try:
         text = source.whole().decode()

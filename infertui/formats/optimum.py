@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from infertui.formats.imported_run import UNKNOWN, Finding, Given, as_given, gaps_of, loaded_as
-from infertui.formats.reader import Table
+from infertui.formats.reader import JsonObject
 from infertui.measure.records import EngineMemory
 from infertui.measure.statistics import Distribution, describe
 from infertui.measure.summary import Summary, with_drift, with_interval
@@ -35,12 +35,12 @@ def _is_part(part: object) -> bool:
     return isinstance(latency, dict) and "mean" in latency and "unit" in latency
 
 
-def read(documents: Iterable[Table], given: Given) -> list[Finding]:
+def read(documents: Iterable[JsonObject], given: Given) -> list[Finding]:
     """A run for each document."""
     return [_finding(table, given) for table in documents]
 
 
-def _finding(table: Table, given: Given) -> Finding:
+def _finding(table: JsonObject, given: Given) -> Finding:
     report = table.maybe_table("report") or table
     prefill, decode, whole = (report.inside(name, "latency") for name in ("prefill", "decode", "generate"))
     if not prefill.values or not (decode.values or whole.values):
@@ -111,11 +111,11 @@ def _without_speed(summary: Summary) -> Summary:
     return replace(summary, output_throughput=None, output_throughput_interval=None, total_throughput=None)
 
 
-def _values(latency: Table) -> list[float]:
+def _values(latency: JsonObject) -> list[float]:
     return latency.numbers("values") if latency.has("values") else []
 
 
-def _whole(prefill: Table, decode: Table, whole: Table) -> list[float]:
+def _whole(prefill: JsonObject, decode: JsonObject, whole: JsonObject) -> list[float]:
     """Seconds of each batch from its beginning to its last token."""
     if found := _values(whole):
         return found
@@ -123,13 +123,13 @@ def _whole(prefill: Table, decode: Table, whole: Table) -> list[float]:
     return [one + other for one, other in zip(first, rest, strict=True)] if len(first) == len(rest) else []
 
 
-def _new(steps: Table, decode: Table) -> int | None:
+def _new(steps: JsonObject, decode: JsonObject) -> int | None:
     """Tokens of a sequence by the gaps between them, of which there is one less in every batch."""
     gaps, batches = steps.maybe_count("count"), decode.maybe_count("count")
     return gaps // batches + 1 if gaps and batches and gaps % batches == 0 else None
 
 
-def _spread(latency: Table, share: float = 1.0) -> Distribution | None:
+def _spread(latency: JsonObject, share: float = 1.0) -> Distribution | None:
     """Of a time, or of a share of it."""
     if values := _values(latency):
         return describe([value * share for value in values])
@@ -144,23 +144,23 @@ def _spread(latency: Table, share: float = 1.0) -> Distribution | None:
     )  # fmt: skip
 
 
-def _rate(tokens: int, latency: Table) -> float | None:
+def _rate(tokens: int, latency: JsonObject) -> float | None:
     mean = latency.maybe_number("mean")
     return tokens / mean if tokens and mean else None
 
 
-def _bytes(report: Table, key: str) -> int | None:
+def _bytes(report: JsonObject, key: str) -> int | None:
     """The larger of prefill's and decode's, which are in units of a million bytes."""
     found = [report.inside(name, "memory") for name in ("prefill", "decode")]
     known = [value for memory in found if (value := memory.maybe_number(key)) is not None]
     return round(max(known) * 1e6) if known else None
 
 
-def _value(report: Table, name: str) -> float | None:
+def _value(report: JsonObject, name: str) -> float | None:
     return report.inside(name, "throughput").maybe_number("value")
 
 
-def _device(config: Table, backend: Table) -> str:
+def _device(config: JsonObject, backend: JsonObject) -> str:
     """The GPUs of its environment where it ran on one, else the CPU."""
     around = config.inside("environment")
     gpus: Sequence[str] = around.texts("gpu") if isinstance(around.values.get("gpu"), list) else [around.text("gpu")]

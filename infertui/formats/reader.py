@@ -37,7 +37,7 @@ def refuse(name: str, where: str, reason: str, remedy: str = "") -> NoReturn:
     raise FormatError(f"{one_line(name)}{at}: {one_line(reason, 300)}", remedy=remedy)
 
 
-class Source:
+class SourceFile:
     """An open file: `name` as it may be shown, `size` in bytes. Raises FormatError wherever it cannot be read."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -227,7 +227,7 @@ TEXT = 200
 """Characters of a name that are kept."""
 
 
-class Table:
+class JsonObject:
     """A JSON object and its path, as in `$.benchmarks[0].metrics`. Raises FormatError for values of the wrong kind."""
 
     def __init__(self, value: object, path: str, name: str) -> None:
@@ -241,28 +241,28 @@ class Table:
         """Whether all of these are there and are not null."""
         return all(self.values.get(key) is not None for key in keys)
 
-    def table(self, key: str) -> "Table":
+    def table(self, key: str) -> "JsonObject":
         """The object of that key."""
         if not self.has(key):
             self.refuse(key, "is not there")
-        return Table(self.values[key], self._of(key), self.name)
+        return JsonObject(self.values[key], self._of(key), self.name)
 
-    def maybe_table(self, key: str) -> "Table | None":
+    def maybe_table(self, key: str) -> "JsonObject | None":
         """The object of that key; None where there is none, or something else."""
         value = self.values.get(key)
-        return Table(value, self._of(key), self.name) if isinstance(value, dict) else None
+        return JsonObject(value, self._of(key), self.name) if isinstance(value, dict) else None
 
-    def inside(self, *keys: str) -> "Table":
+    def inside(self, *keys: str) -> "JsonObject":
         """The object that these keys lead to, one within the other; an empty one where there is none."""
-        found: Table = self
+        found: JsonObject = self
         for key in keys:
-            found = found.maybe_table(key) or Table({}, found._of(key), self.name)
+            found = found.maybe_table(key) or JsonObject({}, found._of(key), self.name)
         return found
 
-    def tables(self, key: str) -> Iterator["Table"]:
+    def tables(self, key: str) -> Iterator["JsonObject"]:
         """The objects of a list."""
         for number, value in enumerate(self._list(key)):
-            yield Table(value, f"{self._of(key)}[{number}]", self.name)
+            yield JsonObject(value, f"{self._of(key)}[{number}]", self.name)
 
     def number(self, key: str, *, lowest: float = 0.0) -> float:
         """A number that has to be there."""

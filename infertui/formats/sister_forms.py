@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 
 _HEAD_LINES, _HEAD_LINE = 40, 4096
 _LOG_LINES = 10_000
@@ -22,7 +22,7 @@ _VLLM = "Let it write JSON: --save-result."
 _OPTIMUM = "Give benchmark.json or benchmark_report.json, which is beside it."
 
 
-def refuse_text(source: Source) -> None:
+def refuse_text(source: SourceFile) -> None:
     """Raise FormatError for text of a form that is known and not read, by its first lines."""
     head = _head(source)
     first = head[0] if head else ""
@@ -31,7 +31,7 @@ def refuse_text(source: Source) -> None:
             source.refuse("line 1", f"is {what}", remedy)
 
 
-def _head(source: Source) -> list[str]:
+def _head(source: SourceFile) -> list[str]:
     found: list[str] = []
     for _, line in source.lines():
         found.append(line[:_HEAD_LINE].decode(errors="replace").strip())
@@ -102,7 +102,7 @@ def _is_table(first: str) -> bool:
     return first.count(",") >= 3 and not first.startswith(("{", "["))
 
 
-def refuse_log(source: Source) -> None:
+def refuse_log(source: SourceFile) -> None:
     """Raise FormatError where lines of a log stand before the JSON: it says where that begins."""
     for number, (at, line) in enumerate(source.lines()):
         if number == _LOG_LINES:
@@ -159,7 +159,7 @@ _OBJECTS: tuple[tuple[str, str, Callable[[dict[str, object]], bool]], ...] = (
 )  # fmt: skip
 
 
-def refuse_object(source: Source, first: dict[str, object]) -> None:
+def refuse_object(source: SourceFile, first: dict[str, object]) -> None:
     """Raise FormatError for an object of a form that is known and not read."""
     for what, remedy, holds in _OBJECTS:
         if holds(first):

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.formats.imported_run import Finding, Given, described, failures, loaded_as, same
-from infertui.formats.reader import Source, Table
+from infertui.formats.reader import JsonObject, SourceFile
 from infertui.measure.records import RequestRecord
 from infertui.measure.summary import Summary, with_drift, with_interval
 
@@ -43,7 +43,7 @@ def is_one(first: dict[str, object]) -> bool:
     return all(name in first for name in ("prompt", "latency", "tokens"))
 
 
-def read(source: Source, given: Given) -> list[Finding]:
+def read(source: SourceFile, given: Given) -> list[Finding]:
     """The one run of such a file, read line by line."""
     latencies, counts, speeds = array("d"), array("q"), array("d")
     memory = watts = 0.0
@@ -114,7 +114,7 @@ def _in_batches(summary: Summary, latencies: "array[float]", counts: "array[int]
     return with_drift(known, [count / time for count, time in zip(tokens, seconds, strict=True) if time])
 
 
-def _records(source: Source, size: int | None) -> Iterator[RequestRecord]:
+def _records(source: SourceFile, size: int | None) -> Iterator[RequestRecord]:
     """The requests as lines of requests.jsonl."""
     if size is None:
         yield from _at_once(source)
@@ -130,7 +130,7 @@ def _records(source: Source, size: int | None) -> Iterator[RequestRecord]:
         yield from _batch(batch, index, start)
 
 
-def _at_once(source: Source) -> Iterator[RequestRecord]:
+def _at_once(source: SourceFile) -> Iterator[RequestRecord]:
     """As one batch; those that failed behind it as another, since one that failed would take its batch with it."""
     failed = 0
     for record in _each(source):
@@ -144,7 +144,7 @@ def _at_once(source: Source) -> Iterator[RequestRecord]:
                 yield msgspec.structs.replace(record, batch=1)
 
 
-def _each(source: Source) -> Iterator[RequestRecord]:
+def _each(source: SourceFile) -> Iterator[RequestRecord]:
     return (_record(source, number, line) for number, line in source.lines())
 
 
@@ -158,8 +158,8 @@ def _batch(batch: list[RequestRecord], index: int, start: float) -> Iterator[Req
         yield msgspec.structs.replace(record, batch=index, start=start, batch_seconds=seconds)
 
 
-def _record(source: Source, number: int, line: bytes) -> RequestRecord:
-    table = Table(source.decode(line, first_line=number), f"line {number}", source.name)
+def _record(source: SourceFile, number: int, line: bytes) -> RequestRecord:
+    table = JsonObject(source.decode(line, first_line=number), f"line {number}", source.name)
     prompt = table.values.get("prompt")
     if not isinstance(prompt, str):
         table.refuse("prompt", "is not text" if "prompt" in table.values else "is not there")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from infertui.config.schema import Dtype
 from infertui.formats.imported_run import MOST_APART, Finding, as_given, loaded_as
-from infertui.formats.reader import Source, Table
+from infertui.formats.reader import JsonObject, SourceFile
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
 from infertui.results.setup import Value
@@ -78,11 +78,11 @@ def is_one(first: dict[str, object]) -> bool:
 
 def parse(content: bytes) -> Report:
     """Read a report. Raises FormatError naming what is missing or is no number."""
-    source = Source.of(content, f"the report of {TOOL}")
-    return report_of(Table(source.document(), "$", source.name))
+    source = SourceFile.of(content, f"the report of {TOOL}")
+    return report_of(JsonObject(source.document(), "$", source.name))
 
 
-def report_of(table: Table) -> Report:
+def report_of(table: JsonObject) -> Report:
     """The report of a decoded document."""
     engine, world, asked, found = (
         table.table(name) for name in ("engine", "world_info", "request_info", "performance")
@@ -116,7 +116,7 @@ def report_of(table: Table) -> Report:
     return replace(report, problems=tuple(_problems(report)))
 
 
-def read(documents: Iterable[Table]) -> list[Finding]:
+def read(documents: Iterable[JsonObject]) -> list[Finding]:
     """A run for each report."""
     return [_finding(report_of(table)) for table in documents]
 
@@ -200,7 +200,7 @@ def _problems(report: Report) -> Iterable[str]:
         )
 
 
-def _streamed(group: Table | None) -> dict[str, Any]:
+def _streamed(group: JsonObject | None) -> dict[str, Any]:
     if group is None:
         return {}
     return {
@@ -210,7 +210,7 @@ def _streamed(group: Table | None) -> dict[str, Any]:
     }
 
 
-def _drafted(group: Table | None) -> dict[str, Any]:
+def _drafted(group: JsonObject | None) -> dict[str, Any]:
     if group is None:
         return {}
     names = {"acceptance_rate": "draft_acceptance_rate", "acceptance_length": "acceptance_length"}
@@ -221,7 +221,7 @@ def _drafted(group: Table | None) -> dict[str, Any]:
     }
 
 
-def _percentiles(group: Table, key: str, divide_by: float) -> Percentiles:
+def _percentiles(group: JsonObject, key: str, divide_by: float) -> Percentiles:
     table = group.table(key)
     return Percentiles(*(table.number(name) / divide_by for name in _PERCENTILES))
 

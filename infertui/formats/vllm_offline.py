@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from infertui.formats.imported_run import Finding, Given, contradiction, described, loaded_as
-from infertui.formats.reader import Table
+from infertui.formats.reader import JsonObject
 from infertui.measure.records import RequestRecord
 from infertui.measure.summary import Summary, with_drift, with_interval
 
@@ -28,12 +28,12 @@ def is_latency(first: dict[str, object]) -> bool:
     return all(name in first for name in ("avg_latency", "latencies"))
 
 
-def read_throughput(documents: Iterable[Table], given: Given) -> list[Finding]:
+def read_throughput(documents: Iterable[JsonObject], given: Given) -> list[Finding]:
     """A run for each document. How many of the tokens were generated follows from a given output length alone."""
     return [_throughput(table, given) for table in documents]
 
 
-def _throughput(table: Table, given: Given) -> Finding:
+def _throughput(table: JsonObject, given: Given) -> Finding:
     seconds, requests = table.number("elapsed_time"), table.count("num_requests")
     tokens, speed = table.count("total_num_tokens"), table.number("tokens_per_second")
     if seconds <= 0:
@@ -63,12 +63,12 @@ def _throughput(table: Table, given: Given) -> Finding:
     )
 
 
-def read_latency(documents: Iterable[Table], given: Given) -> list[Finding]:
+def read_latency(documents: Iterable[JsonObject], given: Given) -> list[Finding]:
     """A run for each document. Tokens, and so throughput, follow from a given batch size and output length alone."""
     return [_latency(table, given) for table in documents]
 
 
-def _latency(table: Table, given: Given) -> Finding:
+def _latency(table: JsonObject, given: Given) -> Finding:
     seconds = table.numbers("latencies")
     if not seconds or min(seconds) <= 0:
         table.refuse("latencies", "holds no time, or one of 0")

@@ -27,7 +27,7 @@ from infertui.formats.imported_run import (
     same,
     sample_std,
 )
-from infertui.formats.reader import Table
+from infertui.formats.reader import JsonObject
 from infertui.measure.itl import Gaps, merge_gaps
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
@@ -88,12 +88,12 @@ def is_sglang(first: dict[str, object]) -> bool:
     return is_one(first) and any(f"{what}_e2e_latency_ms" in first for what in ("mean", "median", "p99"))
 
 
-def read(documents: Iterable[Table]) -> list[Finding]:
+def read(documents: Iterable[JsonObject]) -> list[Finding]:
     """A run for each document."""
     return [_finding(table, SOURCE) for table in documents]
 
 
-def read_sglang(documents: Iterable[Table]) -> list[Finding]:
+def read_sglang(documents: Iterable[JsonObject]) -> list[Finding]:
     """A run for each line of SGLang's."""
     return [_finding(table, SGLANG) for table in documents]
 
@@ -116,7 +116,7 @@ class _Counts(Struct, frozen=True):
         return 0 if self.output is None or self.completed is None else max(self.output - self.completed, 0)
 
 
-def _counts(table: Table, requests: Sequence[_Request], good: Sequence[_Request]) -> _Counts:
+def _counts(table: JsonObject, requests: Sequence[_Request], good: Sequence[_Request]) -> _Counts:
     completed, failed, sent = (table.maybe_count(name) for name in ("completed", "failed", "num_prompts"))
     if completed is None and requests:
         completed = len(good)
@@ -132,7 +132,7 @@ def _counts(table: Table, requests: Sequence[_Request], good: Sequence[_Request]
     return _Counts(completed, failed, table.maybe_count("total_input_tokens"), output)
 
 
-def _finding(table: Table, source: str) -> Finding:
+def _finding(table: JsonObject, source: str) -> Finding:
     latency = "e2e_latency" if source == SGLANG else "e2el"
     if not (table.has("output_throughput") or table.has("total_output_tokens")):
         table.refuse("output_throughput", "is not there: only benchmarks of generation are read")
@@ -194,7 +194,7 @@ def _finding(table: Table, source: str) -> Finding:
     )
 
 
-def _more_than_sent(table: Table, completed: int) -> Iterator[str]:
+def _more_than_sent(table: JsonObject, completed: int) -> Iterator[str]:
     """Where the file has counted more that came back than went out."""
     sent = table.maybe_count("num_prompts")
     if sent is not None and completed > sent:
@@ -223,7 +223,7 @@ def _engine(backend: str) -> str:
     return next((name for name in (*_ENGINES, *_OTHERS) if named == name or named.startswith(f"{name}-")), "")
 
 
-def _gaps(table: Table, count: int) -> Gaps | None:
+def _gaps(table: JsonObject, count: int) -> Gaps | None:
     """The gaps as far as the summary tells them; `count` is the most that there can have been, 0: it is not told."""
 
     def seconds(key: str) -> float | None:
@@ -249,7 +249,7 @@ def _observed(gaps: Gaps | None, seconds: float | None) -> Gaps | None:
     return replace(gaps, steps=steps) if known else gaps
 
 
-def _title(table: Table, model: str, source: str) -> str:
+def _title(table: JsonObject, model: str, source: str) -> str:
     if table.has(EXPORTED) and table.text("label"):
         return table.text("label")  # of a run of ours: it says the rest already
     parts = [table.text("label") or source, model.rpartition("/")[2]]
@@ -260,7 +260,7 @@ def _title(table: Table, model: str, source: str) -> str:
 
 
 def _config(
-    table: Table, model: str, engine: str, requests: Sequence[_Request], good: Sequence[_Request]
+    table: JsonObject, model: str, engine: str, requests: Sequence[_Request], good: Sequence[_Request]
 ) -> dict[str, Value]:
     told: dict[str, Value | None] = {
         "model.id": model or None,
@@ -272,17 +272,17 @@ def _config(
     return {path: value for path, value in told.items() if value is not None}
 
 
-def _notes(table: Table) -> tuple[str, ...]:
+def _notes(table: JsonObject) -> tuple[str, ...]:
     if _one_by_one(table):
         return ("one request at a time: each is an observation by its own latency",)
     return ("its requests ran at the same time: they are one observation, and there is no interval",)
 
 
-def _one_by_one(table: Table) -> bool:
+def _one_by_one(table: JsonObject) -> bool:
     return table.maybe_number("max_concurrency") == 1
 
 
-def _figure(table: Table, name: str, completed: int, values: Sequence[float | None]) -> Distribution | None:
+def _figure(table: JsonObject, name: str, completed: int, values: Sequence[float | None]) -> Distribution | None:
     """Over the single requests where they are told; else as far as the file gives it, which is in milliseconds."""
     if values:
         return described(values)
@@ -300,7 +300,7 @@ def _figure(table: Table, name: str, completed: int, values: Sequence[float | No
     )  # fmt: skip
 
 
-def _apart(table: Table, good: Sequence[_Request], latency: str) -> Iterator[str]:
+def _apart(table: JsonObject, good: Sequence[_Request], latency: str) -> Iterator[str]:
     """Where the means of the file are not those of its requests."""
     for name, values in (("ttft", [one.ttft for one in good]), (latency, [one.latency for one in good])):
         key = f"mean_{name}_ms"
@@ -308,7 +308,7 @@ def _apart(table: Table, good: Sequence[_Request], latency: str) -> Iterator[str
             yield from contradiction(key, table.number(key), 1000 * math.fsum(values) / len(values))
 
 
-def _requests(table: Table) -> list[_Request]:
+def _requests(table: JsonObject) -> list[_Request]:
     """The single requests of `--save-detailed`; none without it."""
     if not table.has("ttfts", "output_lens") or not (table.has("itls") or table.has("latencies")):
         return []
@@ -345,7 +345,7 @@ def _requests(table: Table) -> list[_Request]:
     ]
 
 
-def _batches(table: Table, count: int) -> tuple[Sequence[int | None], Sequence[float | None]]:
+def _batches(table: JsonObject, count: int) -> tuple[Sequence[int | None], Sequence[float | None]]:
     """Which requests were one batch, and its seconds: only files of ours tell."""
     keys = ("infertui_batches", "infertui_batch_seconds")
     if not table.has(EXPORTED, *keys):

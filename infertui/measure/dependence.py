@@ -47,7 +47,7 @@ _NOTHING = 1e-7
 Place = Literal["iterations", "stretches"]
 
 
-class View(Struct, frozen=True, eq=False):
+class PlaceEvidence(Struct, frozen=True, eq=False):
     """What one place tells: an entry for each hypothesis.
 
     `likelihoods`, `priors` and `doubts` are logarithms, `variances` those of the ratio as shares of it, `means` the
@@ -67,7 +67,7 @@ class Scatter(Struct, frozen=True, eq=False):
 
     count: int
     plain: float
-    views: dict[Place, View] = {}
+    views: dict[Place, PlaceEvidence] = {}
 
 
 class Certainty(Struct, frozen=True):
@@ -115,7 +115,7 @@ def scatter(
     plain = squares / (n - 1) / n
     if squares <= n * _NOTHING**2:
         return Scatter(n, plain)
-    views: dict[Place, View] = {}
+    views: dict[Place, PlaceEvidence] = {}
     if n >= SEEN_FROM:
         views["iterations"] = _view(residuals, residuals, 1)
     count = _parts(stretches, n)
@@ -137,11 +137,11 @@ def _parts(stretches: Sequence[Sequence[float]], n: int) -> int:
     return count if fits and (n >= SEEN_FROM or n * count >= _FEWEST_STRETCHES) else 1
 
 
-def _view(residuals: "Floats", seen: "Floats", stretches: int) -> View:
+def _view(residuals: "Floats", seen: "Floats", stretches: int) -> PlaceEvidence:
     n = len(residuals)
     models = hypotheses(n, stretches)
     means = models.covariances.sum(axis=(1, 2)) / n**2
-    return View(
+    return PlaceEvidence(
         priors=models.priors,
         doubts=models.doubts,
         likelihoods=models.likelihoods(seen),

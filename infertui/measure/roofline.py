@@ -126,7 +126,7 @@ COPY = "copy"
 """What the copy is called among the figures of a calibration."""
 
 
-class Ceilings(Struct, frozen=True):
+class DevicePeaks(Struct, frozen=True):
     """Rates that a device reached in calibration; None is not measured.
 
     `copy_bandwidth` counts bytes read plus bytes written, per second; `matrix_rates` are floating-point (or integer)

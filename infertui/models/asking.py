@@ -40,7 +40,7 @@ _unanswered: set[str] = set()
 _lock = threading.Lock()
 
 
-class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+class LibraryAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     """What the library says. With a `problem` nothing else holds; `decoder` is false for a model that it knows and that
     generates no text. `cache` is None where the model keeps it in a way of its own.
 
@@ -79,7 +79,9 @@ def telling(tell: Callable[[str], None]) -> Iterator[None]:
         _told.reset(before)
 
 
-def described(config: Mapping[str, Any], *, only_kept: bool = False, timeout_s: float = TIMEOUT_S) -> Answer | None:
+def described(
+    config: Mapping[str, Any], *, only_kept: bool = False, timeout_s: float = TIMEOUT_S
+) -> LibraryAnswer | None:
     """What Transformers says of a config; None where it is not installed or did not answer in time.
 
     With `only_kept` nobody is asked. It takes seconds otherwise, so it is nothing for an event loop.
@@ -112,7 +114,7 @@ def described(config: Mapping[str, Any], *, only_kept: bool = False, timeout_s: 
     return answer
 
 
-def ask(content: bytes, *, timeout_s: float = TIMEOUT_S, python: str = sys.executable) -> Answer | None:
+def ask(content: bytes, *, timeout_s: float = TIMEOUT_S, python: str = sys.executable) -> LibraryAnswer | None:
     """The answer of the helper to a config as JSON; None where there is none in time, or it died."""
     token = secrets.token_hex(8)
     read, write = os.pipe()
@@ -153,7 +155,7 @@ def ask(content: bytes, *, timeout_s: float = TIMEOUT_S, python: str = sys.execu
     if said != token.encode():
         return None
     try:
-        return msgspec.json.decode(rest, type=Answer)
+        return msgspec.json.decode(rest, type=LibraryAnswer)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
@@ -172,15 +174,15 @@ def _folder(environ: Mapping[str, str] = os.environ) -> Path:
     return cache_dir(environ) / "shapes"
 
 
-def _read(path: Path) -> Answer | None:
+def _read(path: Path) -> LibraryAnswer | None:
     try:
         with path.open("rb") as file:
-            return msgspec.json.decode(file.read(_MOST_BYTES), type=Answer)
+            return msgspec.json.decode(file.read(_MOST_BYTES), type=LibraryAnswer)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _write(path: Path, answer: Answer) -> None:
+def _write(path: Path, answer: LibraryAnswer) -> None:
     """Keep it where that can be done: without, it is asked for again."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from infertui.errors import InfertuiError, ModelError, UsageError
 from infertui.models import hub_cache
-from infertui.models.transfer import PARTIAL_SUFFIX, Hub, RemoteFile, Stopped, fetch
+from infertui.models.transfer import PARTIAL_SUFFIX, HubAccess, RemoteFile, TransferStopped, fetch
 from infertui.models.weights import choose_weights
 from infertui.text import clean, masked, one_line
 from infertui.units import format_bytes
@@ -195,11 +195,11 @@ def _network_error() -> type[Exception]:
     return cast(type[Exception], HfHubHTTPError.__bases__[0])
 
 
-def _hub(token: str | None, attempts: int) -> Hub:
+def _hub(token: str | None, attempts: int) -> HubAccess:
     from huggingface_hub import constants
 
     utils = _hub_utils()
-    return Hub(
+    return HubAccess(
         session=utils.get_session(),
         headers=utils.build_hf_headers(token=token, library_name="infertui"),
         network_error=_network_error(),
@@ -255,7 +255,7 @@ def _in_parallel(files: list[RemoteFile], one: Callable[[RemoteFile, Event], Non
         while not stop.is_set():
             try:
                 one(waiting.get_nowait(), stop)
-            except (Empty, Stopped):
+            except (Empty, TransferStopped):
                 return
             except BaseException as error:  # noqa: BLE001 - handed to the calling thread, which raises it
                 failures.put(error)

@@ -22,7 +22,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
 _FOLDER_PREFIX = "models--"
 
 
-class Snapshot(Struct, frozen=True):
+class HubSnapshot(Struct, frozen=True):
     """One revision of one model on disk: its directory of links and the commit it stands for."""
 
     path: Path
@@ -69,27 +69,27 @@ def model_id_of(folder: Path) -> str | None:
     return name.replace("--", "/") if name and name != folder.name else None
 
 
-def find_snapshot(model_id: str, revision: str = "") -> Snapshot | None:
+def find_snapshot(model_id: str, revision: str = "") -> HubSnapshot | None:
     """The local snapshot of `revision` (a branch, tag or commit; empty: main), or None. Never asks the hub."""
     repo = repo_dir(model_id)
     commit = revision if _COMMIT.fullmatch(revision) else _read_ref(repo, revision or "main")
     if commit is None:
         return None
     path = repo / "snapshots" / commit
-    return Snapshot(path, commit) if is_dir(path) else None
+    return HubSnapshot(path, commit) if is_dir(path) else None
 
 
-def newest_snapshot(repo: Path) -> Snapshot | None:
+def newest_snapshot(repo: Path) -> HubSnapshot | None:
     """The snapshot of main, or where main is not there the one that was made last."""
     commit = _read_ref(repo, "main")
     if commit and is_dir(repo / "snapshots" / commit):
-        return Snapshot(repo / "snapshots" / commit, commit)
+        return HubSnapshot(repo / "snapshots" / commit, commit)
     try:
         folders = [entry for entry in os.scandir(repo / "snapshots") if entry.is_dir()]
         newest = max(folders, key=lambda entry: entry.stat().st_mtime, default=None)
     except OSError:
         return None
-    return Snapshot(Path(newest.path), newest.name) if newest else None
+    return HubSnapshot(Path(newest.path), newest.name) if newest else None
 
 
 def unfinished_bytes(repo: Path) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infertui.errors import ModelError
-from infertui.models.asking import Answer, described
+from infertui.models.asking import LibraryAnswer, described
 from infertui.models.decoders import check_decoder, not_a_decoder
 from infertui.models.shapes import ModelShape, OddConfigError, checkpoint_dtype, quantization_of, read_shape
 
@@ -33,7 +33,7 @@ def shape_of_config(config: Mapping[str, Any], *, source: str = "config.json", o
     return shape
 
 
-def _by(answer: Answer, config: Mapping[str, Any]) -> ModelShape:
+def _by(answer: LibraryAnswer, config: Mapping[str, Any]) -> ModelShape:
     inner = config.get("text_config")
     dtype = checkpoint_dtype(config) or (checkpoint_dtype(inner) if isinstance(inner, Mapping) else "")
     return ModelShape(
@@ -61,7 +61,7 @@ def _by(answer: Answer, config: Mapping[str, Any]) -> ModelShape:
     )
 
 
-def _kv_heads(answer: Answer) -> int:
+def _kv_heads(answer: LibraryAnswer) -> int:
     """KV heads by what is kept, where that is ordinary: configs name them in many ways, multi-query ones in none."""
     widths = {(group.keys, group.values) for group in answer.cache or () if group.keys}
     if len(widths) == 1:

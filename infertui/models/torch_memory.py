@@ -126,7 +126,7 @@ take less (CUBLAS_WORKSPACE_CONFIG)."""
 _REQUESTS: Final = 2400
 
 
-class Sizes(Struct, frozen=True):
+class DecoderSizes(Struct, frozen=True):
     """The widths of a decoder, and the bytes of a number. `mlp` is the width times the experts that compute a token;
     `tables` are the matrices of one layer, in numbers."""
 
@@ -149,7 +149,7 @@ class Reserved(Struct, frozen=True):
     in_use: int
 
 
-def sizes_of(shape: ModelShape, number: int) -> Sizes:
+def sizes_of(shape: ModelShape, number: int) -> DecoderSizes:
     """Of a model whose numbers have so many bytes."""
     query, key, hidden = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim, shape.hidden
     into = 2 if shape.gated_mlp else 1
@@ -160,7 +160,7 @@ def sizes_of(shape: ModelShape, number: int) -> Sizes:
     # Without a gated MLP most are kin to GPT-2, which has one matrix for all three.
     into_attention = [query, key, key] if shape.gated_mlp else [query + 2 * key]
     attention = [hidden * width for width in (*into_attention, query)]
-    return Sizes(
+    return DecoderSizes(
         layers=shape.layers,
         hidden=hidden,
         query=query,
@@ -175,7 +175,7 @@ def sizes_of(shape: ModelShape, number: int) -> Sizes:
 
 
 @lru_cache(maxsize=256)
-def reserved(sizes: Sizes, batch: int, prompt: int, output: int, growth: Growth, *, made_here: bool) -> Reserved:
+def reserved(sizes: DecoderSizes, batch: int, prompt: int, output: int, growth: Growth, *, made_here: bool) -> Reserved:
     """What the allocator reserves to load the model and generate a batch.
 
     `made_here`: weights are random, so an output layer that shares the table of embeddings is made before it is let go.
@@ -203,7 +203,7 @@ def reserved(sizes: Sizes, batch: int, prompt: int, output: int, growth: Growth,
     return Reserved(allocator.reserved_peak, allocator.in_use_peak)
 
 
-def _captured(allocator: CachingAllocator, sizes: Sizes, batch: int, prompt: int, positions: int) -> Reserved:
+def _captured(allocator: CachingAllocator, sizes: DecoderSizes, batch: int, prompt: int, positions: int) -> Reserved:
     """With the step rehearsed on another stream, then captured, and the prefill with it, in a pool of their own.
 
     Neither shares what is free elsewhere, but before a capture what is free as a whole is given back.
@@ -221,7 +221,7 @@ def _captured(allocator: CachingAllocator, sizes: Sizes, batch: int, prompt: int
 
 
 def _prefill(
-    allocator: CachingAllocator, sizes: Sizes, batch: int, prompt: int, cache: list[Block], *, over: int
+    allocator: CachingAllocator, sizes: DecoderSizes, batch: int, prompt: int, cache: list[Block], *, over: int
 ) -> None:
     """One forward over all prompts. A cache that grows gets its first blocks; of one that is fixed, keys and values
     are read with a mask, for which their heads are repeated, `over` so many positions."""
@@ -288,7 +288,7 @@ def _gelu(allocator: CachingAllocator, size: int) -> Block:
     return product
 
 
-def _norm(allocator: CachingAllocator, tokens: int, sizes: Sizes) -> Block:
+def _norm(allocator: CachingAllocator, tokens: int, sizes: DecoderSizes) -> Block:
     """RMSNorm in float32, whatever the model's format, and scaled in the model's; LayerNorm in one kernel."""
     if not sizes.gated:
         return allocator.allocate(tokens * sizes.hidden * sizes.number)
@@ -321,7 +321,7 @@ def _added(allocator: CachingAllocator, state: Block, more: Block, size: int) ->
     return total
 
 
-def _repeated(allocator: CachingAllocator, sizes: Sizes, tokens: int) -> list[Block]:
+def _repeated(allocator: CachingAllocator, sizes: DecoderSizes, tokens: int) -> list[Block]:
     """Keys and values with a head for each of the query's, where there are fewer."""
     if sizes.query == sizes.key:
         return []

@@ -35,11 +35,11 @@ class RemoteFile(Struct, frozen=True):
     digest: str
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
+class TransferStopped(Exception):  # noqa: N818 - not an error: the user asked for it
     """The transfer was asked to stop. What has arrived is kept."""
 
 
-class Hub(Struct, frozen=True):
+class HubAccess(Struct, frozen=True):
     """How to reach the hub: an HTTP client, its headers, what its failures are called, and how patient to be."""
 
     session: Any
@@ -55,7 +55,7 @@ Advance = Callable[[int, bool], None]
 """Told every gain in bytes, and whether they were on disk before. The gain is negative where bytes were lost."""
 
 
-def fetch(hub: Hub, url: str, file: RemoteFile, destination: Path, *, stop: Event, advance: Advance) -> None:
+def fetch(hub: HubAccess, url: str, file: RemoteFile, destination: Path, *, stop: Event, advance: Advance) -> None:
     """Bring `file` from `url` to `destination`, whose folder exists.
 
     A dropped connection is taken up again; `hub.attempts` in a row without a byte are the end. Raises Stopped,
@@ -85,7 +85,7 @@ def fetch(hub: Hub, url: str, file: RemoteFile, destination: Path, *, stop: Even
         partial.replace(destination)
 
 
-def _fill(hub: Hub, url: str, content: "_Content", stop: Event) -> None:
+def _fill(hub: HubAccess, url: str, content: "_Content", stop: Event) -> None:
     failures = 0
     while content.length < content.file.size:
         before = content.length
@@ -105,10 +105,10 @@ def _fill(hub: Hub, url: str, content: "_Content", stop: Event) -> None:
             if failures >= hub.attempts:
                 raise error
             if stop.wait(hub.first_delay_s * 2**failures):
-                raise Stopped
+                raise TransferStopped
 
 
-def _stream(hub: Hub, url: str, content: "_Content", stop: Event) -> None:
+def _stream(hub: HubAccess, url: str, content: "_Content", stop: Event) -> None:
     # Compressed answers would make the length on disk useless as the place to resume from.
     headers = {**hub.headers, "Accept-Encoding": "identity"}
     if content.length:
@@ -128,7 +128,7 @@ def _stream(hub: Hub, url: str, content: "_Content", stop: Event) -> None:
         for chunk in response.iter_bytes() if encoded else response.iter_raw():
             content.append(chunk)
             if stop.is_set():
-                raise Stopped
+                raise TransferStopped
 
 
 class _Content:
@@ -153,7 +153,7 @@ class _Content:
             os.ftruncate(self._descriptor, 0)
         while block := os.pread(self._descriptor, _BLOCK, self.length):
             if stop.is_set():
-                raise Stopped
+                raise TransferStopped
             self._count(block, on_disk=True)
         self._found = self.length
 

@@ -12,11 +12,11 @@ from infertui.report.document import (
     Cell,
     Document,
     Facts,
-    Figure,
     Level,
     Paragraph,
-    Section,
-    Table,
+    ReportFigure,
+    ReportSection,
+    ReportTable,
 )
 from infertui.report.escaping import page
 
@@ -68,7 +68,7 @@ def _colours() -> str:
     return f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
 
 
-def _section(section: Section, drawings: Mapping[str, str], depth: int) -> Iterator[str]:
+def _section(section: ReportSection, drawings: Mapping[str, str], depth: int) -> Iterator[str]:
     if section.folded:
         yield f'<details class="part" id="{page(section.key)}"><summary>{page(section.title)}</summary>'
     else:
@@ -93,9 +93,9 @@ def _block(block: Block, drawings: Mapping[str, str]) -> Iterator[str]:
         case Facts(rows):
             told = "".join(f"<div><dt>{page(name)}</dt><dd>{page(text)}</dd></div>" for name, text in rows)
             yield f"<dl>{told}</dl>"
-        case Table():
+        case ReportTable():
             yield from _table(block)
-        case Figure():
+        case ReportFigure():
             yield f'<figure id="chart-{page(block.name)}">'
             yield f"<h3>{page(block.title)}</h3>"
             if block.name in drawings:
@@ -109,8 +109,8 @@ def _prose(text: str) -> str:
     return _COMMAND.sub(r"<code>\1</code>", page(text))
 
 
-def _table(table: Table) -> Iterator[str]:
-    name = page(table.caption or "Table")
+def _table(table: ReportTable) -> Iterator[str]:
+    name = page(table.caption or "ReportTable")
     yield f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table>'
     heads = "".join(f'<th scope="col"{_side(column.right)}>{page(column.name)}</th>' for column in table.columns)
     yield f"<thead><tr>{heads}</tr></thead><tbody>"

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from infertui.analysis.bench import Bench
 from infertui.analysis.compare import Comparison
-from infertui.report.charts.build import Chart, Data
-from infertui.report.data import Material
-from infertui.report.document import Document, Figure
+from infertui.report.charts.build import Data, PlannedChart
+from infertui.report.data import ReportData
+from infertui.report.document import Document, ReportFigure
 from infertui.results.result import Result
 
 _SAID = ("verdict", "cautions", "runs", "benches", "comparison")
@@ -29,7 +29,7 @@ class RunData(Struct, frozen=True):
     result: Result
 
 
-class ContestData(Struct, frozen=True):
+class RankingData(Struct, frozen=True):
     """Runs of one workload, by id. `comparisons` are with the baseline, `lead` is the winner against the second."""
 
     workload: str
@@ -43,25 +43,25 @@ class ContestData(Struct, frozen=True):
 class ChartData(Struct, frozen=True):
     """What a chart is called and says, and the values that it draws."""
 
-    figure: Figure
+    figure: ReportFigure
     data: Data
 
 
-class ReportData(Struct, frozen=True):
+class ReportFile(Struct, frozen=True):
     """report.json. Another `version` means that fields were renamed or mean something else."""
 
     schema: str
     version: int
     document: Document
     runs: tuple[RunData, ...]
-    contests: tuple[ContestData, ...]
+    contests: tuple[RankingData, ...]
     benches: tuple[Bench, ...]
     charts: tuple[ChartData, ...]
 
 
-def as_json(document: Document, material: Material, charts: Sequence[Chart]) -> bytes:
+def as_json(document: Document, material: ReportData, charts: Sequence[PlannedChart]) -> bytes:
     """One JSON document, indented."""
-    report = ReportData(
+    report = ReportFile(
         schema=SCHEMA,
         version=VERSION,
         document=replace(document, sections=tuple(part for part in document.sections if part.key in _SAID)),
@@ -69,7 +69,7 @@ def as_json(document: Document, material: Material, charts: Sequence[Chart]) -> 
             RunData(run.number, run.label, run.marks, run.against, run.result) for run in material.subjects
         ),
         contests=tuple(
-            ContestData(
+            RankingData(
                 workload=contest.workload,
                 runs=tuple(run.id for run in contest.subjects),
                 baseline=contest.baseline.id,

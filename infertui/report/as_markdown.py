@@ -2,7 +2,18 @@
 
 from collections.abc import Iterator
 
-from infertui.report.document import Block, Bullets, Callout, Document, Facts, Figure, Level, Paragraph, Section, Table
+from infertui.report.document import (
+    Block,
+    Bullets,
+    Callout,
+    Document,
+    Facts,
+    Level,
+    Paragraph,
+    ReportFigure,
+    ReportSection,
+    ReportTable,
+)
 from infertui.report.escaping import markdown, markdown_line, page
 
 _SIGNS: dict[Level, str] = {"": "NOTE", "good": "TIP", "warning": "WARNING", "bad": "CAUTION"}
@@ -17,7 +28,7 @@ def as_markdown(document: Document) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(section: Section, depth: int) -> Iterator[str]:
+def _section(section: ReportSection, depth: int) -> Iterator[str]:
     if section.folded:
         yield f"<details><summary>{page(section.title)}</summary>"
     else:
@@ -48,9 +59,9 @@ def _block(block: Block) -> Iterator[str]:
             yield "| | |"
             yield "| --- | --- |"
             yield from (f"| {markdown(name)} | {markdown(text)} |" for name, text in rows)
-        case Table():
+        case ReportTable():
             yield from _table(block)
-        case Figure():
+        case ReportFigure():
             yield f"**{markdown(block.title)}**"
             yield ""
             yield f"![{markdown(block.alt)}](charts/{block.name}.png)"
@@ -60,7 +71,7 @@ def _block(block: Block) -> Iterator[str]:
             yield _runs(block.runs)
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: ReportTable) -> Iterator[str]:
     yield "| " + " | ".join(markdown(column.name) for column in table.columns) + " |"
     yield "|" + "|".join(" ---: " if column.right else " --- " for column in table.columns) + "|"
     for row in table.rows:

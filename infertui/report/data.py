@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.analysis.bench import Bench, bench_report
-from infertui.analysis.compare import Comparison, Figure, compare, judged
+from infertui.analysis.compare import ComparedFigure, Comparison, compare, judged
 from infertui.analysis.effective import form, in_force, ran, told
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError
@@ -23,7 +23,7 @@ from infertui.text import clean
 _LABEL = 72
 
 
-class Subject(Struct, frozen=True):
+class ReportRun(Struct, frozen=True):
     """One run. Figures and tables call it by `number` and `label`, and name its id beside."""
 
     number: int
@@ -45,11 +45,11 @@ class Subject(Struct, frozen=True):
         return self.result.summary.output_throughput
 
 
-def subjects(results: Sequence[Result]) -> list[Subject]:
+def subjects(results: Sequence[Result]) -> list[ReportRun]:
     """The runs numbered from 1 in the order given."""
     labels = _labels(results)
     return [
-        Subject(number, label, result, marks_of(result), _against(result))
+        ReportRun(number, label, result, marks_of(result), _against(result))
         for number, (label, result) in enumerate(zip(labels, results, strict=True), start=1)
     ]
 
@@ -143,61 +143,61 @@ def _labels(results: Sequence[Result]) -> list[str]:
 _NOTHING = ("", "none", "auto", "n/a")
 
 
-class Entrant(Struct, frozen=True):
+class Candidate(Struct, frozen=True):
     """A run beside the baseline of its contest."""
 
-    subject: Subject
+    subject: ReportRun
     comparison: Comparison
 
 
-class Contest(Struct, frozen=True):
+class Ranking(Struct, frozen=True):
     """Runs of one workload. `winner` is the valid one of the highest throughput; None where there is none.
 
     `second` is the winner beside the next valid run: the lead over it, and whether there is one at all.
     """
 
     workload: str
-    subjects: tuple[Subject, ...]
-    baseline: Subject
-    entrants: tuple[Entrant, ...]
-    winner: Subject | None
-    second: Entrant | None
+    subjects: tuple[ReportRun, ...]
+    baseline: ReportRun
+    entrants: tuple[Candidate, ...]
+    winner: ReportRun | None
+    second: Candidate | None
     benched: bool = False
     """All its runs belong to benches, which compare them better: here they are not compared."""
 
 
 def contests(
-    subjects: Sequence[Subject],
+    subjects: Sequence[ReportRun],
     folder_of: Callable[[str], Path],
     *,
     baseline: str = "",
     equal_within: float = EQUAL_WITHIN,
     told: Callable[[], None],
-) -> list[Contest]:
+) -> list[Ranking]:
     """A contest for each workload, those of many runs first. `told` is called for every run that was compared.
 
     `baseline` is the id of the run to compare with. Where it is of another workload, or empty, the baseline is the
     bench's, else the first run. `equal_within` is the band in which figures count as equal. Raises StoreError.
     """
-    groups: dict[tuple[object, ...], list[Subject]] = {}
+    groups: dict[tuple[object, ...], list[ReportRun]] = {}
     for subject in subjects:
         groups.setdefault(workload_of(subject.result), []).append(subject)
     ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0].number))
     return [_contest(group, folder_of, baseline, equal_within, told) for group in ordered]
 
 
-def throughput(comparison: Comparison) -> Figure:
+def throughput(comparison: Comparison) -> ComparedFigure:
     """The comparison's figure that decides."""
     return next(figure for figure in comparison.figures if figure.key == "throughput")
 
 
 def _contest(
-    group: Sequence[Subject],
+    group: Sequence[ReportRun],
     folder_of: Callable[[str], Path],
     baseline: str,
     equal_within: float,
     told: Callable[[], None],
-) -> Contest:
+) -> Ranking:
     finished = [subject for subject in group if subject.result.state == "finished"]
     first = _baseline(group, baseline)
     able = sorted(
@@ -213,13 +213,13 @@ def _contest(
             continue
         observed = read_observations(folder_of(subject.result.id))
         found = compare(first.result, subject.result, (base, observed))
-        entrants.append(Entrant(subject, judged(found, equal_within)))
+        entrants.append(Candidate(subject, judged(found, equal_within)))
         told()
     if len(able) > 1 and not benched:
         winner, other = able[0], able[1]
         sides = (read_observations(folder_of(other.result.id)), read_observations(folder_of(winner.result.id)))
-        second = Entrant(other, judged(compare(other.result, winner.result, sides), equal_within))
-    return Contest(
+        second = Candidate(other, judged(compare(other.result, winner.result, sides), equal_within))
+    return Ranking(
         workload=workload_words(group[0].result),
         subjects=tuple(group),
         baseline=first,
@@ -230,7 +230,7 @@ def _contest(
     )
 
 
-def _baseline(group: Sequence[Subject], wanted: str) -> Subject:
+def _baseline(group: Sequence[ReportRun], wanted: str) -> ReportRun:
     for found in (
         [subject for subject in group if subject.result.id == wanted],
         [subject for subject in group if subject.result.bench is not None and subject.result.bench.baseline],
@@ -246,11 +246,11 @@ DETAILED = 60
 _TRACED = 6
 
 
-class Material(Struct, frozen=True):
+class ReportData(Struct, frozen=True):
     """Everything that the pages and charts are made of. Mappings are by run id."""
 
-    subjects: tuple[Subject, ...]
-    contests: tuple[Contest, ...]
+    subjects: tuple[ReportRun, ...]
+    contests: tuple[Ranking, ...]
     batches: dict[str, Batches]
     telemetry: dict[str, Telemetry]
     """Of the runs that matter most: the winners, the baselines, then the others in order."""
@@ -270,7 +270,7 @@ def collect(
     baseline: str = "",
     equal_within: float = EQUAL_WITHIN,
     told: Callable[[str], None] = lambda _: None,
-) -> Material:
+) -> ReportData:
     """Read what the runs' folders hold and compare the runs. `told` is called with what is being done.
 
     Runs without a folder, such as imported ones, have their results alone. Raises StoreError.
@@ -300,7 +300,7 @@ def collect(
             continue
         if read is not None and any(value is not None for value in (*read.power, *read.memory)):
             telemetry[subject.result.id] = read
-    return Material(
+    return ReportData(
         subjects=tuple(found),
         contests=tuple(settled),
         batches=batches,
@@ -320,7 +320,7 @@ def _benches(results: Sequence[Result], equal_within: float) -> Iterator[Bench]:
     return (bench_report(group, equal_within=equal_within) for group in groups.values())
 
 
-def foremost(subjects: Sequence[Subject], settled: Sequence[Contest]) -> list[Subject]:
+def foremost(subjects: Sequence[ReportRun], settled: Sequence[Ranking]) -> list[ReportRun]:
     """All runs, those first that a reader asks for first: each contest's winner and baseline."""
     first = [one for contest in settled for one in (contest.winner, contest.baseline) if one is not None]
     numbers = dict.fromkeys(subject.number for subject in (*first, *subjects))

@@ -14,17 +14,17 @@ class Cell(Struct, frozen=True):
     level: Level = ""
 
 
-class Column(Struct, frozen=True):
+class TableColumn(Struct, frozen=True):
     """A column; numbers stand on the right."""
 
     name: str
     right: bool = False
 
 
-class Table(Struct, frozen=True, tag="table"):
+class ReportTable(Struct, frozen=True, tag="table"):
     """A cell for each column in each row. `runs` are the ids that its figures come from."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[tuple[Cell, ...], ...]
     runs: tuple[str, ...]
     caption: str = ""
@@ -56,7 +56,7 @@ class Facts(Struct, frozen=True, tag="facts"):
     rows: tuple[tuple[str, str], ...]
 
 
-class Figure(Struct, frozen=True, tag="figure"):
+class ReportFigure(Struct, frozen=True, tag="figure"):
     """A chart by its name; `alt` says in words what it shows, `runs` are the ids that it draws."""
 
     name: str
@@ -66,16 +66,16 @@ class Figure(Struct, frozen=True, tag="figure"):
     runs: tuple[str, ...]
 
 
-Block: TypeAlias = Table | Paragraph | Callout | Bullets | Facts | Figure
+Block: TypeAlias = ReportTable | Paragraph | Callout | Bullets | Facts | ReportFigure
 
 
-class Section(Struct, frozen=True):
+class ReportSection(Struct, frozen=True):
     """A heading with what is under it; a folded one shows no more than its heading until it is opened."""
 
     key: str
     title: str
     blocks: tuple[Block, ...]
-    parts: tuple["Section", ...] = ()
+    parts: tuple["ReportSection", ...] = ()
     folded: bool = False
 
 
@@ -86,4 +86,4 @@ class Document(Struct, frozen=True):
     date: str
     infertui: str
     subtitle: str
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]

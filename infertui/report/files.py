@@ -7,9 +7,9 @@ from infertui.errors import UsageError
 from infertui.report.as_html import as_html
 from infertui.report.as_json import as_json
 from infertui.report.as_markdown import as_markdown
-from infertui.report.charts.build import NAMES, Chart, drawer
+from infertui.report.charts.build import NAMES, PlannedChart, drawer
 from infertui.report.charts.style import Drawing, render
-from infertui.report.data import Material
+from infertui.report.data import ReportData
 from infertui.report.document import Document
 from infertui.results.jsonl import store_error
 from infertui.results.runs import write_whole
@@ -31,7 +31,7 @@ def check_target(out: Path) -> None:
 
 
 def write_report(
-    out: Path, document: Document, material: Material, charts: Sequence[Chart], *, told: Callable[[str], None]
+    out: Path, document: Document, material: ReportData, charts: Sequence[PlannedChart], *, told: Callable[[str], None]
 ) -> list[Path]:
     """Write a report into `out`, over a former one. Returns what was written, report.html first. Raises StoreError."""
     drawn: dict[str, Drawing] = {}

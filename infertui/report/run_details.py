@@ -13,8 +13,19 @@ from infertui.config.parse import flat_values
 from infertui.config.schema import Config
 from infertui.metrics.metric import NOT_AVAILABLE, Metric
 from infertui.metrics.registry import metric_of, metrics
-from infertui.report.data import DETAILED, Material, Subject
-from infertui.report.document import Block, Bullets, Callout, Cell, Column, Facts, Level, Paragraph, Section, Table
+from infertui.report.data import DETAILED, ReportData, ReportRun
+from infertui.report.document import (
+    Block,
+    Bullets,
+    Callout,
+    Cell,
+    Facts,
+    Level,
+    Paragraph,
+    ReportSection,
+    ReportTable,
+    TableColumn,
+)
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Result
 from infertui.text import clean
@@ -49,7 +60,7 @@ _ALWAYS = ("throughput_range", "ttft", "tpot", "latency")
 """The others are left out where no run has a value."""
 
 
-def listing(material: Material) -> Section:
+def listing(material: ReportData) -> ReportSection:
     """All runs, in their order, and what is the same in all of them."""
     runs = material.subjects
     said = {one.name: [_told(one, run.result) for run in runs] for one in _PROPERTIES}
@@ -62,22 +73,22 @@ def listing(material: Material) -> Section:
     blocks: list[Block] = [_table(runs, differ)]
     if facts := [*same, *various]:
         blocks.append(Facts((*facts, *([("every run is", ", ".join(sorted(marks)))] if marks else []))))
-    return Section("runs", "Runs", tuple(blocks))
+    return ReportSection("runs", "Runs", tuple(blocks))
 
 
-def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
+def _table(runs: Sequence[ReportRun], differ: Sequence[_Said]) -> ReportTable:
     workload = [one.name for one in _WORKLOAD]
     first = [one for one in differ if one.name in workload]
     differ = [one for one in differ if one not in first]
     figures = [metric for metric in metrics("report") if metric.key not in _PROPERTY_KEYS]
     sparse = [metric.report_heading for metric in figures if metric.key not in _ALWAYS]
     heads = (
-        Column("#", right=True), Column("run"),
-        *(Column(one.name, right=one.right) for one in first),
-        Column("valid"), Column("marks"),
-        *(Column(metric.report_heading, right=metric.unit.right) for metric in figures),
-        *(Column(one.name, right=one.right) for one in differ),
-        Column("id"),
+        TableColumn("#", right=True), TableColumn("run"),
+        *(TableColumn(one.name, right=one.right) for one in first),
+        TableColumn("valid"), TableColumn("marks"),
+        *(TableColumn(metric.report_heading, right=metric.unit.right) for metric in figures),
+        *(TableColumn(one.name, right=one.right) for one in differ),
+        TableColumn("id"),
     )  # fmt: skip
     kept = [index for index, head in enumerate(heads) if head.name not in sparse]
     rows = [_row(run, first, figures, differ) for run in runs]
@@ -86,7 +97,7 @@ def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
             kept.append(index)
     kept.sort()
     caption = "p50: the median over requests. Throughput: all tokens over all of the measured time. J/token: the mean."
-    return Table(
+    return ReportTable(
         tuple(heads[index] for index in kept),
         tuple(tuple(row[index] for index in kept) for row in rows),
         tuple(run.id for run in runs),
@@ -94,7 +105,9 @@ def _table(runs: Sequence[Subject], differ: Sequence[_Said]) -> Table:
     )
 
 
-def _row(run: Subject, first: Sequence[_Said], figures: Sequence[Metric], differ: Sequence[_Said]) -> tuple[Cell, ...]:
+def _row(
+    run: ReportRun, first: Sequence[_Said], figures: Sequence[Metric], differ: Sequence[_Said]
+) -> tuple[Cell, ...]:
     result = with_limits(run.result)
     return (
         Cell(str(run.number)),
@@ -108,7 +121,7 @@ def _row(run: Subject, first: Sequence[_Said], figures: Sequence[Metric], differ
     )
 
 
-def valid_cell(run: Subject) -> Cell:
+def valid_cell(run: ReportRun) -> Cell:
     """Whether a run may be believed."""
     result = run.result
     if result.state != "finished":
@@ -129,17 +142,17 @@ def _various(texts: Sequence[str]) -> str:
     return f"DIFFERS: {' / '.join(different[:4])}{more}"
 
 
-def particulars(material: Material) -> Section:
+def run_details(material: ReportData) -> ReportSection:
     """A folded part for each run."""
     parts = tuple(_run(run, lost=run.result.id in material.lost) for run in material.subjects[:DETAILED])
     left = len(material.subjects) - len(parts)
     blocks: tuple[Block, ...] = (
         (Paragraph(f"The first {len(parts)} runs; the other {left} are in report.json, whole."),) if left > 0 else ()
     )
-    return Section("each", "Each run", blocks, parts)
+    return ReportSection("each", "Each run", blocks, parts)
 
 
-def _run(run: Subject, *, lost: bool) -> Section:
+def _run(run: ReportRun, *, lost: bool) -> ReportSection:
     result = run.result
     blocks: list[Block] = [Paragraph(f"Run id: {run.id}"), Paragraph(headline(result))]
     for level, text in verdict_lines(result):
@@ -162,7 +175,7 @@ def _run(run: Subject, *, lost: bool) -> Section:
             blocks += [Paragraph(f"{name}:"), Facts(rows)]
     blocks += [Paragraph("Config, as far as it is not the default:"), Bullets(changed or ("nothing",))]
     mark = f" ({', '.join(run.marks)})" if run.marks else ""
-    return Section(f"run-{run.number}", f"{run.number}  {run.label}{mark}", tuple(blocks), folded=True)
+    return ReportSection(f"run-{run.number}", f"{run.number}  {run.label}{mark}", tuple(blocks), folded=True)
 
 
 def _changed(result: Result) -> Iterator[tuple[str, str]]:

@@ -6,15 +6,26 @@ from collections.abc import Iterator, Sequence
 
 from infertui import __version__
 from infertui.analysis.bench import Bench, headline, variation_text
-from infertui.analysis.compare import Comparison, Figure
+from infertui.analysis.compare import ComparedFigure, Comparison
 from infertui.analysis.compare_text import bench_notes, bench_title
 from infertui.analysis.effective import DIVERGED, diverged
 from infertui.analysis.outcome import NOT_AVAILABLE, p_text
 from infertui.analysis.summary_text import interval_in_words
-from infertui.report.charts.build import Chart
-from infertui.report.data import Contest, Entrant, Material, Subject, throughput
-from infertui.report.document import Block, Bullets, Callout, Cell, Column, Document, Level, Paragraph, Section, Table
-from infertui.report.run_details import listing, particulars
+from infertui.report.charts.build import PlannedChart
+from infertui.report.data import Candidate, Ranking, ReportData, ReportRun, throughput
+from infertui.report.document import (
+    Block,
+    Bullets,
+    Callout,
+    Cell,
+    Document,
+    Level,
+    Paragraph,
+    ReportSection,
+    ReportTable,
+    TableColumn,
+)
+from infertui.report.run_details import listing, run_details
 from infertui.results.observations import REQUESTS
 from infertui.text import clean
 from infertui.units import format_number
@@ -23,7 +34,7 @@ _MOST_CONTESTS = 8
 _MOST_REASONS = 12
 
 
-def verdict(material: Material) -> Section:
+def verdict(material: ReportData) -> ReportSection:
     """The verdict of each bench, the winner of each workload, and a line for every workload where there are several."""
     blocks: list[Block] = [_bench_verdict(bench) for bench in material.benches]
     open_ones = [contest for contest in material.contests if not contest.benched]
@@ -43,7 +54,7 @@ def verdict(material: Material) -> Section:
     blocks += [Paragraph(note) for note in _notes(everything)]
     if not blocks:
         blocks.append(Callout("bad", "None of these runs has figures that can be compared."))
-    return Section("verdict", "Verdict", tuple(blocks))
+    return ReportSection("verdict", "Verdict", tuple(blocks))
 
 
 def _several(count: int, *, shown: int) -> str:
@@ -54,11 +65,12 @@ def _several(count: int, *, shown: int) -> str:
     )
 
 
-def _workloads(open_ones: Sequence[Contest]) -> Table:
+def _workloads(open_ones: Sequence[Ranking]) -> ReportTable:
     """Every workload with its winner; none is left out, however many there are."""
     heads = (
-        Column("workload"), Column("runs", right=True), Column("valid", right=True), Column("fastest valid run"),
-        Column("its throughput (95 %)", right=True), Column("against its baseline"),
+        TableColumn("workload"), TableColumn("runs", right=True), TableColumn("valid", right=True),
+        TableColumn("fastest valid run"), TableColumn("its throughput (95 %)", right=True),
+        TableColumn("against its baseline"),
     )  # fmt: skip
     rows = []
     for contest in open_ones:
@@ -72,17 +84,17 @@ def _workloads(open_ones: Sequence[Contest]) -> Table:
             )
         )  # fmt: skip
     runs = tuple(run.id for contest in open_ones for run in contest.subjects)
-    return Table(heads, tuple(rows), runs, "Every workload, and its fastest valid run.")
+    return ReportTable(heads, tuple(rows), runs, "Every workload, and its fastest valid run.")
 
 
-def _winner_cell(winner: Subject | None) -> Cell:
+def _winner_cell(winner: ReportRun | None) -> Cell:
     if winner is None:
         return Cell("none", "bad")
     name = f"run {winner.number}, {winner.label}"
     return Cell(f"{name} ({DIVERGED})", "warning") if diverged(winner.result) else Cell(name)
 
 
-def _against_baseline(contest: Contest) -> str:
+def _against_baseline(contest: Ranking) -> str:
     if contest.winner is None:
         return NOT_AVAILABLE
     if len(contest.subjects) == 1:
@@ -103,7 +115,7 @@ def _bench_verdict(bench: Bench) -> Callout:
     return Callout("warning" if against or not sure else "good", f"{', '.join(speeds)}. {bench_title(bench)}.", lines)
 
 
-def benches(material: Material) -> Section | None:
+def benches(material: ReportData) -> ReportSection | None:
     """Each bench: its configs, what was left out, and the paired comparison."""
     blocks: list[Block] = []
     for bench in material.benches:
@@ -118,20 +130,22 @@ def benches(material: Material) -> Section | None:
             for at, arm in enumerate(bench.arms)
         )  # fmt: skip
         heads = (
-            Column("config"), Column(""), Column("rounds", right=True), Column("output tok/s", right=True),
-            Column("from run to run"),
+            TableColumn("config"), TableColumn(""), TableColumn("rounds", right=True),
+            TableColumn("output tok/s", right=True), TableColumn("from run to run"),
         )  # fmt: skip
-        blocks.append(Table(heads, arms, runs, f"Configs of {bench.bench}: geometric mean over the rounds that count."))
+        blocks.append(
+            ReportTable(heads, arms, runs, f"Configs of {bench.bench}: geometric mean over the rounds that count.")
+        )
         if bench.comparisons:
             rows = tuple((Cell(one.second), *_cells(one)) for one in bench.comparisons)
             base = f"{bench.arms[0].name} is the baseline; ratios are paired within rounds."
-            blocks.append(Table((Column("config"), *_heads(bench.comparisons)), rows, runs, base))
+            blocks.append(ReportTable((TableColumn("config"), *_heads(bench.comparisons)), rows, runs, base))
             blocks += [Paragraph(note) for note in _notes(bench.comparisons)]
             blocks += [_differing(one, one.second) for one in bench.comparisons if one.differences]
-    return Section("benches", "Benches", tuple(blocks)) if blocks else None
+    return ReportSection("benches", "Benches", tuple(blocks)) if blocks else None
 
 
-def cautions(material: Material) -> Section | None:
+def cautions(material: ReportData) -> ReportSection | None:
     """What has to be known before any figure is believed: invalid runs, and comparisons of unlike things."""
     against = [
         f"Run {run.number} ({run.label}) {_why(run)}" for run in material.subjects if run.against or run.result.imported
@@ -167,10 +181,10 @@ def cautions(material: Material) -> Section | None:
     if told:
         blocks.append(Callout("warning", "Unlike things are compared:"))
         blocks.append(_cut(told))
-    return Section("cautions", "Before you believe it", tuple(blocks)) if blocks else None
+    return ReportSection("cautions", "Before you believe it", tuple(blocks)) if blocks else None
 
 
-def comparison(material: Material) -> Section | None:
+def comparison(material: ReportData) -> ReportSection | None:
     """Every run beside the baseline of its workload."""
     contested = [contest for contest in material.contests if contest.entrants]
     if not contested:
@@ -183,19 +197,19 @@ def comparison(material: Material) -> Section | None:
     ]
     for contest in contested:
         entrants = sorted(contest.entrants, key=_by_speed)
-        heads = (Column("#", right=True), Column("run"), *_heads([one.comparison for one in entrants]))
+        heads = (TableColumn("#", right=True), TableColumn("run"), *_heads([one.comparison for one in entrants]))
         rows = tuple(_row(contest, entrant) for entrant in entrants)
         runs = (contest.baseline.id, *(entrant.subject.id for entrant in entrants))
         base = contest.baseline
-        blocks.append(Table(heads, rows, runs, f"{contest.workload}. Baseline: run {base.number}, {base.label}."))
-    return Section("comparison", "Against the baseline", tuple(blocks))
+        blocks.append(ReportTable(heads, rows, runs, f"{contest.workload}. Baseline: run {base.number}, {base.label}."))
+    return ReportSection("comparison", "Against the baseline", tuple(blocks))
 
 
-def _heads(comparisons: Sequence[Comparison]) -> tuple[Column, ...]:
+def _heads(comparisons: Sequence[Comparison]) -> tuple[TableColumn, ...]:
     """Of the figures; by their keys where they are not called the same, as other kinds of memory."""
     alike = zip(*(one.figures for one in comparisons), strict=True)
     names = [same[0].name if len({figure.name for figure in same}) == 1 else same[0].key for same in alike]
-    return (Column(names[0]), Column("rank test p", right=True), *(Column(name) for name in names[1:]))
+    return (TableColumn(names[0]), TableColumn("rank test p", right=True), *(TableColumn(name) for name in names[1:]))
 
 
 def _cells(found: Comparison) -> Iterator[Cell]:
@@ -205,7 +219,7 @@ def _cells(found: Comparison) -> Iterator[Cell]:
     yield from (_figure_cell(figure) for figure in found.figures[1:])
 
 
-def _figure_cell(figure: Figure) -> Cell:
+def _figure_cell(figure: ComparedFigure) -> Cell:
     level: Level = "good" if figure.sign == "+" else "warning" if figure.sign == "-" else ""
     return Cell(figure.verdict, level)
 
@@ -219,18 +233,18 @@ def _differing(found: Comparison, name: str) -> Bullets:
     return _cut(listed)
 
 
-def _by_speed(entrant: Entrant) -> float:
+def _by_speed(entrant: Candidate) -> float:
     return -(entrant.subject.speed or 0.0)
 
 
-def _row(contest: Contest, entrant: Entrant) -> tuple[Cell, ...]:
+def _row(contest: Ranking, entrant: Candidate) -> tuple[Cell, ...]:
     run = entrant.subject
     label = run.label + (f" ({run.against})" if run.against else "")
     level: Level = "bad" if run.against else "good" if run is contest.winner else ""
     return (Cell(str(run.number)), Cell(label, level), *_cells(entrant.comparison))
 
 
-def _level(contest: Contest) -> Level:
+def _level(contest: Ranking) -> Level:
     if contest.winner is None:
         return "bad"
     found = next((one for one in contest.entrants if one.subject is contest.winner), None)
@@ -241,11 +255,11 @@ def _level(contest: Contest) -> Level:
     return "good" if found is None or _differs(found) else "warning"
 
 
-def _differs(entrant: Entrant) -> bool:
+def _differs(entrant: Candidate) -> bool:
     return throughput(entrant.comparison).outcome in ("better", "worse")
 
 
-def _said(contest: Contest) -> Iterator[str]:
+def _said(contest: Ranking) -> Iterator[str]:
     """The verdict on one workload in sentences."""
     winner, baseline = contest.winner, contest.baseline
     if winner is None:
@@ -275,17 +289,17 @@ def _said(contest: Contest) -> Iterator[str]:
             yield f"Against the second, run {run.number}, {run.label}: {lead.verdict}."
 
 
-def _alone(contest: Contest) -> str:
+def _alone(contest: Ranking) -> str:
     run = contest.subjects[0]
     return f"Run {run.number}, {run.label}: {_speed(run)}. There is nothing to compare it with."
 
 
-def _speed(run: Subject) -> str:
+def _speed(run: ReportRun) -> str:
     spread = interval_in_words(run.result.summary)
     return f"{format_number(run.speed or 0.0)} tok/s" + (f" ({spread})" if spread else "")
 
 
-def _why(run: Subject) -> str:
+def _why(run: ReportRun) -> str:
     result = run.result
     if result.state != "finished":
         return f"is {result.state}" + (f": {result.error.message}" if result.error else "")
@@ -301,9 +315,9 @@ def _cut(lines: Sequence[str]) -> Bullets:
     return Bullets((*lines[:_MOST_REASONS], *([f"and {more} more: see the table of runs"] if more > 0 else [])))
 
 
-def method() -> Section:
+def method() -> ReportSection:
     """In short sentences, for whoever did not measure."""
-    return Section("method", "How the figures are defined", (Bullets(_NOTES),))
+    return ReportSection("method", "How the figures are defined", (Bullets(_NOTES),))
 
 
 _NOTES = (
@@ -333,19 +347,19 @@ _NOTES = (
 
 
 def compose(
-    material: Material, charts: Sequence[Chart], *, title: str, date: str, left_out: Sequence[str] = ()
+    material: ReportData, charts: Sequence[PlannedChart], *, title: str, date: str, left_out: Sequence[str] = ()
 ) -> Document:
     """Put it together. `left_out` says which runs of the folder are not in it."""
     runs, valid = len(material.subjects), sum(1 for run in material.subjects if not run.against)
     found = [verdict(material), cautions(material), listing(material), benches(material), comparison(material)]
-    found += [_figures(charts), particulars(material), method()]
+    found += [_figures(charts), run_details(material), method()]
     sections = [section for section in found if section is not None]
     subtitle = f"{runs} {'run' if runs == 1 else 'runs'}, {valid} valid. Figures as of {date}. infertui {__version__}."
     if left_out:
         notes: tuple[Block, ...] = tuple(Paragraph(clean(text)) for text in left_out)
-        sections[0] = Section(sections[0].key, sections[0].title, (*sections[0].blocks, *notes))
+        sections[0] = ReportSection(sections[0].key, sections[0].title, (*sections[0].blocks, *notes))
     return Document(clean(title), clean(date), __version__, subtitle, tuple(sections))
 
 
-def _figures(charts: Sequence[Chart]) -> Section | None:
-    return Section("charts", "Charts", tuple(chart.figure for chart in charts)) if charts else None
+def _figures(charts: Sequence[PlannedChart]) -> ReportSection | None:
+    return ReportSection("charts", "Charts", tuple(chart.figure for chart in charts)) if charts else None

@@ -24,7 +24,7 @@ TELEMETRY = "telemetry.jsonl"
 _LEAST_HZ = 2.5
 
 
-class Spread(Struct, frozen=True):
+class TimeSpread(Struct, frozen=True):
     """How one time is distributed over batches, seconds. `values` are all where there are few, else the extremes."""
 
     n: int
@@ -39,9 +39,9 @@ class Batches(Struct, frozen=True):
     n: int = 0
     starts: tuple[float, ...] = ()
     latencies: tuple[float, ...] = ()
-    latency: Spread | None = None
-    ttft: Spread | None = None
-    tpot: Spread | None = None
+    latency: TimeSpread | None = None
+    ttft: TimeSpread | None = None
+    tpot: TimeSpread | None = None
 
 
 class Telemetry(Struct, frozen=True):
@@ -184,17 +184,19 @@ def _batches(path: Path) -> Iterator[tuple[float, dict[str, float]]]:
         yield requests[0].start, {name: sum(values) / len(values) for name, values in told.items() if values}
 
 
-def _spread(values: "array[float]") -> Spread | None:
+def _spread(values: "array[float]") -> TimeSpread | None:
     if not values:
         return None
     import numpy as np
 
     sample = np.frombuffer(values, dtype=float)
     if len(sample) < FEW:
-        return Spread(len(sample), float(np.median(sample)), tuple(values), None)
+        return TimeSpread(len(sample), float(np.median(sample)), tuple(values), None)
     quantiles = [float(value) for value in np.percentile(sample, (5, 25, 50, 75, 95))]
     low, first, median, third, high = quantiles
-    return Spread(len(sample), median, (float(sample.min()), float(sample.max())), (low, first, median, third, high))
+    return TimeSpread(
+        len(sample), median, (float(sample.min()), float(sample.max())), (low, first, median, third, high)
+    )
 
 
 def _readings(sample: Sample, uuid: str, *, together: bool) -> tuple[float | None, int | None]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from infertui import regular_files
 from infertui.errors import StoreError
-from infertui.measure.roofline import Ceilings
+from infertui.measure.roofline import DevicePeaks
 from infertui.paths import state_dir
 from infertui.results.jsonl import store_error
 from infertui.results.runs import write_whole
@@ -23,17 +23,17 @@ _MAX_BYTES = 1 << 20
 
 
 class _File(Struct, frozen=True):
-    ceilings: tuple[Ceilings, ...] = ()
+    ceilings: tuple[DevicePeaks, ...] = ()
 
 
-def ceilings_file(environ: Mapping[str, str] = os.environ) -> Path:
+def peaks_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Where they are kept."""
     return state_dir(environ) / "ceilings.json"
 
 
-def read_ceilings(environ: Mapping[str, str] = os.environ) -> tuple[Ceilings, ...]:
+def read_peaks(environ: Mapping[str, str] = os.environ) -> tuple[DevicePeaks, ...]:
     """All entries; none where there is no file. Raises StoreError for a file that cannot be read."""
-    path = ceilings_file(environ)
+    path = peaks_file(environ)
     try:
         return msgspec.json.decode(regular_files.read(path, _MAX_BYTES), type=_File).ceilings
     except FileNotFoundError:
@@ -46,12 +46,12 @@ def read_ceilings(environ: Mapping[str, str] = os.environ) -> tuple[Ceilings, ..
         raise _broken(path, str(error)) from error
 
 
-def keep_ceilings(found: Ceilings, environ: Mapping[str, str] = os.environ) -> Path:
+def keep_peaks(found: DevicePeaks, environ: Mapping[str, str] = os.environ) -> Path:
     """Keep an entry in the place of an older one of the same device. Returns the file. Raises StoreError."""
-    path = ceilings_file(environ)
-    others: tuple[Ceilings, ...] = ()
+    path = peaks_file(environ)
+    others: tuple[DevicePeaks, ...] = ()
     with contextlib.suppress(StoreError):  # one that cannot be read gives way
-        others = tuple(entry for entry in read_ceilings(environ) if not _same(entry, found))
+        others = tuple(entry for entry in read_peaks(environ) if not _same(entry, found))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -60,9 +60,9 @@ def keep_ceilings(found: Ceilings, environ: Mapping[str, str] = os.environ) -> P
     return path
 
 
-def find_ceilings(
-    entries: tuple[Ceilings, ...], *, name: str, uuid: str = "", driver: str = "", threads: int | None = None
-) -> Ceilings | None:
+def find_peaks(
+    entries: tuple[DevicePeaks, ...], *, name: str, uuid: str = "", driver: str = "", threads: int | None = None
+) -> DevicePeaks | None:
     """The entry of a device: a GPU by its UUID and driver, or a CPU by its name and number of threads."""
     for entry in entries:
         if uuid and _bare(entry.uuid) == _bare(uuid) and entry.driver == driver:
@@ -72,7 +72,7 @@ def find_ceilings(
     return None
 
 
-def _same(one: Ceilings, other: Ceilings) -> bool:
+def _same(one: DevicePeaks, other: DevicePeaks) -> bool:
     """Whether they are of the same device; its driver may be another: the older one is gone."""
     return (one.device, one.threads, _bare(one.uuid)) == (other.device, other.threads, _bare(other.uuid))
 

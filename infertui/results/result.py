@@ -8,11 +8,11 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Place
 from infertui.integers import Whole
 from infertui.measure.quality import Quality
-from infertui.measure.roofline import Ceilings, Limits
+from infertui.measure.roofline import DevicePeaks, Limits
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 from infertui.results.setup import JUDGED, Setup, Value
-from infertui.targets.engine.base import Evidence, Loaded
+from infertui.targets.engine.base import EffectiveSettings, Loaded
 from infertui.telemetry.readings import GpuInfo, HostFacts
 
 State = Literal["finished", "failed", "interrupted"]
@@ -148,13 +148,13 @@ class Result(Struct, frozen=True):
     warmup_steady: bool | None = None
     sample_hz: float = 0.0
     error: Error | None = None
-    evidence: Evidence | None = None
+    evidence: EffectiveSettings | None = None
     source: str = ""
     imported: str = ""
     imported_sha256: str = ""
     told: dict[str, Value] = {}
     bench: Place | None = None
-    ceilings: Ceilings | None = None
+    ceilings: DevicePeaks | None = None
     limits: Limits | None = None
     quality: Quality | None = None
     ended_by: str = ""

@@ -16,7 +16,7 @@ MODEL_S = FILES_S + TIMEOUT_S
 """For what may have to ask Transformers about a model's config first."""
 
 
-async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
+async def call_with_timeout(function: Callable[[], T], timeout_s: float) -> T | None:
     """Call `function` in a daemon thread of its own; None when it takes longer, and the thread is left behind.
 
     A call into a driver that hangs never returns. The event loop's own threads would be waited for at exit.
@@ -49,15 +49,15 @@ async def bounded(function: Callable[[], T], timeout_s: float) -> T | None:
         return None
 
 
-async def answered(function: Callable[[], T], timeout_s: float = FILES_S) -> T:
+async def run_blocking(function: Callable[[], T], timeout_s: float = FILES_S) -> T:
     """Call what reads files, in a thread. Raises StoreError for a folder on a dead network share."""
-    outcome = await bounded(lambda: (function(),), timeout_s)
+    outcome = await call_with_timeout(lambda: (function(),), timeout_s)
     if outcome is None:
         raise StoreError(f"the file system did not answer within {timeout_s:g} s")
     return outcome[0]
 
 
-async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
+async def finish_despite_cancel(work: Coroutine[Any, Any, T]) -> T:
     """Await `work` to its end even when the waiting task is cancelled, once or often; it has to be short."""
     task = asyncio.ensure_future(work)
     while not task.done():

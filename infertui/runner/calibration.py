@@ -15,13 +15,13 @@ from msgspec import Struct
 
 from infertui.config.schema import DeviceConfig
 from infertui.errors import EngineError, StoreError
-from infertui.measure.roofline import COPY, Ceilings
+from infertui.measure.roofline import COPY, DevicePeaks
 from infertui.measure.validity import DISTURBING_THROTTLES, POWER_CAP
 from infertui.paths import state_dir
-from infertui.runner.blocking import bounded
+from infertui.runner.blocking import call_with_timeout
 from infertui.runner.loading import as_the_worker_sees, worker_environment
 from infertui.runner.telemetry import cpu_seconds, cpu_shares
-from infertui.targets.engine.peaks.peaks import Done, Missing, Rate, Refused, Subject, Told
+from infertui.targets.engine.peaks.peaks import Missing, PeaksDone, PeaksSubject, Rate, Refused, Told
 from infertui.telemetry.host import host_facts
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.sampler import Sampler
@@ -52,7 +52,7 @@ class Wanted(Struct, frozen=True):
     quick: bool = False
 
 
-class Known(Struct, frozen=True):
+class KnownDevice(Struct, frozen=True):
     """What the driver says of the device: where a kept entry is looked for."""
 
     name: str
@@ -64,11 +64,11 @@ class Known(Struct, frozen=True):
 async def calibrate(
     wanted: Wanted,
     *,
-    kept: Callable[[Known], Ceilings | None],
+    kept: Callable[[KnownDevice], DevicePeaks | None],
     tell: Callable[[Told], None] = lambda _: None,
     environ: Mapping[str, str] = os.environ,
     timeout_s: float = TIMEOUT_S,
-) -> tuple[Ceilings, bool]:
+) -> tuple[DevicePeaks, bool]:
     """Measure a device; the flag is False where `kept` had an entry and nothing was measured.
 
     Nothing of the child is left when this returns or is cancelled. Raises EngineError where the device cannot be
@@ -77,7 +77,7 @@ async def calibrate(
     sampler = Sampler(hz=_HZ)
     sampler.start()
     try:
-        await bounded(lambda: sampler.wait_ready(_DRIVER_S), _DRIVER_S + 1)
+        await call_with_timeout(lambda: sampler.wait_ready(_DRIVER_S), _DRIVER_S + 1)
         log = _log_file(environ)
         async with asyncio.timeout(timeout_s), _Child(wanted, sampler.gpus, log, environ) as child:
             return await _measured(wanted, child, sampler, kept, tell)
@@ -94,15 +94,15 @@ async def _measured(
     wanted: Wanted,
     child: "_Child",
     sampler: Sampler,
-    kept: Callable[[Known], Ceilings | None],
+    kept: Callable[[KnownDevice], DevicePeaks | None],
     tell: Callable[[Told], None],
-) -> tuple[Ceilings, bool]:
+) -> tuple[DevicePeaks, bool]:
     subject = await child.next()
-    if not isinstance(subject, Subject):
+    if not isinstance(subject, PeaksSubject):
         raise EngineError("the child process did not say what it measures")
     tell(subject)
     gpu = by_uuid(subject.uuid, sampler.gpus) if subject.uuid else None
-    known = Known(
+    known = KnownDevice(
         name=one_line(subject.device or host_facts().cpu_model or "CPU"),
         uuid=gpu.uuid if gpu else subject.uuid,
         driver=clean(gpu.driver or "") if gpu else "",
@@ -111,13 +111,13 @@ async def _measured(
     if (entry := kept(known)) is not None:
         return entry, False
     disturbed = await _company(sampler, gpu, child.pid)
-    before = await bounded(sampler.counters, _DRIVER_S)
+    before = await call_with_timeout(sampler.counters, _DRIVER_S)
     spent = [cpu_seconds(child.pid)]
     began = time.monotonic_ns()
     child.go()
     rates: dict[str, Rate] = {}
     reasons: dict[str, str] = {}
-    while not isinstance(told := await child.next(), Done):
+    while not isinstance(told := await child.next(), PeaksDone):
         tell(told)
         if isinstance(told, Rate):
             rates[told.what] = told
@@ -127,7 +127,7 @@ async def _measured(
     spent.append(cpu_seconds(child.pid))
     if COPY not in rates:
         raise EngineError("the child process told no copy bandwidth")
-    after = await bounded(sampler.counters, _DRIVER_S)
+    after = await call_with_timeout(sampler.counters, _DRIVER_S)
     seen = window_readings(sampler.window(began, ended), began, ended, before, after)
     told_of, notes = _judged(sampler, gpu, seen) if gpu else (_busy_host(seen, spent), ())
     copy = rates.pop(COPY)
@@ -137,7 +137,7 @@ async def _measured(
         for what, rate in {COPY: copy, **rates}.items()
         if spreads[what] > _WIDE
     )
-    found = Ceilings(
+    found = DevicePeaks(
         device=known.name,
         driver=known.driver,
         copy_bandwidth=max(copy.rates),
@@ -183,7 +183,7 @@ async def _company(sampler: Sampler, gpu: GpuInfo | None, group: int) -> tuple[s
 
 async def _others(sampler: Sampler, gpu: GpuInfo, group: int) -> tuple[str, ...]:
     """Other processes that compute on the GPU; none where their numbers cannot be told apart from the child's."""
-    listed = await bounded(lambda: sampler.processes(gpu), _DRIVER_S) or ()
+    listed = await call_with_timeout(lambda: sampler.processes(gpu), _DRIVER_S) or ()
     own = [process for process in listed if _group_of(process.pid) == group]
     if listed and not own:  # another PID namespace: one of them is the child
         return (f"{len(listed)} processes used the GPU, one of them this",) if len(listed) > 1 else ()

@@ -1,6 +1,6 @@
 """What a screen or a command line may ask of a runner, and what it is told: one interface, in process or by socket.
 
-`Control` is the one list of operations: a method's name, parameters, reply and words, and the route that stands over
+`RunnerApi` is the one list of operations: a method's name, parameters, reply and words, and the route that stands over
 it. `Runner` implements it in its own process; `api/operations.py` makes of it what crosses the socket, and with that
 come the routes, the client, the one that only watches and the page of the documentation.
 
@@ -8,7 +8,7 @@ Numbered events, and readers of them that cannot slow their source.
 """
 
 # mypy: disable-error-code="empty-body"
-# (A method of `Control` has no body: `asks` and `changes` give it one.)
+# (A method of `RunnerApi` has no body: `asks` and `changes` give it one.)
 
 import asyncio
 import inspect
@@ -75,7 +75,7 @@ AnyQueueEvent = EntryChanged | EntriesOrdered | PausedChanged | Measured | Resul
 AnyEvent = AnyRunEvent | AnyQueueEvent
 
 
-class Numbered(Struct, frozen=True):
+class EventEnvelope(Struct, frozen=True):
     """An event with its place in the runner's history, counted from 1 without gaps."""
 
     number: int
@@ -188,7 +188,7 @@ def changes(verb: str, path: str, act: str, *, reply: str = "", **fixed: bool) -
 def _operation(route: Route) -> Callable[[F], F]:
     def made(method: Any) -> Any:
         @wraps(method)
-        async def asked(self: "Control", *arguments: object, **named: object) -> Any:
+        async def asked(self: "RunnerApi", *arguments: object, **named: object) -> Any:
             return await self.call(method.__name__, *arguments, **named)
 
         @wraps(method)
@@ -202,7 +202,7 @@ def _operation(route: Route) -> Callable[[F], F]:
     return made
 
 
-class Control:
+class RunnerApi:
     """A runner as seen by whoever steers or watches it. Every method raises InfertuiError for what cannot be.
 
     Who passes operations on implements `call` and `events`; the runner itself overrides every method.
@@ -217,7 +217,7 @@ class Control:
         """Everything as it is now."""
 
     @asks("GET", "/events")
-    def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+    def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
         """What happened after event `since`, then what happens.
 
         Whoever reads too slowly, or asks for what is no longer kept, gets a Snapshot in place of the backlog.
@@ -310,7 +310,7 @@ BACKLOG = 1000
 """A reader further behind than this gets a snapshot instead."""
 
 
-class Hub:
+class EventHub:
     """Publishes events to any number of readers. Publishing never waits; a reader that is slow skips ahead."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
@@ -333,8 +333,8 @@ class Hub:
         self._closed = True
         self._wake()
 
-    async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
-        """As `Control.events`."""
+    async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
+        """As `RunnerApi.events`."""
         self.readers += 1
         try:
             reached = since
@@ -345,7 +345,7 @@ class Hub:
                     yield snapshot
                 elif reached < self.number:
                     reached += 1
-                    yield Numbered(reached, self._events[reached - self.number - 1])
+                    yield EventEnvelope(reached, self._events[reached - self.number - 1])
                 elif self._closed:
                     return
                 else:

@@ -14,7 +14,7 @@ from infertui.results.result import Error, Result, State
 from infertui.results.runs import RunFolder, Store
 from infertui.runner.circumstances import circumstances
 from infertui.runner.measuring import Measurement
-from infertui.runner.peaks import Known, with_limits
+from infertui.runner.peaks import KnownLimits, with_limits
 from infertui.runner.preparing import fallback_text
 from infertui.runner.reporter import RunReporter
 from infertui.text import clean
@@ -41,7 +41,7 @@ def state_of(
     return "finished", None
 
 
-def result_of(begun: Result, measured: Measurement, *, known: Known, idle: dict[str, float]) -> Result:
+def result_of(begun: Result, measured: Measurement, *, known: KnownLimits, idle: dict[str, float]) -> Result:
     """The result of a run of which `begun` says all that is not measured.
 
     `known` are its device and model, `idle` the watts of devices at rest, by UUID, and of the CPU packages under "".

@@ -5,11 +5,11 @@ from msgspec.structs import replace
 from infertui.measure.records import BatchRecord, request_records, slim
 from infertui.results.result import DeviceFigures, PowerFigures
 from infertui.results.runs import RunFolder, outputs_of
-from infertui.runner.blocking import bounded
+from infertui.runner.blocking import call_with_timeout
 from infertui.runner.events import BatchMeasured
 from infertui.runner.reporter import RunReporter
 from infertui.runner.telemetry import RunTelemetry, SampleRates
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 from infertui.telemetry.readings import Counters
 from infertui.telemetry.sampler import Sampler
 from infertui.worker.process import WorkerProcess
@@ -34,7 +34,7 @@ class Measurement:
         self.telemetry = RunTelemetry(sampler)
         self.warmup: list[BatchRecord] = []
         self.batches: list[BatchRecord] = []
-        self.evidence: Evidence | None = None
+        self.evidence: EffectiveSettings | None = None
         self.steady: bool | None = None
         self.stopped = ""
 
@@ -95,13 +95,13 @@ class Measurement:
         return self.telemetry.figures(self.batches, self._before, self._after, tokens=tokens, idle=idle)
 
     async def _counters(self) -> Counters | None:
-        counters = await bounded(self._sampler.counters, DRIVER_S)
+        counters = await call_with_timeout(self._sampler.counters, DRIVER_S)
         if counters is None:
             self._reporter.note("warning", f"the GPU driver did not answer within {DRIVER_S:g} s")
         return counters
 
     async def _read_processes(self, worker: WorkerProcess) -> None:
-        await bounded(lambda: self.telemetry.read_processes(worker.pid), DRIVER_S)
+        await call_with_timeout(lambda: self.telemetry.read_processes(worker.pid), DRIVER_S)
 
     async def _read_worker_cpu(self, worker: WorkerProcess) -> None:
-        await bounded(lambda: self.telemetry.read_worker_cpu(worker.pid), DRIVER_S)
+        await call_with_timeout(lambda: self.telemetry.read_worker_cpu(worker.pid), DRIVER_S)

@@ -13,13 +13,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.config.engines.registry import SPECS
-from infertui.config.schema import Config, DeviceConfig, EngineConfig, EngineLevers, WorkloadConfig
+from infertui.config.schema import CommonEngineOptions, Config, DeviceConfig, EngineConfig, WorkloadConfig
 from infertui.errors import InfertuiError
 from infertui.load.batches import iterations_of
 from infertui.load.prompts import load_prompts
 from infertui.results.result import Result
-from infertui.runner.blocking import bounded
-from infertui.runner.lanes import lane_of
+from infertui.runner.blocking import call_with_timeout
+from infertui.runner.device_slots import slot_of
 from infertui.runner.loading import Choice, choose
 from infertui.runner.queue_store import Duration, Entry
 from infertui.targets.engine.base import Probe
@@ -47,7 +47,7 @@ on an H200: 0.2 and 0.1, with a spread of 0.3."""
 def kind_of(config: Config, lane: str) -> str:
     """What runs must share to foretell each other: everything that decides the speed but batch and lengths."""
     model, engine = config.model, config.engine
-    levers = {name: getattr(engine, name) for name in EngineLevers.__struct_fields__ if name != "fallback"}
+    levers = {name: getattr(engine, name) for name in CommonEngineOptions.__struct_fields__ if name != "fallback"}
     options = getattr(engine, spec.table, None) if (spec := SPECS.get(engine.name)) else None
     told = msgspec.json.encode((model.id, model.revision, levers, options, lane), order="sorted")
     # Durations of every queue are searched by it: its length matters, and what it says no more than that it differs.
@@ -78,7 +78,7 @@ def duration_of(result: Result, lane: str) -> Duration | None:
     )
 
 
-def foretell(config: Config, earlier: Sequence[Duration], pool: int | None = None) -> float | None:
+def estimate_duration(config: Config, earlier: Sequence[Duration], pool: int | None = None) -> float | None:
     """Seconds that a run will take; None without earlier runs, which are the newest first.
 
     The nearest in batch, prompt and output length tells the pace. A batch takes its prefill, and a decode step for each
@@ -150,7 +150,7 @@ NEWS = 0.1
 """An estimate that moves by less than this share is not worth an event."""
 
 
-class Placing:
+class Placement:
     """Places entries. What files say is learned beforehand, by `learn`."""
 
     def __init__(self, gpus: Callable[[], tuple[GpuInfo, ...]], durations: Callable[[str], list[Duration]]) -> None:
@@ -176,10 +176,11 @@ class Placing:
             return found
 
         if wanted:
-            self._pools |= await bounded(count, COUNTING_S) or {}
+            self._pools |= await call_with_timeout(count, COUNTING_S) or {}
         if engines:
             self._choices |= (
-                await bounded(lambda: {key: choose(engine) for key, engine in engines.items()}, ASKING_S) or {}
+                await call_with_timeout(lambda: {key: choose(engine) for key, engine in engines.items()}, ASKING_S)
+                or {}
             )
 
     def placed(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -192,11 +193,11 @@ class Placing:
             config = entry.config
             where = (config.device, config.engine)
             if where not in lanes:
-                lanes[where] = lane_of(config, gpus, self._choice(config.engine))
+                lanes[where] = slot_of(config, gpus, self._choice(config.engine))
             kind = kind_of(config, lanes[where])
             if kind not in earlier:
                 earlier[kind] = _latest(self._durations(kind))
-            seconds = foretell(config, earlier[kind], self._pools.get(_pool_of(config.workload)))
+            seconds = estimate_duration(config, earlier[kind], self._pools.get(_pool_of(config.workload)))
             placed.append(replace(entry, lane=lanes[where], estimate_s=seconds))
         return placed
 

@@ -16,7 +16,7 @@ from infertui.config.schema import Config
 from infertui.load.batches import iterations_of
 from infertui.load.prompts import load_prompts
 from infertui.models.asking import telling
-from infertui.runner.blocking import MODEL_S, answered
+from infertui.runner.blocking import MODEL_S, run_blocking
 from infertui.runner.events import Estimated, ModelLoaded
 from infertui.runner.idle import IdlePower
 from infertui.runner.loading import (
@@ -41,7 +41,7 @@ from infertui.telemetry.sampler import Sampler
 from infertui.telemetry.usable import hindrance
 from infertui.text import clean
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import Load, LoadDone, Measure
+from infertui.worker.protocol import LoadDone, LoadModel, Measure
 
 REST_HZ = 10.0
 REST_S = 6.0
@@ -50,7 +50,7 @@ REST_S = 6.0
 async def what_to_measure(config: Config) -> Measure:
     """What a worker will be asked for. Raises ConfigError for prompts that cannot be read."""
     workload, measurement = config.workload, config.measurement
-    prompts = await answered(lambda: load_prompts(workload))
+    prompts = await run_blocking(lambda: load_prompts(workload))
     iterations = iterations_of(workload, measurement, len(prompts))
     # Batches beyond the iterations go on through the prompts.
     needed = prompts if measurement.min_seconds else prompts[: iterations * workload.batch_size]
@@ -95,7 +95,7 @@ class Preparation:
         Raises InfertuiError for an engine that cannot be used, a model that does not fit, and a worker that fails.
         """
         config, gpus = self._config, self._sampler.gpus
-        choice = await answered(lambda: choose(config.engine))
+        choice = await run_blocking(lambda: choose(config.engine))
         if choice.requested:
             self._reporter.note("warning", f"FALLBACK: {fallback_text(choice.engine.name, choice)}")
         require_usable(choice)
@@ -104,7 +104,7 @@ class Preparation:
         elif hidden := hidden_gpus(config.device, gpus):
             self._reporter.note("warning", hidden)
         request = load_request(config, choice, prompts)
-        other = await answered(lambda: interpreter_for(choice.engine))
+        other = await run_blocking(lambda: interpreter_for(choice.engine))
         python = str(other or sys.executable)
         planned = tuple(planned_gpus(config, gpus, choice))
         gpu = next(iter(planned), None)
@@ -131,7 +131,7 @@ class Preparation:
         if deadline is not None and deadline - time.monotonic() < limit:
             limit, name = deadline - time.monotonic(), "total_timeout_s"
         seen = replace(request, device=as_the_worker_sees(request.device, planned))
-        async for event in worker.load(Load(seen), timeout_s=limit, limit=name):
+        async for event in worker.load(LoadModel(seen), timeout_s=limit, limit=name):
             self._reporter.take(event)
             if isinstance(event, LoadDone):
                 self._reporter.end(event.t_ns)
@@ -147,7 +147,7 @@ class Preparation:
         latest = self._sampler.latest
         really = replace(self._config, engine=choice.engine)
         with telling(self._reporter.note_from_any_thread()):
-            lines = await answered(lambda: check_fit(really, prompts, gpu, latest, loaded=loaded), MODEL_S)
+            lines = await run_blocking(lambda: check_fit(really, prompts, gpu, latest, loaded=loaded), MODEL_S)
         self._reporter.emit(Estimated(self._reporter.run, lines))
 
     async def _come_to_rest(self, gpu: GpuInfo | None) -> None:

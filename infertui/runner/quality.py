@@ -26,7 +26,7 @@ from infertui.measure.quality import (
 )
 from infertui.results.result import Result
 from infertui.results.runs import Store
-from infertui.runner.blocking import answered, bounded
+from infertui.runner.blocking import call_with_timeout, run_blocking
 from infertui.runner.references import (
     SAMPLED,
     computes_exactly,
@@ -85,7 +85,7 @@ class QualityGuard:
 
     async def ready(self) -> None:
         """Read the text, where one is wanted. Raises ConfigError for one that cannot be, and for what means nothing."""
-        self._text = await answered(lambda: scored_text(self._config))
+        self._text = await run_blocking(lambda: scored_text(self._config))
 
     async def score(
         self,
@@ -131,7 +131,7 @@ class QualityGuard:
         `so_far` is the run as far as it is known. Raises nothing but CancelledError.
         """
         try:
-            wanted = await bounded(lambda: partings(so_far, self._store), LOOK_S) or {}
+            wanted = await call_with_timeout(lambda: partings(so_far, self._store), LOOK_S) or {}
         except Exception:  # noqa: BLE001 (judging looks again, and says what is wrong)
             wanted = {}
         for other, asked in wanted.items():
@@ -147,7 +147,7 @@ class QualityGuard:
             return result
         own = self._perplexity()
         try:
-            found = await bounded(lambda: judge(result, own, self._store, self._gaps), LOOK_S)
+            found = await call_with_timeout(lambda: judge(result, own, self._store, self._gaps), LOOK_S)
         except Exception as error:  # noqa: BLE001 (whatever is wrong with other runs' files must not lose this one)
             why = clean(error.message if isinstance(error, InfertuiError) else f"{type(error).__name__}: {error}")
             found = _without_reference(own, why)
@@ -157,7 +157,7 @@ class QualityGuard:
             with contextlib.suppress(
                 Exception
             ):  # those runs' own files: what is wrong with them must not lose this one
-                self.resaid = await bounded(lambda: say_again(whole, self._store, self._gaps), LOOK_S) or ()
+                self.resaid = await call_with_timeout(lambda: say_again(whole, self._store, self._gaps), LOOK_S) or ()
         return whole
 
     def _perplexity(self) -> Quality:

@@ -25,7 +25,7 @@ from infertui.results.observations import Observation, read_observations
 from infertui.results.result import Result
 from infertui.results.runs import RESULT, RESULT_BYTES, Store, is_under_way
 from infertui.results.upgrade import decode_result
-from infertui.runner.blocking import answered
+from infertui.runner.blocking import run_blocking
 from infertui.runner.control import Compared
 from infertui.runner.recovery import recover
 from infertui.text import clean
@@ -107,7 +107,7 @@ async def abandonable(work: Callable[[threading.Event], T]) -> T:
     """Call `work` in a thread with an event that is set when the waiting ends; `work` looks at it now and then."""
     stop = threading.Event()
     try:
-        return await answered(lambda: work(stop), COMPARE_S)
+        return await run_blocking(lambda: work(stop), COMPARE_S)
     finally:
         stop.set()
 

@@ -15,14 +15,14 @@ from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict
 from infertui.results.result import Result
 from infertui.results.runs import Begun, Store
-from infertui.runner.blocking import bounded, undisturbed
+from infertui.runner.blocking import call_with_timeout, finish_despite_cancel
 from infertui.runner.events import AnyRunEvent, RunFinished, RunStarted, Sampled
 from infertui.runner.fingerprint import fingerprint
 from infertui.runner.finishing import keep, result_of, state_of
 from infertui.runner.idle import IdlePower
 from infertui.runner.loading import WorkerSlot
 from infertui.runner.measuring import Measurement
-from infertui.runner.peaks import Known, look_up
+from infertui.runner.peaks import KnownLimits, look_up
 from infertui.runner.preparing import Preparation, what_to_measure
 from infertui.runner.quality import QualityGuard
 from infertui.runner.reporter import RunReporter
@@ -84,7 +84,7 @@ class Execution:
             bench=variant.place,
         )
         """The run as far as it is known without being measured."""
-        self._known = Known()
+        self._known = KnownLimits()
         self.ended_by = ""
         """Who or what cancels it, told before that."""
         self._full: StoreError | None = None
@@ -106,7 +106,7 @@ class Execution:
             ended = reason
         self._task = None
         self._reporter.end(time.monotonic_ns())
-        return await undisturbed(self._finish(ended))
+        return await finish_despite_cancel(self._finish(ended))
 
     def sampled(self, sample: Sample) -> None:
         """Take a telemetry sample; called on the event loop."""
@@ -131,7 +131,10 @@ class Execution:
         deadline = _deadline(config.measurement.total_timeout_s)
         ready = await self._preparation.worker_for(command.prompts, deadline)
         self._begun = begun = replace(begun, loaded=ready.loaded)
-        self._known = await bounded(lambda: look_up(config, ready.loaded, begun.fingerprint), LOOK_UP_S) or Known()
+        self._known = (
+            await call_with_timeout(lambda: look_up(config, ready.loaded, begun.fingerprint), LOOK_UP_S)
+            or KnownLimits()
+        )
         measured.telemetry.device_is(ready.loaded, ready.gpus if len(ready.gpus) > 1 else ())
         loading_s = self._reporter.seconds.get("load", 0.0)
         async for event in ready.worker.measure(command, deadline=deadline, loading_s=loading_s):

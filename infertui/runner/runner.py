@@ -24,27 +24,27 @@ from infertui.results.details import RunDetails
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.results.table import ResultPage, ResultQuery
-from infertui.runner.blocking import MODEL_S, answered, bounded, undisturbed
+from infertui.runner.blocking import MODEL_S, call_with_timeout, finish_despite_cancel, run_blocking
 from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
     Compared,
-    Control,
+    EventEnvelope,
+    EventHub,
     Forecast,
-    Hub,
     Measured,
-    Numbered,
     ResultsChanged,
+    RunnerApi,
     RunnerFacts,
     Snapshot,
     Submission,
 )
+from infertui.runner.device_slots import devices_of, slot_name, slot_of
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
 from infertui.runner.fingerprint import git_revision
 from infertui.runner.finishing import error_of
-from infertui.runner.lanes import devices_of, lane_name, lane_of
 from infertui.runner.loading import Fit, choose, foresee_fit
-from infertui.runner.placement import Placing, duration_of, foretell, kind_of
+from infertui.runner.placement import Placement, duration_of, estimate_duration, kind_of
 from infertui.runner.progress import RunProgress
 from infertui.runner.queries import Reports, abandonable, benched, compared
 from infertui.runner.queue import Queue, accepted, accepted_variant, in_a_line, settled, stamp
@@ -69,7 +69,7 @@ HISTORY_SAMPLES = 180
 """Seconds of history that a snapshot holds."""
 
 
-class Runner(Control):
+class Runner(RunnerApi):
     """The runner itself, in this process. Use as an async context manager: leaving it leaves no process behind.
 
     Runs start as soon as they are submitted, one at a time on a device. Whoever leaves while runs are under way
@@ -92,9 +92,9 @@ class Runner(Control):
         self._store = queue or QueueStore()
         self._on_event = on_event
         self._sampler = Sampler(on_sample=self._from_sampler_thread)
-        self._placing = Placing(lambda: self._sampler.gpus, self._store.durations)
+        self._placing = Placement(lambda: self._sampler.gpus, self._store.durations)
         self._queue = Queue(self._store, place=self._placing.placed, tell=self._tell)
-        self._hub = Hub(self._snapshot)
+        self._hub = EventHub(self._snapshot)
         self._reports = Reports()
         self._dispatcher = Dispatcher(
             self._queue,
@@ -120,18 +120,18 @@ class Runner(Control):
         self._loop = asyncio.get_running_loop()
         self._sampler.start()
         await asyncio.gather(
-            bounded(lambda: self._sampler.wait_ready(READY_TIMEOUT_S), READY_TIMEOUT_S),
-            bounded(git_revision, READY_TIMEOUT_S),  # it is remembered, and no run has to wait for it
-            bounded(probe_all, READY_TIMEOUT_S),  # remembered, too
+            call_with_timeout(lambda: self._sampler.wait_ready(READY_TIMEOUT_S), READY_TIMEOUT_S),
+            call_with_timeout(git_revision, READY_TIMEOUT_S),  # it is remembered, and no run has to wait for it
+            call_with_timeout(probe_all, READY_TIMEOUT_S),  # remembered, too
         )
         await self._take_up()
         self._dispatcher.kick()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await undisturbed(self._dispatcher.close(self.ended_by))
+        await finish_despite_cancel(self._dispatcher.close(self.ended_by))
         self._hub.close()
-        await undisturbed(bounded(lambda: self._sampler.stop(STOP_TIMEOUT_S), STOP_TIMEOUT_S))
+        await finish_despite_cancel(call_with_timeout(lambda: self._sampler.stop(STOP_TIMEOUT_S), STOP_TIMEOUT_S))
         self._queue.note()  # what could not be kept when it happened
         self._store.close()
 
@@ -154,7 +154,7 @@ class Runner(Control):
     async def snapshot(self) -> Snapshot:
         return self._snapshot()
 
-    def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+    def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
         return self._hub.events(since)
 
     async def submit(self, submission: Submission) -> tuple[int, ...]:
@@ -162,7 +162,7 @@ class Runner(Control):
 
     async def _submit(self, submission: Submission, limit_s: float) -> tuple[int, ...]:
         with self._being_looked_at():
-            submission = await answered(lambda: accepted(submission))
+            submission = await run_blocking(lambda: accepted(submission))
             variants = submission.variants
             found = await vetted(variants, self._sampler.gpus, limit_s)
             await self._placing.learn(
@@ -198,7 +198,7 @@ class Runner(Control):
 
     async def edit(self, entry: int, variant: Variant) -> None:
         with self._being_looked_at():
-            variant = await answered(lambda: accepted_variant(variant))
+            variant = await run_blocking(lambda: accepted_variant(variant))
             await vetted([variant], self._sampler.gpus)
         await self._placing.learn([variant.config])
         self._queue.edit(entry, variant)
@@ -228,17 +228,17 @@ class Runner(Control):
             prompts = load_prompts(decode(to_builtins(config)).workload)
             # Nobody asked for this config to be run yet: the interpreter that it names is not.
             choice = choose(replace(config.engine, python=""))
-            lane = lane_of(config, gpus, choice)
-            gpu = next((gpu for gpu in gpus if lane_name(gpu) in devices_of(lane)), None)
+            lane = slot_of(config, gpus, choice)
+            gpu = next((gpu for gpu in gpus if slot_name(gpu) in devices_of(lane)), None)
             really = replace(config, engine=choice.engine)
             return foresee_fit(really, prompts, gpu, latest), len(prompts), lane
 
         try:
-            fit, pool, lane = await answered(look, MODEL_S)
+            fit, pool, lane = await run_blocking(look, MODEL_S)
         except InfertuiError as error:
             lines = (error.message, error.remedy) if error.remedy else (error.message,)
             return Forecast(lines, fits=None)
-        seconds = foretell(config, self._store.durations(kind_of(config, lane)), pool)
+        seconds = estimate_duration(config, self._store.durations(kind_of(config, lane)), pool)
         return Forecast(
             fit.lines,
             fits=fit.fits,
@@ -248,28 +248,28 @@ class Runner(Control):
         )
 
     async def models(self) -> tuple[LocalModel, ...]:
-        return tuple(await answered(local_models))
+        return tuple(await run_blocking(local_models))
 
     async def processes(self, gpu: str) -> tuple[GpuProcess, ...] | None:
         found = next((one for one in self._sampler.gpus if one.uuid == gpu), None)
         if found is None:
             raise UsageError(f"there is no GPU {clean(gpu)}")
-        return await bounded(lambda: self._sampler.processes(found), DRIVER_TIMEOUT_S)
+        return await call_with_timeout(lambda: self._sampler.processes(found), DRIVER_TIMEOUT_S)
 
     async def results(self, query: ResultQuery) -> ResultPage:
-        return await answered(lambda: self._reports.page(query))
+        return await run_blocking(lambda: self._reports.page(query))
 
     async def details(self, out: str, run: str) -> RunDetails:
-        return await answered(lambda: self._reports.details(out, run))
+        return await run_blocking(lambda: self._reports.details(out, run))
 
     async def compare(self, out: str, runs: Sequence[str]) -> Compared:
         return await abandonable(lambda stop: compared(self._reports, out, runs, stop))
 
     async def bench(self, out: str, bench: str) -> Bench:
-        return await answered(lambda: benched(out, bench))
+        return await run_blocking(lambda: benched(out, bench))
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
-        await answered(lambda: self._reports.delete(out, runs))
+        await run_blocking(lambda: self._reports.delete(out, runs))
         self._tell(ResultsChanged(out))
 
     async def stop(self, *, now: bool = False) -> None:
@@ -294,7 +294,7 @@ class Runner(Control):
         results: dict[str, Result | None] = {}
         for out in {entry.out for entry in cut}:
             try:
-                results |= await answered(lambda out=out: found(out), RECOVERY_TIMEOUT_S)  # type: ignore[misc]
+                results |= await run_blocking(lambda out=out: found(out), RECOVERY_TIMEOUT_S)  # type: ignore[misc]
             except (InfertuiError, OSError, ValueError) as error:
                 # A folder that is out of reach must not keep the runner from starting.
                 self._queue.fault(f"what was measured in {clean(out)} was not looked at: {clean(str(error))}")

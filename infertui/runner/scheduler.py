@@ -12,11 +12,11 @@ from infertui.config.sweep import Variant
 from infertui.errors import StoreError
 from infertui.results.result import Result
 from infertui.results.runs import Store
-from infertui.runner.blocking import MODEL_S, undisturbed
+from infertui.runner.blocking import MODEL_S, finish_despite_cancel
+from infertui.runner.device_slots import CPU, devices_of, slot_name, startable
 from infertui.runner.events import AnyRunEvent, RunRefused
 from infertui.runner.finishing import error_of
 from infertui.runner.idle import IdlePower
-from infertui.runner.lanes import CPU, devices_of, lane_name, startable
 from infertui.runner.loading import WorkerSlot
 from infertui.runner.queue import Queue, in_a_line, settled, stamp
 from infertui.runner.queue_store import Entry, EntryState
@@ -108,7 +108,7 @@ class Dispatcher:
         """Take a sample of the machine; `watched`: somebody looks on, and gets them more often."""
         self._rates.watched(watched)
         held = {device for name, lane in self._lanes.items() if lane.slot.occupied for device in devices_of(name)}
-        ours = [gpu for gpu in self._sampler.gpus if held & {CPU, lane_name(gpu)}]
+        ours = [gpu for gpu in self._sampler.gpus if held & {CPU, slot_name(gpu)}]
         free = [gpu for gpu in self._sampler.gpus if gpu not in ours]
         self._idle.add(sample, free, held=ours, host=not held)
         for lane in self._lanes.values():
@@ -206,4 +206,4 @@ class Dispatcher:
     async def _clear(self, lane: Lane) -> None:
         if lane.unloading:
             lane.unloading.cancel()
-        await undisturbed(lane.slot.clear())
+        await finish_despite_cancel(lane.slot.clear())

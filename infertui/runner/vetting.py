@@ -21,7 +21,7 @@ from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError, UsageError
 from infertui.load.prompts import load_prompts
 from infertui.models.resolve import resolve
-from infertui.runner.blocking import bounded
+from infertui.runner.blocking import call_with_timeout
 from infertui.runner.loading import (
     Choice,
     capacity_of,
@@ -105,7 +105,7 @@ async def refusals(configs: Sequence[Config], gpus: tuple[GpuInfo, ...], limit_s
 
     After half of them it looks at no further one; a single one may take the rest, where it asks Transformers about it.
     """
-    found = await bounded(lambda: _look(configs, gpus, time.monotonic() + limit_s / 2), limit_s)
+    found = await call_with_timeout(lambda: _look(configs, gpus, time.monotonic() + limit_s / 2), limit_s)
     return found if found is not None else (None,) * len(configs)
 
 

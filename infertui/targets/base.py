@@ -11,7 +11,16 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from infertui.measure.records import EngineMemory
-from infertui.targets.engine.contract import Batch, Evidence, Generated, Getting, Loaded, Plan, Scoring, Sink
+from infertui.targets.engine.contract import (
+    Batch,
+    EffectiveSettings,
+    Generated,
+    GenerationPlan,
+    Getting,
+    Loaded,
+    Scoring,
+    Sink,
+)
 
 TargetKind = Literal["engine"]
 """`engine`: a library that runs the model, in the worker. A word of results: it is not to be changed."""
@@ -50,7 +59,7 @@ class Target(Protocol):
         """Token ids of a prompt."""
         ...
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Get ready, before warm-up; `enter` tells of phases of their own. Returns when that is done."""
         ...
 
@@ -62,7 +71,7 @@ class Target(Protocol):
         """Return when all work that was asked for is done."""
         ...
 
-    def effective(self, *, seen: bool) -> Evidence:
+    def effective(self, *, seen: bool) -> EffectiveSettings:
         """What is in force; `seen` is whether it has generated. Raises EngineError where that is not what was asked."""
         ...
 

@@ -58,7 +58,7 @@ class Energy(Struct, frozen=True):
     """How far `joules` may be off, where that is known: the counter's."""
 
 
-class Spread(Struct, frozen=True):
+class ReadingSpread(Struct, frozen=True):
     """A reading over the window: its extremes, and its mean weighted by time."""
 
     min: float
@@ -74,18 +74,18 @@ class GpuReadings(Struct, frozen=True):
     energy: Energy
     samples: int = 0
     """Samples inside the window in which the GPU answered."""
-    power_w: Spread | None = None
-    power_instant_w: Spread | None = None
-    utilization: Spread | None = None
-    memory_utilization: Spread | None = None
+    power_w: ReadingSpread | None = None
+    power_instant_w: ReadingSpread | None = None
+    utilization: ReadingSpread | None = None
+    memory_utilization: ReadingSpread | None = None
     memory_peak: int | None = None
     memory_total: int | None = None
-    temperature_c: Spread | None = None
-    memory_temperature_c: Spread | None = None
-    sm_mhz: Spread | None = None
+    temperature_c: ReadingSpread | None = None
+    memory_temperature_c: ReadingSpread | None = None
+    sm_mhz: ReadingSpread | None = None
     sm_fall: float | None = None
     """How far the clock fell below the highest before it in the window, as a share of that; see `fall`."""
-    memory_mhz: Spread | None = None
+    memory_mhz: ReadingSpread | None = None
     throttle: dict[str, float] | None = None
     """Share of samples (0 to 1) that showed a reason. Reasons seen only at the window's edges have share 0."""
     violation_s: dict[str, float] | None = None
@@ -100,13 +100,13 @@ class GpuReadings(Struct, frozen=True):
 class HostReadings(Struct, frozen=True):
     """The machine over a window."""
 
-    cpu_percent: Spread | None = None
+    cpu_percent: ReadingSpread | None = None
     memory_peak: int | None = None
     memory_total: int | None = None
     swap_growth: int | None = None
     """Swap used at the end minus at the start, in bytes; negative when it shrank."""
     load1_max: float | None = None
-    cpu_power_w: Spread | None = None
+    cpu_power_w: ReadingSpread | None = None
     rapl_j: dict[str, float] | None = None
     """Energy by RAPL domain between the counters' readings."""
     busy_s: float | None = None
@@ -195,7 +195,7 @@ def _gpu(
     answered = [gpu for gpu in inside if not gpu.lost]
     first = track[0][1]
 
-    def spread(read: Callable[[GpuSample], float | None]) -> Spread | None:
+    def spread(read: Callable[[GpuSample], float | None]) -> ReadingSpread | None:
         return _spread([(t, value) for t, gpu in track if (value := read(gpu)) is not None], start_ns, end_ns)
 
     return GpuReadings(
@@ -228,7 +228,7 @@ def _host(inside: Sequence[Sample], before: Counters | None, after: Counters | N
     def points(read: Callable[[HostSample], float | None]) -> list[tuple[int, float]]:
         return [(t, value) for t, host in hosts if (value := read(host)) is not None]
 
-    def spread(read: Callable[[HostSample], float | None]) -> Spread | None:
+    def spread(read: Callable[[HostSample], float | None]) -> ReadingSpread | None:
         return _spread(points(read), hosts[0][0], hosts[-1][0]) if hosts else None
 
     swap = points(lambda host: host.swap_used)
@@ -374,7 +374,7 @@ def _pcie_difference(
     return (end - start) % 2**32 if start is not None and end is not None else None
 
 
-def _spread(points: Points, start_ns: int, end_ns: int) -> Spread | None:
+def _spread(points: Points, start_ns: int, end_ns: int) -> ReadingSpread | None:
     """Extremes of the points inside, and the mean over the time between the first and the last of them."""
     inside = [point for point in points if start_ns <= point[0] <= end_ns]
     if not inside:
@@ -384,7 +384,7 @@ def _spread(points: Points, start_ns: int, end_ns: int) -> Spread | None:
     area = integrate(inside, inside[0][0], inside[-1][0])
     mean = area / length_s if area is not None and length_s > 0 else sum(values) / len(values)
     # Rounding must not put the mean outside its extremes.
-    return Spread(min(values), min(max(values), max(min(values), mean)), max(values))
+    return ReadingSpread(min(values), min(max(values), max(min(values), mean)), max(values))
 
 
 def _count(points: Points, start_ns: int, end_ns: int) -> int:

@@ -30,7 +30,7 @@ from infertui.tui.topics import ALL_TOPICS, Topic
 
 if TYPE_CHECKING:
     from infertui.tui.connection import Connect
-    from infertui.tui.layout import Stage
+    from infertui.tui.layout import PaneLayout
     from infertui.tui.results.pane import ResultsPane
     from infertui.tui.settings import Settings
     from infertui.tui.terminal.capabilities import Terminal
@@ -92,7 +92,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         self.appearance = Appearance(self, theme=theme, kept_theme=kept_theme, mouse=mouse, environ=environ)
 
     @property
-    def stage(self) -> "Stage":
+    def stage(self) -> "PaneLayout":
         """The panes."""
         return self.main.stage
 

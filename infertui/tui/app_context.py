@@ -1,4 +1,4 @@
-"""What panes and dialogs may ask of the application: Cockpit, implemented."""
+"""What panes and dialogs may ask of the application: AppContext, implemented."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from infertui.tui.terminal.base import ScreenApp
 
 if TYPE_CHECKING:
     from infertui.results.result import Result
-    from infertui.runner.control import Control
+    from infertui.runner.control import RunnerApi
     from infertui.runner.queue_store import Entry
     from infertui.tui.appearance import Appearance
     from infertui.tui.connection import RunnerConnection
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infertui.tui.preferences import Preferences
     from infertui.tui.redraw import RedrawScheduler
     from infertui.tui.settings import Settings
-    from infertui.tui.state import Mirror
+    from infertui.tui.state import ClientState
     from infertui.tui.terminal.capabilities import Terminal
 
 
@@ -38,20 +38,20 @@ class ContextApp(ScreenApp):
         super().__init__()
         self._out = out
         self._environ = environ
-        self._mirror: Mirror | None = None
+        self._mirror: ClientState | None = None
         self._tmux_hinted = False
 
     @property
-    def mirror(self) -> "Mirror":
+    def mirror(self) -> "ClientState":
         """What is known of the runner."""
         if self._mirror is None:
-            from infertui.tui.state import Mirror
+            from infertui.tui.state import ClientState
 
-            self._mirror = Mirror()
+            self._mirror = ClientState()
         return self._mirror
 
     @property
-    def known_mirror(self) -> "Mirror | None":
+    def known_mirror(self) -> "ClientState | None":
         """The mirror, if anybody asked for it: the first paint does without its import."""
         return self._mirror
 
@@ -66,7 +66,7 @@ class ContextApp(ScreenApp):
         return self._out
 
     @property
-    def control(self) -> "Control":
+    def control(self) -> "RunnerApi":
         """The runner."""
         return self.connection.control
 
@@ -75,7 +75,7 @@ class ContextApp(ScreenApp):
         """Whether this terminal shows ASCII only."""
         return self.terminal.ascii_only
 
-    def intend(self, work: "Callable[[Control], Awaitable[object]]", *, done: str = "") -> None:
+    def intend(self, work: "Callable[[RunnerApi], Awaitable[object]]", *, done: str = "") -> None:
         """Ask something of the runner without waiting."""
 
         async def attempt() -> None:

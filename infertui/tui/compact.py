@@ -6,13 +6,13 @@ from rich.text import Text
 
 from infertui.telemetry.readings import GpuSample
 from infertui.tui.header import minutes
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import Palette
 from infertui.units import format_number
 
 
-def compact_lines(mirror: Mirror, colours: Palette, *, fahrenheit: bool) -> list[Text]:
+def compact_lines(mirror: ClientState, colours: Palette, *, fahrenheit: bool) -> list[Text]:
     """Run state, tokens per second, a line per GPU; then what waits and what to press."""
     return [
         *_runs(mirror, colours),
@@ -21,7 +21,7 @@ def compact_lines(mirror: Mirror, colours: Palette, *, fahrenheit: bool) -> list
     ]
 
 
-def _runs(mirror: Mirror, colours: Palette) -> Iterator[Text]:
+def _runs(mirror: ClientState, colours: Palette) -> Iterator[Text]:
     waiting = sum(1 for entry in mirror.entries.values() if entry.state == "queued")
     for entry in mirror.running:
         yield plain(f"RUN {entry.label}", colours.active)
@@ -43,7 +43,7 @@ def _runs(mirror: Mirror, colours: Palette) -> Iterator[Text]:
         yield plain(f"{waiting} waiting", colours.muted)
 
 
-def _gpus(mirror: Mirror, colours: Palette, *, fahrenheit: bool) -> Iterator[Text]:
+def _gpus(mirror: ClientState, colours: Palette, *, fahrenheit: bool) -> Iterator[Text]:
     sample = mirror.sample
     if sample is None:
         return

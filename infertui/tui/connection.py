@@ -10,15 +10,15 @@ from infertui.tui import notify
 from infertui.tui.topics import Topic
 
 if TYPE_CHECKING:
-    from infertui.runner.control import Control, Numbered, Snapshot
-    from infertui.tui.context import Cockpit
+    from infertui.runner.control import EventEnvelope, RunnerApi, Snapshot
+    from infertui.tui.context import AppContext
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 5.0
 EVENTS_IN_A_ROW = 50
 """After so many the loop gets a turn, so that keys are never kept waiting by a flood of events."""
 
-Connect = Callable[[], AbstractAsyncContextManager["Control"]]
+Connect = Callable[[], AbstractAsyncContextManager["RunnerApi"]]
 """Opens a connection; entering it may start a runner. Raises InfertuiError or OSError when there is none."""
 
 
@@ -32,7 +32,7 @@ class _Absent:
         return refuse
 
 
-ABSENT = cast("Control", _Absent())
+ABSENT = cast("RunnerApi", _Absent())
 
 
 class RunnerConnection:
@@ -45,20 +45,20 @@ class RunnerConnection:
     def __init__(
         self,
         connect: Connect,
-        cockpit: "Cockpit",
+        app_context: "AppContext",
         *,
         changed: Callable[[frozenset[Topic]], None],
         reached: Callable[[], None],
         stop_other: "Callable[[], Awaitable[object]] | None" = None,
     ) -> None:
         self._connect = connect
-        self._cockpit = cockpit
+        self._app_context = app_context
         self._changed = changed
         self._reached = reached
         self._stop_other = stop_other
         self._told: set[str] = set()
         self._failures = 0
-        self.control: Control = ABSENT
+        self.control: RunnerApi = ABSENT
         """The runner; while there is none, one that refuses everything."""
         self.missing = "connecting"
         """Why there is no connection, in a few words; empty while there is one."""
@@ -68,7 +68,7 @@ class RunnerConnection:
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
-        wait, mirror = FIRST_WAIT_S, self._cockpit.mirror
+        wait, mirror = FIRST_WAIT_S, self._app_context.mirror
         while True:
             error: Exception | None = None
             reached = False
@@ -89,8 +89,8 @@ class RunnerConnection:
             wait = FIRST_WAIT_S if reached else min(LONGEST_WAIT_S, 2 * wait)
             await asyncio.sleep(wait)
 
-    async def _follow(self, events: "AsyncIterator[Numbered | Snapshot]") -> None:
-        take, changed = self._cockpit.mirror.take, self._changed
+    async def _follow(self, events: "AsyncIterator[EventEnvelope | Snapshot]") -> None:
+        take, changed = self._app_context.mirror.take, self._changed
         count = 0
         try:
             async for told in events:
@@ -122,7 +122,7 @@ class RunnerConnection:
             self.gave_up.set()
         if lost and isinstance(error, RunnerUnavailableError):
             # What to do about it is what is being done.
-            self._cockpit.say(f"{error.message}; connecting again", "warning")
+            self._app_context.say(f"{error.message}; connecting again", "warning")
         elif isinstance(error, InfertuiError) and str(error) not in self._told:
             self._told.add(str(error))
             self._tell(error)
@@ -133,10 +133,10 @@ class RunnerConnection:
 
         stop = self._stop_other
         if isinstance(error, OtherVersionError) and not error.busy and stop is not None:
-            self._cockpit.confirm(
+            self._app_context.confirm(
                 f"{error.message}.\nIt is idle. The queue is kept.",
                 yes="Replace it by this version",
-                then=lambda: self._cockpit.intend(lambda _: stop(), done="the other runner ends"),
+                then=lambda: self._app_context.intend(lambda _: stop(), done="the other runner ends"),
             )
         else:
-            self._cockpit.say(notify.of_error(error), "warning")
+            self._app_context.say(notify.of_error(error), "warning")

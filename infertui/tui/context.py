@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from infertui.results.result import Result
-from infertui.runner.control import Control
+from infertui.runner.control import RunnerApi
 from infertui.runner.queue_store import Entry
 from infertui.tui.settings import Settings
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 
 Severity = Literal["information", "warning", "error"]
 
 
-class Cockpit(Protocol):
+class AppContext(Protocol):
     """The application as its panes see it."""
 
     @property
-    def mirror(self) -> Mirror:
+    def mirror(self) -> ClientState:
         """What is known of the runner."""
         ...
 
@@ -32,7 +32,7 @@ class Cockpit(Protocol):
         ...
 
     @property
-    def control(self) -> Control:
+    def control(self) -> RunnerApi:
         """The runner. Raises InfertuiError from every method while there is no connection."""
         ...
 
@@ -41,7 +41,7 @@ class Cockpit(Protocol):
         """Whether this terminal shows ASCII only."""
         ...
 
-    def intend(self, work: Callable[[Control], Awaitable[object]], *, done: str = "") -> None:
+    def intend(self, work: Callable[[RunnerApi], Awaitable[object]], *, done: str = "") -> None:
         """Ask something of the runner without waiting: an error becomes a toast, success says `done` if given."""
         ...
 

@@ -14,7 +14,7 @@ from infertui.tui.widgets.lines import Lines, cut
 
 if TYPE_CHECKING:
     from infertui.runner.queue_store import Entry
-    from infertui.tui.state import Mirror
+    from infertui.tui.state import ClientState
 
 _VENDOR_WORDS = ("NVIDIA ", "GeForce ", "Tesla ")
 
@@ -39,7 +39,9 @@ class _Part(Struct, frozen=True):
     """What may stand instead; empty: the part goes."""
 
 
-def header_text(mirror: "Mirror | None", condition: Condition, width: int, colours: Palette, signs: Glyphs) -> Text:
+def header_text(
+    mirror: "ClientState | None", condition: Condition, width: int, colours: Palette, signs: Glyphs
+) -> Text:
     """The line in at most `width` cells. What matters least is shortened or left out first."""
     parts = [part for part in _parts(mirror, condition, colours, signs) if part.text]
     parts.append(_Part(condition.clock, colours.muted, 3))
@@ -56,7 +58,7 @@ def header_text(mirror: "Mirror | None", condition: Condition, width: int, colou
     return cut(line, width, signs.ellipsis)
 
 
-def _parts(mirror: "Mirror | None", condition: Condition, colours: Palette, signs: Glyphs) -> list[_Part]:
+def _parts(mirror: "ClientState | None", condition: Condition, colours: Palette, signs: Glyphs) -> list[_Part]:
     parts = [_Part(f"infertui {condition.version}", colours.title, 1, "infertui")]
     if condition.trouble:
         parts.append(_Part(safe(condition.trouble), colours.warning, 30))
@@ -75,7 +77,7 @@ def _parts(mirror: "Mirror | None", condition: Condition, colours: Palette, sign
     return parts if mirror is None else [*parts, *_run_parts(mirror, colours, signs)]
 
 
-def gpu_summary(mirror: "Mirror", signs: Glyphs, *, short: bool = False) -> str:
+def gpu_summary(mirror: "ClientState", signs: Glyphs, *, short: bool = False) -> str:
     """`8x H100 80GB HBM3`, short `8x H100`, or `no GPU`; lost devices are counted."""
     if mirror.runner is None or not mirror.runner.gpus:
         return "no GPU" if mirror.runner is not None else ""
@@ -97,7 +99,7 @@ def shorten(text: str, width: int, ellipsis: str) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + ellipsis
 
 
-def _run_parts(mirror: "Mirror", colours: Palette, signs: Glyphs) -> list[_Part]:
+def _run_parts(mirror: "ClientState", colours: Palette, signs: Glyphs) -> list[_Part]:
     running = mirror.running
     if not running:
         waiting = sum(1 for entry in mirror.entries.values() if entry.state == "queued")

@@ -12,11 +12,11 @@ from infertui.tui.topics import ALL_TOPICS, Topic
 from infertui.tui.widgets.pane import Pane, Unfurnished
 
 if TYPE_CHECKING:
-    from infertui.tui.context import Cockpit
+    from infertui.tui.context import AppContext
     from infertui.tui.main_screen import MainScreen
 
 
-class Stage:
+class PaneLayout:
     """Arranges and draws the panes of `main`."""
 
     def __init__(self, main: "MainScreen") -> None:
@@ -31,12 +31,12 @@ class Stage:
         """The one in the tabbed place of small screens."""
         self.zoomed = False
 
-    def furnish(self, classes: dict[PaneId, type[Pane]], cockpit: "Cockpit") -> list[tuple[Pane, Unfurnished]]:
+    def furnish(self, classes: dict[PaneId, type[Pane]], app_context: "AppContext") -> list[tuple[Pane, Unfurnished]]:
         """New panes, each with the frame whose place it takes."""
         found = []
         for frame in self._main.query(Unfurnished):
             place = cast(PaneId, (frame.id or "").removesuffix("-frame"))
-            pane = classes[place](cockpit, id=place)
+            pane = classes[place](app_context, id=place)
             pane.display = frame.display
             pane.styles.height = frame.styles.height
             found.append((pane, frame))

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from infertui.tui.footer import FooterLine
 from infertui.tui.header import Condition, HeaderLine, header_text
-from infertui.tui.layout import Stage
+from infertui.tui.layout import PaneLayout
 from infertui.tui.layouts import MIDDLE, TABBED, TITLES, Kind, PaneId, number_of
 from infertui.tui.terminal.base import ScreenBase
 from infertui.tui.terminal.capabilities import glyphs
@@ -22,14 +22,14 @@ from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.pane import Pane, Unfurnished
 
 if TYPE_CHECKING:
-    from infertui.tui.context import Cockpit
-    from infertui.tui.state import Mirror
+    from infertui.tui.context import AppContext
+    from infertui.tui.state import ClientState
 
-    class Shell(Cockpit, Protocol):
+    class Shell(AppContext, Protocol):
         """The application as its main screen sees it."""
 
         @property
-        def known_mirror(self) -> Mirror | None:
+        def known_mirror(self) -> ClientState | None:
             """The mirror; None as long as nobody asked for it: the first paint does without its import."""
             ...
 
@@ -124,7 +124,7 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         self._shell = shell
         self._minute = ""
         self.header = HeaderLine()
-        self.stage = Stage(self)
+        self.stage = PaneLayout(self)
         """The panes."""
         self.is_composed = False
         """Whether there is something to arrange and to draw, from the first paint to the end."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from infertui.analysis.bench import Bench
     from infertui.results.result import Result
-    from infertui.runner.control import Control
-    from infertui.tui.context import Cockpit
+    from infertui.runner.control import RunnerApi
+    from infertui.tui.context import AppContext
 
 Severity = Literal["information", "warning", "error"]
 LONGEST = 400
@@ -57,21 +57,21 @@ def of_bench(bench: "Bench") -> tuple[str, Severity]:
     return of_text("\n".join((f"The bench is over, {rounds}.", *headline(bench)))), "information"
 
 
-def announce_finished(cockpit: "Cockpit") -> None:
+def announce_finished(app_context: "AppContext") -> None:
     """Say what ended since the last call."""
-    mirror = cockpit.mirror
+    mirror = app_context.mirror
     while mirror.refused:
         entry = mirror.refused.popleft()
-        cockpit.say(f"#{entry.id} {entry.label} is refused: {entry.reason}", "error")
+        app_context.say(f"#{entry.id} {entry.label} is refused: {entry.reason}", "error")
     while mirror.finished:
         result = mirror.finished.popleft().result
         if result.bench is None or result.state != "finished":  # of a bench the end counts, not each run
-            cockpit.announce(result)
+            app_context.announce(result)
         if result.bench is not None:
-            _announce_bench(cockpit, result)
+            _announce_bench(app_context, result)
 
 
-async def tell_refused(cockpit: "Cockpit", control: "Control", ids: "Sequence[int]") -> None:
+async def tell_refused(app_context: "AppContext", control: "RunnerApi", ids: "Sequence[int]") -> None:
     """Say what was refused of the entries that were queued together."""
     if len(ids) < 2:
         return  # one alone is not queued then
@@ -79,21 +79,21 @@ async def tell_refused(cockpit: "Cockpit", control: "Control", ids: "Sequence[in
     entries = (await control.snapshot()).entries
     if refused := [entry for entry in entries if entry.id in its and entry.state == "refused"]:
         first = refused[0]
-        cockpit.say(
+        app_context.say(
             f"{len(refused)} of {len(ids)} runs are refused. #{first.id} {first.label}: {first.reason}", "warning"
         )
 
 
-def _announce_bench(cockpit: "Cockpit", result: "Result") -> None:
+def _announce_bench(app_context: "AppContext", result: "Result") -> None:
     """What a bench found, where that was its last run."""
     from infertui.tui.results.bench import ended_bench
 
-    ended = ended_bench(cockpit.mirror.entries.values(), result)
+    ended = ended_bench(app_context.mirror.entries.values(), result)
     if ended is None:
         return
 
-    async def tell(control: "Control") -> None:
+    async def tell(control: "RunnerApi") -> None:
         text, severity = of_bench(await control.bench(*ended))
-        cockpit.say(text, severity)
+        app_context.say(text, severity)
 
-    cockpit.intend(tell)
+    app_context.intend(tell)

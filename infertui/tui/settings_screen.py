@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from infertui.errors import UsageError
 from infertui.tui.actions import Action, bindings
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.settings import SettingField, Settings, fields
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
@@ -58,15 +58,15 @@ class SettingsScreen(Dialog[None]):
     BINDINGS = bindings(ACTIONS)
     CSS_PATH = DIALOG_CSS
 
-    def __init__(self, cockpit: Cockpit, *, themes: Sequence[str]) -> None:
+    def __init__(self, app_context: AppContext, *, themes: Sequence[str]) -> None:
         super().__init__(classes="dialog")
-        self._cockpit = cockpit
+        self._app_context = app_context
         self._fields = {field.name: _in_words(field, themes) for field in fields()}
 
     @property
     def settings(self) -> Settings:
         """As they are now."""
-        return self._cockpit.settings
+        return self._app_context.settings
 
     def compose(self) -> ComposeResult:
         """The list, what the setting is about, and a line to type in when it is needed."""
@@ -142,7 +142,7 @@ class SettingsScreen(Dialog[None]):
         except UsageError as error:
             self._tell(error.message)
             return False
-        self._cockpit.change_settings(msgspec.structs.replace(self.settings, **{field.name: value}))
+        self._app_context.change_settings(msgspec.structs.replace(self.settings, **{field.name: value}))
         self.query_one(RowList).redraw()
         self._tell()
         return True

@@ -15,7 +15,7 @@ from infertui.text import clean
 from infertui.tui.terminal import capabilities, early
 
 if TYPE_CHECKING:
-    from infertui.runner.control import Control
+    from infertui.runner.control import RunnerApi
     from infertui.tui.app import InfertuiApp
     from infertui.tui.connection import Connect
 
@@ -88,7 +88,7 @@ def connector(socket: Path | None, *, read_only: bool, spawn: bool, environ: Map
     """How the screen reaches its runner: through the socket, starting a runner where there is none."""
 
     @asynccontextmanager
-    async def connect() -> "AsyncIterator[Control]":
+    async def connect() -> "AsyncIterator[RunnerApi]":
         # Imported here: the first paint does without.
         from infertui.api.readonly import ReadOnly
         from infertui.api.spawn import ensure_running, find_running

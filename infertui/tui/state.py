@@ -5,8 +5,8 @@ from collections import deque
 from infertui.runner.control import (
     EntriesOrdered,
     EntryChanged,
+    EventEnvelope,
     Measured,
-    Numbered,
     PausedChanged,
     ResultsChanged,
     RunnerFacts,
@@ -18,7 +18,7 @@ from infertui.runner.queue_store import Entry
 from infertui.telemetry.readings import Sample
 from infertui.tui.topics import ALL_TOPICS, Topic
 
-__all__ = ["ALL_TOPICS", "HISTORY", "Mirror", "Topic"]
+__all__ = ["ALL_TOPICS", "HISTORY", "ClientState", "Topic"]
 
 HISTORY = 600
 """Samples that are kept for charts."""
@@ -26,7 +26,7 @@ TOLD = 3
 """Runs whose end is announced at once: after a while of not looking nobody reads more."""
 
 
-class Mirror:
+class ClientState:
     """The runner's state as of event `number`. `take` says which topics it touched, so that only those are drawn."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Mirror:
         """The entries under way."""
         return [entry for entry in self.entries.values() if entry.state == "running"]
 
-    def take(self, told: Numbered | Snapshot) -> frozenset[Topic]:
+    def take(self, told: EventEnvelope | Snapshot) -> frozenset[Topic]:
         """Take in what the runner told; the topics that it touched."""
         if isinstance(told, Snapshot):
             return self._restart(told)

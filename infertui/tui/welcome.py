@@ -22,7 +22,7 @@ from infertui.runner.control import RunnerFacts, Submission
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.usable import hindrance
 from infertui.telemetry.visible import visible_from_environment
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.header import gpu_summary
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.terminal.capabilities import glyphs
@@ -48,9 +48,9 @@ class WelcomeScreen(Dialog[bool]):
     CSS_PATH = DIALOG_CSS
     AUTO_FOCUS: ClassVar[str | None] = ""
 
-    def __init__(self, cockpit: Cockpit) -> None:
+    def __init__(self, app_context: AppContext) -> None:
         super().__init__(classes="dialog")
-        self._cockpit = cockpit
+        self._app_context = app_context
         self._models: tuple[LocalModel, ...] | None = None
         self._asked = False
 
@@ -69,7 +69,7 @@ class WelcomeScreen(Dialog[bool]):
         """Draw what was found so far; the application calls this as it does for panes."""
         if "runner" not in touched:
             return
-        mirror, colours = self._cockpit.mirror, palette(self.app)
+        mirror, colours = self._app_context.mirror, palette(self.app)
         lines = [plain("Which configuration is fastest here, by how much, and how sure is that?"), Text()]
         if mirror.runner is None:
             lines.append(plain("Looking at this machine...", colours.muted))
@@ -90,7 +90,7 @@ class WelcomeScreen(Dialog[bool]):
         memory = f", {format_bytes(host.memory_total)}" if host.memory_total else ""
         lines = [_line("Machine", f"{host.hostname}: {processor}{memory}", colours)]
         if facts.gpus:
-            lines.append(_line("GPUs", gpu_summary(self._cockpit.mirror, signs), colours))
+            lines.append(_line("GPUs", gpu_summary(self._app_context.mirror, signs), colours))
             if hidden := _hidden(facts.gpus):
                 lines.append(_line("", hidden, colours, colours.warning))
         else:
@@ -117,7 +117,7 @@ class WelcomeScreen(Dialog[bool]):
 
     async def _ask_models(self) -> None:
         try:
-            self._models = await self._cockpit.control.models()
+            self._models = await self._app_context.control.models()
         except (InfertuiError, OSError):
             self._models = ()
         self.show(ALL_TOPICS)

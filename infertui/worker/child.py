@@ -33,14 +33,14 @@ from infertui.worker.protocol import (
     FailureKind,
     FindGaps,
     Heartbeat,
-    Hello,
-    Load,
     LoadDone,
+    LoadModel,
     Measure,
     PhaseStarted,
     Proceed,
     Score,
     Shutdown,
+    WorkerHello,
     decode_command,
     encode,
 )
@@ -121,7 +121,7 @@ class Child:
 
     def serve(self) -> None:
         """Answer commands until told to leave."""
-        self._link.emit(Hello(time.monotonic_ns(), pid=os.getpid(), python=platform.python_version()))
+        self._link.emit(WorkerHello(time.monotonic_ns(), pid=os.getpid(), python=platform.python_version()))
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         while not isinstance(command := self._link.receive(), Shutdown):
             try:
@@ -145,7 +145,7 @@ class Child:
                 self._target.close()
 
     def _obey(self, command: AnyCommand) -> None:
-        if isinstance(command, Load):
+        if isinstance(command, LoadModel):
             self._load(command)
         elif isinstance(command, Measure):
             if self._target is None or not self._loaded:
@@ -184,7 +184,7 @@ class Child:
         found = gaps(self._target, command, self._outputs, self._progress, cancelled)
         self._link.emit(replace(found, t_ns=self._clock.now_ns()))
 
-    def _load(self, command: Load) -> None:
+    def _load(self, command: LoadModel) -> None:
         kind = kind_of(command.request)
         self._loaded = False
         clock = kind.clock(command.request)

@@ -23,8 +23,8 @@ from infertui.worker.protocol import (
     FindGaps,
     GapsFound,
     Heartbeat,
-    Load,
     LoadDone,
+    LoadModel,
     Measure,
     MeasureDone,
     PhaseStarted,
@@ -124,7 +124,9 @@ class WorkerProcess:
         except OSError as error:
             raise await self._epitaph() from error
 
-    async def load(self, command: Load, *, timeout_s: float, limit: str = "load_timeout_s") -> AsyncIterator[AnyEvent]:
+    async def load(
+        self, command: LoadModel, *, timeout_s: float, limit: str = "load_timeout_s"
+    ) -> AsyncIterator[AnyEvent]:
         """Load a model; yields events up to and including `LoadDone`.
 
         Raises WorkerError when loading fails, takes longer than `timeout_s` (called `limit`), or the worker dies.

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from infertui.config.schema import MeasurementConfig, WorkloadConfig
 from infertui.measure.records import Activity, BatchRecord
-from infertui.targets.engine.base import Evidence, Loaded, LoadRequest
+from infertui.targets.engine.base import EffectiveSettings, Loaded, LoadRequest
 
 # One line may hold a batch of many long prompts.
 MAX_LINE = 256 << 20
@@ -22,7 +22,7 @@ class Command(Struct, frozen=True, tag_field="type"):
     """Runner to worker."""
 
 
-class Load(Command, frozen=True, tag="load"):
+class LoadModel(Command, frozen=True, tag="load"):
     """Load a model. Answered by `LoadDone` or `Failure`."""
 
     request: LoadRequest
@@ -76,7 +76,7 @@ class Event(Struct, frozen=True, tag_field="type"):
     t_ns: int
 
 
-class Hello(Event, frozen=True, tag="hello"):
+class WorkerHello(Event, frozen=True, tag="hello"):
     """The worker runs. Sent before any backend is imported."""
 
     pid: int
@@ -103,7 +103,7 @@ class Ready(Event, frozen=True, tag="ready"):
 
     warmup_batches: int
     steady: bool | None
-    evidence: Evidence = Evidence()
+    evidence: EffectiveSettings = EffectiveSettings()
 
 
 class BatchDone(Event, frozen=True, tag="batch"):
@@ -136,7 +136,7 @@ class MeasureEnded(Event, frozen=True, tag="ended"):
 class MeasureDone(Event, frozen=True, tag="measured"):
     """The engine is free again. `evidence` is what was in force, its counters what they grew by while measuring."""
 
-    evidence: Evidence = Evidence()
+    evidence: EffectiveSettings = EffectiveSettings()
 
 
 class Scored(Event, frozen=True, tag="scored"):
@@ -171,9 +171,9 @@ class Failure(Event, frozen=True, tag="failure"):
     details: dict[str, str] = {}
 
 
-AnyCommand = Load | Measure | Score | FindGaps | Proceed | Cancel | Shutdown
+AnyCommand = LoadModel | Measure | Score | FindGaps | Proceed | Cancel | Shutdown
 AnyEvent = (
-    Hello
+    WorkerHello
     | PhaseStarted
     | LoadDone
     | Ready

@@ -25,7 +25,7 @@ from infertui.measure.clock import NS_PER_S, Clock
 from infertui.measure.records import BatchRecord, Request
 from infertui.measure.validity import warmup_state
 from infertui.targets.base import Target
-from infertui.targets.engine.contract import Batch, Evidence, Generated, Plan
+from infertui.targets.engine.contract import Batch, EffectiveSettings, Generated, GenerationPlan
 from infertui.targets.engine.resident import resident
 from infertui.targets.engine.verify import growth, while_measuring
 from infertui.text import clean
@@ -137,7 +137,7 @@ class Session:
     def _prepare(self, widths: dict[int, int]) -> None:
         """Let the engine compile, capture and allocate, in phases of their own."""
         workload = self._command.workload
-        plan = Plan(
+        plan = GenerationPlan(
             batch_size=workload.batch_size,
             widths=tuple(sorted(widths)),
             output_len=workload.output_len,
@@ -149,7 +149,7 @@ class Session:
             raise Cancelled
         self._target.prepare(plan, self._enter)
 
-    def _evidence(self) -> Evidence:
+    def _evidence(self) -> EffectiveSettings:
         """What is in force. Raises EngineError when it is not what was asked for.
 
         Where no batch was generated yet, as before measuring without warm-up, some of it may not be seen.

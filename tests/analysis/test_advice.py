@@ -18,7 +18,7 @@ from infertui.config.sources import load
 from infertui.errors import InfertuiError
 from infertui.measure.roofline import Limits
 from infertui.results.result import Result
-from infertui.targets.engine.base import Capacity, Evidence, Loaded
+from infertui.targets.engine.base import Capacity, EffectiveSettings, Loaded
 from infertui.targets.engine.tensorrt_llm.options import check, refuse_quantization
 
 _KEPT = Path(__file__).parents[2] / "reports" / "h200" / "results.jsonl"
@@ -128,7 +128,7 @@ def run(config: Config, device: str, busy: float | None) -> Result:
         kept,
         config=config,
         loaded=told,
-        evidence=Evidence(levers=levers, facts=step),
+        evidence=EffectiveSettings(levers=levers, facts=step),
         device=replace(kept.device, samples=10, utilization_mean=busy, cpu_mean=10.0),
         ceilings=None,
     )

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from support.results import make_results
 
 from infertui.analysis.bench import Bench, bench_report, headline
-from infertui.analysis.compare import Figure
+from infertui.analysis.compare import ComparedFigure
 from infertui.analysis.compare_text import bench_lines, markdown
 from infertui.config.schema import EngineConfig, MeasurementConfig
 from infertui.config.sweep import Place
@@ -31,7 +31,7 @@ def ran(arm: str, number: int, speed: float, *, rounds: int = 3, **changes: obje
     )  # fmt: skip
 
 
-def figure(report: Bench, key: str) -> Figure:
+def figure(report: Bench, key: str) -> ComparedFigure:
     return next(one for one in report.comparisons[0].figures if one.key == key)
 
 

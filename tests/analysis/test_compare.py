@@ -13,7 +13,7 @@ from infertui.analysis.energy import gross
 from infertui.results.observations import read_observations
 from infertui.results.result import Result
 from infertui.results.runs import Store
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 
 
 def measured(out: Path, step_ms: float, **changes: object) -> Result:
@@ -130,7 +130,7 @@ def test_a_lever_in_force_as_asked_is_told_once(tmp_path: Path) -> None:
         config = msgspec.structs.replace(
             one.own_config, engine=msgspec.structs.replace(one.own_config.engine, mode=asked)
         )
-        return msgspec.structs.replace(one, config=config, evidence=Evidence({"mode": ran}))
+        return msgspec.structs.replace(one, config=config, evidence=EffectiveSettings({"mode": ran}))
 
     eager, graph = with_mode("eager", "eager"), with_mode("cudagraph", "cudagraph")
     assert [one.what for one in compared(tmp_path, eager, graph).differences] == ["engine.mode"]

@@ -13,7 +13,7 @@ from support.series import SERIES, STRETCHED
 
 from infertui.analysis.compare import Comparison, compare
 from infertui.analysis.compare_text import lines, markdown, table
-from infertui.analysis.outcome import Figure, p_text, percent
+from infertui.analysis.outcome import ComparedFigure, p_text, percent
 from infertui.config.schema import WorkloadConfig
 from infertui.config.sweep import Place
 from infertui.measure.comparison import Better, Ratio
@@ -21,15 +21,15 @@ from infertui.measure.quality import Quality
 from infertui.measure.statistics import Interval
 from infertui.results.observations import Observation
 from infertui.results.result import DeviceFigures, Result
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 
 MEASURED = [
     result for result in make_results(60) if result.state == "finished" and result.verdict.valid and result.device
 ]
 
 
-def figure(value: float, low: float, high: float, better: Better = "higher", show: str = "number") -> Figure:
-    return Figure("f", 1.0, value, better, Ratio(value, Interval(low, high), 0.01), show, "f")
+def figure(value: float, low: float, high: float, better: Better = "higher", show: str = "number") -> ComparedFigure:
+    return ComparedFigure("f", 1.0, value, better, Ratio(value, Interval(low, high), 0.01), show, "f")
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def figure(value: float, low: float, high: float, better: Better = "higher", sho
         (figure(2.2, 0.9, 5.0), "unclear: 2.20x (0.90x to 5.00x)", "2.20 0.90-5.00 ?"),
     ],
 )
-def test_verdicts_in_words(found: Figure, words: str, short: str) -> None:
+def test_verdicts_in_words(found: ComparedFigure, words: str, short: str) -> None:
     assert found.verdict == words
     assert found.ratio_text == short
 
 
 def test_verdicts_without_an_interval() -> None:
-    alone = Figure("f", 1.0, 2.0, "higher", Ratio(2.0), "number", "f")
+    alone = ComparedFigure("f", 1.0, 2.0, "higher", Ratio(2.0), "number", "f")
     assert alone.verdict == "2.00x as high, too few iterations to say how sure"
     less = replace(alone, better="lower", show="bytes", basis="whole", ratio=Ratio(0.91))
     assert less.verdict == "9.0% less"
@@ -246,7 +246,7 @@ def test_unlike_things_are_loud() -> None:
     assert any(mark.startswith("other number formats: ") for mark in marks(one, replace(one, loaded=replace(
         one.loaded, dtype="int4"))))  # fmt: skip
     fine, coarse = (
-        replace(one, evidence=Evidence({"llama_cpp.type_k": kind, "llama_cpp.type_v": kind}))
+        replace(one, evidence=EffectiveSettings({"llama_cpp.type_k": kind, "llama_cpp.type_v": kind}))
         for kind in ("f16", "q4_0")
     )
     assert "other formats of the KV cache: f16, q4_0" in marks(fine, coarse)

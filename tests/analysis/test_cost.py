@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.results import as_imported, make_results
 
-from infertui.analysis.cost import Load, Price, RunCost, Terms, beside, run_cost
+from infertui.analysis.cost import Demand, Price, RunCost, Terms, beside, run_cost
 from infertui.analysis.cost_text import HEADINGS, Remedies, cost_rows, notes, table
 from infertui.analysis.prices import ElectricityPrice, GpuPrice, Prices, ServerPrice
 from infertui.config.schema import EngineConfig, WorkloadConfig
@@ -47,7 +47,7 @@ def result(device: str = "NVIDIA H200", where: str = "cuda:0", **summary: Any) -
 
 def test_a_run_worked_by_hand() -> None:
     # 3.60 an hour are 0.001 a second; a quarter of the time is prefill; 1 J/tok is 0.2778 kWh a million, x 1.56 x 0.36.
-    cost = run_cost(result(), PRICES, Terms(load=Load(250), budget=10_000))
+    cost = run_cost(result(), PRICES, Terms(load=Demand(250), budget=10_000))
     assert cost.tokens is not None
     assert cost.tokens.output == pytest.approx(10.0)
     assert cost.tokens.blended == pytest.approx(2.0)
@@ -61,7 +61,7 @@ def test_a_run_worked_by_hand() -> None:
 
 
 def test_the_rows_say_it_with_its_sources() -> None:
-    terms = Terms(load=Load(5, requests=True), budget=10_000)
+    terms = Terms(load=Demand(5, requests=True), budget=10_000)
     rows = dict(cost_rows(run_cost(result(), PRICES, terms), terms, REMEDIES))
     assert rows == {
         "price": "3.60 USD per GPU-hour (a list, 2026-03)",
@@ -116,7 +116,7 @@ def test_a_cpu_has_the_price_of_its_machine_where_one_is_listed_or_given() -> No
 def test_several_gpus_cost_several_times_as_much() -> None:
     made = result()
     two = replace(made, config=replace(made.own_config, engine=EngineConfig(tensor_parallel=2)))
-    cost = run_cost(two, PRICES, Terms(load=Load(250)))
+    cost = run_cost(two, PRICES, Terms(load=Demand(250)))
     assert cost.tokens is not None
     assert cost.tokens.output == pytest.approx(20.0)
     assert cost.fleet is not None
@@ -151,12 +151,12 @@ def test_a_failed_batch_does_not_count_as_prefill() -> None:
 
 
 def test_a_run_that_measured_nothing_says_so() -> None:
-    cost = run_cost(result(output_throughput=None, output_tokens=0), PRICES, Terms(load=Load(10)))
+    cost = run_cost(result(output_throughput=None, output_tokens=0), PRICES, Terms(load=Demand(10)))
     assert (cost.tokens, cost.fleet, cost.missing) == (None, None, "it measured no throughput")
     assert cost.electricity is None
     unpriced = run_cost(result("NVIDIA B200", output_throughput=None, output_tokens=0), PRICES, Terms())
     assert notes([unpriced], REMEDIES) == [f"{unpriced.id}: it measured no throughput"]
-    assert dict(cost_rows(cost, Terms(load=Load(10)), REMEDIES))["fleet"] == "n/a: it measured no throughput"
+    assert dict(cost_rows(cost, Terms(load=Demand(10)), REMEDIES))["fleet"] == "n/a: it measured no throughput"
 
 
 def test_beside_a_baseline() -> None:
@@ -194,7 +194,7 @@ _any = st.none() | st.floats()
 @settings(deadline=None)
 @given(
     st.tuples(st.text(), st.text(), st.text()), st.tuples(_any, _any, _any, st.floats(), st.integers(-9, 99)),
-    st.sampled_from([Terms(), Terms(gpu_hour=1.0, load=Load(10), budget=1.0, electricity=0.1)]),
+    st.sampled_from([Terms(), Terms(gpu_hour=1.0, load=Demand(10), budget=1.0, electricity=0.1)]),
 )  # fmt: skip
 def test_whatever_a_file_holds_the_rows_are_safe_to_print(
     names: tuple[str, str, str], numbers: tuple[float | None, float | None, float | None, float, int], terms: Terms
@@ -216,7 +216,7 @@ def test_whatever_a_file_holds_the_rows_are_safe_to_print(
 def test_what_an_imported_file_does_not_tell_is_not_made_up() -> None:
     untold = ("engine.tensor_parallel", "summary.prompt_tokens", "summary.requests", "workload.output_len")
     made = as_imported(result(), *untold)
-    terms = Terms(load=Load(5, requests=True), budget=1000)
+    terms = Terms(load=Demand(5, requests=True), budget=1000)
     cost = beside(run_cost(made, PRICES, terms), run_cost(made, PRICES, terms), terms)
     assert cost.tokens is not None
     assert (cost.tokens.blended, cost.tokens.prefill) == (None, None)

@@ -17,11 +17,11 @@ from infertui.results.details import RunDetails
 from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of
 from infertui.runner.events import ModelLoaded, PhaseEntered
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 from infertui.tui.results import details_view
 from infertui.tui.results.summary import summary
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
 S = 1_000_000_000
 
@@ -38,7 +38,7 @@ def measured(**loaded: object) -> Result:
         found,
         loaded=replace(found.loaded, **known),
         phases={"spawn": 0.1, "load": 2.0, "compile": 31.5, "capture": 0.25, "warmup": 1.0, "measure": 5.0},
-        evidence=Evidence(
+        evidence=EffectiveSettings(
             {"mode": "cudagraph", "speculation": "none"},
             {"graph_replays": 1270},
             {"graphs": "1 of batch 4"},
@@ -75,7 +75,7 @@ def test_acceptance_needs_drafts() -> None:
 def test_the_details_and_the_plain_output_say_what_ran_and_what_it_stands_in_for() -> None:
     result = measured(engine="transformers", engine_requested="vllm", fallback_reason="no \x1b[31mvllm")
     shown = RunDetails(id=result.id, folder="/r", toml="[engine]", result=result)
-    look = Look(DEFAULT_PALETTE)
+    look = RenderContext(DEFAULT_PALETTE)
     told = "transformers was measured, NOT vllm, which cannot be used: no vllm"
     for lines in (
         [line.plain for line in summary(shown, 160, look)],

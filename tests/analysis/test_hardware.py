@@ -3,15 +3,15 @@
 import pytest
 
 from infertui.analysis.roofline import device_named, devices, reached
-from infertui.measure.roofline import FORMATS, Ceilings
+from infertui.measure.roofline import FORMATS, DevicePeaks
 
 
 @pytest.mark.parametrize("device", devices(), ids=lambda device: device.name)
 def test_datasheet_figures_fit_together(device: object) -> None:
     """Dense tensor rates double from TF32 to 16 bit to 8 bit; a figure with sparsity among them would stand out."""
-    from infertui.analysis.roofline import Device
+    from infertui.analysis.roofline import ListedDevice
 
-    assert isinstance(device, Device)
+    assert isinstance(device, ListedDevice)
     rates = device.matrix_rates
     assert set(rates) <= set(FORMATS)
     assert rates["float16"] == rates["bfloat16"]
@@ -37,7 +37,7 @@ def test_names_are_whole() -> None:
 
 
 def test_a_calibration_beside_the_datasheet() -> None:
-    found = Ceilings(
+    found = DevicePeaks(
         "NVIDIA H200", "580", 4.27e12, {"bfloat16": 7.916e14}, "now", spreads={"copy": 0.01},
         reasons={"float8": "PyTorch cannot"},
     )  # fmt: skip
@@ -51,5 +51,5 @@ def test_a_calibration_beside_the_datasheet() -> None:
 
 
 def test_an_unknown_device_has_no_datasheet() -> None:
-    rows = reached(Ceilings("Some CPU", "", 1e10, {}, "now", threads=4))
+    rows = reached(DevicePeaks("Some CPU", "", 1e10, {}, "now", threads=4))
     assert [(row.what, row.datasheet, row.share) for row in rows] == [("copy", None, None)]

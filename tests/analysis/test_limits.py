@@ -13,15 +13,15 @@ from support.structs import values_of
 from infertui.analysis.limits import derive, limit_line, limit_lines, limits_of, shipped_shape
 from infertui.analysis.summary_text import figures
 from infertui.config.engines.registry import SPECS
-from infertui.measure.roofline import Ceilings, Limits
+from infertui.measure.roofline import DevicePeaks, Limits
 from infertui.measure.summary import Summary
 from infertui.models.resolve import resolve
 from infertui.results.result import DeviceFigures, Result
-from infertui.targets.engine.base import Evidence, Loaded
+from infertui.targets.engine.base import EffectiveSettings, Loaded
 from infertui.telemetry.readings import HostFacts
 
 REPORTS = Path(__file__).parents[2] / "reports"
-H200 = Ceilings(
+H200 = DevicePeaks(
     "NVIDIA H200", "580", copy_bandwidth=4.0e12, matrix_rates={"bfloat16": 7.0e14}, measured="2026-11-20T12:00:00+00:00"
 )
 
@@ -264,7 +264,7 @@ def test_a_device_that_nobody_knows() -> None:
 
 def test_a_calibrated_cpu() -> None:
     """GPT-2 in float32 on 16 threads: (497,759,232 + 73,728 x 59) bytes a step of 7.916 ms are 63.4 GB/s."""
-    cpu = Ceilings("CPU", "", 1.0e11, {"float32": 2e12}, "2026-11-20T12:00:00+00:00", threads=16)
+    cpu = DevicePeaks("CPU", "", 1.0e11, {"float32": 2e12}, "2026-11-20T12:00:00+00:00", threads=16)
     limits = found(replace(kept()["0e60"], ceilings=cpu))
     assert limits.mbu == pytest.approx((497_759_232 + 2 * 12 * 768 * 4 * 59) / 7.916e-3 / 1e11, rel=1e-3)
     assert limits.bound == "memory bandwidth"
@@ -358,13 +358,13 @@ def test_figures_show_the_limits_in_rows_or_in_one_line() -> None:
 
 @given(
     loaded=values_of(Loaded), summary=values_of(Summary), device=values_of(DeviceFigures),
-    evidence=st.none() | values_of(Evidence), ceilings=st.none() | values_of(Ceilings),
+    evidence=st.none() | values_of(EffectiveSettings), ceilings=st.none() | values_of(DevicePeaks),
     name=st.sampled_from(sorted(SPECS)),
 )  # fmt: skip
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_no_result_makes_it_fail(
-    loaded: Loaded, summary: Summary, device: DeviceFigures, evidence: Evidence | None, ceilings: Ceilings | None,
-    name: str,
+    loaded: Loaded, summary: Summary, device: DeviceFigures, evidence: EffectiveSettings | None,
+    ceilings: DevicePeaks | None, name: str,
 ) -> None:  # fmt: skip
     """It is computed at the end of a run: what it does not understand must not cost the run."""
     odd = replace(
@@ -395,7 +395,7 @@ def test_results_with_holes_are_judged_without_failing(damage: int) -> None:
         replace(
             result,
             device=DeviceFigures(),
-            evidence=Evidence(levers={"tensor_parallel": "x" * 50}),
+            evidence=EffectiveSettings(levers={"tensor_parallel": "x" * 50}),
             fingerprint=replace(result.fingerprint, host=HostFacts("h", "k")),
         ),
     ][damage]

@@ -16,14 +16,14 @@ from infertui.analysis.summary_text import figures
 from infertui.cli.markdown import markdown_table
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Given, result_of
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.results.result import Result
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 
 def imported(content: dict[str, Any]) -> Result:
-    (found,) = read(Source.of(dumped(content)), Given()).findings
+    (found,) = read(SourceFile.of(dumped(content)), Given()).findings
     return result_of(found, Given(), file="load.json", sha256="0" * 64, now=NOW)
 
 

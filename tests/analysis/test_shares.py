@@ -13,7 +13,7 @@ from support.structs import values_of
 from infertui.analysis.limits import derivation, limits_of, shares_of_line
 from infertui.measure.summary import Summary
 from infertui.results.result import Result
-from infertui.targets.engine.base import Evidence, Loaded
+from infertui.targets.engine.base import EffectiveSettings, Loaded
 
 KEPT = Path(__file__).parents[2] / "reports" / "h200-engines" / "results.jsonl"
 
@@ -55,8 +55,10 @@ def test_layers_may_be_said_to_be_any_number(layers: str) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(loaded=values_of(Loaded), summary=values_of(Summary), evidence=values_of(Evidence), at=st.integers(0, 64))
-def test_a_line_may_hold_anything(loaded: Loaded, summary: Summary, evidence: Evidence, at: int) -> None:
+@given(
+    loaded=values_of(Loaded), summary=values_of(Summary), evidence=values_of(EffectiveSettings), at=st.integers(0, 64)
+)
+def test_a_line_may_hold_anything(loaded: Loaded, summary: Summary, evidence: EffectiveSettings, at: int) -> None:
     result = msgspec.json.decode(lines()[at], type=Result)
     for odd in (
         replace(result, loaded=loaded),

@@ -1,17 +1,17 @@
 import pytest
 
-from infertui.analysis.cost import Load, parse_load, parse_percent
+from infertui.analysis.cost import Demand, parse_load, parse_percent
 from infertui.errors import UsageError
 
 
 @pytest.mark.parametrize(
     ("text", "load"),
     [
-        ("2000 tok/s", Load(2000)), ("20k", Load(20_000)), ("1.5M tokens/s", Load(1.5e6)), ("2,000", Load(2000)),
-        ("5 req/s", Load(5, requests=True)), ("0.5 RPS", Load(0.5, requests=True)),
+        ("2000 tok/s", Demand(2000)), ("20k", Demand(20_000)), ("1.5M tokens/s", Demand(1.5e6)),
+        ("2,000", Demand(2000)), ("5 req/s", Demand(5, requests=True)), ("0.5 RPS", Demand(0.5, requests=True)),
     ],
 )  # fmt: skip
-def test_loads(text: str, load: Load) -> None:
+def test_loads(text: str, load: Demand) -> None:
     assert parse_load(text) == load
 
 

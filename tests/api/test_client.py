@@ -23,15 +23,15 @@ from infertui import __version__
 from infertui.api.client import Client, exchange
 from infertui.api.errors import OtherVersionError, RunnerUnavailableError, UntrustedSocketError
 from infertui.api.stream import BUFFER, Presence, event_stream
-from infertui.api.wire import KEEP_ALIVE, Hello
+from infertui.api.wire import KEEP_ALIVE, RunnerHello
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, ModelError, UsageError
 from infertui.results.index import ResultPage, ResultQuery
 from infertui.runner.control import (
     PROTOCOL,
     Compared,
+    EventEnvelope,
     Measured,
-    Numbered,
     PausedChanged,
     ResultsChanged,
     Snapshot,
@@ -230,7 +230,7 @@ def test_the_stream_ends_with_the_runner(tmp_path: Path) -> None:
     play(scenario())
 
 
-async def _all(events: AsyncIterator[Numbered | Snapshot]) -> None:
+async def _all(events: AsyncIterator[EventEnvelope | Snapshot]) -> None:
     async for _ in events:
         pass
 
@@ -264,7 +264,7 @@ def test_numbers_of_a_runner_that_was_replaced_mean_nothing(tmp_path: Path) -> N
                 assert await anext(events) == second.told
             # Now it knows this one.
             async with aclosing(cast(Any, client.events(4))) as events:
-                assert await anext(events) == Numbered(5, ResultsChanged("/x"))
+                assert await anext(events) == EventEnvelope(5, ResultsChanged("/x"))
 
     play(scenario())
 
@@ -341,10 +341,10 @@ class TwoEvents(FakeControl):
         super().__init__()
         self.last = asyncio.Event()
 
-    async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
-        yield Numbered(1, Measured(Sample(0)))
+    async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
+        yield EventEnvelope(1, Measured(Sample(0)))
         await self.last.wait()
-        yield Numbered(2, Measured(Sample(1)))
+        yield EventEnvelope(2, Measured(Sample(1)))
 
 
 @pytest.mark.parametrize("ends", ["events", "runner"])
@@ -477,11 +477,11 @@ def test_a_server_that_misbehaves_is_an_error_with_a_name(
 @pytest.mark.parametrize(
     ("hello", "busy"),
     [
-        (Hello("9.9.9", PROTOCOL, pid=77), False),
-        (Hello(__version__, PROTOCOL + 1, pid=77, running=1, queued=2), True),
+        (RunnerHello("9.9.9", PROTOCOL, pid=77), False),
+        (RunnerHello(__version__, PROTOCOL + 1, pid=77, running=1, queued=2), True),
     ],
 )
-def test_a_runner_of_another_version_is_told_with_the_way_out(hello: Hello, busy: bool, tmp_path: Path) -> None:
+def test_a_runner_of_another_version_is_told_with_the_way_out(hello: RunnerHello, busy: bool, tmp_path: Path) -> None:
     async def scenario() -> None:
         later = msgspec.json.encode({**msgspec.to_builtins(hello), "field of the future": [1]})
         async with canned(tmp_path, ok(later)) as client:
@@ -500,7 +500,7 @@ def test_a_runner_of_another_version_is_told_with_the_way_out(hello: Hello, busy
 def test_a_runner_of_this_version_is_greeted(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served(FakeControl(), tmp_path) as (client, _):
-            assert await client.hello() == Hello(__version__, PROTOCOL, FACTS.pid, FACTS.started, 0, 0)
+            assert await client.hello() == RunnerHello(__version__, PROTOCOL, FACTS.pid, FACTS.started, 0, 0)
 
     play(scenario())
 

@@ -16,18 +16,18 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.results.index import ResultQuery
-from infertui.runner.control import PROTOCOL, Control, Numbered, PausedChanged, Snapshot, Submission
+from infertui.runner.control import PROTOCOL, EventEnvelope, PausedChanged, RunnerApi, Snapshot, Submission
 from infertui.runner.queue_store import QueueStore
 from infertui.runner.runner import Runner
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 
-Opened = Callable[[], AbstractAsyncContextManager[Control]]
+Opened = Callable[[], AbstractAsyncContextManager[RunnerApi]]
 
 
 @pytest.fixture(params=["in process", "by socket"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     @asynccontextmanager
-    async def open_it() -> AsyncIterator[Control]:
+    async def open_it() -> AsyncIterator[RunnerApi]:
         async with Runner(QueueStore(tmp_path / "queue.sqlite")) as runner:
             if request.param == "in process":
                 yield runner
@@ -55,15 +55,15 @@ def endless() -> Config:
     return simulated(engine__simulator__virtual_time=False, measurement__iterations=1_000_000, workload__output_len=2)
 
 
-def order(mirror: Mirror) -> list[int]:
+def order(mirror: ClientState) -> list[int]:
     return list(mirror.entries)
 
 
-def states(mirror: Mirror) -> list[str]:
+def states(mirror: ClientState) -> list[str]:
     return [entry.state for entry in mirror.entries.values()]
 
 
-def ended(mirror: Mirror) -> bool:
+def ended(mirror: ClientState) -> bool:
     return bool(mirror.entries) and not {"queued", "running"} & set(states(mirror))
 
 
@@ -245,7 +245,7 @@ def test_events_are_numbered_without_gaps_from_any_number_on(opened: Opened) -> 
                 expected = start
                 async for told in events:
                     expected += 1
-                    assert isinstance(told, Numbered)
+                    assert isinstance(told, EventEnvelope)
                     assert told.number == expected
                     if isinstance(told.event, PausedChanged):
                         paused.append(told)
@@ -282,7 +282,7 @@ def test_a_slow_reader_gets_a_snapshot_in_place_of_the_backlog(opened: Opened, t
                 await control.stop(now=True)
                 reached = told.number
                 told = await anext(events)
-                assert isinstance(told, Numbered)
+                assert isinstance(told, EventEnvelope)
                 assert told.number == reached + 1
 
     play(scenario())

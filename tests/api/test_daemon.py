@@ -26,7 +26,7 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.results.index import ResultQuery
-from infertui.runner.control import Numbered, Snapshot, Submission
+from infertui.runner.control import EventEnvelope, Snapshot, Submission
 
 
 @pytest.fixture(name="place")
@@ -164,7 +164,7 @@ def test_an_idle_runner_ends_by_itself_and_a_watched_one_does_not(place: Home) -
 
         async def watch() -> None:
             events = cast(Any, place.client.events(0))
-            async with aclosing(cast(AsyncIterator[Numbered | Snapshot], events)) as heard:  # type: ignore[type-var]
+            async with aclosing(cast(AsyncIterator[EventEnvelope | Snapshot], events)) as heard:  # type: ignore[type-var]
                 for _ in range(5):  # a sample of the machine comes every second
                     await anext(heard)
                 assert process.poll() is None

@@ -24,7 +24,7 @@ from infertui.api.operations import OPERATIONS, Operation, operations
 from infertui.api.readonly import ReadOnly
 from infertui.config.sweep import Variant
 from infertui.runner import control as interface
-from infertui.runner.control import Control, Submission, asks, changes
+from infertui.runner.control import RunnerApi, Submission, asks, changes
 from infertui.runner.queue_store import EntryState, QueueStore
 from infertui.runner.runner import Runner
 
@@ -99,13 +99,13 @@ def test_what_is_asked_and_replied_crosses_unchanged(operation: Operation, data:
     assert operation.given(operation.told(reply)) == reply
 
 
-def example() -> tuple[type[Control], type[Runner]]:
+def example() -> tuple[type[RunnerApi], type[Runner]]:
     """The operation that CONTRIBUTING.md adds, in a Control and a Runner that have it."""
     first, second = re.findall(r"```python\n# in (?:Control|Runner)\n(.*?)```", CONTRIBUTING.read_text(), re.DOTALL)
     names = {**vars(interface), "EntryState": EntryState, "Runner": Runner}
     exec("class Wider(Control):\n" + textwrap.indent(first, "    "), names)  # noqa: S102 (the page's own example)
     exec("class WiderRunner(Runner, Wider):\n" + textwrap.indent(second, "    "), names)  # noqa: S102
-    return cast(type[Control], names["Wider"]), cast(type[Runner], names["WiderRunner"])
+    return cast(type[RunnerApi], names["Wider"]), cast(type[Runner], names["WiderRunner"])
 
 
 def test_the_operation_of_the_guide_is_there_everywhere(tmp_path: Path) -> None:
@@ -137,19 +137,19 @@ def test_the_operation_of_the_guide_is_there_everywhere(tmp_path: Path) -> None:
 
 
 def test_a_route_that_cannot_be_served_is_refused_when_it_is_written() -> None:
-    class Twice(Control):
+    class Twice(RunnerApi):
         @changes("DELETE", "/entries/ended", "clear it again")
         async def again(self) -> None: ...
 
-    class Misnamed(Control):
+    class Misnamed(RunnerApi):
         @changes("PATCH", "/entries/{number}/name", "rename entries")
         async def rename(self, entry: int, name: str) -> None: ...
 
-    class ByName(Control):
+    class ByName(RunnerApi):
         @asks("GET", "/labels/{name}")
         async def label(self, name: str) -> str: ...  # type: ignore[empty-body]
 
-    class Listed(Control):
+    class Listed(RunnerApi):
         @asks("GET", "/some")
         async def some(self, ids: Sequence[int]) -> int: ...  # type: ignore[empty-body]
 
@@ -164,7 +164,7 @@ def test_a_route_that_cannot_be_served_is_refused_when_it_is_written() -> None:
 
 
 def test_what_is_left_out_of_a_query_is_not_sent() -> None:
-    class Wider(Control):
+    class Wider(RunnerApi):
         @asks("GET", "/labels")
         async def labels(self, out: str, model: str | None = None, most: int = 5) -> int: ...  # type: ignore[empty-body]
 
@@ -175,6 +175,6 @@ def test_what_is_left_out_of_a_query_is_not_sent() -> None:
 
 def test_an_operation_that_nobody_does_is_not_done_in_silence() -> None:
     with pytest.raises(NotImplementedError, match="pause"):
-        asyncio.run(Control().pause())
+        asyncio.run(RunnerApi().pause())
     with pytest.raises(NotImplementedError, match="events"):
-        Control().events(0)
+        RunnerApi().events(0)

@@ -21,7 +21,7 @@ from infertui.api.errors import RunnerUnavailableError
 from infertui.api.http import create_app
 from infertui.api.stream import Presence
 from infertui.errors import UsageError
-from infertui.runner.control import Numbered, ResultsChanged, Snapshot
+from infertui.runner.control import EventEnvelope, ResultsChanged, Snapshot
 
 UNTESTED = "99.0.1"
 
@@ -77,7 +77,7 @@ def test_it_answers_streams_and_stops(stock: bool, tmp_path: Path) -> None:
             assert (await client.snapshot()).runner.pid == FACTS.pid
             with pytest.raises(UsageError, match="not now"):
                 await client.pause()
-            heard: list[Numbered | Snapshot] = []
+            heard: list[EventEnvelope | Snapshot] = []
 
             async def listen() -> None:
                 async with aclosing(cast(Any, client.events(0))) as events:
@@ -91,7 +91,7 @@ def test_it_answers_streams_and_stops(stock: bool, tmp_path: Path) -> None:
             assert presence.streams == 1
         with pytest.raises(RunnerUnavailableError):
             await listening
-        assert heard == [Numbered(1, ResultsChanged("/x"))]
+        assert heard == [EventEnvelope(1, ResultsChanged("/x"))]
         assert presence.streams == 0
         with pytest.raises(RunnerUnavailableError):
             await Client(client.path).hello()

@@ -11,7 +11,7 @@ from infertui import errors
 from infertui.api.errors import OtherVersionError, ReadOnlyError, RunnerExistsError, RunnerUnavailableError
 from infertui.api.wire import KEEP_ALIVE, EventReader, Problem, encode_told, error_of, problem_of
 from infertui.errors import ConfigError, InfertuiError
-from infertui.runner.control import AnyQueueEvent, Numbered, PausedChanged, Snapshot
+from infertui.runner.control import AnyQueueEvent, EventEnvelope, PausedChanged, Snapshot
 from infertui.runner.events import Noted, PhaseEntered, Progressed, RunStarted
 from infertui.telemetry.nvml import NvmlUnavailableError
 
@@ -53,11 +53,11 @@ def test_an_error_that_not_every_client_knows_arrives_as_its_nearest_kin() -> No
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(EVENTS, max_size=4), st.data())
 def test_events_arrive_however_the_stream_is_cut(events: list[AnyQueueEvent], data: st.DataObject) -> None:
-    told = [Numbered(number, event) for number, event in enumerate(events, start=1)]
+    told = [EventEnvelope(number, event) for number, event in enumerate(events, start=1)]
     stream = KEEP_ALIVE + b"".join(encode_told(one) + KEEP_ALIVE for one in told)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     reader = EventReader()
-    heard: list[Numbered | Snapshot] = []
+    heard: list[EventEnvelope | Snapshot] = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         heard += reader.feed(stream[start:end])
     assert heard == told
@@ -65,13 +65,13 @@ def test_events_arrive_however_the_stream_is_cut(events: list[AnyQueueEvent], da
 
 def test_a_snapshot_is_told_from_an_event() -> None:
     snapshot = Snapshot(7, FACTS, paused=True, entries=())
-    event = Numbered(8, PausedChanged(False))
+    event = EventEnvelope(8, PausedChanged(False))
     heard = list(EventReader().feed(encode_told(snapshot) + encode_told(event)))
     assert heard == [snapshot, event]
 
 
 def test_an_event_is_readable_by_hand() -> None:
-    text = encode_told(Numbered(8, PausedChanged(False))).decode()
+    text = encode_told(EventEnvelope(8, PausedChanged(False))).decode()
     assert text == 'id: 8\nevent: event\ndata: {"number":8,"event":{"event":"paused","paused":false}}\n\n'
 
 

@@ -34,7 +34,7 @@ from infertui.models.gguf.write import cached_gguf
 from infertui.models.memory import DeviceKind
 from infertui.models.memory_of_engine import Task, llama_cpp_form, needed
 from infertui.models.resolve import resolve
-from infertui.targets.engine.base import Batch, Capacity, LoadRequest, Plan, create
+from infertui.targets.engine.base import Batch, Capacity, GenerationPlan, LoadRequest, create
 
 MIB = 1 << 20
 CELL_TIMEOUT_S = 90.0
@@ -189,7 +189,7 @@ def measure(config: Config) -> dict[str, Any]:
         tuple((7 * row + 3 * at) % 1000 + 3 for at in range(work.input_len)) for row in range(work.batch_size)
     )
     engine.prepare(
-        Plan(work.batch_size, (work.input_len,), work.output_len),
+        GenerationPlan(work.batch_size, (work.input_len,), work.output_len),
         lambda _: None,
     )
     for _ in range(2):

@@ -20,7 +20,7 @@ from infertui.config.schema import (
 )
 from infertui.targets.engine.base import LoadRequest
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import BatchDone, Load, Measure, Proceed, Ready
+from infertui.worker.protocol import BatchDone, LoadModel, Measure, Proceed, Ready
 
 
 async def main(messages: int) -> None:
@@ -29,7 +29,7 @@ async def main(messages: int) -> None:
         async with await WorkerProcess.spawn(Path(folder) / "log", os.environ) as worker:
             await worker.hello()
             engine = EngineConfig(name="simulator", simulator=SimulatorOptions(virtual_time=True))
-            async for _ in worker.load(Load(LoadRequest(ModelConfig(), engine, DeviceConfig())), timeout_s=60):
+            async for _ in worker.load(LoadModel(LoadRequest(ModelConfig(), engine, DeviceConfig())), timeout_s=60):
                 pass
             command = Measure(WorkloadConfig(output_len=2), MeasurementConfig(warmup=0), ("a prompt",), messages)
             seen, start = 0, 0.0

@@ -29,7 +29,7 @@ from infertui.api.client import Client
 from infertui.api.spawn import ensure_running
 from infertui.config.sources import load
 from infertui.config.sweep import Variant
-from infertui.runner.control import Numbered, Submission
+from infertui.runner.control import EventEnvelope, Submission
 from infertui.runner.events import BatchMeasured
 
 STARTED_S = 4.0
@@ -136,7 +136,11 @@ async def main() -> None:
 async def collect(client: Client, batches: list[BatchMeasured], measuring: asyncio.Event) -> None:
     """Take in every measured batch."""
     async for told in client.events((await client.snapshot()).number):
-        if isinstance(told, Numbered) and isinstance(told.event, BatchMeasured) and told.event.batch.phase == "measure":
+        if (
+            isinstance(told, EventEnvelope)
+            and isinstance(told.event, BatchMeasured)
+            and told.event.batch.phase == "measure"
+        ):
             batches.append(told.event)
             measuring.set()
 

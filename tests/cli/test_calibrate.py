@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from support.without_torch import without_torch
 
-from infertui.measure.roofline import Ceilings
-from infertui.results.peaks import ceilings_file, keep_ceilings
+from infertui.measure.roofline import DevicePeaks
+from infertui.results.peaks import keep_peaks, peaks_file
 
 HANG_S = 90
-GPU = Ceilings(
+GPU = DevicePeaks(
     "NVIDIA H200", "580.1", 4.27e12, {"bfloat16": 7.5e14}, "2026-11-20T12:00:00+00:00", "torch 2.11.0",
     uuid="GPU-aa", spreads={"copy": 0.004}, sizes={"copy": "4.00 GiB to another 4.00 GiB"}, seconds=21.0,
     copy_by_clock=4.2e12, reasons={"float8": "PyTorch cannot\x1b[31m"}, disturbed=("another process\x1b[2J",),
@@ -48,7 +48,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 def test_json_tells_figures_and_where_they_are_kept(measured: tuple[Path, dict[str, Any]]) -> None:
     home, document = measured
     assert document["fresh"] is True
-    assert document["file"] == str(ceilings_file({"XDG_STATE_HOME": str(home)}))
+    assert document["file"] == str(peaks_file({"XDG_STATE_HOME": str(home)}))
     assert document["ceilings"]["copy_bandwidth"] > 0
     assert document["ceilings"]["threads"] == 1
     assert {row["what"] for row in document["reached"]} >= {"copy", "float32"}
@@ -72,7 +72,7 @@ def test_a_kept_entry_is_used_and_force_measures_again(measured: tuple[Path, dic
 
 def test_the_list_shows_measured_beside_datasheet(tmp_path: Path) -> None:
     assert "nothing was calibrated yet" in call(tmp_path, "--list").stdout
-    keep_ceilings(GPU, {"XDG_STATE_HOME": str(tmp_path)})
+    keep_peaks(GPU, {"XDG_STATE_HOME": str(tmp_path)})
     shown = call(tmp_path, "--list").stdout
     assert "NVIDIA H200  GPU-aa  driver 580.1" in shown
     line = next(line for line in shown.splitlines() if line.split()[:1] == ["copy"])
@@ -109,4 +109,4 @@ def test_ctrl_c_keeps_nothing_and_says_so(tmp_path: Path) -> None:
     assert "nothing was kept" in errors
     assert "Traceback" not in errors
     assert out == ""
-    assert not ceilings_file({"XDG_STATE_HOME": str(tmp_path)}).exists()
+    assert not peaks_file({"XDG_STATE_HOME": str(tmp_path)}).exists()

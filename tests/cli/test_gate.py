@@ -9,7 +9,7 @@ from typer import Exit
 
 from infertui.analysis import bench, compare
 from infertui.analysis.compare import Comparison
-from infertui.analysis.outcome import Figure, observations_needed
+from infertui.analysis.outcome import ComparedFigure, observations_needed
 from infertui.cli.compare import FAILED, UNCLEAR, answer, enforce, rules_of
 from infertui.cli.flags import band_of
 from infertui.errors import UsageError
@@ -18,13 +18,15 @@ from infertui.measure.statistics import Interval
 from infertui.tui.terminal.early import settings_path
 
 
-def figure(value: float, low: float | None = None, high: float | None = None, key: str = "throughput") -> Figure:
+def figure(
+    value: float, low: float | None = None, high: float | None = None, key: str = "throughput"
+) -> ComparedFigure:
     interval = None if low is None or high is None else Interval(low, high)
     better: Better = "higher" if key == "throughput" else "lower"
-    return Figure(key, 1.0, value, better, Ratio(value, interval), "number", key, "rounds", observations=5)
+    return ComparedFigure(key, 1.0, value, better, Ratio(value, interval), "number", key, "rounds", observations=5)
 
 
-def comparison(*figures: Figure) -> Comparison:
+def comparison(*figures: ComparedFigure) -> Comparison:
     return Comparison("a", "b", (), (), figures)
 
 
@@ -71,7 +73,7 @@ def test_a_ratio_without_an_interval_decides_nothing() -> None:
     assert {answer(rule, figure(value)) for value in (0.1, 0.97, 1.0, 10.0)} == {"cannot tell"}
 
 
-def code(*figures: Figure, rules: tuple[str, ...] = ("throughput < -3%",)) -> int:
+def code(*figures: ComparedFigure, rules: tuple[str, ...] = ("throughput < -3%",)) -> int:
     try:
         enforce([comparison(*figures)], rules_of(rules))
     except Exit as end:

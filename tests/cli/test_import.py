@@ -22,7 +22,7 @@ from support.runs import clean_environment, infertui
 from infertui.formats.commit import keep
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Given, result_of
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.measure.records import RequestRecord
 from infertui.results.details import read_details
 from infertui.results.index import ResultIndex, ResultQuery
@@ -113,7 +113,7 @@ def test_a_file_that_is_wrong_leaves_nothing_and_the_others_are_imported(tmp_pat
 
 def test_nothing_is_half_imported_where_writing_fails(tmp_path: Path) -> None:
     """The lines of the second of two runs cannot be read again."""
-    source = Source.of(dumped(guidellm(guidellm_benchmark(1), guidellm_benchmark(4))), "a.json")
+    source = SourceFile.of(dumped(guidellm(guidellm_benchmark(1), guidellm_benchmark(4))), "a.json")
     first, second = read(source).findings
 
     def torn() -> Iterator[RequestRecord]:
@@ -162,7 +162,7 @@ def test_a_million_lines_need_no_more_memory_than_their_figures(tmp_path: Path) 
         path = tmp_path / f"{lines}.jsonl"
         path.write_bytes(six_field([0.5 + number / 1e6 for number in range(lines)]))
         tracemalloc.start()
-        with Source.open(path) as source:
+        with SourceFile.open(path) as source:
             (finding,) = read(source, Given()).findings
             assert finding.records is not None
             assert sum(1 for _ in finding.records()) == lines

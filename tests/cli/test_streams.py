@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infertui.cli.streams import Outlet
+from infertui.cli.streams import TolerantOutput
 
 COMMAND = [sys.executable, "-c", "from infertui.entry import main; main()"]
 
@@ -43,15 +43,15 @@ def test_the_exit_code_is_the_command_s_own() -> None:
 
 
 def test_an_outlet_takes_all_and_remembers_the_first_failure(tmp_path: Path) -> None:
-    outlet = Outlet("/dev/full", "wb")
+    outlet = TolerantOutput("/dev/full", "wb")
     assert (outlet.write(b"abc"), outlet.write(b"de")) == (3, 2)
     assert outlet.lost is not None
     reader, writer = os.pipe()
     os.close(reader)
-    gone = Outlet(writer, "wb")
+    gone = TolerantOutput(writer, "wb")
     assert gone.write(b"abc") == 3
     assert gone.failure is not None
     assert gone.lost is None
-    with Outlet(str(tmp_path / "file"), "wb") as fine:
+    with TolerantOutput(str(tmp_path / "file"), "wb") as fine:
         assert fine.write(b"abc") == 3
     assert (tmp_path / "file").read_bytes() == b"abc"

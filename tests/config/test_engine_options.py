@@ -9,7 +9,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.engines.vetting import RESERVED
 from infertui.config.fields import FIELDS
 from infertui.config.parse import decode
-from infertui.config.schema import EngineLevers
+from infertui.config.schema import CommonEngineOptions
 from infertui.config.sweep import expand
 from infertui.errors import ConfigError
 
@@ -114,5 +114,5 @@ def test_tables_of_other_engines_are_kept_and_do_no_harm() -> None:
 
 
 def test_no_engine_s_table_can_be_called_as_a_key_beside_it() -> None:
-    assert {*EngineLevers.__struct_fields__, "options"} == RESERVED
+    assert {*CommonEngineOptions.__struct_fields__, "options"} == RESERVED
     assert not {spec.table for spec in SPECS.values()} & RESERVED

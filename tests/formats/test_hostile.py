@@ -15,7 +15,7 @@ from support.foreign_files import LLAMA_TEST, dumped, guidellm, llama_csv, one_o
 from infertui.formats import reader as sources
 from infertui.formats.detect import NAMES, read
 from infertui.formats.imported_run import Given
-from infertui.formats.reader import FormatError, Source
+from infertui.formats.reader import FormatError, SourceFile
 
 FILES = one_of_each()
 
@@ -29,7 +29,7 @@ def refusal(content: bytes, given: Given = Given()) -> str:  # noqa: B008
 
 def taken(content: bytes, given: Given = Given()) -> None:  # noqa: B008
     """Read it with the lines of its requests."""
-    for finding in read(Source.of(content, "given.json"), given).findings:
+    for finding in read(SourceFile.of(content, "given.json"), given).findings:
         if finding.records:
             list(finding.records())
 
@@ -45,7 +45,7 @@ def outcome(content: bytes, given: Given = Given()) -> str:  # noqa: B008
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_form_is_known_by_its_content(name: str) -> None:
-    assert read(Source.of(FILES[name], "nothing.txt")).form == name
+    assert read(SourceFile.of(FILES[name], "nothing.txt")).form == name
     assert name in NAMES
 
 
@@ -103,7 +103,7 @@ def test_what_is_too_large_to_be_read_as_a_whole_says_so(monkeypatch: pytest.Mon
 
 
 def test_a_line_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = Source.of(b"{}\n" + b"x" * 3000).lines(limit=2000)
+    lines = SourceFile.of(b"{}\n" + b"x" * 3000).lines(limit=2000)
     assert next(lines) == (1, b"{}\n")
     with pytest.raises(FormatError, match="line 2: is longer than"):
         next(lines)
@@ -119,14 +119,14 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         ("nothing", "No such file"), ("plain/below", "Not a directory"), ("nul\0byte", "null byte"),
     ):  # fmt: skip
         with pytest.raises(FormatError, match=reason):
-            Source.open(tmp_path / name)
-    with Source.open(plain) as found:
+            SourceFile.open(tmp_path / name)
+    with SourceFile.open(plain) as found:
         assert found.name == "plain"
         assert read(found).form == "six-field JSONL"
 
 
 def test_names_of_files_are_safe_to_show() -> None:
-    found = Source.of(b"", "\x1b]0;owned\x07evil\u202e.json")
+    found = SourceFile.of(b"", "\x1b]0;owned\x07evil\u202e.json")
     assert found.name.isprintable()
     with pytest.raises(FormatError) as caught:
         read(found)

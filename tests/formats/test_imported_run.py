@@ -11,7 +11,7 @@ from infertui.analysis.summary_text import figures, headline
 from infertui.config.fields import FIELDS
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Given, moment, result_of
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of
 from infertui.results.table import ResultRow
@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, 8, 15, tzinfo=UTC)
 
 
 def result(content: bytes, given: Given = Given(), name: str = "given.json") -> Result:  # noqa: B008
-    source = Source.of(content, name)
+    source = SourceFile.of(content, name)
     return result_of(read(source, given).findings[0], given, file=source.name, sha256="ab" * 32, now=NOW)
 
 

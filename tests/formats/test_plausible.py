@@ -20,11 +20,11 @@ from support.foreign_files import (
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Finding
 from infertui.formats.plausible import NOT_STREAMED
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 
 
 def only(content: object) -> Finding:
-    (found,) = read(Source.of(dumped(content))).findings
+    (found,) = read(SourceFile.of(dumped(content))).findings
     return found
 
 

@@ -31,14 +31,14 @@ from support.foreign_files import (
 
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Finding, Given
-from infertui.formats.reader import FormatError, Source
+from infertui.formats.reader import FormatError, SourceFile
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import describe
 
 
 def findings(content: object, **given: Any) -> list[Finding]:
     raw = content if isinstance(content, bytes) else dumped(content)
-    return list(read(Source.of(raw), Given(**given)).findings)
+    return list(read(SourceFile.of(raw), Given(**given)).findings)
 
 
 def only(content: object, **given: Any) -> Finding:

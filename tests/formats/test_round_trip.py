@@ -14,7 +14,7 @@ from infertui.config.schema import WorkloadConfig
 from infertui.formats.detect import read
 from infertui.formats.export import document
 from infertui.formats.imported_run import Given, result_of
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.formats.six_field import line_of
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import summarise_gaps
@@ -57,7 +57,7 @@ def of_batches(batches: list[BatchRecord], size: int, steps: int) -> tuple[Resul
 
 
 def imported(content: bytes, **given: int) -> Result:
-    (finding,) = read(Source.of(content), Given(**given)).findings  # type: ignore[arg-type]
+    (finding,) = read(SourceFile.of(content), Given(**given)).findings  # type: ignore[arg-type]
     return result_of(finding, Given(), file="e.json", sha256="0" * 64, now=NOW)
 
 
@@ -166,7 +166,7 @@ def test_what_speaks_against_a_run_travels_along() -> None:
 
 def test_an_imported_run_is_exported_as_what_it_was() -> None:
     first = imported(dumped(vllm_serve(detailed=True)))
-    (finding,) = read(Source.of(dumped(vllm_serve(detailed=True)))).findings
+    (finding,) = read(SourceFile.of(dumped(vllm_serve(detailed=True)))).findings
     assert finding.records is not None
     content = document(first, finding.records())
     back = imported(msgspec.json.encode(content))

@@ -6,7 +6,7 @@ import pytest
 from support.foreign_files import LLAMA_TEST, dumped, guidellm, vllm_serve
 
 from infertui.formats.detect import read
-from infertui.formats.reader import FormatError, Source
+from infertui.formats.reader import FormatError, SourceFile
 
 GUIDELLM_YAML = b"""metadata:
   version: 1
@@ -57,7 +57,7 @@ Successful requests:                     8
 )  # fmt: skip
 def test_a_form_that_is_not_read_is_named_with_what_to_give_instead(content: bytes, what: str, instead: str) -> None:
     with pytest.raises(FormatError) as caught:
-        read(Source.of(content, "given"))
+        read(SourceFile.of(content, "given"))
     assert what in caught.value.message
     assert instead in caught.value.remedy
 
@@ -74,10 +74,10 @@ def test_a_form_that_is_not_read_is_named_with_what_to_give_instead(content: byt
 @pytest.mark.parametrize("document", [dumped(vllm_serve()), json.dumps([LLAMA_TEST], indent=1).encode()])
 def test_a_log_before_the_json_is_told_with_the_line_where_it_begins(log: bytes, document: bytes) -> None:
     with pytest.raises(FormatError, match="has lines of a log before the JSON, which begins at line 3"):
-        read(Source.of(log.replace(b"\n\n", b"\nmore\n") + document))
+        read(SourceFile.of(log.replace(b"\n\n", b"\nmore\n") + document))
 
 
 def test_json_that_is_broken_is_not_called_a_log() -> None:
     pretty = json.dumps(guidellm(), indent=1).encode().replace(b'"benchmarks":', b'"benchmarks"', 1)
     with pytest.raises(FormatError, match=r"line \d+: is no JSON"):
-        read(Source.of(pretty))
+        read(SourceFile.of(pretty))

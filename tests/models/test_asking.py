@@ -12,17 +12,17 @@ import pytest
 
 from infertui.errors import ModelError
 from infertui.models import asking
-from infertui.models.asking import Answer, ask, described, telling
+from infertui.models.asking import LibraryAnswer, ask, described, telling
 from infertui.models.known import shape_of_config
 from infertui.models.kv_cache import CacheLayers
-from infertui.runner.blocking import bounded
+from infertui.runner.blocking import call_with_timeout
 
 FALCON: dict[str, Any] = {
     "model_type": "falcon", "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8, "vocab_size": 1024,
     "multi_query": True, "bias": False, "alibi": False, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
-MINE = Answer(architecture="falcon", layers=4, hidden=256, heads=8, kv_heads=8, head_dim=32, vocab=1024, parameters=5,
-              cache=(CacheLayers(4, 32, 32),))  # fmt: skip
+MINE = LibraryAnswer(architecture="falcon", layers=4, hidden=256, heads=8, kv_heads=8, head_dim=32, vocab=1024,
+              parameters=5, cache=(CacheLayers(4, 32, 32),))  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_who_waits_for_it_is_told_once_and_in_whichever_thread(monkeypatch: pyte
     """And before the waiting, not after it; an answer that is kept is not waited for."""
     said: list[str] = []
 
-    def answer(content: bytes, *, timeout_s: float) -> Answer:
+    def answer(content: bytes, *, timeout_s: float) -> LibraryAnswer:
         said.append("asked")
         return MINE
 
@@ -66,9 +66,9 @@ def test_who_waits_for_it_is_told_once_and_in_whichever_thread(monkeypatch: pyte
 
     async def both() -> None:
         with telling(said.append):
-            await bounded(lambda: described({**FALCON, "model_type": "a\x1b[2Jnew"}), 5)
-            await bounded(lambda: described({**FALCON, "model_type": "a\x1b[2Jnew"}), 5)
-        await bounded(lambda: described({"model_type": "silent"}), 5)
+            await call_with_timeout(lambda: described({**FALCON, "model_type": "a\x1b[2Jnew"}), 5)
+            await call_with_timeout(lambda: described({**FALCON, "model_type": "a\x1b[2Jnew"}), 5)
+        await call_with_timeout(lambda: described({"model_type": "silent"}), 5)
 
     asyncio.run(both())
     first, *rest = said
@@ -99,7 +99,7 @@ def test_an_interpreter_that_is_not_there_is_none(tmp_path: Path) -> None:
 def test_each_config_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
 
-    def answering(content: bytes, *, timeout_s: float) -> Answer | None:
+    def answering(content: bytes, *, timeout_s: float) -> LibraryAnswer | None:
         asked.append(content)
         return MINE
 
@@ -133,10 +133,10 @@ def test_who_does_not_answer_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_nobody_knows_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "ask", lambda content, *, timeout_s: Answer(problem="it knows no such thing"))
+    monkeypatch.setattr(asking, "ask", lambda content, *, timeout_s: LibraryAnswer(problem="it knows no such thing"))
     shape = shape_of_config(FALCON | {"model_type": "brand-new"})
     assert (shape.exact, shape.cache, shape.told_by) == (False, None, "")
-    monkeypatch.setattr(asking, "ask", lambda content, *, timeout_s: Answer(decoder=False, architecture="depth"))
+    monkeypatch.setattr(asking, "ask", lambda content, *, timeout_s: LibraryAnswer(decoder=False, architecture="depth"))
     with pytest.raises(ModelError, match="not a decoder-only language model: depth"):
         shape_of_config(FALCON | {"model_type": "depth"})
 

@@ -14,7 +14,7 @@ from infertui.measure.validity import Verdict
 from infertui.report.charts.bars import Bars
 from infertui.report.charts.build import charts
 from infertui.report.data import subjects
-from infertui.report.document import Callout, Table
+from infertui.report.document import Callout, ReportTable
 from infertui.report.sections import cautions, verdict
 from infertui.results.result import Result
 
@@ -73,7 +73,7 @@ def test_runs_of_other_workloads_are_not_ranked_against_each_other() -> None:
 
 def rows_of(results: list[Result]) -> list[list[str]]:
     """The summary of the workloads, by its cells."""
-    (table,) = [block for block in verdict(gathered(H200, results)).blocks if isinstance(block, Table)]
+    (table,) = [block for block in verdict(gathered(H200, results)).blocks if isinstance(block, ReportTable)]
     return [[cell.text for cell in row] for row in table.rows]
 
 

@@ -8,8 +8,8 @@ import pytest
 from support.kept import RUNS
 from support.reported import HOSTILE, Page, gathered, made, stored, written
 
-from infertui.report.as_json import SCHEMA, VERSION, ReportData
-from infertui.report.data import Material
+from infertui.report.as_json import SCHEMA, VERSION, ReportFile
+from infertui.report.data import ReportData
 from infertui.results.result import Result
 from infertui.text import clean
 
@@ -18,7 +18,7 @@ ENGINES, FIRST = Path("reports/h200-engines"), Path("reports/h200")
 
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Material, dict[str, bytes]]:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportData, dict[str, bytes]]:
     material = gathered(RUNS, stored(ENGINES)[:35])
     return material, written(tmp_path_factory.mktemp("engines"), material, drawn=DRAWN)
 
@@ -64,7 +64,7 @@ def cells(line: str) -> int:
     return len(re.findall(r"(?<!\\)\|", re.sub(r"\\\\", "", line))) - 1
 
 
-def test_the_page_stands_alone_and_every_figure_names_its_runs(engines: tuple[Material, dict[str, bytes]]) -> None:
+def test_the_page_stands_alone_and_every_figure_names_its_runs(engines: tuple[ReportData, dict[str, bytes]]) -> None:
     material, files = engines
     page = checked(files["report.html"].decode())
     assert len(page.captions) == len(DRAWN)
@@ -77,7 +77,7 @@ def test_the_page_stands_alone_and_every_figure_names_its_runs(engines: tuple[Ma
     assert "synthetic" in text
 
 
-def test_charts_are_files_as_well_and_the_text_links_them(engines: tuple[Material, dict[str, bytes]]) -> None:
+def test_charts_are_files_as_well_and_the_text_links_them(engines: tuple[ReportData, dict[str, bytes]]) -> None:
     _, files = engines
     linked = re.findall(r"!\[[^\n]*?\]\((charts/[a-z]+\.png)\)", files["report.md"].decode())
     assert {f"charts/{name}.png" for name in DRAWN} == set(linked)
@@ -85,7 +85,7 @@ def test_charts_are_files_as_well_and_the_text_links_them(engines: tuple[Materia
     assert {name.replace(".svg", ".png") for name in files if name.endswith(".svg")} == set(linked)
 
 
-def test_markdown_tables_have_as_many_cells_in_every_row(engines: tuple[Material, dict[str, bytes]]) -> None:
+def test_markdown_tables_have_as_many_cells_in_every_row(engines: tuple[ReportData, dict[str, bytes]]) -> None:
     material, files = engines
     found = tables(files["report.md"].decode())
     assert all(len({cells(line) for line in table}) == 1 for table in found)
@@ -93,9 +93,9 @@ def test_markdown_tables_have_as_many_cells_in_every_row(engines: tuple[Material
     assert len(runs) == 2 + len(material.subjects)
 
 
-def test_the_data_can_be_read_back_whole(engines: tuple[Material, dict[str, bytes]]) -> None:
+def test_the_data_can_be_read_back_whole(engines: tuple[ReportData, dict[str, bytes]]) -> None:
     material, files = engines
-    report = msgspec.json.decode(files["report.json"], type=ReportData)
+    report = msgspec.json.decode(files["report.json"], type=ReportFile)
     assert (report.schema, report.version) == (SCHEMA, VERSION)
     assert [run.result for run in report.runs] == [run.result for run in material.subjects]
     assert len(report.charts) == len(DRAWN)
@@ -104,7 +104,7 @@ def test_the_data_can_be_read_back_whole(engines: tuple[Material, dict[str, byte
     assert sum(len(contest.runs) for contest in report.contests) == len(ids)
 
 
-def test_the_same_runs_give_the_same_bytes(engines: tuple[Material, dict[str, bytes]], tmp_path: Path) -> None:
+def test_the_same_runs_give_the_same_bytes(engines: tuple[ReportData, dict[str, bytes]], tmp_path: Path) -> None:
     few = stored(ENGINES)[:6]
     again, once = (written(tmp_path, gathered(ENGINES, few), drawn=["power"]) for _ in range(2))
     assert again == once

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 from support.results import make_results
 
 from infertui.errors import StoreError
-from infertui.measure.roofline import Ceilings, Limits
+from infertui.measure.roofline import DevicePeaks, Limits
 from infertui.results.index import ResultIndex, ResultQuery
-from infertui.results.peaks import ceilings_file, find_ceilings, keep_ceilings, read_ceilings
+from infertui.results.peaks import find_peaks, keep_peaks, peaks_file, read_peaks
 
-GPU = Ceilings("NVIDIA H200", "580.1", 4e12, {"bfloat16": 7e14}, "2026-11-20T12:00:00+00:00", uuid="GPU-aa-bb")
-CPU = Ceilings("EPYC", "", 4e11, {"float32": 2e12}, "2026-11-20T12:00:00+00:00", threads=16)
+GPU = DevicePeaks("NVIDIA H200", "580.1", 4e12, {"bfloat16": 7e14}, "2026-11-20T12:00:00+00:00", uuid="GPU-aa-bb")
+CPU = DevicePeaks("EPYC", "", 4e11, {"float32": 2e12}, "2026-11-20T12:00:00+00:00", threads=16)
 
 
 @pytest.fixture
@@ -22,50 +22,50 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def test_entries_are_kept_and_found(home: dict[str, str]) -> None:
-    assert read_ceilings(home) == ()
-    keep_ceilings(GPU, home)
-    keep_ceilings(CPU, home)
-    entries = read_ceilings(home)
+    assert read_peaks(home) == ()
+    keep_peaks(GPU, home)
+    keep_peaks(CPU, home)
+    entries = read_peaks(home)
     assert entries == (GPU, CPU)
-    assert find_ceilings(entries, name="NVIDIA H200", uuid="GPU-aa-bb", driver="580.1") == GPU
-    assert find_ceilings(entries, name="whatever", uuid="aa-bb", driver="580.1") == GPU
-    assert find_ceilings(entries, name="EPYC", threads=16) == CPU
+    assert find_peaks(entries, name="NVIDIA H200", uuid="GPU-aa-bb", driver="580.1") == GPU
+    assert find_peaks(entries, name="whatever", uuid="aa-bb", driver="580.1") == GPU
+    assert find_peaks(entries, name="EPYC", threads=16) == CPU
 
 
 def test_another_driver_device_or_number_of_threads_is_not_known(home: dict[str, str]) -> None:
     entries = (GPU, CPU)
-    assert find_ceilings(entries, name="NVIDIA H200", uuid="GPU-aa-bb", driver="590") is None
-    assert find_ceilings(entries, name="NVIDIA H200", uuid="GPU-cc", driver="580.1") is None
-    assert find_ceilings(entries, name="NVIDIA H200") is None
-    assert find_ceilings(entries, name="EPYC", threads=8) is None
-    assert find_ceilings(entries, name="EPYC", uuid="unknown", threads=16) is None
+    assert find_peaks(entries, name="NVIDIA H200", uuid="GPU-aa-bb", driver="590") is None
+    assert find_peaks(entries, name="NVIDIA H200", uuid="GPU-cc", driver="580.1") is None
+    assert find_peaks(entries, name="NVIDIA H200") is None
+    assert find_peaks(entries, name="EPYC", threads=8) is None
+    assert find_peaks(entries, name="EPYC", uuid="unknown", threads=16) is None
 
 
 def test_a_new_measurement_takes_the_place_of_the_old_one(home: dict[str, str]) -> None:
-    keep_ceilings(GPU, home)
-    keep_ceilings(CPU, home)
+    keep_peaks(GPU, home)
+    keep_peaks(CPU, home)
     newer = replace(GPU, driver="590", copy_bandwidth=4.1e12)
-    keep_ceilings(newer, home)
-    keep_ceilings(replace(CPU, threads=8), home)
-    assert read_ceilings(home) == (CPU, newer, replace(CPU, threads=8))
+    keep_peaks(newer, home)
+    keep_peaks(replace(CPU, threads=8), home)
+    assert read_peaks(home) == (CPU, newer, replace(CPU, threads=8))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"ceilings": [{"device": 1}]}', b"\xff\xfe", b"[" * 100_000])
 def test_a_broken_file_says_what_to_do_and_gives_way(home: dict[str, str], content: bytes) -> None:
-    path = ceilings_file(home)
+    path = peaks_file(home)
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(StoreError) as told:
-        read_ceilings(home)
+        read_peaks(home)
     assert "infertui calibrate" in told.value.remedy
-    keep_ceilings(CPU, home)
-    assert read_ceilings(home) == (CPU,)
+    keep_peaks(CPU, home)
+    assert read_peaks(home) == (CPU,)
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "infertui").write_text("a file")
     with pytest.raises(StoreError):
-        keep_ceilings(CPU, {"XDG_STATE_HOME": str(tmp_path)})
+        keep_peaks(CPU, {"XDG_STATE_HOME": str(tmp_path)})
 
 
 def test_rows_of_the_table_have_the_shares_that_were_kept(tmp_path: Path) -> None:

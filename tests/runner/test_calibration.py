@@ -12,9 +12,9 @@ import pytest
 from support.without_torch import without_torch
 
 from infertui.errors import EngineError, StoreError
-from infertui.measure.roofline import Ceilings
-from infertui.runner.calibration import Known, Wanted, calibrate
-from infertui.targets.engine.peaks.peaks import Missing, Rate, Started, Subject, Told
+from infertui.measure.roofline import DevicePeaks
+from infertui.runner.calibration import KnownDevice, Wanted, calibrate
+from infertui.targets.engine.peaks.peaks import Missing, PeaksSubject, Rate, Started, Told
 
 HANG_S = 60
 
@@ -51,9 +51,9 @@ def gone(session: int) -> bool:
 
 def test_a_cpu_is_measured_in_a_process(tmp_path: Path) -> None:
     told: list[Told] = []
-    asked: list[Known] = []
+    asked: list[KnownDevice] = []
 
-    def kept(known: Known) -> Ceilings | None:
+    def kept(known: KnownDevice) -> DevicePeaks | None:
         asked.append(known)
         return None
 
@@ -61,9 +61,9 @@ def test_a_cpu_is_measured_in_a_process(tmp_path: Path) -> None:
         calibrate(Wanted("cpu", 1, quick=True), kept=kept, tell=told.append, environ=environment(tmp_path))
     )
     assert fresh
-    assert asked == [Known(name=found.device, uuid="", driver="", threads=1)]
+    assert asked == [KnownDevice(name=found.device, uuid="", driver="", threads=1)]
     subject = told[0]
-    assert isinstance(subject, Subject)
+    assert isinstance(subject, PeaksSubject)
     assert (found.threads, found.software, found.quick) == (1, subject.software, True)
     rates = {one.what: max(one.rates) for one in told if isinstance(one, Rate)}
     assert found.copy_bandwidth == rates.pop("copy")
@@ -89,7 +89,7 @@ def test_others_on_the_cpu_meanwhile_are_told(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_not_measured_again(tmp_path: Path) -> None:
-    entry = Ceilings("CPU", "", 1e10, {}, "now", threads=1)
+    entry = DevicePeaks("CPU", "", 1e10, {}, "now", threads=1)
     told: list[Told] = []
     found, fresh = asyncio.run(
         calibrate(Wanted("cpu", 1, quick=True), kept=lambda _: entry, tell=told.append, environ=environment(tmp_path))

@@ -12,12 +12,12 @@ from support.runs import run, simulated
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import EngineConfig
-from infertui.runner.placement import duration_of, foretell, kind_of
+from infertui.runner.placement import duration_of, estimate_duration, kind_of
 from infertui.runner.queue_store import Duration
 
 
 def test_without_earlier_runs_nothing_is_foretold() -> None:
-    assert foretell(simulated(), []) is None
+    assert estimate_duration(simulated(), []) is None
 
 
 def test_the_same_run_takes_as_long_again(tmp_path: Path) -> None:
@@ -25,19 +25,19 @@ def test_the_same_run_takes_as_long_again(tmp_path: Path) -> None:
     (result,), _ = run(config, out=tmp_path)
     known = duration_of(result, "cpu")
     assert known is not None
-    foretold = foretell(config, [known])
+    foretold = estimate_duration(config, [known])
     assert foretold == pytest.approx(known.load_s + 6 * 10 * known.step_s)
 
 
 def test_the_nearest_batch_size_tells_the_pace() -> None:
     earlier = [Duration("k", 1, 64, 0, 0.010, 1), Duration("k", 32, 64, 0, 0.020, 1)]
     config = simulated(workload__batch_size=16, workload__output_len=64, measurement__iterations=9)
-    assert foretell(config, earlier) == pytest.approx(10 * 64 * 0.020)
+    assert estimate_duration(config, earlier) == pytest.approx(10 * 64 * 0.020)
 
 
 def test_a_limit_in_seconds_is_respected() -> None:
     config = simulated(measurement__max_seconds=3.0, measurement__iterations=1000)
-    foretold = foretell(config, [Duration("k", 1, 64, 2.0, 1.0, 1)])
+    foretold = estimate_duration(config, [Duration("k", 1, 64, 2.0, 1.0, 1)])
     assert foretold == pytest.approx(2.0 + 64 * 1.0 + 3.0)
 
 
@@ -88,7 +88,7 @@ def test_a_fallback_says_nothing_of_the_engine_that_was_asked_for(tmp_path: Path
 
 @given(st.integers(1, 65536), st.integers(1, 1 << 20), st.floats(1e-6, 10))
 def test_a_forecast_is_a_positive_time(batch: int, length: int, step: float) -> None:
-    foretold = foretell(simulated(workload__batch_size=batch), [Duration("k", 1, length, 0.0, step, 0)])
+    foretold = estimate_duration(simulated(workload__batch_size=batch), [Duration("k", 1, length, 0.0, step, 0)])
     assert foretold is not None
     assert foretold > 0
 
@@ -117,7 +117,7 @@ def known(**values: Any) -> Duration:
 def test_the_output_length_moves_the_decode_steps_alone(history: int, asked: int, seconds: float) -> None:
     """TTFT 1 s and a step of 5 ms, two batches of warm-up and five measured."""
     config = simulated(workload__output_len=asked, measurement__iterations=5, measurement__warmup=2)
-    assert foretell(config, [known(output_len=history)]) == pytest.approx(seconds)
+    assert estimate_duration(config, [known(output_len=history)]) == pytest.approx(seconds)
 
 
 def test_a_forecast_is_what_the_simulator_then_takes(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_forecast_is_what_the_simulator_then_takes(tmp_path: Path) -> None:
     (first, second), _ = run(short, long, out=tmp_path)
     learnt = duration_of(first, "cpu")
     assert learnt is not None
-    foretold = foretell(long, [learnt])
+    foretold = estimate_duration(long, [learnt])
     assert foretold is not None
     # One more batch of warm-up, which is not summed up.
     assert foretold - learnt.load_s == pytest.approx((second.summary.measured_s or 0.0) * 7 / 6)
@@ -144,7 +144,7 @@ def test_a_larger_batch_takes_longer_as_earlier_runs_say() -> None:
         workload__output_len=11, workload__batch_size=64, measurement__iterations=5, measurement__warmup=1
     )
     batch_s = 4.0 * 2 + 10 * 0.2 * 2**0.5
-    assert foretell(config, earlier) == pytest.approx(2.0 + 6 * batch_s)
+    assert estimate_duration(config, earlier) == pytest.approx(2.0 + 6 * batch_s)
 
 
 def test_without_others_a_batch_and_a_prompt_grow_as_is_usual_for_the_device() -> None:
@@ -153,14 +153,14 @@ def test_without_others_a_batch_and_a_prompt_grow_as_is_usual_for_the_device() -
     config = simulated(
         workload__output_len=11, workload__batch_size=32, measurement__iterations=5, measurement__warmup=1
     )
-    on_cpu = foretell(config, [one])
+    on_cpu = estimate_duration(config, [one])
     assert on_cpu == pytest.approx(2.0 + 6 * (3.2 + 0.1 * 32**0.5))
-    on_gpu = foretell(config, [msgspec.structs.replace(one, kind="m|transformers|GPU-a|0")])
+    on_gpu = estimate_duration(config, [msgspec.structs.replace(one, kind="m|transformers|GPU-a|0")])
     assert on_gpu == pytest.approx(2.0 + 6 * (0.1 * 32**0.3 + 0.1 * 32**0.1))
     longer = simulated(
         workload__output_len=11, workload__input_len=160, measurement__iterations=5, measurement__warmup=1
     )
-    assert foretell(longer, [one]) == pytest.approx(2.0 + 6 * (1.0 + 0.1))
+    assert estimate_duration(longer, [one]) == pytest.approx(2.0 + 6 * (1.0 + 0.1))
 
 
 def test_a_least_time_of_measuring_is_foretold() -> None:
@@ -169,8 +169,8 @@ def test_a_least_time_of_measuring_is_foretold() -> None:
     longer = simulated(
         workload__output_len=8, measurement__iterations=2, measurement__warmup=1, measurement__min_seconds=5.0
     )
-    assert foretell(config, [known()]) == pytest.approx(2.0 + 3 * 1.035)
-    assert foretell(longer, [known()]) == pytest.approx(2.0 + 6 * 1.035)
+    assert estimate_duration(config, [known()]) == pytest.approx(2.0 + 3 * 1.035)
+    assert estimate_duration(longer, [known()]) == pytest.approx(2.0 + 6 * 1.035)
 
 
 def test_failed_batches_do_not_make_a_run_look_fast(tmp_path: Path) -> None:

@@ -2,19 +2,19 @@
 
 import asyncio
 
-from infertui.runner.control import BACKLOG, Hub, Numbered, PausedChanged, RunnerFacts, Snapshot
+from infertui.runner.control import BACKLOG, EventEnvelope, EventHub, PausedChanged, RunnerFacts, Snapshot
 from infertui.telemetry.readings import HostFacts
 
 FACTS = RunnerFacts("1", 1, 1, HostFacts("host", "kernel"), "now")
 
 
-def hub() -> Hub:
-    made: Hub = Hub(lambda: Snapshot(made.number, FACTS, False, ()))
+def hub() -> EventHub:
+    made: EventHub = EventHub(lambda: Snapshot(made.number, FACTS, False, ()))
     return made
 
 
-async def read(source: Hub, since: int, count: int) -> list[Numbered | Snapshot]:
-    found: list[Numbered | Snapshot] = []
+async def read(source: EventHub, since: int, count: int) -> list[EventEnvelope | Snapshot]:
+    found: list[EventEnvelope | Snapshot] = []
     events = source.events(since)
     async for told in events:
         found.append(told)
@@ -66,7 +66,7 @@ def test_a_reader_that_stops_reading_holds_up_nobody() -> None:
         source = hub()
         slow = source.events(0)
         source.publish(PausedChanged(True))
-        assert isinstance(await anext(slow), Numbered)
+        assert isinstance(await anext(slow), EventEnvelope)
         for _ in range(10 * BACKLOG):
             source.publish(PausedChanged(True))
         assert isinstance(await anext(slow), Snapshot)

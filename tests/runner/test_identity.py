@@ -27,7 +27,7 @@ from infertui.runner.events import AnyRunEvent, BatchMeasured, ModelLoaded, Note
 from infertui.runner.loading import load_request
 from infertui.runner.recovery import batches_of
 from infertui.runner.runner import Runner
-from infertui.targets.engine.base import Capacity, Evidence, Probe
+from infertui.targets.engine.base import Capacity, EffectiveSettings, Probe
 
 Install = Callable[..., None]
 
@@ -60,7 +60,7 @@ def test_what_was_in_force_is_kept_with_the_result(fake: Install, tmp_path: Path
     counters = {"graph_replays": 3, "drafted_tokens": 10, "accepted_tokens": 4}
     later = {"graph_replays": 9, "drafted_tokens": 30, "accepted_tokens": 19}
     fake(
-        evidence=[Evidence(levers, counters), Evidence(levers, later, {"kernel": "flash\x1b[31m"})],
+        evidence=[EffectiveSettings(levers, counters), EffectiveSettings(levers, later, {"kernel": "flash\x1b[31m"})],
         prepare=[("compile", 30.0), ("capture", 20.0)],
         dtype="bfloat16",
     )
@@ -90,7 +90,7 @@ def test_what_was_in_force_is_kept_with_the_result(fake: Install, tmp_path: Path
     [
         (
             {"mode": "cudagraph"},
-            {"evidence": [Evidence({"mode": "eager"}, reasons={"mode": "this GPU is too old"})]},
+            {"evidence": [EffectiveSettings({"mode": "eager"}, reasons={"mode": "this GPU is too old"})]},
             ["engine.mode = cudagraph", "eager is in force: this GPU is too old"],
             ["spawn", "load", "warmup"],
         ),
@@ -100,7 +100,7 @@ def test_what_was_in_force_is_kept_with_the_result(fake: Install, tmp_path: Path
         ({}, {"evidence_error": "it is gone"}, ["RuntimeError: it is gone"], ["spawn", "load", "warmup"]),
         (
             {"mode": "cudagraph"},
-            {"evidence": [Evidence({"mode": "cudagraph"}, {"graph_replays": 8})]},
+            {"evidence": [EffectiveSettings({"mode": "cudagraph"}, {"graph_replays": 8})]},
             ["graph_replays stood still"],
             ["spawn", "load", "warmup", "measure"],
         ),
@@ -127,7 +127,7 @@ def test_an_engine_cannot_pass_for_another(fake: Install, tmp_path: Path) -> Non
 
 
 def test_evidence_of_a_run_that_was_cut_off_is_kept(fake: Install, tmp_path: Path) -> None:
-    fake(evidence=[Evidence({"mode": "eager"}, {"graph_replays": 8})], steps=[(ALL, 1, 20.0)])
+    fake(evidence=[EffectiveSettings({"mode": "eager"}, {"graph_replays": 8})], steps=[(ALL, 1, 20.0)])
     long = simulated(measurement__iterations=100_000, measurement__warmup=0).measurement
     endless = msgspec.structs.replace(config(output_len=1), measurement=long)
 
@@ -147,7 +147,7 @@ def test_evidence_of_a_run_that_was_cut_off_is_kept(fake: Install, tmp_path: Pat
     asyncio.run(asyncio.wait_for(scenario(), 60))
     result = one(Store(tmp_path / "out").results(warn=lambda text: pytest.fail(text)))
     assert result.state == "interrupted"
-    assert result.evidence == Evidence({"mode": "eager"})
+    assert result.evidence == EffectiveSettings({"mode": "eager"})
 
 
 def test_getting_ready_counts_against_the_time_to_load(fake: Install, tmp_path: Path) -> None:

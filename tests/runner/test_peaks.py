@@ -7,8 +7,8 @@ import pytest
 from support.runs import run, simulated
 
 from infertui.config.sources import load
-from infertui.measure.roofline import Ceilings
-from infertui.results.peaks import ceilings_file, keep_ceilings
+from infertui.measure.roofline import DevicePeaks
+from infertui.results.peaks import keep_peaks, peaks_file
 from infertui.results.result import Result
 from infertui.telemetry.host import host_facts
 
@@ -21,9 +21,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_a_run_on_a_calibrated_cpu(tmp_path: Path, home: dict[str, str]) -> None:
     pytest.importorskip("transformers", reason="loads a model with Transformers")
-    cpu = Ceilings(host_facts().cpu_model or "CPU", "", 1e10, {"float32": 1e11}, "2026-11-20T12:00:00+00:00", threads=1)
-    keep_ceilings(msgspec.structs.replace(cpu, threads=3), home)
-    keep_ceilings(cpu, home)
+    cpu = DevicePeaks(
+        host_facts().cpu_model or "CPU", "", 1e10, {"float32": 1e11}, "2026-11-20T12:00:00+00:00", threads=1
+    )
+    keep_peaks(msgspec.structs.replace(cpu, threads=3), home)
+    keep_peaks(cpu, home)
     flags: dict[str, object] = {
         "model.id": "synthetic:nano", "device.name": "cpu", "device.threads": 1, "workload.batch_size": 2,
         "workload.input_len": 10, "workload.prompts": "random", "workload.output_len": 5, "measurement.warmup": 1,
@@ -59,12 +61,12 @@ def test_the_simulator_has_no_limits(tmp_path: Path, home: dict[str, str]) -> No
 
 
 def test_a_broken_file_of_ceilings_costs_no_run(tmp_path: Path, home: dict[str, str]) -> None:
-    path = ceilings_file(home)
+    path = peaks_file(home)
     path.parent.mkdir(parents=True)
     path.write_text("{")
     pytest.importorskip("transformers", reason="loads a model with Transformers")
     from infertui.runner.fingerprint import fingerprint
-    from infertui.runner.peaks import Known, look_up
+    from infertui.runner.peaks import KnownLimits, look_up
     from infertui.targets.engine.base import Loaded
 
     config = simulated()
@@ -72,4 +74,6 @@ def test_a_broken_file_of_ceilings_costs_no_run(tmp_path: Path, home: dict[str, 
     known = look_up(config, loaded, fingerprint(config, ()))
     assert known.ceilings is None
     assert known.shape is not None
-    assert look_up(config, msgspec.structs.replace(loaded, engine="simulator"), fingerprint(config, ())) == Known()
+    assert (
+        look_up(config, msgspec.structs.replace(loaded, engine="simulator"), fingerprint(config, ())) == KnownLimits()
+    )

@@ -9,7 +9,7 @@ from support.runs import simulated
 
 from infertui.config.schema import Config
 from infertui.runner import placement
-from infertui.runner.placement import Placing, kind_of
+from infertui.runner.placement import Placement, kind_of
 from infertui.runner.queue_store import Duration, Entry
 
 KIND = kind_of(simulated(), "cpu")
@@ -21,7 +21,7 @@ def entry(number: int, config: Config) -> Entry:
 
 
 def placed(*configs: Config, earlier: list[Duration] = ONE_A_SECOND) -> list[Entry]:
-    place = Placing(tuple, lambda kind: earlier if kind == KIND else [])
+    place = Placement(tuple, lambda kind: earlier if kind == KIND else [])
     asyncio.run(place.learn(configs))
     return place.placed([entry(number, config) for number, config in enumerate(configs)])
 
@@ -62,7 +62,7 @@ def test_the_latest_run_of_a_shape_counts() -> None:
 
 def test_only_an_estimate_that_moved_is_told() -> None:
     earlier = list(ONE_A_SECOND)
-    place = Placing(tuple, lambda _: earlier)
+    place = Placement(tuple, lambda _: earlier)
     waiting = place.placed([entry(1, simulated(workload__output_len=1))])
     for step, told in ((1.05, 0), (1.5, 1), (0.2, 1)):
         earlier[0] = Duration(KIND, 1, 1, 0.0, step, 0)

@@ -13,7 +13,7 @@ from infertui.results.result import Result
 from infertui.results.runs import OUTPUTS, SUPERSEDED, Output, Store
 from infertui.runner.quality import judge, partings, say_again
 from infertui.runner.references import computes_exactly, find_farther, find_reference
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 
 Outputs = Mapping[str, tuple[int, ...]]
 OWN = Quality(perplexity=8.0, text="alice.txt 12", text_tokens=100, window=1024)
@@ -46,7 +46,7 @@ class Folder:
             started=f"2026-01-0{self._count}T00:00:00+00:00",
             config=replace(base.own_config, workload=workload),
             loaded=replace(base.loaded, dtype=dtype, random_weights=False),
-            evidence=Evidence(levers={"mode": "eager", "quantization": "none", **levers}),
+            evidence=EffectiveSettings(levers={"mode": "eager", "quantization": "none", **levers}),
             quality=OWN,
         )
         folder = write_folder(self.store.root, result)

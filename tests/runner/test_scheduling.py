@@ -16,7 +16,7 @@ from infertui.config.sweep import Variant
 from infertui.errors import StoreError, UsageError
 from infertui.results.result import Result
 from infertui.results.runs import Store
-from infertui.runner.control import EntryChanged, Numbered, Snapshot, Submission
+from infertui.runner.control import EntryChanged, EventEnvelope, Snapshot, Submission
 from infertui.runner.events import ModelLoaded
 from infertui.runner.queue_store import ENDED, Entry, QueueStore
 from infertui.runner.runner import Runner
@@ -367,7 +367,7 @@ def test_every_change_is_an_event(tmp_path: Path) -> None:
             seen: list[str] = []
             loaded = False
             async for told in runner.events(since):
-                assert isinstance(told, Numbered)
+                assert isinstance(told, EventEnvelope)
                 if isinstance(told.event, EntryChanged):
                     seen.append(told.event.entry.state)
                 loaded |= isinstance(told.event, ModelLoaded)

@@ -14,9 +14,9 @@ from infertui.runner.control import (
     PROTOCOL,
     AnyEvent,
     Compared,
-    Control,
+    EventEnvelope,
     Forecast,
-    Numbered,
+    RunnerApi,
     RunnerFacts,
     Snapshot,
 )
@@ -31,7 +31,7 @@ FACTS = RunnerFacts(
 )
 
 
-class FakeControl(Control):
+class FakeControl(RunnerApi):
     """`told` is the snapshot, `push` makes events, `calls` holds (method, arguments).
 
     `answers` are the values of methods by name; `failures` are raised instead, by name, each time.
@@ -85,7 +85,7 @@ class FakeControl(Control):
         self._ask("snapshot")
         return self.told
 
-    async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+    async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
         self._ask("events", since)
         self.readers += 1
         reached = since
@@ -98,7 +98,7 @@ class FakeControl(Control):
                     yield self.told
                 elif reached < last:
                     reached += 1
-                    yield Numbered(reached, self._events[reached - last - 1])
+                    yield EventEnvelope(reached, self._events[reached - last - 1])
                 else:
                     await self._news.wait()
         finally:

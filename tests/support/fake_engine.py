@@ -21,12 +21,12 @@ from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
 from infertui.targets.engine.base import (
     Batch,
-    Evidence,
+    EffectiveSettings,
     Generated,
+    GenerationPlan,
     Getting,
     Loaded,
     LoadRequest,
-    Plan,
     Probe,
     ScoringWay,
     Sink,
@@ -47,7 +47,7 @@ class Behaviour(Struct):
     counts: list[int] | None = None
     outputs: list[list[int]] | None = None
     prepare: list[tuple[Getting, float]] = []
-    evidence: list[Evidence] = field(default_factory=lambda: [Evidence()])
+    evidence: list[EffectiveSettings] = field(default_factory=lambda: [EffectiveSettings()])
     evidence_error: str = ""
     load_error: str = ""
     read_ms: float = 0.0
@@ -83,7 +83,7 @@ class FakeEngine:
     def __init__(self, clock: Clock, behaviour: Behaviour) -> None:
         self._clock, self._does = clock, behaviour
         self._asked = 0
-        self.plans: list[Plan] = []
+        self.plans: list[GenerationPlan] = []
         self.calls: list[str] = []
         self.requests: list[LoadRequest] = []
 
@@ -100,7 +100,7 @@ class FakeEngine:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         self.plans.append(plan)
         self.calls.append("prepare")
         while self._does.hang_in_prepare:
@@ -130,7 +130,7 @@ class FakeEngine:
         self._pass(self._does.read_ms)
         return self._does.outputs or [[*range(count)] for count in counts]
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         self.calls.append("evidence")
         if self._does.evidence_error:
             raise RuntimeError(self._does.evidence_error)

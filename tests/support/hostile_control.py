@@ -22,7 +22,7 @@ from infertui.errors import InfertuiError
 from infertui.models.local import LocalModel
 from infertui.results.index import ResultQuery
 from infertui.results.result import Result
-from infertui.runner.control import Control, EntryChanged, Forecast, ResultsChanged
+from infertui.runner.control import EntryChanged, Forecast, ResultsChanged, RunnerApi
 from infertui.runner.events import Estimated, Noted, PhaseEntered, RunFinished, RunStarted
 from infertui.telemetry.readings import GpuProcess
 
@@ -171,7 +171,7 @@ def main() -> None:
 
     def connector(*_arguments: Any, **_named: Any) -> Any:
         @asynccontextmanager
-        async def connect() -> AsyncIterator[Control]:
+        async def connect() -> AsyncIterator[RunnerApi]:
             async with served(control, folder) as (client, _):
                 asyncio.get_running_loop().call_later(1.0, control.happen)
                 yield client

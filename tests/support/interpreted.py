@@ -7,9 +7,9 @@ import json
 from typing import Any, NamedTuple
 
 from infertui.config.engines.transformers import TransformersOptions
-from infertui.targets.engine.base import Plan
+from infertui.targets.engine.base import GenerationPlan
 from infertui.targets.engine.transformers.fused import FusedWeights, GraphState
-from infertui.targets.engine.transformers.graph import GraphWay
+from infertui.targets.engine.transformers.graph import GraphMode
 
 LENGTH = 4
 PROMPTS = ([5, 6, 7, 8, 9], [1, 2], [9, 9, 9])
@@ -64,7 +64,7 @@ def library(model: Any, prompt: list[int]) -> list[int]:
     return ids
 
 
-class Launched(GraphWay):
+class Launched(GraphMode):
     """Launches the step instead of capturing it."""
 
     def __init__(self, model: Any) -> None:
@@ -79,7 +79,7 @@ class Launched(GraphWay):
         from infertui.targets.engine.transformers.fused import FusedStep
 
         width = max(map(len, prompts))
-        plan = Plan(len(prompts), (width,), positions - width)
+        plan = GenerationPlan(len(prompts), (width,), positions - width)
         self._state = GraphState(self._new_cache(positions), plan, positions, torch.device("cpu"))
         with torch.inference_mode():
             self._prefill(list(prompts))

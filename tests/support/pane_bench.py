@@ -1,4 +1,4 @@
-"""One pane on a stage, with a cockpit behind it that records what it is asked."""
+"""One pane on a stage, with a app_context behind it that records what it is asked."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,25 +16,25 @@ from textual.widget import Widget
 
 from infertui.errors import InfertuiError
 from infertui.results.result import Result
-from infertui.runner.control import Control
+from infertui.runner.control import RunnerApi
 from infertui.runner.queue_store import Entry
 from infertui.tui.context import Severity
 from infertui.tui.settings import Settings
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 from infertui.tui.widgets.pane import Pane
 
 Act = Callable[["Bench", Pilot[None]], Awaitable[None]]
 
 
 class Bench(Stage):
-    """Implements Cockpit. `asked` are questions with what a yes does, `told` all else that was said or opened."""
+    """Implements AppContext. `asked` are questions with what a yes does, `told` all else that was said or opened."""
 
     CSS = ".pane { border: round $frame; width: 1fr; height: 1fr; }"
 
     def __init__(
         self,
         pane: type[Pane],
-        mirror: Mirror,
+        mirror: ClientState,
         *,
         control: FakeControl | None = None,
         settings: Settings | None = None,
@@ -58,14 +58,14 @@ class Bench(Stage):
         self.pane.focus_inside()
 
     @property
-    def control(self) -> Control:
+    def control(self) -> RunnerApi:
         return self.fake
 
     @property
     def calls(self) -> list[tuple[str, tuple[object, ...]]]:
         return self.fake.calls
 
-    def intend(self, work: Callable[[Control], Awaitable[object]], *, done: str = "") -> None:
+    def intend(self, work: Callable[[RunnerApi], Awaitable[object]], *, done: str = "") -> None:
         async def go() -> None:
             try:
                 await work(self.fake)

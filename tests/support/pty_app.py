@@ -19,14 +19,14 @@ from infertui.tui import start as starting
 from infertui.tui.app import InfertuiApp
 
 if TYPE_CHECKING:
-    from infertui.runner.control import Control
+    from infertui.runner.control import RunnerApi
 
 APPS: list[InfertuiApp] = []
 
 
 def connector(*_arguments: Any, **_named: Any) -> Any:
     @asynccontextmanager
-    async def connect() -> "AsyncIterator[Control]":
+    async def connect() -> "AsyncIterator[RunnerApi]":
         from support.screens import entry, machine  # after the first paint, as with a real runner
 
         if "CRASH" in os.environ:

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 from support.results import make_results, write_folder
 
-from infertui.report.charts.build import Chart
+from infertui.report.charts.build import PlannedChart
 from infertui.report.charts.build import charts as charts_of
-from infertui.report.data import Material, collect
+from infertui.report.data import ReportData, collect
 from infertui.report.files import write_report
 from infertui.report.sections import compose
 from infertui.results.result import Result
@@ -76,16 +76,16 @@ def stored(out: Path) -> list[Result]:
     return Store(out).results(warn=lambda text: None)
 
 
-def gathered(out: Path, results: Sequence[Result], *, baseline: str = "") -> Material:
+def gathered(out: Path, results: Sequence[Result], *, baseline: str = "") -> ReportData:
     """What a report about them is written from."""
     return collect(results, Store(out).folder_of, baseline=baseline)
 
 
 def written(
-    target: Path, material: Material, *, drawn: Sequence[str] | None = None, title: str = "A report"
+    target: Path, material: ReportData, *, drawn: Sequence[str] | None = None, title: str = "A report"
 ) -> dict[str, bytes]:
     """A report's files by their names. `drawn` names the charts that are drawn; all of them without it."""
-    charts: list[Chart] = [one for one in charts_of(material) if drawn is None or one.figure.name in drawn]
+    charts: list[PlannedChart] = [one for one in charts_of(material) if drawn is None or one.figure.name in drawn]
     document = compose(material, charts, title=title, date="2026-03-02")
     paths = write_report(target, document, material, charts, told=lambda text: None)
     return {str(path.relative_to(target)): path.read_bytes() for path in paths}

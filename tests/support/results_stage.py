@@ -1,4 +1,4 @@
-"""A Cockpit over a real reports folder, without a runner: what panes and screens of results are tested on."""
+"""A AppContext over a real reports folder, without a runner: what panes and screens of results are tested on."""
 
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,13 +15,13 @@ from infertui.results.details import RunDetails, read_details
 from infertui.results.index import ResultPage, ResultQuery
 from infertui.results.result import Result
 from infertui.results.runs import Store
-from infertui.runner.control import Compared, Control
+from infertui.runner.control import Compared, RunnerApi
 from infertui.runner.queries import Reports, benched, compared, open_table
 from infertui.runner.queue_store import Entry
 from infertui.tui import themes
 from infertui.tui.context import Severity
 from infertui.tui.settings import Settings
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 
 SHIPPED = themes.load({"HOME": "/nonexistent"})[0]
 
@@ -56,7 +56,7 @@ class StoredControl(FakeControl):
 
 
 class ResultsStage(App[None]):
-    """Implements Cockpit around one widget; what it is asked to do is written down."""
+    """Implements AppContext around one widget; what it is asked to do is written down."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
@@ -80,7 +80,7 @@ class ResultsStage(App[None]):
         self.theme = theme
         self.ascii_only = ascii_only
         self.out = out
-        self.mirror = Mirror()
+        self.mirror = ClientState()
         self.settings = settings or Settings()
         self.fake = control or StoredControl(out)
         self.said: list[tuple[Severity, str]] = []
@@ -101,10 +101,10 @@ class ResultsStage(App[None]):
         yield self._make(self)
 
     @property
-    def control(self) -> Control:
+    def control(self) -> RunnerApi:
         return self.fake
 
-    def intend(self, work: Callable[[Control], Awaitable[object]], *, done: str = "") -> None:
+    def intend(self, work: Callable[[RunnerApi], Awaitable[object]], *, done: str = "") -> None:
         async def go() -> None:
             try:
                 await work(self.control)

@@ -14,7 +14,7 @@ from infertui.runner.progress import RunProgress
 from infertui.runner.queue_store import Entry, EntryState
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 
 GIB = 2**30
 S = 1_000_000_000
@@ -154,9 +154,9 @@ def mirror(
     unavailable: str = "",
     runs: dict[str, RunProgress] | None = None,
     faults: tuple[str, ...] = (),
-) -> Mirror:
+) -> ClientState:
     """What a screen knows after a snapshot."""
-    known = Mirror()
+    known = ClientState()
     under_way = {one.run: progress(one.run) for one in entries if one.state == "running"}
     known.take(
         Snapshot(

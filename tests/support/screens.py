@@ -11,7 +11,7 @@ from support.fake_control import FACTS, FakeControl
 from textual.pilot import Pilot
 
 from infertui.config.schema import Config
-from infertui.runner.control import Control
+from infertui.runner.control import RunnerApi
 from infertui.runner.events import PhaseEntered, RunStarted
 from infertui.runner.progress import RunProgress
 from infertui.runner.queue_store import Entry, EntryState
@@ -78,11 +78,11 @@ def machine(*, gpus: int = 2, entries: tuple[Entry, ...] = (), paused: bool = Fa
     return fake
 
 
-def app_over(fake: Control | None, tmp_path: Path, **more: Any) -> InfertuiApp:
+def app_over(fake: RunnerApi | None, tmp_path: Path, **more: Any) -> InfertuiApp:
     """The application, connected to `fake`; None: to nothing, for ever."""
 
     @asynccontextmanager
-    async def connect() -> AsyncIterator[Control]:
+    async def connect() -> AsyncIterator[RunnerApi]:
         if fake is None:
             await asyncio.Event().wait()
         assert fake is not None

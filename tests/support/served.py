@@ -10,12 +10,12 @@ from infertui.api.daemon import Listener
 from infertui.api.http import create_app
 from infertui.api.runtime import Holder
 from infertui.api.stream import Presence
-from infertui.runner.control import Control
-from infertui.tui.state import Mirror
+from infertui.runner.control import RunnerApi
+from infertui.tui.state import ClientState
 
 
 @asynccontextmanager
-async def served(control: Control, folder: Path, *, identity: str = "one") -> AsyncIterator[tuple[Client, Presence]]:
+async def served(control: RunnerApi, folder: Path, *, identity: str = "one") -> AsyncIterator[tuple[Client, Presence]]:
     """A client of `control` through a socket in `folder`."""
     path = folder / "runner.sock"
     presence = Presence()
@@ -24,9 +24,9 @@ async def served(control: Control, folder: Path, *, identity: str = "one") -> As
         yield Client(path, timeout_s=30), presence
 
 
-async def mirrored(control: Control, enough: Callable[[Mirror], object]) -> Mirror:
+async def mirrored(control: RunnerApi, enough: Callable[[ClientState], object]) -> ClientState:
     """What a screen knows, once it is enough."""
-    mirror = Mirror()
+    mirror = ClientState()
     mirror.take(await control.snapshot())
     if enough(mirror):
         return mirror

@@ -8,7 +8,7 @@ from support.sinks import Stamps
 
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
-from infertui.targets.engine.base import Batch, Getting, Loaded, LoadRequest, Plan
+from infertui.targets.engine.base import Batch, GenerationPlan, Getting, Loaded, LoadRequest
 from infertui.targets.engine.transformers.engine import TransformersEngine
 
 NANO = "synthetic:nano"
@@ -28,7 +28,7 @@ def load(
 def prepare(engine: TransformersEngine, prompts: Sequence[Sequence[int]], output_len: int) -> list[Getting]:
     """Prepare for batches like this one; what was entered."""
     entered: list[Getting] = []
-    engine.prepare(Plan(len(prompts), (max(map(len, prompts)),), output_len), entered.append)
+    engine.prepare(GenerationPlan(len(prompts), (max(map(len, prompts)),), output_len), entered.append)
     return entered
 
 

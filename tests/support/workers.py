@@ -17,14 +17,14 @@ from infertui.config.schema import (
 )
 from infertui.targets.engine.base import LoadRequest
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import AnyEvent, Load, Measure, Proceed, Ready
+from infertui.worker.protocol import AnyEvent, LoadModel, Measure, Proceed, Ready
 
 HANG_S = 60
 
 
-def load_command(**simulator: Any) -> Load:
+def load_command(**simulator: Any) -> LoadModel:
     engine = EngineConfig(name="simulator", simulator=SimulatorOptions(**simulator))
-    return Load(LoadRequest(ModelConfig(), engine, DeviceConfig()))
+    return LoadModel(LoadRequest(ModelConfig(), engine, DeviceConfig()))
 
 
 def measure_command(*, iterations: int = 3, batch_size: int = 1, output_len: int = 4, **measurement: Any) -> Measure:

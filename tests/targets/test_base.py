@@ -14,7 +14,16 @@ from infertui.measure.records import EngineMemory
 from infertui.measure.summary import summarise
 from infertui.targets import kinds
 from infertui.targets.base import Target, TargetName
-from infertui.targets.engine.contract import Batch, Evidence, Generated, Getting, Loaded, Plan, Scoring, Sink
+from infertui.targets.engine.contract import (
+    Batch,
+    EffectiveSettings,
+    Generated,
+    GenerationPlan,
+    Getting,
+    Loaded,
+    Scoring,
+    Sink,
+)
 from infertui.targets.kinds import Kind, kind_of
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
 from infertui.worker.scoring import scored
@@ -47,7 +56,7 @@ class TableTarget:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         self.asked.append(f"prepare {plan.batch_size}x{plan.output_len}")
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
@@ -62,8 +71,8 @@ class TableTarget:
     def synchronize(self) -> None:
         pass
 
-    def effective(self, *, seen: bool) -> Evidence:
-        return Evidence(facts={"server": "a table"}, counters={"answers": len(self.asked)})
+    def effective(self, *, seen: bool) -> EffectiveSettings:
+        return EffectiveSettings(facts={"server": "a table"}, counters={"answers": len(self.asked)})
 
     def check_growth(self, grown: dict[str, int], output_len: int) -> None:
         self.asked.append(f"grown {output_len}")

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Label, Log, OptionList, RichLog, Static, TextArea
 
-from infertui.tui.terminal.diff import CellSaver
+from infertui.tui.terminal.diff import ScreenDiff
 from infertui.tui.widgets.chart import LineChart, Mark, Series
 from infertui.tui.widgets.gauges import GaugeColumn
 from infertui.tui.widgets.rowlist import RowList
@@ -45,7 +45,7 @@ class HostileApp(Stage):
     def __init__(self, text: str, *, theme: str, save: bool) -> None:
         super().__init__(theme=theme)
         self.text = text
-        self.saver = CellSaver() if save else None
+        self.saver = ScreenDiff() if save else None
 
     def _display(self, screen: object, renderable: object) -> None:
         if self.saver is not None:

@@ -8,24 +8,24 @@ from support.fake_control import FakeControl
 from support.screens import entry, machine, sample
 
 from infertui.errors import InfertuiError
-from infertui.runner.control import Control, EntryChanged, Measured, Numbered, Snapshot
+from infertui.runner.control import EntryChanged, EventEnvelope, Measured, RunnerApi, Snapshot
 from infertui.tui import connection as connection_module
 from infertui.tui.connection import ABSENT, Connect, RunnerConnection
-from infertui.tui.state import ALL_TOPICS, Mirror, Topic
+from infertui.tui.state import ALL_TOPICS, ClientState, Topic
 
 
 class Noted(RunnerConnection):
     """Writes down what it tells, and what it is told of each attempt."""
 
-    def __init__(self, connect: Connect, mirror: Mirror) -> None:
+    def __init__(self, connect: Connect, mirror: ClientState) -> None:
         self.topics: list[frozenset[Topic]] = []
         self.connections = 0
         self.troubles: list[tuple[str, str]] = []
         self.mirror = mirror
         self.said: list[str] = []
         self.news = asyncio.Event()
-        cockpit: Any = self
-        super().__init__(connect, cockpit, changed=self.note, reached=lambda: None)
+        app_context: Any = self
+        super().__init__(connect, app_context, changed=self.note, reached=lambda: None)
 
     def note(self, topics: frozenset[Topic]) -> None:
         self.topics.append(topics)
@@ -58,18 +58,18 @@ class Mortal(FakeControl):
         self.told = machine().told
         self.gone = asyncio.Event()
 
-    async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
-        yield Numbered(since + 1, EntryChanged(entry(1)))
+    async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
+        yield EventEnvelope(since + 1, EntryChanged(entry(1)))
         await self.gone.wait()
         raise InfertuiError("the connection broke")
 
 
-def connecting(*controls: Control | Exception) -> Connect:
+def connecting(*controls: RunnerApi | Exception) -> Connect:
     """Each attempt gets the next; the last one stays."""
     left = list(controls)
 
     @asynccontextmanager
-    async def connect() -> AsyncIterator[Control]:
+    async def connect() -> AsyncIterator[RunnerApi]:
         control = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(control, Exception):
             raise control
@@ -86,7 +86,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_snapshot_then_events() -> None:
     async def go() -> None:
-        fake, mirror = machine(), Mirror()
+        fake, mirror = machine(), ClientState()
         connection = Noted(connecting(fake), mirror)
         task = asyncio.create_task(connection.run())
         await connection.until(lambda: connection.connections == 1)
@@ -106,7 +106,7 @@ def test_a_snapshot_then_events() -> None:
 
 def test_a_runner_that_goes_is_tried_until_there_is_one_again() -> None:
     async def go() -> None:
-        first, second, mirror = Mortal(), machine(), Mirror()
+        first, second, mirror = Mortal(), machine(), ClientState()
         broken = InfertuiError("no runner answers")
         connection = Noted(connecting(broken, OSError("refused"), first, broken, second), mirror)
         task = asyncio.create_task(connection.run())
@@ -135,13 +135,13 @@ def test_without_a_runner_every_method_says_so() -> None:
 
 def test_a_flood_leaves_turns_to_others() -> None:
     class Flood(FakeControl):
-        async def events(self, since: int) -> AsyncIterator[Numbered | Snapshot]:
+        async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
             for number in range(since + 1, since + 5001):
-                yield Numbered(number, Measured(sample(1, number)))
+                yield EventEnvelope(number, Measured(sample(1, number)))
             await asyncio.Event().wait()
 
     async def go() -> None:
-        mirror = Mirror()
+        mirror = ClientState()
         turns = 0
 
         async def others() -> None:

@@ -2,20 +2,20 @@ from msgspec.structs import replace
 from support.screens import entry, machine, sample
 
 from infertui.tui.header import Condition, gpu_summary, header_text, minutes
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 from infertui.tui.terminal.capabilities import ASCII, UNICODE
 from infertui.tui.themes import DEFAULT_PALETTE
 
 AT = Condition(version="1.2.3", clock="09:41")
 
 
-def mirror_of(**more: object) -> Mirror:
-    mirror = Mirror()
+def mirror_of(**more: object) -> ClientState:
+    mirror = ClientState()
     mirror.take(machine(**more).told)  # type: ignore[arg-type]
     return mirror
 
 
-def line(mirror: Mirror | None, width: int, condition: Condition = AT) -> str:
+def line(mirror: ClientState | None, width: int, condition: Condition = AT) -> str:
     text = header_text(mirror, condition, width, DEFAULT_PALETTE, UNICODE)
     assert text.cell_len <= width
     return text.plain

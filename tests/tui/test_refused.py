@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from infertui.config.sweep import Variant
 from infertui.config.toml import write
-from infertui.runner.control import Control, Submission
+from infertui.runner.control import RunnerApi, Submission
 from infertui.runner.runner import Runner
 from infertui.telemetry.nvml import NvmlUnavailableError
 from infertui.telemetry.sampler import Sampler
@@ -29,7 +29,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator[Control]:
+async def connect() -> AsyncIterator[RunnerApi]:
     async with Runner() as runner:
         yield runner
 

@@ -15,7 +15,7 @@ from infertui.telemetry.nvml import Nvml
 from infertui.telemetry.visible import by_uuid
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import Load, LoadDone, Measure
+from infertui.worker.protocol import LoadDone, LoadModel, Measure
 
 pytestmark = pytest.mark.gpu
 MIB = 1 << 20
@@ -30,7 +30,7 @@ def nvml() -> Iterator[Nvml]:
 
 async def load_on_gpu(worker: WorkerProcess, model: str) -> Loaded:
     request = LoadRequest(ModelConfig(id=model), EngineConfig(dtype="float16"), DeviceConfig(name="cuda"))
-    events = [event async for event in worker.load(Load(request), timeout_s=300)]
+    events = [event async for event in worker.load(LoadModel(request), timeout_s=300)]
     last = events[-1]
     assert isinstance(last, LoadDone)
     return last.loaded

@@ -16,7 +16,7 @@ from infertui.errors import EngineError
 from infertui.measure.clock import VirtualClock
 from infertui.measure.records import BatchRecord
 from infertui.measure.summary import summarise
-from infertui.targets.engine.base import Evidence, LoadRequest, Plan
+from infertui.targets.engine.base import EffectiveSettings, GenerationPlan, LoadRequest
 from infertui.targets.engine.target import EngineTarget
 from infertui.targets.engine.verify import check_device
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
@@ -195,7 +195,7 @@ def test_the_plan_holds_what_the_run_will_ask() -> None:
     workload = {"temperature": 0.5, "top_k": 7, "top_p": 0.9}
     stage = Stage(Behaviour(), batch_size=2, iterations=3, workload=workload).run()
     # Prompts of 10, 7 and 17 bytes go round: batches of (10, 7), (17, 10), (7, 17).
-    assert stage.engine.plans == [Plan(2, (10, 17), 4, temperature=0.5, top_k=7, top_p=0.9)]
+    assert stage.engine.plans == [GenerationPlan(2, (10, 17), 4, temperature=0.5, top_k=7, top_p=0.9)]
 
 
 def test_warm_up_shows_no_width_that_was_not_planned() -> None:
@@ -205,7 +205,7 @@ def test_warm_up_shows_no_width_that_was_not_planned() -> None:
     assert lengths == set(stage.engine.plans[0].widths) == {10, 7}
 
 
-# Evidence
+# EffectiveSettings
 
 ASKED: dict[str, Any] = {"mode": "cudagraph", "quantization": "int8"}
 
@@ -213,12 +213,14 @@ ASKED: dict[str, Any] = {"mode": "cudagraph", "quantization": "int8"}
 def test_evidence_is_told_with_the_growth_of_its_counters() -> None:
     behaviour = Behaviour(
         evidence=[
-            Evidence(levers=ASKED, counters={"graph_replays": 5, "other": 1}, facts={"captured": "32"}),
-            Evidence(levers=ASKED, counters={"graph_replays": 14, "other": 1, "late": 2}, facts={"captured": "33"}),
+            EffectiveSettings(levers=ASKED, counters={"graph_replays": 5, "other": 1}, facts={"captured": "32"}),
+            EffectiveSettings(
+                levers=ASKED, counters={"graph_replays": 14, "other": 1, "late": 2}, facts={"captured": "33"}
+            ),
         ]
     )
     stage = Stage(behaviour, **ASKED).run()
-    assert stage.last(Ready).evidence == Evidence(levers=ASKED, facts={"captured": "32"})
+    assert stage.last(Ready).evidence == EffectiveSettings(levers=ASKED, facts={"captured": "32"})
     found = stage.last(MeasureDone).evidence
     assert found.counters == {"graph_replays": 9, "other": 0, "late": 2}
     assert found.facts == {"captured": "33"}
@@ -234,20 +236,24 @@ def test_evidence_is_asked_for_outside_of_what_is_measured() -> None:
 @pytest.mark.parametrize(
     ("levers", "evidence", "words"),
     [
-        ({"mode": "cudagraph"}, Evidence({"mode": "eager"}, reasons={"mode": "no GPU"}), ["eager is in force: no GPU"]),
-        ({"mode": "cudagraph"}, Evidence(), ["the engine does not say"]),
-        ({"dtype": "float32"}, Evidence({"dtype": "float32 with autocast"}), ["engine.dtype = float32", "autocast"]),
-        ({"attention": "sdpa"}, Evidence({"attention": "eager"}), ["engine.attention = sdpa", "eager"]),
-        ({"quantization": "int8"}, Evidence({"quantization": "none"}), ["int8", "none is in force"]),
-        ({"quantization": "int8"}, Evidence({"quantization": ""}), ["nothing is in force"]),
-        ({"speculation": "prompt-lookup"}, Evidence({"speculation": "none"}), ["prompt-lookup"]),
-        ({"tensor_parallel": 2}, Evidence({"tensor_parallel": "1"}), ["engine.tensor_parallel = 2", "1 is in force"]),
-        ({}, Evidence({"speculation": "prompt-lookup"}), ["engine.speculation = none", "prompt-lookup is in force"]),
-        ({}, Evidence({"tensor_parallel": "8"}), ["engine.tensor_parallel = 1"]),
+        ({"mode": "cudagraph"}, EffectiveSettings({"mode": "eager"}, reasons={"mode": "no GPU"}),
+         ["eager is in force: no GPU"]),
+        ({"mode": "cudagraph"}, EffectiveSettings(), ["the engine does not say"]),
+        ({"dtype": "float32"}, EffectiveSettings({"dtype": "float32 with autocast"}), ["engine.dtype = float32",
+         "autocast"]),
+        ({"attention": "sdpa"}, EffectiveSettings({"attention": "eager"}), ["engine.attention = sdpa", "eager"]),
+        ({"quantization": "int8"}, EffectiveSettings({"quantization": "none"}), ["int8", "none is in force"]),
+        ({"quantization": "int8"}, EffectiveSettings({"quantization": ""}), ["nothing is in force"]),
+        ({"speculation": "prompt-lookup"}, EffectiveSettings({"speculation": "none"}), ["prompt-lookup"]),
+        ({"tensor_parallel": 2}, EffectiveSettings({"tensor_parallel": "1"}), ["engine.tensor_parallel = 2",
+         "1 is in force"]),
+        ({}, EffectiveSettings({"speculation": "prompt-lookup"}), ["engine.speculation = none",
+         "prompt-lookup is in force"]),
+        ({}, EffectiveSettings({"tensor_parallel": "8"}), ["engine.tensor_parallel = 1"]),
     ],
 )  # fmt: skip
 def test_a_lever_that_is_not_in_force_fails_the_run(
-    levers: dict[str, Any], evidence: Evidence, words: list[str]
+    levers: dict[str, Any], evidence: EffectiveSettings, words: list[str]
 ) -> None:
     stage = Stage(Behaviour(evidence=[evidence]), **levers)
     with pytest.raises(EngineError) as caught:
@@ -259,9 +265,9 @@ def test_a_lever_that_is_not_in_force_fails_the_run(
 
 
 def test_without_warm_up_what_only_steps_show_is_looked_for_behind_the_first_batch() -> None:
-    unseen = Evidence({"dtype": "float32", "speculation": "none"}, unseen=("mode", "speculation"))
+    unseen = EffectiveSettings({"dtype": "float32", "speculation": "none"}, unseen=("mode", "speculation"))
     asked: dict[str, Any] = {"mode": "cudagraph", "speculation": "prompt-lookup", "dtype": "float32"}
-    shown = Evidence({"mode": "cudagraph", "speculation": "prompt-lookup"}, unseen=())
+    shown = EffectiveSettings({"mode": "cudagraph", "speculation": "prompt-lookup"}, unseen=())
     stage = Stage(Behaviour(evidence=[unseen, shown]), iterations=3, **asked).run()
     assert len(stage.batches) == 3
     assert stage.engine.calls == ["prepare", "evidence", *["generate", "read"], "evidence", *["generate", "read"] * 2,
@@ -270,7 +276,7 @@ def test_without_warm_up_what_only_steps_show_is_looked_for_behind_the_first_bat
 
 
 def test_what_the_first_batch_shows_not_to_be_in_force_ends_the_run_there() -> None:
-    evidence = [Evidence(unseen=("mode",)), Evidence({"mode": "eager"})]
+    evidence = [EffectiveSettings(unseen=("mode",)), EffectiveSettings({"mode": "eager"})]
     stage = Stage(Behaviour(evidence=evidence), iterations=9, mode="cudagraph")
     with pytest.raises(EngineError, match="eager is in force"):
         stage.run()
@@ -279,23 +285,24 @@ def test_what_the_first_batch_shows_not_to_be_in_force_ends_the_run_there() -> N
 
 def test_what_stays_unseen_after_a_batch_is_not_in_force() -> None:
     with pytest.raises(EngineError, match="does not say"):
-        Stage(Behaviour(evidence=[Evidence(unseen=("mode",))]), mode="cudagraph").run()
+        Stage(Behaviour(evidence=[EffectiveSettings(unseen=("mode",))]), mode="cudagraph").run()
 
 
 @pytest.mark.parametrize(("replays", "graphs"), [(9, "replayed"), (4, "captured")])
 def test_graphs_that_an_earlier_run_replayed_are_not_those_of_this_one(replays: int, graphs: str) -> None:
     evidence = [
-        Evidence(counters={"graph_replays": count}, compiled="fresh", graphs="replayed") for count in (4, replays)
+        EffectiveSettings(counters={"graph_replays": count}, compiled="fresh", graphs="replayed")
+        for count in (4, replays)
     ]
     assert Stage(Behaviour(evidence=evidence)).run().last(MeasureDone).evidence.graphs == graphs
 
 
 def test_what_was_not_asked_for_need_not_be_said() -> None:
-    Stage(Behaviour(evidence=[Evidence({"mode": "eager", "attention": "sdpa"})])).run()
+    Stage(Behaviour(evidence=[EffectiveSettings({"mode": "eager", "attention": "sdpa"})])).run()
 
 
 def test_a_lever_that_is_lost_while_measuring_fails_the_run() -> None:
-    behaviour = Behaviour(evidence=[Evidence({"mode": "cudagraph"}), Evidence({"mode": "eager"})])
+    behaviour = Behaviour(evidence=[EffectiveSettings({"mode": "cudagraph"}), EffectiveSettings({"mode": "eager"})])
     with pytest.raises(EngineError, match="eager is in force"):
         Stage(behaviour, mode="cudagraph").run()
 
@@ -305,7 +312,7 @@ def test_a_lever_that_is_lost_while_measuring_fails_the_run() -> None:
     [("mode", "cudagraph", "graph_replays"), ("speculation", "draft-model", "drafted_tokens")],
 )
 def test_a_lever_whose_counter_stands_still_was_not_in_force(lever: str, word: str, counter: str) -> None:
-    evidence = [Evidence({lever: word}, {counter: 7})]
+    evidence = [EffectiveSettings({lever: word}, {counter: 7})]
     asked: dict[str, Any] = {lever: word}
     with pytest.raises(EngineError, match=f"{counter} stood still"):
         Stage(Behaviour(evidence=evidence), **asked).run()
@@ -314,12 +321,12 @@ def test_a_lever_whose_counter_stands_still_was_not_in_force(lever: str, word: s
 
 def test_speculation_of_which_nothing_is_counted_was_not_in_force() -> None:
     with pytest.raises(EngineError, match="drafted_tokens stood still"):
-        Stage(Behaviour(evidence=[Evidence({"speculation": "draft-model"})]), speculation="draft-model").run()
+        Stage(Behaviour(evidence=[EffectiveSettings({"speculation": "draft-model"})]), speculation="draft-model").run()
 
 
 @pytest.mark.parametrize("counter", ["cached_prompt_tokens", "prefix_cache_hits"])
 def test_prompts_from_a_cache_fail_the_run(counter: str) -> None:
-    evidence = [Evidence(counters={counter: 5}), Evidence(counters={counter: 29})]
+    evidence = [EffectiveSettings(counters={counter: 5}), EffectiveSettings(counters={counter: 29})]
     with pytest.raises(EngineError, match="24 prompt tokens came from a prefix cache"):
         Stage(Behaviour(evidence=evidence)).run()
     Stage(Behaviour(evidence=evidence[:1])).run()
@@ -345,13 +352,13 @@ def test_another_device_or_fewer_threads_than_asked_fail_the_load(
 
 
 def test_a_counter_that_goes_back_proves_nothing() -> None:
-    evidence = [Evidence(counters={"graph_replays": 7}), Evidence(counters={"graph_replays": 3})]
+    evidence = [EffectiveSettings(counters={"graph_replays": 7}), EffectiveSettings(counters={"graph_replays": 3})]
     with pytest.raises(EngineError, match="went back by 4"):
         Stage(Behaviour(evidence=evidence)).run()
 
 
 def test_hostile_words_do_not_reach_the_terminal() -> None:
-    evidence = Evidence({"mode": "\x1b]0;owned\x07eager"}, reasons={"mode": "\x1b[31mred"})
+    evidence = EffectiveSettings({"mode": "\x1b]0;owned\x07eager"}, reasons={"mode": "\x1b[31mred"})
     with pytest.raises(EngineError) as caught:
         Stage(Behaviour(evidence=[evidence]), mode="cudagraph").run()
     assert "\x1b" not in caught.value.message

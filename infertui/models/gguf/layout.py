@@ -43,7 +43,7 @@ class Planned(Struct, frozen=True):
     values: tuple[float, ...] = ()
 
 
-class Layout(Struct, frozen=True):
+class GgufLayout(Struct, frozen=True):
     """The architecture's name in GGUF, its metadata (keys without that name), and its tensors in order."""
 
     architecture: str
@@ -51,7 +51,7 @@ class Layout(Struct, frozen=True):
     tensors: tuple[Planned, ...]
 
 
-def layout(config: Mapping[str, Any], shape: ModelShape) -> Layout:
+def layout(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
     """The GGUF layout of a Hugging Face model. Raises ModelError for what the file could not hold truthfully."""
     if shape.quantization:
         raise ModelError(
@@ -68,7 +68,7 @@ def layout(config: Mapping[str, Any], shape: ModelShape) -> Layout:
     )
 
 
-def _llama(config: Mapping[str, Any], shape: ModelShape) -> Layout:
+def _llama(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
     _must(config, "hidden_act", ("silu",), "silu")
     width, head = shape.hidden, shape.head_dim
     queries, keys = shape.heads * head, shape.kv_heads * head
@@ -107,10 +107,10 @@ def _llama(config: Mapping[str, Any], shape: ModelShape) -> Layout:
         if not shape.tied_embeddings:
             yield _matrix("output", (shape.vocab, width), "lm_head", head=True)
 
-    return Layout("llama", metadata, tuple(tensors()))
+    return GgufLayout("llama", metadata, tuple(tensors()))
 
 
-def _gpt2(config: Mapping[str, Any], shape: ModelShape) -> Layout:
+def _gpt2(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
     # ggml's GELU is the tanh approximation, which is what these names mean.
     _must(config, "activation_function", ("gelu_new", "gelu_pytorch_tanh"), "gelu_new")
     for key in ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn"):
@@ -139,7 +139,7 @@ def _gpt2(config: Mapping[str, Any], shape: ModelShape) -> Layout:
         if not shape.tied_embeddings:
             yield _matrix("output", (shape.vocab, width), "lm_head", head=True)
 
-    return Layout("gpt2", metadata, tuple(tensors()))
+    return GgufLayout("gpt2", metadata, tuple(tensors()))
 
 
 def _common(shape: ModelShape) -> dict[str, int | float | str]:

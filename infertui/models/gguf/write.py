@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from infertui.errors import ModelError
-from infertui.models.gguf.layout import Layout, Planned, Vocabulary, layout, of_bytes, of_checkpoint
+from infertui.models.gguf.layout import GgufLayout, Planned, Vocabulary, layout, of_bytes, of_checkpoint
 from infertui.models.gguf.read import ALIGNMENT, RANDOM_WEIGHTS, read_gguf
 from infertui.models.gguf.weights import Checkpoint, GgufFormat, Rows, bytes_per_row, drawn, stored_format
 from infertui.models.resolve import ModelSource
@@ -138,7 +138,7 @@ def _origin(source: ModelSource, seed: int) -> tuple[Rows, Vocabulary | None]:
 
 
 def _write_header(
-    path: Path, plan: Layout, form: GgufFormat, source: ModelSource, vocabulary: Vocabulary | None
+    path: Path, plan: GgufLayout, form: GgufFormat, source: ModelSource, vocabulary: Vocabulary | None
 ) -> None:
     """Metadata and the list of tensors, by the gguf package; the data follows without it, so as not to be in memory."""
     import gguf

@@ -8,9 +8,9 @@ from msgspec import Struct
 from infertui.analysis.effective import form, ran
 from infertui.analysis.limits import limits_of
 from infertui.report.charts import bars, iterations, power, strips, tradeoff
-from infertui.report.data import Contest, Material, Subject, foremost, workload_short
-from infertui.report.document import Figure
-from infertui.report.series import Batches, Spread
+from infertui.report.data import Ranking, ReportData, ReportRun, foremost, workload_short
+from infertui.report.document import ReportFigure
+from infertui.report.series import Batches, TimeSpread
 from infertui.results.setup import JUDGED
 from infertui.text import clean
 
@@ -30,10 +30,10 @@ NAMES = (
 """Of all charts that there are; their files are called so."""
 
 
-class Chart(Struct, frozen=True):
+class PlannedChart(Struct, frozen=True):
     """A chart before it is drawn: its place in the document, and its values."""
 
-    figure: Figure
+    figure: ReportFigure
     data: Data
 
 
@@ -52,7 +52,7 @@ def drawer(data: Data) -> "Callable[[], Drawn]":
             return lambda: tradeoff.draw(data)
 
 
-def charts(material: Material) -> list[Chart]:
+def charts(material: ReportData) -> list[PlannedChart]:
     """The charts that the runs have values for, in reading order."""
     found = [_throughput(material), _tradeoff(material)]
     found += [
@@ -67,7 +67,7 @@ def charts(material: Material) -> list[Chart]:
     return [chart for chart in found if chart is not None]
 
 
-def rows_by_contest(material: Material, has: Callable[[Subject], bool]) -> list[tuple[Contest, list[Subject]]]:
+def rows_by_contest(material: ReportData, has: Callable[[ReportRun], bool]) -> list[tuple[Ranking, list[ReportRun]]]:
     """The runs that have a value, the fastest first, by contest; not more than a chart can show.
 
     Winners and baselines are never those that are left out.
@@ -95,8 +95,8 @@ def rows_by_contest(material: Material, has: Callable[[Subject], bool]) -> list[
     return sorted(shown, key=lambda entry: entry[0].subjects[0].result.setup.batch_size or 0)
 
 
-def _throughput(material: Material) -> Chart | None:
-    def bar(run: Subject, contest: Contest) -> bars.Bar:
+def _throughput(material: ReportData) -> PlannedChart | None:
+    def bar(run: ReportRun, contest: Ranking) -> bars.Bar:
         interval = run.result.summary.output_throughput_interval
         low, high = (interval.low, interval.high) if interval else (None, None)
         return _bar(run, contest, run.speed or 0.0, low, high)
@@ -108,11 +108,11 @@ def _throughput(material: Material) -> Chart | None:
     )  # fmt: skip
 
 
-def _energy(material: Material) -> Chart | None:
-    def joules(run: Subject) -> float | None:
+def _energy(material: ReportData) -> PlannedChart | None:
+    def joules(run: ReportRun) -> float | None:
         return run.result.power.joules_per_token if run.result.power else None
 
-    def bar(run: Subject, contest: Contest) -> bars.Bar:
+    def bar(run: ReportRun, contest: Ranking) -> bars.Bar:
         whole = joules(run) or 0.0
         above = run.result.power.joules_per_token_above_idle if run.result.power else None
         idle = None if above is None or not 0 <= above <= whole else whole - above
@@ -126,13 +126,13 @@ def _energy(material: Material) -> Chart | None:
     )  # fmt: skip
 
 
-def _mbu(material: Material) -> Chart | None:
+def _mbu(material: ReportData) -> PlannedChart | None:
     shares = {
         run.result.id: limits.mbu if (limits := limits_of(run.result)) is not None else None
         for run in material.subjects
     }
 
-    def bar(run: Subject, contest: Contest) -> bars.Bar:
+    def bar(run: ReportRun, contest: Ranking) -> bars.Bar:
         return _bar(run, contest, 100 * (shares[run.result.id] or 0.0), None, None)
 
     return _bars(
@@ -145,7 +145,7 @@ def _mbu(material: Material) -> Chart | None:
 
 
 def _bar(
-    run: Subject, contest: Contest, value: float, low: float | None, high: float | None, part: float | None = None
+    run: ReportRun, contest: Ranking, value: float, low: float | None, high: float | None, part: float | None = None
 ) -> bars.Bar:
     place = run.result.bench
     baseline = run is contest.baseline if place is None else place.baseline
@@ -156,16 +156,16 @@ def _bar(
 
 
 def _bars(
-    material: Material,
+    material: ReportData,
     name: str,
     title: str,
     unit: str,
-    has: Callable[[Subject], bool],
-    bar: Callable[[Subject, Contest], bars.Bar],
+    has: Callable[[ReportRun], bool],
+    bar: Callable[[ReportRun, Ranking], bars.Bar],
     caption: str,
     *,
     top: float | None = None,
-) -> Chart | None:
+) -> PlannedChart | None:
     rows = rows_by_contest(material, has)
     if not rows:
         return None
@@ -179,14 +179,14 @@ def _bars(
 
 
 def _distribution(
-    material: Material, name: str, quantity: str, read: Callable[[Batches], Spread | None]
-) -> Chart | None:
+    material: ReportData, name: str, quantity: str, read: Callable[[Batches], TimeSpread | None]
+) -> PlannedChart | None:
     spreads = {run.result.id: read(material.batches[run.result.id]) for run in material.subjects}
 
-    def has(run: Subject) -> bool:
+    def has(run: ReportRun) -> bool:
         return spreads[run.result.id] is not None
 
-    def strip(run: Subject, spread: Spread) -> strips.Strip:
+    def strip(run: ReportRun, spread: TimeSpread) -> strips.Strip:
         return strips.Strip(
             run.id, run.number, run.label, spread.n, spread.values, spread.median, spread.quantiles, run.against
         )
@@ -209,8 +209,8 @@ def _distribution(
     return _chart(material, name, f"{quantity}: distribution", caption, strips.Strips(quantity, panels), shown, has)
 
 
-def _iterations(material: Material) -> Chart | None:
-    def has(run: Subject) -> bool:
+def _iterations(material: ReportData) -> PlannedChart | None:
+    def has(run: ReportRun) -> bool:
         return material.batches[run.result.id].latency is not None
 
     shown = [run for run in foremost(material.subjects, material.contests) if has(run)][:MOST_COURSES]
@@ -241,7 +241,7 @@ def _iterations(material: Material) -> Chart | None:
     )
 
 
-def _power(material: Material) -> Chart | None:
+def _power(material: ReportData) -> PlannedChart | None:
     shown = [run for run in material.subjects if run.result.id in material.telemetry]
     if not shown:
         return None
@@ -265,15 +265,15 @@ def _power(material: Material) -> Chart | None:
     return chart if left <= 0 else _more(chart, f"{len(shown)} of {material.traceable} runs are shown.")
 
 
-def _tradeoff(material: Material) -> Chart | None:
-    def has(run: Subject) -> bool:
+def _tradeoff(material: ReportData) -> PlannedChart | None:
+    def has(run: ReportRun) -> bool:
         summary = run.result.summary
         return bool(run.speed and summary.tpot is not None and summary.tpot.mean) and not run.against
 
     runs = [run for run in material.subjects if has(run)]
     if len(runs) < 2:
         return None
-    models: dict[str, list[Subject]] = {}
+    models: dict[str, list[ReportRun]] = {}
     for run in runs:
         models.setdefault(run.result.setup.model or "n/a", []).append(run)
     chosen = sorted(models.items(), key=lambda entry: -len(entry[1]))[:4]
@@ -292,9 +292,9 @@ def _tradeoff(material: Material) -> Chart | None:
     )
 
 
-def _lines(runs: Sequence[Subject]) -> Iterator[tradeoff.Line]:
+def _lines(runs: Sequence[ReportRun]) -> Iterator[tradeoff.TradeoffLine]:
     """Runs of the same config but for the batch size; they are called by what their lines do not have in common."""
-    groups: dict[str, list[Subject]] = {}
+    groups: dict[str, list[ReportRun]] = {}
     for run in runs:
         groups.setdefault(_but_for_batch(run), []).append(run)
     fastest = sorted(groups.values(), key=lambda found: (-max(run.speed or 0.0 for run in found), found[0].number))
@@ -303,10 +303,10 @@ def _lines(runs: Sequence[Subject]) -> Iterator[tradeoff.Line]:
     for found, said in zip(fastest, words, strict=True):
         found.sort(key=lambda run: (run.result.setup.batch_size or 0, run.number))
         label = " ".join(word for word in said if word not in common) or found[0].label
-        yield tradeoff.Line(clean(label), tuple(_point(run) for run in found))
+        yield tradeoff.TradeoffLine(clean(label), tuple(_point(run) for run in found))
 
 
-def _but_for_batch(run: Subject) -> str:
+def _but_for_batch(run: ReportRun) -> str:
     settings = run.result.setup.all()
     aside = {*JUDGED, "measurement"}
     kept = {key: value for key, value in settings.items() if key.partition(".")[0] not in aside}
@@ -314,7 +314,7 @@ def _but_for_batch(run: Subject) -> str:
     return repr(sorted(kept.items()))
 
 
-def _point(run: Subject) -> tradeoff.Point:
+def _point(run: ReportRun) -> tradeoff.Point:
     summary = run.result.summary
     interval = summary.output_throughput_interval
     return tradeoff.Point(
@@ -324,7 +324,7 @@ def _point(run: Subject) -> tradeoff.Point:
     )  # fmt: skip
 
 
-def setting_of(run: Subject) -> list[str]:
+def setting_of(run: ReportRun) -> list[str]:
     """What a run is but for its batch size, in words."""
     result = run.result
     loaded, evidence, setup = result.loaded, result.evidence, result.setup
@@ -346,14 +346,14 @@ def setting_of(run: Subject) -> list[str]:
 
 
 def _chart(
-    material: Material,
+    material: ReportData,
     name: str,
     title: str,
     caption: str,
     data: Data,
-    shown: Sequence[Subject],
-    has: Callable[[Subject], bool],
-) -> Chart:
+    shown: Sequence[ReportRun],
+    has: Callable[[ReportRun], bool],
+) -> PlannedChart:
     known, total = sum(1 for run in material.subjects if has(run)), len(material.subjects)
     more = (
         f"{len(shown)} of {known} runs are shown: of each workload the fastest, and the baseline."
@@ -366,9 +366,11 @@ def _chart(
     ids = tuple(run.id for run in sorted(shown, key=lambda run: run.number))
     alt = f"{title}: {len(ids)} runs, from run {ids[0]}" + (f" to run {ids[-1]}" if len(ids) > 1 else "")
     whole = " ".join(part for part in (caption, more, missing, against, synthetic) if part)
-    return Chart(Figure(name, title, whole, alt, ids), data)
+    return PlannedChart(ReportFigure(name, title, whole, alt, ids), data)
 
 
-def _more(chart: Chart, text: str) -> Chart:
+def _more(chart: PlannedChart, text: str) -> PlannedChart:
     figure = chart.figure
-    return Chart(Figure(figure.name, figure.title, f"{figure.caption} {text}", figure.alt, figure.runs), chart.data)
+    return PlannedChart(
+        ReportFigure(figure.name, figure.title, f"{figure.caption} {text}", figure.alt, figure.runs), chart.data
+    )

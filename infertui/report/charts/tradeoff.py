@@ -39,7 +39,7 @@ class Point(Struct, frozen=True):
     batch: int | None
 
 
-class Line(Struct, frozen=True):
+class TradeoffLine(Struct, frozen=True):
     """Runs that differ in how many sequences run at once and in nothing else, by that number."""
 
     label: str
@@ -50,7 +50,7 @@ class TradeoffPanel(Struct, frozen=True):
     """One model."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[TradeoffLine, ...]
 
 
 class Tradeoff(Struct, frozen=True, tag="tradeoff"):

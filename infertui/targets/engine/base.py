@@ -20,11 +20,11 @@ from infertui.targets.engine.contract import (
     Batch,
     Capacity,
     Closing,
-    Evidence,
+    EffectiveSettings,
     Generated,
+    GenerationPlan,
     Getting,
     Loaded,
-    Plan,
     Probe,
     Scoring,
     ScoringWay,
@@ -32,8 +32,25 @@ from infertui.targets.engine.contract import (
 )
 
 __all__ = [
-    "Batch", "Capacity", "Closing", "Engine", "EngineFactory", "Evidence", "Generated", "Getting", "LoadRequest",
-    "Loaded", "Plan", "Probe", "Scoring", "ScoringWay", "Sink", "check", "create", "probe", "spec_of",
+    "Batch",
+    "Capacity",
+    "Closing",
+    "EffectiveSettings",
+    "Engine",
+    "EngineFactory",
+    "Generated",
+    "GenerationPlan",
+    "Getting",
+    "LoadRequest",
+    "Loaded",
+    "Probe",
+    "Scoring",
+    "ScoringWay",
+    "Sink",
+    "check",
+    "create",
+    "probe",
+    "spec_of",
 ]  # fmt: skip
 
 
@@ -63,7 +80,7 @@ class Engine(Protocol):
         """Token ids of a prompt, as the model's tokenizer makes them for plain text."""
         ...
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Get ready for a plan, before warm-up. `enter` is called when compiling and when capturing begins."""
         ...
 
@@ -71,7 +88,7 @@ class Engine(Protocol):
         """Generate `output_len` tokens for every prompt, ignoring end-of-sequence; tell `sink` as they come."""
         ...
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         """What is in force now. Called after warm-up and after measuring."""
         ...
 

@@ -149,7 +149,7 @@ class Scoring(Protocol):
         ...
 
 
-class Plan(Struct, frozen=True):
+class GenerationPlan(Struct, frozen=True):
     """What a run is going to ask of a loaded model, for an engine to get ready: compile, capture, allocate.
 
     `widths` are the prompt lengths of its batches, padded, as far as they are known: of many different ones not all
@@ -164,7 +164,7 @@ class Plan(Struct, frozen=True):
     top_p: float = 1.0
 
 
-class Evidence(Struct, frozen=True):
+class EffectiveSettings(Struct, frozen=True):
     """What is in force, as the engine finds it by looking, for the check against what was asked.
 
     `levers` maps keys of `[engine]` to the word in force. `counters` only ever grow while the engine lives, such as

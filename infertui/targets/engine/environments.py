@@ -109,7 +109,7 @@ _FAILURE_KEPT_S = 30.0
 _NOT_HANDED_ON = ("PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
 
 
-class Answer(Struct, frozen=True):
+class ProbeAnswer(Struct, frozen=True):
     """What the other interpreter says of itself and of the engine."""
 
     token: str
@@ -275,7 +275,7 @@ def ask(
         return unusable(f"it cannot be run: {error.strerror}", "Name a Python interpreter of this machine.")
 
 
-def _judged(name: str, python: Path, answer: Answer) -> Probe:
+def _judged(name: str, python: Path, answer: ProbeAnswer) -> Probe:
     """The other's answer, unless another infertui gave it: messages between the two have to mean the same."""
     if answer.version != __version__:
         return Probe(
@@ -333,11 +333,11 @@ def _pip(python: Path) -> str:
     return f"{clean(str(python))} -m pip install infertui=={__version__}"
 
 
-def _answer(line: bytes, token: str) -> Answer | None:
+def _answer(line: bytes, token: str) -> ProbeAnswer | None:
     if b"\n" not in line:
         return None
     try:
-        answer = msgspec.json.decode(line.partition(b"\n")[0], type=Answer)
+        answer = msgspec.json.decode(line.partition(b"\n")[0], type=ProbeAnswer)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return answer if answer.token == token else None
@@ -410,7 +410,7 @@ def _listen(answer: int, errors: int, deadline: float) -> tuple[bytes, bytes]:
 def main(arguments: list[str]) -> None:
     """In the other interpreter: answer for the engine that is named."""
     name, descriptor, token = arguments
-    answer = Answer(token, __version__, msgspec.Raw(msgspec.json.encode(_here(name))))
+    answer = ProbeAnswer(token, __version__, msgspec.Raw(msgspec.json.encode(_here(name))))
     with os.fdopen(int(descriptor), "wb") as pipe:
         pipe.write(msgspec.json.encode(answer) + b"\n")
 

@@ -15,7 +15,17 @@ from infertui.errors import EngineError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
 from infertui.models.tokenizers import ByteTokenizer
-from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Probe, Sink
+from infertui.targets.engine.base import (
+    Batch,
+    EffectiveSettings,
+    Generated,
+    GenerationPlan,
+    Getting,
+    Loaded,
+    LoadRequest,
+    Probe,
+    Sink,
+)
 
 NS_PER_MS = 1_000_000
 
@@ -61,11 +71,11 @@ class SimulatorEngine:
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """There is nothing to get ready."""
 
-    def evidence(self) -> Evidence:
-        return Evidence()
+    def evidence(self) -> EffectiveSettings:
+        return EffectiveSettings()
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
         """Batches are numbered from 1 for `fail_every`, warm-up included."""

@@ -13,13 +13,13 @@ from infertui.targets.engine import verify
 from infertui.targets.engine.base import (
     Batch,
     Closing,
+    EffectiveSettings,
     Engine,
-    Evidence,
     Generated,
+    GenerationPlan,
     Getting,
     Loaded,
     LoadRequest,
-    Plan,
     Scoring,
     Sink,
     create,
@@ -66,7 +66,7 @@ class EngineTarget:
         """As the model's tokenizer does it."""
         return self._engine.encode(text)
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Compile, capture and allocate."""
         self._engine.prepare(plan, enter)
         self._engine.synchronize()
@@ -81,7 +81,7 @@ class EngineTarget:
         """Return when the device is idle."""
         self._engine.synchronize()
 
-    def effective(self, *, seen: bool) -> Evidence:
+    def effective(self, *, seen: bool) -> EffectiveSettings:
         """What the engine found by looking. Where nothing was generated yet, some of it may not be seen."""
         evidence = self._engine.evidence()
         verify.check(self._config, spec_of(self._config.name), evidence, seen=seen)

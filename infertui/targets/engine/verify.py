@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.schema import DeviceConfig, EngineConfig
 from infertui.errors import EngineError
-from infertui.targets.engine.base import Evidence, Loaded
+from infertui.targets.engine.base import EffectiveSettings, Loaded
 from infertui.text import clean
 
 CHECKED = ("dtype", "mode", "attention", "quantization", "speculation", "tensor_parallel")
@@ -56,7 +56,7 @@ def check_device(device: DeviceConfig, loaded: Loaded) -> None:
         )
 
 
-def check(config: EngineConfig, spec: EngineSpec, evidence: Evidence, *, seen: bool = True) -> None:
+def check(config: EngineConfig, spec: EngineSpec, evidence: EffectiveSettings, *, seen: bool = True) -> None:
     """Raise EngineError when a lever that was asked for is not in force, or one is that was not.
 
     Asked for are those that are not at `auto`, of which the engine has to say what is in force, and `speculation` and
@@ -74,7 +74,7 @@ def check(config: EngineConfig, spec: EngineSpec, evidence: Evidence, *, seen: b
             raise _not_in_force(lever, asked, found, evidence.reasons.get(lever, ""), config.name)
 
 
-def growth(before: Evidence, after: Evidence) -> dict[str, int]:
+def growth(before: EffectiveSettings, after: EffectiveSettings) -> dict[str, int]:
     """By how much each counter grew. Raises EngineError for one that went back: then it proves nothing."""
     grown = {name: count - before.counters.get(name, 0) for name, count in after.counters.items()}
     for name, by in grown.items():
@@ -83,7 +83,7 @@ def growth(before: Evidence, after: Evidence) -> dict[str, int]:
     return grown
 
 
-def while_measuring(evidence: Evidence, grown: dict[str, int]) -> Evidence:
+def while_measuring(evidence: EffectiveSettings, grown: dict[str, int]) -> EffectiveSettings:
     """Evidence of a run: its counters are what they grew by. Graphs of earlier runs that it did not use are not its."""
     graphs = evidence.graphs
     if graphs == "replayed" and "graph_replays" in grown and not grown["graph_replays"]:

@@ -7,7 +7,7 @@ from infertui.config.fields import Field
 from infertui.errors import ConfigError, InfertuiError
 from infertui.tui.config import options, values
 from infertui.tui.config.editor import FormEditor
-from infertui.tui.config.options import Knowledge, Option
+from infertui.tui.config.options import MachineInfo, Option
 
 if TYPE_CHECKING:
     from infertui.tui.config.dialogs import PickerScreen
@@ -20,13 +20,13 @@ class Chooser:
 
     def __init__(self, editor: FormEditor) -> None:
         self._editor = editor
-        self._cockpit = editor.cockpit
+        self._app_context = editor.app_context
         self._listed = False
 
     def look_again(self) -> bool:
         """Ask the mirror what the machine is like; whether that is something new."""
         before = self._editor.knowledge
-        now = Knowledge.of(self._cockpit.mirror, before.models)
+        now = MachineInfo.of(self._app_context.mirror, before.models)
         if now.known and not self._listed:
             self._listed = True
             self._list_models()
@@ -74,7 +74,7 @@ class Chooser:
             try:
                 editor.put(key, values.parse(key, value))
             except ConfigError as error:
-                self._cockpit.say(str(error), "error")
+                self._app_context.say(str(error), "error")
 
         editor.app.push_screen(screen, picked)
         return screen
@@ -83,11 +83,11 @@ class Chooser:
         async def fetch() -> None:
             trouble = ""
             try:
-                models = tuple(await self._cockpit.control.models())
+                models = tuple(await self._app_context.control.models())
             except InfertuiError as error:
                 trouble = f"cannot list the models here: {error.message}"
             else:
-                self._editor.learn(Knowledge.of(self._cockpit.mirror, models))
+                self._editor.learn(MachineInfo.of(self._app_context.mirror, models))
             if screen is not None:
                 screen.set_options(options.model_options(self._editor.knowledge), waiting=trouble)
 

@@ -22,7 +22,7 @@ from infertui.tui.actions import Action, bindings
 from infertui.tui.config.options import Option
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.cells import RenderContext, beside, fit
 from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog, LineDialog
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
@@ -124,7 +124,14 @@ class PickerScreen(Dialog[str | None]):
             self.screen.query_one(RowList).action_up()
 
     def __init__(
-        self, title: str, options: Sequence[Option], *, look: Look, current: str = "", free: str = "", waiting: str = ""
+        self,
+        title: str,
+        options: Sequence[Option],
+        *,
+        look: RenderContext,
+        current: str = "",
+        free: str = "",
+        waiting: str = "",
     ) -> None:
         super().__init__(classes="dialog")
         self.current = current
@@ -139,9 +146,9 @@ class PickerScreen(Dialog[str | None]):
         self._measure()
 
     @property
-    def look(self) -> Look:
+    def look(self) -> RenderContext:
         """Styles and glyphs, those of the theme that shows now."""
-        return Look(palette(self.app), self._look.ascii, self._look.settings)
+        return RenderContext(palette(self.app), self._look.ascii, self._look.settings)
 
     def compose(self) -> ComposeResult:
         """Filter, list, and what is known of the option with the cursor."""

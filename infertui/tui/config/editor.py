@@ -15,7 +15,7 @@ from infertui.tui.config.form import Form
 from infertui.tui.config.form_list import FormList
 from infertui.tui.config.options import download_hint, is_hub_id
 from infertui.tui.config.view import Layout, Row
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.rowlist import GUTTER, RowList
 
@@ -79,8 +79,8 @@ class FormEditor(FormList):
             super().__init__()
             self.key = key
 
-    def __init__(self, cockpit: Cockpit, form: Form) -> None:
-        super().__init__(cockpit, form)
+    def __init__(self, app_context: AppContext, form: Form) -> None:
+        super().__init__(app_context, form)
         self._typing: FieldText | None = None
 
     def draw(self) -> None:
@@ -96,7 +96,7 @@ class FormEditor(FormList):
         assert not isinstance(value, list)  # noqa: S101
         note = self.form.set(key, value)
         if note:
-            self.cockpit.say(note)
+            self.app_context.say(note)
         self._warn(key)
 
     def _warn(self, key: str) -> None:
@@ -107,9 +107,9 @@ class FormEditor(FormList):
         text = self.form.text(key)
         here = {model.id for model in self.knowledge.models or ()}
         if key == "model.id" and is_hub_id(text) and text not in here:
-            self.cockpit.say(download_hint(text), "warning")
+            self.app_context.say(download_hint(text), "warning")
         else:
-            self.cockpit.say(f"{text}: {remark.text}", "warning")
+            self.app_context.say(f"{text}: {remark.text}", "warning")
 
     # The row with the cursor.
 
@@ -121,7 +121,7 @@ class FormEditor(FormList):
         if not key or (field := field_of(key)) is None:
             return
         if self.form.is_swept(key):
-            self.cockpit.say(f"This field is an axis: enter edits its values, {self._sweep_sign} ends it.")
+            self.app_context.say(f"This field is an axis: enter edits its values, {self._sweep_sign} ends it.")
             return
         value = self.form.values.get(key, "")
         if isinstance(value, list):
@@ -129,7 +129,7 @@ class FormEditor(FormList):
         words = self.knowledge.options(key) or engines.words(self.form.values, key)
         after = values.step(field, value, direction, words)
         if after is None:
-            self.cockpit.say("This field is free text: enter edits it.")
+            self.app_context.say("This field is free text: enter edits it.")
         elif after != value:
             self.put(key, after)
 
@@ -164,11 +164,11 @@ class FormEditor(FormList):
         if self.form.axes():
             self.form.rearrange()
         else:
-            self.cockpit.say(f"There is no sweep: {self._sweep_sign} makes the field under the cursor an axis.")
+            self.app_context.say(f"There is no sweep: {self._sweep_sign} makes the field under the cursor an axis.")
 
     @property
     def _sweep_sign(self) -> str:
-        return sign(self.cockpit.settings.keys, "config.sweep", "A")
+        return sign(self.app_context.settings.keys, "config.sweep", "A")
 
     @on(RowList.Chosen)
     def _chosen(self, event: RowList.Chosen) -> None:

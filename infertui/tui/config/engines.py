@@ -7,9 +7,9 @@ from infertui.config.engine_options import (
     NAME,
     applies,
     drafts,
-    lever_of,
     limits_with,
     named_engines,
+    option_of,
     own_default,
     owner_of,
     takes,
@@ -71,7 +71,7 @@ def unheeded_because(values: Mapping[str, FlatValue], key: str) -> str:
 
 def comes_to(values: Mapping[str, FlatValue], key: str, word: str) -> str:
     """What `word` stands for where the engine decides: `eager` for the mode auto; empty for words that say it."""
-    lever, chosen = lever_of(key), engines(values)
+    lever, chosen = option_of(key), engines(values)
     if lever is None or word != FIELDS[key].default:
         return ""
     meant = {spec.name: own_default(spec, lever) for spec in chosen if lever in spec.levers}
@@ -92,7 +92,7 @@ def fitted(values: Mapping[str, FlatValue]) -> tuple[dict[str, FlatValue], tuple
             if axis and not any(applies(spec, key) for spec in chosen):
                 lost.append(f"{key} = {texts.shown(found, key)}")
                 del found[axis]
-        elif lever_of(key) is not None and not all(_taken(found, key, spec) for spec in chosen):
+        elif option_of(key) is not None and not all(_taken(found, key, spec) for spec in chosen):
             lost.append(f"{key} = {texts.shown(found, key)}")
             found.pop(axis, None)
             found[key] = _default(key)

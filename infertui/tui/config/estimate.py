@@ -7,7 +7,7 @@ from textual.timer import Timer
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
 from infertui.tui.config.editor import FormEditor
-from infertui.tui.config.forecast import QUIET_S, SLOW_S, Question
+from infertui.tui.config.forecast import QUIET_S, SLOW_S, ForecastRequest
 from infertui.tui.config.notes import Notes, below, forecast_lines
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class EstimateNotes(Notes):
     def __init__(self, editor: FormEditor, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._editor = editor
-        self.question = Question()
+        self.question = ForecastRequest()
         self._timer: Timer | None = None
         self._reading: ForecastScreen | None = None
 
@@ -83,7 +83,7 @@ class EstimateNotes(Notes):
     async def _fetch(self, config: Config) -> None:
         timer = self.set_timer(SLOW_S, self._slow)
         try:
-            answer, trouble = await self._editor.cockpit.control.forecast(config), ""
+            answer, trouble = await self._editor.app_context.control.forecast(config), ""
         except InfertuiError as error:
             answer, trouble = None, error.message
         finally:

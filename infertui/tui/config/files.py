@@ -18,7 +18,7 @@ class ConfigFiles:
 
     def __init__(self, editor: FormEditor, environ: Mapping[str, str]) -> None:
         self._editor = editor
-        self._cockpit = editor.cockpit
+        self._app_context = editor.app_context
         self._form = editor.form
         self._environ = environ
 
@@ -53,7 +53,7 @@ class ConfigFiles:
         try:
             return self._form.toml()
         except InfertuiError as error:
-            self._cockpit.say(f"Not saved: {error}", "error")
+            self._app_context.say(f"Not saved: {error}", "error")
             return None
 
     async def _save_over(self, path: Path, text: str, known: str, *, ask: bool = False) -> None:
@@ -61,7 +61,7 @@ class ConfigFiles:
         lost = await asyncio.to_thread(config_file.loss, path, known) if exists else ""
         if exists and (ask or lost):
             why = f" What would be lost: {lost}." if lost.startswith("its") else f" Note that {lost}." if lost else ""
-            self._cockpit.confirm(
+            self._app_context.confirm(
                 f"{path} exists already.{why}",
                 yes="Overwrite it",
                 then=lambda: self._start(self._write(path, text)),
@@ -77,11 +77,11 @@ class ConfigFiles:
             await asyncio.to_thread(config_file.save, path, text)
             base = await asyncio.to_thread(from_file, path, {})
         except InfertuiError as error:
-            self._cockpit.say(str(error), "error")
+            self._app_context.say(str(error), "error")
             return
         if base.values == self._form.values:
             self._form.saved(base)
-        self._cockpit.say(f"Saved {path}")
+        self._app_context.say(f"Saved {path}")
 
     # -- opening
 
@@ -107,8 +107,8 @@ class ConfigFiles:
             paths = await asyncio.to_thread(config_file.listed, self._environ, Path.cwd())
             found = [*known, *options.file_options(paths, own)]
             try:
-                query = ResultQuery(str(self._cockpit.out), limit=_RECENT)
-                page = await self._cockpit.control.results(query)
+                query = ResultQuery(str(self._app_context.out), limit=_RECENT)
+                page = await self._app_context.control.results(query)
             except InfertuiError:
                 screen.set_options(found)
             else:
@@ -121,10 +121,10 @@ class ConfigFiles:
         try:
             base = await self._base(value)
         except InfertuiError as error:
-            self._cockpit.say(str(error), "error")
+            self._app_context.say(str(error), "error")
             return
         self._form.load(base)
-        self._cockpit.say(f"Opened {base.label}")
+        self._app_context.say(f"Opened {base.label}")
 
     async def _base(self, value: str) -> Base:
         if value == options.DEFAULTS:
@@ -133,7 +133,7 @@ class ConfigFiles:
             return from_preset(value.removeprefix(options.PRESET), self._environ)
         if value.startswith(options.RUN):
             run = value.removeprefix(options.RUN)
-            details = await self._cockpit.control.details(str(self._cockpit.out), run)
+            details = await self._app_context.control.details(str(self._app_context.out), run)
             return from_text(details.toml, f"run {run}")
         return await asyncio.to_thread(self._from_file, value)
 

@@ -9,7 +9,7 @@ SLOW_S = 3.0
 """When no answer has come for so long, it is said what may take the time."""
 
 
-class Question:
+class ForecastRequest:
     """What is to be asked, what is being asked, and the answer to what is shown now."""
 
     def __init__(self) -> None:

@@ -8,11 +8,11 @@ from textual.message import Message
 
 from infertui.tui.config.engines import unheeded_because
 from infertui.tui.config.form import Form
-from infertui.tui.config.options import Knowledge
+from infertui.tui.config.options import MachineInfo
 from infertui.tui.config.view import Page, Row, View, build_rows
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.pane import PanePart
 from infertui.tui.widgets.rowlist import RowList
 
@@ -32,12 +32,12 @@ class FormList(PanePart):
     class Moved(Message):
         """The cursor is on another row."""
 
-    def __init__(self, cockpit: Cockpit, form: Form) -> None:
+    def __init__(self, app_context: AppContext, form: Form) -> None:
         super().__init__()
-        self.cockpit = cockpit
+        self.app_context = app_context
         self.form = form
         self.view = View()
-        self.knowledge = Knowledge()
+        self.knowledge = MachineInfo()
         """What is known of the machine."""
         self.rows: list[Row] = []
         self.places: dict[Hashable, int] = {}
@@ -53,9 +53,9 @@ class FormList(PanePart):
     # What is drawn.
 
     @property
-    def look(self) -> Look:
+    def look(self) -> RenderContext:
         """How to draw on this terminal."""
-        return Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        return RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
 
     @property
     def page(self) -> Page:
@@ -85,7 +85,7 @@ class FormList(PanePart):
         self.rows = build_rows(self.form, self.view, self.list.row_width)
         self.places = {row.id: index for index, row in enumerate(self.rows)}
 
-    def learn(self, knowledge: Knowledge) -> None:
+    def learn(self, knowledge: MachineInfo) -> None:
         """More is known of the machine."""
         self.knowledge = knowledge
         self.draw()
@@ -201,7 +201,7 @@ class FormList(PanePart):
             self.view.reveal(key)
         self.draw()
         if not back and key and key not in self.places:
-            self.cockpit.say(f"{key}: {unheeded_because(self.form.values, key)}.")
+            self.app_context.say(f"{key}: {unheeded_because(self.form.values, key)}.")
             back = True
         wanted = self.places.get(self._before_find if back else key)
         if wanted is not None:

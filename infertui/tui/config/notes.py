@@ -16,7 +16,7 @@ from infertui.errors import ConfigError
 from infertui.models.asking import TIMEOUT_S
 from infertui.runner.control import Forecast
 from infertui.tui.config import engines
-from infertui.tui.config.forecast import Question
+from infertui.tui.config.forecast import ForecastRequest
 from infertui.tui.config.form import Form
 from infertui.tui.config.options import Standing
 from infertui.tui.config.view import HINT_FROM, NEW_LABEL, Page, Row, short_limits
@@ -129,7 +129,7 @@ def above(page: Page, width: int, height: int) -> list[Text]:
     return lines
 
 
-def below(page: Page, question: Question, row: Row | None, width: int, height: int) -> list[Text]:
+def below(page: Page, question: ForecastRequest, row: Row | None, width: int, height: int) -> list[Text]:
     """What the field under the cursor means, and the forecast. `height` is what the pane has."""
     palette = page.look.palette
     most = 2 if height >= 10 else 1
@@ -175,7 +175,7 @@ def about(page: Page, row: Row | None, width: int) -> tuple[str, str]:
 _ASKING = f"Transformers is asked once what a model of a new kind is, {TIMEOUT_S:g} s at most"
 
 
-def forecast_text(page: Page, question: Question) -> tuple[str, str]:
+def forecast_text(page: Page, question: ForecastRequest) -> tuple[str, str]:
     """The forecast in a line, and its style."""
     palette = page.look.palette
     if page.form.problem is not None:
@@ -191,7 +191,7 @@ def forecast_text(page: Page, question: Question) -> tuple[str, str]:
     return text, {"ok": palette.ok, "warning": palette.error, "muted": palette.muted}[standing]
 
 
-def forecast_lines(page: Page, question: Question) -> list[Text]:
+def forecast_lines(page: Page, question: ForecastRequest) -> list[Text]:
     """Everything that is known of what the form holds, for a screen of its own."""
     form, palette = page.form, page.look.palette
     if (problem := form.problem) is not None:

@@ -21,7 +21,7 @@ from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.usable import hindrance
 from infertui.telemetry.visible import visible
 from infertui.tui.config import engines
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 from infertui.units import format_about, format_bytes, format_count, format_number
 
 Standing = Literal["ok", "warning", "muted"]
@@ -34,7 +34,7 @@ class Remark(Struct, frozen=True):
     standing: Standing = "muted"
 
 
-class Knowledge(Struct, frozen=True):
+class MachineInfo(Struct, frozen=True):
     """Of the machine on which runs are measured. `models` is None until they have been listed."""
 
     engines: tuple[Probe, ...] = ()
@@ -45,7 +45,7 @@ class Knowledge(Struct, frozen=True):
     models: tuple[LocalModel, ...] | None = None
 
     @classmethod
-    def of(cls, mirror: Mirror, models: tuple[LocalModel, ...] | None) -> "Knowledge":
+    def of(cls, mirror: ClientState, models: tuple[LocalModel, ...] | None) -> "MachineInfo":
         """What the mirror knows."""
         facts = mirror.runner
         if facts is None:
@@ -174,7 +174,7 @@ class Option(Struct, frozen=True):
     standing: Standing = "ok"
 
 
-def model_options(knowledge: Knowledge) -> list[Option]:
+def model_options(knowledge: MachineInfo) -> list[Option]:
     """Models that are here, those that the presets measure, and synthetic ones; each once."""
     local = knowledge.models or ()
     found = [_model(model, HERE) for model in local if model.kind != "synthetic"]
@@ -229,7 +229,7 @@ def download_hint(model: str) -> str:
     return f"{model} is not on this machine. Download it: infertui models pull {model}"
 
 
-def engine_options(knowledge: Knowledge) -> list[Option]:
+def engine_options(knowledge: MachineInfo) -> list[Option]:
     """The engines; those that cannot be used here are muted and say why."""
     found = []
     for name, spec in SPECS.items():
@@ -244,7 +244,7 @@ def engine_options(knowledge: Knowledge) -> list[Option]:
     return found
 
 
-def device_options(knowledge: Knowledge) -> list[Option]:
+def device_options(knowledge: MachineInfo) -> list[Option]:
     """`auto`, the CPU, and each GPU with its name."""
     found = []
     for name in knowledge.devices():

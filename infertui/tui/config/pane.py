@@ -26,7 +26,7 @@ from infertui.tui.config.form import Form
 from infertui.tui.config.form_list import FormList
 from infertui.tui.config.notes import Notes, above
 from infertui.tui.config.queueing import put_back, queue
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.state import Topic
 from infertui.tui.widgets.pane import Heading, Pane
 
@@ -75,12 +75,12 @@ class ConfigPane(Pane):
     ACTIONS = ACTIONS
     BINDINGS = bindings(ACTIONS)
 
-    def __init__(self, cockpit: Cockpit, *, id: str, environ: Mapping[str, str] | None = None) -> None:  # noqa: A002
-        super().__init__(cockpit, id=id)
+    def __init__(self, app_context: AppContext, *, id: str, environ: Mapping[str, str] | None = None) -> None:  # noqa: A002
+        super().__init__(app_context, id=id)
         self._environ = dict(os.environ if environ is None else environ)
         self._trouble = ""
         self.form = Form(self._first())
-        self.editor = FormEditor(cockpit, self.form)
+        self.editor = FormEditor(app_context, self.form)
         self._above = FormNotes(self.editor, id="config-above")
         self._estimate = EstimateNotes(self.editor, id="config-below")
         self._heading = Heading(self)
@@ -106,7 +106,7 @@ class ConfigPane(Pane):
     def on_mount(self) -> None:
         """The first drawing."""
         if self._trouble:
-            self.cockpit.say(self._trouble, "warning")
+            self.app_context.say(self._trouble, "warning")
         self._form_changed()
         self.editor.list.cursor = 1  # the first field, below its heading
 
@@ -177,7 +177,7 @@ class ConfigPane(Pane):
         try:
             self.form.load(from_text(text, label))
         except ConfigError as error:
-            self.cockpit.say(str(error), "error")
+            self.app_context.say(str(error), "error")
 
     def edit(self, entry: Entry) -> None:
         """Load a waiting entry of the queue; `r` puts it back there."""
@@ -211,7 +211,7 @@ class ConfigPane(Pane):
     def action_undo(self) -> None:
         """Take the last change back."""
         if not self.form.undo():
-            self.cockpit.say("There is nothing to undo.")
+            self.app_context.say("There is nothing to undo.")
 
     def action_arrange(self) -> None:
         """Grid or zip."""
@@ -255,9 +255,9 @@ class ConfigPane(Pane):
     def action_copy(self) -> None:
         """Copy as a command line."""
         try:
-            self.cockpit.copy(command_line(self.form), "the command line")
+            self.app_context.copy(command_line(self.form), "the command line")
         except InfertuiError as error:
-            self.cockpit.say(str(error), "error")
+            self.app_context.say(str(error), "error")
 
     def action_run(self) -> None:
         """Queue it, or put the entry back."""
@@ -269,10 +269,10 @@ class ConfigPane(Pane):
 
     def _submit(self, *, front: bool) -> None:
         if (problem := self.form.problem) is not None:
-            self.cockpit.say(f"Not queued: {problem}", "error")
+            self.app_context.say(f"Not queued: {problem}", "error")
             self.editor.go_to(problem.path)
             return
         if self.form.entry is not None and not front:
-            put_back(self.cockpit, self.form, self.form.entry)
+            put_back(self.app_context, self.form, self.form.entry)
         else:
-            queue(self.cockpit, self.form, self._estimate.question.answer, front=front)
+            queue(self.app_context, self.form, self._estimate.question.answer, front=front)

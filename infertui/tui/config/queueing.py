@@ -5,44 +5,44 @@ import asyncio
 from msgspec.structs import replace
 
 from infertui.config.sweep import variants_of
-from infertui.runner.control import Control, Forecast, Submission
+from infertui.runner.control import Forecast, RunnerApi, Submission
 from infertui.runner.queue_store import Entry
 from infertui.tui.actions import sign
 from infertui.tui.config import notes
 from infertui.tui.config.form import Form
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.notify import tell_refused
 
 
-def queue(cockpit: Cockpit, form: Form, forecast: Forecast | None, *, front: bool) -> None:
+def queue(app_context: AppContext, form: Form, forecast: Forecast | None, *, front: bool) -> None:
     """Queue the runs that the form makes, at the end or before everything that waits. The form has no problem."""
-    config, out = form.config(), str(cockpit.out)
+    config, out = form.config(), str(app_context.out)
     title = form.base.title or config.model.id
 
-    async def submit(control: Control) -> None:
+    async def submit(control: RunnerApi) -> None:
         # Thousands of variants take a while to work out.
         variants = await asyncio.to_thread(variants_of, config, "")
         ids = await control.submit(Submission(title, tuple(variants), out, front))
-        await tell_refused(cockpit, control, ids)
+        await tell_refused(app_context, control, ids)
 
     count = form.run_count()
     many = f" ({count:,} runs)" if count > 1 else ""
     doubt = "; the estimate says that it does not fit" if forecast is not None and forecast.fits is False else ""
-    cockpit.intend(submit, done=f"Queued {title}{many}{' first' if front else ''}{doubt}")
+    app_context.intend(submit, done=f"Queued {title}{many}{' first' if front else ''}{doubt}")
 
 
-def put_back(cockpit: Cockpit, form: Form, entry: Entry) -> None:
+def put_back(app_context: AppContext, form: Form, entry: Entry) -> None:
     """Put the form's config into the entry that it came from. The form has no problem."""
     if form.run_count() != 1:
-        ends = sign(cockpit.settings.keys, "config.sweep", "A")
-        cockpit.say(f"An entry of the queue is one run, and this makes several: end the axes with {ends}.", "error")
+        ends = sign(app_context.settings.keys, "config.sweep", "A")
+        app_context.say(f"An entry of the queue is one run, and this makes several: end the axes with {ends}.", "error")
         return
     (variant,) = variants_of(form.config(), "")
     variant = replace(variant, name=notes.renamed(entry.name, form))
 
-    async def edit(control: Control) -> None:
+    async def edit(control: RunnerApi) -> None:
         await control.edit(entry.id, variant)
         if form.entry is entry:
             form.release()
 
-    cockpit.intend(edit, done=f"Put back as entry {entry.id}: {entry.title} {variant.name}".strip())
+    app_context.intend(edit, done=f"Put back as entry {entry.id}: {entry.title} {variant.name}".strip())

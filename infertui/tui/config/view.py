@@ -19,8 +19,8 @@ from infertui.config.schema import Config
 from infertui.errors import ConfigError
 from infertui.tui.config import engines
 from infertui.tui.config.form import Form
-from infertui.tui.config.options import Knowledge
-from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.config.options import MachineInfo
+from infertui.tui.widgets.cells import RenderContext, beside, fit
 
 LABELS, RUNS, ADVANCED = "labels", "runs", "advanced"
 
@@ -250,7 +250,7 @@ class Layout:
 class Page:
     """Everything that a line of the form depends on."""
 
-    def __init__(self, form: Form, view: View, knowledge: Knowledge, look: Look) -> None:
+    def __init__(self, form: Form, view: View, knowledge: MachineInfo, look: RenderContext) -> None:
         self.form = form
         self.view = view
         self.knowledge = knowledge

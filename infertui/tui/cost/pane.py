@@ -23,14 +23,14 @@ from infertui.tui.cost.view import CostView, cost_lines, nothing_lines
 from infertui.tui.notify import of_error
 from infertui.tui.themes import palette
 from infertui.tui.topics import ALL_TOPICS, Topic
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.gauges import GaugeColumn
 from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.prompt import LineInput
 
 if TYPE_CHECKING:
     from infertui.results.result import Result
-    from infertui.tui.context import Cockpit
+    from infertui.tui.context import AppContext
 
 MOST_SHOWN = 32
 """Of the marked runs, so many at most: each is read whole."""
@@ -58,8 +58,8 @@ class CostPane(Pane, can_focus=True):
     CostPane > LineInput { display: none; width: 1fr; }
     """
 
-    def __init__(self, cockpit: "Cockpit", *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(cockpit, id=id)
+    def __init__(self, app_context: "AppContext", *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(app_context, id=id)
         self._runs: tuple[str, ...] = ()
         self._known: dict[str, Result | None] = {}
         """Results that were read, the last used ones last; None where there is none to read."""
@@ -95,7 +95,7 @@ class CostPane(Pane, can_focus=True):
         """Results of the same id may be others now; settings may have changed elsewhere."""
         if not self.is_attached:
             return
-        version = self.cockpit.mirror.results_version
+        version = self.app_context.mirror.results_version
         if version != self._version:
             self._version = version
             self._known.clear()
@@ -124,7 +124,7 @@ class CostPane(Pane, can_focus=True):
     @property
     def _wanted(self) -> list[str]:
         """The runs to show with the baseline, those not read yet."""
-        runs = dict.fromkeys((*self._runs[:MOST_SHOWN], self.cockpit.settings.baseline))
+        runs = dict.fromkeys((*self._runs[:MOST_SHOWN], self.app_context.settings.baseline))
         return [run for run in runs if run and run not in self._known]
 
     def _want(self) -> None:
@@ -143,7 +143,7 @@ class CostPane(Pane, can_focus=True):
     async def _fetch(self) -> None:
         for run in self._wanted:
             try:
-                details = await self.cockpit.control.details(str(self.cockpit.out), run)
+                details = await self.app_context.control.details(str(self.app_context.out), run)
             except InfertuiError as error:
                 if run in self._runs:
                     self._heading.say(error.message)
@@ -154,7 +154,7 @@ class CostPane(Pane, can_focus=True):
             self._draw()
 
     def _terms(self) -> Terms:
-        settings = self.cockpit.settings
+        settings = self.app_context.settings
         try:
             load = parse_load(settings.load) if settings.load else None
         except UsageError:
@@ -168,7 +168,7 @@ class CostPane(Pane, can_focus=True):
 
     def _costs(self) -> tuple[list[RunCost], str]:
         """The costs of the runs that are here, and the baseline's name."""
-        terms, baseline = self._terms(), self._known.get(self.cockpit.settings.baseline)
+        terms, baseline = self._terms(), self._known.get(self.app_context.settings.baseline)
         costs = []
         against = run_cost(baseline, self._prices, terms) if baseline else None
         for run in self._runs[:MOST_SHOWN]:
@@ -184,7 +184,7 @@ class CostPane(Pane, can_focus=True):
         width, height = self._lines.size
         if not self.is_attached or width < 1 or height < 1:
             return
-        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         costs, baseline = self._costs()
         if self._problem:
             lines = nothing_lines([self._problem], width, look)
@@ -204,7 +204,7 @@ class CostPane(Pane, can_focus=True):
 
     def _remedies(self) -> Remedies:
         key, currency = self.key("cost.price", "g"), self.key("cost.currency", "u")
-        other = f", {currency} changes the currency" if self.cockpit.settings.currency else ""
+        other = f", {currency} changes the currency" if self.app_context.settings.currency else ""
         return Remedies(f"{key} here gives one{other}", f"{key} here gives it")
 
     def _words(self) -> list[str]:
@@ -214,9 +214,9 @@ class CostPane(Pane, can_focus=True):
             return ["This run has no result that can be read."]
         return ["Reading the run."]
 
-    def _hints(self, width: int, room: int, look: Look, costs: list[RunCost]) -> list[Text]:
+    def _hints(self, width: int, room: int, look: RenderContext, costs: list[RunCost]) -> list[Text]:
         """What else could be told, and how to ask for it; one line less than there is room for."""
-        settings, words = self.cockpit.settings, []
+        settings, words = self.app_context.settings, []
         if settings.currency and not is_currency(settings.currency):
             words.append(
                 f"the currency {settings.currency} is no currency: {self.key('cost.currency', 'u')} changes it"
@@ -243,7 +243,7 @@ class CostPane(Pane, can_focus=True):
         result = self._first
         device = result.loaded.device_name if result and result.loaded else ""
         if not device:
-            self.cockpit.say("No run with a device is chosen in Results.", "warning")
+            self.app_context.say("No run with a device is chosen in Results.", "warning")
             return
         listed = gpu_price(device, self._prices)
         now = f"{listed.value:g} {listed.currency}" if listed else ""
@@ -251,16 +251,16 @@ class CostPane(Pane, can_focus=True):
 
     def _keep_price(self, device: str, text: str) -> None:
         amount, _, code = text.strip().partition(" ")
-        currency = code.strip().upper() or self.cockpit.settings.currency or CURRENCY
+        currency = code.strip().upper() or self.app_context.settings.currency or CURRENCY
         if not is_currency(currency):
             raise UsageError(f"{shorten(code.strip(), 20)!r} is no currency: three letters, as in EUR")
         price = _amount(amount, "the price")
         keep_gpu_price(device, price, currency, date=f"{datetime.now().astimezone():%Y-%m}", path=user_file())
         self._read_prices()
-        settings = self.cockpit.settings
+        settings = self.app_context.settings
         if settings.currency and settings.currency != currency:
             # Prices in another currency would not be used, and the one that was just given least of all.
-            self.cockpit.change_settings(replace(settings, currency=currency))
+            self.app_context.change_settings(replace(settings, currency=currency))
 
     def action_load(self) -> None:
         """Type the load."""
@@ -268,27 +268,27 @@ class CostPane(Pane, can_focus=True):
         def take(text: str) -> None:
             if text:
                 parse_load(text)
-            self.cockpit.change_settings(replace(self.cockpit.settings, load=text))
+            self.app_context.change_settings(replace(self.app_context.settings, load=text))
 
-        self._ask("2000 tok/s, or 5 req/s; nothing: no fleet", self.cockpit.settings.load, take)
+        self._ask("2000 tok/s, or 5 req/s; nothing: no fleet", self.app_context.settings.load, take)
 
     def action_budget(self) -> None:
         """Type the budget."""
 
         def take(text: str) -> None:
             budget = _amount(text, "the budget") if text else 0.0
-            self.cockpit.change_settings(replace(self.cockpit.settings, monthly_budget=budget))
+            self.app_context.change_settings(replace(self.app_context.settings, monthly_budget=budget))
 
-        self._ask("spent a month; nothing: none", _shown(self.cockpit.settings.monthly_budget), take)
+        self._ask("spent a month; nothing: none", _shown(self.app_context.settings.monthly_budget), take)
 
     def action_electricity(self) -> None:
         """Type the price of electricity."""
 
         def take(text: str) -> None:
             price = _amount(text, "the price") if text else 0.0
-            self.cockpit.change_settings(replace(self.cockpit.settings, electricity=price))
+            self.app_context.change_settings(replace(self.app_context.settings, electricity=price))
 
-        self._ask("a kilowatt-hour; nothing: as listed", _shown(self.cockpit.settings.electricity), take)
+        self._ask("a kilowatt-hour; nothing: as listed", _shown(self.app_context.settings.electricity), take)
 
     def action_currency(self) -> None:
         """Type the currency."""
@@ -297,9 +297,9 @@ class CostPane(Pane, can_focus=True):
             currency = text.upper()
             if currency and not is_currency(currency):
                 raise UsageError(f"{shorten(text, 20)!r} is no currency: three letters, as in EUR")
-            self.cockpit.change_settings(replace(self.cockpit.settings, currency=currency))
+            self.app_context.change_settings(replace(self.app_context.settings, currency=currency))
 
-        self._ask("EUR, USD ...; nothing: as listed", self.cockpit.settings.currency, take)
+        self._ask("EUR, USD ...; nothing: as listed", self.app_context.settings.currency, take)
 
     # The line that is typed in.
 
@@ -318,7 +318,7 @@ class CostPane(Pane, can_focus=True):
         try:
             self._take(event.value.strip())
         except InfertuiError as error:
-            self.cockpit.say(of_error(error), "warning")
+            self.app_context.say(of_error(error), "warning")
             return
         self._end_input()
 

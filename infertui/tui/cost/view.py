@@ -9,7 +9,7 @@ from rich.text import Text
 from infertui.analysis.cost import RunCost, Terms, money, rate, thousands
 from infertui.analysis.cost_text import Remedies, cost_rows, missing_words
 from infertui.tui.results.ratios import times
-from infertui.tui.widgets.cells import Look, beside, entry, fit, paragraph
+from infertui.tui.widgets.cells import RenderContext, beside, entry, fit, paragraph
 from infertui.units import format_number
 
 SENTENCES_FROM = 72
@@ -30,7 +30,7 @@ class CostView(Struct, frozen=True):
     """Name of the run that ratios refer to; empty: none."""
 
 
-def cost_lines(view: CostView, width: int, height: int, look: Look) -> Lines:
+def cost_lines(view: CostView, width: int, height: int, look: RenderContext) -> Lines:
     """As many lines as there is room for."""
     if len(view.costs) > 1:
         return several(view, width, height, look)[:height]
@@ -41,7 +41,7 @@ def cost_lines(view: CostView, width: int, height: int, look: Look) -> Lines:
     return lines[:height]
 
 
-def sentences(cost: RunCost, view: CostView, width: int, look: Look) -> Lines:
+def sentences(cost: RunCost, view: CostView, width: int, look: RenderContext) -> Lines:
     """Everything, with where it comes from."""
     lines = [_head(cost, width, look), Text()]
     for name, value in cost_rows(cost, view.terms, view.remedies):
@@ -51,7 +51,7 @@ def sentences(cost: RunCost, view: CostView, width: int, look: Look) -> Lines:
     return [*lines, *(entry("against", view.baseline, width, look) if view.baseline and cost.ratio is not None else [])]
 
 
-def figures(cost: RunCost, view: CostView, width: int, height: int, look: Look) -> Lines:
+def figures(cost: RunCost, view: CostView, width: int, height: int, look: RenderContext) -> Lines:
     """The figures alone. Where they are too many, those that are wanted least are left out."""
     rows = [_Row(0, [_head(cost, width, look)]), *_token_rows(cost, view, width, look)]
     rows.append(_Row(3, _pair("energy", _energy(cost), width, look)))
@@ -78,7 +78,7 @@ class _Row(Struct, frozen=True):
     lines: Lines
 
 
-def _token_rows(cost: RunCost, view: CostView, width: int, look: Look) -> list[_Row]:
+def _token_rows(cost: RunCost, view: CostView, width: int, look: RenderContext) -> list[_Row]:
     if cost.price is None or cost.tokens is None:
         return [_Row(0, paragraph(missing_words(cost, view.remedies), width, look.palette.warning))]
     tokens, currency = cost.tokens, cost.price.currency
@@ -95,7 +95,7 @@ def _token_rows(cost: RunCost, view: CostView, width: int, look: Look) -> list[_
     return rows
 
 
-def several(view: CostView, width: int, height: int, look: Look) -> Lines:
+def several(view: CostView, width: int, height: int, look: RenderContext) -> Lines:
     """A line a run: what a million generated tokens cost, and against what."""
     room = max(8, width - 24)
     head = beside(
@@ -127,18 +127,18 @@ def several(view: CostView, width: int, height: int, look: Look) -> Lines:
     return lines
 
 
-def nothing_lines(words: Sequence[str], width: int, look: Look) -> Lines:
+def nothing_lines(words: Sequence[str], width: int, look: RenderContext) -> Lines:
     """What there is to say where there is no cost."""
     return [line for text in words for line in paragraph(text, width, look.palette.muted)]
 
 
-def _head(cost: RunCost, width: int, look: Look) -> Text:
+def _head(cost: RunCost, width: int, look: RenderContext) -> Text:
     name = f"{cost.name}  {f'{cost.gpus}x ' if cost.gpus > 1 else ''}{cost.device}"
     mark = "" if cost.valid else "  (invalid)"
     return fit(f"{name}{mark}", width, look, style=look.palette.title if cost.valid else look.palette.warning)
 
 
-def _pair(name: str, parts: Sequence[str], width: int, look: Look, *, style: str = "") -> Lines:
+def _pair(name: str, parts: Sequence[str], width: int, look: RenderContext, *, style: str = "") -> Lines:
     """A name and what belongs to it: on one line where it fits there, else a line for each part."""
     names, room = min(width, _NAME_WIDTH), max(1, width - _NAME_WIDTH)
     joined = ", ".join(parts)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from infertui.measure.clock import NS_PER_S
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
 _PERCENT = (0.0, 100.0)
 Reading = TypeVar("Reading", GpuSample, HostSample)
@@ -23,7 +23,7 @@ class Track(Struct, frozen=True):
     y_range: tuple[float, float] | None = None
 
 
-def gpu_tracks(samples: Iterable[Sample], info: GpuInfo, look: Look) -> list[Track]:
+def gpu_tracks(samples: Iterable[Sample], info: GpuInfo, look: RenderContext) -> list[Track]:
     """Utilization, power, memory and temperature of one device; what is never known is left out."""
     palette, unit = look.palette, look.settings.temperature_unit
 
@@ -42,7 +42,7 @@ def gpu_tracks(samples: Iterable[Sample], info: GpuInfo, look: Look) -> list[Tra
     return [track for track in tracks if track.points]
 
 
-def host_tracks(samples: Iterable[Sample], facts: HostFacts | None, look: Look) -> list[Track]:
+def host_tracks(samples: Iterable[Sample], facts: HostFacts | None, look: RenderContext) -> list[Track]:
     """CPU, RAM, load and CPU power of the machine; what is never known is left out."""
     palette = look.palette
     seen = [(s.t_ns, s.host) for s in samples]

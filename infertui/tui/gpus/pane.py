@@ -16,7 +16,7 @@ from textual.message import Message
 from infertui.measure.clock import NS_PER_S
 from infertui.telemetry.readings import GpuInfo, HostSample
 from infertui.tui.actions import Action, bindings
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.gpus.history import Track, gpu_tracks, host_tracks
 from infertui.tui.gpus.view import (
     Device,
@@ -31,9 +31,9 @@ from infertui.tui.gpus.view import (
     plan,
     wanted_lines,
 )
-from infertui.tui.state import ALL_TOPICS, Mirror, Topic
+from infertui.tui.state import ALL_TOPICS, ClientState, Topic
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, beside, fit, past_span
+from infertui.tui.widgets.cells import RenderContext, beside, fit, past_span
 from infertui.tui.widgets.chart import LineChart, Series
 from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid, bar
 from infertui.tui.widgets.pane import Heading, Pane
@@ -118,8 +118,8 @@ class GpusPane(Pane):
     GpusPane > #gpu-history > LineChart { width: 1fr; height: 1fr; }
     """
 
-    def __init__(self, cockpit: Cockpit, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(cockpit, id=id)
+    def __init__(self, app_context: AppContext, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(app_context, id=id)
         self.selected = ""
         """UUID of the selected device; empty: the first."""
         self.history = False
@@ -156,15 +156,15 @@ class GpusPane(Pane):
 
     def wanted_lines(self, width: int) -> int:
         """Lines that the content would like to have at this width, frame not counted."""
-        runner = self.cockpit.mirror.runner
+        runner = self.app_context.mirror.runner
         if runner is None or runner.gpus:
             return wanted_lines(width, self._devices())
-        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         gauges = host_gauges(HostSample(), runner.host)
         return len(gauges) + len(no_gpu_lines(runner.gpus_unavailable, width, _WHY_LINES, look))
 
     def _devices(self) -> tuple[GpuInfo, ...]:
-        runner = self.cockpit.mirror.runner
+        runner = self.app_context.mirror.runner
         return runner.gpus if runner else ()
 
     @property
@@ -179,7 +179,7 @@ class GpusPane(Pane):
         if width < 1 or height < 1:
             return
         self._note_arrival()
-        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         devices = self._devices()
         if devices:
             self._show_devices(devices, look, width, height)
@@ -188,8 +188,8 @@ class GpusPane(Pane):
 
     # With GPUs.
 
-    def _show_devices(self, devices: tuple[GpuInfo, ...], look: Look, width: int, height: int) -> None:
-        mirror = self.cockpit.mirror
+    def _show_devices(self, devices: tuple[GpuInfo, ...], look: RenderContext, width: int, height: int) -> None:
+        mirror = self.app_context.mirror
         chart_lines = self._chart_lines(height, wanted_lines(width, devices))
         height -= chart_lines
         host = int(height > len(devices) + 1 or (len(devices) > height and height > -(-len(devices) // 2) + 1))
@@ -210,7 +210,7 @@ class GpusPane(Pane):
         self._say(devices, first, len(shown))
 
     def _shown(self, devices: Sequence[GpuInfo], chosen: int) -> list[Device]:
-        mirror = self.cockpit.mirror
+        mirror = self.app_context.mirror
         samples = {sample.uuid: sample for sample in mirror.sample.gpus} if mirror.sample else {}
         used = devices_in_use(_runs(mirror), devices)
         several = len(devices) > 1
@@ -226,7 +226,7 @@ class GpusPane(Pane):
             for index, info in enumerate(devices)
         ]
 
-    def _show_table(self, shown: Sequence[Device], look: Look) -> None:
+    def _show_table(self, shown: Sequence[Device], look: RenderContext) -> None:
         across, columns = self._plan.across, self._plan.columns
         lines: list[list[Text]] = [header_cells(columns, look) * across] if self._plan.header else []
         for at in range(0, len(shown), across):
@@ -250,9 +250,9 @@ class GpusPane(Pane):
 
     # Without.
 
-    def _show_machine(self, look: Look, width: int, height: int) -> None:
+    def _show_machine(self, look: RenderContext, width: int, height: int) -> None:
         """Why there is no GPU, and the machine's own gauges."""
-        mirror = self.cockpit.mirror
+        mirror = self.app_context.mirror
         runner, muted = mirror.runner, look.palette.muted
         if runner is None:
             self._table.display = False
@@ -294,7 +294,7 @@ class GpusPane(Pane):
 
     def _chart_lines(self, height: int, wanted: int) -> int:
         """Lines for the history: what the gauges leave, or what they can spare."""
-        if not self.history or self.cockpit.settings.slow_link:
+        if not self.history or self.app_context.settings.slow_link:
             return 0
         lines = min(_MOST_CHART_LINES, max(_CHART_LINES, height - wanted))
         return lines if height - lines >= 2 else 0
@@ -311,7 +311,7 @@ class GpusPane(Pane):
             self._host.display = bool(lines)
             self._host.set_cells(lines)
 
-    def _show_history(self, tracks: Sequence[Track], lines: int, look: Look) -> None:
+    def _show_history(self, tracks: Sequence[Track], lines: int, look: RenderContext) -> None:
         if self._history_box.styles.height is None or self._history_box.styles.height.value != lines:
             self._history_box.styles.height = lines
         across = max(1, min(len(tracks), self.size.width // _CHART_CELLS)) if tracks else 0
@@ -359,27 +359,27 @@ class GpusPane(Pane):
     def action_history(self) -> None:
         """Show or hide the history."""
         self.history = not self.history
-        if self.history and self.cockpit.settings.slow_link:
-            self.cockpit.say("No history on a slow link: it is a setting (slow_link).")
+        if self.history and self.app_context.settings.slow_link:
+            self.app_context.say("No history on a slow link: it is a setting (slow_link).")
         elif self.history and not self._chart_lines(self.size.height, self.wanted_lines(self.size.width)):
             zoom = self.key("app.zoom", "z")
-            self.cockpit.say(f"There is no room for the history here: {zoom} gives this pane the whole screen.")
+            self.app_context.say(f"There is no room for the history here: {zoom} gives this pane the whole screen.")
         self.show(ALL_TOPICS)
 
     def action_processes(self) -> None:
         """The processes of the selected GPU."""
         devices = self._devices()
         if not devices:
-            self.cockpit.say("There is no GPU whose processes could be shown.")
+            self.app_context.say("There is no GPU whose processes could be shown.")
             return
         from infertui.tui.gpus.processes import ProcessesScreen
 
-        self.app.push_screen(ProcessesScreen(self.cockpit, devices[self._chosen_index(devices)]))
+        self.app.push_screen(ProcessesScreen(self.app_context, devices[self._chosen_index(devices)]))
 
     # Readings that stay out.
 
     def _note_arrival(self) -> None:
-        sample = self.cockpit.mirror.sample
+        sample = self.app_context.mirror.sample
         if sample and sample.t_ns != self._newest_ns:
             self._newest_ns, self._arrived = sample.t_ns, monotonic()
             self._stale = False
@@ -387,7 +387,7 @@ class GpusPane(Pane):
     def look_for_stale(self) -> None:
         """Mark the readings when none has come for three periods; called once a second."""
         self._note_arrival()
-        stamps = [sample.t_ns for sample in list(self.cockpit.mirror.samples)[-_GAPS:]]
+        stamps = [sample.t_ns for sample in list(self.app_context.mirror.samples)[-_GAPS:]]
         # The shortest of late: one long gap is what is looked for here, not how it is meant to be.
         period_ns = min((after - before for before, after in pairwise(stamps)), default=0)
         overdue = _STALE_PERIODS * max(_LEAST_PERIOD_S, period_ns / NS_PER_S)
@@ -397,7 +397,7 @@ class GpusPane(Pane):
             self.show(ALL_TOPICS)
 
 
-def _runs(mirror: Mirror) -> list[tuple[str, str, str]]:
+def _runs(mirror: ClientState) -> list[tuple[str, str, str]]:
     """Label, lane and device of the runs under way."""
     found = []
     for entry in mirror.running:

@@ -11,10 +11,10 @@ from textual.containers import Vertical
 from infertui.errors import InfertuiError
 from infertui.telemetry.readings import GpuInfo, GpuProcess
 from infertui.tui.actions import Action, bindings
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.cells import RenderContext, beside, fit
 from infertui.tui.widgets.dialogs import Dialog
 from infertui.tui.widgets.gauges import GaugeColumn
 from infertui.tui.widgets.rowlist import RowList
@@ -38,9 +38,9 @@ class ProcessesScreen(Dialog[None]):
     ProcessesScreen GaugeColumn { width: 1fr; height: 1; }
     """
 
-    def __init__(self, cockpit: Cockpit, gpu: GpuInfo) -> None:
+    def __init__(self, app_context: AppContext, gpu: GpuInfo) -> None:
         super().__init__()
-        self._cockpit = cockpit
+        self._app_context = app_context
         self._gpu = gpu
         self._processes: tuple[GpuProcess, ...] = ()
         self._note = "Asking the driver."
@@ -58,7 +58,10 @@ class ProcessesScreen(Dialog[None]):
     def on_mount(self) -> None:
         """Ask at once, and then as long as this is open."""
         frame = self.query_one(Vertical)
-        frame.styles.border = ("ascii" if self._cockpit.ascii_only else "round", self.app.theme_variables["foreground"])
+        frame.styles.border = (
+            "ascii" if self._app_context.ascii_only else "round",
+            self.app.theme_variables["foreground"],
+        )
         self._list.set_header(_line("PID", "memory", "name", self._list.row_width, self._look, head=True))
         self._list.focus()
         self._draw()
@@ -66,15 +69,15 @@ class ProcessesScreen(Dialog[None]):
         self.set_interval(_LOOK_S, self._ask)
 
     @property
-    def _look(self) -> Look:
-        return Look(palette(self.app), self._cockpit.ascii_only, self._cockpit.settings)
+    def _look(self) -> RenderContext:
+        return RenderContext(palette(self.app), self._app_context.ascii_only, self._app_context.settings)
 
     def _ask(self) -> None:
         self.run_worker(self._read(), exclusive=True)
 
     async def _read(self) -> None:
         try:
-            processes = await self._cockpit.control.processes(self._gpu.uuid)
+            processes = await self._app_context.control.processes(self._gpu.uuid)
         except InfertuiError as error:
             self._processes, self._note = (), error.message
         else:
@@ -114,7 +117,7 @@ class ProcessesScreen(Dialog[None]):
         self.action_close()
 
 
-def _line(pid: str, memory: str, name: str, width: int, look: Look, *, head: bool = False) -> Text:
+def _line(pid: str, memory: str, name: str, width: int, look: RenderContext, *, head: bool = False) -> Text:
     style = look.palette.muted if head else ""
     return beside(
         fit(pid, _PID_WIDTH, look, style=style, align="right"),

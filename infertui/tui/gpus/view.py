@@ -7,10 +7,10 @@ from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
-from infertui.runner.lanes import devices_of, lane_name
+from infertui.runner.device_slots import devices_of, slot_name
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample
 from infertui.tui.terminal.sanitize import safe
-from infertui.tui.widgets.cells import Align, Look, fit
+from infertui.tui.widgets.cells import Align, RenderContext, fit
 from infertui.tui.widgets.gauges import bar
 
 # Names of clock event reasons as people call them; harmless ones in small letters.
@@ -158,7 +158,7 @@ class Steady:
         return shown
 
 
-def header_cells(columns: Sequence[Column], look: Look) -> list[Text]:
+def header_cells(columns: Sequence[Column], look: RenderContext) -> list[Text]:
     """The titles of the columns."""
     return [_cell(column.title, column, look, look.palette.muted) for column in columns]
 
@@ -179,7 +179,7 @@ class Device(Struct, frozen=True):
     steady: Steady | None = None
 
 
-def device_cells(device: Device, columns: Sequence[Column], look: Look) -> list[Text]:
+def device_cells(device: Device, columns: Sequence[Column], look: RenderContext) -> list[Text]:
     """The cells of a device, one per column, each exactly as wide as its column."""
     sample = device.sample
     if sample is None or sample.lost:
@@ -193,7 +193,7 @@ def device_cells(device: Device, columns: Sequence[Column], look: Look) -> list[
     return cells
 
 
-def _across(device: Device, columns: Sequence[Column], look: Look) -> list[Text]:
+def _across(device: Device, columns: Sequence[Column], look: RenderContext) -> list[Text]:
     """Words where there are no readings: one text, laid across all columns but the first."""
     lost = device.sample.lost if device.sample else ""
     words = f"lost: {lost}" if lost else "no reading yet"
@@ -216,11 +216,11 @@ def _pieces(text: str, widths: Sequence[int]) -> list[str]:
     return pieces
 
 
-def _cell(text: str, column: Column, look: Look, style: str = "") -> Text:
+def _cell(text: str, column: Column, look: RenderContext, style: str = "") -> Text:
     return fit(text, column.width - 1, look, style=style, align=column.align, after=" ")
 
 
-def _index(device: Device, sample: GpuSample | None, column: Column, look: Look) -> Text:
+def _index(device: Device, sample: GpuSample | None, column: Column, look: RenderContext) -> Text:
     """`>0*`: selected, the device's number, in use by a run."""
     palette = look.palette
     mark = look.glyph("▸", ">") if device.selected else " "
@@ -232,11 +232,11 @@ def _index(device: Device, sample: GpuSample | None, column: Column, look: Look)
     return cell
 
 
-def _name(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _name(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     return _cell(_short_name(device.info), column, look)
 
 
-def _gauge(device: Device, share: float | None, column: Column, look: Look, style: str) -> Text:
+def _gauge(device: Device, share: float | None, column: Column, look: RenderContext, style: str) -> Text:
     if share is None:
         return _cell("", column, look)
     if device.steady:
@@ -250,11 +250,11 @@ def _vram_share(sample: GpuSample) -> float | None:
     return sample.memory_used / sample.memory_total if sample.memory_used is not None and sample.memory_total else None
 
 
-def _vram_bar(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _vram_bar(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     return _gauge(device, _vram_share(sample), column, look, _vram_warning(sample, look) or look.palette.ok)
 
 
-def _vram(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _vram(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     if sample.memory_used is None:
         return _missing(column, look)
     total = sample.memory_total or device.info.memory_total
@@ -262,7 +262,7 @@ def _vram(device: Device, sample: GpuSample, column: Column, look: Look) -> Text
     return _marked(figure, _vram_warning(sample, look), column, look)
 
 
-def _vram_used(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _vram_used(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     if sample.memory_used is None:
         return _missing(column, look)
     return _marked(f"{_gigabytes(sample.memory_used)}G", _vram_warning(sample, look), column, look)
@@ -272,12 +272,12 @@ def _gigabytes(size: int) -> str:
     return f"{size / 2**30:.0f}" if size >= 100 * 2**30 else gib(size)
 
 
-def _vram_warning(sample: GpuSample, look: Look) -> str:
+def _vram_warning(sample: GpuSample, look: RenderContext) -> str:
     share = _vram_share(sample)
     return look.palette.warning if share is not None and share >= look.settings.full_vram else ""
 
 
-def _marked(figure: str, style: str, column: Column, look: Look) -> Text:
+def _marked(figure: str, style: str, column: Column, look: RenderContext) -> Text:
     """A figure with a cell for `!`, which says that it is past its threshold, as does `style` if there is one."""
     return _cell(figure + ("!" if style else " "), column, look, style)
 
@@ -286,33 +286,33 @@ def _limit_w(info: GpuInfo) -> float | None:
     return info.power_limit_w or info.power_limit_max_w
 
 
-def _power_bar(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _power_bar(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     limit, watts = _limit_w(device.info), sample.power_now_w
     share = watts / limit if watts is not None and limit else None
     capped = "power-cap" in (sample.throttle or ())
     return _gauge(device, share, column, look, look.palette.warning if capped else look.palette.ok)
 
 
-def _power(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _power(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     watts, limit = sample.power_now_w, _limit_w(device.info)
     if watts is None:
         return _missing(column, look)
     return _cell(f"{watts:.0f}/{limit:.0f}W" if limit else f"{watts:.0f}W", column, look)
 
 
-def _watts(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _watts(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     watts = sample.power_now_w
     return _missing(column, look) if watts is None else _cell(f"{watts:.0f}W", column, look)
 
 
-def temperature(celsius: float, look: Look, *, limit: float | None = None) -> str:
+def temperature(celsius: float, look: RenderContext, *, limit: float | None = None) -> str:
     """A temperature in the user's unit, as in `64C`, or `64/87C` of a limit."""
     unit = look.settings.temperature_unit
     figures = [celsius] if limit is None else [celsius, limit]
     return "/".join(f"{degrees if unit == 'C' else degrees * 9 / 5 + 32:.0f}" for degrees in figures) + unit
 
 
-def _temp(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _temp(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     degrees, slowdown = sample.temperature_c, device.info.temp_slowdown_c
     if degrees is None:
         return _missing(column, look)
@@ -323,18 +323,18 @@ def _temp(device: Device, sample: GpuSample, column: Column, look: Look) -> Text
     return _marked(temperature(degrees, look, limit=limit), style, column, look)
 
 
-def _util_bar(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _util_bar(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     share = None if sample.utilization is None else sample.utilization / 100
     return _gauge(device, share, column, look, look.palette.ok)
 
 
-def _util(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _util(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     if sample.utilization is None:
         return _missing(column, look)
     return _cell(f"{min(100.0, sample.utilization):.0f}%", column, look)
 
 
-def _clock(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _clock(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     return _missing(column, look) if sample.sm_mhz is None else _cell(f"{sample.sm_mhz}", column, look)
 
 
@@ -346,22 +346,22 @@ def limits(reasons: Sequence[str] | None) -> str:
     return " ".join(_LIMITS.get(reason, reason) for reason in ordered) or _NONE
 
 
-def _held(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _held(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     reasons = set(sample.throttle or ())
     palette = look.palette
     style = palette.error if reasons & _ALARMING else palette.warning if reasons - _HARMLESS else palette.muted
     return _cell(limits(sample.throttle), column, look, style)
 
 
-def _run(device: Device, sample: GpuSample, column: Column, look: Look) -> Text:
+def _run(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
     return _cell(", ".join(device.runs) or _NONE, column, look, look.palette.active if device.runs else "")
 
 
-def _missing(column: Column, look: Look) -> Text:
+def _missing(column: Column, look: RenderContext) -> Text:
     return _cell("n/a", column, look, look.palette.muted)
 
 
-_CELLS: dict[str, Callable[[Device, GpuSample, Column, Look], Text]] = {
+_CELLS: dict[str, Callable[[Device, GpuSample, Column, RenderContext], Text]] = {
     "index": _index,
     "name": _name,
     "vram-bar": _vram_bar,
@@ -384,7 +384,7 @@ def gib(count: int) -> str:
     return f"{count / 2**30:.1f}"
 
 
-def no_gpu_lines(reason: str, width: int, most: int, look: Look) -> list[Text]:
+def no_gpu_lines(reason: str, width: int, most: int, look: RenderContext) -> list[Text]:
     """Why there is no GPU, and on the lines that follow what to do about it: `most` lines of `width` cells."""
     message, _, remedy = map(safe, reason.partition("\n"))
     end = "." if remedy and message[-1:].isalnum() else ""
@@ -395,7 +395,7 @@ def no_gpu_lines(reason: str, width: int, most: int, look: Look) -> list[Text]:
     return [fit(line, width, look, style=look.palette.warning) for line in lines]
 
 
-def host_line(host: HostSample, facts: HostFacts | None, width: int, look: Look) -> Text:
+def host_line(host: HostSample, facts: HostFacts | None, width: int, look: RenderContext) -> Text:
     """The machine around the GPUs in one line."""
     parts = []
     if host.cpu_percent is not None:
@@ -451,6 +451,6 @@ def devices_in_use(runs: Iterable[tuple[str, str, str]], infos: Sequence[GpuInfo
     found: dict[str, tuple[str, ...]] = {}
     for label, lane, uuid in runs:
         for info in infos:
-            if info.uuid == uuid or (not uuid and lane_name(info) in devices_of(lane)):
+            if info.uuid == uuid or (not uuid and slot_name(info) in devices_of(lane)):
                 found[info.uuid] = (*found.get(info.uuid, ()), label)
     return found

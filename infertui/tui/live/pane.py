@@ -14,7 +14,7 @@ from infertui.measure.clock import NS_PER_S
 from infertui.runner.progress import RunProgress
 from infertui.runner.queue_store import Entry
 from infertui.tui.actions import Action, bindings
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.live.view import (
     LiveRun,
     compact_lines,
@@ -30,7 +30,7 @@ from infertui.tui.live.view import (
 )
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, RunnerClock, chart_window, fit
+from infertui.tui.widgets.cells import RenderContext, RunnerClock, chart_window, fit
 from infertui.tui.widgets.chart import LineChart, Mark, Series
 from infertui.tui.widgets.gauges import GaugeColumn, GaugeGrid
 from infertui.tui.widgets.pane import Heading, Pane
@@ -66,8 +66,8 @@ class LivePane(Pane, can_focus=True):
     LivePane > LineChart { width: 1fr; height: 1fr; max-height: 14; }
     """
 
-    def __init__(self, cockpit: Cockpit, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(cockpit, id=id)
+    def __init__(self, app_context: AppContext, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(app_context, id=id)
         self._run = ""
         """Id of the run that is shown."""
         self._clock = RunnerClock()
@@ -104,7 +104,7 @@ class LivePane(Pane, can_focus=True):
         width, height = self.size
         if width < 1 or height < 1:
             return
-        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         running = self._under_way()
         if running:
             self._show_run(running, look, width, height)
@@ -112,10 +112,10 @@ class LivePane(Pane, can_focus=True):
             self._show_idle(look, width)
 
     def _under_way(self) -> list[Entry]:
-        return [entry for entry in self.cockpit.mirror.running if entry.run]
+        return [entry for entry in self.app_context.mirror.running if entry.run]
 
     def _watch(self) -> None:
-        mirror = self.cockpit.mirror
+        mirror = self.app_context.mirror
         now = monotonic_ns()
         newest = [progress.rates[-1][0] for progress in mirror.progress.values() if progress.rates]
         for stamp in newest + ([mirror.sample.t_ns] if mirror.sample else []):
@@ -123,8 +123,8 @@ class LivePane(Pane, can_focus=True):
 
     # Nothing runs.
 
-    def _show_idle(self, look: Look, width: int) -> None:
-        mirror = self.cockpit.mirror
+    def _show_idle(self, look: RenderContext, width: int) -> None:
+        mirror = self.app_context.mirror
         lines = idle_lines(mirror.entries.values(), look, paused=mirror.paused)
         styles = ["", look.palette.muted]
         self._show_figures([fit(line, width, look, style=style) for line, style in zip(lines, styles, strict=True)], [])
@@ -134,8 +134,8 @@ class LivePane(Pane, can_focus=True):
 
     # A run.
 
-    def _show_run(self, running: Sequence[Entry], look: Look, width: int, height: int) -> None:
-        mirror = self.cockpit.mirror
+    def _show_run(self, running: Sequence[Entry], look: RenderContext, width: int, height: int) -> None:
+        mirror = self.app_context.mirror
         at = next((index for index, entry in enumerate(running) if entry.run == self._run), 0)
         entry = running[at]
         self._run = entry.run
@@ -159,16 +159,16 @@ class LivePane(Pane, can_focus=True):
         self._show_figures(head, columns)
         self._show_notes([fit(note, width, look, style=look.palette.warning) for note in notes])
         left = height - lines - len(notes)
-        count = 0 if self.cockpit.settings.slow_link else min(_CHARTS, left // _CHART_LINES)
-        if not count and left >= _CHART_LINES - 1 and not self.cockpit.settings.slow_link:
+        count = 0 if self.app_context.settings.slow_link else min(_CHARTS, left // _CHART_LINES)
+        if not count and left >= _CHART_LINES - 1 and not self.app_context.settings.slow_link:
             count = 1
         self._show_charts(self._series(run, look)[:count])
         self._heading.say(f"run {at + 1} of {len(running)}" if len(running) > 1 else "")
 
-    def _series(self, run: LiveRun, look: Look) -> list["_Plot"]:
+    def _series(self, run: LiveRun, look: RenderContext) -> list["_Plot"]:
         """What the charts show; seconds count from the run's first stamp."""
         progress, entry = run.progress, run.entry
-        power = power_points(self.cockpit.mirror.samples, entry, progress)
+        power = power_points(self.app_context.mirror.samples, entry, progress)
         rates = progress.rates
         starts = [stamp for stamp, _ in progress.entered[:1]] + [stamp for stamp, _ in rates[:1]]
         if not starts:

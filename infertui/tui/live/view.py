@@ -9,12 +9,12 @@ from rich.text import Text
 from infertui.analysis.time_text import itl_text
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import Phase
-from infertui.runner.lanes import devices_of
+from infertui.runner.device_slots import devices_of
 from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.runner.queue_store import ENDED, Entry
 from infertui.telemetry.readings import Sample
 from infertui.tui.queue.view import short_engine, short_model
-from infertui.tui.widgets.cells import Look, beside, clock, fit
+from infertui.tui.widgets.cells import RenderContext, beside, clock, fit
 from infertui.tui.widgets.gauges import bar
 from infertui.units import format_number, format_seconds
 
@@ -105,7 +105,7 @@ def live_run(entry: Entry, progress: RunProgress, samples: Sequence[Sample], now
     )
 
 
-def head_line(run: LiveRun, width: int, look: Look, *, number: int = 1, total: int = 1) -> Text:
+def head_line(run: LiveRun, width: int, look: RenderContext, *, number: int = 1, total: int = 1) -> Text:
     """Which run it is: label, model, engine, number format, device. `number` of `total` that run side by side."""
     entry, loaded = run.entry, run.progress.loaded
     config = entry.config
@@ -125,7 +125,7 @@ def head_line(run: LiveRun, width: int, look: Look, *, number: int = 1, total: i
     return beside(title, fit("  " + "  ".join(parts), max(0, width - title.cell_len), look, style=look.palette.muted))
 
 
-def phase_line(run: LiveRun, width: int, look: Look) -> Text:
+def phase_line(run: LiveRun, width: int, look: RenderContext) -> Text:
     """`spawn > load 4.2 s > warmup 2 > [measure 3/5]  0:12`: what is done, what is on, what comes."""
     progress, palette = run.progress, look.palette
     line = Text(no_wrap=True, end="")
@@ -144,7 +144,7 @@ def phase_line(run: LiveRun, width: int, look: Look) -> Text:
     return line if line.cell_len <= width else _phase_brief(run, width, look)
 
 
-def _phase_brief(run: LiveRun, width: int, look: Look) -> Text:
+def _phase_brief(run: LiveRun, width: int, look: RenderContext) -> Text:
     """`[measure] 0:12  load 4.2 s  warmup 2`: the present phase, and of the others what there is room for."""
     progress = run.progress
     elapsed = f" {clock(run.elapsed_s)}" if run.elapsed_s is not None else ""
@@ -167,7 +167,7 @@ def _phase_label(phase: Phase | None, progress: RunProgress) -> str:
     return phase or "starting"
 
 
-def progress_line(run: LiveRun, width: int, look: Look) -> Text:
+def progress_line(run: LiveRun, width: int, look: RenderContext) -> Text:
     """The bar of the measuring, with iterations, percent and time left."""
     progress = run.progress
     tail = f" {progress.measured}/{progress.wanted}  {progress.fraction * 100:3.0f}%"
@@ -201,7 +201,7 @@ def figures(run: LiveRun) -> list[Figure]:
     return shown
 
 
-def figure_columns(items: Sequence[Figure], width: int, look: Look) -> list[list[Text]]:
+def figure_columns(items: Sequence[Figure], width: int, look: RenderContext) -> list[list[Text]]:
     """Figures in columns of equal width, read row by row: as many as fit."""
     roomy = width // _FIGURE_WIDTH
     across = max(1, min(_MOST_ACROSS, roomy if roomy > 1 else width // _NARROW_WIDTH))
@@ -224,7 +224,7 @@ def figure_columns(items: Sequence[Figure], width: int, look: Look) -> list[list
     return columns
 
 
-def compact_lines(run: LiveRun, width: int, look: Look) -> list[Text]:
+def compact_lines(run: LiveRun, width: int, look: RenderContext) -> list[Text]:
     """Which run, how far, how fast, in four lines for where there are no more."""
     progress = run.progress
     by_name = {item.name: item.value for item in figures(run)}
@@ -236,7 +236,7 @@ def compact_lines(run: LiveRun, width: int, look: Look) -> list[Text]:
     ]
 
 
-def idle_lines(entries: Iterable[Entry], look: Look, *, paused: bool) -> list[str]:
+def idle_lines(entries: Iterable[Entry], look: RenderContext, *, paused: bool) -> list[str]:
     """What there is to do when nothing runs: two lines."""
     entries = list(entries)
     last = max((e for e in entries if e.state in ENDED and e.ended), key=lambda entry: entry.ended, default=None)

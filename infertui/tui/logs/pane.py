@@ -14,11 +14,11 @@ from textual.widgets import Input
 from infertui.errors import InfertuiError
 from infertui.runner.queue_store import Entry
 from infertui.tui.actions import Action, bindings
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.logs.view import Item, Journal, Row, find, rows_of
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, beside, fit
+from infertui.tui.widgets.cells import RenderContext, beside, fit
 from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
@@ -52,8 +52,8 @@ class LogsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     DEFAULT_CSS = "LogsPane > LineInput { display: none; width: 1fr; }"
 
-    def __init__(self, cockpit: Cockpit, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(cockpit, id=id)
+    def __init__(self, app_context: AppContext, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(app_context, id=id)
         self.follow = True
         self.wrap = False
         self._needle = ""
@@ -94,7 +94,7 @@ class LogsPane(Pane):
 
     def _entry(self) -> Entry | None:
         """The entry whose log is shown."""
-        mirror = self.cockpit.mirror
+        mirror = self.app_context.mirror
         running = [entry for entry in mirror.running if entry.run]
         if running:
             return next((entry for entry in running if entry.run == self._wanted), running[0])
@@ -102,7 +102,7 @@ class LogsPane(Pane):
         return max(ended, key=lambda entry: entry.ended, default=None)
 
     def _take_notes(self) -> bool:
-        mirror = self.cockpit.mirror
+        mirror = self.app_context.mirror
         entry = self._entry()
         run = entry.run if entry else ""
         first = run != self._run
@@ -123,7 +123,7 @@ class LogsPane(Pane):
         running = entry is not None and entry.state == "running"
         self._polls += 1
         seen = self.is_on_screen and self.size.height > 0
-        due = not self.cockpit.settings.slow_link or self._polls % _SLOW_POLLS == 0
+        due = not self.app_context.settings.slow_link or self._polls % _SLOW_POLLS == 0
         if entry and seen and due and (running or self._unread):
             self.run_worker(self._read(entry), exclusive=True, group="log")
         if news and seen:
@@ -131,7 +131,7 @@ class LogsPane(Pane):
 
     async def _read(self, entry: Entry) -> None:
         try:
-            details = await self.cockpit.control.details(entry.out, entry.run)
+            details = await self.app_context.control.details(entry.out, entry.run)
         except InfertuiError as error:
             self._problem = error.message
         else:
@@ -200,7 +200,7 @@ class LogsPane(Pane):
     def row_text(self, index: int, width: int) -> Text:
         """See `RowSource`."""
         row = self._rows[index]
-        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         styles = {"note": look.palette.accent, "fault": look.palette.warning, "gap": look.palette.muted}
         prefix = {"note": "note: ", "fault": "runner: "}.get(row.item.kind, "") if not row.at else ""
         stamp = fit(row.item.time if not row.at else "", _time_width(width), look, style=look.palette.muted)
@@ -271,11 +271,11 @@ class LogsPane(Pane):
 
     def _seek(self, start: int, by: int) -> None:
         if not self._needle:
-            self.cockpit.say(f"Nothing is looked for: {self.key('logs.find', '/')} asks for a text.")
+            self.app_context.say(f"Nothing is looked for: {self.key('logs.find', '/')} asks for a text.")
             return
         index = find(self._rows, self._needle, start, by)
         if index is None:
-            self.cockpit.say(f"Not found: {self._needle}", "warning")
+            self.app_context.say(f"Not found: {self._needle}", "warning")
             return
         self.follow = False
         self._list.cursor = index
@@ -290,7 +290,7 @@ class LogsPane(Pane):
         self._step(-1)
 
     def _step(self, by: int) -> None:
-        runs: Sequence[str] = [entry.run for entry in self.cockpit.mirror.running if entry.run]
+        runs: Sequence[str] = [entry.run for entry in self.app_context.mirror.running if entry.run]
         if len(runs) > 1:
             at = runs.index(self._run) if self._run in runs else 0
             self._wanted = runs[(at + by) % len(runs)]

@@ -11,15 +11,15 @@ from textual.binding import BindingType
 
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
-from infertui.runner.control import Control, Submission
+from infertui.runner.control import RunnerApi, Submission
 from infertui.runner.queue_store import ENDED, Entry
 from infertui.tui.actions import Action, bindings
 from infertui.tui.config.command import config_command
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.queue.view import Line, Shown, entries_of, heading, line_text, lines_of
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import DEFAULT_PALETTE, palette
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import RowList
 
@@ -50,12 +50,12 @@ class QueuePane(Pane):
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
 
-    def __init__(self, cockpit: Cockpit, *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(cockpit, id=id)
+    def __init__(self, app_context: AppContext, *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(app_context, id=id)
         self._folded: set[Hashable] = set()
         self._lines: list[Line] = []
         self._places: dict[Hashable, int] = {}
-        self._shown = Shown({}, datetime.now(UTC), Look(DEFAULT_PALETTE))
+        self._shown = Shown({}, datetime.now(UTC), RenderContext(DEFAULT_PALETTE))
         self._undo: list[tuple[Submission, ...]] = []
         self._going: set[int] = set()
         """Entries that the runner was asked to take out, and that may still be in the list."""
@@ -74,10 +74,10 @@ class QueuePane(Pane):
         """Draw what changed of the queue or of what runs."""
         if not self.is_attached or not touched & {"queue", "live", "runner"}:
             return
-        mirror = self.cockpit.mirror
+        mirror = self.app_context.mirror
         entries = tuple(mirror.entries.values())
         now = datetime.now(UTC)
-        look = Look(palette(self.app), self.cockpit.ascii_only, self.cockpit.settings)
+        look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         self._shown = Shown(mirror.progress, now, look)
         self._lines = lines_of(entries, self._folded)
         self._places = {line.key: index for index, line in enumerate(self._lines)}
@@ -142,9 +142,9 @@ class QueuePane(Pane):
         if line.entry is None:
             self._fold(line.key, fold=not line.group.folded)
         elif line.entry.run:
-            self.cockpit.show_details(line.entry.run, out=line.entry.out)
+            self.app_context.show_details(line.entry.run, out=line.entry.out)
         else:
-            self.cockpit.say(f"{line.entry.label} has not begun yet: there are no details of it.")
+            self.app_context.say(f"{line.entry.label} has not begun yet: there are no details of it.")
 
     def action_fold(self) -> None:
         """Fold the group that the cursor is in."""
@@ -171,7 +171,7 @@ class QueuePane(Pane):
         def go() -> None:
             if running:
                 ids = _ids(running)
-                self.cockpit.intend(lambda control: control.cancel(ids))
+                self.app_context.intend(lambda control: control.cancel(ids))
             self._remove(others)
 
         self._ask_about(running, "Cancel", go)
@@ -180,11 +180,11 @@ class QueuePane(Pane):
         """Pass over waiting and running entries."""
         entries = [entry for entry in self._targets() if entry.state in ("queued", "running")]
         if not entries:
-            self.cockpit.say("Only what waits or runs can be skipped.")
+            self.app_context.say("Only what waits or runs can be skipped.")
             return
         ids = _ids(entries)
         running = [entry for entry in entries if entry.state == "running"]
-        self._ask_about(running, "Skip", lambda: self.cockpit.intend(lambda control: control.skip(ids)))
+        self._ask_about(running, "Skip", lambda: self.app_context.intend(lambda control: control.skip(ids)))
 
     def _ask_about(self, running: Sequence[Entry], verb: str, go: Callable[[], None]) -> None:
         """Ask when a run under way would end; else go ahead."""
@@ -193,7 +193,7 @@ class QueuePane(Pane):
             return
         what = running[0].label if len(running) == 1 else f"{len(running)} runs"
         question = f"{verb} {what}? It is being measured; what it has so far is kept, marked as interrupted."
-        self.cockpit.confirm(question, yes=f"{verb} the run" + "s" * (len(running) > 1), then=go)
+        self.app_context.confirm(question, yes=f"{verb} the run" + "s" * (len(running) > 1), then=go)
 
     def _remove(self, entries: Sequence[Entry]) -> None:
         # A key may be pressed again before the answer to the first has come.
@@ -203,7 +203,7 @@ class QueuePane(Pane):
         ids = _ids(entries)
         waiting = [entry for entry in entries if entry.state == "queued"]
 
-        async def remove(control: Control) -> None:
+        async def remove(control: RunnerApi) -> None:
             try:
                 await control.remove(ids)
             except BaseException:
@@ -218,27 +218,27 @@ class QueuePane(Pane):
             else ""
         )
         self._going.update(ids)
-        self.cockpit.intend(remove, done=said)
+        self.app_context.intend(remove, done=said)
         self._list.marked.clear()
 
     def action_undo(self) -> None:
         """Queue again what was taken out last."""
         if not self._undo:
-            self.cockpit.say("There is nothing to undo: only taking out waiting runs can be undone.")
+            self.app_context.say("There is nothing to undo: only taking out waiting runs can be undone.")
             return
         submissions = self._undo.pop()
 
-        async def submit(control: Control) -> None:
+        async def submit(control: RunnerApi) -> None:
             for submission in submissions:
                 await control.submit(submission)
 
         count = sum(len(submission.variants) for submission in submissions)
-        self.cockpit.intend(submit, done=f"Queued {count} {_runs(count)} again, at the end.")
+        self.app_context.intend(submit, done=f"Queued {count} {_runs(count)} again, at the end.")
 
     def action_clear(self) -> None:
         """Forget what has ended."""
-        if any(entry.state in ENDED for entry in self.cockpit.mirror.entries.values()):
-            self.cockpit.intend(lambda control: control.clear())
+        if any(entry.state in ENDED for entry in self.app_context.mirror.entries.values()):
+            self.app_context.intend(lambda control: control.clear())
 
     def action_move_down(self) -> None:
         """Later."""
@@ -251,14 +251,14 @@ class QueuePane(Pane):
     def _move(self, by: int) -> None:
         entries = [entry for entry in self._targets() if entry.state == "queued"]
         if not entries:
-            self.cockpit.say("Only what waits can be moved.")
+            self.app_context.say("Only what waits can be moved.")
             return
         line = self._line
         if line and line.entry is None and not self._list.marked:
             by *= self._neighbours(line, by)
         ids = _ids(entries)
         if by:
-            self.cockpit.intend(lambda control: control.move(ids, by))
+            self.app_context.intend(lambda control: control.move(ids, by))
 
     def _neighbours(self, line: Line, by: int) -> int:
         """How many places a whole group moves to get past its neighbour in direction `by`."""
@@ -274,16 +274,16 @@ class QueuePane(Pane):
     def action_duplicate(self) -> None:
         """Copies right behind."""
         if ids := _ids(self._targets()):
-            self.cockpit.intend(lambda control: control.duplicate(ids))
+            self.app_context.intend(lambda control: control.duplicate(ids))
 
     def action_retry(self) -> None:
         """Once more."""
         ids = _ids([entry for entry in self._targets() if entry.state in ENDED])
         if not ids:
             copy = self.key("queue.duplicate", "d")
-            self.cockpit.say(f"Only what has ended can be retried; {copy} duplicates what waits or runs.")
+            self.app_context.say(f"Only what has ended can be retried; {copy} duplicates what waits or runs.")
             return
-        self.cockpit.intend(
+        self.app_context.intend(
             lambda control: control.retry(ids), done=f"Queued {len(ids)} {_runs(len(ids))} once more, at the end."
         )
         self._list.marked.clear()
@@ -292,17 +292,17 @@ class QueuePane(Pane):
         """Change a waiting entry."""
         line = self._line
         if line and line.entry and line.entry.state == "queued":
-            self.cockpit.edit_entry(line.entry)
+            self.app_context.edit_entry(line.entry)
         else:
             copy = self.key("queue.duplicate", "d")
-            self.cockpit.say(f"Only a single run that waits can be edited; {copy} makes a copy of any.")
+            self.app_context.say(f"Only a single run that waits can be edited; {copy} makes a copy of any.")
 
     def action_pause(self) -> None:
         """Pause or go on."""
-        if self.cockpit.mirror.paused:
-            self.cockpit.intend(lambda control: control.resume(), done="The queue goes on.")
+        if self.app_context.mirror.paused:
+            self.app_context.intend(lambda control: control.resume(), done="The queue goes on.")
         else:
-            self.cockpit.intend(lambda control: control.pause(), done="Paused: what runs goes on to its end.")
+            self.app_context.intend(lambda control: control.pause(), done="Paused: what runs goes on to its end.")
 
     def action_copy(self) -> None:
         """The command line of the run under the cursor."""
@@ -311,9 +311,9 @@ class QueuePane(Pane):
             try:
                 text = "\n".join(config_command(entry.config) for entry in entries)
             except InfertuiError as error:
-                self.cockpit.say(str(error), "error")
+                self.app_context.say(str(error), "error")
                 return
-            self.cockpit.copy(text, "the command line" if len(entries) == 1 else f"{len(entries)} command lines")
+            self.app_context.copy(text, "the command line" if len(entries) == 1 else f"{len(entries)} command lines")
 
 
 def _ids(entries: Sequence[Entry]) -> tuple[int, ...]:

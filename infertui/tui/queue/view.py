@@ -10,12 +10,12 @@ from functools import lru_cache
 from msgspec import Struct
 from rich.text import Text
 
-from infertui.analysis.outcome import Figure
+from infertui.analysis.outcome import ComparedFigure
 from infertui.measure.comparison import paired
 from infertui.runner.progress import RunProgress
 from infertui.runner.queue_store import ENDED, Entry
 from infertui.text import clean
-from infertui.tui.widgets.cells import Look, beside, clock, fit
+from infertui.tui.widgets.cells import RenderContext, beside, clock, fit
 from infertui.tui.widgets.lines import cut
 from infertui.units import format_number
 
@@ -23,7 +23,7 @@ Rounds = tuple[tuple[float, ...], ...]
 """Output tokens per second, one tuple for each whole round, in the order of the arms."""
 
 
-def bench_words(entries: Sequence[Entry]) -> list[Figure]:
+def bench_words(entries: Sequence[Entry]) -> list[ComparedFigure]:
     """The throughput of every arm but the baseline against it, over the rounds that are whole; named by the arm.
 
     Rounds with an invalid run do not count, as in the bench's own result. Empty for what is no bench.
@@ -55,10 +55,10 @@ def _rounds(entries: Iterable[Entry], arms: Sequence[str]) -> Rounds:
 
 
 @lru_cache(maxsize=64)
-def _figures(arms: tuple[str, ...], rounds: Rounds) -> tuple[Figure, ...]:
+def _figures(arms: tuple[str, ...], rounds: Rounds) -> tuple[ComparedFigure, ...]:
     # The queue is drawn again with every step of a run, and its rounds stay as they are meanwhile.
     return tuple(
-        Figure(
+        ComparedFigure(
             arm, None, None, "higher", paired([one[0] for one in rounds], [one[index] for one in rounds]), "number",
             basis="rounds", observations=len(rounds),
         )
@@ -183,7 +183,7 @@ class Shown(Struct, frozen=True):
 
     progress: Mapping[str, RunProgress]
     now: datetime
-    look: Look
+    look: RenderContext
 
 
 def line_text(line: Line, width: int, shown: Shown) -> Text:
@@ -193,7 +193,7 @@ def line_text(line: Line, width: int, shown: Shown) -> Text:
     return _entry_text(line.entry, width, shown, within=line.within)
 
 
-def state_mark(entry: Entry, progress: RunProgress | None, look: Look) -> tuple[str, str, str]:
+def state_mark(entry: Entry, progress: RunProgress | None, look: RenderContext) -> tuple[str, str, str]:
     """Glyph, word and style of an entry's state."""
     palette = look.palette
     if entry.state == "finished" and entry.valid is False:
@@ -338,7 +338,13 @@ def _group_text(group: Group, width: int, shown: Shown) -> Text:
 
 
 def _bench_text(
-    line: Text, group: Group, tail: str, words: list[tuple[str, str]], figures: list[Figure], width: int, look: Look
+    line: Text,
+    group: Group,
+    tail: str,
+    words: list[tuple[str, str]],
+    figures: list[ComparedFigure],
+    width: int,
+    look: RenderContext,
 ) -> Text:
     """`v bench  3/10  RUN  ETA 4:10  compile 1.42x faster, 1.40 to 1.44`; of several arms each one's ratio."""
     line.append_text(fit(group.title or "bench", min(len(group.title or "bench"), 12), look, style=look.palette.title))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from infertui.errors import UsageError
 from infertui.results.table import ResultRow
 from infertui.tui.actions import sign
-from infertui.tui.context import Cockpit
+from infertui.tui.context import AppContext
 from infertui.tui.notify import tell_refused
 from infertui.tui.results.bench import config_of
 from infertui.tui.results.columns import copied, copied_header
@@ -16,63 +16,65 @@ from infertui.tui.terminal.sanitize import safe
 if TYPE_CHECKING:
     from textual.app import App
 
-    from infertui.runner.control import Control
+    from infertui.runner.control import RunnerApi
 
 MOST_REPEATED = 100
 MOST_COMPARED = 24
 _MOST_NAMED = 3
 
 
-def compare(app: "App[Any]", cockpit: Cockpit, rows: Sequence[ResultRow]) -> None:
+def compare(app: "App[Any]", app_context: AppContext, rows: Sequence[ResultRow]) -> None:
     """Show them side by side; the first is the baseline."""
     if len(rows) < 2:
-        keys = cockpit.settings.keys
+        keys = app_context.settings.keys
         mark, base = sign(keys, "list.mark", "space"), sign(keys, "results.baseline", "b")
-        cockpit.say(f"Mark two runs with {mark}, or make another one the baseline with {base}.", "warning")
+        app_context.say(f"Mark two runs with {mark}, or make another one the baseline with {base}.", "warning")
     elif len(rows) > MOST_COMPARED:
-        cockpit.say(f"{len(rows):,} runs are too many to compare: up to {MOST_COMPARED}.", "warning")
+        app_context.say(f"{len(rows):,} runs are too many to compare: up to {MOST_COMPARED}.", "warning")
     else:
         from infertui.tui.results.compare import CompareScreen
 
-        app.push_screen(CompareScreen(cockpit, rows, out=str(cockpit.out)))
+        app.push_screen(CompareScreen(app_context, rows, out=str(app_context.out)))
 
 
-def run_again(cockpit: Cockpit, rows: Sequence[ResultRow], queued: Callable[[], None]) -> None:
+def run_again(app_context: AppContext, rows: Sequence[ResultRow], queued: Callable[[], None]) -> None:
     """Queue them once more; `queued` is called when that is done."""
     if len(rows) > MOST_REPEATED:
-        cockpit.say(f"{len(rows):,} runs are too many to queue at once.", "warning")
+        app_context.say(f"{len(rows):,} runs are too many to queue at once.", "warning")
         return
 
-    async def submit(control: "Control") -> None:
+    async def submit(control: "RunnerApi") -> None:
         from infertui.config.sweep import Variant
         from infertui.runner.control import Submission
 
-        out = str(cockpit.out)
+        out = str(app_context.out)
         variants = [Variant(row.name, await config_of(control, out, row), {}) for row in rows]
         ids = await control.submit(Submission("again", tuple(variants), out))
         queued()
-        await tell_refused(cockpit, control, ids)
+        await tell_refused(app_context, control, ids)
 
     if rows:
         what = safe(rows[0].name) if len(rows) == 1 else f"{len(rows)} runs"
-        cockpit.intend(submit, done=f"Queued {what} once more.")
+        app_context.intend(submit, done=f"Queued {what} once more.")
 
 
-def load(cockpit: Cockpit, row: ResultRow) -> None:
+def load(app_context: AppContext, row: ResultRow) -> None:
     """Load the run's config into the Config pane."""
 
-    async def fetch(control: "Control") -> None:
-        details = await control.details(str(cockpit.out), row.id)
+    async def fetch(control: "RunnerApi") -> None:
+        details = await control.details(str(app_context.out), row.id)
         if not details.toml:
             imported = details.result is not None and details.result.imported
             why = "it was imported, and cannot be repeated" if imported else "its folder is gone"
             raise UsageError(f"{row.id} has no run.toml: {why}")
-        cockpit.open_in_config(details.toml, row.name)
+        app_context.open_in_config(details.toml, row.name)
 
-    cockpit.intend(fetch)
+    app_context.intend(fetch)
 
 
-def delete(cockpit: Cockpit, rows: Sequence[ResultRow], *, marked: bool, gone: Callable[[list[str]], None]) -> None:
+def delete(
+    app_context: AppContext, rows: Sequence[ResultRow], *, marked: bool, gone: Callable[[list[str]], None]
+) -> None:
     """Delete them, after asking; `gone` is told which runs are no more. `marked`: how they were chosen."""
     if not rows:
         return
@@ -83,34 +85,34 @@ def delete(cockpit: Cockpit, rows: Sequence[ResultRow], *, marked: bool, gone: C
     count = f"the {'marked ' * marked}run" if len(runs) == 1 else f"the {len(runs):,} marked runs"
     what = f"{count} {', '.join([*named, *others])}"
 
-    async def remove(control: "Control") -> None:
-        await control.delete(str(cockpit.out), runs)
+    async def remove(control: "RunnerApi") -> None:
+        await control.delete(str(app_context.out), runs)
         gone(runs)
 
     done = f"Deleted {named[0] if len(runs) == 1 else f'{len(runs):,} runs'}."
-    cockpit.confirm(
+    app_context.confirm(
         f"Delete {what}? {'Its' if len(rows) == 1 else 'Their'} result, requests, telemetry and log are gone then.",
         yes=f"Delete {'it' if len(rows) == 1 else 'them'}",
-        then=lambda: cockpit.intend(remove, done=done),
+        then=lambda: app_context.intend(remove, done=done),
     )
 
 
-def copy_rows(cockpit: Cockpit, rows: Sequence[ResultRow], baseline: ResultRow | None) -> None:
+def copy_rows(app_context: AppContext, rows: Sequence[ResultRow], baseline: ResultRow | None) -> None:
     """Copy them for a spreadsheet; several with a header."""
-    columns, band = cockpit.settings.columns, cockpit.settings.equal_within
+    columns, band = app_context.settings.columns, app_context.settings.equal_within
     lines = [copied(row, columns, baseline, equal_within=band) for row in rows]
     if len(rows) > 1:
         lines.insert(0, copied_header(columns))
     if rows:
         what = "the row" if len(rows) == 1 else f"{len(rows):,} rows"
-        cockpit.copy("\n".join("\t".join(safe(cell) for cell in line) for line in lines), what)
+        app_context.copy("\n".join("\t".join(safe(cell) for cell in line) for line in lines), what)
 
 
-def copy_commands(cockpit: Cockpit, rows: Sequence[ResultRow]) -> None:
+def copy_commands(app_context: AppContext, rows: Sequence[ResultRow]) -> None:
     """Copy what repeats the runs from a shell."""
-    files = [str(cockpit.out / row.id / "run.toml") for row in rows if "imported" not in row.flags]
+    files = [str(app_context.out / row.id / "run.toml") for row in rows if "imported" not in row.flags]
     if rows and not files:
-        cockpit.say("Imported runs cannot be repeated: there is no command for it.", "warning")
+        app_context.say("Imported runs cannot be repeated: there is no command for it.", "warning")
     if files:
         what = "the command line" if len(files) == 1 else f"{len(files):,} command lines"
-        cockpit.copy("\n".join(shlex.join(["infertui", "run", file]) for file in files), what)
+        app_context.copy("\n".join(shlex.join(["infertui", "run", file]) for file in files), what)

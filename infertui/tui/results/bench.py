@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
     from infertui.config.schema import Config
     from infertui.results.result import Result
-    from infertui.runner.control import Control
-    from infertui.tui.context import Cockpit
+    from infertui.runner.control import RunnerApi
+    from infertui.tui.context import AppContext
 
 MOST_ARMS = 24
 MOST_KEYS = 3
 LONGEST_NAME = 60
 
 
-def ask_for_bench(app: "App[Any]", cockpit: "Cockpit", rows: Sequence[ResultRow], out: str) -> None:
+def ask_for_bench(app: "App[Any]", app_context: "AppContext", rows: Sequence[ResultRow], out: str) -> None:
     """Ask how many rounds, then queue them. The first row is the baseline."""
     if len(rows) < 2:
-        cockpit.say("A bench measures configurations against each other: mark two rows at least.", "warning")
+        app_context.say("A bench measures configurations against each other: mark two rows at least.", "warning")
         return
     if len(rows) > MOST_ARMS:
-        cockpit.say(f"{len(rows):,} configurations are too many for a bench; up to {MOST_ARMS}.", "warning")
+        app_context.say(f"{len(rows):,} configurations are too many for a bench; up to {MOST_ARMS}.", "warning")
         return
     if theirs := next((row for row in rows if "imported" in row.flags), None):
-        cockpit.say(f"{theirs.id} was imported: what it was measured with is not known.", "warning")
+        app_context.say(f"{theirs.id} was imported: what it was measured with is not known.", "warning")
         return
     from infertui.tui.results.bench_dialog import BenchScreen
 
     def answered(rounds: int | None) -> None:
         if rounds:
             done = f"Queued a bench of {len(rows)} configurations, {rounds} rounds: {rounds * len(rows)} runs."
-            cockpit.intend(lambda control: queue_bench(control, rows, rounds, out), done=done)
+            app_context.intend(lambda control: queue_bench(control, rows, rounds, out), done=done)
 
     app.push_screen(BenchScreen(rows), answered)
 
 
-async def queue_bench(control: "Control", rows: Sequence[ResultRow], rounds: int, out: str) -> tuple[int, ...]:
+async def queue_bench(control: "RunnerApi", rows: Sequence[ResultRow], rounds: int, out: str) -> tuple[int, ...]:
     """Queue `rounds` rounds of the configs that these rows ran; the ids of the entries. Raises UsageError."""
     from infertui.config.bench_plan import plan_bench
     from infertui.runner.control import Submission
@@ -71,7 +71,7 @@ def arm_names(rows: Sequence[ResultRow], configs: Sequence["Config"]) -> list[st
     return [row.name or row.id for row in rows]
 
 
-async def config_of(control: "Control", out: str, row: ResultRow) -> "Config":
+async def config_of(control: "RunnerApi", out: str, row: ResultRow) -> "Config":
     """The config that a run measured. Raises UsageError where that is not known."""
     result = (await control.details(out, row.id)).result
     if result is None:

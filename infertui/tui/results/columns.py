@@ -15,7 +15,7 @@ from infertui.tui.queue.view import short_engine
 from infertui.tui.results.ratios import MAIN, OF, RatioColumn, heading_of, row_ratio
 from infertui.tui.settings import Shown
 from infertui.tui.terminal.sanitize import safe
-from infertui.tui.widgets.cells import Align, Look, beside, fit
+from infertui.tui.widgets.cells import Align, RenderContext, beside, fit
 from infertui.units import format_number
 
 GAP = 2
@@ -260,7 +260,7 @@ def _least(specs: Sequence[ColumnSpec]) -> int:
     return sum(spec.narrow for spec in specs) + GAP * (len(specs) - 1)
 
 
-def header_text(layout: Layout, width: int, look: Look, *, sort: Column, descending: bool) -> Text:
+def header_text(layout: Layout, width: int, look: RenderContext, *, sort: Column, descending: bool) -> Text:
     """The line above the rows; an arrow behind the column that sorts, and how many columns are left out."""
     cells = []
     for one in layout.placed:
@@ -282,7 +282,9 @@ def header_text(layout: Layout, width: int, look: Look, *, sort: Column, descend
     return line
 
 
-def row_text(row: ResultRow, layout: Layout, width: int, look: Look, *, baseline: ResultRow | None = None) -> Text:
+def row_text(
+    row: ResultRow, layout: Layout, width: int, look: RenderContext, *, baseline: ResultRow | None = None
+) -> Text:
     """A run as one line. One that measured nothing says why, where its figures would be."""
     colours = look.palette
     excuse = row.throughput is None and row.state != "finished"
@@ -323,7 +325,7 @@ def _excuse(row: ResultRow) -> str:
     return f"{words} {kind}".strip() + (f": {row.error}" if row.error else "")
 
 
-def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: int, look: Look) -> Text:
+def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: int, look: RenderContext) -> Text:
     colours = look.palette
     found = row_ratio(key, row, baseline, look.settings.equal_within)
     if baseline is not None and row.id == baseline.id:
@@ -335,7 +337,7 @@ def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: 
     return fit(found.text, width, look, style=style if sure else colours.muted, align="right")
 
 
-def _flags(row: ResultRow, width: int, look: Look) -> Text:
+def _flags(row: ResultRow, width: int, look: RenderContext) -> Text:
     """As many flags as fit; the number of the others."""
     text = Text(no_wrap=True, end="")
     for number, flag in enumerate(map(safe, row.flags)):

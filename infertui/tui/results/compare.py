@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from infertui.errors import InfertuiError
 from infertui.tui.actions import Action, bindings
 from infertui.tui.terminal.sanitize import plain
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.page import KeyLine, PageScreen
 from infertui.tui.widgets.pager import ACTIONS as PAGER_ACTIONS
 from infertui.tui.widgets.pager import Pager
@@ -19,7 +19,7 @@ from infertui.tui.widgets.pager import Pager
 if TYPE_CHECKING:
     from infertui.results.table import ResultRow
     from infertui.runner.control import Compared
-    from infertui.tui.context import Cockpit
+    from infertui.tui.context import AppContext
     from infertui.tui.results.compare_view import Scene
 
 ACTIONS = (
@@ -61,8 +61,8 @@ class CompareScreen(PageScreen):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     BINDING_GROUP_TITLE = "Compare"
 
-    def __init__(self, cockpit: "Cockpit", rows: "Sequence[ResultRow]", *, out: str) -> None:
-        super().__init__(cockpit, Sheet(id="compare-text"))
+    def __init__(self, app_context: "AppContext", rows: "Sequence[ResultRow]", *, out: str) -> None:
+        super().__init__(app_context, Sheet(id="compare-text"))
         self._rows = tuple(rows)
         self._out = out
         self._found: Compared | None = None
@@ -90,7 +90,7 @@ class CompareScreen(PageScreen):
 
     async def _read(self, rows: "tuple[ResultRow, ...]", focus: int) -> None:
         try:
-            self._found = await self._cockpit.control.compare(self._out, [row.id for row in rows])
+            self._found = await self._app_context.control.compare(self._out, [row.id for row in rows])
         except InfertuiError as error:
             self._problem = str(error)
         else:
@@ -110,7 +110,7 @@ class CompareScreen(PageScreen):
             return
         unfolded = self._scene is not None and self._scene.unfolded
         bench = None if self._single else found.bench
-        band = self._cockpit.settings.equal_within
+        band = self._app_context.settings.equal_within
         runs = [judged(one, band) for one in found.runs] if bench is None else []
         scene = of_runs(self._rows, runs) if bench is None else of_bench(rejudged(bench, band))
         self._scene = replace(scene, focus=max(1, min(focus, len(scene.sides) - 1)), unfolded=unfolded)
@@ -120,7 +120,7 @@ class CompareScreen(PageScreen):
 
     # What is shown.
 
-    def lines(self, width: int, height: int, look: Look) -> list[Text]:
+    def lines(self, width: int, height: int, look: RenderContext) -> list[Text]:
         """The comparison."""
         from infertui.tui.results.compare_view import document
 
@@ -165,7 +165,7 @@ class CompareScreen(PageScreen):
         if scene is None:
             return
         if self._is_bench:
-            self._cockpit.say("A bench is compared with its own baseline; p shows its runs by themselves.")
+            self._app_context.say("A bench is compared with its own baseline; p shows its runs by themselves.")
             return
         rows = list(self._rows)
         rows[0], rows[scene.focus] = rows[scene.focus], rows[0]
@@ -174,7 +174,7 @@ class CompareScreen(PageScreen):
     def action_pairs(self) -> None:
         """The bench, or the marked runs by themselves."""
         if self._found is None or self._found.bench is None:
-            self._cockpit.say("These runs are not all of one bench: there are no rounds to pair.")
+            self._app_context.say("These runs are not all of one bench: there are no rounds to pair.")
             return
         self._single = not self._single
         self._show(1)
@@ -201,13 +201,13 @@ class CompareScreen(PageScreen):
     def _open(self, index: int) -> None:
         run = self._scene.sides[index].run if self._scene else self._rows[index].id
         if run:
-            self._cockpit.show_details(run, out=self._out)
+            self._app_context.show_details(run, out=self._out)
 
     def action_bench(self) -> None:
         """Measure them in turn."""
         from infertui.tui.results.bench import ask_for_bench
 
-        ask_for_bench(self.app, self._cockpit, self._rows, self._out)
+        ask_for_bench(self.app, self._app_context, self._rows, self._out)
 
     def action_copy(self) -> None:
         """As Markdown."""
@@ -215,4 +215,4 @@ class CompareScreen(PageScreen):
 
         if self._scene is not None and self._scene.found:
             text = markdown(self._scene.found, self._scene.title, self._scene.remarks)
-            self._cockpit.copy(text + "\n", "the comparison as Markdown")
+            self._app_context.copy(text + "\n", "the comparison as Markdown")

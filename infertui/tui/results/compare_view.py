@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from infertui.analysis.bench import Bench, variation_text
-from infertui.analysis.compare import Comparison, Figure
+from infertui.analysis.compare import ComparedFigure, Comparison
 from infertui.analysis.compare_text import signs_text
 from infertui.analysis.outcome import NOT_AVAILABLE, p_text
 from infertui.results.table import ResultRow
@@ -21,7 +21,7 @@ from infertui.tui.queue.view import short_engine, short_model
 from infertui.tui.results.intervals import axis, picture, span_of, style_of
 from infertui.tui.results.ratios import times
 from infertui.tui.terminal.sanitize import plain, safe
-from infertui.tui.widgets.cells import Look, beside, entry, fit, paragraph
+from infertui.tui.widgets.cells import RenderContext, beside, entry, fit, paragraph
 from infertui.units import format_number
 
 Lines = list[Text]
@@ -78,7 +78,7 @@ def letter(index: int) -> str:
     return chr(ord("A") + index) if index < 26 else f"#{index}"
 
 
-def document(scene: Scene, width: int, height: int, look: Look) -> Lines:
+def document(scene: Scene, width: int, height: int, look: RenderContext) -> Lines:
     """The whole comparison, for so many cells; on low screens fewer differences are unfolded."""
     lines: Lines = []
     if scene.title:
@@ -111,7 +111,7 @@ def columns_that_fit(scene: Scene, width: int) -> int:
 # Who is who
 
 
-def _legend(scene: Scene, width: int, look: Look) -> Lines:
+def _legend(scene: Scene, width: int, look: RenderContext) -> Lines:
     """A line a side: its letter, what it is, whether it may be believed."""
     colours, lines = look.palette, []
     for index, side in enumerate(scene.sides):
@@ -138,11 +138,11 @@ def _legend(scene: Scene, width: int, look: Look) -> Lines:
 # What makes them unlike, and what differs
 
 
-def _remarks(scene: Scene, width: int, look: Look) -> Lines:
+def _remarks(scene: Scene, width: int, look: RenderContext) -> Lines:
     return [line for text in scene.remarks for line in _marked(" NOTE ", text, width, look)]
 
 
-def _alarms(scene: Scene, width: int, look: Look) -> Lines:
+def _alarms(scene: Scene, width: int, look: RenderContext) -> Lines:
     """Why they are not the same measurement with another setting; said once for all sides that it is true of."""
     whose: dict[str, list[int]] = {}
     for index, comparison in enumerate(scene.found, 1):
@@ -157,7 +157,7 @@ def _alarms(scene: Scene, width: int, look: Look) -> Lines:
     return lines
 
 
-def _marked(mark: str, text: str, width: int, look: Look) -> Lines:
+def _marked(mark: str, text: str, width: int, look: RenderContext) -> Lines:
     """Loud without colour, too."""
     style = look.palette.warning
     label, blank = Text(mark, style=f"{style} reverse"), Text(" " * len(mark))
@@ -176,7 +176,7 @@ def _with_letters(text: str, scene: Scene) -> str:
     return text
 
 
-def _differences(scene: Scene, width: int, most: int, look: Look) -> Lines:
+def _differences(scene: Scene, width: int, most: int, look: RenderContext) -> Lines:
     """The keys and facts that are not the same everywhere, with the value of each side."""
     known: dict[str, dict[int, str]] = {}
     for index, comparison in enumerate(scene.found, 1):
@@ -207,7 +207,7 @@ def short_key(what: str) -> str:
     return what.removeprefix("engine.").removeprefix("workload.").removeprefix("measurement.") if "." in what else what
 
 
-def _letters(scene: Scene, names: int, width: int, look: Look) -> Text:
+def _letters(scene: Scene, names: int, width: int, look: RenderContext) -> Text:
     """The letters above the values of each side."""
     cells = [Text(" " * names)]
     for index in _shown(scene, width):
@@ -221,7 +221,9 @@ def _value_room(scene: Scene, names: int, width: int) -> int:
     return (width - names - _BEYOND) // len(_shown(scene, width))
 
 
-def _row_of_values(what: str, values: dict[int, str], scene: Scene, names: int, width: int, look: Look) -> Text:
+def _row_of_values(
+    what: str, values: dict[int, str], scene: Scene, names: int, width: int, look: RenderContext
+) -> Text:
     room = _value_room(scene, names, width)
     cells = [fit(short_key(what), names - 1, look, style=look.palette.muted), Text(" ")]
     for index in _shown(scene, width):
@@ -241,7 +243,7 @@ def _shown(scene: Scene, width: int) -> list[int]:
 # Figures
 
 
-def _table(scene: Scene, width: int, look: Look) -> Lines:
+def _table(scene: Scene, width: int, look: RenderContext) -> Lines:
     """A line a quantity: the baseline's value, and value, ratio and sign of as many others as there is room for."""
     names, shown = _names(scene), _shown(scene, width)
     header = [fit("FIGURES", names, look, style=look.palette.title)]
@@ -270,14 +272,14 @@ def _extra_names(scene: Scene) -> list[str]:
     return list(dict.fromkeys(name for side in scene.sides for name in side.extras))
 
 
-def _cell(figure: Figure, look: Look) -> Text:
+def _cell(figure: ComparedFigure, look: RenderContext) -> Text:
     ratio = "" if figure.ratio is None else times(figure.ratio.value)
     value = fit(figure.text(figure.second), _VALUE, look, align="right")
     found = fit(f"{ratio} {figure.sign or ' '}", _COLUMN - _VALUE, look, style=style_of(figure, look), align="right")
     return beside(value, found)
 
 
-def _beyond(scene: Scene, width: int, look: Look) -> Text:
+def _beyond(scene: Scene, width: int, look: RenderContext) -> Text:
     """That there are more runs to the left or right."""
     last = _shown(scene, width)[-1]
     parts = []
@@ -288,7 +290,7 @@ def _beyond(scene: Scene, width: int, look: Look) -> Text:
     return Text(" ".join(["", *parts]) if parts else "", style=look.palette.accent)
 
 
-def verdicts(scene: Scene, width: int, look: Look) -> Lines:
+def verdicts(scene: Scene, width: int, look: RenderContext) -> Lines:
     """Both values and the verdict in words of every quantity, with pictures beside or below."""
     figures = scene.found[scene.focus - 1].figures
     names, values = _names(scene), _VALUE + _GAP
@@ -336,7 +338,7 @@ def verdicts(scene: Scene, width: int, look: Look) -> Lines:
     return lines if beside_them or not drawn else [*lines, *_pictures(figures, names, width, look)]
 
 
-def _pictures(figures: Sequence[Figure], names: int, width: int, look: Look) -> Lines:
+def _pictures(figures: Sequence[ComparedFigure], names: int, width: int, look: RenderContext) -> Lines:
     """Pictures on lines of their own, of what has a ratio."""
     room, span = max(11, min(61, width - names - _GAP)), span_of(figures)
     lines: Lines = [Text(), beside(Text(" " * (names + _GAP)), axis(span, room, look))]

@@ -17,14 +17,14 @@ from infertui.tui.actions import Action, bindings
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.page import KeyLine, PageScreen
 from infertui.tui.widgets.pager import Pager
 
 if TYPE_CHECKING:
     from infertui.results.details import RunDetails
-    from infertui.tui.context import Cockpit
+    from infertui.tui.context import AppContext
 
 TABS = ("Summary", "Batches", "Telemetry", "Config", "Log", "Charts")
 CHARTS = TABS.index("Charts")
@@ -102,8 +102,8 @@ class DetailsScreen(PageScreen):
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 (as Textual declares it)
 
-    def __init__(self, cockpit: "Cockpit", run: str, *, out: str) -> None:
-        super().__init__(cockpit, Pager(id="details-text"))
+    def __init__(self, app_context: "AppContext", run: str, *, out: str) -> None:
+        super().__init__(app_context, Pager(id="details-text"))
         self._run = run
         self._out = out
         self._tab = 0
@@ -125,13 +125,13 @@ class DetailsScreen(PageScreen):
 
     async def _read(self) -> None:
         try:
-            self._details = await self._cockpit.control.details(self._out, self._run)
+            self._details = await self._app_context.control.details(self._out, self._run)
             self._problem = ""
         except InfertuiError as error:
             self._problem = str(error)
         self._lay_out()
 
-    def lines(self, width: int, height: int, look: Look) -> list[Text]:
+    def lines(self, width: int, height: int, look: RenderContext) -> list[Text]:
         """The tab in front."""
         from infertui.tui.results.details_view import tab_lines  # with it come the statistics, and numpy
 
@@ -204,18 +204,18 @@ class DetailsScreen(PageScreen):
 
     def action_copy(self) -> None:
         """What is shown, as text."""
-        self._cockpit.copy(self._pager.text, f"the tab {TABS[self._tab]}")
+        self._app_context.copy(self._pager.text, f"the tab {TABS[self._tab]}")
 
     def action_copy_command(self) -> None:
         """What repeats the run."""
         if self._details and self._details.result and self._details.result.imported:
-            self._cockpit.say("An imported run cannot be repeated: there is no command for it.", "warning")
+            self._app_context.say("An imported run cannot be repeated: there is no command for it.", "warning")
             return
-        self._cockpit.copy(shlex.join(["infertui", "run", str(self._folder / "run.toml")]), "the command line")
+        self._app_context.copy(shlex.join(["infertui", "run", str(self._folder / "run.toml")]), "the command line")
 
     def action_folder(self) -> None:
         """Where its files are."""
-        self._cockpit.copy(str(self._folder), f"the folder {self._folder}")
+        self._app_context.copy(str(self._folder), f"the folder {self._folder}")
 
     @property
     def _folder(self) -> Path:
@@ -225,8 +225,8 @@ class DetailsScreen(PageScreen):
         """Into the Config pane."""
         details = self._details
         if details is None or not details.toml:
-            self._cockpit.say("There is no run.toml to load.", "warning")
+            self._app_context.say("There is no run.toml to load.", "warning")
             return
         self.dismiss()
         label = details.result.name if details.result else details.id
-        self._cockpit.open_in_config(details.toml, label)
+        self._app_context.open_in_config(details.toml, label)

@@ -14,10 +14,9 @@ from infertui.results.observations import REQUESTS
 from infertui.results.result import Fingerprint, Result
 from infertui.tui.results.summary import summary
 from infertui.tui.terminal.sanitize import plain
-from infertui.tui.widgets.cells import Look, beside, entry, foreign, paragraph, section
+from infertui.tui.widgets.cells import RenderContext, beside, entry, foreign, paragraph, section
 from infertui.tui.widgets.chart import histogram
-from infertui.tui.widgets.plot import Chart, Series, draw, nice_range, values_range
-from infertui.tui.widgets.plot import Look as ChartLook
+from infertui.tui.widgets.plot import Chart, PlotStyle, Series, draw, nice_range, values_range
 from infertui.units import format_bytes, format_seconds
 
 MARGIN = 1
@@ -31,7 +30,7 @@ _GAP_S = 5.0
 Lines = list[Text]
 
 
-def tab_lines(tab: int, details: RunDetails, width: int, height: int, look: Look) -> Lines:
+def tab_lines(tab: int, details: RunDetails, width: int, height: int, look: RenderContext) -> Lines:
     """The lines of a tab, for so many cells; charts fill the height where that is enough for them."""
     makers: Sequence[Callable[[], Lines]] = (
         lambda: summary(details, width, look),
@@ -46,7 +45,7 @@ def tab_lines(tab: int, details: RunDetails, width: int, height: int, look: Look
 # Batches
 
 
-def batches(details: RunDetails, width: int, height: int, look: Look) -> Lines:
+def batches(details: RunDetails, width: int, height: int, look: RenderContext) -> Lines:
     """The iterations over time, and the distributions of their latency and of the token gaps."""
     points = details.batches
     if not points:
@@ -69,7 +68,9 @@ def batches(details: RunDetails, width: int, height: int, look: Look) -> Lines:
     return lines
 
 
-def _distribution(title: str, values: Sequence[float], count: int, width: int, look: Look, median: str = "") -> Lines:
+def _distribution(
+    title: str, values: Sequence[float], count: int, width: int, look: RenderContext, median: str = ""
+) -> Lines:
     """A histogram of milliseconds. The longest hundredth is told in words where it would squeeze the rest.
 
     `median` is that of what is drawn, where it is known better than from the values.
@@ -100,7 +101,7 @@ def _distribution(title: str, values: Sequence[float], count: int, width: int, l
 # Telemetry
 
 
-def telemetry(details: RunDetails, width: int, height: int, look: Look) -> Lines:
+def telemetry(details: RunDetails, width: int, height: int, look: RenderContext) -> Lines:
     """Power, utilization, memory and temperature over the run's time; of the CPU where there is no GPU."""
     samples = details.telemetry
     if not samples:
@@ -140,7 +141,11 @@ def telemetry(details: RunDetails, width: int, height: int, look: Look) -> Lines
 
 
 def _grid(
-    charts: Sequence[tuple[str, str, list[Series]]], span: tuple[float, float], width: int, height: int, look: Look
+    charts: Sequence[tuple[str, str, list[Series]]],
+    span: tuple[float, float],
+    width: int,
+    height: int,
+    look: RenderContext,
 ) -> Lines:
     across = 2 if width >= _TWO_ACROSS else 1
     cell = (width - 2 * (across - 1)) // across
@@ -181,19 +186,25 @@ def _index(details: RunDetails, uuid: str) -> str:
 
 
 def chart(
-    series: Sequence[Series], span: tuple[float, float], title: str, unit: str, width: int, rows: int, look: Look
+    series: Sequence[Series],
+    span: tuple[float, float],
+    title: str,
+    unit: str,
+    width: int,
+    rows: int,
+    look: RenderContext,
 ) -> Lines:
     """A line chart of so many cells."""
     colours = look.palette
     y_range = nice_range(*values_range(series, span))
-    how = ChartLook(series=colours.series, muted=colours.muted, title=colours.title, ascii=look.ascii)
+    how = PlotStyle(series=colours.series, muted=colours.muted, title=colours.title, ascii=look.ascii)
     return draw(Chart(tuple(series), span, y_range, title, unit), width, rows, how)
 
 
 # Config, environment, log
 
 
-def config(details: RunDetails, width: int, look: Look) -> Lines:
+def config(details: RunDetails, width: int, look: RenderContext) -> Lines:
     """The config that repeats the run, and where it ran."""
     lines: Lines = []
     if details.result:
@@ -214,7 +225,7 @@ def config(details: RunDetails, width: int, look: Look) -> Lines:
     return lines
 
 
-def _environment(marks: Fingerprint, width: int, look: Look) -> Lines:
+def _environment(marks: Fingerprint, width: int, look: RenderContext) -> Lines:
     host = marks.host
     cores = f"{host.physical_cores or '?'} cores, {host.logical_cores or '?'} threads"
     memory = format_bytes(host.memory_total) if host.memory_total is not None else "?"
@@ -235,7 +246,7 @@ def _environment(marks: Fingerprint, width: int, look: Look) -> Lines:
     return [line for name, value in told for line in entry(name, value, width, look)]
 
 
-def _identity(result: Result, width: int, look: Look) -> Lines:
+def _identity(result: Result, width: int, look: RenderContext) -> Lines:
     """What really ran, as the engine found it by looking."""
     told = identity(result, full=True)
     colour = look.palette.warning
@@ -247,7 +258,7 @@ def _identity(result: Result, width: int, look: Look) -> Lines:
     return [*section("what ran", look), *lines] if lines else []
 
 
-def log(details: RunDetails, look: Look) -> Lines:
+def log(details: RunDetails, look: RenderContext) -> Lines:
     """The end of the worker's output."""
     if not details.log.strip():
         return [plain("worker.log is empty: the backend printed nothing.", look.palette.muted)]

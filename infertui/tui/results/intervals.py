@@ -8,25 +8,25 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
-from infertui.analysis.compare import Figure
-from infertui.tui.widgets.cells import Look
+from infertui.analysis.compare import ComparedFigure
+from infertui.tui.widgets.cells import RenderContext
 
 _SPANS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
 
 
-def style_of(figure: Figure, look: Look) -> str:
+def style_of(figure: ComparedFigure, look: RenderContext) -> str:
     """The colour of a verdict: better, worse, or equal; none where it is unclear."""
     colours = look.palette
     return {"+": colours.ok, "-": colours.error, "=": colours.muted}.get(figure.sign, "")
 
 
-def span_of(figures: Iterable[Figure]) -> float:
+def span_of(figures: Iterable[ComparedFigure]) -> float:
     """The end of an axis, as a ratio above 1, that all of these fit on."""
     most = max((abs(math.log(value)) for figure in figures for value in _goodness(figure)), default=0.0)
     return next((span for span in _SPANS if math.log(span) >= most), _SPANS[-1])
 
 
-def picture(figure: Figure, span: float, width: int, look: Look) -> Text:
+def picture(figure: ComparedFigure, span: float, width: int, look: RenderContext) -> Text:
     """`├──●──┤` around 1 in the middle of `width` cells; an arrow at the edge for what lies beyond `span`."""
     cells = [" "] * width
     middle = width // 2
@@ -51,7 +51,7 @@ def picture(figure: Figure, span: float, width: int, look: Look) -> Text:
     return line
 
 
-def axis(span: float, width: int, look: Look) -> Text:
+def axis(span: float, width: int, look: RenderContext) -> Text:
     """What stands above pictures: which way is better, and how far the axis goes."""
     ends = f"{span:g}x worse", f"{span:g}x better"
     middle = width // 2
@@ -64,7 +64,7 @@ def axis(span: float, width: int, look: Look) -> Text:
     return Text(line, style=look.palette.muted, no_wrap=True, end="")
 
 
-def _goodness(figure: Figure) -> list[float]:
+def _goodness(figure: ComparedFigure) -> list[float]:
     """Low, value and high of the ratio, turned so that more is better; the value alone without an interval."""
     ratio = figure.ratio
     if ratio is None or not 0 < ratio.value < math.inf:

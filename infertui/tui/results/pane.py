@@ -22,7 +22,7 @@ from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import RowList
 
 if TYPE_CHECKING:
-    from infertui.tui.context import Cockpit
+    from infertui.tui.context import AppContext
 
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({
@@ -64,16 +64,16 @@ class ResultsPane(Pane):
             super().__init__()
             self.runs = runs
 
-    def __init__(self, cockpit: "Cockpit", *, id: str) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(cockpit, id=id)
+    def __init__(self, app_context: "AppContext", *, id: str) -> None:  # noqa: A002 (Textual's name)
+        super().__init__(app_context, id=id)
         self._looked: tuple[str, ...] = ()
         self._filter = FilterBar()
         self._hide_failed = False
-        self._applied = cockpit.settings
+        self._applied = app_context.settings
         self._ready = False
         self._version = -1
         self._heading = Heading(self)
-        self._table = ResultTable(cockpit, self._query())
+        self._table = ResultTable(app_context, self._query())
         self._selection = self._table.selection
 
     def compose(self) -> ComposeResult:
@@ -100,11 +100,11 @@ class ResultsPane(Pane):
         if not self._ready:
             return
         self._take_settings()
-        version = self.cockpit.mirror.results_version
+        version = self.app_context.mirror.results_version
         if version != self._version:
             self._version = version
             self._table.pages.outdated()
-            self._selection.baseline_due = bool(self.cockpit.settings.baseline)
+            self._selection.baseline_due = bool(self.app_context.settings.baseline)
         if touched & {"results", "runner"}:
             self._table.failed = ""
         self._table.ask()
@@ -112,17 +112,17 @@ class ResultsPane(Pane):
     # What is asked for.
 
     def _query(self) -> ResultQuery:
-        settings = self.cockpit.settings
+        settings = self.app_context.settings
         words = [self._filter.words] if self._filter.words else []
         if self._hide_failed:
             words.append("!state=failed")
         return ResultQuery(
-            str(self.cockpit.out), filter=" ".join(words), sort=settings.sort, descending=settings.descending
+            str(self.app_context.out), filter=" ".join(words), sort=settings.sort, descending=settings.descending
         )
 
     def _take_settings(self) -> None:
         """The settings may have been changed elsewhere."""
-        settings, before = self.cockpit.settings, self._applied
+        settings, before = self.app_context.settings, self._applied
         if settings is before:
             return
         self._applied = settings
@@ -134,7 +134,7 @@ class ResultsPane(Pane):
         self._table.lay_out()
 
     def _change(self, settings: Settings) -> None:
-        self.cockpit.change_settings(settings)
+        self.app_context.change_settings(settings)
         self._take_settings()
 
     # What the parts tell.
@@ -149,7 +149,7 @@ class ResultsPane(Pane):
             self.post_message(self.Looked(runs))
 
     def _say(self) -> None:
-        table, pages, settings = self._table, self._table.pages, self.cockpit.settings
+        table, pages, settings = self._table, self._table.pages, self.app_context.settings
         words = []
         if pages.answered:
             everything = pages.matching == pages.total
@@ -212,15 +212,15 @@ class ResultsPane(Pane):
     def action_sort(self) -> None:
         """By the next column of those in view."""
         if keys := self._table.shown_columns:
-            now = self.cockpit.settings.sort
+            now = self.app_context.settings.sort
             self._sort_by(keys[(keys.index(now) + 1) % len(keys)] if now in keys else keys[0])
 
     def action_reverse(self) -> None:
         """The other way round."""
-        self._change(replace(self.cockpit.settings, descending=not self.cockpit.settings.descending))
+        self._change(replace(self.app_context.settings, descending=not self.app_context.settings.descending))
 
     def _sort_by(self, key: Column) -> None:
-        settings = self.cockpit.settings
+        settings = self.app_context.settings
         if key == settings.sort:
             self.action_reverse()
         else:
@@ -240,9 +240,9 @@ class ResultsPane(Pane):
 
         def take(chosen: tuple[Shown, ...] | None) -> None:
             if chosen:
-                self._change(replace(self.cockpit.settings, columns=chosen))
+                self._change(replace(self.app_context.settings, columns=chosen))
 
-        self.app.push_screen(ColumnsScreen(self.cockpit.settings.columns), take)
+        self.app.push_screen(ColumnsScreen(self.app_context.settings.columns), take)
 
     def action_mark_all(self) -> None:
         """Mark all that match; where some are marked, none."""
@@ -250,9 +250,9 @@ class ResultsPane(Pane):
         if self._selection.marked:
             self._table.unmark()
         elif matching > MOST_MARKED:
-            self.cockpit.say(f"{matching:,} runs are too many to mark: filter first.", "warning")
+            self.app_context.say(f"{matching:,} runs are too many to mark: filter first.", "warning")
         elif matching:
-            self.cockpit.intend(lambda control: self._table.mark_all(control, self._query()))
+            self.app_context.intend(lambda control: self._table.mark_all(control, self._query()))
 
     # Keys: acts on runs.
 
@@ -267,60 +267,60 @@ class ResultsPane(Pane):
     def action_open(self) -> None:
         """Details of the run under the cursor."""
         if row := self._table.current:
-            self.cockpit.show_details(row.id)
+            self.app_context.show_details(row.id)
 
     def action_baseline(self) -> None:
         """Compare with the run under the cursor; once more: with none."""
         row = self._table.current
         if row is None:
             return
-        if row.id == self.cockpit.settings.baseline:
+        if row.id == self.app_context.settings.baseline:
             self._compare_with(None)
         elif row.throughput is None:
-            self.cockpit.say("That run measured no throughput: there is nothing to compare with.", "warning")
+            self.app_context.say("That run measured no throughput: there is nothing to compare with.", "warning")
         else:
             self._compare_with(row)
 
     def _compare_with(self, row: ResultRow | None) -> None:
         self._selection.compare_with(row)
-        self._change(replace(self.cockpit.settings, baseline=row.id if row else ""))
+        self._change(replace(self.app_context.settings, baseline=row.id if row else ""))
 
     def action_compare(self) -> None:
         """Side by side."""
-        acts.compare(self.app, self.cockpit, self._compared)
+        acts.compare(self.app, self.app_context, self._compared)
 
     def action_bench(self) -> None:
         """Measure the marked configurations in turn."""
-        ask_for_bench(self.app, self.cockpit, self._compared, str(self.cockpit.out))
+        ask_for_bench(self.app, self.app_context, self._compared, str(self.app_context.out))
 
     def action_copy(self) -> None:
         """Rows for a spreadsheet; several with a header."""
-        acts.copy_rows(self.cockpit, self._targets, self._selection.baseline)
+        acts.copy_rows(self.app_context, self._targets, self._selection.baseline)
 
     def action_copy_command(self) -> None:
         """What repeats the runs from a shell."""
-        acts.copy_commands(self.cockpit, self._targets)
+        acts.copy_commands(self.app_context, self._targets)
 
     def action_folder(self) -> None:
         """Where the run's files are."""
         if row := self._table.current:
-            path = str(self.cockpit.out / row.id)
-            self.cockpit.copy(path, f"the folder {path}")
+            path = str(self.app_context.out / row.id)
+            self.app_context.copy(path, f"the folder {path}")
 
     def action_delete(self) -> None:
         """Delete, after asking."""
-        acts.delete(self.cockpit, self._targets, marked=bool(self._selection.marked), gone=self._gone)
+        acts.delete(self.app_context, self._targets, marked=bool(self._selection.marked), gone=self._gone)
 
     def _gone(self, runs: list[str]) -> None:
         self._table.unmark()
-        if self.cockpit.settings.baseline in runs:
+        if self.app_context.settings.baseline in runs:
             self._compare_with(None)
 
     def action_run_again(self) -> None:
         """Queue once more."""
-        acts.run_again(self.cockpit, self._targets, self._table.unmark)
+        acts.run_again(self.app_context, self._targets, self._table.unmark)
 
     def action_load(self) -> None:
         """Into the Config pane."""
         if row := self._table.current:
-            acts.load(self.cockpit, row)
+            acts.load(self.app_context, row)

@@ -17,14 +17,14 @@ from infertui.tui.results.pages import ResultPages
 from infertui.tui.results.selection import Selection
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import DEFAULT_PALETTE, palette
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.pane import PanePart
 from infertui.tui.widgets.prompt import PinnedLine
 from infertui.tui.widgets.rowlist import GUTTER, RowList
 
 if TYPE_CHECKING:
-    from infertui.runner.control import Control
-    from infertui.tui.context import Cockpit
+    from infertui.runner.control import RunnerApi
+    from infertui.tui.context import AppContext
 
 MOST_MARKED = 5000
 
@@ -44,10 +44,10 @@ class ResultTable(PanePart):
             super().__init__()
             self.column = column
 
-    def __init__(self, cockpit: "Cockpit", query: ResultQuery) -> None:
+    def __init__(self, app_context: "AppContext", query: ResultQuery) -> None:
         super().__init__()
-        self._cockpit = cockpit
-        self.selection = Selection(baseline_due=bool(cockpit.settings.baseline))
+        self._app_context = app_context
+        self.selection = Selection(baseline_due=bool(app_context.settings.baseline))
         self.pages = ResultPages(query)
         self.failed = ""
         """Why the runner gave no answer; asking waits for better times then."""
@@ -56,7 +56,7 @@ class ResultTable(PanePart):
         self._ready = False
         self._busy = False
         self._placed = Layout((), 0)
-        self._look = Look(DEFAULT_PALETTE)
+        self._look = RenderContext(DEFAULT_PALETTE)
         self.list = RowList(self, id="results-list", markable=True)
         self._note = PinnedLine(id="results-note")
         self._pinned = PinnedLine(id="results-baseline")
@@ -76,14 +76,14 @@ class ResultTable(PanePart):
 
     def lay_out(self) -> None:
         """Columns for this width, settings and theme."""
-        settings = self._cockpit.settings
-        self._look = Look(palette(self.app), self._cockpit.ascii_only, settings)
+        settings = self._app_context.settings
+        self._look = RenderContext(palette(self.app), self._app_context.ascii_only, settings)
         self._placed = arrange(settings.columns, self.list.row_width, ratio=bool(settings.baseline))
         self.draw()
 
     def draw(self) -> None:
         """Draw what is here."""
-        pages, settings, width = self.pages, self._cockpit.settings, self.list.row_width
+        pages, settings, width = self.pages, self._app_context.settings, self.list.row_width
         empty = pages.answered and not pages.matching
         header = header_text(self._placed, width, self._look, sort=settings.sort, descending=settings.descending)
         if header != self.list.header or empty:
@@ -97,7 +97,7 @@ class ResultTable(PanePart):
         self.post_message(self.Drawn())
 
     def _pin(self) -> None:
-        settings, line, selection = self._cockpit.settings, None, self.selection
+        settings, line, selection = self._app_context.settings, None, self.selection
         if settings.baseline:
             line = Text("b ", style=self._look.palette.accent, end="")
             if selection.baseline:
@@ -109,7 +109,7 @@ class ResultTable(PanePart):
         self._pinned.set_line(line)
 
     def _key(self, action: str, shipped: str) -> str:
-        return sign(self._cockpit.settings.keys, action, shipped)
+        return sign(self._app_context.settings.keys, action, shipped)
 
     def _row(self, row: ResultRow) -> Text:
         return row_text(row, self._placed, self.list.row_width, self._look, baseline=self.selection.baseline)
@@ -165,7 +165,7 @@ class ResultTable(PanePart):
             self.run_worker(self._fetch(query), group="results")
         elif self.selection.baseline_due:
             self._busy = True
-            self.run_worker(self._fetch_baseline(self._cockpit.settings.baseline), group="results")
+            self.run_worker(self._fetch_baseline(self._app_context.settings.baseline), group="results")
 
     async def _fetch(self, query: ResultQuery) -> None:
         page = await self._answer(query)
@@ -174,15 +174,15 @@ class ResultTable(PanePart):
         self.ask()
 
     async def _fetch_baseline(self, run: str) -> None:
-        page = await self._answer(ResultQuery(str(self._cockpit.out), filter=f'id="{safe(run)}"', limit=1))
-        if page and run == self._cockpit.settings.baseline:
+        page = await self._answer(ResultQuery(str(self._app_context.out), filter=f'id="{safe(run)}"', limit=1))
+        if page and run == self._app_context.settings.baseline:
             self.selection.compare_with(page.rows[0] if page.rows else None)
             self.draw()
         self.ask()
 
     async def _answer(self, query: ResultQuery) -> ResultPage | None:
         try:
-            return await self._cockpit.control.results(query)
+            return await self._app_context.control.results(query)
         except InfertuiError as error:
             self.failed = error.message
             self.post_message(self.Drawn())
@@ -192,7 +192,7 @@ class ResultTable(PanePart):
 
     # Marks.
 
-    async def mark_all(self, control: "Control", query: ResultQuery) -> None:
+    async def mark_all(self, control: "RunnerApi", query: ResultQuery) -> None:
         """Mark all that match `query`, as many as may be."""
         found: dict[str, ResultRow] = {}
         while True:

@@ -12,7 +12,7 @@ from infertui.analysis.time_text import NOT_AVAILABLE
 from infertui.config.fields import FIELDS
 from infertui.results.details import TELEMETRY, RunDetails
 from infertui.results.result import Result
-from infertui.tui.widgets.cells import NAME_WIDTH, Look, beside, entry, fit, foreign, paragraph, section
+from infertui.tui.widgets.cells import NAME_WIDTH, RenderContext, beside, entry, fit, foreign, paragraph, section
 from infertui.tui.widgets.gauges import bar
 from infertui.units import format_seconds
 
@@ -20,7 +20,7 @@ Lines = list[Text]
 _GAUGE = 40
 
 
-def summary(details: RunDetails, width: int, look: Look) -> Lines:
+def summary(details: RunDetails, width: int, look: RenderContext) -> Lines:
     """What was measured, what it says, what speaks against it."""
     result, colours = details.result, look.palette
     if result is None:
@@ -55,7 +55,7 @@ def summary(details: RunDetails, width: int, look: Look) -> Lines:
     return lines
 
 
-def _state(result: Result, width: int, look: Look) -> Lines:
+def _state(result: Result, width: int, look: RenderContext) -> Lines:
     """The verdict in words, or what went wrong and what to do about it."""
     colours = look.palette
     lines: Lines = []
@@ -81,7 +81,7 @@ def _state(result: Result, width: int, look: Look) -> Lines:
     return lines
 
 
-def _figures(result: Result, width: int, look: Look) -> Lines:
+def _figures(result: Result, width: int, look: RenderContext) -> Lines:
     """The figures, less those that have a section of their own."""
     measured = result.summary.output_throughput is not None
     elsewhere = {"phases", *(name for name, _ in energy_rows(result)), *(name for name, _ in limit_lines(result))}
@@ -94,7 +94,7 @@ def _figures(result: Result, width: int, look: Look) -> Lines:
     ]
 
 
-def _limits(result: Result, width: int, look: Look) -> Lines:
+def _limits(result: Result, width: int, look: RenderContext) -> Lines:
     """How near it came to what the device can do, drawn and told, and what to try next."""
     told = limit_lines(result)
     if not told:
@@ -111,7 +111,7 @@ def _limits(result: Result, width: int, look: Look) -> Lines:
     return lines
 
 
-def _energy(result: Result, width: int, look: Look) -> Lines:
+def _energy(result: Result, width: int, look: RenderContext) -> Lines:
     """With where it comes from. Nothing where nothing was measured."""
     if result.summary.output_throughput is None:
         return []
@@ -119,7 +119,7 @@ def _energy(result: Result, width: int, look: Look) -> Lines:
     return [*section("energy", look), *_entries(told, width, look)] if told else []
 
 
-def _quality(result: Result, width: int, look: Look) -> Lines:
+def _quality(result: Result, width: int, look: RenderContext) -> Lines:
     """Whether it says the same as its reference."""
     told = quality_rows(result)
     lines = section("quality", look) if told else []
@@ -128,7 +128,7 @@ def _quality(result: Result, width: int, look: Look) -> Lines:
     return lines
 
 
-def _bench(result: Result, width: int, look: Look) -> Lines:
+def _bench(result: Result, width: int, look: RenderContext) -> Lines:
     """Its place among the runs that it was measured with."""
     place = result.bench
     if place is None:
@@ -140,7 +140,7 @@ def _bench(result: Result, width: int, look: Look) -> Lines:
     return [*section("bench", look), *_entries(told, width, look)]
 
 
-def _imported(result: Result, width: int, look: Look) -> Lines:
+def _imported(result: Result, width: int, look: RenderContext) -> Lines:
     """Which file its figures are from, and what that did not tell."""
     if not (result.imported or result.source):
         return []
@@ -172,7 +172,7 @@ def _folded(paths: Sequence[str]) -> list[str]:
     return folded
 
 
-def _thresholds(result: Result, width: int, look: Look) -> Lines:
+def _thresholds(result: Result, width: int, look: RenderContext) -> Lines:
     """What the verdict went by."""
     if result.summary.output_throughput is None:
         return []
@@ -194,11 +194,11 @@ def _value(value: object) -> str:
     )
 
 
-def _entries(told: Iterable[tuple[str, str]], width: int, look: Look) -> Lines:
+def _entries(told: Iterable[tuple[str, str]], width: int, look: RenderContext) -> Lines:
     return [line for name, value in told for line in entry(name, value, width, look)]
 
 
-def _phases(result: Result, width: int, look: Look) -> Lines:
+def _phases(result: Result, width: int, look: RenderContext) -> Lines:
     longest = max(result.phases.values()) or 1.0
     room = max(4, min(40, width - NAME_WIDTH - 12))
     return [

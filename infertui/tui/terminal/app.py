@@ -11,7 +11,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import WorkerFailed
 
-from infertui.tui.terminal.diff import CellSaver
+from infertui.tui.terminal.diff import ScreenDiff
 from infertui.tui.terminal.stock import StockApp
 
 
@@ -20,7 +20,7 @@ class TerminalApp(StockApp):
 
     def __init__(self) -> None:
         super().__init__()
-        self._saver = CellSaver()
+        self._saver = ScreenDiff()
 
     def get_driver_class(self) -> type[Driver]:
         """Our own."""

@@ -94,7 +94,7 @@ def _cells(strip: Strip, system: str | None) -> list[Cell]:
     return cells
 
 
-class CellSaver:
+class ScreenDiff:
     """What stands on the terminal, as far as it is known."""
 
     def __init__(self) -> None:
@@ -185,7 +185,7 @@ def _is_second_half(cell: Cell | None) -> bool:
 class _Saved(CompositorUpdate):
     """An update of the compositor, written as its difference from what stands there."""
 
-    def __init__(self, saver: CellSaver, update: LayoutUpdate | ChopsUpdate, size: Size) -> None:
+    def __init__(self, saver: ScreenDiff, update: LayoutUpdate | ChopsUpdate, size: Size) -> None:
         self._saver = saver
         self._update = update
         self._size = size

@@ -40,7 +40,7 @@ TEXTS = 60
 _PATIENCE_S = 1.0
 
 
-class Outlet(threading.Thread):
+class TerminalWriter(threading.Thread):
     """Writes to the file descriptor of a terminal in the order of `write`."""
 
     def __init__(self, fd: int) -> None:
@@ -183,7 +183,7 @@ class TerminalDriver(LinuxDriver):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         stream = sys.__stderr__
         self._descriptor = 2 if stream is None else stream.fileno()
-        self.outlet = Outlet(self._descriptor)
+        self.outlet = TerminalWriter(self._descriptor)
         self._mouse_on = False
         self._stopped = False
 
@@ -196,7 +196,7 @@ class TerminalDriver(LinuxDriver):
         with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: nothing to be told there
             catch_signals(lambda code: self._app.exit(return_code=code))
         if self.outlet.ident is not None and not self.outlet.is_alive():  # back from a suspension
-            self.outlet = Outlet(self._descriptor)
+            self.outlet = TerminalWriter(self._descriptor)
         if self.outlet.ident is None:
             self.outlet.start()
         super().start_application_mode()  # type: ignore[no-untyped-call]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Align = Literal["left", "right"]
 
 
-class Look(Struct, frozen=True):
+class RenderContext(Struct, frozen=True):
     """How things are shown: the styles by meaning, the glyphs of the terminal, the user's settings."""
 
     palette: "Palette"
@@ -38,7 +38,7 @@ class Look(Struct, frozen=True):
         return plain if self.ascii else symbol
 
 
-def fit(text: str, width: int, look: Look, *, style: str = "", align: Align = "left", after: str = "") -> Text:
+def fit(text: str, width: int, look: RenderContext, *, style: str = "", align: Align = "left", after: str = "") -> Text:
     """`text`, cleaned, in exactly `width` terminal cells, and then `after`; what is cut ends in a mark."""
     shown = safe(text)
     if look.ascii:
@@ -46,7 +46,7 @@ def fit(text: str, width: int, look: Look, *, style: str = "", align: Align = "l
     return Text(_sized(shown, width, look, align) + after, style=style, no_wrap=True, end="")
 
 
-def _sized(text: str, width: int, look: Look, align: Align) -> str:
+def _sized(text: str, width: int, look: RenderContext, align: Align) -> str:
     length = len(text) if text.isascii() else cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + look.glyph("…", "~") if width > 0 else ""
@@ -113,7 +113,9 @@ NAME_WIDTH = 18
 """Cells for a name in front of its value."""
 
 
-def entry(name: str, value: str, width: int, look: Look, *, style: str = "", room: int = NAME_WIDTH) -> list[Text]:
+def entry(
+    name: str, value: str, width: int, look: RenderContext, *, style: str = "", room: int = NAME_WIDTH
+) -> list[Text]:
     """A name in `room` cells and its value, which goes on below itself where it is too long for a line."""
     parts = wrap(safe(value), max(10, width - room), break_on_hyphens=False) or [""]
     names: Iterable[str] = (name, *("" for _ in parts[1:]))
@@ -128,7 +130,7 @@ def paragraph(text: str, width: int, style: str) -> list[Text]:
     return [plain(part, style) for part in wrap(safe(text), max(10, width), break_on_hyphens=False) or [""]]
 
 
-def section(title: str, look: Look) -> list[Text]:
+def section(title: str, look: RenderContext) -> list[Text]:
     """A heading."""
     return [plain(title, look.palette.title)]
 

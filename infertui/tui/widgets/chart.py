@@ -9,9 +9,9 @@ from rich.text import Text
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines
-from infertui.tui.widgets.plot import Chart, Look, Mark, Series, draw, nice_range, tick, values_range, window
+from infertui.tui.widgets.plot import Chart, Mark, PlotStyle, Series, draw, nice_range, tick, values_range, window
 
-__all__ = ["Chart", "LineChart", "Look", "Mark", "Series", "histogram", "window"]
+__all__ = ["Chart", "LineChart", "Mark", "PlotStyle", "Series", "histogram", "window"]
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _ASCII_EIGHTHS = " .:#"
@@ -67,11 +67,11 @@ class LineChart(Lines):
         self.paint_lines(draw(self._chart, width, height, self.chart_look))
 
     @property
-    def chart_look(self) -> Look:
+    def chart_look(self) -> PlotStyle:
         """Styles of the theme and signs of the terminal."""
         colours = palette(self.app)
         ascii_only = bool(getattr(self.app, "ascii_only", False))
-        return Look(series=colours.series, muted=colours.muted, title=colours.title, ascii=ascii_only)
+        return PlotStyle(series=colours.series, muted=colours.muted, title=colours.title, ascii=ascii_only)
 
 
 def histogram(

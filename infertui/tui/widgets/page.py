@@ -8,13 +8,13 @@ from textual.containers import Vertical
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import Look, paragraph
+from infertui.tui.widgets.cells import RenderContext, paragraph
 from infertui.tui.widgets.dialogs import Dialog
 from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.pager import Pager
 
 if TYPE_CHECKING:
-    from infertui.tui.context import Cockpit
+    from infertui.tui.context import AppContext
 
 
 class KeyLine(Lines):
@@ -44,15 +44,15 @@ class PageScreen(Dialog[None]):
     App.-ascii PageScreen #page-frame { border: ascii $frame-focused; }
     """
 
-    def __init__(self, cockpit: "Cockpit", pager: Pager) -> None:
+    def __init__(self, app_context: "AppContext", pager: Pager) -> None:
         super().__init__()
-        self._cockpit = cockpit
+        self._app_context = app_context
         self._pager = pager
         self._frame = Vertical(id="page-frame")
         self._problem = ""
         """Why what is to be shown could not be read."""
 
-    def lines(self, width: int, height: int, look: Look) -> list[Text]:
+    def lines(self, width: int, height: int, look: RenderContext) -> list[Text]:
         """The text for this size."""
         raise NotImplementedError
 
@@ -84,10 +84,10 @@ class PageScreen(Dialog[None]):
         """Make the lines for this size and theme."""
         width, height = self._pager.size
         if width and height:
-            look = Look(palette(self.app), self._cockpit.ascii_only, self._cockpit.settings)
+            look = RenderContext(palette(self.app), self._app_context.ascii_only, self._app_context.settings)
             self._pager.set_lines(self._safe_lines(width, height, look), top=top)
 
-    def _safe_lines(self, width: int, height: int, look: Look) -> list[Text]:
+    def _safe_lines(self, width: int, height: int, look: RenderContext) -> list[Text]:
         if self._problem:
             return [line for text in self._problem.split("\n") for line in paragraph(text, width, look.palette.error)]
         try:

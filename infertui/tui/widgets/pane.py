@@ -17,7 +17,7 @@ from infertui.tui.layouts import TITLES, PaneId, number_of
 from infertui.tui.terminal.sanitize import safe
 
 if TYPE_CHECKING:
-    from infertui.tui.context import Cockpit
+    from infertui.tui.context import AppContext
     from infertui.tui.topics import Topic
     from infertui.tui.widgets.rowlist import RowList
 
@@ -33,11 +33,11 @@ class Pane(Vertical):
     TITLE: ClassVar[str] = ""
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
 
-    def __init__(self, cockpit: "Cockpit", *, id: str) -> None:  # noqa: A002 (Textual's name)
+    def __init__(self, app_context: "AppContext", *, id: str) -> None:  # noqa: A002 (Textual's name)
         self._frame_row: int | None = None
         super().__init__(id=id, classes="pane")
         self.BINDING_GROUP_TITLE = self.TITLE
-        self.cockpit = cockpit
+        self.app_context = app_context
         self.border_title = f"{number_of(id)} {self.TITLE}".strip()
 
     def show(self, touched: "AbstractSet[Topic]") -> None:
@@ -77,7 +77,7 @@ class Pane(Vertical):
 
     def key(self, action: str, shipped: str) -> str:
         """The key of an action as the user has it, for sentences."""
-        return sign(self.cockpit.settings.keys, action, shipped)
+        return sign(self.app_context.settings.keys, action, shipped)
 
     def wanted_lines(self, width: int) -> int:
         """Lines that the content would like to have at this width, frame not counted; 0: whatever there is."""
@@ -113,8 +113,8 @@ class PanePart(Vertical):
 class Unfurnished(Pane):
     """The frame that stands until its pane has been imported: the first paint does not wait for that."""
 
-    def __init__(self, cockpit: "Cockpit", pane: PaneId) -> None:
-        super().__init__(cockpit, id=f"{pane}-frame")
+    def __init__(self, app_context: "AppContext", pane: PaneId) -> None:
+        super().__init__(app_context, id=f"{pane}-frame")
         self.border_title = f"{number_of(pane)} {TITLES[pane]}"
 
 

@@ -58,7 +58,7 @@ class Chart(Struct, frozen=True):
     """Cells left of the y axis, at least: charts with equal ones stand exactly below each other."""
 
 
-class Look(Struct, frozen=True):
+class PlotStyle(Struct, frozen=True):
     """Styles and signs of a chart."""
 
     series: tuple[str, ...]
@@ -151,7 +151,7 @@ def tick(value: float) -> str:
     return f"{value:,.4g}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def draw(chart: Chart, width: int, height: int, look: Look) -> list[Text]:
+def draw(chart: Chart, width: int, height: int, look: PlotStyle) -> list[Text]:
     """The chart as exactly `height` lines of `width` cells: legend, plot with y ticks, time axis."""
     legend = height >= LEGEND_FROM
     axis = height >= AXIS_FROM
@@ -184,7 +184,7 @@ def _ticks(chart: Chart, rows: int) -> dict[int, str]:
     return ticks
 
 
-def _legend(chart: Chart, width: int, left: int, look: Look) -> Text:
+def _legend(chart: Chart, width: int, left: int, look: PlotStyle) -> Text:
     line = Text(" " * min(left + 1, max(0, width - cell_len(chart.y_label))), end="", no_wrap=True)
     line.append(chart.y_label, style=look.title)
     if chart.unit:
@@ -196,7 +196,7 @@ def _legend(chart: Chart, width: int, left: int, look: Look) -> Text:
     return _sized(line, width, look.signs.ellipsis)
 
 
-def _axis(chart: Chart, left: int, columns: int, look: Look) -> Text:
+def _axis(chart: Chart, left: int, columns: int, look: PlotStyle) -> Text:
     first, last = elapsed(chart.x_range[0]), elapsed(chart.x_range[1])
     line = first.ljust(columns - len(last)) + last if len(first) + len(last) < columns else last.rjust(columns)
     middle = elapsed(sum(chart.x_range) / 2)
@@ -214,7 +214,7 @@ def _sized(line: Text, width: int, ellipsis: str) -> Text:
     return line
 
 
-def _style(series: Series, index: int, look: Look) -> str:
+def _style(series: Series, index: int, look: PlotStyle) -> str:
     return series.style or look.series[index % len(look.series)]
 
 
@@ -229,7 +229,7 @@ def _x(point: tuple[float, float]) -> float:
     return point[0]
 
 
-def _plot(chart: Chart, columns: int, rows: int, look: Look) -> list[Text]:
+def _plot(chart: Chart, columns: int, rows: int, look: PlotStyle) -> list[Text]:
     """The area inside the axes."""
     per_column, per_row = (1, 3) if look.ascii else (2, 4)
     cells: list[dict[int, tuple[str, str]]] = [{} for _ in range(rows)]
@@ -281,7 +281,7 @@ def _mark_columns(chart: Chart, columns: int) -> list[tuple[int, str]]:
     ]
 
 
-def _label_marks(cells: list[dict[int, tuple[str, str]]], chart: Chart, columns: int, look: Look) -> None:
+def _label_marks(cells: list[dict[int, tuple[str, str]]], chart: Chart, columns: int, look: PlotStyle) -> None:
     """Each label beside its mark, in the highest row where it hides nothing; nowhere if there is none."""
     for column, label in _mark_columns(chart, columns):
         width = min(cell_len(label), columns - column - 1)

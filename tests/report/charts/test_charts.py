@@ -50,7 +50,8 @@ EXAMPLES: dict[str, Data] = {
             tradeoff.TradeoffPanel(
                 HOSTILE,
                 tuple(
-                    tradeoff.Line(HOSTILE, (tradeoff.Point(f"run-{at}", at, 0.001 * at, 10.0 * at, None, None, at),))
+                    tradeoff.TradeoffLine(HOSTILE, (tradeoff.Point(f"run-{at}", at, 0.001 * at, 10.0 * at, None,
+                     None, at),))
                     for at in range(1, 9)
                 ),
             ),

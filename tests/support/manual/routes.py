@@ -11,13 +11,13 @@ from infertui.api.operations import HELLO, OPERATIONS, Operation, operations
 from infertui.api.wire import PREFIX, Problem
 from infertui.config.schema import Config
 from infertui.results.result import Result
-from infertui.runner.control import Control
+from infertui.runner.control import RunnerApi
 
 _ELSEWHERE: dict[object, str] = {Config: "[Config](config.md)", Result: "Result, a line of results.jsonl"}
 """Types that are told elsewhere."""
 
 
-def routes(control: type[Control] = Control) -> str:
+def routes(control: type[RunnerApi] = RunnerApi) -> str:
     """A table of all operations, in the order in which they are written down."""
     rows = []
     for one in (HELLO, *operations(control).values()):

@@ -9,10 +9,19 @@ from infertui.errors import EngineError
 from infertui.measure.roofline import FORMATS
 from infertui.targets.engine.peaks.cpu import CpuBench
 from infertui.targets.engine.peaks.cuda import CudaBench
-from infertui.targets.engine.peaks.peaks import FULL_CUDA, Done, Missing, Plan, Rate, Started, best_size, measure
+from infertui.targets.engine.peaks.peaks import (
+    FULL_CUDA,
+    Missing,
+    PeaksDone,
+    PeaksPlan,
+    Rate,
+    Started,
+    best_size,
+    measure,
+)
 from infertui.targets.engine.peaks.pick import pick
 
-TINY = Plan(copy_s=0.02, format_s=0.02, repeats=3, copy_bytes=1 << 24, largest=512)
+TINY = PeaksPlan(copy_s=0.02, format_s=0.02, repeats=3, copy_bytes=1 << 24, largest=512)
 
 
 def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +47,7 @@ def test_a_cpu_is_measured_in_each_format() -> None:
     assert all(len(rate.rates) >= 3 and min(rate.rates) > 0 for rate in rates.values())
     assert rates["copy"].size == "16.0 MiB to another 16.0 MiB by 1 threads"
     assert rates["float32"].size == "512 x 512 x 512"
-    assert isinstance(told[-1], Done)
+    assert isinstance(told[-1], PeaksDone)
 
 
 def test_without_torch_numpy_measures_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

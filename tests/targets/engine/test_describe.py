@@ -7,7 +7,7 @@ import pytest
 from support.architectures import ARCHITECTURES, Architecture
 
 from infertui.errors import ModelError
-from infertui.models.asking import Answer
+from infertui.models.asking import LibraryAnswer
 from infertui.models.kv_cache import bytes_per_token
 from infertui.models.shapes import read_shape
 from infertui.targets.engine.transformers.describe import describe
@@ -32,7 +32,7 @@ def held(cache: Any) -> int:
 
 
 @cache
-def told_of(name: str) -> Answer:
+def told_of(name: str) -> LibraryAnswer:
     return describe(next(each for each in ARCHITECTURES if each.name == name).sibling())
 
 

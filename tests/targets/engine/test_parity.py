@@ -20,7 +20,7 @@ from infertui.targets.engine.base import Capacity, LoadRequest, spec_of
 from infertui.targets.engine.environments import environment_for, interpreter_for, probe_for
 from infertui.targets.engine.verify import check_loaded
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import BatchDone, Load, LoadDone, Measure, Proceed, Ready
+from infertui.worker.protocol import BatchDone, LoadDone, LoadModel, Measure, Proceed, Ready
 from infertui.worker.session import name_of
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
@@ -147,7 +147,7 @@ async def generated(case: Case, checkpoint: Path, log: Path) -> dict[str, tuple[
     found: dict[str, tuple[int, ...]] = {}
     async with asyncio.timeout(TIMEOUT_S), await WorkerProcess.spawn(log, environment, **more) as worker:
         await worker.hello()
-        async for event in worker.load(Load(request), timeout_s=TIMEOUT_S):
+        async for event in worker.load(LoadModel(request), timeout_s=TIMEOUT_S):
             if isinstance(event, LoadDone):
                 check_loaded(case.engine, event.loaded)
         async for measured in worker.measure(command, deadline=None):

@@ -10,7 +10,7 @@ from support.checkpoints import save_llama, save_tokenizer
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.measure.clock import MonotonicClock
 from infertui.measure.quality import perplexity
-from infertui.targets.engine.base import Batch, Capacity, Engine, LoadRequest, Plan, Scoring, create
+from infertui.targets.engine.base import Batch, Capacity, Engine, GenerationPlan, LoadRequest, Scoring, create
 from infertui.targets.engine.target import EngineTarget
 from infertui.worker.protocol import Score, Scored
 from infertui.worker.scoring import scored
@@ -91,7 +91,7 @@ def test_scoring_after_a_run_sees_the_same_and_leaves_no_trace(checkpoint: Path,
     batch = Batch(((5, 6, 7, 8),), output_len=12)
 
     def generated() -> list[list[int]]:
-        engine.prepare(Plan(1, (4,), 12), lambda _: None)
+        engine.prepare(GenerationPlan(1, (4,), 12), lambda _: None)
         return engine.generate(batch, Stamps()).read()
 
     before = generated()

@@ -10,7 +10,7 @@ from support.transformers_models import NANO, PROMPTS, load, prepare
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.errors import EngineError
-from infertui.targets.engine.base import Batch, LoadRequest, Plan
+from infertui.targets.engine.base import Batch, GenerationPlan, LoadRequest
 from infertui.targets.engine.transformers.engine import TransformersEngine
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
@@ -87,7 +87,7 @@ def test_a_prompt_longer_than_planned_is_captured_for_anew_and_counted() -> None
 @pytest.mark.gpu
 def test_sampling_repeats_by_its_seed_and_differs_by_another() -> None:
     engine = captured("model")
-    engine.prepare(Plan(1, (4,), LENGTH, temperature=1.0, top_k=50, top_p=0.9), lambda _: None)
+    engine.prepare(GenerationPlan(1, (4,), LENGTH, temperature=1.0, top_k=50, top_p=0.9), lambda _: None)
 
     def drawn(seed: int) -> list[list[int]]:
         batch = Batch(PROMPTS[:1], LENGTH, temperature=1.0, top_k=50, top_p=0.9, seed=seed)

@@ -15,7 +15,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError, EngineError
-from infertui.targets.engine.base import Batch, Plan
+from infertui.targets.engine.base import Batch, GenerationPlan
 from infertui.targets.engine.executed import executed
 from infertui.targets.engine.transformers import compilation
 from infertui.targets.engine.transformers.engine import TransformersEngine
@@ -158,7 +158,7 @@ def test_code_that_inductor_wrote_before_is_told_from_what_it_writes_now(
 
 
 def test_sampling_follows_its_seed_in_every_mode(engine: TransformersEngine) -> None:
-    plan = Plan(len(PROMPTS), (7,), LENGTH, temperature=1.5)
+    plan = GenerationPlan(len(PROMPTS), (7,), LENGTH, temperature=1.5)
 
     def sample(seed: int) -> list[list[int]]:
         return engine.generate(Batch(PROMPTS, LENGTH, temperature=1.5, seed=seed), Stamps()).read()
@@ -180,7 +180,7 @@ def test_compiled_steps_are_counted_and_nothing_is_compiled_while_measuring(comp
 
 
 def test_another_width_of_the_plan_compiles_nothing_more(compiled: TransformersEngine) -> None:
-    compiled.prepare(Plan(2, (3, 11), LENGTH), lambda _getting: None)
+    compiled.prepare(GenerationPlan(2, (3, 11), LENGTH), lambda _getting: None)
     before = compiled.evidence().counters["compiled_graphs"]
     tokens(compiled, LENGTH, ((1, 2, 3), (4,)))
     tokens(compiled, LENGTH, (tuple(range(11)), (4,)))

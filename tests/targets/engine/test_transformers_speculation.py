@@ -8,7 +8,7 @@ from support.sinks import Stamps
 from support.transformers_models import NANO, load, save_llama, tokens
 
 from infertui.errors import ConfigError
-from infertui.targets.engine.base import Batch, Plan
+from infertui.targets.engine.base import Batch, GenerationPlan
 from infertui.targets.engine.transformers.engine import TransformersEngine
 
 pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
@@ -131,7 +131,7 @@ def test_sampling_goes_with_speculation(saved: Path) -> None:
 def test_a_batch_of_several_is_refused(saved: Path) -> None:
     engine, _ = load(str(saved), speculation="prompt-lookup")
     with pytest.raises(ConfigError, match=r"workload\.batch_size"):
-        engine.prepare(Plan(2, (4,), 8), lambda _getting: None)
+        engine.prepare(GenerationPlan(2, (4,), 8), lambda _getting: None)
     with pytest.raises(ConfigError, match=r"workload\.batch_size"):
         tokens(engine, 8, (PROMPT, PROMPT))
 

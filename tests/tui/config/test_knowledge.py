@@ -4,14 +4,14 @@ import pytest
 
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo
-from infertui.tui.config.options import Knowledge, Remark
+from infertui.tui.config.options import MachineInfo, Remark
 
 GPU = GpuInfo(0, "GPU-a0", "NVIDIA H100", memory_total=80 << 30, driver="535.1", cuda_driver="12.2")
 
 
 def remark(device: str, *, cuda: str = "12.1", gpus: tuple[GpuInfo, ...] = (GPU,), visible: str = "") -> Remark | None:
     probe = Probe("transformers", available=True, reason="", versions={"torch": "2.9"}, cuda=cuda)
-    known = Knowledge((probe,), gpus, "no driver", known=True)
+    known = MachineInfo((probe,), gpus, "no driver", known=True)
     values = {"engine.name": "transformers", "device.name": device, "device.visible": visible}
     return known.remark("device.name", values)
 

@@ -13,29 +13,29 @@ from infertui.runner.control import Forecast, RunnerFacts, Snapshot
 from infertui.runner.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.tui.config.base import from_config, from_preset
-from infertui.tui.config.forecast import Question
+from infertui.tui.config.forecast import ForecastRequest
 from infertui.tui.config.form import Form
 from infertui.tui.config.notes import above, below
-from infertui.tui.config.options import Knowledge, choice_options, engine_options
+from infertui.tui.config.options import MachineInfo, choice_options, engine_options
 from infertui.tui.config.view import GROUPS, Page, View, build_rows, found
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
 GIB = 1 << 30
 EVIL = HOSTILE.replace("\x00", "")
 
 
-def knowledge(count: int = 2) -> Knowledge:
-    mirror = Mirror()
+def knowledge(count: int = 2) -> MachineInfo:
+    mirror = ClientState()
     engines = (Probe("transformers", False, EVIL, remedy="Install it."), Probe("simulator", True, ""))
     facts = RunnerFacts("0", 1, 1, HOST, "", gpus=gpus(count, mig=2 if count else 0), engines=engines)
     mirror.take(Snapshot(0, facts, False, ()))
-    return Knowledge.of(mirror, (LocalModel("org/here", "hub", "/c", GIB, True, dtype="float16"),))
+    return MachineInfo.of(mirror, (LocalModel("org/here", "hub", "/c", GIB, True, dtype="float16"),))
 
 
 def page(form: Form, view: View | None = None, *, ascii_only: bool = False) -> Page:
-    return Page(form, view or View(), knowledge(), Look(DEFAULT_PALETTE, ascii_only))
+    return Page(form, view or View(), knowledge(), RenderContext(DEFAULT_PALETTE, ascii_only))
 
 
 def everything_open() -> View:
@@ -67,7 +67,7 @@ def test_no_line_is_wider_than_there_is_room(width: int, text: str, difference: 
         assert "\n" not in line.plain
         if ascii_only:
             assert line.plain.isascii()
-    for line in (*above(shown, width, 20), *below(shown, Question(), None, width, 20)):
+    for line in (*above(shown, width, 20), *below(shown, ForecastRequest(), None, width, 20)):
         assert line.cell_len <= width
 
 
@@ -205,7 +205,7 @@ def test_a_key_that_an_error_is_about_has_a_line() -> None:
 
 
 def said_below(form: Form, forecast: Forecast | None, trouble: str = "", width: int = 100) -> str:
-    question = Question()
+    question = ForecastRequest()
     question.change(form.config())
     question.take()
     question.answered(forecast, trouble)
@@ -213,7 +213,7 @@ def said_below(form: Form, forecast: Forecast | None, trouble: str = "", width: 
 
 
 def test_a_forecast_that_takes_its_time_says_what_may_take_it() -> None:
-    form, question = Form(from_preset("demo", {})), Question()
+    form, question = Form(from_preset("demo", {})), ForecastRequest()
     question.change(form.config())
     question.take()
 
@@ -261,9 +261,9 @@ def test_what_stands_above_the_form() -> None:
 
 
 def test_what_never_ran_is_said_before_a_remedy_that_may_be_cut() -> None:
-    mirror = Mirror()
+    mirror = ClientState()
     engines = (Probe("tensorrt-llm", False, "not installed", remedy="Long words. " * 30),)
     mirror.take(Snapshot(0, RunnerFacts("0", 1, 1, HOST, "", engines=engines), False, ()))
-    notes = {option.value: option.note for option in engine_options(Knowledge.of(mirror, ()))}
+    notes = {option.value: option.note for option in engine_options(MachineInfo.of(mirror, ()))}
     assert notes["tensorrt-llm"].startswith("not run on hardware")
     assert "not installed" in notes["tensorrt-llm"]

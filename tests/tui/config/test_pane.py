@@ -25,7 +25,7 @@ from infertui.targets.engine.base import Probe
 from infertui.tui.actions import RESERVED
 from infertui.tui.config.dialogs import ForecastScreen, PickerScreen
 from infertui.tui.config.pane import ACTIONS, ConfigPane
-from infertui.tui.state import Mirror
+from infertui.tui.state import ClientState
 
 GIB = 1 << 30
 FITS = Forecast(("weights 1 GiB", "total 3.10 GiB: fits"), True, needed=3 * GIB, free=78 * GIB, seconds=40.0)
@@ -49,7 +49,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def bench(
     control: FakeControl | None = None, *, environ: dict[str, str] | None = None, known: bool = True, **options: Any
 ) -> Bench:
-    mirror = Mirror()
+    mirror = ClientState()
     if known:
         engines = (Probe("transformers", False, "torch is missing", remedy="Install it."), Probe("simulator", True, ""))
         facts = RunnerFacts("0", 1, 1, HOST, "2026-01-01T00:00:00+00:00", gpus=gpus(2), engines=engines)

@@ -5,15 +5,15 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from support.scenes import HOSTILE
 
-from infertui.analysis.cost import Load, Price, RunCost, Terms
+from infertui.analysis.cost import Demand, Price, RunCost, Terms
 from infertui.analysis.cost_text import Remedies
 from infertui.measure.cost import Fleet, Saving, TokenCost
 from infertui.tui.cost.view import CostView, cost_lines
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
-LOOK = Look(DEFAULT_PALETTE)
-TERMS = Terms(load=Load(2000), budget=10_000)
+LOOK = RenderContext(DEFAULT_PALETTE)
+TERMS = Terms(load=Demand(2000), budget=10_000)
 COST = RunCost(
     id="run-1", name="llama bs=8", device="NVIDIA H200", gpus=1, on_gpu=True, valid=True, output_throughput=100.0,
     price=Price(3.6, "USD", "a list"), tokens=TokenCost(10.0, 2.0, 0.625, 7.5), prefill_share=0.25,

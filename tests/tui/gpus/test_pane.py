@@ -5,23 +5,23 @@ from support.scenes import HOSTILE, entry, facts, gpus, mirror, sample, uuid
 from textual.pilot import Pilot
 
 from infertui.errors import InfertuiError
-from infertui.runner.control import Measured, Numbered
+from infertui.runner.control import EventEnvelope, Measured
 from infertui.telemetry.readings import GpuProcess
 from infertui.tui.gpus.pane import GaugeTable, GpusPane
 from infertui.tui.gpus.processes import ProcessesScreen
 from infertui.tui.settings import Settings
-from infertui.tui.state import ALL_TOPICS, Mirror
+from infertui.tui.state import ALL_TOPICS, ClientState
 
 RUNNING = [entry(3, "running", name="bs=4")]
 
 
-def bench(known: Mirror, **options: object) -> Bench:
+def bench(known: ClientState, **options: object) -> Bench:
     return Bench(GpusPane, known, **options)  # type: ignore[arg-type]
 
 
-def tick(known: Mirror, seconds: int, **changes: object) -> None:
+def tick(known: ClientState, seconds: int, **changes: object) -> None:
     infos = known.runner.gpus if known.runner else ()
-    known.take(Numbered(known.number + 1, Measured(sample(infos, seconds, **changes))))  # type: ignore[arg-type]
+    known.take(EventEnvelope(known.number + 1, Measured(sample(infos, seconds, **changes))))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [(160, 13), (120, 12), (80, 9), (80, 12), (60, 10), (40, 12)])
@@ -60,7 +60,7 @@ def test_without_a_gpu_the_machine_itself_is_shown() -> None:
 
 
 def test_before_the_first_snapshot_it_says_what_it_waits_for() -> None:
-    assert "Waiting for the runner." in look_at(bench(Mirror()), size=(80, 8))
+    assert "Waiting for the runner." in look_at(bench(ClientState()), size=(80, 8))
 
 
 def test_ascii_terminals_get_ascii() -> None:

@@ -22,10 +22,10 @@ from infertui.tui.gpus.view import (
 )
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
-LOOK = Look(DEFAULT_PALETTE)
-ASCII = Look(DEFAULT_PALETTE, ascii=True)
+LOOK = RenderContext(DEFAULT_PALETTE)
+ASCII = RenderContext(DEFAULT_PALETTE, ascii=True)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Drawn:
     styles: set[str]
 
 
-def draw(reading: GpuSample | None, *, width: int = 116, look: Look = LOOK, **device: object) -> Drawn:
+def draw(reading: GpuSample | None, *, width: int = 116, look: RenderContext = LOOK, **device: object) -> Drawn:
     info = gpus(1)[0]
     columns = plan(width, 3, [info]).columns
     cells = device_cells(Device(info, reading, **device), columns, look)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ def test_full_memory_is_marked() -> None:
 
 
 def test_temperatures_follow_the_unit() -> None:
-    look = Look(DEFAULT_PALETTE, settings=Settings(temperature_unit="F", hot_c=150))
+    look = RenderContext(DEFAULT_PALETTE, settings=Settings(temperature_unit="F", hot_c=150))
     assert "147/189F" in draw(reading(), look=look).text
 
 

@@ -3,7 +3,7 @@ from support.pane_bench import Bench, act, look_at, repaints
 from support.scenes import HOSTILE, S, entry, gpus, mirror, progress, uuid
 from textual.pilot import Pilot
 
-from infertui.runner.control import Numbered
+from infertui.runner.control import EventEnvelope
 from infertui.runner.events import Noted, Progressed
 from infertui.runner.queue_store import Entry
 from infertui.tui.live.pane import LivePane
@@ -68,7 +68,7 @@ def test_the_same_mirror_twice_repaints_nothing() -> None:
 def test_the_next_rate_moves_figures_and_charts() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         beat = Progressed("run-5", 1090 * S, "measure", batch=3, step=40, tokens=160, tokens_per_s=1777.0, resident=0)
-        bench.mirror.take(Numbered(2, beat))
+        bench.mirror.take(EventEnvelope(2, beat))
         with repaints(bench) as found:
             bench.pane.show(frozenset({"live"}))
         await pilot.pause()
@@ -124,7 +124,7 @@ def test_phases_that_were_seen_to_begin_are_marked_and_timed(monkeypatch: pytest
 
 def test_notes_are_the_last_lines_and_harmless() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        bench.mirror.take(Numbered(2, Noted("run-5", "warning", HOSTILE)))
+        bench.mirror.take(EventEnvelope(2, Noted("run-5", "warning", HOSTILE)))
         bench.pane.show(frozenset({"live"}))
         await pilot.pause()
         assert "! [/foo]" in bench.text.splitlines()[-2]

@@ -28,9 +28,9 @@ from infertui.tui.live.view import (
     step_latency,
 )
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
-LOOK = Look(DEFAULT_PALETTE)
+LOOK = RenderContext(DEFAULT_PALETTE)
 RUN = LiveRun(entry(5, "running", name="bs=4"), progress("run-5"), elapsed_s=12.0, power_w=512.0, energy_j=41_200.0)
 
 

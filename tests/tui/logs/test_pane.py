@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 from infertui.errors import InfertuiError
 from infertui.results.details import RunDetails
-from infertui.runner.control import EntryChanged, Numbered
+from infertui.runner.control import EntryChanged, EventEnvelope
 from infertui.runner.events import Noted
 from infertui.runner.queue_store import Entry
 from infertui.tui.logs.pane import LogsPane
@@ -83,7 +83,9 @@ def test_a_run_that_has_ended_is_read_once_and_for_all() -> None:
 def test_after_its_end_a_run_is_read_once_more() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await look(bench, pilot)
-        bench.mirror.take(Numbered(2, EntryChanged(replace(RUNNING, state="finished", ended="2026-05-01T10:00:00Z"))))
+        bench.mirror.take(
+            EventEnvelope(2, EntryChanged(replace(RUNNING, state="finished", ended="2026-05-01T10:00:00Z")))
+        )
         for _ in range(3):
             await look(bench, pilot)
         assert len(bench.calls) == 2
@@ -113,7 +115,7 @@ def test_a_slow_link_reads_seldom() -> None:
 def test_notes_and_faults_stand_where_they_came_with_their_time() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await look(bench, pilot)
-        bench.mirror.take(Numbered(2, Noted("run-5", "warning", "stopped early")))
+        bench.mirror.take(EventEnvelope(2, Noted("run-5", "warning", "stopped early")))
         bench.mirror.faults = ("GPU 3 was lost",)
         bench.pane.show(frozenset({"live"}))
         await pilot.pause()

@@ -9,7 +9,7 @@ from infertui.config.schema import Config
 from infertui.config.sources import load
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
-from infertui.runner.control import EntriesOrdered, EntryChanged, Numbered, Submission
+from infertui.runner.control import EntriesOrdered, EntryChanged, EventEnvelope, Submission
 from infertui.runner.queue_store import Entry
 from infertui.tui.config.command import config_command
 from infertui.tui.queue.pane import QueuePane
@@ -213,7 +213,7 @@ def test_one_entry_that_changes_repaints_one_line() -> None:
     entries = [entry(number) for number in range(1, 8)]
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        bench.mirror.take(Numbered(2, EntryChanged(replace(entries[3], state="skipped"))))
+        bench.mirror.take(EventEnvelope(2, EntryChanged(replace(entries[3], state="skipped"))))
         with repaints(bench) as found:
             bench.pane.show(frozenset({"queue"}))
         assert [region.y for _, regions in found for region in regions] == [3]
@@ -224,7 +224,7 @@ def test_one_entry_that_changes_repaints_one_line() -> None:
 def test_the_cursor_stays_with_its_run_when_others_go() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await press(bench, pilot, "j", "j")
-        bench.mirror.take(Numbered(2, EntriesOrdered((2, 3))))
+        bench.mirror.take(EventEnvelope(2, EntriesOrdered((2, 3))))
         bench.pane.show(frozenset({"queue"}))
         await press(bench, pilot, "d")
         assert bench.calls == [("duplicate", ((3,),))]
@@ -242,7 +242,7 @@ def test_a_key_that_is_quicker_than_the_answer_takes_a_run_out_once() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await press(bench, pilot, "x", "x")
         assert [call for call in bench.calls if call[0] == "remove"] == [("remove", ((1,),))]
-        bench.mirror.take(Numbered(bench.mirror.number + 1, EntriesOrdered((2,))))
+        bench.mirror.take(EventEnvelope(bench.mirror.number + 1, EntriesOrdered((2,))))
         bench.pane.show(ALL_TOPICS)
         await press(bench, pilot, "u", "u")
         assert len([call for call in bench.calls if call[0] == "submit"]) == 1

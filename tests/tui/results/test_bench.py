@@ -109,7 +109,7 @@ def test_the_toast_says_when_no_round_counts() -> None:
 
 def test_a_bench_of_what_was_imported_is_refused_before_anything_is_asked() -> None:
     said: list[str] = []
-    cockpit: Any = SimpleNamespace(say=lambda text, level="": said.append(text))
+    app_context: Any = SimpleNamespace(say=lambda text, level="": said.append(text))
     app: Any = None  # a screen that was pushed would fail here
-    ask_for_bench(app, cockpit, [ROW, replace(ROW, id="theirs", flags=("imported",))], "/reports")
+    ask_for_bench(app, app_context, [ROW, replace(ROW, id="theirs", flags=("imported",))], "/reports")
     assert said == ["theirs was imported: what it was measured with is not known."]

@@ -22,9 +22,9 @@ from infertui.tui.results.columns import (
 )
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
-LOOK = Look(DEFAULT_PALETTE)
+LOOK = RenderContext(DEFAULT_PALETTE)
 ROW = ResultRow(
     id="run", name="a run", state="finished", started="2026-11-20T09:41:30+00:00", model="meta-llama/Llama-8B",
     engine="transformers", mode="cudagraph", dtype="bfloat16", device="NVIDIA H200", batch_size=8,
@@ -117,7 +117,7 @@ def test_a_synthetic_model_is_marked_in_little_room() -> None:
 
 
 def test_without_unicode_nothing_but_ascii_is_shown() -> None:
-    look = Look(DEFAULT_PALETTE, ascii=True)
+    look = RenderContext(DEFAULT_PALETTE, ascii=True)
     layout = arrange(Settings().columns, 76)
     row = replace(ROW, model="modèle/漢字-very-long-name-that-is-cut", flags=("invalid", "foreign"))
     assert row_text(row, layout, 76, look).plain.isascii()

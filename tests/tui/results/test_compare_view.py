@@ -7,29 +7,29 @@ from msgspec.structs import replace
 from support.structs import values_of
 
 from infertui.analysis.bench import Arm, Bench
-from infertui.analysis.compare import Comparison, Difference, Figure
+from infertui.analysis.compare import ComparedFigure, Comparison, Difference
 from infertui.measure.comparison import Ratio
 from infertui.measure.statistics import Interval
 from infertui.results.table import ResultRow
 from infertui.text import clean
 from infertui.tui.results.compare_view import Scene, Side, columns_that_fit, document, letter, of_bench, of_runs
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
-LOOK = Look(DEFAULT_PALETTE)
+LOOK = RenderContext(DEFAULT_PALETTE)
 ROW = ResultRow(
     id="20261120-a", name="first", state="finished", started="", model="org/model", engine="transformers",
     dtype="bfloat16", device="H200", batch_size=1, input_len="128", output_len=64, valid=True, mode="eager", mbu=0.412,
 )  # fmt: skip
 
 
-def figures(speed: float) -> tuple[Figure, ...]:
+def figures(speed: float) -> tuple[ComparedFigure, ...]:
     sure = Ratio(speed, Interval(speed * 0.99, speed * 1.01), 0.01)
     return (
-        Figure("throughput, tok/s", 100.0, 100.0 * speed, "higher", sure, "number", "throughput"),
-        Figure("TTFT", 0.02, 0.02, "lower", Ratio(1.0, Interval(0.97, 1.03), 0.8), "seconds", "ttft"),
-        Figure("energy, J/token", None, None, "lower", None, "number", "energy"),
-        Figure("memory", 2.0**30, 2.0**31, "lower", Ratio(2.0), "bytes", "memory", "whole"),
+        ComparedFigure("throughput, tok/s", 100.0, 100.0 * speed, "higher", sure, "number", "throughput"),
+        ComparedFigure("TTFT", 0.02, 0.02, "lower", Ratio(1.0, Interval(0.97, 1.03), 0.8), "seconds", "ttft"),
+        ComparedFigure("energy, J/token", None, None, "lower", None, "number", "energy"),
+        ComparedFigure("memory", 2.0**30, 2.0**31, "lower", Ratio(2.0), "bytes", "memory", "whole"),
     )
 
 
@@ -46,7 +46,7 @@ def compared(count: int, *, differences: int = 1) -> Scene:
     return of_runs(rows, found)
 
 
-def text(scene: Scene, width: int = 116, height: int = 40, look: Look = LOOK) -> str:
+def text(scene: Scene, width: int = 116, height: int = 40, look: RenderContext = LOOK) -> str:
     return "\n".join(line.plain.rstrip() for line in document(scene, width, height, look))
 
 
@@ -111,7 +111,7 @@ def test_verdicts_and_pictures_are_whole_at_every_size(count: int, width: int) -
 
 
 def test_ascii_is_ascii() -> None:
-    look = Look(DEFAULT_PALETTE, ascii=True)
+    look = RenderContext(DEFAULT_PALETTE, ascii=True)
     assert text(compared(5), 76, look=look).isascii()
     assert text(compared(2, differences=9), 76, look=look).isascii()
 
@@ -149,7 +149,7 @@ def test_hostile_texts_are_lines_of_the_width(row: ResultRow, text_: str, width:
         Comparison(text_, text_, (Difference(text_, text_, text_),), (text_,), figures(2.0), (text_,)) for _ in rows[1:]
     ]
     for scene in (of_runs(rows, found), Scene(tuple(Side(text_, text_, text_, text_) for _ in rows), tuple(found))):
-        for line in document(scene, width, 24, Look(DEFAULT_PALETTE, ascii=ascii_)):
+        for line in document(scene, width, 24, RenderContext(DEFAULT_PALETTE, ascii=ascii_)):
             assert clean(line.plain) == line.plain
             assert line.cell_len <= width
 

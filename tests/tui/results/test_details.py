@@ -20,11 +20,11 @@ from infertui.tui.results import details_view as lines_of
 from infertui.tui.results.details import DetailsScreen
 from infertui.tui.settings import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.pager import Pager
 from infertui.tui.widgets.staticplot import StaticPlot
 
-LOOK = Look(DEFAULT_PALETTE)
+LOOK = RenderContext(DEFAULT_PALETTE)
 PAYLOADS = ["[/foo]", "[@click=app.quit]x[/]", "\x1b]0;owned\x07", "\x9b31m", "\x00\r", "\u202e漢字"]
 
 
@@ -143,7 +143,7 @@ def test_the_telemetry_is_of_the_runs_device_and_of_the_host(tmp_path: Path) -> 
 
 def test_temperatures_follow_the_settings(tmp_path: Path) -> None:
     details = read_details(write_folder(tmp_path, finished()))
-    look = Look(DEFAULT_PALETTE, settings=Settings(temperature_unit="F"))
+    look = RenderContext(DEFAULT_PALETTE, settings=Settings(temperature_unit="F"))
     assert "GPU temperature F" in "\n".join(line.plain for line in lines_of.telemetry(details, 100, 40, look))
 
 
@@ -166,7 +166,7 @@ def test_the_environment_and_the_config_without_its_comments(tmp_path: Path) -> 
 @pytest.mark.parametrize("size", [(156, 44), (76, 20), (30, 8), (10, 3), (1, 1)])
 def test_every_tab_has_lines_of_its_width(tmp_path: Path, number: int, size: tuple[int, int]) -> None:
     details = read_details(write_folder(tmp_path, finished()))
-    for look in (LOOK, Look(DEFAULT_PALETTE, ascii=True)):
+    for look in (LOOK, RenderContext(DEFAULT_PALETTE, ascii=True)):
         assert lines_of.tab_lines(number, details, *size, look)
 
 

@@ -13,14 +13,14 @@ from infertui.config.fields import FIELDS
 from infertui.formats.commit import keep
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Given, result_of
-from infertui.formats.reader import Source
+from infertui.formats.reader import SourceFile
 from infertui.results.details import RunDetails
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.tui.results.pane import ResultsPane
 from infertui.tui.results.summary import summary
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.rowlist import RowList
 
 
@@ -31,7 +31,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def imported(out: Path) -> Result:
-    source = Source.of(dumped(vllm_serve(detailed=True)), "serve.json")
+    source = SourceFile.of(dumped(vllm_serve(detailed=True)), "serve.json")
     (finding,) = read(source).findings
     now = datetime(2026, 3, 1, tzinfo=UTC)
     made = result_of(finding, Given(device="NVIDIA H200"), file=source.name, sha256="0" * 64, now=now)
@@ -75,6 +75,6 @@ def test_an_imported_run_is_a_row_with_a_mark_and_cannot_be_repeated(tmp_path: P
 def test_tables_of_which_nothing_is_known_are_named_once() -> None:
     engines = [path for path in FIELDS if path.startswith("engine.vllm.")]
     run = as_imported(next(make_results(1)), "model.seed", *engines, "summary.iterations")
-    lines = summary(RunDetails(id="a", folder="", toml="", result=run), 100, Look(DEFAULT_PALETTE))
+    lines = summary(RunDetails(id="a", folder="", toml="", result=run), 100, RenderContext(DEFAULT_PALETTE))
     said = next(line.plain for line in lines if line.plain.startswith("not known"))
     assert said.split(maxsplit=2)[2] == "model.seed, engine.vllm.*, summary.iterations"

@@ -6,19 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.analysis.compare import Figure
+from infertui.analysis.compare import ComparedFigure
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.statistics import Interval
 from infertui.tui.results.intervals import axis, picture, span_of, style_of
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
-LOOK, ASCII = Look(DEFAULT_PALETTE), Look(DEFAULT_PALETTE, ascii=True)
+LOOK, ASCII = RenderContext(DEFAULT_PALETTE), RenderContext(DEFAULT_PALETTE, ascii=True)
 
 
-def figure(value: float, low: float | None = None, high: float | None = None, better: Better = "higher") -> Figure:
+def figure(
+    value: float, low: float | None = None, high: float | None = None, better: Better = "higher"
+) -> ComparedFigure:
     interval = None if low is None or high is None else Interval(low, high)
-    return Figure("x", 1.0, value, better, Ratio(value, interval), "number")
+    return ComparedFigure("x", 1.0, value, better, Ratio(value, interval), "number")
 
 
 def test_one_is_in_the_middle_and_better_is_to_the_right() -> None:
@@ -82,5 +84,5 @@ def test_whatever_the_ratio_the_picture_has_its_width(
 
 @pytest.mark.parametrize("ratio", [None, Ratio(0.0), Ratio(-1.0, Interval(-2.0, 1.0)), Ratio(math.inf)])
 def test_what_is_no_ratio_leaves_the_line_empty(ratio: Ratio | None) -> None:
-    drawn = Figure("x", None, None, "higher", ratio, "number")
+    drawn = ComparedFigure("x", None, None, "higher", ratio, "number")
     assert picture(drawn, 2.0, 11, LOOK).plain.count("┊") <= 1

@@ -12,9 +12,9 @@ from infertui.tui.results.columns import arrange, copied, row_text
 from infertui.tui.results.ratios import OF, RatioColumn, row_ratio, times
 from infertui.tui.settings import Shown
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.widgets.cells import Look
+from infertui.tui.widgets.cells import RenderContext
 
-LOOK = Look(DEFAULT_PALETTE)
+LOOK = RenderContext(DEFAULT_PALETTE)
 BASE = ResultRow(
     id="base", name="a", state="finished", started="", model="m", engine="e", dtype="bfloat16", device="d",
     batch_size=1, input_len="128", output_len=64, valid=True, throughput=100.0, low=95.0, high=105.0, ttft=0.2,

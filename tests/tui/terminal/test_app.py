@@ -2,7 +2,7 @@ import os
 from typing import Any
 
 from infertui.tui.terminal.app import TerminalApp
-from infertui.tui.terminal.driver import TEXTS, Outlet
+from infertui.tui.terminal.driver import TEXTS, TerminalWriter
 from infertui.tui.terminal.stock import StockApp
 
 
@@ -10,7 +10,7 @@ class Driver:
     """What the application's own driver offers, over a pipe."""
 
     def __init__(self, fd: int) -> None:
-        self.outlet = Outlet(fd)
+        self.outlet = TerminalWriter(fd)
         self.mouse: list[bool] = []
 
     @property

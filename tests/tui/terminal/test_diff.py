@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets import Input, Static
 
-from infertui.tui.terminal.diff import CellSaver
+from infertui.tui.terminal.diff import ScreenDiff
 
 SIZE = Size(24, 5)
 STYLES = [
@@ -55,14 +55,14 @@ def pieces(picture: Sequence[Strip]) -> list[tuple[int, int, Strip]]:
 
 def drawn_anew(picture: Sequence[Strip]) -> list[list[tuple[object, ...]]]:
     screen, stream = terminal()
-    stream.feed(CellSaver().difference(pieces(picture), SIZE, "truecolor"))
+    stream.feed(ScreenDiff().difference(pieces(picture), SIZE, "truecolor"))
     return seen(screen)
 
 
 @given(st.lists(pictures, min_size=1, max_size=5))
 def test_the_terminal_shows_what_was_drawn_last(sequence: list[list[Strip]]) -> None:
     screen, stream = terminal()
-    saver = CellSaver()
+    saver = ScreenDiff()
     for picture in sequence:
         stream.feed(saver.difference(pieces(picture), SIZE, "truecolor"))
         assert seen(screen) == drawn_anew(picture)
@@ -72,7 +72,7 @@ def test_the_terminal_shows_what_was_drawn_last(sequence: list[list[Strip]]) -> 
 @given(pictures, st.integers(0, SIZE.height - 1), st.integers(0, SIZE.width - 6), st.text("abc ", max_size=5))
 def test_a_piece_of_a_line_changes_that_piece(picture: list[Strip], row: int, column: int, text: str) -> None:
     screen, stream = terminal()
-    saver = CellSaver()
+    saver = ScreenDiff()
     stream.feed(saver.difference(pieces([Strip.blank(SIZE.width)] * SIZE.height), SIZE, "truecolor"))
     stream.feed(saver.difference([(row, column, Strip([Segment(text)]))], SIZE, "truecolor"))
     assert screen.display[row] == (" " * column + text).ljust(SIZE.width)
@@ -96,7 +96,7 @@ def test_what_the_reference_renderer_writes_is_the_same_picture() -> None:
 
 
 def test_one_changed_cell_costs_a_handful_of_bytes() -> None:
-    saver = CellSaver()
+    saver = ScreenDiff()
     style = Style.parse("#aabbcc on #102030")
     saver.difference([(2, 0, Strip([Segment("speed 1,931 tok/s", style)]))], SIZE, "truecolor")
     told = saver.difference([(2, 0, Strip([Segment("speed 1,938 tok/s", style)]))], SIZE, "truecolor")
@@ -106,41 +106,41 @@ def test_one_changed_cell_costs_a_handful_of_bytes() -> None:
 def test_only_the_colour_that_changes_is_sent() -> None:
     styles = [Style.parse("red on blue"), Style.parse("green on blue"), Style.parse("green"), Style()]
     strip = Strip([Segment("x", style) for style in styles])
-    told = CellSaver().difference([(0, 0, strip)], SIZE, "standard")
+    told = ScreenDiff().difference([(0, 0, strip)], SIZE, "standard")
     assert told == "\x1b[31;44m\x1b[1;1Hx\x1b[32m\x1b[1;2Hx\x1b[49m\x1b[1;3Hx\x1b[39m\x1b[1;4Hx"
 
 
 def test_a_colour_is_asked_for_once_however_many_places_have_it() -> None:
     red, blue = Style.parse("red"), Style.parse("blue")
     strip = Strip([Segment("r", red), Segment("b", blue), Segment("r", red)])
-    told = CellSaver().difference([(0, 0, strip), (1, 0, strip)], SIZE, "standard")
+    told = ScreenDiff().difference([(0, 0, strip), (1, 0, strip)], SIZE, "standard")
     assert told.count("\x1b[31m") == told.count("\x1b[34m") == 1
     assert told.count("r") == 4
 
 
 def test_of_pieces_that_overlap_the_last_counts() -> None:
-    saver = CellSaver()
+    saver = ScreenDiff()
     pieces = [(0, 0, Strip([Segment("old", Style.parse("red"))])), (0, 0, Strip([Segment("new", Style.parse("blue"))]))]
     assert saver.difference(pieces, SIZE, "standard") == "\x1b[34m\x1b[1;1Hnew\x1b[m"
 
 
 def test_without_colours_nothing_but_text_and_positions_is_sent() -> None:
     strip = Strip([Segment("x", Style.parse("bold red"))])
-    assert CellSaver().difference([(0, 0, strip)], SIZE, None) == "\x1b[1;1Hx"
+    assert ScreenDiff().difference([(0, 0, strip)], SIZE, None) == "\x1b[1;1Hx"
 
 
 def test_after_a_character_of_doubtful_width_the_position_is_set_again() -> None:
-    told = CellSaver().difference([(0, 0, Strip([Segment("模│")]))], SIZE, None)
+    told = ScreenDiff().difference([(0, 0, Strip([Segment("模│")]))], SIZE, None)
     assert told == "\x1b[1;1H模\x1b[1;3H│"
 
 
 def test_links_and_controls_are_not_passed_on() -> None:
     strip = Strip([Segment("x", Style(link="file:///etc")), Segment("\x1b[2J", None, [(2, 0)])])  # type: ignore[list-item]
-    assert CellSaver().difference([(0, 0, strip)], SIZE, "truecolor") == "\x1b[1;1Hx"
+    assert ScreenDiff().difference([(0, 0, strip)], SIZE, "truecolor") == "\x1b[1;1Hx"
 
 
 def test_forgetting_and_resizing_write_everything_again() -> None:
-    saver = CellSaver()
+    saver = ScreenDiff()
     whole = saver.difference([(0, 0, Strip([Segment("abc")]))], SIZE, None)
     assert saver.difference([(0, 0, Strip([Segment("abc")]))], SIZE, None) == ""
     saver.forget()
@@ -151,7 +151,7 @@ def test_forgetting_and_resizing_write_everything_again() -> None:
 @pytest.mark.parametrize("piece", [(9, 0), (0, 99), (-1, 0), (4, 22)])
 def test_what_lies_outside_the_screen_is_left_out(piece: tuple[int, int]) -> None:
     screen, stream = terminal()
-    stream.feed(CellSaver().difference([(*piece, Strip([Segment("abc")]))], SIZE, None))
+    stream.feed(ScreenDiff().difference([(*piece, Strip([Segment("abc")]))], SIZE, None))
     assert [line.strip() for line in screen.display if line.strip()] == (["ab"] if piece == (4, 22) else [])
 
 
@@ -162,7 +162,7 @@ class Watched(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.saver = CellSaver()
+        self.saver = ScreenDiff()
         self.theirs, self.their_stream = terminal()
         self.ours, self.our_stream = terminal()
         self.sent = [0, 0]

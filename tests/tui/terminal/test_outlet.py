@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infertui.tui.terminal.driver import LIMIT, Outlet
+from infertui.tui.terminal.driver import LIMIT, TerminalWriter
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def drain(fd: int, until: int) -> bytes:
 
 
 def test_text_arrives_whole_and_in_order(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1])
+    outlet = TerminalWriter(pipe[1])
     outlet.start()
     texts = [f"{number} é \udcff\n" for number in range(50)]
     for text in texts:
@@ -40,7 +40,7 @@ def test_text_arrives_whole_and_in_order(pipe: tuple[int, int]) -> None:
 
 
 def test_a_reader_that_sleeps_never_blocks_the_writer(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1])
+    outlet = TerminalWriter(pipe[1])
     outlet.start()
     for _ in range(200):
         outlet.write("x" * 20_000)
@@ -57,7 +57,7 @@ def test_a_reader_that_sleeps_never_blocks_the_writer(pipe: tuple[int, int]) -> 
 
 
 def test_stopping_does_not_wait_for_a_dead_reader(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1])
+    outlet = TerminalWriter(pipe[1])
     outlet.start()
     for _ in range(20):
         outlet.write("x" * 20_000)
@@ -67,7 +67,7 @@ def test_stopping_does_not_wait_for_a_dead_reader(pipe: tuple[int, int]) -> None
 
 
 def test_a_terminal_that_is_gone_is_noticed(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1])
+    outlet = TerminalWriter(pipe[1])
     outlet.start()
     os.close(pipe[0])
     outlet.write("x")
@@ -78,7 +78,7 @@ def test_a_terminal_that_is_gone_is_noticed(pipe: tuple[int, int]) -> None:
 
 
 def test_one_text_larger_than_the_limit_still_goes(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1])
+    outlet = TerminalWriter(pipe[1])
     outlet.start()
     outlet.write("x" * (LIMIT + 1))
     assert len(drain(pipe[0], LIMIT + 1)) == LIMIT + 1

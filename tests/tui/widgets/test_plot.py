@@ -7,10 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from infertui.tui.widgets.plot import Chart, Look, Mark, Series, column_spans, draw, elapsed, nice_range, tick, window
+from infertui.tui.widgets.plot import (
+    Chart,
+    Mark,
+    PlotStyle,
+    Series,
+    column_spans,
+    draw,
+    elapsed,
+    nice_range,
+    tick,
+    window,
+)
 
-LOOK = Look(series=("red", "blue"))
-ASCII_LOOK = Look(series=("red", "blue"), ascii=True)
+LOOK = PlotStyle(series=("red", "blue"))
+ASCII_LOOK = PlotStyle(series=("red", "blue"), ascii=True)
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 points = st.lists(st.tuples(st.floats(-1e6, 1e6), numbers), max_size=40).map(

@@ -18,18 +18,18 @@ from infertui.models.tokenizers import tokenizer_if_any
 from infertui.targets.engine.base import (
     Batch,
     Capacity,
-    Evidence,
+    EffectiveSettings,
     Generated,
+    GenerationPlan,
     Getting,
     Loaded,
     LoadRequest,
-    Plan,
     ScoringWay,
     Sink,
 )
 from infertui.targets.engine.llama_cpp.asked import check_context
 from infertui.targets.engine.llama_cpp.decoder import Decoder
-from infertui.targets.engine.llama_cpp.library import Account, Device, Library, library, probe, read_log
+from infertui.targets.engine.llama_cpp.library import Account, GgmlDevice, Library, library, probe, read_log
 from infertui.targets.engine.llama_cpp.model import Weights, find_weights_file
 from infertui.text import clean
 from infertui.units import format_bytes
@@ -62,7 +62,7 @@ class LlamaCppEngine:
         self._options = LlamaCppOptions()
         self._layers = 0
         self._on_gpu = False
-        self._gpu: Device | None = None
+        self._gpu: GgmlDevice | None = None
 
     def load(self, request: LoadRequest) -> Loaded:
         self._library = library()
@@ -204,7 +204,7 @@ class LlamaCppEngine:
     def encode(self, text: str) -> list[int]:
         return self._encode(text)
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Nothing is compiled ahead. CUDA graphs are captured by llama.cpp itself, while it decodes."""
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
@@ -240,7 +240,7 @@ class LlamaCppEngine:
         finally:
             api.llama_free(context)
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         """By the file, by the context, and by llama.cpp's own account of loading."""
         api, account, options, context = self._library.api, self._account, self._options, self._context
         n_ctx, n_batch, n_ubatch = (
@@ -270,7 +270,7 @@ class LlamaCppEngine:
         }
         for (device, purpose), size in account.buffers.items():
             facts[f"{clean(device)} {purpose} buffer"] = format_bytes(size)
-        return Evidence(levers=levers, counters=_counters(perf), facts=facts, reasons=self._reasons())
+        return EffectiveSettings(levers=levers, counters=_counters(perf), facts=facts, reasons=self._reasons())
 
     def _reasons(self) -> dict[str, str]:
         reasons = {}
@@ -309,7 +309,7 @@ def create(clock: Clock) -> LlamaCppEngine:
     return LlamaCppEngine()
 
 
-def _pick_gpu(found: Library, device: DeviceConfig, options: LlamaCppOptions) -> Device | None:
+def _pick_gpu(found: Library, device: DeviceConfig, options: LlamaCppOptions) -> GgmlDevice | None:
     """The GPU to use, None for the CPU. Raises EngineError where one is asked for that this build cannot use."""
     if device.name == "cpu":
         return None
@@ -331,14 +331,14 @@ def _pick_gpu(found: Library, device: DeviceConfig, options: LlamaCppOptions) ->
     return None
 
 
-def _device_of(found: Library, gpu: Device | None) -> str:
+def _device_of(found: Library, gpu: GgmlDevice | None) -> str:
     if gpu is None:
         return "cpu"
     gpus = [entry.handle for entry in found.devices() if entry.gpu]
     return f"cuda:{gpus.index(gpu.handle)}"
 
 
-def _uuid_of(gpu: Device | None) -> str:
+def _uuid_of(gpu: GgmlDevice | None) -> str:
     """The driver's name for the GPU, found by its place on the bus; empty where the driver does not say."""
     if gpu is None or not gpu.pci:
         return ""

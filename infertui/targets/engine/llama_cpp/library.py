@@ -136,7 +136,7 @@ def _backends() -> list[str]:
     return sorted({match[1] for match in found if match})
 
 
-class Device(Struct, frozen=True):
+class GgmlDevice(Struct, frozen=True):
     """One device of ggml: `handle` is its address there, `pci` its bus id where it has one. `gpu`: one of NVIDIA's."""
 
     handle: int
@@ -197,7 +197,7 @@ class Library:
         if level in (INFO, WARN, ERROR):
             sys.stderr.write(clean(line.rstrip("\n")) + "\n")
 
-    def devices(self) -> list[Device]:
+    def devices(self) -> list[GgmlDevice]:
         """Every device that this build of llama.cpp sees, in its order; empty where the build does not tell."""
         calls = self.calls
         try:
@@ -210,11 +210,11 @@ class Library:
             return []
         return [self._device(calls.ggml_backend_dev_get(index)) for index in range(calls.ggml_backend_dev_count())]
 
-    def _device(self, handle: int) -> Device:
+    def _device(self, handle: int) -> GgmlDevice:
         found = _Properties()
         self.calls.ggml_backend_dev_get_props(handle, ctypes.byref(found))
         pci = _text(found.device_id) if found.device_id else ""
-        return Device(
+        return GgmlDevice(
             handle,
             name=_text(found.name),
             description=_text(found.description),

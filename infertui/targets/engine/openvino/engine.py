@@ -24,18 +24,18 @@ from infertui.models.tokenizers import ByteTokenizer, Tokenizer, tokenizer_if_an
 from infertui.targets.engine.base import (
     Batch,
     Capacity,
-    Evidence,
+    EffectiveSettings,
     Generated,
+    GenerationPlan,
     Getting,
     Loaded,
     LoadRequest,
-    Plan,
     Probe,
     ScoringWay,
     Sink,
 )
 from infertui.targets.engine.openvino.effective import PRECISIONS, Told, listening
-from infertui.targets.engine.openvino.source import Source, prepared, shown
+from infertui.targets.engine.openvino.source import OpenvinoSource, prepared, shown
 from infertui.text import clean
 from infertui.units import format_bytes
 
@@ -112,7 +112,7 @@ class OpenvinoEngine:
         self._request, self._source, self._weight_bytes = request, source, model.weight_bytes
         return self._loaded(request, source, model)
 
-    def _loaded(self, request: LoadRequest, source: ModelSource, model: Source) -> Loaded:
+    def _loaded(self, request: LoadRequest, source: ModelSource, model: OpenvinoSource) -> Loaded:
         import openvino
         import openvino_genai
 
@@ -150,10 +150,10 @@ class OpenvinoEngine:
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """What there is to compile is compiled while loading."""
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         compiled = {key: clean(value) for key, value in self._compiled.items()}
         group = compiled.get("DYNAMIC_QUANTIZATION_GROUP_SIZE", "unknown")
         kv_cache = compiled.get("KV_CACHE_PRECISION", "unknown")
@@ -172,7 +172,7 @@ class OpenvinoEngine:
         levers = {"dtype": self._dtype, "quantization": self._quantization, "openvino.kv_cache": kv_cache}
         if self._quantization != "none" or group == "0":  # where nothing is quantized, it changes nothing
             levers["openvino.dynamic_quantization"] = "unknown" if group == "unknown" else str(group != "0").lower()
-        return Evidence(levers=levers, facts=facts)
+        return EffectiveSettings(levers=levers, facts=facts)
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
         import numpy as np
@@ -330,7 +330,9 @@ def _schedule(capacity: Capacity) -> Any:
     return schedule
 
 
-def _compiled(model: Source, request: LoadRequest, properties: Mapping[str, Any], schedule: Any) -> tuple[Any, Told]:
+def _compiled(
+    model: OpenvinoSource, request: LoadRequest, properties: Mapping[str, Any], schedule: Any
+) -> tuple[Any, Told]:
     """The pipeline, and what the library said of it. Raises ModelError; memory errors are let through."""
     import openvino_genai
 

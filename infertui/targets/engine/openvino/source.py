@@ -31,7 +31,7 @@ _FORMS: Mapping[str, GgufFormat] = {"float32": "f32", "bfloat16": "bf16", "float
 _PLACE = re.compile(r"^(Exception from|While validating) .*$|^Check '.*' failed at .*:$", re.MULTILINE)
 
 
-class Source(Struct, frozen=True):
+class OpenvinoSource(Struct, frozen=True):
     """What the library reads, and what its weights are: their format's word, their bytes, how many are quantized."""
 
     path: Path
@@ -42,7 +42,7 @@ class Source(Struct, frozen=True):
     random: bool = False
 
 
-def prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path) -> Source:
+def prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path) -> OpenvinoSource:
     """The model in a form that the library reads; what has to be written for that goes to `folder`.
 
     Raises ConfigError and ModelError for what it cannot be given.
@@ -65,7 +65,7 @@ def prepared(source: ModelSource, request: LoadRequest, dtype: str, folder: Path
         return replace(_exported(folder), random=file.random_weights)
     _check_readable(file, clean(source.id), kind)
     told = f"{file.types_told()} (GGUF)"
-    return Source(path, kind, file.tensor_bytes(), file.quantized_tensors(), told, file.random_weights)
+    return OpenvinoSource(path, kind, file.tensor_bytes(), file.quantized_tensors(), told, file.random_weights)
 
 
 def check(request: LoadRequest, source: ModelSource) -> None:
@@ -145,7 +145,7 @@ def _save(path: Path, folder: Path) -> None:
         ) from error
 
 
-def _exported(folder: Path) -> Source:
+def _exported(folder: Path) -> OpenvinoSource:
     """A folder with an OpenVINO model, looked into for the number formats of its weights."""
     import openvino
 
@@ -159,7 +159,7 @@ def _exported(folder: Path) -> Source:
     listed = ", ".join(
         sorted((kind for kind in types if types[kind] * 100 > sum(types.values())), key=types.__getitem__)
     )
-    return Source(folder, main, sum(types.values()), integers, f"{listed} (OpenVINO model)")
+    return OpenvinoSource(folder, main, sum(types.values()), integers, f"{listed} (OpenVINO model)")
 
 
 def _is_quantized(node: Any) -> bool:

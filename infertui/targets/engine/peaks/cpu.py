@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from infertui.targets.engine.peaks.peaks import Missing, Plan, Rate, Subject, best_size, square
+from infertui.targets.engine.peaks.peaks import Missing, PeaksPlan, PeaksSubject, Rate, best_size, square
 from infertui.text import clean
 from infertui.units import format_bytes
 
@@ -20,7 +20,7 @@ _TORCH_FORMATS = ("float32", "float16", "bfloat16", "int8")
 class CpuBench:
     """The CPU, with `threads` threads; 0 leaves their number to the library."""
 
-    def __init__(self, threads: int, plan: Plan) -> None:
+    def __init__(self, threads: int, plan: PeaksPlan) -> None:
         self._plan = plan
         self._torch = _torch()
         if self._torch is not None:
@@ -33,9 +33,9 @@ class CpuBench:
             self._threads = threads or _by_environment() or len(os.sched_getaffinity(0))
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> PeaksSubject:
         software = f"torch {self._torch.__version__}" if self._torch is not None else f"numpy {_numpy()} ({_blas()})"
-        return Subject(device="", uuid="", threads=self._threads, software=software)
+        return PeaksSubject(device="", uuid="", threads=self._threads, software=software)
 
     @property
     def formats(self) -> Sequence[str]:

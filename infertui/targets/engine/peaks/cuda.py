@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infertui.measure.roofline import FORMATS
-from infertui.targets.engine.peaks.peaks import Missing, Plan, Rate, Subject, best_size, square
+from infertui.targets.engine.peaks.peaks import Missing, PeaksPlan, PeaksSubject, Rate, best_size, square
 from infertui.text import clean
 from infertui.units import format_bytes
 
@@ -18,7 +18,7 @@ _SINCE = {"tf32": (8, 0), "bfloat16": (8, 0), "int8": (7, 5), "float8": (8, 9), 
 class CudaBench:
     """One GPU. `index` counts among those that PyTorch sees."""
 
-    def __init__(self, index: int, plan: Plan) -> None:
+    def __init__(self, index: int, plan: PeaksPlan) -> None:
         import torch
 
         self._plan = plan
@@ -28,11 +28,11 @@ class CudaBench:
         torch.manual_seed(0)
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> PeaksSubject:
         import torch
 
         uuid = str(getattr(self._properties, "uuid", ""))
-        return Subject(
+        return PeaksSubject(
             device=str(self._properties.name),
             uuid=uuid if not uuid or uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}",
             threads=None,

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 
-class Subject(Struct, frozen=True, tag="subject"):
+class PeaksSubject(Struct, frozen=True, tag="subject"):
     """What is going to be measured, and by what. `device` is empty for a CPU, whose name the parent knows."""
 
     device: str
@@ -40,7 +40,7 @@ class Missing(Struct, frozen=True, tag="missing"):
     reason: str
 
 
-class Done(Struct, frozen=True, tag="done"):
+class PeaksDone(Struct, frozen=True, tag="done"):
     """Everything was measured."""
 
 
@@ -51,10 +51,10 @@ class Refused(Struct, frozen=True, tag="refused"):
     remedy: str = ""
 
 
-Told = Subject | Started | Rate | Missing | Done | Refused
+Told = PeaksSubject | Started | Rate | Missing | PeaksDone | Refused
 
 
-class Plan(Struct, frozen=True):
+class PeaksPlan(Struct, frozen=True):
     """How long to take: seconds for each figure."""
 
     copy_s: float
@@ -65,17 +65,17 @@ class Plan(Struct, frozen=True):
     """Rows and columns of the largest matrices."""
 
 
-FULL_CUDA = Plan(copy_s=1.0, format_s=1.5, repeats=40, copy_bytes=4 << 30, largest=16384)
-QUICK_CUDA = Plan(copy_s=0.3, format_s=0.3, repeats=10, copy_bytes=1 << 30, largest=8192)
-FULL_CPU = Plan(copy_s=3.0, format_s=3.0, repeats=20, copy_bytes=1 << 30, largest=8192)
-QUICK_CPU = Plan(copy_s=0.7, format_s=0.7, repeats=6, copy_bytes=1 << 28, largest=4096)
+FULL_CUDA = PeaksPlan(copy_s=1.0, format_s=1.5, repeats=40, copy_bytes=4 << 30, largest=16384)
+QUICK_CUDA = PeaksPlan(copy_s=0.3, format_s=0.3, repeats=10, copy_bytes=1 << 30, largest=8192)
+FULL_CPU = PeaksPlan(copy_s=3.0, format_s=3.0, repeats=20, copy_bytes=1 << 30, largest=8192)
+QUICK_CPU = PeaksPlan(copy_s=0.7, format_s=0.7, repeats=6, copy_bytes=1 << 28, largest=4096)
 
 
-class Bench(Protocol):
+class MeasuredDevice(Protocol):
     """A device that is measured: made ready when it is constructed."""
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> PeaksSubject:
         """What it is."""
         ...
 
@@ -93,14 +93,14 @@ class Bench(Protocol):
         ...
 
 
-def measure(bench: Bench) -> Iterator[Told]:
+def measure(bench: MeasuredDevice) -> Iterator[Told]:
     """Measure everything, telling each figure as it comes."""
     yield Started("copy")
     yield bench.copy()
     for what in bench.formats:
         yield Started(what)
         yield bench.product(what)
-    yield Done()
+    yield PeaksDone()
 
 
 def square(n: int) -> str:

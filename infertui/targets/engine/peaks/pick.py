@@ -3,10 +3,10 @@
 from infertui.errors import EngineError
 from infertui.targets.engine.peaks.cpu import CpuBench
 from infertui.targets.engine.peaks.cuda import CudaBench
-from infertui.targets.engine.peaks.peaks import FULL_CPU, FULL_CUDA, QUICK_CPU, QUICK_CUDA, Bench
+from infertui.targets.engine.peaks.peaks import FULL_CPU, FULL_CUDA, QUICK_CPU, QUICK_CUDA, MeasuredDevice
 
 
-def pick(device: str, threads: int, *, quick: bool) -> Bench:
+def pick(device: str, threads: int, *, quick: bool) -> MeasuredDevice:
     """The bench for `auto`, `cpu`, `cuda` or `cuda:N`. Raises EngineError where that device cannot be used."""
     if device != "cpu" and (seen := _gpus(required=device != "auto")):
         index = int(device.partition(":")[2] or 0)

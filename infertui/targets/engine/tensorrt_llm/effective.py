@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 from infertui.targets.engine.tensorrt_llm.checkpoint import word_of
 from infertui.targets.engine.tensorrt_llm.options import OVERLAP
 from infertui.targets.engine.tensorrt_llm.stream import StartupLog
@@ -37,7 +37,7 @@ class Expected(Struct, frozen=True):
     """Quantization of the checkpoint by its files, as a word of `engine.quantization`."""
 
 
-def look(args: Any, log: StartupLog, expected: Expected, version: str) -> Evidence:
+def look(args: Any, log: StartupLog, expected: Expected, version: str) -> EffectiveSettings:
     """The levers of the PyTorch backend in force."""
     reasons: dict[str, str] = {}
     quantization = _quantization(args, log, expected, reasons)
@@ -59,7 +59,7 @@ def look(args: Any, log: StartupLog, expected: Expected, version: str) -> Eviden
         reasons["speculation"] = f"TensorRT-LLM {version} holds no speculative_config"
     if log.overlap_off:
         reasons[OVERLAP] = one_line(log.overlap_off)
-    return Evidence(levers=levers, facts=_facts(args, log), reasons=reasons)
+    return EffectiveSettings(levers=levers, facts=_facts(args, log), reasons=reasons)
 
 
 def reuse(args: Any, log: StartupLog) -> str:

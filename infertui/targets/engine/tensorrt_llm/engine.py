@@ -20,7 +20,17 @@ from infertui.models.memory import dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.models.tokenizers import Tokenizer, tokenizer_if_any
 from infertui.paths import expand
-from infertui.targets.engine.base import Batch, Capacity, Evidence, Generated, Getting, Loaded, LoadRequest, Plan, Sink
+from infertui.targets.engine.base import (
+    Batch,
+    Capacity,
+    EffectiveSettings,
+    Generated,
+    GenerationPlan,
+    Getting,
+    Loaded,
+    LoadRequest,
+    Sink,
+)
 from infertui.targets.engine.tensorrt_llm import builtengine, effective, gpus, options, stream
 from infertui.targets.engine.tensorrt_llm import installation as trial
 from infertui.targets.engine.tensorrt_llm.build import cache
@@ -28,7 +38,7 @@ from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine
 from infertui.targets.engine.tensorrt_llm.checkpoint import algorithm, word_of
 from infertui.targets.engine.tensorrt_llm.installation import NOT_RUN, PACKAGE, Installation, examine
 from infertui.targets.engine.tensorrt_llm.options import Sizes, Surface
-from infertui.targets.engine.tensorrt_llm.stream import OwnOutput, StartupLog, Stream, parse
+from infertui.targets.engine.tensorrt_llm.stream import BatchStream, OwnOutput, StartupLog, parse
 from infertui.text import clean, one_line
 
 _ENVIRONMENT = {
@@ -44,7 +54,7 @@ class TensorrtLlmEngine:
 
     _llm: Any
     _surface: Surface
-    _stream: Stream
+    _stream: BatchStream
     _source: ModelSource
     _tokenizer: Tokenizer
     _engine_config: EngineConfig
@@ -90,7 +100,9 @@ class TensorrtLlmEngine:
         self._llm = self._start(library, request, need)
         self._closed = False
         atexit.register(self.close)
-        self._stream = Stream(lambda prompt, choice: self._llm.generate_async(list(prompt), choice, streaming=True))
+        self._stream = BatchStream(
+            lambda prompt, choice: self._llm.generate_async(list(prompt), choice, streaming=True)
+        )
         try:
             self._check_pool(capacity)
             return self._loaded(request, library)
@@ -101,7 +113,7 @@ class TensorrtLlmEngine:
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """It captures its graphs and tunes its kernels while it loads. Raises ConfigError."""
         if plan.temperature and self._engine_config.speculation in ("eagle", "mtp"):
             raise ConfigError(
@@ -126,7 +138,7 @@ class TensorrtLlmEngine:
             )
         return Generated(counts, lambda: [answer.ids() for answer in answers])
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         found = self._look_at_built() if self._built else self._look()
         own = self._own
         counters = {
@@ -145,7 +157,7 @@ class TensorrtLlmEngine:
                 facts["acceptance"] = "says nothing: the weights are random"
         if own.timed:
             facts["own_ttft"] = f"{own.ttft_us / own.timed / 1000:.3f} ms, mean by the library's own clock"
-        return Evidence(found.levers, counters, facts, found.reasons)
+        return EffectiveSettings(found.levers, counters, facts, found.reasons)
 
     def synchronize(self) -> None:
         """A batch has ended when its last token was received; other processes drive the device."""
@@ -309,14 +321,14 @@ class TensorrtLlmEngine:
             self._log = found
         return self._log
 
-    def _look(self) -> Evidence:
+    def _look(self) -> EffectiveSettings:
         return effective.look(self._llm.args, self._startup(), self._expected, self._version)
 
-    def _look_at_built(self) -> Evidence:
+    def _look_at_built(self) -> EffectiveSettings:
         built = self._built
         assert built is not None  # noqa: S101
         log = self._startup()
-        return Evidence(
+        return EffectiveSettings(
             levers={
                 "dtype": built.dtype,
                 "mode": "engine",

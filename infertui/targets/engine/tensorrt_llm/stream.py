@@ -25,7 +25,7 @@ STOP_S = 0.6
 """How long requests that were aborted may take to end; the runner kills a worker that has not stopped in a second."""
 
 
-class Stream:
+class BatchStream:
     """Runs batches on a loop of its own. After a batch that could not be stopped it refuses further ones."""
 
     def __init__(self, submit: Callable[[Sequence[int], Any], Any]) -> None:
@@ -34,7 +34,7 @@ class Stream:
         self._loop = asyncio.new_event_loop()
         self._stuck = False
 
-    def run(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any], sink: Sink) -> list["Answer"]:
+    def run(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any], sink: Sink) -> list["PendingRequest"]:
         """Generate for all prompts at once; what came, in their order.
 
         Whatever the sink raises ends the batch: its requests are aborted, and it is raised again. Raises EngineError
@@ -49,12 +49,14 @@ class Stream:
         if not self._loop.is_closed():
             self._loop.close()
 
-    async def _all(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any], sink: Sink) -> list["Answer"]:
-        answers: list[Answer] = []
+    async def _all(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any], sink: Sink
+    ) -> list["PendingRequest"]:
+        answers: list[PendingRequest] = []
         stop = asyncio.Event()
         try:
             for index, (prompt, choice) in enumerate(zip(prompts, sampling, strict=True)):
-                answers.append(Answer(index, self._submit(prompt, choice)))
+                answers.append(PendingRequest(index, self._submit(prompt, choice)))
         except Exception as error:
             await self._abort(answers, [asyncio.ensure_future(answer.drain()) for answer in answers])
             raise _refused(error) from error
@@ -74,7 +76,7 @@ class Stream:
             raise told from (failure if told is not failure else None)
         raise failure
 
-    async def _abort(self, answers: Sequence["Answer"], tasks: Sequence["asyncio.Future[None]"]) -> None:
+    async def _abort(self, answers: Sequence["PendingRequest"], tasks: Sequence["asyncio.Future[None]"]) -> None:
         for answer in answers:
             answer.abort()
         if not tasks:
@@ -86,7 +88,7 @@ class Stream:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Answer:
+class PendingRequest:
     """One request under way, and afterwards what it came to. `output` is the library's object."""
 
     def __init__(self, index: int, output: Any) -> None:

@@ -19,7 +19,7 @@ def check(request: LoadRequest, source: ModelSource) -> None:
         raise ConfigError(
             "engine.mode", "cudagraph needs a CUDA device, and this run has the CPU", allowed="eager, static or compile"
         )
-    check_levers(engine, "eager" if engine.mode == "auto" else engine.mode, source)
+    check_options(engine, "eager" if engine.mode == "auto" else engine.mode, source)
     _check_kernels(request, source)
     if engine.speculation != "none" and request.capacity:
         check_alone(request.capacity.sequences)
@@ -27,7 +27,7 @@ def check(request: LoadRequest, source: ModelSource) -> None:
         raise meaningless("engine.draft_model", draft)
 
 
-def check_levers(engine: EngineConfig, mode: str, source: ModelSource) -> None:
+def check_options(engine: EngineConfig, mode: str, source: ModelSource) -> None:
     """Raise ConfigError for levers that do not go together, before anything is loaded."""
     options = engine.transformers
     if options.graph_step != "model" and mode != "cudagraph":

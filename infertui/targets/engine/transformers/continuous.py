@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from infertui.errors import EngineError
-from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Plan, Sink
+from infertui.targets.engine.base import Batch, EffectiveSettings, Generated, GenerationPlan, Getting, Sink
 from infertui.targets.engine.executed import Graphs, Replays
 from infertui.targets.engine.transformers.modes import Held
 from infertui.text import one_line
@@ -18,7 +18,7 @@ _LEAST_STEP_TOKENS = 256
 _POLL_S = 1.0
 
 
-class ContinuousWay:
+class ContinuousMode:
     """All sequences of a batch are submitted at once; each tells its tokens by itself.
 
     The manager, with its thread and its cache, lives from `prepare` to `release`. Pages are as many as the plan can
@@ -28,13 +28,13 @@ class ContinuousWay:
     def __init__(self, held: Held) -> None:
         self._held = held
         self._manager: Any = None
-        self._plan: Plan | None = None
+        self._plan: GenerationPlan | None = None
         self._steps = 0
         self._facts: dict[str, str] = {}
         self._cache = ""
         self._replays = Replays() if held.device.type == "cuda" else None
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Allocate the pages and start the scheduler's thread; capture CUDA graphs where the library uses them."""
         if self._manager is not None and self._plan == plan:
             return
@@ -95,15 +95,17 @@ class ContinuousWay:
             running -= result.is_finished()
         return outputs
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         """The mode is told by the cache that the scheduler made and by the steps that it ran."""
         if not self._steps:
-            return Evidence(counters=self._counters(), facts=self._facts, unseen=("mode",))
+            return EffectiveSettings(counters=self._counters(), facts=self._facts, unseen=("mode",))
         graphs: Graphs = "no" if self._facts["cuda_graphs"] == "no" else "captured"
         if graphs == "captured" and self._replays and self._replays.count:
             graphs = "replayed"
         levers = {"mode": "continuous"} if "Paged" in self._cache else {}
-        return Evidence(levers=levers, counters=self._counters(), facts=self._facts, compiled="no", graphs=graphs)
+        return EffectiveSettings(
+            levers=levers, counters=self._counters(), facts=self._facts, compiled="no", graphs=graphs
+        )
 
     def _counters(self) -> dict[str, int]:
         replays = {"graph_replays": self._replays.count} if self._replays else {}
@@ -123,7 +125,7 @@ class ContinuousWay:
             # cuBLAS made a workspace for the thread, 32 MiB on Hopper, and would keep it when the thread is gone.
             torch._C._cuda_clearCublasWorkspaces()
 
-    def _new_manager(self, plan: Plan) -> Any:
+    def _new_manager(self, plan: GenerationPlan) -> Any:
         import transformers
 
         try:
@@ -208,9 +210,9 @@ def _refusals_in_words() -> Iterator[None]:
         raise EngineError(f"engine.mode = continuous: {one_line(error, 300)}") from error
 
 
-def _plan_of(batch: Batch) -> Plan:
+def _plan_of(batch: Batch) -> GenerationPlan:
     widths = (max(map(len, batch.prompts)),)
-    return Plan(
+    return GenerationPlan(
         len(batch.prompts), widths, batch.output_len, temperature=batch.temperature, top_k=batch.top_k,
         top_p=batch.top_p,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from infertui.models.asking import Answer
+from infertui.models.asking import LibraryAnswer
 from infertui.models.kv_cache import Cache, CacheLayers, gathered
 
 _MOST_MEMORY = 16 << 30
@@ -30,25 +30,25 @@ _LEFT_OUT = (
 )  # fmt: skip
 
 
-def describe(config: Mapping[str, Any]) -> Answer:
+def describe(config: Mapping[str, Any]) -> LibraryAnswer:
     """The answer for a config. Whatever goes wrong becomes its `problem`."""
     kind = config.get("model_type")
     if not isinstance(kind, str):
-        return Answer(problem="the config names no model_type")
+        return LibraryAnswer(problem="the config names no model_type")
     try:
         return _described(kind, config)
     except Exception as error:  # noqa: BLE001 (a config can be wrong in any way, and the library with it)
-        return Answer(problem=f"{type(error).__name__}: {str(error)[:200]}")
+        return LibraryAnswer(problem=f"{type(error).__name__}: {str(error)[:200]}")
 
 
-def _described(kind: str, config: Mapping[str, Any]) -> Answer:
+def _described(kind: str, config: Mapping[str, Any]) -> LibraryAnswer:
     import torch
     import transformers
 
     transformers.logging.set_verbosity_error()
     known = transformers.CONFIG_MAPPING
     if kind not in known:
-        return Answer(problem=f"Transformers {transformers.__version__} knows no {kind}")
+        return LibraryAnswer(problem=f"Transformers {transformers.__version__} knows no {kind}")
     built = known[kind].from_dict(_stripped(config))
     makers = [transformers.AutoModelForCausalLM]
     makers += [
@@ -57,7 +57,7 @@ def _described(kind: str, config: Mapping[str, Any]) -> Answer:
     ]
     maker = next((each for each in makers if each is not None and type(built) in each._model_mapping), None)
     if maker is None:
-        return Answer(decoder=False, architecture=kind)
+        return LibraryAnswer(decoder=False, architecture=kind)
     with torch.device("meta"):
         # In 16 bits: some kernels for experts take nothing else.
         model = maker.from_config(built, dtype=torch.bfloat16).eval()
@@ -75,7 +75,7 @@ def _stripped(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _measured(model: Any, text: Any, kind: str) -> Answer:
+def _measured(model: Any, text: Any, kind: str) -> LibraryAnswer:
     import torch
 
     def number(*names: str) -> int:
@@ -103,7 +103,7 @@ def _measured(model: Any, text: Any, kind: str) -> Answer:
     idle = round(routed * (1 - share))
     hidden, heads = number("hidden_size"), number("num_attention_heads")
     names = [name for name, _ in model.named_parameters()]
-    return Answer(
+    return LibraryAnswer(
         architecture=kind,
         layers=number("num_hidden_layers"),
         hidden=hidden,

@@ -17,20 +17,20 @@ from infertui.models.resolve import ModelSource, resolve
 from infertui.models.shapes import kv_bytes_per_token
 from infertui.targets.engine.base import (
     Batch,
-    Evidence,
+    EffectiveSettings,
     Generated,
+    GenerationPlan,
     Getting,
     Loaded,
     LoadRequest,
-    Plan,
     ScoringWay,
     Sink,
 )
 from infertui.targets.engine.resident import reset_resident_peak_of, resident_peak_of
 from infertui.targets.engine.transformers import effective, loading, parallel
-from infertui.targets.engine.transformers.asked import check_levers, meaningless
-from infertui.targets.engine.transformers.continuous import ContinuousWay
-from infertui.targets.engine.transformers.generate import GenerateMode, GenerateWay
+from infertui.targets.engine.transformers.asked import check_options, meaningless
+from infertui.targets.engine.transformers.continuous import ContinuousMode
+from infertui.targets.engine.transformers.generate import GenerateMode, LibraryLoop
 from infertui.targets.engine.transformers.loading import (
     clear_generation_config,
     load_model,
@@ -38,7 +38,7 @@ from infertui.targets.engine.transformers.loading import (
     pad_id,
     pick_device,
 )
-from infertui.targets.engine.transformers.modes import Held, Way
+from infertui.targets.engine.transformers.modes import ExecutionMode, Held
 from infertui.targets.engine.transformers.speculation import Speculation
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class TransformersEngine:
 
     _model: Any
     _device: "torch.device"
-    _way: Way
+    _way: ExecutionMode
 
     def __init__(self, rank: int = 0) -> None:
         """`rank` is this process's in a group of `engine.tensor_parallel`; those above 0 are started by the first."""
@@ -97,7 +97,7 @@ class TransformersEngine:
         engine = request.engine
         self._device = pick_device(request.device.name)
         mode = "eager" if engine.mode == "auto" else engine.mode
-        check_levers(engine, mode, source)
+        check_options(engine, mode, source)
         if request.device.threads:
             torch.set_num_threads(request.device.threads)
         if engine.tensor_parallel > 1:
@@ -133,7 +133,7 @@ class TransformersEngine:
             self._facts["memory_of_allocator"] = "rank 0 alone; what the driver counts is of all ranks"
             self._facts["weight_bytes_per_rank"] = ", ".join(map(str, _gathered(effective.weight_bytes(self._model))))
             if self._ranks:
-                self._way = parallel.ParallelWay(self._way, self._ranks, self._model)
+                self._way = parallel.ParallelMode(self._way, self._ranks, self._model)
         text_config = self._model.config.get_text_config()
         dtype, mixed = effective.dtype_in_force(self._model)
         word, quantized, classes = effective.quantization_in_force(self._model)
@@ -164,18 +164,18 @@ class TransformersEngine:
             details={"model_class": type(self._model).__name__, **self._facts},
         )
 
-    def _way_of(self, mode: str, request: LoadRequest) -> Way:
+    def _way_of(self, mode: str, request: LoadRequest) -> ExecutionMode:
         held = Held(self._model, self._device, self._pad_id)
         options = request.engine.transformers
         match mode:
             case "cudagraph":
-                from infertui.targets.engine.transformers.graph import GraphWay
+                from infertui.targets.engine.transformers.graph import GraphMode
 
-                return GraphWay(self._model, self._pad_id, options)
+                return GraphMode(self._model, self._pad_id, options)
             case "continuous":
-                return ContinuousWay(held)
+                return ContinuousMode(held)
             case _:
-                return GenerateWay(held, cast(GenerateMode, mode), options.tuning, self._speculation(request))
+                return LibraryLoop(held, cast(GenerateMode, mode), options.tuning, self._speculation(request))
 
     def _speculation(self, request: LoadRequest) -> Speculation | None:
         engine = request.engine
@@ -207,7 +207,7 @@ class TransformersEngine:
         ids: list[int] = self._tokenizer.encode(text)
         return ids
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         self._way.prepare(plan, enter)
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
@@ -228,7 +228,7 @@ class TransformersEngine:
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
         return log_likelihood(self._model, ids, going_on)
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         found = self._way.evidence()
         attention = effective.attention_in_force(self._model)
         levers = {

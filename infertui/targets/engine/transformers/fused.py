@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infertui.errors import EngineError
-from infertui.targets.engine.base import Plan
+from infertui.targets.engine.base import GenerationPlan
 from infertui.targets.engine.transformers.tiles import TILES, Tile, fastest
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Matrix(NamedTuple):
     scale: "torch.Tensor | None" = None
 
 
-class Layer(NamedTuple):
+class DecoderLayer(NamedTuple):
     """One decoder layer. `qkv` and `gate_up` are several projections, one below the other."""
 
     before: "torch.Tensor"
@@ -94,9 +94,9 @@ class FusedWeights:
         return {"qkv": first.qkv, "out": first.out, "gate_up": first.gate_up, "down": first.down, "head": self.head}
 
 
-def _fused(layer: Any) -> Layer:
+def _fused(layer: Any) -> DecoderLayer:
     attention, mlp = layer.self_attn, layer.mlp
-    return Layer(
+    return DecoderLayer(
         before=layer.input_layernorm.weight,
         qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj),
         out=_joined(attention.o_proj),
@@ -128,7 +128,7 @@ class GraphState:
     ones, of which the first padding[batch] are none; outputs[batch, positions + 1] holds every token at its position.
     """
 
-    def __init__(self, cache: Any, plan: Plan, positions: int, device: "torch.device") -> None:
+    def __init__(self, cache: Any, plan: GenerationPlan, positions: int, device: "torch.device") -> None:
         import torch
 
         self.cache, self.batch, self.positions = cache, plan.batch_size, positions
@@ -333,7 +333,7 @@ class FusedStep:
         )  # fmt: skip
         return programs
 
-    def _gated_matvec(self, layer: Layer) -> None:
+    def _gated_matvec(self, layer: DecoderLayer) -> None:
         from infertui.targets.engine.transformers import kernels
 
         rows, columns = self._inner_size, self._x.shape[1]

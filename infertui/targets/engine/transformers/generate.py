@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from infertui.errors import EngineError
-from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Plan, Sink
+from infertui.targets.engine.base import Batch, EffectiveSettings, Generated, GenerationPlan, Getting, Sink
 from infertui.targets.engine.executed import Compiled, Graphs
 from infertui.targets.engine.transformers.asked import check_alone
 from infertui.targets.engine.transformers.compilation import Compilation, compile_errors_in_words
@@ -102,7 +102,7 @@ _COMPILING_STEPS = 4
 to warm up and to record."""
 
 
-class GenerateWay:
+class LibraryLoop:
     """True static batching: prompts padded on the left, one decode step for all sequences."""
 
     def __init__(self, held: Held, mode: GenerateMode, tuning: str, speculation: Speculation | None = None) -> None:
@@ -113,7 +113,7 @@ class GenerateWay:
         self._cache = ""
         self._compilable = False
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Compile for the plan, the widest prompts first, by generating a few tokens at each width."""
         self._check_size(plan.batch_size)
         if self._mode == "eager":
@@ -169,7 +169,7 @@ class GenerateWay:
         check_count(watch, tokens)
         return Generated([tokens] * len(batch.prompts), lambda: output[:, width:].tolist())
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         """The mode is told by the cache that `generate` used and by whether compiled steps ran."""
         counters: dict[str, int] = {}
         facts = {"cache": self._cache}
@@ -198,14 +198,16 @@ class GenerateWay:
         elif self._compilable:
             mode, compiled, reasons["mode"] = "compile", "fresh", "the library compiled although it was told not to"
         if not self._cache:
-            return Evidence(counters=counters, facts=facts, unseen=("mode", "speculation", "transformers.tuning"))
+            return EffectiveSettings(
+                counters=counters, facts=facts, unseen=("mode", "speculation", "transformers.tuning")
+            )
         levers["mode"] = mode
         if self._speculation:
             drafts = self._speculation.evidence()
             levers |= drafts.levers
             counters |= drafts.counters
             facts |= drafts.facts
-        return Evidence(
+        return EffectiveSettings(
             levers=levers, counters=counters, facts=facts, reasons=reasons, compiled=compiled, graphs=graphs
         )
 

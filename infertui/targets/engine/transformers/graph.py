@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.errors import EngineError
-from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Plan, Sink
+from infertui.targets.engine.base import Batch, EffectiveSettings, Generated, GenerationPlan, Getting, Sink
 from infertui.targets.engine.executed import Compiled
 from infertui.targets.engine.transformers.compilation import compile_errors_in_words, compiled_source
 from infertui.targets.engine.transformers.fused import GraphState
@@ -29,12 +29,12 @@ MOST_PREFILLS = 8
 _REHEARSALS = 3
 
 
-class GraphWay:
+class GraphMode:
     """Generates by replaying a captured step. For models on one CUDA device, without sliding windows."""
 
     def __init__(self, model: Any, pad_id: int, options: TransformersOptions) -> None:
         self._model, self._pad_id, self._options = model, pad_id, options
-        self._plan: Plan | None = None
+        self._plan: GenerationPlan | None = None
         self._state: GraphState
         self._step: Callable[[], None]
         self._begin: Callable[[], None] = lambda: None
@@ -56,7 +56,7 @@ class GraphWay:
                 remedy="Set engine.attention = sdpa or auto.",
             )
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Allocate the cache and capture the step for this plan; nothing to do where that was done."""
         import torch
 
@@ -112,12 +112,12 @@ class GraphWay:
 
         return Generated([batch.output_len] * len(batch.prompts), read)
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         if self._graph is None:
-            return Evidence(levers={"mode": "none"}, reasons={"mode": "no step was captured"})
+            return EffectiveSettings(levers={"mode": "none"}, reasons={"mode": "no step was captured"})
         replayed = self._replays == self._steps  # none of either, where one token is all that was asked for
         step = self._step_in_force()
-        return Evidence(
+        return EffectiveSettings(
             levers={
                 "mode": "cudagraph" if replayed else "none",
                 "transformers.graph_step": step,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, Plan, Sink
+from infertui.targets.engine.base import Batch, EffectiveSettings, Generated, GenerationPlan, Getting, Sink
 
 if TYPE_CHECKING:
     import torch
@@ -19,16 +19,16 @@ class Held:
     pad_id: int
 
 
-class Way(Protocol):
+class ExecutionMode(Protocol):
     """One way of generating with a loaded model. The methods are those of `Engine`."""
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Compile, capture, allocate for this plan; what an earlier plan left is given up."""
         ...
 
     def generate(self, batch: Batch, sink: Sink) -> Generated: ...
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         """What it found in force while it generated; levers that it cannot see are left out."""
         ...
 

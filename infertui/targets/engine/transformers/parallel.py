@@ -21,9 +21,9 @@ import msgspec
 from msgspec import Struct
 
 from infertui.errors import ConfigError, EngineError
-from infertui.targets.engine.base import Batch, Evidence, Generated, Getting, LoadRequest, Plan, Sink
+from infertui.targets.engine.base import Batch, EffectiveSettings, Generated, GenerationPlan, Getting, LoadRequest, Sink
 from infertui.targets.engine.contract import PROCESS_DIED
-from infertui.targets.engine.transformers.modes import Way
+from infertui.targets.engine.transformers.modes import ExecutionMode
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ class Join(Struct, frozen=True, tag="join"):
 class Prepare(Struct, frozen=True, tag="prepare"):
     """Rank 0 prepares for this plan."""
 
-    plan: Plan
+    plan: GenerationPlan
 
 
 class Generate(Struct, frozen=True, tag="generate"):
@@ -191,14 +191,14 @@ def join(rank: int, ranks: int, meeting: str, request: LoadRequest) -> None:
     )
 
 
-class ParallelWay:
+class ParallelMode:
     """What rank 0 does: the same as the other ranks, after it told them."""
 
-    def __init__(self, inner: Way, ranks: Ranks, model: Any) -> None:
+    def __init__(self, inner: ExecutionMode, ranks: Ranks, model: Any) -> None:
         self._inner, self._ranks, self._model = inner, ranks, model
         self._batches = 0
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         self._ranks.tell(Prepare(plan))
         self._inner.prepare(plan, enter)
 
@@ -212,7 +212,7 @@ class ParallelWay:
             raise lockstep.raised
         return generated
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         """Adds how many ranks the group has and how many weights are divided."""
         import torch.distributed as dist
 
@@ -260,7 +260,7 @@ class _Leading:
         raise NotImplementedError
 
 
-class Stopped(BaseException):
+class RankStopped(BaseException):
     """Rank 0 has stopped, so this rank does."""
 
 
@@ -273,7 +273,7 @@ class Following:
     def step(self, tokens: int = 1) -> None:
         self._step += 1
         if self._stop.reached(self._batch, self._step):
-            raise Stopped
+            raise RankStopped
 
     def gained(self, sequence: int, tokens: int = 1) -> None:
         """Sequences advance together here."""

@@ -13,7 +13,7 @@ from infertui.targets.engine.transformers.parallel import (
     Join,
     Order,
     Prepare,
-    Stopped,
+    RankStopped,
     StopStep,
     decode,
     join,
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
             case Generate(batch, number):
                 try:
                     engine.generate(batch, Following(stop, number))
-                except Stopped:
+                except RankStopped:
                     continue
             case Join():
                 pass

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from infertui.targets.engine.base import Evidence
+from infertui.targets.engine.base import EffectiveSettings
 
 PROMPT_LOOKUP_TOKENS = 10
 """Tokens looked up at a time where the config leaves it open."""
@@ -72,7 +72,7 @@ class Speculation:
         """Tokens of the step that has just ended."""
         return self._gained
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         """The word is that of the candidate generator that was at work."""
         word = {
             "": "none",
@@ -82,7 +82,7 @@ class Speculation:
         facts = {}
         if self._draft is not None:
             facts["draft_model"] = f"{type(self._draft).__name__}, {self._draft.num_parameters():,} parameters"
-        return Evidence(
+        return EffectiveSettings(
             levers={"speculation": word},
             counters={
                 "forwards": self._forwards,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infertui.config.schema import EngineConfig
-from infertui.targets.engine.base import Capacity, Evidence
+from infertui.targets.engine.base import Capacity, EffectiveSettings
 from infertui.targets.engine.executed import Compiled, Graphs, source
 from infertui.units import format_bytes
 
@@ -105,7 +105,7 @@ def evidence(
     asked: EngineConfig,
     cached_tokens: int,
     own: Mapping[str, str],
-) -> Evidence:
+) -> EffectiveSettings:
     """Levers as every rank has them (`/` between where ranks differ), counters, and the facts with those of the looks.
 
     `metrics` are vLLM's own: objects with `name` and `value`, or `sum` and `count` in seconds. `asked` is only for the
@@ -135,7 +135,7 @@ def evidence(
         )
     moved = {"cached_prompt_tokens": cached_tokens, "graph_replays": first["graph_replays"] or 0}
     sources = {compiled(look) for look in looks}
-    return Evidence(
+    return EffectiveSettings(
         levers=levers,
         counters={**counters(metrics), **moved},
         facts={**facts, **described(looks)},

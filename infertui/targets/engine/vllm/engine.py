@@ -23,12 +23,12 @@ from infertui.models.memory import DeviceKind, dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.targets.engine.base import (
     Batch,
-    Evidence,
+    EffectiveSettings,
     Generated,
+    GenerationPlan,
     Getting,
     Loaded,
     LoadRequest,
-    Plan,
     ScoringWay,
     Sink,
 )
@@ -243,7 +243,7 @@ class VllmEngine:
         ids: list[int] = self._tokenizer.encode(text)
         return ids
 
-    def prepare(self, plan: Plan, enter: Callable[[Getting], None]) -> None:
+    def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """vLLM compiles and captures while it loads."""
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
@@ -308,7 +308,7 @@ class VllmEngine:
             raise EngineError("vLLM gave no likelihood for each token of the prompt")
         return float(sum(entry[token].logprob for token, entry in zip(ids[1:], likely[1:], strict=True)))
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> EffectiveSettings:
         inside = hasattr(self._engine.engine_core, "engine_core")
         return effective.evidence(
             self._look(),

@@ -1,7 +1,8 @@
 """Looks at what vLLM holds, from inside the processes that hold it.
 
-`Look` is given to vLLM as `worker_extension_cls`: its methods become methods of the worker of every rank, wherever
-that runs, and are called through `collective_rpc`. Answers are plain data, so that they cross processes as they are.
+`WorkerExtension` is given to vLLM as `worker_extension_cls`: its methods become methods of the worker of every rank,
+wherever that runs, and are called through `collective_rpc`. Answers are plain data, so that they cross processes as
+they are.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 from infertui.targets.engine.executed import Replays
 
 
-class Look:
+class WorkerExtension:
     """Questions to a vLLM worker, mixed into its class."""
 
     model_runner: Any

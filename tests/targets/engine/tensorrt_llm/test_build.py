@@ -22,12 +22,12 @@ from infertui.targets.engine.base import Capacity
 from infertui.targets.engine.tensorrt_llm.build import cache, process, recipe
 from infertui.targets.engine.tensorrt_llm.build.builder import Order, build, prepare
 from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress, Reader
-from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS, Options, Precision, Step, Tools
+from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS, BuildOptions, Precision, Step, Tools
 from infertui.targets.engine.tensorrt_llm.gpus import Driver, Gpu
 from infertui.targets.engine.tensorrt_llm.options import parse
 
 Install = Callable[..., Path]
-SMALL = Options("fp16", batch_size=4, max_input_len=64, max_output_len=32)
+SMALL = BuildOptions("fp16", batch_size=4, max_input_len=64, max_output_len=32)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def box(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return trtllm.weighty(tmp_path / "models/mine")
 
 
-def order(model: Path, options: Options = SMALL, **more: Any) -> Order:
+def order(model: Path, options: BuildOptions = SMALL, **more: Any) -> Order:
     return Order(str(model), options, **more)
 
 
@@ -179,7 +179,7 @@ def test_a_folder_of_ones_own(box: Path, tmp_path: Path) -> None:
     done = build(prepare(order(box, out=out)), quiet)
     assert done.engine_dir == str(out)
     assert build(prepare(order(box, out=out)), quiet).cached
-    other = Options("fp16", batch_size=8, max_input_len=64, max_output_len=32)
+    other = BuildOptions("fp16", batch_size=8, max_input_len=64, max_output_len=32)
     with pytest.raises(UsageError, match="holds another engine"):
         prepare(order(box, other, out=out))
     assert not build(prepare(order(box, other, out=out, force=True)), quiet).cached
@@ -213,8 +213,8 @@ def test_refusals_say_what_to_do_instead(
     synthetic = Path("synthetic:nano")
     quantized = trtllm.weighty(tmp_path / "models/q", quantization_config={"quant_method": "fp8"})
     strange = trtllm.weighty(tmp_path / "models/strange", model_type="strange")
-    long = Options("fp16", batch_size=1, max_input_len=4000, max_output_len=1000)
-    nvfp4 = Options("nvfp4", batch_size=1, max_input_len=8, max_output_len=8)
+    long = BuildOptions("fp16", batch_size=1, max_input_len=4000, max_output_len=1000)
+    nvfp4 = BuildOptions("nvfp4", batch_size=1, max_input_len=8, max_output_len=8)
     cases: list[tuple[Order, type[InfertuiError], str]] = [
         (order(synthetic), ModelError, "has no weights to convert"),
         (order(quantized), ModelError, r"is quantized already \(fp8\)"),
@@ -281,7 +281,7 @@ def test_names_of_folders_are_harmless(name: str) -> None:
 
 
 def test_a_run_finds_the_smallest_engine_that_serves(box: Path, tmp_path: Path) -> None:
-    large = Options("fp16", batch_size=16, max_input_len=64, max_output_len=32)
+    large = BuildOptions("fp16", batch_size=16, max_input_len=64, max_output_len=32)
     for options in (large, SMALL):
         build(prepare(order(box, options)), quiet)
     source, gpu = resolve(str(box)), trtllm.H200.gpus[0]
@@ -317,7 +317,7 @@ def scripts(tmp_path: Path) -> Tools:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_each_precision_has_its_commands(precision: Precision, scripts: Tools, tmp_path: Path) -> None:
     source = resolve(str(trtllm.weighty(tmp_path / "m")))
-    options = Options(precision, batch_size=4, max_input_len=9000, max_output_len=100, tensor_parallel=2)
+    options = BuildOptions(precision, batch_size=4, max_input_len=9000, max_output_len=100, tensor_parallel=2)
     work = tmp_path / "work"
     convert, made = recipe.steps(
         source, options, scripts, checkpoint=work / "c", engine=work / "e", calibration="/data"
@@ -342,7 +342,9 @@ def test_each_precision_has_its_commands(precision: Precision, scripts: Tools, t
 
 def test_room_is_asked_for_by_the_precision(tmp_path: Path) -> None:
     source = resolve("synthetic:llama-8b")
-    need = {precision: recipe.space_needed(source, Options(precision, 1, 8, 8)) / 2**30 for precision in PRECISIONS}
+    need = {
+        precision: recipe.space_needed(source, BuildOptions(precision, 1, 8, 8)) / 2**30 for precision in PRECISIONS
+    }
     assert need["fp32"] > need["fp16"] == need["bf16"] > need["int8"] == need["fp8"] > need["int4"]
     # Twice 8.03 billion parameters of two bytes, a tenth, and a GiB.
     assert need["fp16"] == pytest.approx(2 * 1.1 * 8.03e9 * 2 / 2**30 + 1, rel=0.01)

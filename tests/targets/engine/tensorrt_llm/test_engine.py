@@ -19,7 +19,7 @@ from infertui.config.engines.tensorrt_llm import TensorrtLlmOptions
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.measure.clock import MonotonicClock
-from infertui.targets.engine.base import Batch, Capacity, Engine, Evidence, LoadRequest, Plan, create
+from infertui.targets.engine.base import Batch, Capacity, EffectiveSettings, Engine, GenerationPlan, LoadRequest, create
 from infertui.targets.engine.tensorrt_llm import installation
 from infertui.targets.engine.tensorrt_llm.engine import TensorrtLlmEngine
 from infertui.targets.engine.verify import check, check_growth, check_loaded, growth
@@ -59,7 +59,7 @@ def logged(folder: Path) -> Iterator[None]:
         os.close(log)
 
 
-def verdict(asked: LoadRequest, folder: Path) -> Evidence:
+def verdict(asked: LoadRequest, folder: Path) -> EffectiveSettings:
     """What the worker does with an engine: load, check, warm up, check. Raises what it would fail with."""
     with logged(folder):
         engine = create("tensorrt-llm", MonotonicClock())
@@ -261,9 +261,9 @@ def test_sampling_with_a_drafting_head_is_refused_since_it_would_be_greedy(insta
     with logged(tmp_path):
         engine = create("tensorrt-llm", MonotonicClock())
         engine.load(request(speculation="eagle", draft_model="synthetic:nano"))
-        engine.prepare(Plan(1, (8,), 6), lambda phase: None)
+        engine.prepare(GenerationPlan(1, (8,), 6), lambda phase: None)
         with pytest.raises(ConfigError, match=r"decodes greedily with engine.speculation = eagle, and it is 0.7"):
-            engine.prepare(Plan(1, (8,), 6, temperature=0.7), lambda phase: None)
+            engine.prepare(GenerationPlan(1, (8,), 6, temperature=0.7), lambda phase: None)
         closing(engine)
 
 

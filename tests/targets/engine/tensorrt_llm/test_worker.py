@@ -10,7 +10,7 @@ from support import trtllm, workers
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.targets.engine.base import Capacity, LoadRequest
 from infertui.worker.failure import WorkerError
-from infertui.worker.protocol import BatchDone, Load, LoadDone, MeasureDone
+from infertui.worker.protocol import BatchDone, LoadDone, LoadModel, MeasureDone
 
 # There is no GPU where tests run: NVML's answer is put in its place, and nothing else.
 SITE = """
@@ -30,8 +30,8 @@ def environment(folder: Path, **does: Any) -> dict[str, str]:
     return {"PYTHONPATH": f"{site}:{os.environ.get('PYTHONPATH', '')}", "LD_LIBRARY_PATH": str(folder)}
 
 
-def command(**engine: Any) -> Load:
-    return Load(
+def command(**engine: Any) -> LoadModel:
+    return LoadModel(
         LoadRequest(
             ModelConfig(),
             EngineConfig(name="tensorrt-llm", **engine),

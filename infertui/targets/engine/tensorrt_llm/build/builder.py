@@ -18,7 +18,7 @@ from infertui.targets.engine.tensorrt_llm import builtengine, gpus
 from infertui.targets.engine.tensorrt_llm.build import cache, process, recipe
 from infertui.targets.engine.tensorrt_llm.build.cache import RECORD, Key, Record
 from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress
-from infertui.targets.engine.tensorrt_llm.build.recipe import Options, Step, Tools
+from infertui.targets.engine.tensorrt_llm.build.recipe import BuildOptions, Step, Tools
 from infertui.targets.engine.tensorrt_llm.gpus import Gpu
 from infertui.targets.engine.tensorrt_llm.installation import examine
 from infertui.text import clean
@@ -32,7 +32,7 @@ class Order(Struct, frozen=True):
     """What is to be built. `out` is the engine's folder; None: one in the cache."""
 
     model: str
-    options: Options
+    options: BuildOptions
     revision: str = ""
     out: Path | None = None
     force: bool = False
@@ -52,7 +52,7 @@ class Prepared(Struct, frozen=True):
     kept: bool
 
 
-class Done(Struct, frozen=True):
+class BuiltEngine(Struct, frozen=True):
     """What came of it. Seconds are of the steps; none where the engine was there."""
 
     engine_dir: str
@@ -101,7 +101,7 @@ def prepare(order: Order, environ: Mapping[str, str] = os.environ) -> Prepared:
     )
 
 
-def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> Done:
+def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> BuiltEngine:
     """Build, unless the engine is there. Whatever is raised, Ctrl-C among it, no half of an engine is left.
 
     The log of a build that failed stays beside the folder that it would have become.
@@ -110,7 +110,7 @@ def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> Done:
     target = prepared.target
     if prepared.kept:
         record = cache.read_record(target)
-        return Done(
+        return BuiltEngine(
             str(target), True, prepared.key, {}, _size(target), str(target / LOG), record.commands if record else []
         )
     log = target.parent / f"{target.name}.{LOG}"
@@ -137,7 +137,7 @@ def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> Done:
         raise StoreError(f"{clean(str(error.filename or target))} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(prepared.partial, ignore_errors=True)
-    return Done(str(target), False, prepared.key, seconds, _size(target), str(target / LOG), commands)
+    return BuiltEngine(str(target), False, prepared.key, seconds, _size(target), str(target / LOG), commands)
 
 
 def _tool(name: str, environ: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from infertui.models.weights import find_weights
 from infertui.paths import cache_dir
 from infertui.targets.engine.base import Capacity
 from infertui.targets.engine.tensorrt_llm import builtengine
-from infertui.targets.engine.tensorrt_llm.build.recipe import Options, dtype_of
+from infertui.targets.engine.tensorrt_llm.build.recipe import BuildOptions, dtype_of
 from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine
 from infertui.targets.engine.tensorrt_llm.gpus import Gpu
 from infertui.targets.engine.tensorrt_llm.options import Version
@@ -36,7 +36,7 @@ class Key(Struct, frozen=True):
     tensorrt_llm: str
     gpu: str
     capability: str
-    options: Options
+    options: BuildOptions
 
     @property
     def digest(self) -> str:
@@ -67,7 +67,7 @@ def root(environ: Mapping[str, str] = os.environ) -> Path:
     return cache_dir(environ) / "tensorrt-engines"
 
 
-def key(source: ModelSource, options: Options, *, version: Version, gpu: Gpu) -> Key:
+def key(source: ModelSource, options: BuildOptions, *, version: Version, gpu: Gpu) -> Key:
     """The key of an engine that would be built now."""
     return Key(
         id=source.id,
@@ -132,7 +132,7 @@ def find(
     )
 
 
-def _wanted(options: Options, source: ModelSource, engine: EngineConfig) -> bool:
+def _wanted(options: BuildOptions, source: ModelSource, engine: EngineConfig) -> bool:
     if engine.quantization != "auto":
         return options.precision == engine.quantization
     plain = options.precision in ("fp32", "fp16", "bf16")

@@ -45,7 +45,7 @@ _QUANTIZE = "quantization/quantize.py"
 _CONTAINER_EXAMPLES = "/app/tensorrt_llm/examples"
 
 
-class Options(Struct, frozen=True):
+class BuildOptions(Struct, frozen=True):
     """What an engine is built for."""
 
     precision: Precision
@@ -80,7 +80,7 @@ def dtype_of(precision: Precision, shape: ModelShape) -> str:
     return _DTYPES.get(precision) or ("bfloat16" if shape.dtype == "bfloat16" else "float16")
 
 
-def check(source: ModelSource, options: Options, capability: tuple[int, int]) -> None:
+def check(source: ModelSource, options: BuildOptions, capability: tuple[int, int]) -> None:
     """Refuse what cannot be built. Raises ModelError or EngineError."""
     shown = clean(source.id)
     if source.kind == "synthetic":
@@ -134,7 +134,7 @@ def find_examples(given: str, environ: Mapping[str, str], package: Path) -> Path
 
 
 def steps(
-    source: ModelSource, options: Options, tools: Tools, *, checkpoint: Path, engine: Path, calibration: str = ""
+    source: ModelSource, options: BuildOptions, tools: Tools, *, checkpoint: Path, engine: Path, calibration: str = ""
 ) -> tuple[Step, ...]:
     """The commands that convert into `checkpoint` and build into `engine`.
 
@@ -175,7 +175,7 @@ def steps(
     return Step("convert", (tools.python, str(script), *command)), Step("build", tuple(build))
 
 
-def space_needed(source: ModelSource, options: Options) -> int:
+def space_needed(source: ModelSource, options: BuildOptions) -> int:
     """Bytes on disk at the peak: the converted checkpoint, the engine with the same weights, and a GiB for the rest.
 
     Embeddings stay in 16 bit; a tenth on top is for scales.

@@ -10,7 +10,7 @@ from support.runs import simulated
 from infertui.config.schema import EngineConfig
 from infertui.config.sweep import Place
 from infertui.errors import ConfigError
-from infertui.runner.lanes import CPU, devices_of, lane_of, startable
+from infertui.runner.device_slots import CPU, devices_of, slot_of, startable
 from infertui.runner.loading import Choice, planned_gpus
 from infertui.runner.queue_store import Entry
 from infertui.targets.engine.base import Probe
@@ -69,11 +69,11 @@ def test_no_device_is_taken_twice_and_the_machine_is_never_idle(lanes: list[str]
 
 def test_lanes_by_device() -> None:
     claims = simulated(engine__simulator__gpu_uuid="GPU-b")
-    assert lane_of(claims, GPUS) == "gpu1"
-    assert lane_of(simulated(), GPUS) == CPU
-    assert lane_of(claims, ()) == CPU
+    assert slot_of(claims, GPUS) == "gpu1"
+    assert slot_of(simulated(), GPUS) == CPU
+    assert slot_of(claims, ()) == CPU
     cpu = simulated(engine__name="transformers", device__name="cpu")
-    assert lane_of(cpu, GPUS) == CPU
+    assert slot_of(cpu, GPUS) == CPU
 
 
 def choice_of(name: str, **levers: object) -> Choice:
@@ -81,7 +81,7 @@ def choice_of(name: str, **levers: object) -> Choice:
 
 
 def test_a_run_whose_layers_are_divided_takes_several_devices() -> None:
-    lane = lane_of(simulated(), GPUS, choice_of("transformers", tensor_parallel=2))
+    lane = slot_of(simulated(), GPUS, choice_of("transformers", tensor_parallel=2))
     assert lane == "gpu0+1"
     assert devices_of(lane) == {"gpu0", "gpu1"}
     assert devices_of("gpu0:1+0:2") == {"gpu0:1", "gpu0:2"}
@@ -93,7 +93,7 @@ def test_a_run_whose_layers_are_divided_takes_several_devices() -> None:
 def test_more_devices_than_can_be_seen_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"engine\.tensor_parallel: 3 GPUs are asked for, and this run can see 2"):
         planned_gpus(simulated(), GPUS, choice_of("transformers", tensor_parallel=3))
-    assert lane_of(simulated(), GPUS, choice_of("transformers", tensor_parallel=3)) == CPU
+    assert slot_of(simulated(), GPUS, choice_of("transformers", tensor_parallel=3)) == CPU
 
 
 def test_engines_of_one_kind_of_device() -> None:

@@ -12,7 +12,7 @@ from infertui.telemetry.readings import GpuInfo
 CPU = "cpu"
 
 
-def lane_of(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice | None = None) -> str:
+def slot_of(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice | None = None) -> str:
     """The device that a config runs on, as the name of a lane: `cpu`, `gpu0`, `gpu0:1` of a MIG instance.
 
     A run whose layers are divided takes several: `gpu0+1`. A config that cannot run goes to `cpu`; running it says
@@ -22,10 +22,10 @@ def lane_of(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice | None = N
         used = planned_gpus(config, gpus, choice or choose(config.engine))
     except InfertuiError:
         return CPU
-    return "+".join((lane_name(used[0]), *(gpu.label for gpu in used[1:]))) if used else CPU
+    return "+".join((slot_name(used[0]), *(gpu.label for gpu in used[1:]))) if used else CPU
 
 
-def lane_name(gpu: GpuInfo) -> str:
+def slot_name(gpu: GpuInfo) -> str:
     """The lane of runs on this device alone."""
     return f"gpu{gpu.label}"
 
