@@ -20,10 +20,12 @@ def register(*added: Metric) -> None:
     for metric in added:
         if not _KEY.fullmatch(metric.key):
             raise ValueError(f"{metric.key!r} is no key: small letters, digits and _, a letter first")
+        own: dict[str, str] = {}
         for name in (metric.key, *metric.aliases):
-            if name in _NAMES:
-                raise ValueError(f"{name!r} of {metric.key} is a name of {_NAMES[name]} already")
-            _NAMES[name] = metric.key
+            if (taken := _NAMES.get(name) or own.get(name)) is not None:
+                raise ValueError(f"{name!r} of {metric.key} is a name of {taken} already")
+            own[name] = metric.key
+        _NAMES.update(own)
         _METRICS[metric.key] = metric
 
 
