@@ -34,7 +34,7 @@ def views(out: Path, key: str, heading: str, bound: str) -> dict[str, Any]:
 
     from infertui.analysis.compare import compare
     from infertui.cli.main import app
-    from infertui.report.document import Table
+    from infertui.report.document import ReportTable
     from infertui.report.run_details import listing
     from infertui.results.index import ResultIndex
     from infertui.results.runs import Store
@@ -51,7 +51,7 @@ def views(out: Path, key: str, heading: str, bound: str) -> dict[str, Any]:
     at = text[0].index(heading)
     markdown = told("--markdown", "--columns", f"run,{key}")
     lines = list(csv.DictReader(io.StringIO("\n".join(told("--csv")))))
-    table = next(block for block in listing(gathered(out, results)).blocks if isinstance(block, Table))
+    table = next(block for block in listing(gathered(out, results)).blocks if isinstance(block, ReportTable))
     columns = [column.name for column in table.columns]
     figures = compare(results[0], results[1], ((), ())).figures
     index = ResultIndex(out)
