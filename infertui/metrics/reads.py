@@ -16,7 +16,7 @@ from infertui.measure.energy import (
 from infertui.measure.summary import NO_MORE_THAN_NOISE, prefill_speed
 from infertui.results.number_format import form_of
 from infertui.targets.engine.executed import executed
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line
 
 if TYPE_CHECKING:
     from infertui.measure.statistics import Distribution
@@ -30,7 +30,7 @@ DIVERGED = "diverged"
 
 def error(result: "Result") -> str:
     """Why it did not finish."""
-    return shorten(clean(result.error.message), _ERROR_LENGTH) if result.error else ""
+    return one_line(result.error.message, _ERROR_LENGTH) if result.error else ""
 
 
 # What ran

@@ -1,4 +1,4 @@
-"""One table: what is written over a method of Control is its route, its client and its line in the documentation."""
+"""One table: what is written over a method of RunnerApi is its route, its client and its line in the documentation."""
 
 import asyncio
 import inspect
@@ -100,10 +100,10 @@ def test_what_is_asked_and_replied_crosses_unchanged(operation: Operation, data:
 
 
 def example() -> tuple[type[RunnerApi], type[Runner]]:
-    """The operation that CONTRIBUTING.md adds, in a Control and a Runner that have it."""
-    first, second = re.findall(r"```python\n# in (?:Control|Runner)\n(.*?)```", CONTRIBUTING.read_text(), re.DOTALL)
+    """The operation that CONTRIBUTING.md adds, in a RunnerApi and a Runner that have it."""
+    first, second = re.findall(r"```python\n# in (?:RunnerApi|Runner)\n(.*?)```", CONTRIBUTING.read_text(), re.DOTALL)
     names = {**vars(interface), "EntryState": EntryState, "Runner": Runner}
-    exec("class Wider(Control):\n" + textwrap.indent(first, "    "), names)  # noqa: S102 (the page's own example)
+    exec("class Wider(RunnerApi):\n" + textwrap.indent(first, "    "), names)  # noqa: S102 (the page's own example)
     exec("class WiderRunner(Runner, Wider):\n" + textwrap.indent(second, "    "), names)  # noqa: S102
     return cast(type[RunnerApi], names["Wider"]), cast(type[Runner], names["WiderRunner"])
 
