@@ -13,6 +13,7 @@ from infertui.analysis.compare import ComparedFigure, Comparison, compare, judge
 from infertui.analysis.effective import form, in_force, ran, told
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError
+from infertui.metrics.registry import metric_of
 from infertui.report.charts.style import text_of
 from infertui.report.series import Batches, Telemetry, read_batches, read_telemetry
 from infertui.results.observations import read_observations, requests_lost
@@ -42,7 +43,7 @@ class ReportRun(Struct, frozen=True):
     @property
     def speed(self) -> float | None:
         """Output tokens per second."""
-        return self.result.summary.output_throughput
+        return metric_of("throughput").number(self.result)
 
 
 def subjects(results: Sequence[Result]) -> list[ReportRun]:

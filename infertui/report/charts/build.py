@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from infertui.analysis.effective import form, ran
 from infertui.analysis.limits import limits_of
+from infertui.metrics.registry import metric_of
 from infertui.report.charts import bars, iterations, power, strips, tradeoff
 from infertui.report.data import Ranking, ReportData, ReportRun, foremost, workload_short
 from infertui.report.document import ReportFigure
@@ -110,11 +111,11 @@ def _throughput(material: ReportData) -> PlannedChart | None:
 
 def _energy(material: ReportData) -> PlannedChart | None:
     def joules(run: ReportRun) -> float | None:
-        return run.result.power.joules_per_token if run.result.power else None
+        return metric_of("joules_per_token").number(run.result)
 
     def bar(run: ReportRun, contest: Ranking) -> bars.Bar:
         whole = joules(run) or 0.0
-        above = run.result.power.joules_per_token_above_idle if run.result.power else None
+        above = metric_of("joules_per_token_above_idle").number(run.result)
         idle = None if above is None or not 0 <= above <= whole else whole - above
         return _bar(run, contest, whole, None, None, part=idle)
 
