@@ -15,9 +15,10 @@ from support import new_metric
 from support.results import make_results
 
 from infertui.metrics.metric import Metric
-from infertui.metrics.registry import find, metrics, register
+from infertui.metrics.partial import partial
+from infertui.metrics.registry import find, metrics, register, stored
 from infertui.metrics.units import NUMBER
-from infertui.results.result import PowerFigures
+from infertui.results.result import PowerFigures, Result
 
 TESTS = Path(__file__).parents[1]
 # Joules a token of three runs: half a token a joule, four, and no energy that anyone told.
@@ -113,3 +114,10 @@ def test_a_name_that_is_taken_is_refused_and_leaves_the_registry_as_it_was(
     assert [(metric.key, metric.label) for metric in metrics()] == before
     assert find("another") is None
     assert find("twice") is None
+
+
+@pytest.mark.parametrize("metric", [*stored(), new_metric.example()], ids=lambda metric: metric.key)
+def test_a_line_with_no_more_than_a_metric_names_is_enough_for_it(metric: Metric) -> None:
+    line = partial(Result, metric.paths)
+    for result in make_results(20):
+        assert metric.value(msgspec.json.decode(msgspec.json.encode(result), type=line)) == metric.value(result)  # type: ignore[arg-type]
