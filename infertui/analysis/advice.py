@@ -3,8 +3,8 @@
 Each rule is one by which an engine refuses a config before or while it loads; see `infertui.targets.engine`.
 """
 
-from infertui.analysis.effective import in_force
 from infertui.config.engines.registry import SPECS
+from infertui.metrics.reads import in_force
 from infertui.results.result import Result
 from infertui.targets.engine.base import Loaded
 

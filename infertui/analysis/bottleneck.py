@@ -14,8 +14,8 @@ import re
 from msgspec import Struct
 
 from infertui.analysis import advice
-from infertui.analysis.effective import in_force
 from infertui.measure.roofline import Bound, Limits
+from infertui.metrics.reads import in_force
 from infertui.results.result import Result
 from infertui.targets.engine.base import Loaded
 from infertui.units import format_number

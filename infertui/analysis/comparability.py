@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from infertui.analysis.effective import DIVERGED, caveats, in_force
 from infertui.analysis.limits import limits_of
-from infertui.analysis.outcome import NOT_AVAILABLE
 from infertui.config.fields import FIELDS
 from infertui.measure.validity import DISTURBING_THROTTLES
+from infertui.metrics.metric import NOT_AVAILABLE
+from infertui.metrics.reads import DIVERGED, caveats, in_force
 from infertui.results.number_format import kv_form_of
 from infertui.results.result import Result
 from infertui.results.setup import JUDGED

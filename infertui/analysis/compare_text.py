@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from infertui.analysis.bench import Bench, variation_text
 from infertui.analysis.compare import Comparison
-from infertui.analysis.outcome import EQUAL_WITHIN, NOT_AVAILABLE, ComparedFigure, band_text, p_text
+from infertui.analysis.outcome import EQUAL_WITHIN, ComparedFigure, band_text, p_text
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.text import clean
 from infertui.units import format_number
 

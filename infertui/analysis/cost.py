@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from infertui.analysis.effective import in_force, told
-from infertui.analysis.energy import beyond_idle, gross, provenance
 from infertui.analysis.prices import Prices
 from infertui.errors import UsageError
 from infertui.integers import whole_number
@@ -31,6 +29,8 @@ from infertui.measure.cost import (
     saving,
     token_cost,
 )
+from infertui.metrics.reads import beyond_idle, gross, in_force, told
+from infertui.metrics.wording import provenance
 from infertui.results.result import Result
 from infertui.text import clean, one_line
 from infertui.units import format_number

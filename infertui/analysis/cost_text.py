@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from infertui.analysis.cost import CURRENCY, NO_SPEED, UNTOLD, RunCost, Terms, money, rate, thousands
 from infertui.measure.cost import Saving, TokenCost
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.text import clean
 from infertui.units import format_number
 
-NOT_AVAILABLE = "n/a"
 HEADINGS = (
     "run", "device", "price/h", "tok/s", "per M output", "against the first", "per M input", "per M output alone",
     "per M blended", "J/tok", "electricity per M",

@@ -1,26 +1,15 @@
 """What really ran, as the engine found it by looking at itself: the same wording wherever a result is shown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from infertui.results.number_format import form_of
+from infertui.metrics.reads import acceptance, fallback_of, form, ran
 from infertui.results.result import Result
 from infertui.targets.engine.base import Loaded
-from infertui.targets.engine.executed import executed
 from infertui.text import clean
 from infertui.units import format_bytes, format_seconds
 
-DIVERGED = "diverged"
-"""The mark of a run whose outputs are not the reference's."""
 FALLBACK = "FALLBACK"
 """The name of the row that says so."""
-
-
-def fallback_of(loaded: Loaded) -> str:
-    """Which engine ran instead of which, and why; empty where it was the one that was asked for."""
-    if not loaded.engine_requested or loaded.engine == loaded.engine_requested:
-        return ""
-    reason = loaded.fallback_reason or "no reason is known"
-    return clean(f"{loaded.engine} was measured, NOT {loaded.engine_requested}, which cannot be used: {reason}")
 
 
 def identity(result: Result, *, full: bool = False) -> list[tuple[str, str]]:
@@ -35,57 +24,6 @@ def identity(result: Result, *, full: bool = False) -> list[tuple[str, str]]:
         rows[1:1] = [("engine", _engine(loaded)), *_libraries(loaded), ("device", _device(loaded))]
         rows += [("memory policy", loaded.memory_policy), ("counters", _counters(result)), *_facts(result)]
     return [(clean(name), clean(value)) for name, value in rows if value]
-
-
-def in_force(result: Result, lever: str) -> str:
-    """The word of a lever that the engine found in force; empty where it did not say."""
-    return result.evidence.levers.get(lever, "") if result.evidence else ""
-
-
-def ran(result: Result) -> str:
-    """How steps were executed, in the one word that every table has for it; empty where the engine did not say."""
-    found = result.evidence
-    return executed(found.levers.get("mode", ""), found.compiled, found.graphs) if found else ""
-
-
-def form(result: Result) -> str:
-    """Number formats of weights and KV cache in one short word, such as `q4_1` or `f32 kv q4_0`; empty: not known."""
-    levers = result.evidence.levers if result.evidence else {}
-    return clean(form_of(result.loaded.dtype, levers)) if result.loaded else ""
-
-
-def diverged(result: Result) -> bool:
-    """Whether its outputs are beyond what the config allows against the reference's."""
-    return result.quality is not None and bool(result.quality.beyond)
-
-
-def caveats(result: Result) -> list[str]:
-    """What has to stand beside the figures wherever results are listed or compared.
-
-    That they are another engine's, of a run that says something else than its reference, or not infertui's own.
-    """
-    loaded = result.loaded
-    marks = [f"fallback, not {loaded.engine_requested}"] if loaded and fallback_of(loaded) else []
-    marks += [DIVERGED] if diverged(result) else []
-    if result.imported:
-        marks.append(f"imported from {result.imported}: {result.source}")
-    elif result.source:
-        marks.append(f"external: {result.source}")
-    return [clean(mark) for mark in marks]
-
-
-def told(result: Result, key: str) -> object | None:
-    """The value of a key of the config, or of `summary.NAME`; None where an imported file does not tell it."""
-    if key.startswith("summary."):
-        found: object = getattr(result.summary, key.removeprefix("summary."))
-        return found
-    return result.setup.get(key)
-
-
-def acceptance(counters: Mapping[str, int]) -> float | None:
-    """The share of drafted tokens that were accepted; None where none were drafted."""
-    drafted = counters.get("drafted_tokens", 0)
-    return counters.get("accepted_tokens", 0) / drafted if drafted else None
 
 
 def _engine(loaded: Loaded) -> str:

@@ -7,63 +7,22 @@ from msgspec.structs import replace
 from infertui.measure.energy import (
     ENOUGH_S,
     NOTED_ERROR,
-    SHORT_ERROR,
-    EnergyFigures,
-    above_idle,
-    counter_error,
-    energy_figures,
 )
-from infertui.results.result import PowerFigures, Result
+from infertui.metrics.metric import NOT_AVAILABLE
+from infertui.metrics.reads import beyond_idle, energy_is_short, error_share, gross
+from infertui.metrics.wording import provenance
+from infertui.results.result import Result
 from infertui.text import clean
 from infertui.units import format_number, format_seconds
 
-NOT_AVAILABLE = "n/a"
 SHORT = "short-energy"
 """The mark of energy whose window was too short."""
-
-
-def gross(result: Result) -> EnergyFigures:
-    """Energy per token and per request of all that the device drew; nothing where that is not known."""
-    power = result.power
-    if power is not None and power.energy_j is None:
-        return EnergyFigures(joules_per_token=power.joules_per_token)  # of another program, which told no more
-    return _figures(result, power.energy_j if power else None)
-
-
-def beyond_idle(result: Result) -> EnergyFigures:
-    """The same without what the device would have drawn at rest."""
-    power = result.power
-    if power is None or power.energy_j is None or power.idle_power_w is None or power.window_s is None:
-        return EnergyFigures()
-    return _figures(result, above_idle(power.energy_j, power.window_s, power.idle_power_w))
-
-
-def error_share(result: Result) -> float | None:
-    """How far the energy may be off, as a share. None is not known, as of an integral."""
-    power = result.power
-    if power is None or not power.energy_j:
-        return None
-    if power.error_j is not None:
-        return power.error_j / power.energy_j
-    # Kept before it was told: a counter's follows from the window.
-    known = power.source == "counter" and power.domain == "gpu" and power.window_s is not None
-    return counter_error(power.window_s or 0.0) if known else None
-
-
-def joules_text(result: Result, value: float | None) -> str:
-    """A figure of the run's energy for a table: `0.413`, or `0.33+/-21%` where the window was too short."""
-    if value is None:
-        return NOT_AVAILABLE
-    share = error_share(result)
-    if share is None or share <= SHORT_ERROR:
-        return format_number(value)
-    return f"{value:.2g}+/-{share * 100:.0f}%"
 
 
 def with_short_energy(result: Result) -> Result:
     """The result, with a note and a mark where its window was too short for its energy."""
     share, power = error_share(result), result.power
-    if share is None or share <= SHORT_ERROR or power is None:
+    if share is None or power is None or not energy_is_short(result):
         return result
     seconds = f"{format_seconds(power.window_s)} were measured and the" if power.window_s is not None else "the"
     note = (
@@ -73,13 +32,6 @@ def with_short_energy(result: Result) -> Result:
     verdict = result.verdict
     told = replace(verdict, notes=(*verdict.notes, note), marks=tuple(dict.fromkeys((*verdict.marks, SHORT))))
     return replace(result, verdict=told)
-
-
-def _figures(result: Result, joules: float | None) -> EnergyFigures:
-    summary = result.summary
-    if joules is None or not summary.output_tokens:
-        return EnergyFigures()
-    return energy_figures(joules, tokens=summary.output_tokens, requests=max(0, summary.good or 0))
 
 
 def energy_rows(result: Result) -> list[tuple[str, str]]:
@@ -105,25 +57,6 @@ def energy_rows(result: Result) -> list[tuple[str, str]]:
 def _efficiency_row(result: Result) -> list[tuple[str, str]]:
     parts = list(_efficiency(result))
     return [("efficiency", "  ".join(parts))] if parts else []
-
-
-def provenance(power: PowerFigures) -> str:
-    """Where the energy comes from: `counter of the driver; 120 power samples, largest gap 0.10 s`."""
-    where = "RAPL counter of the CPU packages" if power.domain == "cpu-package" else "counter of the driver"
-    if power.source is None:
-        return "no source"
-    parts = [where if power.source == "counter" else "integral of power samples"]
-    if power.samples:
-        gap = f", largest gap {format_seconds(power.largest_gap_s)}" if power.largest_gap_s is not None else ""
-        parts.append(f"{power.samples:,} {'sample' if power.samples == 1 else 'samples'}{gap}")
-    if power.reason:
-        parts.append(power.reason)
-    return "; ".join(parts)
-
-
-def energy_from(result: Result) -> str:
-    """The same of a run; empty where its energy is not known."""
-    return provenance(result.power) if result.power and result.power.energy_j is not None else ""
 
 
 def _efficiency(result: Result) -> Iterator[str]:

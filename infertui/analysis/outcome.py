@@ -13,6 +13,7 @@ from msgspec import Struct
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.dependence import FEWEST
 from infertui.measure.statistics import CONFIDENCE, Interval, student_quantile
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.units import format_bytes, format_number, format_seconds
 
 Basis = Literal["iterations", "rounds", "whole"]
@@ -23,7 +24,6 @@ Sign = Literal["+", "-", "=", "?", ""]
 SIGNS: dict[Outcome, Sign] = {"better": "+", "worse": "-", "equal": "=", "unclear": "?", "": ""}
 EQUAL_WITHIN = 0.02
 """The band in which two figures count as equal unless another one is asked for, as a share."""
-NOT_AVAILABLE = "n/a"
 FACTOR_FROM = 1.995
 """Ratios from this on, which is shown as 2.00, are told as factors; what is below as percent."""
 _ROUNDING = 1e-9

@@ -10,8 +10,8 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
-from infertui.analysis.effective import in_force
 from infertui.measure.roofline import COPY, Arithmetic, DecodeReads, DevicePeaks, Experts, mean_attended
+from infertui.metrics.reads import in_force
 from infertui.models.kv_cache import bytes_per_token
 from infertui.models.shapes import ModelShape, dtype_bytes
 from infertui.paths import data

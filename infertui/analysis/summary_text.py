@@ -1,7 +1,5 @@
 """The figures of a result as text: the same wording on the screen and on the command line.
 
-The interval of a run's throughput as text, with what it rests on, for every view.
-
 What each peak of memory is called, in every table and view: three things that are not to be mixed up.
 
 What is known of a run's outputs, in words: its tokens beside a reference's, and how well it predicts a text.
@@ -9,53 +7,25 @@ What is known of a run's outputs, in words: its tokens beside a reference's, and
 What to do about a run whose figures must not be believed, in one line.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
-from infertui.analysis.effective import form
 from infertui.analysis.energy import energy_rows
 from infertui.analysis.limits import limit_line, limit_lines
-from infertui.analysis.time_text import NOT_AVAILABLE, itl_text
 from infertui.measure.itl import Gaps
 from infertui.measure.quality import TIE, Quality
 from infertui.measure.statistics import Distribution
-from infertui.measure.summary import NO_MORE_THAN_NOISE, Summary, prefill_speed
+from infertui.measure.summary import NO_MORE_THAN_NOISE, Summary
 from infertui.measure.trend import SHAPES
+from infertui.metrics.metric import NOT_AVAILABLE
+from infertui.metrics.reads import form, prefill_throughput
+from infertui.metrics.wording import interval_in_words, itl_text
 from infertui.results.result import Result
 from infertui.results.setup import Setup
 from infertui.text import clean
 from infertui.units import format_bytes, format_number, format_seconds
 
-ASSUMED = "assumed"
-"""Beside an interval that takes iterations as independent, which could not be looked at."""
-DEPENDENT = "dependent?"
-"""In the place of one where iterations may depend on one another too much."""
-
-
-def interval_text(summary: Summary, between: str = " to ") -> str:
-    """`85.4 to 85.6`, `85.4 to 85.6 assumed`, `dependent?` where there is none for that reason; empty for none."""
-    found = summary.output_throughput_interval
-    if found is None:
-        return DEPENDENT if summary.independence == "missing" else ""
-    shown = f"{format_number(found.low)}{between}{format_number(found.high)}"
-    return f"{shown} {ASSUMED}" if summary.independence == "assumed" else shown
-
-
-def interval_in_words(summary: Summary) -> str:
-    """The same for whoever reads of one run; empty for none."""
-    found = summary.output_throughput_interval
-    if found is None:
-        return "no interval: iterations may depend on one another" if summary.independence == "missing" else ""
-    shown = f"95 % {format_number(found.low)} to {format_number(found.high)}"
-    return f"{shown}, assuming independent iterations" if summary.independence == "assumed" else shown
-
-
 GPU_PEAK, ALLOCATOR_PEAK, HOST_PEAK = "GPU mem (process)", "allocator peak", "host mem peak (RSS)"
-PEAKS: dict[str, Callable[[Result], int | None]] = {
-    GPU_PEAK: lambda result: result.device.vram_process if result.device else None,
-    ALLOCATOR_PEAK: lambda result: result.summary.memory.allocated_peak,
-    HOST_PEAK: lambda result: result.summary.memory.resident_peak,
-}
 """Bytes: what the driver says the worker's processes hold, what the library's allocator gave out, what was resident."""
 
 
@@ -168,15 +138,6 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
         differ = f"{len(again.changed)} figures are not as they were first"
         rows.append(("recomputed", clean(f"{again.at[:10]} by {by}: {differ}")))
     return rows
-
-
-def prefill_throughput(result: Result) -> float | None:
-    """Prompt tokens a second of a run; None where that is not available."""
-    summary = result.summary
-    return prefill_speed(
-        summary.prefill_throughput, prompt_tokens=summary.prompt_tokens, iterations=summary.iterations,
-        failed=summary.failed, prefill=summary.prefill,
-    )  # fmt: skip
 
 
 def _gaps(gaps: Gaps) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from infertui.analysis.effective import caveats, form, ran
 from infertui.cli.output import say
 from infertui.cli.table import print_table
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.quality import agreement, same_text
+from infertui.metrics.reads import caveats, form, ran
 from infertui.text import clean
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from infertui.analysis.bench import bench_report, headline
-from infertui.analysis.effective import caveats
-from infertui.analysis.time_text import median_text
 from infertui.cli.flags import Ui
 from infertui.cli.foreground import RunView
 from infertui.cli.live import LiveView
 from infertui.cli.output import say
 from infertui.cli.plain import error_lines, refusal
 from infertui.measure.dependence import FEWEST
+from infertui.metrics.reads import caveats
+from infertui.metrics.wording import median_text
 from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunRefused, RunStarted
 from infertui.text import clean

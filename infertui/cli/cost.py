@@ -252,7 +252,8 @@ def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from infertui.analysis.cost_text import HEADINGS, NOT_AVAILABLE, notes, table
+    from infertui.analysis.cost_text import HEADINGS, notes, table
+    from infertui.metrics.metric import NOT_AVAILABLE
 
     rows = table(costs)
     # A column in which nothing is known for any run says nothing: the notes say why.

@@ -71,7 +71,7 @@ def _all(store: "Store") -> "Iterator[Result]":
 
 def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator[Result]":
     """The runs, each told of where the form has no place to say what speaks against it."""
-    from infertui.analysis.effective import caveats
+    from infertui.metrics.reads import caveats
     from infertui.text import clean
 
     def with_first() -> "Iterator[Result]":

@@ -16,11 +16,12 @@ from rich.text import Text
 from rich.theme import Theme
 
 from infertui import paths
-from infertui.analysis.effective import FALLBACK, fallback_of, identity
+from infertui.analysis.effective import FALLBACK, identity
 from infertui.analysis.summary_text import figures, headline, remedy, verdict_lines
-from infertui.analysis.time_text import itl_text
 from infertui.cli.output import console
 from infertui.cli.plain import error_lines, refusal
+from infertui.metrics.reads import fallback_of
+from infertui.metrics.wording import itl_text
 from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, RunStarted
 from infertui.runner.progress import OPTIONAL, RunProgress

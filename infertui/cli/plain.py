@@ -3,9 +3,10 @@
 import time
 from typing import Self, TextIO
 
-from infertui.analysis.effective import FALLBACK, fallback_of, identity
+from infertui.analysis.effective import FALLBACK, identity
 from infertui.analysis.summary_text import figures, headline, remedy, verdict_lines
 from infertui.cli.output import say
+from infertui.metrics.reads import fallback_of
 from infertui.results.result import Result
 from infertui.runner.events import (
     AnyRunEvent,

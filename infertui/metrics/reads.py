@@ -103,6 +103,14 @@ def caveats(result: "Result") -> list[str]:
     return [clean(mark) for mark in marks]
 
 
+def told(result: "Result", key: str) -> object | None:
+    """The value of a key of the config, or of `summary.NAME`; None where an imported file does not tell it."""
+    if key.startswith("summary."):
+        found: object = getattr(result.summary, key.removeprefix("summary."))
+        return found
+    return result.setup.get(key)
+
+
 def acceptance(counters: Mapping[str, int]) -> float | None:
     """The share of drafted tokens that were accepted; None where none were drafted."""
     drafted = counters.get("drafted_tokens", 0)

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from infertui.analysis.bench import Bench, bench_report
 from infertui.analysis.compare import ComparedFigure, Comparison, compare, judged
-from infertui.analysis.effective import form, in_force, ran, told
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError
+from infertui.metrics.reads import form, in_force, ran, told
 from infertui.metrics.registry import metric_of
 from infertui.report.charts.style import text_of
 from infertui.report.series import Batches, Telemetry, read_batches, read_telemetry

@@ -8,9 +8,10 @@ from infertui import __version__
 from infertui.analysis.bench import Bench, headline, variation_text
 from infertui.analysis.compare import ComparedFigure, Comparison
 from infertui.analysis.compare_text import bench_notes, bench_title
-from infertui.analysis.effective import DIVERGED, diverged
-from infertui.analysis.outcome import NOT_AVAILABLE, p_text
-from infertui.analysis.summary_text import interval_in_words
+from infertui.analysis.outcome import p_text
+from infertui.metrics.metric import NOT_AVAILABLE
+from infertui.metrics.reads import DIVERGED, diverged
+from infertui.metrics.wording import interval_in_words
 from infertui.report.charts.build import PlannedChart
 from infertui.report.data import Candidate, Ranking, ReportData, ReportRun, throughput
 from infertui.report.document import (

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from infertui.analysis.effective import in_force
 from infertui.errors import ModelError, StoreError
 from infertui.measure.precision import HALF, loss, significant_bits
 from infertui.measure.quality import bleu
 from infertui.metrics.filter import MAX_LENGTH
+from infertui.metrics.reads import in_force
 from infertui.models.disk import read_at_most
 from infertui.models.resolve import resolve
 from infertui.models.tokenizers import load_tokenizer

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from infertui.analysis.effective import in_force
 from infertui.analysis.limits import limits_of
+from infertui.metrics.reads import in_force
 from infertui.results.result import Result
 
 REPORTS = Path(__file__).parents[2] / "reports"

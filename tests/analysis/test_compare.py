@@ -9,7 +9,7 @@ from support.runs import infertui, run, simulated
 
 from infertui.analysis.comparability import unlike
 from infertui.analysis.compare import Comparison, compare
-from infertui.analysis.energy import gross
+from infertui.metrics.reads import gross
 from infertui.results.observations import read_observations
 from infertui.results.result import Result
 from infertui.results.runs import Store

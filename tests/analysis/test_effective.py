@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from support.results import make_results
 from support.runs import infertui
 
-from infertui.analysis.effective import acceptance, caveats, fallback_of, identity
+from infertui.analysis.effective import identity
 from infertui.analysis.summary_text import headline
 from infertui.cli.markdown import markdown_table
 from infertui.cli.plain import PlainView, summary_lines
+from infertui.metrics.reads import acceptance, caveats, fallback_of
 from infertui.results.details import RunDetails
 from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of

@@ -4,17 +4,10 @@ import pytest
 from msgspec.structs import replace
 from support.results import make_results
 
-from infertui.analysis.energy import (
-    SHORT,
-    beyond_idle,
-    energy_rows,
-    error_share,
-    gross,
-    joules_text,
-    provenance,
-    with_short_energy,
-)
+from infertui.analysis.energy import SHORT, energy_rows, with_short_energy
 from infertui.analysis.summary_text import figures
+from infertui.metrics.reads import beyond_idle, error_share, gross
+from infertui.metrics.wording import joules_text, provenance
 from infertui.results.result import PowerFigures, Result
 
 POWER = PowerFigures(

@@ -6,12 +6,13 @@ import msgspec
 import pytest
 from support.foreign_files import LLAMA_TEST, dumped, llama_csv, one_of_each, six_field, vllm_serve
 
-from infertui.analysis.effective import caveats, identity, told
+from infertui.analysis.effective import identity
 from infertui.analysis.summary_text import figures, headline
 from infertui.config.fields import FIELDS
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Given, moment, result_of
 from infertui.formats.reader import SourceFile
+from infertui.metrics.reads import caveats, told
 from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of
 from infertui.results.table import ResultRow

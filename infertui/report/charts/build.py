@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from infertui.analysis.effective import form, ran
 from infertui.analysis.limits import limits_of
+from infertui.metrics.reads import form, ran
 from infertui.metrics.registry import metric_of
 from infertui.report.charts import bars, iterations, power, strips, tradeoff
 from infertui.report.data import Ranking, ReportData, ReportRun, foremost, workload_short

@@ -6,9 +6,9 @@ from itertools import pairwise
 from msgspec import Struct
 from rich.text import Text
 
-from infertui.analysis.time_text import itl_text
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import Phase
+from infertui.metrics.wording import itl_text
 from infertui.runner.device_slots import devices_of
 from infertui.runner.progress import OPTIONAL, RunProgress
 from infertui.runner.queue_store import ENDED, Entry

@@ -15,7 +15,8 @@ from rich.text import Text
 from infertui.analysis.bench import Bench, variation_text
 from infertui.analysis.compare import ComparedFigure, Comparison
 from infertui.analysis.compare_text import signs_text
-from infertui.analysis.outcome import NOT_AVAILABLE, p_text
+from infertui.analysis.outcome import p_text
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.results.table import ResultRow
 from infertui.tui.queue.view import short_engine, short_model
 from infertui.tui.results.intervals import axis, picture, span_of, style_of

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.text import Text
 
 from infertui.analysis.effective import FALLBACK, identity
-from infertui.analysis.time_text import itl_text
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import drawn_from
+from infertui.metrics.wording import itl_text
 from infertui.results.details import RunDetails
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Fingerprint, Result

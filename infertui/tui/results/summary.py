@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from infertui.analysis.effective import FALLBACK, fallback_of
+from infertui.analysis.effective import FALLBACK
 from infertui.analysis.energy import energy_rows
 from infertui.analysis.limits import limit_lines, limits_of
 from infertui.analysis.summary_text import DIVERGED, figures, headline, quality_rows, remedy, verdict_lines
-from infertui.analysis.time_text import NOT_AVAILABLE
 from infertui.config.fields import FIELDS
+from infertui.metrics.metric import NOT_AVAILABLE
+from infertui.metrics.reads import fallback_of
 from infertui.results.details import TELEMETRY, RunDetails
 from infertui.results.result import Result
 from infertui.tui.widgets.cells import NAME_WIDTH, RenderContext, beside, entry, fit, foreign, paragraph, section
