@@ -11,7 +11,7 @@ from infertui.analysis.outcome import EQUAL_WITHIN, p_text, percent
 from infertui.config.sweep import Place
 from infertui.measure.comparison import geometric_mean, least_p, paired, variation
 from infertui.measure.dependence import FEWEST
-from infertui.metrics.metric import Compared, Metric
+from infertui.metrics.metric import ComparisonRow, Metric
 from infertui.metrics.registry import compared
 from infertui.results.result import Result
 from infertui.text import clean
@@ -230,7 +230,7 @@ def _over_rounds(figure: ComparedFigure, values: Sequence[tuple[float | None, fl
     )
 
 
-def _paired() -> Iterator[tuple[Metric, Compared]]:
+def _paired() -> Iterator[tuple[Metric, ComparisonRow]]:
     return ((metric, row) for metric, row in compared() if row.paired)
 
 

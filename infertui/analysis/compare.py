@@ -13,7 +13,7 @@ from infertui.measure.dependence import FEWEST, SEEN_FROM
 from infertui.measure.energy import NOTED_ERROR
 from infertui.measure.statistics import CONFIDENCE, Interval
 from infertui.measure.tails import tail_ratio
-from infertui.metrics.metric import Compared, Metric
+from infertui.metrics.metric import ComparisonRow, Metric
 from infertui.metrics.reads import error_share
 from infertui.metrics.registry import compared, metric_of
 from infertui.results.observations import Observation
@@ -80,7 +80,7 @@ def _figures(
 
 def _figure(
     metric: Metric,
-    row: Compared,
+    row: ComparisonRow,
     values: tuple[float | None, float | None],
     found: Ratio | None,
     *,
@@ -96,7 +96,7 @@ def _figure(
 
 def _by_batches(
     metric: Metric,
-    row: Compared,
+    row: ComparisonRow,
     observe: Callable[[Sequence[Observation]], Totals],
     results: tuple[Result, Result],
     observed: tuple[Sequence[Observation], Sequence[Observation]],
@@ -121,7 +121,7 @@ def _by_batches(
 
 def _itl_p99(
     metric: Metric,
-    row: Compared,
+    row: ComparisonRow,
     results: tuple[Result, Result],
     observed: tuple[Sequence[Observation], Sequence[Observation]],
 ) -> ComparedFigure:

@@ -34,7 +34,7 @@ class Presence:
         self.last = asyncio.get_running_loop().time()
 
 
-async def event_stream(
+async def event_stream(  # noqa: C901 (one loop over what may happen to a stream)
     control: RunnerApi,
     since: int,
     presence: Presence,

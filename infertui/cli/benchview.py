@@ -64,7 +64,6 @@ class BenchLines:
         self._standing = standing
 
     def take(self, event: AnyRunEvent) -> None:
-        """See `RunView`."""
         match event:
             case RunStarted():
                 self._say(f"run {event.number}/{event.total} {clean(event.name)}: {event.folder}")

@@ -16,7 +16,7 @@ from infertui.cli.output import console, say, say_json
 from infertui.endings import heeded
 
 if TYPE_CHECKING:
-    from infertui.targets.engine.tensorrt_llm.build.builder import BuiltEngine, Prepared
+    from infertui.targets.engine.tensorrt_llm.build.builder import BuildOutcome, Prepared
     from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress
 
 INTERRUPTED = 130
@@ -155,7 +155,7 @@ def _print_plan(prepared: "Prepared", *, as_json: bool) -> None:
         say(f"infertui: {clean(str(prepared.target))} is there already; --force builds it again.", err=True)
 
 
-def _print_done(done: "BuiltEngine", *, as_json: bool) -> None:
+def _print_done(done: "BuildOutcome", *, as_json: bool) -> None:
     if as_json:
         _print_json(done)
         return

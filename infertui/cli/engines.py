@@ -19,7 +19,6 @@ class _Group(TyperGroup):
     """`infertui engines NAME` is `infertui engines show NAME`; what is no subcommand is an engine's name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """See the library."""
         known = bool(args) and args[0] in (*self.commands, "--help", "-h")
         return super().parse_args(ctx, args if known else [_SHOW, *args])
 

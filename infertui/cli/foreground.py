@@ -81,7 +81,6 @@ class NoView:
     """Shows nothing; what was refused leaves no result, and is said."""
 
     def take(self, event: AnyRunEvent) -> None:
-        """See `RunView`."""
         if isinstance(event, RunRefused):
             say(f"infertui: {refusal(event)}", err=True)
 
@@ -99,7 +98,6 @@ class ReliableView:
         self._view = view
 
     def take(self, event: AnyRunEvent) -> None:
-        """See `RunView`."""
         try:
             self._view.take(event)
         except (OSError, UnicodeError):

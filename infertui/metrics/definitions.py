@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from infertui.metrics import observed, reads, wording
-from infertui.metrics.metric import EVERYWHERE, Column, Compared, Metric, Value, View
+from infertui.metrics.metric import EVERYWHERE, Column, ComparisonRow, Metric, Value, View
 from infertui.metrics.units import (
     BUCKETED,
     BYTES,
@@ -149,7 +149,7 @@ METRICS = (
            unit=TOKENS_PER_SECOND, read="summary.output_throughput", statistic="ratio", better="higher",
            aliases=("tok/s", "tps"), csv="output_throughput", views=EVERYWHERE - {"markdown", "report"},
            screen=Column(0, 7, 15), text=Column(0, absent="-"), ratio="ratio",
-           compared=Compared("throughput", 0, "throughput, tok/s", observed.throughput)),
+           compared=ComparisonRow("throughput", 0, "throughput, tok/s", observed.throughput)),
     Metric(key="throughput_bounds", label="output tok/s (95 % interval)", help="the same with its interval as words",
            unit=RANGE, read=wording.throughput_text, statistic="ratio", views=_DOCUMENTS),
     Metric(key="throughput_range", label="output tok/s (95 %)", help="the same in less room", unit=RANGE,
@@ -187,10 +187,11 @@ METRICS = (
            csv="p50_latency_s", views=_REPORTED_TOO, screen=Column(10, 8, 8), ratio="ratio_latency"),
     Metric(key="ttft_mean", label="TTFT mean", help="time to first token, mean", unit=MILLISECONDS,
            read="summary.ttft.mean", statistic="mean", level="request", better="lower", csv="mean_ttft_s",
-           views=_CSV | _DOCUMENTS, compared=Compared("ttft", 2, observe=observed.mean(lambda one: one.ttft))),
+           views=_CSV | _DOCUMENTS, compared=ComparisonRow("ttft", 2, observe=observed.mean(lambda one: one.ttft))),
     Metric(key="tpot_mean", label="TPOT mean", help="time per output token after the first, mean", unit=MILLISECONDS,
            read="summary.tpot.mean", statistic="mean", level="request", better="lower", csv="mean_tpot_s",
-           views=_CSV | _DOCUMENTS, compared=Compared("tpot", 3, observe=observed.mean_time(lambda one: one.tpot))),
+           views=_CSV | _DOCUMENTS,
+           compared=ComparisonRow("tpot", 3, observe=observed.mean_time(lambda one: one.tpot))),
     Metric(key="compile", label="compile", help="time in which code was compiled", unit=DURATION,
            read=_phase("compile"), csv="compile_s", views=_CSV | _DOCUMENTS, absent="-"),
     Metric(key="capture", label="capture", help="time in which graphs were captured", unit=DURATION,
@@ -198,7 +199,7 @@ METRICS = (
     Metric(key="latency_mean", label="E2E mean", help="latency from request to last token, mean", unit=SECONDS,
            read="summary.latency.mean", statistic="mean", level="request", better="lower", csv="mean_latency_s",
            views=_CSV | _DOCUMENTS,
-           compared=Compared("latency", 1, observe=observed.mean_time(lambda one: one.latency))),
+           compared=ComparisonRow("latency", 1, observe=observed.mean_time(lambda one: one.latency))),
     Metric(key="itl", label="ITL p50", help="inter-token latency, median", unit=BUCKETED, read="summary.itl.p50",
            statistic="p50", level="step", better="lower", csv="p50_itl_s", views=_LISTED, screen=Column(12, 7, 7),
            text=Column(10), show=lambda result: wording.itl_text(result.summary.itl)),
@@ -206,10 +207,11 @@ METRICS = (
            unit=BUCKETED, statistic="p99",
            read=lambda result: result.summary.itl.known_p99 if result.summary.itl else None, level="step",
            better="lower", needs=("summary.itl.p99", *_GAPS), csv="p99_itl_s", views=_KEPT, screen=Column(12, 7, 7),
-           show=lambda result: wording.itl_text(result.summary.itl, 99), compared=Compared("itl-p99", 5, paired=False)),
+           show=lambda result: wording.itl_text(result.summary.itl, 99),
+           compared=ComparisonRow("itl-p99", 5, paired=False)),
     Metric(key="itl_mean", label="ITL mean", help="inter-token latency, mean", unit=MILLISECONDS,
            read="summary.itl.mean", statistic="mean", level="step", better="lower", views=_DOCUMENTS,
-           compared=Compared("itl", 4, observe=observed.mean_time(lambda one: one.itl))),
+           compared=ComparisonRow("itl", 4, observe=observed.mean_time(lambda one: one.itl))),
 
     # Energy
     Metric(key="energy_j", label="energy", help="energy of the measured batches, gross, in joules", unit=JOULES,
@@ -218,7 +220,7 @@ METRICS = (
            read="power.joules_per_token", statistic="ratio", better="lower", aliases=("j/tok", "energy"),
            document="J/token", screen=Column(8, 5, 8), text=Column(9), ratio="ratio_energy",
            show=lambda result: wording.joules_text(result, result.power.joules_per_token if result.power else None),
-           compared=Compared("energy", 6, "energy, J/token", observed.energy_over(lambda one: one.tokens),
+           compared=ComparisonRow("energy", 6, "energy, J/token", observed.energy_over(lambda one: one.tokens),
                              whole=True)),
     Metric(key="joules_per_token_above_idle", label="J/token above idle", unit=JOULES, statistic="ratio",
            help="energy per output token without what the device draws at rest", better="lower",
@@ -226,7 +228,8 @@ METRICS = (
     Metric(key="joules_per_request", label="J/request", help="energy per request", unit=JOULES, statistic="ratio",
            read=lambda result: reads.gross(result).joules_per_request, better="lower", views=_CSV | _DOCUMENTS,
            show=lambda result: wording.joules_text(result, reads.gross(result).joules_per_request),
-           compared=Compared("energy-request", 7, "energy, J/request", observed.energy_over(lambda one: one.requests),
+           compared=ComparisonRow("energy-request", 7, "energy, J/request",
+                                  observed.energy_over(lambda one: one.requests),
                              whole=True)),
     Metric(key="tokens_per_s_per_w", label="tok/s/W", help="output tokens per second and watt", unit=NUMBER,
            read="power.tokens_per_s_per_w", statistic="ratio",

@@ -39,7 +39,7 @@ class Column(Struct, frozen=True):
     absent: str = NOT_AVAILABLE
 
 
-class Compared(Struct, frozen=True):
+class ComparisonRow(Struct, frozen=True):
     """Its row where runs are compared, in their `order`. `key` is what `--fail-if` and programs call it.
 
     `observe` reads it of measured batches, which gives an interval; without it the values of whole runs are compared.
@@ -86,7 +86,7 @@ class Metric(Struct, frozen=True, kw_only=True):
     """Its column in the table of `infertui results`."""
     show: "Callable[[Result], str] | None" = None
     absent: str = NOT_AVAILABLE
-    compared: Compared | None = None
+    compared: ComparisonRow | None = None
     ratio: str = ""
     """The key of the column with its ratio to a baseline's; empty for none."""
     derived: bool = False

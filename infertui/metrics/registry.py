@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from infertui.metrics.definitions import METRICS
-from infertui.metrics.metric import Compared, Metric, View
+from infertui.metrics.metric import ComparisonRow, Metric, View
 
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _METRICS: dict[str, Metric] = {}
@@ -42,7 +42,7 @@ def stored() -> list[Metric]:
     return [metric for metric in metrics() if metric.stored]
 
 
-def compared() -> Iterator[tuple[Metric, Compared]]:
+def compared() -> Iterator[tuple[Metric, ComparisonRow]]:
     """Those that runs are compared by, in their order."""
     found = [(metric, metric.compared) for metric in metrics() if metric.compared is not None]
     yield from sorted(found, key=lambda entry: entry[1].order)

@@ -12,7 +12,7 @@ TargetRequest = LoadRequest
 """What a worker can be asked to load: a union of the requests of all kinds, told apart by their types."""
 
 
-class Kind(NamedTuple):
+class KnownKind(NamedTuple):
     """One kind of target. `clock` makes what its runs are timed by."""
 
     kind: TargetKind
@@ -21,10 +21,10 @@ class Kind(NamedTuple):
     create: Callable[[Any, Clock], Target]
 
 
-KINDS = [Kind("engine", LoadRequest, clock_of, engine_target)]
+KINDS = [KnownKind("engine", LoadRequest, clock_of, engine_target)]
 
 
-def kind_of(request: object) -> Kind:
+def kind_of(request: object) -> KnownKind:
     """The kind that takes a request. Raises TypeError for what no kind takes."""
     for kind in KINDS:
         if isinstance(request, kind.request):

@@ -12,7 +12,7 @@ from infertui.tui.actions import GLOBAL_ACTIONS, Action, signs
 from infertui.tui.footer import reachable
 from infertui.tui.layouts import PaneId
 from infertui.tui.widgets.pane import Pane
-from infertui.tui.widgets.search import Item, SearchScreen
+from infertui.tui.widgets.search import SearchItem, SearchScreen
 
 if TYPE_CHECKING:
     from infertui.tui.app import InfertuiApp
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 Group = tuple[str, Sequence[Action]]
 
 
-def items_of(groups: Sequence[Group], keymap: Mapping[str, str], *, read_only: bool) -> Iterator[Item]:
+def items_of(groups: Sequence[Group], keymap: Mapping[str, str], *, read_only: bool) -> Iterator[SearchItem]:
     """A heading and its actions for each group."""
     for title, actions in groups:
-        yield Item("", title, group=title)
+        yield SearchItem("", title, group=title)
         for action in dict.fromkeys(actions):
             works = not (read_only and action.writes)
             text = action.help if works else f"{action.help} (read-only)"
-            yield Item(action.id, text, keys=" ".join(signs(action, keymap)), group=title, works=works)
+            yield SearchItem(action.id, text, keys=" ".join(signs(action, keymap)), group=title, works=works)
 
 
 class HelpScreen(SearchScreen):
@@ -53,8 +53,8 @@ class PaletteScreen(SearchScreen):
             for action in dict.fromkeys(actions):
                 works = not (read_only and action.writes)
                 text = f"{prefix}{action.help}" + ("" if works else " (read-only)")
-                items.append(Item(action.id, text, keys=" ".join(signs(action, keymap)[:1]), works=works))
-        items += [Item(f"{THEME}{name}", f"theme: {name}") for name in themes]
+                items.append(SearchItem(action.id, text, keys=" ".join(signs(action, keymap)[:1]), works=works))
+        items += [SearchItem(f"{THEME}{name}", f"theme: {name}") for name in themes]
         super().__init__("Palette", items, placeholder="type what to do; enter does it, esc closes")
 
 

@@ -24,7 +24,7 @@ from infertui.targets.engine.contract import (
     Scoring,
     Sink,
 )
-from infertui.targets.kinds import Kind, kind_of
+from infertui.targets.kinds import KnownKind, kind_of
 from infertui.worker.protocol import BatchDone, Event, Measure, MeasureDone, MeasureEnded, PhaseStarted, Ready
 from infertui.worker.scoring import scored
 from infertui.worker.session import Session
@@ -101,14 +101,14 @@ def measured(target: Target, clock: Clock, prompts: tuple[str, ...], iterations:
 
 
 @pytest.fixture
-def second_kind(monkeypatch: pytest.MonkeyPatch) -> Kind:
+def second_kind(monkeypatch: pytest.MonkeyPatch) -> KnownKind:
     """All that a second kind adds: an entry."""
-    kind = Kind(cast("Any", "table"), Table, lambda _: VirtualClock(), TableTarget)
+    kind = KnownKind(cast("Any", "table"), Table, lambda _: VirtualClock(), TableTarget)
     monkeypatch.setattr(kinds, "KINDS", [*kinds.KINDS, kind])
     return kind
 
 
-def test_a_second_kind_of_target_is_measured_through_the_same_seam(second_kind: Kind) -> None:
+def test_a_second_kind_of_target_is_measured_through_the_same_seam(second_kind: KnownKind) -> None:
     """10 + 5 + 5 ms, and 20 + 10 + 10: TTFT 10 and 20, TPOT 5 and 10, six tokens in 60 ms."""
     request = Table({"a": (10, 5, 5), "bb": (20, 10, 10)})
     kind = kind_of(request)
@@ -133,7 +133,7 @@ def test_a_second_kind_of_target_is_measured_through_the_same_seam(second_kind: 
     assert cast("TableTarget", target).asked == [f"prepare 1x{TOKENS}", f"grown {TOKENS}"]
 
 
-def test_requests_that_it_does_not_answer_fail_and_the_rest_counts(second_kind: Kind) -> None:
+def test_requests_that_it_does_not_answer_fail_and_the_rest_counts(second_kind: KnownKind) -> None:
     request = Table({"a": (10, 5, 5), "b": (10, -1, 0)})
     clock = second_kind.clock(request)
     target = second_kind.create(request, clock)

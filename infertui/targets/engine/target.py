@@ -88,7 +88,6 @@ class EngineTarget:
         return evidence
 
     def check_growth(self, grown: dict[str, int], output_len: int) -> None:
-        """See `verify.check_growth`."""
         verify.check_growth(self._config, grown, output_len)
 
     def release_memory(self) -> None:

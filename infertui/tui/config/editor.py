@@ -14,7 +14,7 @@ from infertui.tui.config import engines, values
 from infertui.tui.config.form import Form
 from infertui.tui.config.form_list import FormList
 from infertui.tui.config.options import download_hint, is_hub_id
-from infertui.tui.config.view import Layout, Row
+from infertui.tui.config.view import FormLayout, FormRow
 from infertui.tui.context import AppContext
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.rowlist import GUTTER, RowList
@@ -32,7 +32,7 @@ class FieldText:
     value that cannot be shown whole. With `fresh_axis` the field became an axis for this, and `leave` takes that back.
     """
 
-    def __init__(self, form: Form, row: Row, shown: str, *, fresh_axis: bool = False) -> None:
+    def __init__(self, form: Form, row: FormRow, shown: str, *, fresh_axis: bool = False) -> None:
         self.row = row
         self._form = form
         self._shown = shown
@@ -219,7 +219,7 @@ class FormEditor(FormList):
         lines = self.query("#config-edit")
         if not lines or self.view.editing not in self.places:
             return
-        layout = Layout(self.list.row_width)
+        layout = FormLayout(self.list.row_width)
         at = GUTTER + layout.value_at
         row = self.places[self.view.editing] - self.list.top
         area, inside = self.list.region, self.content_region

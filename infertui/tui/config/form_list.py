@@ -9,7 +9,7 @@ from textual.message import Message
 from infertui.tui.config.engines import unheeded_because
 from infertui.tui.config.form import Form
 from infertui.tui.config.options import MachineInfo
-from infertui.tui.config.view import Page, Row, View, build_rows
+from infertui.tui.config.view import FormRow, Page, View, build_rows
 from infertui.tui.context import AppContext
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import RenderContext
@@ -39,7 +39,7 @@ class FormList(PanePart):
         self.view = View()
         self.knowledge = MachineInfo()
         """What is known of the machine."""
-        self.rows: list[Row] = []
+        self.rows: list[FormRow] = []
         self.places: dict[Hashable, int] = {}
         """Where which row is, by id."""
         self.list = RowList(self, id="config-form", empty="no such field")
@@ -63,7 +63,7 @@ class FormList(PanePart):
         return Page(self.form, self.view, self.knowledge, self.look)
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> FormRow | None:
         """The row with the cursor."""
         return self.rows[self.list.cursor] if self.list.cursor < len(self.rows) else None
 

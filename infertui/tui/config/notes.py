@@ -19,7 +19,7 @@ from infertui.tui.config import engines
 from infertui.tui.config.forecast import ForecastRequest
 from infertui.tui.config.form import Form
 from infertui.tui.config.options import Standing
-from infertui.tui.config.view import HINT_FROM, NEW_LABEL, Page, Row, short_limits
+from infertui.tui.config.view import HINT_FROM, NEW_LABEL, FormRow, Page, short_limits
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.widgets.cells import fit
 from infertui.tui.widgets.lines import Lines
@@ -129,7 +129,7 @@ def above(page: Page, width: int, height: int) -> list[Text]:
     return lines
 
 
-def below(page: Page, question: ForecastRequest, row: Row | None, width: int, height: int) -> list[Text]:
+def below(page: Page, question: ForecastRequest, row: FormRow | None, width: int, height: int) -> list[Text]:
     """What the field under the cursor means, and the forecast. `height` is what the pane has."""
     palette = page.look.palette
     most = 2 if height >= 10 else 1
@@ -141,7 +141,7 @@ def below(page: Page, question: ForecastRequest, row: Row | None, width: int, he
     return [*lines, *_wrapped(page, text, width, style, most)]
 
 
-def about(page: Page, row: Row | None, width: int) -> tuple[str, str]:
+def about(page: Page, row: FormRow | None, width: int) -> tuple[str, str]:
     """What a row means, and the style to say it in."""
     palette = page.look.palette
     if row is None:

@@ -37,7 +37,7 @@ _ADVANCED = (
 _FOLDED = ("validity", "quality")
 
 
-class Group(Struct, frozen=True):
+class FieldGroup(Struct, frozen=True):
     """A heading, and the keys under it. `engine` is that to which all of them belong, whose name it has."""
 
     name: str
@@ -47,7 +47,7 @@ class Group(Struct, frozen=True):
     engine: str = ""
 
 
-def _groups() -> tuple[Group, ...]:
+def _groups() -> tuple[FieldGroup, ...]:
     found = []
     for section in SECTIONS[""]:
         keys = tuple(
@@ -57,18 +57,18 @@ def _groups() -> tuple[Group, ...]:
         )
         if keys:
             about = _first_line(Config.__annotations__[section].__doc__)
-            found.append(Group(section, about, keys, folded=section in _FOLDED))
+            found.append(FieldGroup(section, about, keys, folded=section in _FOLDED))
         if section == "engine":
             found += [
-                Group(spec.name, _first_line(spec.options.__doc__), options, engine=spec.name)
+                FieldGroup(spec.name, _first_line(spec.options.__doc__), options, engine=spec.name)
                 for spec in TABLES.values()
                 if (options := tuple(field.path for field in option_fields(spec)))
             ]
     return (
         *found,
-        Group(ADVANCED, "what rarely changes", tuple(path for path in _ADVANCED if path in FIELDS), folded=True),
-        Group(LABELS, "your own notes, kept with the results", folded=True),
-        Group(RUNS, "what the sweep makes", folded=True),
+        FieldGroup(ADVANCED, "what rarely changes", tuple(path for path in _ADVANCED if path in FIELDS), folded=True),
+        FieldGroup(LABELS, "your own notes, kept with the results", folded=True),
+        FieldGroup(RUNS, "what the sweep makes", folded=True),
     )
 
 
@@ -98,7 +98,7 @@ NEW_LABEL = "labels+"
 _MOST_ERROR_LINES = 4
 
 
-class Row(Struct, frozen=True):
+class FormRow(Struct, frozen=True):
     """One line. `id` tells it from the others, `path` is the key that it shows, `text` what it says otherwise."""
 
     id: str
@@ -123,7 +123,7 @@ class View:
         self.error = ""
         """What is wrong with the text that is being edited."""
 
-    def folded(self, group: Group) -> bool:
+    def folded(self, group: FieldGroup) -> bool:
         """Whether only the group's heading shows."""
         return self.toggled.get(group.name, group.folded)
 
@@ -147,28 +147,28 @@ def group_of(key: str) -> str:
     return GROUP_OF.get(key, LABELS)
 
 
-def build_rows(form: Form, view: View, width: int) -> list[Row]:
+def build_rows(form: Form, view: View, width: int) -> list[FormRow]:
     """Every row that shows, `width` cells being there for messages."""
-    rows: list[Row] = []
+    rows: list[FormRow] = []
     for group in GROUPS:
         inside = _inside(form, view, group)
         if view.wanted is not None or view.difference != "off":
             if inside:
-                rows += [Row(f"#{group.name}", "heading", group.name, text=group.about), *inside]
+                rows += [FormRow(f"#{group.name}", "heading", group.name, text=group.about), *inside]
             continue
         if (group.name == RUNS and not form.axes()) or (group.engine and not inside):
             continue
-        rows.append(Row(f"#{group.name}", "heading", group.name, text=group.about))
+        rows.append(FormRow(f"#{group.name}", "heading", group.name, text=group.about))
         if not view.folded(group):
             rows += inside
     return _with_error(rows, view, width)
 
 
-def _inside(form: Form, view: View, group: Group) -> list[Row]:
+def _inside(form: Form, view: View, group: FieldGroup) -> list[FormRow]:
     if group.name == RUNS:
         plain = view.wanted is None and view.difference == "off"
         variants = (form.variants() or []) if plain and not view.folded(group) else []
-        return [Row(f"run:{index}", "run", RUNS, text=run.name) for index, run in enumerate(variants) if run.name]
+        return [FormRow(f"run:{index}", "run", RUNS, text=run.name) for index, run in enumerate(variants) if run.name]
     keys = [key for key in form.all_keys() if key.startswith("labels.")] if group.name == LABELS else list(group.keys)
     if view.wanted is not None:
         keys = [key for key in keys if key in set(found(form, view.wanted))]
@@ -179,11 +179,11 @@ def _inside(form: Form, view: View, group: Group) -> list[Row]:
     else:
         keys = shown_keys(form, keys)
     rows = [
-        Row(key, "label" if group.name == LABELS else "field", group.name, key, name_of(key, group.name))
+        FormRow(key, "label" if group.name == LABELS else "field", group.name, key, name_of(key, group.name))
         for key in keys
     ]
     if group.name == LABELS and view.wanted is None and view.difference == "off":
-        rows.append(Row(NEW_LABEL, "new-label", LABELS, name="new label", text="key = value"))
+        rows.append(FormRow(NEW_LABEL, "new-label", LABELS, name="new label", text="key = value"))
     return rows
 
 
@@ -220,12 +220,12 @@ def _about(key: str) -> str:
     return f"{key.replace('_', ' ')} {field.description}".lower() if field else key
 
 
-def _with_error(rows: list[Row], view: View, width: int) -> list[Row]:
+def _with_error(rows: list[FormRow], view: View, width: int) -> list[FormRow]:
     at = next((index for index, row in enumerate(rows) if row.id == view.editing), None)
     if at is None or not view.error:
         return rows
     lines = textwrap.wrap(view.error, max(20, width - 4)) or [view.error]
-    errors = [Row(f"!{number}", "error", rows[at].group, text=line) for number, line in enumerate(lines)]
+    errors = [FormRow(f"!{number}", "error", rows[at].group, text=line) for number, line in enumerate(lines)]
     return [*rows[: at + 1], *errors[:_MOST_ERROR_LINES], *rows[at + 1 :]]
 
 
@@ -236,7 +236,7 @@ HINT_FROM = 56
 """Cells from which on a line has room for a third column."""
 
 
-class Layout:
+class FormLayout:
     """Where the columns of a line stand when it is `width` cells wide."""
 
     def __init__(self, width: int) -> None:
@@ -256,7 +256,7 @@ class Page:
         self.knowledge = knowledge
         self.look = look
 
-    def line(self, row: Row, width: int) -> Text:
+    def line(self, row: FormRow, width: int) -> Text:
         """A row in `width` cells."""
         match row.kind:
             case "heading":
@@ -266,13 +266,13 @@ class Page:
             case "run":
                 return beside(Text(" " * 2), fit(row.text, width - 2, self.look))
             case "new-label":
-                layout = Layout(width)
+                layout = FormLayout(width)
                 sign = fit(f"+ {row.name}", layout.value_at - 1, self.look, style=self.look.palette.muted)
                 return beside(sign, Text(" "), fit(row.text, layout.value, self.look, style=self.look.palette.muted))
             case _:
                 return self._field(row, width)
 
-    def _heading(self, row: Row, width: int) -> Text:
+    def _heading(self, row: FormRow, width: int) -> Text:
         group = next(group for group in GROUPS if group.name == row.group)
         everything = self.view.wanted is None and self.view.difference == "off"
         folded = everything and self.view.folded(group)
@@ -299,8 +299,8 @@ class Page:
         room = width - cell_len(title) - 2
         return beside(head, Text("  "), fit(about, room, self.look, style=palette.muted)) if room > 1 else head
 
-    def _field(self, row: Row, width: int) -> Text:
-        layout, palette = Layout(width), self.look.palette
+    def _field(self, row: FormRow, width: int) -> Text:
+        layout, palette = FormLayout(width), self.look.palette
         key = row.path
         default = self.view.difference == "default"
         changed = self.form.changed(key, default=default)

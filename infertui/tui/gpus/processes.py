@@ -94,15 +94,12 @@ class ProcessesScreen(Dialog[None]):
     # Rows.
 
     def row_count(self) -> int:
-        """See `RowSource`."""
         return len(self._processes)
 
     def row_key(self, index: int) -> Hashable:
-        """See `RowSource`."""
         return self._processes[index].pid
 
     def row_text(self, index: int, width: int) -> Text:
-        """See `RowSource`."""
         process = self._processes[index]
         memory = "n/a" if process.memory_used is None else format_bytes(process.memory_used)
         return _line(str(process.pid), memory, process.name or "n/a", width, self._look)

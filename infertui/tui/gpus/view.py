@@ -38,7 +38,7 @@ _TEMP_OF_LIMIT = 10
 """From this width on a temperature stands against the one at which the driver slows the clocks down."""
 
 
-class Column(Struct, frozen=True):
+class GpuColumn(Struct, frozen=True):
     """One gauge column. `width` includes the gap that follows it."""
 
     key: str
@@ -53,10 +53,10 @@ class Plan(Struct, frozen=True):
     across: int
     lines: int
     header: bool
-    columns: tuple[Column, ...]
+    columns: tuple[GpuColumn, ...]
 
 
-class Kind(Struct, frozen=True):
+class GaugeKind(Struct, frozen=True):
     """What a column can be: from `least` to `most` cells wide; the lower its `rank`, the sooner it has a place."""
 
     key: str
@@ -69,27 +69,27 @@ class Kind(Struct, frozen=True):
 
 # Figures that change with every reading stand side by side: a jump between two costs more than a few cells.
 _WIDE_KINDS = (
-    Kind("index", "GPU", 5, 8, 0),
-    Kind("name", "name", 8, _LONGEST_NAME, 10),
-    Kind("vram-bar", "VRAM", 6, 18, 6),
-    Kind("vram", "used/total", 11, 11, 2, "right"),
-    Kind("power-bar", "power", 6, 14, 8),
-    Kind("power", "of limit", 10, 10, 3, "right"),
-    Kind("temp", "temp", 7, _TEMP_OF_LIMIT, 4, "right"),
-    Kind("clock", "MHz", 6, 6, 9, "right"),
-    Kind("util", "util", 6, 6, 1, "right"),
-    Kind("util-bar", "", 6, 14, 7),
-    Kind("limits", "throttle", 9, 14, 5),
-    Kind("run", "run", 8, 40, 11),
+    GaugeKind("index", "GPU", 5, 8, 0),
+    GaugeKind("name", "name", 8, _LONGEST_NAME, 10),
+    GaugeKind("vram-bar", "VRAM", 6, 18, 6),
+    GaugeKind("vram", "used/total", 11, 11, 2, "right"),
+    GaugeKind("power-bar", "power", 6, 14, 8),
+    GaugeKind("power", "of limit", 10, 10, 3, "right"),
+    GaugeKind("temp", "temp", 7, _TEMP_OF_LIMIT, 4, "right"),
+    GaugeKind("clock", "MHz", 6, 6, 9, "right"),
+    GaugeKind("util", "util", 6, 6, 1, "right"),
+    GaugeKind("util-bar", "", 6, 14, 7),
+    GaugeKind("limits", "throttle", 9, 14, 5),
+    GaugeKind("run", "run", 8, 40, 11),
 )
 _NARROW_KINDS = (
-    Kind("index", "GPU", 4, 6, 0),
-    Kind("vram-bar", "VRAM", 4, 14, 6),
-    Kind("vram-used", "", 7, 7, 1, "right"),
-    Kind("watts", "power", 6, 6, 3, "right"),
-    Kind("temp", "temp", 6, 6, 4, "right"),
-    Kind("util", "util", 5, 6, 2, "right"),
-    Kind("limits", "thr", 6, 14, 5),
+    GaugeKind("index", "GPU", 4, 6, 0),
+    GaugeKind("vram-bar", "VRAM", 4, 14, 6),
+    GaugeKind("vram-used", "", 7, 7, 1, "right"),
+    GaugeKind("watts", "power", 6, 6, 3, "right"),
+    GaugeKind("temp", "temp", 6, 6, 4, "right"),
+    GaugeKind("util", "util", 5, 6, 2, "right"),
+    GaugeKind("limits", "thr", 6, 14, 5),
 )
 
 
@@ -121,7 +121,7 @@ def _short_name(info: GpuInfo) -> str:
     return info.name.removeprefix("NVIDIA ")
 
 
-def _columns(width: int, label: int, name: int) -> tuple[Column, ...]:
+def _columns(width: int, label: int, name: int) -> tuple[GpuColumn, ...]:
     kinds = _WIDE_KINDS if width >= _NARROW else _NARROW_KINDS
     widths: dict[str, int] = {}
     left = width
@@ -140,7 +140,7 @@ def _columns(width: int, label: int, name: int) -> tuple[Column, ...]:
         for kind in growing[:left]:
             widths[kind.key] += 1
         left -= min(left, len(growing))
-    return tuple(Column(kind.key, kind.title, widths[kind.key], kind.align) for kind in kinds if kind.key in widths)
+    return tuple(GpuColumn(kind.key, kind.title, widths[kind.key], kind.align) for kind in kinds if kind.key in widths)
 
 
 class Steady:
@@ -158,12 +158,12 @@ class Steady:
         return shown
 
 
-def header_cells(columns: Sequence[Column], look: RenderContext) -> list[Text]:
+def header_cells(columns: Sequence[GpuColumn], look: RenderContext) -> list[Text]:
     """The titles of the columns."""
     return [_cell(column.title, column, look, look.palette.muted) for column in columns]
 
 
-def blank_cells(columns: Sequence[Column]) -> list[Text]:
+def blank_cells(columns: Sequence[GpuColumn]) -> list[Text]:
     """A place without a device."""
     return [Text(" " * column.width) for column in columns]
 
@@ -179,7 +179,7 @@ class Device(Struct, frozen=True):
     steady: Steady | None = None
 
 
-def device_cells(device: Device, columns: Sequence[Column], look: RenderContext) -> list[Text]:
+def device_cells(device: Device, columns: Sequence[GpuColumn], look: RenderContext) -> list[Text]:
     """The cells of a device, one per column, each exactly as wide as its column."""
     sample = device.sample
     if sample is None or sample.lost:
@@ -193,7 +193,7 @@ def device_cells(device: Device, columns: Sequence[Column], look: RenderContext)
     return cells
 
 
-def _across(device: Device, columns: Sequence[Column], look: RenderContext) -> list[Text]:
+def _across(device: Device, columns: Sequence[GpuColumn], look: RenderContext) -> list[Text]:
     """Words where there are no readings: one text, laid across all columns but the first."""
     lost = device.sample.lost if device.sample else ""
     words = f"lost: {lost}" if lost else "no reading yet"
@@ -216,11 +216,11 @@ def _pieces(text: str, widths: Sequence[int]) -> list[str]:
     return pieces
 
 
-def _cell(text: str, column: Column, look: RenderContext, style: str = "") -> Text:
+def _cell(text: str, column: GpuColumn, look: RenderContext, style: str = "") -> Text:
     return fit(text, column.width - 1, look, style=style, align=column.align, after=" ")
 
 
-def _index(device: Device, sample: GpuSample | None, column: Column, look: RenderContext) -> Text:
+def _index(device: Device, sample: GpuSample | None, column: GpuColumn, look: RenderContext) -> Text:
     """`>0*`: selected, the device's number, in use by a run."""
     palette = look.palette
     mark = look.glyph("▸", ">") if device.selected else " "
@@ -232,11 +232,11 @@ def _index(device: Device, sample: GpuSample | None, column: Column, look: Rende
     return cell
 
 
-def _name(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _name(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     return _cell(_short_name(device.info), column, look)
 
 
-def _gauge(device: Device, share: float | None, column: Column, look: RenderContext, style: str) -> Text:
+def _gauge(device: Device, share: float | None, column: GpuColumn, look: RenderContext, style: str) -> Text:
     if share is None:
         return _cell("", column, look)
     if device.steady:
@@ -250,11 +250,11 @@ def _vram_share(sample: GpuSample) -> float | None:
     return sample.memory_used / sample.memory_total if sample.memory_used is not None and sample.memory_total else None
 
 
-def _vram_bar(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _vram_bar(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     return _gauge(device, _vram_share(sample), column, look, _vram_warning(sample, look) or look.palette.ok)
 
 
-def _vram(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _vram(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     if sample.memory_used is None:
         return _missing(column, look)
     total = sample.memory_total or device.info.memory_total
@@ -262,7 +262,7 @@ def _vram(device: Device, sample: GpuSample, column: Column, look: RenderContext
     return _marked(figure, _vram_warning(sample, look), column, look)
 
 
-def _vram_used(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _vram_used(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     if sample.memory_used is None:
         return _missing(column, look)
     return _marked(f"{_gigabytes(sample.memory_used)}G", _vram_warning(sample, look), column, look)
@@ -277,7 +277,7 @@ def _vram_warning(sample: GpuSample, look: RenderContext) -> str:
     return look.palette.warning if share is not None and share >= look.settings.full_vram else ""
 
 
-def _marked(figure: str, style: str, column: Column, look: RenderContext) -> Text:
+def _marked(figure: str, style: str, column: GpuColumn, look: RenderContext) -> Text:
     """A figure with a cell for `!`, which says that it is past its threshold, as does `style` if there is one."""
     return _cell(figure + ("!" if style else " "), column, look, style)
 
@@ -286,21 +286,21 @@ def _limit_w(info: GpuInfo) -> float | None:
     return info.power_limit_w or info.power_limit_max_w
 
 
-def _power_bar(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _power_bar(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     limit, watts = _limit_w(device.info), sample.power_now_w
     share = watts / limit if watts is not None and limit else None
     capped = "power-cap" in (sample.throttle or ())
     return _gauge(device, share, column, look, look.palette.warning if capped else look.palette.ok)
 
 
-def _power(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _power(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     watts, limit = sample.power_now_w, _limit_w(device.info)
     if watts is None:
         return _missing(column, look)
     return _cell(f"{watts:.0f}/{limit:.0f}W" if limit else f"{watts:.0f}W", column, look)
 
 
-def _watts(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _watts(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     watts = sample.power_now_w
     return _missing(column, look) if watts is None else _cell(f"{watts:.0f}W", column, look)
 
@@ -312,7 +312,7 @@ def temperature(celsius: float, look: RenderContext, *, limit: float | None = No
     return "/".join(f"{degrees if unit == 'C' else degrees * 9 / 5 + 32:.0f}" for degrees in figures) + unit
 
 
-def _temp(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _temp(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     degrees, slowdown = sample.temperature_c, device.info.temp_slowdown_c
     if degrees is None:
         return _missing(column, look)
@@ -323,18 +323,18 @@ def _temp(device: Device, sample: GpuSample, column: Column, look: RenderContext
     return _marked(temperature(degrees, look, limit=limit), style, column, look)
 
 
-def _util_bar(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _util_bar(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     share = None if sample.utilization is None else sample.utilization / 100
     return _gauge(device, share, column, look, look.palette.ok)
 
 
-def _util(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _util(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     if sample.utilization is None:
         return _missing(column, look)
     return _cell(f"{min(100.0, sample.utilization):.0f}%", column, look)
 
 
-def _clock(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _clock(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     return _missing(column, look) if sample.sm_mhz is None else _cell(f"{sample.sm_mhz}", column, look)
 
 
@@ -346,22 +346,22 @@ def limits(reasons: Sequence[str] | None) -> str:
     return " ".join(_LIMITS.get(reason, reason) for reason in ordered) or _NONE
 
 
-def _held(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _held(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     reasons = set(sample.throttle or ())
     palette = look.palette
     style = palette.error if reasons & _ALARMING else palette.warning if reasons - _HARMLESS else palette.muted
     return _cell(limits(sample.throttle), column, look, style)
 
 
-def _run(device: Device, sample: GpuSample, column: Column, look: RenderContext) -> Text:
+def _run(device: Device, sample: GpuSample, column: GpuColumn, look: RenderContext) -> Text:
     return _cell(", ".join(device.runs) or _NONE, column, look, look.palette.active if device.runs else "")
 
 
-def _missing(column: Column, look: RenderContext) -> Text:
+def _missing(column: GpuColumn, look: RenderContext) -> Text:
     return _cell("n/a", column, look, look.palette.muted)
 
 
-_CELLS: dict[str, Callable[[Device, GpuSample, Column, RenderContext], Text]] = {
+_CELLS: dict[str, Callable[[Device, GpuSample, GpuColumn, RenderContext], Text]] = {
     "index": _index,
     "name": _name,
     "vram-bar": _vram_bar,

@@ -15,7 +15,7 @@ from infertui.errors import InfertuiError
 from infertui.runner.queue_store import Entry
 from infertui.tui.actions import Action, bindings
 from infertui.tui.context import AppContext
-from infertui.tui.logs.view import Item, Journal, Row, find, rows_of
+from infertui.tui.logs.view import Journal, LogItem, LogRow, find, rows_of
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import RenderContext, beside, fit
@@ -65,7 +65,7 @@ class LogsPane(Pane):
         """The log of this run was not read since it last ran."""
         self._problem = ""
         self._polls = 0
-        self._rows: list[Row] = []
+        self._rows: list[LogRow] = []
         self._made: tuple[object, ...] = ()
         self._heading = Heading(self)
         self._list = RowList(self, empty=_NO_RUN)
@@ -153,7 +153,7 @@ class LogsPane(Pane):
         made = (self._run, width, self.wrap, items[-1].number if items else 0, self._journal.partial)
         if made != self._made:
             self._made = made
-            partial = Item((items[-1].number if items else 0) + 1, "log", "", self._journal.partial)
+            partial = LogItem((items[-1].number if items else 0) + 1, "log", "", self._journal.partial)
             shown = [*items, partial] if self._journal.partial else items
             self._rows = rows_of(shown, width - _time_width(width), wrap=self.wrap)
             self._list.redraw()
@@ -173,11 +173,9 @@ class LogsPane(Pane):
         return "  ".join(word for word in words if word)
 
     def row_count(self) -> int:
-        """See `RowSource`."""
         return len(self._rows)
 
     def row_key(self, index: int) -> Hashable:
-        """See `RowSource`."""
         row = self._rows[index]
         return row.item.number, row.at
 
@@ -198,7 +196,6 @@ class LogsPane(Pane):
         return self._rows[index].item.number, self._rows[index].at
 
     def row_text(self, index: int, width: int) -> Text:
-        """See `RowSource`."""
         row = self._rows[index]
         look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         styles = {"note": look.palette.accent, "fault": look.palette.warning, "gap": look.palette.muted}

@@ -12,7 +12,7 @@ _OVERLAP = 4096
 Kind = Literal["log", "note", "fault", "gap"]
 
 
-class Item(Struct, frozen=True):
+class LogItem(Struct, frozen=True):
     """A line. `time` is when it was seen, as `12:03:11`; empty for what was there before anyone looked."""
 
     number: int
@@ -25,7 +25,7 @@ class Journal:
     """Lines of one run, in the order in which they were seen. The oldest go when there are too many."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
+        self.items: list[LogItem] = []
         self.partial = ""
         """The log's last line, as long as it has no end."""
         self._log = ""
@@ -69,30 +69,30 @@ class Journal:
 
     def _add(self, kind: Kind, time: str, text: str) -> None:
         self._number += 1
-        self.items.append(Item(self._number, kind, time, safe(text)))
+        self.items.append(LogItem(self._number, kind, time, safe(text)))
         del self.items[:-_KEPT]
 
 
-class Row(Struct, frozen=True):
+class LogRow(Struct, frozen=True):
     """A screen line: the piece of an item that begins `at` this character."""
 
-    item: Item
+    item: LogItem
     piece: str
     at: int = 0
 
 
-def rows_of(items: Iterable[Item], width: int, *, wrap: bool) -> list[Row]:
+def rows_of(items: Iterable[LogItem], width: int, *, wrap: bool) -> list[LogRow]:
     """The screen lines of some items; with `wrap` long texts go on in further lines."""
     rows = []
     for item in items:
         if not wrap or len(item.text) <= width or width < 1:
-            rows.append(Row(item, item.text))
+            rows.append(LogRow(item, item.text))
             continue
-        rows += [Row(item, item.text[at : at + width], at) for at in range(0, len(item.text), width)]
+        rows += [LogRow(item, item.text[at : at + width], at) for at in range(0, len(item.text), width)]
     return rows
 
 
-def find(rows: list[Row], needle: str, start: int, by: int) -> int | None:
+def find(rows: list[LogRow], needle: str, start: int, by: int) -> int | None:
     """Index of the next row, after `start` in direction `by` and round the end, that holds `needle` in any case."""
     needle = needle.casefold()
     for step in range(1, len(rows) + 1):

@@ -16,7 +16,7 @@ from infertui.runner.queue_store import ENDED, Entry
 from infertui.tui.actions import Action, bindings
 from infertui.tui.config.command import config_command
 from infertui.tui.context import AppContext
-from infertui.tui.queue.view import Line, Shown, entries_of, heading, line_text, lines_of
+from infertui.tui.queue.view import Line, QueueContext, entries_of, heading, line_text, lines_of
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import DEFAULT_PALETTE, palette
 from infertui.tui.widgets.cells import RenderContext
@@ -55,7 +55,7 @@ class QueuePane(Pane):
         self._folded: set[Hashable] = set()
         self._lines: list[Line] = []
         self._places: dict[Hashable, int] = {}
-        self._shown = Shown({}, datetime.now(UTC), RenderContext(DEFAULT_PALETTE))
+        self._shown = QueueContext({}, datetime.now(UTC), RenderContext(DEFAULT_PALETTE))
         self._undo: list[tuple[Submission, ...]] = []
         self._going: set[int] = set()
         """Entries that the runner was asked to take out, and that may still be in the list."""
@@ -78,7 +78,7 @@ class QueuePane(Pane):
         entries = tuple(mirror.entries.values())
         now = datetime.now(UTC)
         look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
-        self._shown = Shown(mirror.progress, now, look)
+        self._shown = QueueContext(mirror.progress, now, look)
         self._lines = lines_of(entries, self._folded)
         self._places = {line.key: index for index, line in enumerate(self._lines)}
         self._list.marked &= self._places.keys()
@@ -90,19 +90,15 @@ class QueuePane(Pane):
     # Rows.
 
     def row_count(self) -> int:
-        """See `RowSource`."""
         return len(self._lines)
 
     def row_key(self, index: int) -> Hashable:
-        """See `RowSource`."""
         return self._lines[index].key
 
     def row_index(self, key: Hashable) -> int | None:
-        """See `RowSource`."""
         return self._places.get(key)
 
     def row_text(self, index: int, width: int) -> Text:
-        """See `RowSource`."""
         return line_text(self._lines[index], width, self._shown)
 
     @property

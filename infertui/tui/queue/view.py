@@ -77,7 +77,7 @@ _COMPACT = 60
 _FULL = 100
 
 
-class Group(Struct, frozen=True):
+class QueueGroup(Struct, frozen=True):
     """Neighbouring entries that were submitted together. One that was moved apart stands in several parts."""
 
     key: Hashable
@@ -90,7 +90,7 @@ class Line(Struct, frozen=True):
     """A line of the list: a group's own (`entry` None) or an entry, `within` a group or alone."""
 
     key: Hashable
-    group: Group
+    group: QueueGroup
     entry: Entry | None = None
     within: bool = False
 
@@ -113,7 +113,7 @@ def lines_of(entries: Iterable[Entry], folded: Collection[Hashable]) -> list[Lin
     for part in parts:
         number = seen[part[0].group] = seen.get(part[0].group, 0) + 1
         key = ("group", part[0].group, number)
-        group = Group(key, part[0].title, tuple(part), key in folded)
+        group = QueueGroup(key, part[0].title, tuple(part), key in folded)
         if len(part) > 1:
             lines.append(Line(key, group))
         if len(part) == 1 or not group.folded:
@@ -178,7 +178,7 @@ def heading(entries: Collection[Entry], progress: Mapping[str, RunProgress], now
     return ", ".join(parts) + ("  PAUSED" if paused else "")
 
 
-class Shown(Struct, frozen=True):
+class QueueContext(Struct, frozen=True):
     """What a line is drawn from besides the entries."""
 
     progress: Mapping[str, RunProgress]
@@ -186,7 +186,7 @@ class Shown(Struct, frozen=True):
     look: RenderContext
 
 
-def line_text(line: Line, width: int, shown: Shown) -> Text:
+def line_text(line: Line, width: int, shown: QueueContext) -> Text:
     """A line in at most `width` cells."""
     if line.entry is None:
         return _group_text(line.group, width, shown)
@@ -260,7 +260,7 @@ def short_engine(name: str) -> str:
     return _SHORT_ENGINES.get(name, name)
 
 
-def _entry_text(entry: Entry, width: int, shown: Shown, *, within: bool) -> Text:
+def _entry_text(entry: Entry, width: int, shown: QueueContext, *, within: bool) -> Text:
     look = shown.look
     progress = shown.progress.get(entry.run) if entry.state == "running" else None
     glyph, word, style = state_mark(entry, progress, look)
@@ -300,7 +300,7 @@ def _entry_text(entry: Entry, width: int, shown: Shown, *, within: bool) -> Text
     return beside(number, state, *cells, fit(result, max(0, left - names), look, style=result_style))
 
 
-def _group_text(group: Group, width: int, shown: Shown) -> Text:
+def _group_text(group: QueueGroup, width: int, shown: QueueContext) -> Text:
     """`v demo sweep  3/12  RUN  ETA 4:10`."""
     look, entries = shown.look, group.entries
     palette = look.palette
@@ -339,7 +339,7 @@ def _group_text(group: Group, width: int, shown: Shown) -> Text:
 
 def _bench_text(
     line: Text,
-    group: Group,
+    group: QueueGroup,
     tail: str,
     words: list[tuple[str, str]],
     figures: list[ComparedFigure],

@@ -66,7 +66,7 @@ class Placed(Struct, frozen=True):
     width: int
 
 
-class Layout(Struct, frozen=True):
+class ColumnLayout(Struct, frozen=True):
     """The columns that fit, from left to right, and how many did not."""
 
     placed: tuple[Placed, ...]
@@ -223,7 +223,7 @@ _GROWTH: tuple[tuple[str, int], ...] = (
 _ALL_OR_NOTHING = frozenset({"throughput", "started"})
 
 
-def arrange(columns: Sequence[Shown], width: int, *, ratio: bool = False) -> Layout:
+def arrange(columns: Sequence[Shown], width: int, *, ratio: bool = False) -> ColumnLayout:
     """Place `columns` in their order, then the flags, in `width` cells.
 
     Ratios are among them only where `ratio` says that there is a baseline; that of the throughput is then in any case.
@@ -253,14 +253,14 @@ def arrange(columns: Sequence[Shown], width: int, *, ratio: bool = False) -> Lay
     for spec in fitting:
         placed.append(Placed(spec, x, min(widths[spec.key], max(0, width - x))))
         x += widths[spec.key] + GAP
-    return Layout(tuple(placed), len(wanted) - len(fitting))
+    return ColumnLayout(tuple(placed), len(wanted) - len(fitting))
 
 
 def _least(specs: Sequence[ColumnSpec]) -> int:
     return sum(spec.narrow for spec in specs) + GAP * (len(specs) - 1)
 
 
-def header_text(layout: Layout, width: int, look: RenderContext, *, sort: Column, descending: bool) -> Text:
+def header_text(layout: ColumnLayout, width: int, look: RenderContext, *, sort: Column, descending: bool) -> Text:
     """The line above the rows; an arrow behind the column that sorts, and how many columns are left out."""
     cells = []
     for one in layout.placed:
@@ -283,7 +283,7 @@ def header_text(layout: Layout, width: int, look: RenderContext, *, sort: Column
 
 
 def row_text(
-    row: ResultRow, layout: Layout, width: int, look: RenderContext, *, baseline: ResultRow | None = None
+    row: ResultRow, layout: ColumnLayout, width: int, look: RenderContext, *, baseline: ResultRow | None = None
 ) -> Text:
     """A run as one line. One that measured nothing says why, where its figures would be."""
     colours = look.palette

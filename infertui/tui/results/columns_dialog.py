@@ -55,19 +55,15 @@ class ColumnsScreen(Dialog[tuple[Shown, ...] | None]):
         self._rows.focus()
 
     def row_count(self) -> int:
-        """See `RowSource`."""
         return len(self._order)
 
     def row_key(self, index: int) -> Hashable:
-        """See `RowSource`."""
         return self._order[index]
 
     def row_index(self, key: Hashable) -> int | None:
-        """See `RowSource`."""
         return self._order.index(key) if key in self._order else None
 
     def row_text(self, index: int, width: int) -> Text:
-        """See `RowSource`."""
         spec, colours = SPECS[self._order[index]], palette(self.app)
         shown = spec.key in self._chosen
         text = Text("[x] " if shown else "[ ] ", style=colours.accent if shown else colours.muted, end="")

@@ -12,7 +12,7 @@ from textual.message import Message
 from infertui.errors import InfertuiError
 from infertui.results.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
 from infertui.tui.actions import sign
-from infertui.tui.results.columns import COLUMNS, Layout, arrange, header_text, row_text
+from infertui.tui.results.columns import COLUMNS, ColumnLayout, arrange, header_text, row_text
 from infertui.tui.results.pages import ResultPages
 from infertui.tui.results.selection import Selection
 from infertui.tui.terminal.sanitize import safe
@@ -55,7 +55,7 @@ class ResultTable(PanePart):
         """What to do about a filter that nothing matches."""
         self._ready = False
         self._busy = False
-        self._placed = Layout((), 0)
+        self._placed = ColumnLayout((), 0)
         self._look = RenderContext(DEFAULT_PALETTE)
         self.list = RowList(self, id="results-list", markable=True)
         self._note = PinnedLine(id="results-note")

@@ -18,7 +18,7 @@ from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 
 
-class Item(Struct, frozen=True):
+class SearchItem(Struct, frozen=True):
     """One line. `value` is returned when it is chosen; an item without one is a heading, and goes with its group."""
 
     value: str
@@ -28,7 +28,7 @@ class Item(Struct, frozen=True):
     works: bool = True
 
 
-def matching(items: Sequence[Item], search: str) -> list[Item]:
+def matching(items: Sequence[SearchItem], search: str) -> list[SearchItem]:
     """The items in which every word of `search` stands, with the headings of their groups."""
     words = search.lower().split()
     kept = [item for item in items if item.value and _matches(item, words)]
@@ -39,7 +39,7 @@ def matching(items: Sequence[Item], search: str) -> list[Item]:
     return sorted(kept, key=lambda item: _rank(item, words))
 
 
-def _rank(item: Item, words: list[str]) -> int:
+def _rank(item: SearchItem, words: list[str]) -> int:
     """Items that begin with what was typed come first, then those in which each word begins a word."""
     text = item.text.lower()
     if text.startswith(words[0]):
@@ -48,7 +48,7 @@ def _rank(item: Item, words: list[str]) -> int:
     return 1 if all(any(start.startswith(word) for start in starts) for word in words) else 2
 
 
-def _matches(item: Item, words: list[str]) -> bool:
+def _matches(item: SearchItem, words: list[str]) -> bool:
     text = f"{item.group} {item.text} {item.value}".lower()
     return all(word in text or word == item.keys.lower() for word in words)
 
@@ -58,7 +58,7 @@ class _Rows:
 
     def __init__(self, screen: "SearchScreen") -> None:
         self._screen = screen
-        self.items: list[Item] = []
+        self.items: list[SearchItem] = []
 
     def row_count(self) -> int:
         return len(self.items)
@@ -91,7 +91,7 @@ class SearchScreen(Dialog[str | None]):
     BINDINGS = bindings(ACTIONS)
     CSS_PATH = DIALOG_CSS
 
-    def __init__(self, title: str, items: Sequence[Item], *, placeholder: str) -> None:
+    def __init__(self, title: str, items: Sequence[SearchItem], *, placeholder: str) -> None:
         super().__init__(classes="dialog")
         self._title = title
         self._items = tuple(items)

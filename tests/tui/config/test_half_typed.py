@@ -15,7 +15,7 @@ from infertui.tui.config.config_file import meant, path_of
 from infertui.tui.config.editor import FieldText
 from infertui.tui.config.form import Form
 from infertui.tui.config.values import parse
-from infertui.tui.config.view import Row
+from infertui.tui.config.view import FormRow
 from infertui.tui.results.bench_dialog import rounds_of
 from infertui.tui.settings import fields
 
@@ -49,7 +49,7 @@ def said(problem: str, text: str) -> None:
 def test_every_field_of_the_form_answers(path: str) -> None:
     """A hundred of them each, others for every field: all of them take half a minute."""
     form = Form(from_defaults({}))
-    typing = FieldText(form, Row(path, "field", "", path), form.text(path))
+    typing = FieldText(form, FormRow(path, "field", "", path), form.text(path))
     for text in random.Random(path).sample(PREFIXES, 100):
         said(typing.problem(text), text)
 
@@ -66,7 +66,7 @@ def test_axes_and_labels_answer(key: str) -> None:
 def test_a_label_and_a_file_name_answer_every_prefix() -> None:
     form = Form(from_defaults({}))
     for text in PREFIXES:
-        said(FieldText(form, Row("", "new-label", ""), "").problem(text), text)
+        said(FieldText(form, FormRow("", "new-label", ""), "").problem(text), text)
         for answer in (path_of, meant):
             try:
                 answer(text, {"HOME": "/nonexistent"})

@@ -9,11 +9,11 @@ from support.screens import entry
 
 from infertui.config.sweep import Place
 from infertui.runner.queue_store import Entry
-from infertui.tui.queue.view import Shown, arms_of, bench_words, line_text, lines_of
+from infertui.tui.queue.view import QueueContext, arms_of, bench_words, line_text, lines_of
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 
-SHOWN = Shown({}, datetime.now(UTC), RenderContext(DEFAULT_PALETTE))
+SHOWN = QueueContext({}, datetime.now(UTC), RenderContext(DEFAULT_PALETTE))
 
 
 def bench(*speeds: float | None, arms: tuple[str, ...] = ("eager", "graph"), rounds: int = 3) -> list[Entry]:

@@ -8,19 +8,19 @@ from support.structs import values_of
 
 from infertui.runner.progress import RunProgress
 from infertui.runner.queue_store import Entry
-from infertui.tui.queue.view import Line, Shown, entries_of, entry_key, heading, line_text, lines_of, time_left
+from infertui.tui.queue.view import Line, QueueContext, entries_of, entry_key, heading, line_text, lines_of, time_left
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 
 NOW = datetime(2026, 5, 1, 9, 0, 20, tzinfo=UTC)
 
 
-def shown(*under_way: str, plain: bool = False) -> Shown:
-    return Shown({run: progress(run) for run in under_way}, NOW, RenderContext(DEFAULT_PALETTE, ascii=plain))
+def shown(*under_way: str, plain: bool = False) -> QueueContext:
+    return QueueContext({run: progress(run) for run in under_way}, NOW, RenderContext(DEFAULT_PALETTE, ascii=plain))
 
 
 def text_of(one: Entry, width: int = 120, known: RunProgress | None = None) -> str:
-    drawn_from = Shown({} if known is None else {one.run: known}, NOW, RenderContext(DEFAULT_PALETTE))
+    drawn_from = QueueContext({} if known is None else {one.run: known}, NOW, RenderContext(DEFAULT_PALETTE))
     return line_text(lines_of([one], ())[0], width, drawn_from).plain
 
 

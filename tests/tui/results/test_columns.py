@@ -11,7 +11,7 @@ from infertui.results.index import Column, ResultRow
 from infertui.text import clean
 from infertui.tui.results.columns import (
     COLUMNS,
-    Layout,
+    ColumnLayout,
     arrange,
     copied,
     copied_header,
@@ -33,7 +33,7 @@ ROW = ResultRow(
 )  # fmt: skip
 
 
-def keys(layout: Layout) -> list[str]:
+def keys(layout: ColumnLayout) -> list[str]:
     return [one.spec.key for one in layout.placed]
 
 

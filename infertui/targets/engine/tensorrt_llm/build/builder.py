@@ -52,7 +52,7 @@ class Prepared(Struct, frozen=True):
     kept: bool
 
 
-class BuiltEngine(Struct, frozen=True):
+class BuildOutcome(Struct, frozen=True):
     """What came of it. Seconds are of the steps; none where the engine was there."""
 
     engine_dir: str
@@ -101,7 +101,7 @@ def prepare(order: Order, environ: Mapping[str, str] = os.environ) -> Prepared:
     )
 
 
-def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> BuiltEngine:
+def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> BuildOutcome:
     """Build, unless the engine is there. Whatever is raised, Ctrl-C among it, no half of an engine is left.
 
     The log of a build that failed stays beside the folder that it would have become.
@@ -110,7 +110,7 @@ def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> BuiltEng
     target = prepared.target
     if prepared.kept:
         record = cache.read_record(target)
-        return BuiltEngine(
+        return BuildOutcome(
             str(target), True, prepared.key, {}, _size(target), str(target / LOG), record.commands if record else []
         )
     log = target.parent / f"{target.name}.{LOG}"
@@ -137,7 +137,7 @@ def build(prepared: Prepared, told: Callable[[BuildProgress], None]) -> BuiltEng
         raise StoreError(f"{clean(str(error.filename or target))} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(prepared.partial, ignore_errors=True)
-    return BuiltEngine(str(target), False, prepared.key, seconds, _size(target), str(target / LOG), commands)
+    return BuildOutcome(str(target), False, prepared.key, seconds, _size(target), str(target / LOG), commands)
 
 
 def _tool(name: str, environ: Mapping[str, str]) -> str:
