@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 
 class SparingCompositor(Compositor):
-    """See above."""
+    """Draws what shows of what changed."""
 
     def __init__(self) -> None:
         super().__init__()

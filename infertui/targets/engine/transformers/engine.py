@@ -69,7 +69,7 @@ def log_likelihood(model: Any, ids: Sequence[int], going_on: Callable[[], None])
 
 
 class TransformersEngine:
-    """See `Engine`."""
+    """Transformers in a worker: one loaded model, and the way of generating that was asked for."""
 
     _model: Any
     _device: "torch.device"
