@@ -71,7 +71,7 @@ def _known(run: str, quality: Quality, *, brief: bool) -> Iterator[tuple[str, st
 
 def _ties(quality: Quality) -> str:
     """What the logits say of where outputs part."""
-    if quality.share_without_ties is None:
+    if quality.share_without_ties is None or not quality.gaps:
         return ""
     ties = sum(abs(gap) < TIE for gap in quality.gaps.values())
     least = min(map(abs, quality.gaps.values()))
@@ -222,7 +222,9 @@ def _times(values: Distribution | None) -> str:
     shown = _mean_and_spread(values.mean, values.std)
     shown += [f"p50 {format_seconds(values.p50)}"] if values.p50 is not None else []
     shown += [
-        f"{name} {format_seconds(getattr(values, name))}" for name in ("p90", "p95", "p99") if name in values.supported
+        f"{name} {format_seconds(value)}"
+        for name, value in (("p90", values.p90), ("p95", values.p95), ("p99", values.p99))
+        if name in values.supported and value is not None
     ]
     if "p99" not in values.supported and values.maximum is not None:
         shown.append(f"max {format_seconds(values.maximum)}" + (f" (n={values.n})" if values.n else ""))
@@ -257,10 +259,10 @@ def _device(result: Result) -> str:
     shown = []
     if device.utilization_mean is not None:
         shown.append(f"GPU {device.utilization_mean:.0f} %")
-    if device.sm_clock_mean is not None:
-        shown.append(f"{device.sm_clock_min:.0f}-{device.sm_clock_max:.0f} MHz")
-    if device.temperature_max is not None:
-        shown.append(f"{device.temperature_min:.0f}-{device.temperature_max:.0f} C")
+    clocks = _span(device.sm_clock_min, device.sm_clock_max) or _span(device.sm_clock_mean)
+    shown += [f"{clocks} MHz"] if clocks else []
+    temperatures = _span(device.temperature_min, device.temperature_max)
+    shown += [f"{temperatures} C"] if temperatures else []
     if device.throttles:
         shown.append(f"clocks held by {', '.join(device.throttles)}")
     if device.cpu_mean is not None:
@@ -268,6 +270,11 @@ def _device(result: Result) -> str:
     if device.ram_peak is not None:
         shown.append(f"RAM {format_bytes(device.ram_peak)}")
     return "  ".join(shown) or NOT_AVAILABLE
+
+
+def _span(*ends: float | None) -> str:
+    """`1830-1980`; the one end where a file told no other, empty for none."""
+    return "-".join(f"{end:.0f}" for end in ends if end is not None)
 
 
 _ELSE = (
