@@ -10,7 +10,7 @@ from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.text import clean
 from infertui.units import format_number
 
-UNLIKE = "UNLIKE"
+NOT_COMPARABLE = "NOT COMPARABLE"
 """What begins a line, after the margin, that says why a comparison is one of unlike things."""
 MARGIN = "  "
 WIDTH = 80
@@ -20,7 +20,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def lines(comparison: Comparison, width: int = WIDTH) -> list[str]:
     """One comparison: what is unlike, what differs, a line for each figure, what the intervals are worth."""
     found = [f"{comparison.second}  against  {comparison.first}"]
-    found += [f"{MARGIN}{UNLIKE}  {text}" for text in comparison.unlike]
+    found += [f"{MARGIN}{NOT_COMPARABLE}  {text}" for text in comparison.unlike]
     found += [f"{MARGIN}differs {one.what}: {one.first} -> {one.second}" for one in comparison.differences]
     if not comparison.differences:
         found.append(f"{MARGIN}differs nothing: the same config on the same software")
@@ -42,7 +42,7 @@ def table(comparisons: Sequence[Comparison], width: int = WIDTH) -> list[str]:
     letters = _letters(len(comparisons) + 1)
     found = [f"{letters[0]}  {comparisons[0].first}  (baseline)"]
     found += [f"{letter}  {one.second}" for letter, one in zip(letters[1:], comparisons, strict=True)]
-    found += [f"{MARGIN}{UNLIKE}  {text}" for text in _unlike(comparisons, letters)]
+    found += [f"{MARGIN}{NOT_COMPARABLE}  {text}" for text in _unlike(comparisons, letters)]
     found += [f"{MARGIN}differs {text}" for text in _differences(comparisons, letters)]
     if len(found) == len(letters):
         found.append(f"{MARGIN}differs nothing: the same config on the same software")
@@ -73,7 +73,7 @@ def markdown(comparisons: Sequence[Comparison], title: str = "", notes: Sequence
     """A GitHub-flavoured table, a column for each run; every text is inert."""
     letters = _letters(len(comparisons) + 1)
     found = [f"**{escaped(title)}**", ""] if title else []
-    marks = [*map(escaped, notes), *(f"**{UNLIKE}** {escaped(text)}" for text in _unlike(comparisons, letters))]
+    marks = [*map(escaped, notes), *(f"**{NOT_COMPARABLE}** {escaped(text)}" for text in _unlike(comparisons, letters))]
     found += [f"> {text}  " for text in marks] + [""] * bool(marks)
     found += [f"- {letters[0]} (baseline): {escaped(comparisons[0].first)}"]
     found += [f"- {letter}: {escaped(one.second)}" for letter, one in zip(letters[1:], comparisons, strict=True)]

@@ -155,7 +155,7 @@ def deal_rows(deal: Deal, pue: float) -> list[tuple[str, str]]:
     other = deal.gpu and deal.offer.gpu and deal.gpu.casefold() != deal.offer.gpu.casefold()
     unlike = f"{deal.gpu} is rented, {deal.offer.gpu} is bought: as many of them do not do the same work"
     return [
-        *([("UNLIKE", unlike)] if other else []),
+        *([("NOT COMPARABLE", unlike)] if other else []),
         (
             "on demand",
             f"{thousands(found.on_demand, currency)} a year: {deal.rented} GPUs x {rate(deal.hour)} x 8,760 h"

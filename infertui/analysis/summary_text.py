@@ -124,10 +124,10 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     rows += energy_rows(result)
     rows.append(("memory", _memory(result)))
     rows.append(("device", _device(result)))
-    rows += ([("limits", line)] if (line := limit_line(result)) else []) if brief else limit_lines(result)
+    rows += ([("roofline", line)] if (line := limit_line(result)) else []) if brief else limit_lines(result)
     rows += quality_rows(result, brief=brief)
     if summary.client_share is not None and 0 <= summary.client_share <= 1:  # of a line that anybody may have written
-        rows.append(("measuring itself", _own_share(summary.client_share)))
+        rows.append(("harness overhead", _own_share(summary.client_share)))
     if summary.drift is not None:
         rows.append(("drift", _drift(summary)))
     phases = "  ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in result.phases.items())

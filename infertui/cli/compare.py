@@ -256,10 +256,10 @@ def _json(document: object, comparisons: "list[Comparison] | tuple[Comparison, .
 
 
 def _print(lines: list[str]) -> None:
-    from infertui.analysis.compare_text import MARGIN, UNLIKE
+    from infertui.analysis.compare_text import MARGIN, NOT_COMPARABLE
 
     for line in lines:
-        loud = line.startswith(tuple(MARGIN + word for word in (UNLIKE, "invalid", "left out")))
+        loud = line.startswith(tuple(MARGIN + word for word in (NOT_COMPARABLE, "invalid", "left out")))
         say(Painted(line, "yellow") if loud else line)
 
 

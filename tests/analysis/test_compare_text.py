@@ -153,7 +153,7 @@ def test_one_comparison_says_what_differs_before_any_figure() -> None:
     workload = replace(MEASURED[0].own_config.workload, output_len=7)
     found = lines(compared(1, config=replace(MEASURED[0].own_config, workload=workload))[0])
     assert found[0] == "20260301-101500-other-1  against  20260301-101500-baseline-0000"
-    assert found[1].startswith("  UNLIKE  other output lengths: ")
+    assert found[1].startswith("  NOT COMPARABLE  other output lengths: ")
     assert found[2].startswith("  differs workload.output_len: ")
     assert found[3].startswith("  throughput, tok/s")
     joined = " ".join(line.strip() for line in found)
@@ -188,8 +188,8 @@ def test_a_table_names_the_runs_that_a_mark_is_about() -> None:
         replace(first, id="short", config=short, quality=Quality(beyond=("3 of 4 prompts part",))),
     ]
     found = table([compare(first, other, (batches(1.0), batches(1.0))) for other in others])
-    assert any(line.startswith("  UNLIKE  C: other output lengths: ") for line in found)
-    assert "  UNLIKE  C says something else: 3 of 4 prompts part" in found
+    assert any(line.startswith("  NOT COMPARABLE  C: other output lengths: ") for line in found)
+    assert "  NOT COMPARABLE  C says something else: 3 of 4 prompts part" in found
     assert any(line.startswith("  differs workload.output_len: ") and line.endswith("-> 7 (C)") for line in found)
 
 

@@ -316,16 +316,16 @@ def test_of_the_simulator_it_is_told_that_measuring_took_the_time() -> None:
 )  # fmt: skip
 def test_what_measuring_cost_is_a_figure(share: float, text: str) -> None:
     result = kept()[TINY_FUSED]
-    assert "measuring itself" not in dict(figures(result)), "it was kept before that was measured"
+    assert "harness overhead" not in dict(figures(result)), "it was kept before that was measured"
     for brief in (True, False):
         rows = dict(figures(replace(result, summary=replace(result.summary, client_share=share)), brief=brief))
-        assert rows["measuring itself"] == text
+        assert rows["harness overhead"] == text
 
 
 @pytest.mark.parametrize("share", [-1.0, 1.5, 1e300])
 def test_a_share_that_cannot_be_is_not_shown(share: float) -> None:
     result = kept()[TINY_FUSED]
-    assert "measuring itself" not in dict(figures(replace(result, summary=replace(result.summary, client_share=share))))
+    assert "harness overhead" not in dict(figures(replace(result, summary=replace(result.summary, client_share=share))))
 
 
 def test_limits_that_were_kept_are_not_computed_again() -> None:
@@ -352,7 +352,7 @@ def test_figures_show_the_limits_in_rows_or_in_one_line() -> None:
     assert rows["bound by"].startswith("memory bandwidth")
     assert rows["next"]
     brief = dict(figures(kept()[TINY_FUSED], brief=True))
-    assert brief["limits"].startswith("MBU 62.2%  MFU 4.5%  bound by memory bandwidth  next:")
+    assert brief["roofline"].startswith("MBU 62.2%  MFU 4.5%  bound by memory bandwidth  next:")
     assert "MBU" not in brief
 
 

@@ -85,7 +85,7 @@ def test_it_stands_in_every_view_without_shares() -> None:
     assert limit_line(result).startswith("bound by client  next: a higher request rate")
     assert markdown_table([result], ["bound by", "MBU"]).splitlines()[-1] == "| client | n/a |"
     assert any("is bound by the client: requests were sent" in text for text in unlike(result, served("inf")))
-    assert "measuring itself" not in rows
+    assert "harness overhead" not in rows
 
 
 @pytest.mark.parametrize(

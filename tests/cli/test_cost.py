@@ -91,11 +91,11 @@ def test_eight_h100_bought_or_rented(cost: Cost) -> None:
 def test_another_gpu_than_the_run_had_is_bought_only_with_a_warning(home: Path, cost: Cost) -> None:
     (run,) = on_h200(home, 1)
     text = cost(run, "--purchase", "8x H100", "--load", "20k tok/s")
-    assert "UNLIKE" in text
+    assert "NOT COMPARABLE" in text
     assert "NVIDIA H200 is rented, NVIDIA H100 80GB HBM3 is bought" in text
     assert "kW (the most that it draws) x" in text, "not with the power of an H200"
-    assert "UNLIKE" not in cost("--purchase", "8x H100")
-    assert "UNLIKE" not in cost(run, "--purchase", "250000")
+    assert "NOT COMPARABLE" not in cost("--purchase", "8x H100")
+    assert "NOT COMPARABLE" not in cost(run, "--purchase", "250000")
 
 
 def test_runs_against_the_first(home: Path, cost: Cost) -> None:

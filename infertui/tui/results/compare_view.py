@@ -154,7 +154,7 @@ def _alarms(scene: Scene, width: int, look: RenderContext) -> Lines:
         short = _with_letters(text, scene)
         named = short != text or len(sides) == len(scene.found)
         who = "" if named else f"{' '.join(map(letter, sides))}: "
-        lines += _marked(" UNLIKE ", who + short, width, look)
+        lines += _marked(" NOT COMPARABLE ", who + short, width, look)
     return lines
 
 

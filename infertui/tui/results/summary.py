@@ -102,7 +102,7 @@ def _limits(result: Result, width: int, look: RenderContext) -> Lines:
         return []
     limits = limits_of(result)
     shares = {"MBU": limits.mbu, "MFU": limits.mfu} if limits else {}
-    lines = section("limits", look)
+    lines = section("roofline", look)
     for name, text in told:
         lines += entry(name, text, width, look, style=look.palette.accent if name == "next" else "")
         if (share := shares.get(name)) is not None:

@@ -52,7 +52,9 @@ def text(scene: Scene, width: int = 116, height: int = 40, look: RenderContext =
 
 def test_what_differs_comes_before_the_figures() -> None:
     said = text(compared(2))
-    order = [said.index(part) for part in ("A baseline", "B run B", " UNLIKE ", "WHAT DIFFERS", "FIGURES", "VERDICT")]
+    order = [
+        said.index(part) for part in ("A baseline", "B run B", " NOT COMPARABLE ", "WHAT DIFFERS", "FIGURES", "VERDICT")
+    ]
     assert order == sorted(order)
     assert "key0  one → two" in said
     assert "2.00x as high (1.98x to 2.02x)" in said
@@ -64,7 +66,7 @@ def test_what_differs_comes_before_the_figures() -> None:
 def test_ids_become_letters_and_what_is_true_of_all_is_said_once() -> None:
     said = text(compared(3))
     assert said.count("other models") == 1
-    assert "UNLIKE   B is invalid: swap" in said
+    assert "NOT COMPARABLE   B is invalid: swap" in said
     assert "B: B" not in said
 
 
@@ -160,7 +162,7 @@ def test_what_both_lack_names_both_by_letters() -> None:
     lacking = replace(scene.found[1], unlike=(f"{ids[0]} and {ids[2]}: devices not known",))
     said = text(replace(scene, found=(scene.found[0], lacking)))
     assert "A and C: devices not known" in said
-    assert ids[2] not in said.split("WHAT DIFFERS")[0].split("UNLIKE", 1)[1]
+    assert ids[2] not in said.split("WHAT DIFFERS")[0].split("NOT COMPARABLE", 1)[1]
 
 
 def test_without_ratios_there_is_no_axis() -> None:
