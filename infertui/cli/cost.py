@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from infertui.cli.flags import REPORTS, OutFlag
-from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
-    from infertui.analysis.cost import RunCost, Terms
-    from infertui.analysis.cost_extras import Deal, Gain
-    from infertui.analysis.cost_text import Remedies
+    from infertui.analysis.cost import Price, RunCost, Terms
+    from infertui.analysis.cost_extras import Deal, Gain, Offer
     from infertui.analysis.prices import Prices
 
 EPILOG = """[bold]Examples[/bold]
@@ -39,6 +38,30 @@ _REMEDY = "--gpu-hour PRICE gives one, or prices.toml ([[gpu]] name, price, curr
 _MACHINE_REMEDY = "--gpu-hour PRICE gives it"
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """What was given on the command line. None or empty: not given."""
+
+    runs: tuple[str, ...]
+    out: Path
+    gpu_hour: float | None
+    currency: str
+    load: str
+    headroom: str
+    budget: float | None
+    gain: str
+    electricity: float | None
+    pue: float
+    purchase: str
+    gpus: int
+    watts: float | None
+    years: float
+    upkeep: str
+    throughput: float | None
+    gpu: str
+    as_json: bool
+    as_markdown: bool
+
+
 def cost(
     runs: Annotated[
         list[str] | None, typer.Argument(metavar="RUN", help="Ids of runs; the first is the baseline.")
@@ -52,19 +75,30 @@ def cost(
     ] = None,
     currency: Annotated[
         str,
-        typer.Option("--currency", metavar="CODE", help="Of the prices given here: EUR; else the listed one's, USD."),
+        typer.Option(
+            "--currency",
+            metavar="CODE",
+            help="Currency of the prices given here, as EUR; without it, that of the listed price, else USD.",
+        ),
     ] = "",
     load: Annotated[
         str, typer.Option("--load", metavar="LOAD", help='A fleet for "2000 tok/s" or "5 req/s", as at its peak.')
     ] = "",
     headroom: Annotated[
-        str, typer.Option("--headroom", metavar="PERCENT", help="Of every GPU, kept free under that load.")
+        str,
+        typer.Option("--headroom", metavar="PERCENT", help="Share of each GPU's throughput left unused at that load."),
     ] = "20%",
     budget: Annotated[
-        float | None, typer.Option("--budget", metavar="MONEY", min=0, help="A month's, for what is saved of it.")
+        float | None,
+        typer.Option("--budget", metavar="MONEY", min=0, help="Spent a month; shows how much of it is saved."),
     ] = None,
     gain: Annotated[
-        str, typer.Option("--gain", metavar="PERCENT", help="What so much more throughput, or lower cost, saves.")
+        str,
+        typer.Option(
+            "--gain",
+            metavar="PERCENT",
+            help="What is saved of --budget if throughput rises, or cost falls, by this much.",
+        ),
     ] = "",
     electricity: Annotated[
         float | None, typer.Option("--electricity", metavar="PRICE", min=0, help="A kilowatt-hour.")
@@ -93,88 +127,128 @@ def cost(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The table of runs for a README.")] = False,
 ) -> None:
     """Money: cost per million tokens, a fleet for a load, what a gain saves, buying against renting."""
-    from infertui.analysis.cost import CURRENCY, Terms, parse_load, parse_percent, speed_cost
-    from infertui.analysis.cost_extras import deal_rows, gain_of, gain_rows
-    from infertui.analysis.cost_text import Remedies, cost_rows
-    from infertui.analysis.prices import MAX_PRICE, is_currency, load_prices
+    from infertui.analysis.cost_text import Remedies
+    from infertui.analysis.prices import load_prices
+    from infertui.cli import costview
     from infertui.errors import UsageError
-    from infertui.text import clean
 
-    if currency and not is_currency(currency):
-        raise UsageError(f"--currency {clean(currency)!r} is no currency; allowed: three capitals, as in EUR")
-    if as_json and as_markdown:
-        raise UsageError("--json and --markdown exclude each other")
-    if as_markdown and not runs:
-        raise UsageError("--markdown is a table of runs", remedy="`infertui results` lists them.")
-    for option, value in (("--gpu-hour", gpu_hour), ("--budget", budget), ("--electricity", electricity),
-                          ("--watts", watts), ("--throughput", throughput)):  # fmt: skip
-        if value is not None and value > MAX_PRICE:
-            raise UsageError(f"{option} {value:g} is more than anything can be; allowed: up to {MAX_PRICE:.0e}")
-    if throughput == 0:
-        raise UsageError("--throughput 0 has no cost per token; allowed: above 0")
+    asked = Asked(
+        runs=tuple(runs or ()),
+        out=out,
+        gpu_hour=gpu_hour,
+        currency=currency,
+        load=load,
+        headroom=headroom,
+        budget=budget,
+        gain=gain,
+        electricity=electricity,
+        pue=pue,
+        purchase=purchase,
+        gpus=gpus,
+        watts=watts,
+        years=years,
+        upkeep=upkeep,
+        throughput=throughput,
+        gpu=gpu,
+        as_json=as_json,
+        as_markdown=as_markdown,
+    )
+    _check_values(asked)
     known = load_prices()
     if prices:
-        _print_prices(known, as_json=as_json)
+        costview.print_prices(known, as_json=as_json)
         return
-    if runs and (gpu or throughput is not None):
+    if asked.runs and (gpu or throughput is not None):
         raise UsageError("--gpu and --throughput are for when there is no run")
-    terms = Terms(
-        gpu_hour,
-        currency,
-        electricity,
-        pue,
-        parse_load(load) if load else None,
-        parse_percent(headroom, "--headroom", low=0, high=1),
-        budget,
-    )
+    terms = _terms(asked)
     device = _listed_gpu(gpu, known) if gpu else ""
-    costs = _costs(runs, out, known, terms) if runs else []
-    if throughput is not None:
-        costs = [speed_cost(throughput, device, known, terms)]
-    if load and not costs:
-        raise UsageError("--load needs a run, or --throughput", remedy="`infertui results` lists runs.")
-    bought = _deal(purchase, device, costs, known, terms, (gpus, watts, years), upkeep) if purchase else None
-    share = parse_percent(gain, "--gain", low=0, high=10) if gain else None
-    if share is not None and budget is None:
-        raise UsageError("--gain needs a --budget", remedy="infertui cost --gain 40% --budget 10000")
-    if not costs and bought is None and share is None:
+    costs = _costs(asked, device, known, terms)
+    bought = _deal(asked, device, costs[-1] if costs else None, known, terms) if purchase else None
+    saved = _gain(asked)
+    if not costs and bought is None and saved is None:
         raise UsageError(
             "there is nothing to work out: name a run, or give --throughput, --gain or --purchase",
             remedy="`infertui cost --help` has examples; `infertui results` lists runs.",
         )
-    saved = gain_of(share, budget, currency or CURRENCY) if share is not None and budget is not None else None
-    if as_json:
-        _print_json(costs, saved, bought)
-        return
     remedies = Remedies(_REMEDY, _MACHINE_REMEDY)
-    if as_markdown:
-        _print_markdown(costs, remedies)
-        return
-    if len(costs) > 1:
-        _print_table(costs, remedies)
+    if as_json:
+        costview.print_json(costs, saved, bought)
+    elif as_markdown:
+        costview.print_markdown(costs, remedies)
     else:
-        for one in costs:
-            _print_rows(cost_rows(one, terms, remedies))
-    if len(costs) > 1 and (terms.load is not None or terms.budget is not None):
-        for one in costs:
-            rows = cost_rows(one, terms, remedies)
-            if shown := [row for row in rows if row[0] in ("fleet", "saving")]:
-                say(f"\n{one.id}")
-                _print_rows(shown)
-    sections = [gain_rows(saved) if saved else [], deal_rows(bought, pue) if bought else []]
-    for at, rows in enumerate(sections):
-        if rows:
-            if costs or any(sections[:at]):
-                say("")
-            _print_rows(rows)
+        costview.print_text(costs, saved, bought, terms, remedies)
 
 
-def _costs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Terms") -> list["RunCost"]:
+def _check_values(asked: Asked) -> None:
+    """Raises UsageError for a value that is out of range, and for flags that exclude each other."""
+    from infertui.analysis.prices import MAX_PRICE, is_currency
+    from infertui.errors import UsageError
+    from infertui.text import clean
+
+    if asked.currency and not is_currency(asked.currency):
+        raise UsageError(f"--currency {clean(asked.currency)!r} is no currency; allowed: three capitals, as in EUR")
+    if asked.as_json and asked.as_markdown:
+        raise UsageError("--json and --markdown exclude each other")
+    if asked.as_markdown and not asked.runs:
+        raise UsageError("--markdown is a table of runs", remedy="`infertui results` lists them.")
+    for option, value in (("--gpu-hour", asked.gpu_hour), ("--budget", asked.budget),
+                          ("--electricity", asked.electricity), ("--watts", asked.watts),
+                          ("--throughput", asked.throughput)):  # fmt: skip
+        if value is not None and value > MAX_PRICE:
+            raise UsageError(f"{option} {value:g} is more than anything can be; allowed: up to {MAX_PRICE:.0e}")
+    if asked.throughput == 0:
+        raise UsageError("--throughput 0 has no cost per token; allowed: above 0")
+
+
+def _terms(asked: Asked) -> "Terms":
+    """The prices and the demand that were given. Raises UsageError."""
+    from infertui.analysis.cost import Terms, parse_load, parse_percent
+
+    return Terms(
+        gpu_hour=asked.gpu_hour,
+        currency=asked.currency,
+        electricity=asked.electricity,
+        pue=asked.pue,
+        load=parse_load(asked.load) if asked.load else None,
+        headroom=parse_percent(asked.headroom, "--headroom", low=0, high=1),
+        budget=asked.budget,
+    )
+
+
+def _costs(asked: Asked, device: str, prices: "Prices", terms: "Terms") -> list["RunCost"]:
+    """Cost of each run, or of the throughput given by hand; none where neither was given. Raises UsageError."""
+    from infertui.analysis.cost import speed_cost
+    from infertui.errors import UsageError
+
+    if asked.runs:
+        return _costs_of_runs(asked.runs, asked.out, prices, terms)
+    if asked.throughput is not None:
+        return [speed_cost(asked.throughput, device, prices, terms)]
+    if asked.load:
+        raise UsageError("--load needs a run, or --throughput", remedy="`infertui results` lists runs.")
+    return []
+
+
+def _costs_of_runs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Terms") -> list["RunCost"]:
     from infertui.analysis.cost import beside, run_cost
     from infertui.cli.lookup import opened, runs_named
 
     costs = [run_cost(result, prices, terms) for result in runs_named(opened(out), list(runs))]
     return [costs[0], *(beside(other, costs[0], terms) for other in costs[1:])]
+
+
+def _gain(asked: Asked) -> "Gain | None":
+    """What --gain saves of --budget. Raises UsageError."""
+    from infertui.analysis.cost import CURRENCY, parse_percent
+    from infertui.analysis.cost_extras import gain_of
+    from infertui.errors import UsageError
+
+    if not asked.gain:
+        return None
+    share = parse_percent(asked.gain, "--gain", low=0, high=10)
+    if asked.budget is None:
+        raise UsageError("--gain needs a --budget", remedy="infertui cost --gain 40% --budget 10000")
+    return gain_of(share, asked.budget, asked.currency or CURRENCY)
 
 
 def _listed_gpu(name: str, prices: "Prices") -> str:
@@ -191,120 +265,69 @@ def _listed_gpu(name: str, prices: "Prices") -> str:
     raise UsageError(problem, remedy="`infertui cost --prices` lists them; yours go into prices.toml.")
 
 
-def _deal(
-    what: str,
-    device: str,
-    costs: Sequence["RunCost"],
-    prices: "Prices",
-    terms: "Terms",
-    given: tuple[int, float | None, float],
-    upkeep: str,
-) -> "Deal":
+def _deal(asked: Asked, device: str, last: "RunCost | None", prices: "Prices", terms: "Terms") -> "Deal":
     """Buying against renting; the last run tells GPU, measured power and, with a load, how many are needed."""
-    from infertui.analysis.cost import CURRENCY, Price, gpu_price, kwh_price, parse_percent
-    from infertui.analysis.cost_extras import Offer, deal, offer_of
+    from infertui.analysis.cost import kwh_price, parse_percent
+    from infertui.analysis.cost_extras import deal
+
+    gpu_w = last.mean_power_w / last.gpus if last and last.on_gpu and last.mean_power_w is not None else None
+    try:
+        amount = float(asked.purchase.replace(",", "").replace("_", ""))
+    except ValueError:
+        offer, device = _listed_offer(asked, device, last, gpu_w, prices)
+    else:
+        offer = _priced_offer(asked, amount, gpu_w)
+    hour = _rent(terms, device, last, prices)
+    needed = last.fleet.gpus if last and last.fleet else None
+    upkeep = parse_percent(asked.upkeep, "--upkeep", low=0, high=1)
+    kwh = kwh_price(prices, terms, hour.currency)
+    return deal(offer, hour, kwh, pue=terms.pue, years=asked.years, upkeep=upkeep, gpus=needed, gpu=device)
+
+
+def _priced_offer(asked: Asked, amount: float, gpu_w: float | None) -> "Offer":
+    """A server by its price; `gpu_w` is the measured watts of one GPU. Raises UsageError."""
+    from infertui.analysis.cost import CURRENCY, Price
+    from infertui.analysis.cost_extras import Offer
     from infertui.errors import UsageError
     from infertui.text import clean
 
-    gpus, watts, years = given
-    last = costs[-1] if costs else None
-    gpu_w = last.mean_power_w / last.gpus if last and last.on_gpu and last.mean_power_w is not None else None
-    try:
-        amount: float | None = float(what.replace(",", "").replace("_", ""))
-    except ValueError:
-        amount = None
-    if amount is not None:
-        if not 0 < amount < 1e12:
-            raise UsageError(f"--purchase {clean(what)!r} is no price")
-        told = "as given" if watts is not None else "its GPUs alone, as measured" if gpu_w is not None else ""
-        draw = watts if watts is not None else gpu_w * gpus if gpu_w is not None else None
-        offer = Offer("the server", Price(amount, terms.currency or CURRENCY, "as given"), gpus, draw, told)
-    else:
-        found = [one for one in prices.servers if what.casefold() in one.name.casefold()]
-        if len(found) != 1:
-            raise UsageError(
-                f"--purchase {clean(what)!r} is neither a price nor a server of the list",
-                remedy=f"Listed: {', '.join(one.name for one in prices.servers)}. `infertui cost --prices` shows them.",
-            )
-        device = device or (last.device if last and last.on_gpu else found[0].gpu)
-        offer = offer_of(found[0], gpu_w if device.casefold() == found[0].gpu.casefold() else None)
-        if watts is not None:
-            offer = Offer(offer.name, offer.price, offer.gpus, watts, "as given", offer.gpu)
-    hour: Price | None = (
-        Price(terms.gpu_hour, terms.currency or CURRENCY, "as given") if terms.gpu_hour is not None else None
-    )
-    hour = hour or (last.price if last else gpu_price(device, prices, terms.currency))
-    if hour is None:
-        raise UsageError("buying is compared with renting, and there is no price of a GPU-hour", remedy=f"{_REMEDY}.")
-    needed = last.fleet.gpus if last and last.fleet else None
-    share = parse_percent(upkeep, "--upkeep", low=0, high=1)
-    kwh = kwh_price(prices, terms, hour.currency)
-    return deal(offer, hour, kwh, pue=terms.pue, years=years, upkeep=share, gpus=needed, gpu=device)
+    if not 0 < amount < 1e12:
+        raise UsageError(f"--purchase {clean(asked.purchase)!r} is no price")
+    told = "as given" if asked.watts is not None else "its GPUs alone, as measured" if gpu_w is not None else ""
+    draw = asked.watts if asked.watts is not None else gpu_w * asked.gpus if gpu_w is not None else None
+    return Offer("the server", Price(amount, asked.currency or CURRENCY, "as given"), asked.gpus, draw, told)
 
 
-def _print_rows(rows: Sequence[tuple[str, str]]) -> None:
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        say(f"{name:<{width}}  {value}")
-
-
-def _print_table(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from infertui.analysis.cost_text import HEADINGS, notes, table
-    from infertui.metrics.metric import NOT_AVAILABLE
-
-    rows = table(costs)
-    # A column in which nothing is known for any run says nothing: the notes say why.
-    shown = [at for at in range(len(HEADINGS)) if at < 2 or any(row[at] not in (NOT_AVAILABLE, "-") for row in rows)]
-    terminal = console()
-    if not terminal.is_terminal:
-        terminal.width = 400
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for at in shown:
-        drawn.add_column(HEADINGS[at], justify="left" if at < 2 else "right", overflow="fold")
-    for row, one in zip(rows, costs, strict=True):
-        drawn.add_row(*(Text(row[at], style="" if one.valid else "red") for at in shown))
-    terminal.print(drawn)
-    for note in notes(costs, remedies):
-        say(note)
-
-
-def _print_markdown(costs: Sequence["RunCost"], remedies: "Remedies") -> None:
-    from infertui.analysis.cost_text import HEADINGS, notes, table
-    from infertui.report.escaping import markdown, markdown_line
-
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(markdown(cell) for cell in cells)} |"
-
-    say(line(HEADINGS))
-    say(f"|{' --- |' * len(HEADINGS)}")
-    for row in table(costs):
-        say(line(row))
-    for note in notes(costs, remedies):
-        say(f"\n{markdown_line(note)}")
-
-
-def _print_json(costs: Sequence["RunCost"], saved: "Gain | None", bought: "Deal | None") -> None:
-
-    document = {"runs": list(costs), "gain": saved, "purchase": bought}
-    say_json(document)
-
-
-def _print_prices(prices: "Prices", *, as_json: bool) -> None:
-
-    from infertui.analysis.cost import PUE, PUE_SOURCE, price_lists
-    from infertui.analysis.prices import user_file
-    from infertui.cli.table import print_table
+def _listed_offer(
+    asked: Asked, device: str, last: "RunCost | None", gpu_w: float | None, prices: "Prices"
+) -> tuple["Offer", str]:
+    """A server of the list, and the GPU whose rent it is compared with. Raises UsageError."""
+    from infertui.analysis.cost_extras import Offer, offer_of
+    from infertui.errors import UsageError
     from infertui.text import clean
 
-    if as_json:
-        say_json(prices)
-        return
-    for title, rows in price_lists(prices).items():
-        say(f"{title}:")
-        print_table(("name", "price", "source", "date"), rows)
-        say("")
-    say(f"PUE {PUE}: {PUE_SOURCE}")
-    say(f"yours: {clean(str(user_file()))}")
+    what = asked.purchase
+    found = [one for one in prices.servers if what.casefold() in one.name.casefold()]
+    if len(found) != 1:
+        raise UsageError(
+            f"--purchase {clean(what)!r} is neither a price nor a server of the list",
+            remedy=f"Listed: {', '.join(one.name for one in prices.servers)}. `infertui cost --prices` shows them.",
+        )
+    device = device or (last.device if last and last.on_gpu else found[0].gpu)
+    offer = offer_of(found[0], gpu_w if device.casefold() == found[0].gpu.casefold() else None)
+    if asked.watts is not None:
+        offer = Offer(offer.name, offer.price, offer.gpus, asked.watts, "as given", offer.gpu)
+    return offer, device
+
+
+def _rent(terms: "Terms", device: str, last: "RunCost | None", prices: "Prices") -> "Price":
+    """Price of a GPU-hour: as given, else of the last run, else of the list. Raises UsageError."""
+    from infertui.analysis.cost import CURRENCY, Price, gpu_price
+    from infertui.errors import UsageError
+
+    if terms.gpu_hour is not None:
+        return Price(terms.gpu_hour, terms.currency or CURRENCY, "as given")
+    hour = last.price if last else gpu_price(device, prices, terms.currency)
+    if hour is None:
+        raise UsageError("buying is compared with renting, and there is no price of a GPU-hour", remedy=f"{_REMEDY}.")
+    return hour
