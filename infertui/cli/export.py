@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from infertui.cli.flags import FilterFlag
 from infertui.cli.output import DataOut, say, warn
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def export(
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
     ] = "-",
     source: Annotated[Path, typer.Option("--from", metavar="DIR", help="Where runs are kept.")] = Path("reports"),
-    filters: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="KEY=VALUE", help="Only these runs, as in `infertui results`; repeatable."),
-    ] = None,
+    filters: FilterFlag = None,
 ) -> None:
     """Write runs as CSV, as six-field JSONL, or as the JSON of vllm bench serve."""
     from infertui.cli.lookup import opened, runs_named

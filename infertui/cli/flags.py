@@ -17,6 +17,14 @@ OutFlag = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs 
 UiFlag = Annotated[
     Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
 ]
+FilterFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="FILTER",
+        help="Only these runs: FILTER as in `infertui results`; repeatable.",
+    ),
+]
 EqualWithinFlag = Annotated[
     str,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infertui.cli.flags import EqualWithinFlag, band_of
+from infertui.cli.flags import EqualWithinFlag, FilterFlag, band_of
 from infertui.cli.output import progress, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ EPILOG = """[bold]Examples[/bold]
   infertui report RUN RUN RUN --baseline RUN --out h200-modes --title "Modes on an H200"
 
   infertui report --filter labels.table=modes --filter workload.batch_size=8
+
+  infertui report --filter "ttft<50ms batch>=4 engine=transformers"
 
   infertui report --bench BENCH --from /data/reports --out /tmp/report
 
@@ -46,10 +48,7 @@ def report(
     ] = "",
     equal_within: EqualWithinFlag = "",
     bench: Annotated[str, typer.Option("--bench", metavar="ID", help="The runs of this bench.")] = "",
-    filters: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="KEY=VALUE", help="Only these runs, as in `infertui results`; repeatable."),
-    ] = None,
+    filters: FilterFlag = None,
     newest: Annotated[
         int, typer.Option("--last", metavar="N", min=1, max=1000, help="Without RUN: so many of the newest.")
     ] = NEWEST,

@@ -19,6 +19,8 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui results workload.batch_size=4 engine=transformers
 
+  infertui results "ttft<50ms batch>=4 valid:yes"      (quotes: shells read < and > themselves)
+
   infertui results labels.owner=me valid=yes --csv > results.csv
 
   infertui results --markdown --columns "run,engine,mode,batch,output tok/s (95 % interval),MBU,valid"
@@ -34,7 +36,11 @@ MANY_ROWS = 1000
 def results(
     filters: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Only these: a config key, state, engine, device, valid, id."),
+        typer.Argument(
+            metavar="[FILTER]...",
+            help="Only these, as in the screen's filter: ttft<50ms, batch>=4, valid:yes, engine=transformers, any key"
+            " of the config as in workload.batch_size=4. All must hold.",
+        ),
     ] = None,
     out: OutFlag = REPORTS,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per result.")] = False,

@@ -171,10 +171,12 @@ def _number(named: str, text: str, scale: float, units: dict[str, float]) -> flo
     known = ", ".join(units)
     if match is None:
         raise FilterError(f"{named} is a number, not {text!r}" + (f"; units: {known}" if units else ""))
-    unit = match[2].lower()
-    if unit and unit not in units:
+    if not match[2]:
+        return float(match[1]) * scale
+    size = next((size for name, size in units.items() if name.lower() == match[2].lower()), None)
+    if size is None:
         raise FilterError(f"{named} has no unit {match[2]!r}" + (f"; units: {known}" if units else ""))
-    return float(match[1]) * (units[unit] if unit else scale)
+    return float(match[1]) * size
 
 
 def _moment(text: str) -> float:
@@ -323,7 +325,7 @@ def example(known: Metric) -> str:
     if known.unit.kind in ("count", "length"):
         return f"{known.key}>=4"
     if known.unit.kind == "figure":
-        unit = next(iter(known.unit.units), "")
+        unit = known.unit.usual
         return f"{known.key}<{'5' if unit == '%' else '50'}{unit}"
     return {
         "valid": "valid:no", "flag": "flag:power-cap", "started": "started>=2026-11-01", "state": "state:failed",

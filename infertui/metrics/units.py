@@ -12,15 +12,15 @@ Kind = Literal["text", "count", "figure", "moment", "flag", "words", "length"]
 Written = Literal["number", "seconds", "bucketed", "bytes"]
 """How comparisons write its values; `bucketed` are seconds that are known to 1 %."""
 _TIME = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-_BYTES = {"b": 1.0, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40,
-          "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}  # fmt: skip
+_BYTES = {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
+          "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}  # fmt: skip
 
 
 class Unit(Struct, frozen=True):
     """A unit. Values are kept in base units (seconds, bytes, shares of 1); `scale` is one of `heading` in these.
 
-    `units` are those that a filter takes, by name, in small letters. `own` says that every cell has a unit of its own.
-    `cells` are those that a column of it takes at least, and at most.
+    `units` are those that a filter takes, by name, small letters or large. `own` says that every cell has a unit of
+    its own. `cells` are those that a column of it takes at least, and at most.
     """
 
     kind: Kind
@@ -35,6 +35,11 @@ class Unit(Struct, frozen=True):
     """Whether values are integers."""
     right: bool = True
     """Whether it stands on the right."""
+
+    @property
+    def usual(self) -> str:
+        """The name of the unit that `scale` is one of; empty where a value needs none."""
+        return next((name for name, size in self.units.items() if size == self.scale), "")
 
 
 def _bucketed(value: float) -> str:
@@ -55,7 +60,7 @@ BUCKETED = Unit("figure", "ms", 1e-3, _TIME, _bucketed, "bucketed", (7, 7), own=
 SECONDS = Unit("figure", "s", 1.0, _TIME, format_seconds, "seconds", (8, 8), own=True)
 DURATION = Unit("figure", "s", 1.0, _TIME, format_seconds, "seconds", (7, 8))
 BYTES = Unit("figure", "", 2.0**30, _BYTES, format_bytes, "bytes", (9, 10), whole=True)
-WATTS = Unit("figure", "W", 1.0, {"w": 1.0, "kw": 1e3}, lambda value: f"{format_number(value)} W", cells=(7, 7))
-JOULES = Unit("figure", units={"j": 1.0, "mj": 1e-3, "j/tok": 1.0}, cells=(5, 8))
+WATTS = Unit("figure", "W", 1.0, {"W": 1.0, "kW": 1e3}, lambda value: f"{format_number(value)} W", cells=(7, 7))
+JOULES = Unit("figure", units={"J": 1.0, "mJ": 1e-3, "J/tok": 1.0}, cells=(5, 8))
 SHARE = Unit("figure", "%", 0.01, {"%": 0.01}, "{:.1%}".format, cells=(6, 6))
 CHANGE = Unit("figure", "%", 0.01, {"%": 0.01}, "{:+.1%}".format, cells=(7, 7))
