@@ -119,7 +119,7 @@ def _facts(spec: EngineSpec, probe: Probe) -> EngineFacts:
 
 def markdown_table() -> str:
     """infertui's own engines as a Markdown table, the same on every machine."""
-    lines = ["| engine | devices | levers | own options | install |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| engine | devices | common options | own options | install |", "| --- | --- | --- | --- | --- |"]
     for spec in BUILT_IN:
         levers = []
         for lever in LEVERS:

@@ -27,7 +27,7 @@ app = typer.Typer(
     cls=_Group,
     help="What each engine offers, whether it can be used here, and which Python runs it.\n\n"
     "[bold]infertui engines[/bold] lists them, [bold]infertui engines NAME[/bold] says everything about one: its "
-    "levers with the words that it takes, and its own options. Both take [bold]--json[/bold].",
+    "common options with the words that it takes, and its own options. Both take [bold]--json[/bold].",
     rich_markup_mode="rich",
 )
 
@@ -115,7 +115,7 @@ def _list(found: "list[EngineFacts]") -> None:
         )
         for facts in found
     ]
-    print_table(("engine", "usable", "versions, or why not", "runs in", "devices", "levers"), rows)
+    print_table(("engine", "usable", "versions, or why not", "runs in", "devices", "common options"), rows)
     _tell_problems()
 
 
@@ -134,7 +134,7 @@ def _describe(facts: "EngineFacts") -> None:
     line("devices", ", ".join(facts.devices))
     line("memory", "reserved for the workload while loading" if facts.sized_at_load else "")
     line("note", f"not run on hardware: {facts.not_run_on_hardware}" if facts.not_run_on_hardware else "")
-    say(Painted("levers, keys of [engine]", bold=True) if facts.levers else "no levers")
+    say(Painted("common options, keys of [engine]", bold=True) if facts.levers else "no common options")
     for key, lever in facts.levers.items():
         words = ", ".join(lever.words) or lever.allowed
         meaning = f"; {lever.default} comes to {lever.own_default}" if lever.own_default != str(lever.default) else ""

@@ -37,7 +37,7 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui run --engine llama-cpp --model synthetic:tinyllama-1.1b --set engine.llama_cpp.n_gpu_layers=10
 
-[bold]infertui engines NAME[/bold] says which levers and options an engine has; any option is a [bold]--set[/bold].
+[bold]infertui engines NAME[/bold] says which options an engine has; any option is a [bold]--set[/bold].
 """
 
 

@@ -57,7 +57,7 @@ class ModelConfig(Section, frozen=True):
 
 
 class CommonEngineOptions(Section, frozen=True):
-    """Which engine runs the model, and its levers. Which levers an engine honours, its description says."""
+    """Which engine runs the model, and the options that engines share; an engine says which of them it takes."""
 
     name: Annotated[str, Meta(description="the backend")] = "transformers"
     python: Annotated[
@@ -98,7 +98,7 @@ class CommonEngineOptions(Section, frozen=True):
 
 
 class _BuiltInEngines(CommonEngineOptions, frozen=True):
-    """Which engine runs the model, its levers, and a table of options for each engine."""
+    """Which engine runs the model, the options that engines share, and a table of own options for each."""
 
     transformers: TransformersOptions = field(default_factory=TransformersOptions)
     tensorrt_llm: TensorrtLlmOptions = field(default_factory=TensorrtLlmOptions)

@@ -38,9 +38,9 @@ def _levers(levers: object) -> str:
         return "levers is no table"
     for lever, words in levers.items():
         if lever not in typing.get_args(Lever):
-            return f"there is no lever {lever}; there are {', '.join(typing.get_args(Lever))}"
+            return f"there is no common option {lever}; there are {', '.join(typing.get_args(Lever))}"
         if not isinstance(words, tuple) or not all(isinstance(word, str) and word.strip() for word in words):
-            return f"the words of the lever {lever} are no tuple of texts"
+            return f"the words of the common option {lever} are no tuple of texts"
     return ""
 
 

@@ -130,8 +130,8 @@ BROKEN = {
     "no_words": (described("int = 1"), "option x: it has no description"),
     "no_default": (described('Annotated[bool, Meta(description="d")]'), "TypeError"),
     "outside": (described('Annotated[int, Meta(ge=0, le=9, description="d")] = 10'), "outside its limits"),
-    "odd_lever": (described(levers="{'speed': ()}"), "no lever speed"),
-    "odd_words": (described(levers="{'mode': (1,)}"), "the words of the lever mode"),
+    "odd_lever": (described(levers="{'speed': ()}"), "no common option speed"),
+    "odd_words": (described(levers="{'mode': (1,)}"), "the words of the common option mode"),
 }
 
 
