@@ -2,13 +2,28 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
-from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, ModelFlag, OutFlag, UiFlag, pairs, refuse_with_queue
+from infertui.cli.flags import (
+    REPORTS,
+    DeviceFlag,
+    InputLenFlag,
+    ModelFlag,
+    OutFlag,
+    Ui,
+    UiFlag,
+    pairs,
+    refuse_with_queue,
+)
 from infertui.cli.output import say
 from infertui.config.engines.registry import SPECS, words
+
+if TYPE_CHECKING:
+    from infertui.config.schema import Config
+    from infertui.config.sweep import Variant
 
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
 _SWEPT_BY_LISTS = frozenset(
@@ -43,6 +58,42 @@ EPILOG = """[bold]Examples[/bold]
 
 def _help(what: str, listed: tuple[str, ...]) -> str:
     return f"{what}: {', '.join(listed)}."
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What was given on the command line; None: not given. Numbers stay texts, as each may be a list to sweep."""
+
+    target: str | None
+    model: str | None
+    engine: str | None
+    dtype: str | None
+    mode: str | None
+    attention: str | None
+    quantization: str | None
+    speculation: str | None
+    draft_model: str | None
+    tensor_parallel: str | None
+    engine_python: str | None
+    fallback: bool
+    device: str | None
+    batch_size: str | None
+    input_len: str | None
+    output_len: str | None
+    prompts_file: str | None
+    num_prompts: str | None
+    iterations: str | None
+    warmup: str | None
+    min_seconds: str | None
+    max_seconds: str | None
+    seed: str | None
+    label: tuple[str, ...]
+    sets: tuple[str, ...]
+    sweep: tuple[str, ...]
+    out: Path
+    save_json: Path | None
+    as_json: bool
+    ui: Ui
+    force: bool
 
 
 def run(
@@ -140,60 +191,122 @@ def run(
     ] = False,
 ) -> None:
     """Measure one configuration, or a sweep of them."""
+    asked = Asked(
+        target=target,
+        model=model,
+        engine=engine,
+        dtype=dtype,
+        mode=mode,
+        attention=attention,
+        quantization=quantization,
+        speculation=speculation,
+        draft_model=draft_model,
+        tensor_parallel=tensor_parallel,
+        engine_python=engine_python,
+        fallback=fallback,
+        device=device,
+        batch_size=batch_size,
+        input_len=input_len,
+        output_len=output_len,
+        prompts_file=prompts_file,
+        num_prompts=num_prompts,
+        iterations=iterations,
+        warmup=warmup,
+        min_seconds=min_seconds,
+        max_seconds=max_seconds,
+        seed=seed,
+        label=tuple(label or ()),
+        sets=tuple(sets or ()),
+        sweep=tuple(sweep or ()),
+        out=out,
+        save_json=save_json,
+        as_json=as_json,
+        ui=ui,
+        force=force,
+    )
+    config = _config(asked)
+    if dry_run:
+        _list(asked, config)
+    elif queue:
+        _queue(asked, config)
+    else:
+        raise typer.Exit(_measure(asked, config))
+
+
+def _config(asked: Asked) -> "Config":
+    """The preset or file with what the environment, --set and the flags change. Raises ConfigError or UsageError."""
     import os
 
-    from infertui.config import sources
     from infertui.config.sources import load
-    from infertui.config.sweep import variants_of
 
+    return load(asked.target, environ=os.environ, sets=asked.sets, flags=_flags(asked)).config
+
+
+def _flags(asked: Asked) -> dict[str, tuple[str, object]]:
+    """The key of the config that each flag sets or sweeps, with the flag's name and value. Raises UsageError."""
     given: dict[str, tuple[str, object]] = {
-        "model.id": ("--model", model),
-        "engine.name": ("--engine", engine),
-        "engine.dtype": ("--dtype", dtype),
-        "engine.mode": ("--mode", mode),
-        "engine.attention": ("--attention", attention),
-        "engine.quantization": ("--quantization", quantization),
-        "engine.speculation": ("--speculation", speculation),
-        "engine.draft_model": ("--draft-model", draft_model),
-        "engine.tensor_parallel": ("--tensor-parallel", tensor_parallel),
-        "engine.python": ("--engine-python", engine_python),
-        "engine.fallback": ("--fallback", True if fallback else None),
-        "device.name": ("--device", device),
-        "workload.batch_size": ("--batch-size", batch_size),
-        "workload.input_len": ("--input-len", input_len),
-        "workload.output_len": ("--output-len", output_len),
-        "workload.prompts_file": ("--prompts-file", prompts_file),
-        "workload.num_prompts": ("--num-prompts", num_prompts),
-        "measurement.iterations": ("--iterations", iterations),
-        "measurement.warmup": ("--warmup", warmup),
-        "measurement.min_seconds": ("--min-seconds", min_seconds),
-        "measurement.max_seconds": ("--max-seconds", max_seconds),
-        "model.seed": ("--seed", seed),
-        "workload.seed": ("--seed", seed),
-        "device.force": ("--force", True if force else None),
+        "model.id": ("--model", asked.model),
+        "engine.name": ("--engine", asked.engine),
+        "engine.dtype": ("--dtype", asked.dtype),
+        "engine.mode": ("--mode", asked.mode),
+        "engine.attention": ("--attention", asked.attention),
+        "engine.quantization": ("--quantization", asked.quantization),
+        "engine.speculation": ("--speculation", asked.speculation),
+        "engine.draft_model": ("--draft-model", asked.draft_model),
+        "engine.tensor_parallel": ("--tensor-parallel", asked.tensor_parallel),
+        "engine.python": ("--engine-python", asked.engine_python),
+        "engine.fallback": ("--fallback", True if asked.fallback else None),
+        "device.name": ("--device", asked.device),
+        "workload.batch_size": ("--batch-size", asked.batch_size),
+        "workload.input_len": ("--input-len", asked.input_len),
+        "workload.output_len": ("--output-len", asked.output_len),
+        "workload.prompts_file": ("--prompts-file", asked.prompts_file),
+        "workload.num_prompts": ("--num-prompts", asked.num_prompts),
+        "measurement.iterations": ("--iterations", asked.iterations),
+        "measurement.warmup": ("--warmup", asked.warmup),
+        "measurement.min_seconds": ("--min-seconds", asked.min_seconds),
+        "measurement.max_seconds": ("--max-seconds", asked.max_seconds),
+        "model.seed": ("--seed", asked.seed),
+        "workload.seed": ("--seed", asked.seed),
+        "device.force": ("--force", True if asked.force else None),
     }
-    if num_prompts is not None and iterations is None:
+    if asked.num_prompts is not None and asked.iterations is None:
         given["measurement.iterations"] = ("--num-prompts", 0)  # the number of requests decides, not the preset
     flags = {_swept(key, value): (flag, value) for key, (flag, value) in given.items()}
-    for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
-        flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts or [])}
-    resolved = load(target, environ=os.environ, sets=sets or [], flags=flags)
-    # A preset lends its runs its name; a file does not, as most are called run.toml.
-    variants = variants_of(resolved.config, target if target in sources.names() else "")
-    if dry_run:
-        for variant in variants:
-            say(variant.name or "one configuration")
-        return
-    if queue:
-        from infertui.cli.enqueue import enqueue
+    for flag, prefix, texts in (("--label", "labels", asked.label), ("--sweep", "sweep.grid", asked.sweep)):
+        flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts)}
+    return flags
 
-        refuse_with_queue({"--save-json": save_json is not None, "--ui": ui != "auto"})
-        title = Path(target).name if target else resolved.config.model.id
-        enqueue(variants_of(resolved.config, ""), title=title, out=out, as_json=as_json)
-        return
+
+def _variants(asked: Asked, config: "Config") -> list["Variant"]:
+    """The runs, named after their preset; a file lends no name, as most are called run.toml. Raises ConfigError."""
+    from infertui.config import sources
+    from infertui.config.sweep import variants_of
+
+    return variants_of(config, asked.target if asked.target in sources.names() else "")
+
+
+def _list(asked: Asked, config: "Config") -> None:
+    for variant in _variants(asked, config):
+        say(variant.name or "one configuration")
+
+
+def _queue(asked: Asked, config: "Config") -> None:
+    from infertui.cli.enqueue import enqueue
+    from infertui.config.sweep import variants_of
+
+    variants = variants_of(config, "")
+    refuse_with_queue({"--save-json": asked.save_json is not None, "--ui": asked.ui != "auto"})
+    title = Path(asked.target).name if asked.target else config.model.id
+    enqueue(variants, title=title, out=asked.out, as_json=asked.as_json)
+
+
+def _measure(asked: Asked, config: "Config") -> int:
+    """Measure them in the foreground: the exit code."""
     from infertui.cli.foreground import run_in_foreground
 
-    raise typer.Exit(run_in_foreground(variants, out=out, save_json=save_json, as_json=as_json, ui=ui))
+    variants = _variants(asked, config)
+    return run_in_foreground(variants, out=asked.out, save_json=asked.save_json, as_json=asked.as_json, ui=asked.ui)
 
 
 def _swept(key: str, value: object) -> str:
