@@ -14,6 +14,7 @@ from infertui.analysis.bottleneck import Bottleneck, bottleneck, of_offered_load
 from infertui.analysis.roofline import ListedDevice, Work, device_named, work_of
 from infertui.errors import InfertuiError
 from infertui.measure.roofline import DevicePeaks, Limits, Source
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.registry import stored
 from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
@@ -191,13 +192,13 @@ def limit_line(result: Result) -> str:
 
 def share_text(share: float | None) -> str:
     """A share of a ceiling."""
-    return "n/a" if share is None else f"{share:.1%}"
+    return NOT_AVAILABLE if share is None else f"{share:.1%}"
 
 
 def mbu_text(limits: Limits) -> str:
     """Decode's share of the memory bandwidth, with what it is made of."""
     if limits.mbu is None or limits.bandwidth is None or limits.step_weights is None or limits.decode_limit is None:
-        return f"n/a: {limits.reasons.get('mbu', 'not known')}"
+        return f"{NOT_AVAILABLE}: {limits.reasons.get('mbu', 'not known')}"
     return (
         f"{share_text(limits.mbu)} of {format_rate(limits.bandwidth, 'B/s')} ({limits.bandwidth_source}) in decode:"
         f" a step of {format_seconds(limits.step_s or 0.0)} reads {format_bytes(round(limits.step_weights))} of weights"
@@ -209,7 +210,7 @@ def mbu_text(limits: Limits) -> str:
 def mfu_text(limits: Limits) -> str:
     """Prefill's share of the matrix rate, with what it is made of."""
     if limits.mfu is None or limits.matrix_rate is None or limits.prefill_operations is None:
-        return f"n/a: {limits.reasons.get('mfu', 'not known')}"
+        return f"{NOT_AVAILABLE}: {limits.reasons.get('mfu', 'not known')}"
     rate, operations = format_rate(limits.matrix_rate, "FLOP/s"), format_rate(limits.prefill_operations, "FLOP")
     return (
         f"at least {share_text(limits.mfu)} of {rate} ({limits.matrix_source}, {limits.matrix_format}) in prefill:"

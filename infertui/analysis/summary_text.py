@@ -42,7 +42,7 @@ def quality_rows(result: Result, *, brief: bool = False) -> list[tuple[str, str]
     rows += list(_known(result.id, quality, brief=brief))
     for name, reason in quality.reasons.items():
         if reason != _first(quality) and (not brief or _is_asked_for(name, result.setup)):
-            rows.append((name.replace("_", " "), f"n/a: {reason}"))
+            rows.append((name.replace("_", " "), f"{NOT_AVAILABLE}: {reason}"))
     return [(clean(name), clean(text)) for name, text in rows]
 
 

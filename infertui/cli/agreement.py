@@ -7,6 +7,7 @@ from infertui.cli.output import say
 from infertui.cli.table import print_table
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.quality import agreement, same_text
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import caveats, form, ran
 from infertui.text import clean
 
@@ -85,7 +86,7 @@ def _perplexity(result: "Result", reference: "Result | None") -> str:
     """With the change from the reference's, where both were scored on the same."""
     quality, other = result.quality, reference.quality if reference else None
     if quality is None or quality.perplexity is None:
-        return "n/a"
+        return NOT_AVAILABLE
     if other is None or not other.perplexity or not same_text(quality, other):
         return f"{quality.perplexity:.4g}"
     return f"{quality.perplexity:.4g} ({quality.perplexity / other.perplexity - 1:+.2%})"
@@ -97,10 +98,10 @@ def _bleu(result: "Result", ours: Outputs, theirs: Outputs) -> tuple[str, str]:
 
     model = result.setup.model
     if model is None:
-        return "n/a", "which model it was is not known"
+        return NOT_AVAILABLE, "which model it was is not known"
     try:
         return f"{outputs_bleu(model, result.setup.revision or '', ours, theirs):.1f}", ""
     except UsageError:
         raise
     except InfertuiError as error:
-        return "n/a", clean(error.message)
+        return NOT_AVAILABLE, clean(error.message)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli.output import Painted, progress, say, say_json
+from infertui.metrics.metric import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     from infertui.measure.roofline import DevicePeaks
@@ -132,10 +133,10 @@ def _print(found: "DevicePeaks") -> None:
     lines = [("", "measured", "datasheet", "reached", "spread", "")]
     for row in reached(found):
         if row.measured is None:
-            lines.append((row.what, "n/a", _or_missing(row.what, row.datasheet), "", "", row.missing))
+            lines.append((row.what, NOT_AVAILABLE, _or_missing(row.what, row.datasheet), "", "", row.missing))
             continue
-        share = "n/a" if row.share is None else f"{row.share:.1%}"
-        spread = "n/a" if row.spread is None else f"{row.spread:.1%}"
+        share = NOT_AVAILABLE if row.share is None else f"{row.share:.1%}"
+        spread = NOT_AVAILABLE if row.spread is None else f"{row.spread:.1%}"
         lines.append(
             (row.what, _rate(row.what, row.measured), _or_missing(row.what, row.datasheet), share, spread, row.size)
         )
@@ -157,7 +158,7 @@ def _print(found: "DevicePeaks") -> None:
 
 
 def _or_missing(what: str, value: float | None) -> str:
-    return "n/a" if value is None else _rate(what, value)
+    return NOT_AVAILABLE if value is None else _rate(what, value)
 
 
 def _document(found: "DevicePeaks") -> dict[str, object]:

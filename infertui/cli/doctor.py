@@ -6,6 +6,7 @@ import typer
 from msgspec import Struct
 
 from infertui.cli.output import Painted, say, say_json
+from infertui.metrics.metric import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,8 @@ def _gpus() -> list[Check]:
         findings = []
         for gpu in nvml.devices():
             memory = format_bytes(gpu.memory_total) if gpu.memory_total is not None else "memory n/a"
-            detail = f"{gpu.name}, {memory}, compute capability {gpu.compute_capability or 'n/a'}, driver {gpu.driver}"
+            capability = gpu.compute_capability or NOT_AVAILABLE
+            detail = f"{gpu.name}, {memory}, compute capability {capability}, driver {gpu.driver}"
             findings.append(Check("gpu", f"GPU {gpu.label}", ok=True, detail=detail))
             if not gpu.mig:
                 device = f"cuda:{gpu.index}" if gpu.parent is None else "cuda"
@@ -158,7 +160,7 @@ def _host() -> list[Check]:
     from infertui.units import format_bytes
 
     facts = host_facts()
-    memory = format_bytes(facts.memory_total) if facts.memory_total is not None else "n/a"
+    memory = format_bytes(facts.memory_total) if facts.memory_total is not None else NOT_AVAILABLE
     cores = f"{facts.affinity_cores} of {facts.logical_cores} CPUs, {memory} RAM"
     findings = [Check("host", "CPU", ok=True, detail=f"{facts.cpu_model or 'unknown'}, {cores}")]
     findings.append(_calibrated("host", "CPU ceilings", _ceilings(name=facts.cpu_model or "CPU"), "cpu"))

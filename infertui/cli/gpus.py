@@ -11,6 +11,7 @@ import typer
 
 from infertui.cli.output import console, say, say_json
 from infertui.cli.streams import reader_left
+from infertui.metrics.metric import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     from infertui.errors import InfertuiError
@@ -25,7 +26,6 @@ _RIGHT = frozenset({"util", "memory", "power", "temp", "SM clock"})
 _NAME_WIDTH = 40
 # Columns that give way in a narrow terminal, and the width down to which: that of their longest word.
 _WRAPPED = {"name": 10, "limited by": 14}
-_MISSING = "n/a"
 _UNREMARKABLE = frozenset({"idle", "clock-setting", "display-clock"})
 # The share of CPU needs two readings; the kernel counts in hundredths of a second.
 _FIRST_INTERVAL_S = 0.2
@@ -141,7 +141,7 @@ def _print(
         else:
             _print_columns(rows)
         gpu = readings[0][0]
-        say(f"driver {gpu.driver or _MISSING}, CUDA up to {gpu.cuda_driver or _MISSING}")
+        say(f"driver {gpu.driver or NOT_AVAILABLE}, CUDA up to {gpu.cuda_driver or NOT_AVAILABLE}")
     elif unavailable:
         say(f"GPUs are not available: {unavailable.message}.")
         say(unavailable.remedy)
@@ -186,10 +186,10 @@ def _row(gpu: "GpuInfo", sample: "GpuSample") -> tuple[str, ...]:
 
     name = shorten(gpu.name.removeprefix("NVIDIA "), _NAME_WIDTH)
     if sample.lost:
-        return (gpu.label, name, *[_MISSING] * 5, "LOST")
+        return (gpu.label, name, *[NOT_AVAILABLE] * 5, "LOST")
     power = sample.power_w if sample.power_w is not None else sample.power_instant_w
     if sample.throttle is None:
-        limits = _MISSING
+        limits = NOT_AVAILABLE
     else:
         limits = ", ".join(reason for reason in sample.throttle if reason not in _UNREMARKABLE) or "-"
     return (
@@ -214,16 +214,16 @@ def _remarks(readings: "Sequence[Reading]") -> Iterator[str]:
         if gpu.mig:
             yield f"GPU {gpu.label} is divided by MIG: power, temperature and clocks are those of the whole GPU."
         for process in processes or ():
-            memory = format_bytes(process.memory_used) if process.memory_used is not None else _MISSING
-            yield f"GPU {gpu.label}: process {process.pid} ({process.name or 'name ' + _MISSING}) uses {memory}"
+            memory = format_bytes(process.memory_used) if process.memory_used is not None else NOT_AVAILABLE
+            yield f"GPU {gpu.label}: process {process.pid} ({process.name or 'name ' + NOT_AVAILABLE}) uses {memory}"
 
 
 def _host_line(host: "HostSample", facts: "HostFacts") -> str:
     parts = [
-        f"CPU {_figure(host.cpu_percent, '%')} of {facts.logical_cores or _MISSING}",
+        f"CPU {_figure(host.cpu_percent, '%')} of {facts.logical_cores or NOT_AVAILABLE}",
         f"memory {_pair(_gib(host.memory_used, 1), _gib(host.memory_total, 0), 'GiB')}",
-        f"swap {_gib(host.swap_used, 1) or _MISSING} GiB" if host.swap_used else "no swap used",
-        f"load {host.load1:.2f}" if host.load1 is not None else f"load {_MISSING}",
+        f"swap {_gib(host.swap_used, 1) or NOT_AVAILABLE} GiB" if host.swap_used else "no swap used",
+        f"load {host.load1:.2f}" if host.load1 is not None else f"load {NOT_AVAILABLE}",
     ]
     if host.cpu_power_w is not None:
         parts.append(f"CPU power {host.cpu_power_w:.0f} W")
@@ -239,11 +239,11 @@ def _gib(count: int | None, decimals: int) -> str | None:
 
 
 def _figure(value: float | None, unit: str) -> str:
-    return _MISSING if value is None else f"{value:.0f} {unit}"
+    return NOT_AVAILABLE if value is None else f"{value:.0f} {unit}"
 
 
 def _pair(value: str | None, limit: str | None, unit: str) -> str:
     """`12/80 W`, or as much of it as is known."""
     if value is None:
-        return _MISSING
+        return NOT_AVAILABLE
     return f"{value} {unit}" if limit is None else f"{value}/{limit} {unit}"

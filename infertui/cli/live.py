@@ -20,6 +20,7 @@ from infertui.analysis.effective import FALLBACK, identity
 from infertui.analysis.summary_text import figures, headline, remedy, verdict_lines
 from infertui.cli.output import console
 from infertui.cli.plain import error_lines, refusal
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import fallback_of
 from infertui.metrics.wording import itl_text
 from infertui.results.result import Result
@@ -199,7 +200,7 @@ def _host(host: HostSample) -> str:
 
 
 def _or_missing(value: float | None, pattern: str) -> str:
-    return "n/a" if value is None else pattern.format(value)
+    return NOT_AVAILABLE if value is None else pattern.format(value)
 
 
 def summary(result: Result, *, kept: bool) -> RenderableType:

@@ -6,6 +6,7 @@ import typer
 
 from infertui.cli.flags import REPORTS, OutFlag
 from infertui.cli.output import say, warn
+from infertui.metrics.metric import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     from infertui.runner.recompute import Outcome
@@ -74,5 +75,5 @@ def _texts(value: object) -> list[str]:
 
 def _value(value: object) -> str:
     if value is None:
-        return "n/a"
+        return NOT_AVAILABLE
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from infertui.analysis.bench import Bench, bench_report
 from infertui.analysis.compare import ComparedFigure, Comparison, compare, judged
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import form, in_force, ran, told
 from infertui.metrics.registry import metric_of
 from infertui.report.charts.style import text_of
@@ -69,19 +70,19 @@ def workload_of(result: Result) -> tuple[object, ...]:
 def prompts_of(result: Result) -> str:
     """How long the prompts are, or which ones."""
     setup = result.setup
-    return "n/a" if setup.input_len is None else str(setup.input_len or setup.prompts or "n/a")
+    return NOT_AVAILABLE if setup.input_len is None else str(setup.input_len or setup.prompts or NOT_AVAILABLE)
 
 
 def engine_of(result: Result) -> str:
     """Which engine ran; the one that was asked for where none was loaded."""
     used = result.loaded.engine if result.loaded else ""
-    return used or str(told(result, "engine.name") or "n/a")
+    return used or str(told(result, "engine.name") or NOT_AVAILABLE)
 
 
 def workload_words(result: Result) -> str:
     """The same in words."""
     model, batch, output = (
-        told(result, key) or "n/a" for key in ("model.id", "workload.batch_size", "workload.output_len")
+        told(result, key) or NOT_AVAILABLE for key in ("model.id", "workload.batch_size", "workload.output_len")
     )
     prompts = prompts_of(result)
     return clean(f"{model}, batch {batch}, {prompts}{' tokens' if prompts.isdigit() else ''} in, {output} out")
@@ -89,7 +90,7 @@ def workload_words(result: Result) -> str:
 
 def workload_short(result: Result) -> str:
     """Model and batch size, for where there is little room."""
-    model = str(told(result, "model.id") or "n/a").rsplit("/", 1)[-1].removeprefix("synthetic:")
+    model = str(told(result, "model.id") or NOT_AVAILABLE).rsplit("/", 1)[-1].removeprefix("synthetic:")
     return clean(f"{model} b{told(result, 'workload.batch_size') or '?'}")
 
 
@@ -141,7 +142,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
     return labels
 
 
-_NOTHING = ("", "none", "auto", "n/a")
+_NOTHING = ("", "none", "auto", NOT_AVAILABLE)
 
 
 class Candidate(Struct, frozen=True):

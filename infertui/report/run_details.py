@@ -163,7 +163,7 @@ def _run(run: ReportRun, *, lost: bool) -> ReportSection:
         blocks.append(Callout("bad", clean(f"{result.error.kind}: {result.error.message}")))
     if result.imported:
         blocks.append(
-            Callout("warning", clean(f"Imported from {result.imported}; measured by {result.source or 'n/a'}."))
+            Callout("warning", clean(f"Imported from {result.imported}; measured by {result.source or NOT_AVAILABLE}."))
         )
     blocks.append(Facts((("started", clean(result.started)), *figures(result))))
     changed = tuple(f"{path} = {value}" for path, value in _changed(result))
@@ -197,7 +197,7 @@ def _environment(result: Result) -> Iterator[tuple[str, str]]:
     gpus = ", ".join(dict.fromkeys(gpu.name for gpu in marks.gpus)) if marks.gpus else ""
     rows = {
         "host": f"{host.hostname}  {host.os or ''}  kernel {host.kernel}",
-        "CPU": f"{host.cpu_model or 'n/a'}, {host.physical_cores or 'n/a'} cores",
+        "CPU": f"{host.cpu_model or NOT_AVAILABLE}, {host.physical_cores or NOT_AVAILABLE} cores",
         "host memory": format_bytes(host.memory_total) if host.memory_total else "",
         "container": host.container or "",
         "GPUs": f"{len(marks.gpus)}: {gpus}" if gpus else "",

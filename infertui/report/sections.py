@@ -126,7 +126,8 @@ def benches(material: ReportData) -> ReportSection | None:
         arms = tuple(
             (
                 Cell(arm.name), Cell("baseline" if at == 0 else ""), Cell(str(len(arm.runs))),
-                Cell("n/a" if arm.throughput is None else format_number(arm.throughput)), Cell(variation_text(arm)),
+                Cell(NOT_AVAILABLE if arm.throughput is None else format_number(arm.throughput)),
+                Cell(variation_text(arm)),
             )
             for at, arm in enumerate(bench.arms)
         )  # fmt: skip
@@ -216,7 +217,7 @@ def _heads(comparisons: Sequence[Comparison]) -> tuple[TableColumn, ...]:
 def _cells(found: Comparison) -> Iterator[Cell]:
     first = found.figures[0]
     yield _figure_cell(first)
-    yield Cell(p_text(first.ratio.p) if first.ratio and first.ratio.p is not None else "n/a")
+    yield Cell(p_text(first.ratio.p) if first.ratio and first.ratio.p is not None else NOT_AVAILABLE)
     yield from (_figure_cell(figure) for figure in found.figures[1:])
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from infertui.analysis.limits import limits_of
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import form, ran
 from infertui.metrics.registry import metric_of
 from infertui.report.charts import bars, iterations, power, strips, tradeoff
@@ -276,7 +277,7 @@ def _tradeoff(material: ReportData) -> PlannedChart | None:
         return None
     models: dict[str, list[ReportRun]] = {}
     for run in runs:
-        models.setdefault(run.result.setup.model or "n/a", []).append(run)
+        models.setdefault(run.result.setup.model or NOT_AVAILABLE, []).append(run)
     chosen = sorted(models.items(), key=lambda entry: -len(entry[1]))[:4]
     panels = tuple(
         tradeoff.TradeoffPanel(clean(model), tuple(_lines(found))) for model, found in chosen if len(found) > 1

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.report.charts.style import MUTED, SERIES, SMALL, WINDOW, figure, round_ticks, text_of, written_out
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _side(axes: "Axes", trace: Trace, values: tuple[float | None, ...], name: st
     for axis in (axes.xaxis, axes.yaxis):
         written_out(axis)
     if not known:
-        axes.text(0.5, 0.5, "n/a", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+        axes.text(0.5, 0.5, NOT_AVAILABLE, transform=axes.transAxes, ha="center", va="center", color=MUTED)
         axes.set_yticks([])
         return
     few = len(known) <= 120

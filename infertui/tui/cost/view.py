@@ -8,6 +8,7 @@ from rich.text import Text
 
 from infertui.analysis.cost import RunCost, Terms, money, rate, thousands
 from infertui.analysis.cost_text import Remedies, cost_rows, missing_words
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.tui.results.ratios import times
 from infertui.tui.widgets.cells import RenderContext, beside, entry, fit, paragraph
 from infertui.units import format_number
@@ -107,7 +108,7 @@ def several(view: CostView, width: int, height: int, look: RenderContext) -> Lin
     namesakes = Counter(cost.name for cost in view.costs)
     for cost in view.costs:
         known = cost.tokens is not None and cost.price is not None
-        shown = money(cost.tokens.output, cost.price.currency) if cost.tokens and cost.price else "n/a"
+        shown = money(cost.tokens.output, cost.price.currency) if cost.tokens and cost.price else NOT_AVAILABLE
         ratio = f"{times(cost.ratio)}{'!' * bool(cost.unlike)}" if cost.ratio is not None else "-"
         name = (cost.name if namesakes[cost.name] == 1 else cost.id) + ("" if cost.valid else " (invalid)")
         lines.append(
@@ -151,7 +152,7 @@ def _pair(name: str, parts: Sequence[str], width: int, look: RenderContext, *, s
 
 def _energy(cost: RunCost) -> list[str]:
     if cost.joules_per_token is None:
-        return ["n/a"]
+        return [NOT_AVAILABLE]
     above = cost.joules_per_token_above_idle
     more = [f"{format_number(above)} above idle"] if above is not None else []
     return [f"{format_number(cost.joules_per_token)} J/tok", *more]
@@ -160,7 +161,7 @@ def _energy(cost: RunCost) -> list[str]:
 def _fleet(cost: RunCost, terms: Terms) -> list[str]:
     found = cost.fleet
     if found is None:
-        return [f"n/a: {cost.no_fleet}"]
+        return [f"{NOT_AVAILABLE}: {cost.no_fleet}"]
     unit = ("GPU" if cost.on_gpu else "machine") + ("s" if found.gpus > 1 else "")
     shown = [f"{found.gpus:,} {unit} for {terms.load}"]
     if found.per_year is not None and cost.price is not None:

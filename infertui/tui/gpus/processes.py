@@ -9,6 +9,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from infertui.errors import InfertuiError
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.telemetry.readings import GpuInfo, GpuProcess
 from infertui.tui.actions import Action, bindings
 from infertui.tui.context import AppContext
@@ -101,8 +102,8 @@ class ProcessesScreen(Dialog[None]):
 
     def row_text(self, index: int, width: int) -> Text:
         process = self._processes[index]
-        memory = "n/a" if process.memory_used is None else format_bytes(process.memory_used)
-        return _line(str(process.pid), memory, process.name or "n/a", width, self._look)
+        memory = NOT_AVAILABLE if process.memory_used is None else format_bytes(process.memory_used)
+        return _line(str(process.pid), memory, process.name or NOT_AVAILABLE, width, self._look)
 
     def action_close(self) -> None:
         """Back."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.runner.device_slots import devices_of, slot_name
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample
 from infertui.tui.terminal.sanitize import safe
@@ -341,7 +342,7 @@ def _clock(device: Device, sample: GpuSample, column: GpuColumn, look: RenderCon
 def limits(reasons: Sequence[str] | None) -> str:
     """Why the clocks are where they are, in short words; what holds a busy GPU down comes first."""
     if reasons is None:
-        return "n/a"
+        return NOT_AVAILABLE
     ordered = sorted(reasons, key=lambda reason: (reason in _HARMLESS, reason not in _ALARMING))
     return " ".join(_LIMITS.get(reason, reason) for reason in ordered) or _NONE
 
@@ -358,7 +359,7 @@ def _run(device: Device, sample: GpuSample, column: GpuColumn, look: RenderConte
 
 
 def _missing(column: GpuColumn, look: RenderContext) -> Text:
-    return _cell("n/a", column, look, look.palette.muted)
+    return _cell(NOT_AVAILABLE, column, look, look.palette.muted)
 
 
 _CELLS: dict[str, Callable[[Device, GpuSample, GpuColumn, RenderContext], Text]] = {
@@ -427,12 +428,14 @@ def host_gauges(host: HostSample, facts: HostFacts | None) -> list[HostGauge]:
     cores = facts.affinity_cores or facts.logical_cores if facts else None
     gauges = []
     cpu = host.cpu_percent
-    gauges.append(HostGauge("CPU", cpu / 100 if cpu is not None else None, "n/a" if cpu is None else f"{cpu:.0f}%"))
+    gauges.append(
+        HostGauge("CPU", cpu / 100 if cpu is not None else None, NOT_AVAILABLE if cpu is None else f"{cpu:.0f}%")
+    )
     share = host.memory_used / host.memory_total if host.memory_used is not None and host.memory_total else None
-    used = "n/a" if host.memory_used is None else f"{gib(host.memory_used)}"
+    used = NOT_AVAILABLE if host.memory_used is None else f"{gib(host.memory_used)}"
     total = f"/{host.memory_total / 2**30:.0f}" if host.memory_total else ""
     gauges.append(HostGauge("RAM", share, f"{used}{total}G" if host.memory_used is not None else used))
-    swap = "n/a" if host.swap_used is None else f"{gib(host.swap_used)}G" if host.swap_used else "none"
+    swap = NOT_AVAILABLE if host.swap_used is None else f"{gib(host.swap_used)}G" if host.swap_used else "none"
     gauges.append(HostGauge("swap", None, swap, marked=bool(host.swap_used)))
     load = host.load1
     of = f" of {cores} CPUs" if cores else ""
@@ -443,7 +446,7 @@ def host_gauges(host: HostSample, facts: HostFacts | None) -> list[HostGauge]:
 
 
 def _load(load: float | None, of: str) -> str:
-    return "n/a" if load is None else f"{load:.1f}{of}"
+    return NOT_AVAILABLE if load is None else f"{load:.1f}{of}"
 
 
 def devices_in_use(runs: Iterable[tuple[str, str, str]], infos: Sequence[GpuInfo]) -> dict[str, tuple[str, ...]]:
