@@ -71,7 +71,8 @@ def bench(
         int | None, typer.Option("--repeat", "-r", metavar="N", help=f"Rounds; {DEFAULT_ROUNDS} unless told.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Of the order of runs; drawn, and told, unless given.")
+        int | None,
+        typer.Option("--seed", metavar="N", help="Seed of the order of the runs; random if not given, and printed."),
     ] = None,
     model: ModelFlag = None,
     device: DeviceFlag = None,

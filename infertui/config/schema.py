@@ -189,7 +189,12 @@ class MeasurementConfig(Section, frozen=True):
         Meta(ge=0, le=_YEAR_S, description="start no further batch after this many seconds of measuring; 0: no limit"),
     ] = 0.0
     sample_hz: Annotated[
-        float, Meta(ge=0, le=10, description="GPU and host samples per second while measuring; 0: none then")
+        float,
+        Meta(
+            ge=0,
+            le=10,
+            description="samples of GPU and host per second while measuring; 0: no sampling while measuring",
+        ),
     ] = 10.0
     load_timeout_s: Annotated[float, Meta(gt=0, le=_YEAR_S, description="give up when loading takes longer")] = 1800.0
     step_timeout_s: Annotated[float, Meta(gt=0, le=_YEAR_S, description="give up when one token step takes longer")] = (
@@ -211,22 +216,22 @@ class ValidityConfig(Section, frozen=True):
         Meta(
             ge=0,
             le=10,
-            description="change of throughput while measuring, as a share: from the first to the second half, or "
-            "steadily from beginning to end, where noise alone moves so far in fewer than one of a hundred runs",
+            description="change of throughput while measuring, as a share: between the first and second half, or as a "
+            "steady trend over the run; counts only if noise alone would reach it in under 1 % of runs",
         ),
     ] = 0.15
     max_variation: Annotated[
-        float, Meta(ge=0, le=10, description="standard deviation of the iterations' throughput over their mean")
+        float, Meta(ge=0, le=10, description="standard deviation of the throughput of iterations divided by its mean")
     ] = 0.15
     min_iterations: Annotated[
-        int, Meta(ge=0, le=100_000, description="fewest measured batches that are enough for an interval")
+        int, Meta(ge=0, le=100_000, description="fewest measured batches for a confidence interval")
     ] = 3
     max_others_cpu: Annotated[
         float,
         Meta(
             ge=0,
             le=100,
-            description="percent of the CPUs' time that others than the run took where next to none was left idle",
+            description="percent of CPU time used by other processes; counts only while the CPUs are almost fully busy",
         ),
     ] = 20.0
     max_swap_mib: Annotated[
@@ -237,8 +242,8 @@ class ValidityConfig(Section, frozen=True):
         Meta(
             ge=0,
             le=1,
-            description="fall of the GPU's clock below its highest while measuring, as a share; at the power limit it "
-            "is a note",
+            description="drop of the GPU clock below its highest while measuring, as a share; at the power limit it is "
+            "only noted",
         ),
     ] = 0.15
     max_client_share: Annotated[
@@ -288,13 +293,17 @@ class QualityConfig(Section, frozen=True):
         str,
         Meta(description="the text, UTF-8; empty: a bundled one, in the public domain", extra={"path": True}),
     ] = ""
-    text_tokens: Annotated[int, Meta(ge=16, le=1 << 20, description="most tokens of the text that are scored")] = 1024
+    text_tokens: Annotated[int, Meta(ge=16, le=1 << 20, description="tokens of the text to score at most")] = 1024
     score_timeout_s: Annotated[
         float, Meta(gt=0, le=_YEAR_S, description="give up the perplexity when scoring takes longer")
     ] = 120.0
     max_perplexity_rise: Annotated[
         float,
-        Meta(ge=0, le=1000, description="rise over the reference's perplexity that is marked, as a share; 0: never"),
+        Meta(
+            ge=0,
+            le=1000,
+            description="mark the run if perplexity rises over the reference's by more than this share; 0: never",
+        ),
     ] = 0.05
     bleu: Annotated[bool, Meta(description="BLEU between the outputs and the reference's (needs sacrebleu)")] = False
 
