@@ -38,7 +38,7 @@ _REMEDY = "--gpu-hour PRICE gives one, or prices.toml ([[gpu]] name, price, curr
 _MACHINE_REMEDY = "--gpu-hour PRICE gives it"
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class CostFlags(Struct, frozen=True, kw_only=True):
     """What was given on the command line. None or empty: not given."""
 
     runs: tuple[str, ...]
@@ -132,7 +132,7 @@ def cost(
     from infertui.cli import costview
     from infertui.errors import UsageError
 
-    asked = Asked(
+    asked = CostFlags(
         runs=tuple(runs or ()),
         out=out,
         gpu_hour=gpu_hour,
@@ -179,7 +179,7 @@ def cost(
         costview.print_text(costs, saved, bought, terms, remedies)
 
 
-def _check_values(asked: Asked) -> None:
+def _check_values(asked: CostFlags) -> None:
     """Raises UsageError for a value that is out of range, and for flags that exclude each other."""
     from infertui.analysis.prices import MAX_PRICE, is_currency
     from infertui.errors import UsageError
@@ -200,7 +200,7 @@ def _check_values(asked: Asked) -> None:
         raise UsageError("--throughput 0 has no cost per token; allowed: above 0")
 
 
-def _terms(asked: Asked) -> "Terms":
+def _terms(asked: CostFlags) -> "Terms":
     """The prices and the demand that were given. Raises UsageError."""
     from infertui.analysis.cost import Terms, parse_load, parse_percent
 
@@ -215,7 +215,7 @@ def _terms(asked: Asked) -> "Terms":
     )
 
 
-def _costs(asked: Asked, device: str, prices: "Prices", terms: "Terms") -> list["RunCost"]:
+def _costs(asked: CostFlags, device: str, prices: "Prices", terms: "Terms") -> list["RunCost"]:
     """Cost of each run, or of the throughput given by hand; none where neither was given. Raises UsageError."""
     from infertui.analysis.cost import speed_cost
     from infertui.errors import UsageError
@@ -237,7 +237,7 @@ def _costs_of_runs(runs: Sequence[str], out: Path, prices: "Prices", terms: "Ter
     return [costs[0], *(beside(other, costs[0], terms) for other in costs[1:])]
 
 
-def _gain(asked: Asked) -> "Gain | None":
+def _gain(asked: CostFlags) -> "Gain | None":
     """What --gain saves of --budget. Raises UsageError."""
     from infertui.analysis.cost import CURRENCY, parse_percent
     from infertui.analysis.cost_extras import gain_of
@@ -265,7 +265,7 @@ def _listed_gpu(name: str, prices: "Prices") -> str:
     raise UsageError(problem, remedy="`infertui cost --prices` lists them; yours go into prices.toml.")
 
 
-def _deal(asked: Asked, device: str, last: "RunCost | None", prices: "Prices", terms: "Terms") -> "Deal":
+def _deal(asked: CostFlags, device: str, last: "RunCost | None", prices: "Prices", terms: "Terms") -> "Deal":
     """Buying against renting; the last run tells GPU, measured power and, with a load, how many are needed."""
     from infertui.analysis.cost import kwh_price, parse_percent
     from infertui.analysis.cost_extras import deal
@@ -284,7 +284,7 @@ def _deal(asked: Asked, device: str, last: "RunCost | None", prices: "Prices", t
     return deal(offer, hour, kwh, pue=terms.pue, years=asked.years, upkeep=upkeep, gpus=needed, gpu=device)
 
 
-def _priced_offer(asked: Asked, amount: float, gpu_w: float | None) -> "Offer":
+def _priced_offer(asked: CostFlags, amount: float, gpu_w: float | None) -> "Offer":
     """A server by its price; `gpu_w` is the measured watts of one GPU. Raises UsageError."""
     from infertui.analysis.cost import CURRENCY, Price
     from infertui.analysis.cost_extras import Offer
@@ -299,7 +299,7 @@ def _priced_offer(asked: Asked, amount: float, gpu_w: float | None) -> "Offer":
 
 
 def _listed_offer(
-    asked: Asked, device: str, last: "RunCost | None", gpu_w: float | None, prices: "Prices"
+    asked: CostFlags, device: str, last: "RunCost | None", gpu_w: float | None, prices: "Prices"
 ) -> tuple["Offer", str]:
     """A server of the list, and the GPU whose rent it is compared with. Raises UsageError."""
     from infertui.analysis.cost_extras import Offer, offer_of

@@ -60,7 +60,7 @@ def _help(what: str, listed: tuple[str, ...]) -> str:
     return f"{what}: {', '.join(listed)}."
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class RunFlags(Struct, frozen=True, kw_only=True):
     """What was given on the command line; None: not given. Numbers stay texts, as each may be a list to sweep."""
 
     target: str | None
@@ -191,7 +191,7 @@ def run(
     ] = False,
 ) -> None:
     """Measure one configuration, or a sweep of them."""
-    asked = Asked(
+    asked = RunFlags(
         target=target,
         model=model,
         engine=engine,
@@ -233,7 +233,7 @@ def run(
         raise typer.Exit(_measure(asked, config))
 
 
-def _config(asked: Asked) -> "Config":
+def _config(asked: RunFlags) -> "Config":
     """The preset or file with what the environment, --set and the flags change. Raises ConfigError or UsageError."""
     import os
 
@@ -242,7 +242,7 @@ def _config(asked: Asked) -> "Config":
     return load(asked.target, environ=os.environ, sets=asked.sets, flags=_flags(asked)).config
 
 
-def _flags(asked: Asked) -> dict[str, tuple[str, object]]:
+def _flags(asked: RunFlags) -> dict[str, tuple[str, object]]:
     """The key of the config that each flag sets or sweeps, with the flag's name and value. Raises UsageError."""
     given: dict[str, tuple[str, object]] = {
         "model.id": ("--model", asked.model),
@@ -278,7 +278,7 @@ def _flags(asked: Asked) -> dict[str, tuple[str, object]]:
     return flags
 
 
-def _variants(asked: Asked, config: "Config") -> list["Variant"]:
+def _variants(asked: RunFlags, config: "Config") -> list["Variant"]:
     """The runs, named after their preset; a file lends no name, as most are called run.toml. Raises ConfigError."""
     from infertui.config import sources
     from infertui.config.sweep import variants_of
@@ -286,12 +286,12 @@ def _variants(asked: Asked, config: "Config") -> list["Variant"]:
     return variants_of(config, asked.target if asked.target in sources.names() else "")
 
 
-def _list(asked: Asked, config: "Config") -> None:
+def _list(asked: RunFlags, config: "Config") -> None:
     for variant in _variants(asked, config):
         say(variant.name or "one configuration")
 
 
-def _queue(asked: Asked, config: "Config") -> None:
+def _queue(asked: RunFlags, config: "Config") -> None:
     from infertui.cli.enqueue import enqueue
     from infertui.config.sweep import variants_of
 
@@ -301,7 +301,7 @@ def _queue(asked: Asked, config: "Config") -> None:
     enqueue(variants, title=title, out=asked.out, as_json=asked.as_json)
 
 
-def _measure(asked: Asked, config: "Config") -> int:
+def _measure(asked: RunFlags, config: "Config") -> int:
     """Measure them in the foreground: the exit code."""
     from infertui.cli.foreground import run_in_foreground
 

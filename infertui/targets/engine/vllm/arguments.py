@@ -21,7 +21,7 @@ from infertui.models.tokenizers import has_tokenizer
 from infertui.targets.engine.base import Capacity, LoadRequest, Probe
 from infertui.targets.engine.torch_build import cuda_of_torch
 
-LOOK = "infertui.targets.engine.vllm.worker_extension.Look"
+LOOK = "infertui.targets.engine.vllm.worker_extension.WorkerExtension"
 
 LOOKUP_MAX, LOOKUP_MIN = 3, 1
 
