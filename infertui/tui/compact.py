@@ -6,6 +6,7 @@ from rich.text import Text
 
 from infertui.telemetry.readings import GpuSample
 from infertui.tui.header import minutes
+from infertui.tui.layouts import PANES
 from infertui.tui.state import ClientState
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import Palette
@@ -17,7 +18,7 @@ def compact_lines(mirror: ClientState, colours: Palette, *, fahrenheit: bool) ->
     return [
         *_runs(mirror, colours),
         *_gpus(mirror, colours, fahrenheit=fahrenheit),
-        plain("1-7 open a pane", colours.muted),
+        plain(f"1-{len(PANES)} open a pane", colours.muted),
     ]
 
 

@@ -13,7 +13,7 @@ from textual.message import Message
 from infertui.tui.footer import FooterLine
 from infertui.tui.header import Condition, HeaderLine, header_text
 from infertui.tui.layout import PaneLayout
-from infertui.tui.layouts import MIDDLE, TABBED, TITLES, Kind, PaneId, number_of
+from infertui.tui.layouts import MIDDLE, PANES, TABBED, TITLES, Kind, PaneId, number_of
 from infertui.tui.terminal.base import ScreenBase
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.themes import palette
@@ -105,7 +105,7 @@ class CompactView(Lines):
         height, ellipsis = self.size.height, glyphs(self.app).ellipsis
         lines = self._lines[:height]
         if len(self._lines) > height > 0:
-            more = f"{ellipsis} {len(self._lines) - height + 1} more lines  1-7 open a pane"
+            more = f"{ellipsis} {len(self._lines) - height + 1} more lines  1-{len(PANES)} open a pane"
             lines[-1] = Text(more, style=palette(self.app).muted, end="")
         self.paint_lines([cut(line, self.size.width, ellipsis) for line in lines])
 
