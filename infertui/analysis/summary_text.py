@@ -244,7 +244,7 @@ def _memory(result: Result) -> str:
     divided = ", ".join(f"GPU {label} {format_bytes(size)}" for label, size in parts.items())
     return (
         "  ".join(
-            f"{name} {format_bytes(size)}" + (f" ({divided})" if divided and name == "process on GPU" else "")
+            f"{name} {format_bytes(size)}" + (f" ({divided})" if divided and name == GPU_PEAK else "")
             for name, size in named
             if size is not None
         )

@@ -33,7 +33,7 @@ from infertui.runner.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Grows with every change that a client or a runner of another version would misread."""
 
 

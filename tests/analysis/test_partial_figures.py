@@ -65,3 +65,11 @@ def test_a_share_up_to_ties_without_the_gaps_behind_it_is_left_out() -> None:
     parted = Agreement(prompts=4, equal=2, share=0.625, diverged={"a": 0, "b": 5}, first_divergence=0)
     quality = Quality(reference="ref", agreement=parted, share_without_ties=0.75)
     assert "ties" not in dict(figures(replace(MADE, quality=quality)))["agreement"]
+
+
+def test_memory_of_several_gpus_is_told_by_gpu() -> None:
+    device = replace(DEVICE, vram_process=5 << 30, vram_process_by_gpu={"0": 2 << 30, "1": 3 << 30})
+    assert (
+        "GPU mem (process) 5.00 GiB (GPU 0 2.00 GiB, GPU 1 3.00 GiB)"
+        in dict(figures(replace(MADE, device=device)))["memory"]
+    )
