@@ -8,9 +8,6 @@ from infertui.targets.base import Target, TargetKind
 from infertui.targets.engine.base import LoadRequest
 from infertui.targets.engine.target import clock_of, engine_target
 
-TargetRequest = LoadRequest
-"""What a worker can be asked to load: a union of the requests of all kinds, told apart by their types."""
-
 
 class KnownKind(NamedTuple):
     """One kind of target. `clock` makes what its runs are timed by."""

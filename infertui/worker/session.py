@@ -1,11 +1,8 @@
 """Inside the worker: the measuring loop, the same for every target.
 
 The loop owns the order of things (warm up, wait for the runner's counters, measure) and the stamps; the target
-only generates. Between the stamps of a batch nothing else happens on this thread.
-
-Which generated tokens are kept with a run, to compare engines and settings by what they say.
-
-What out-of-memory looks like.
+only generates. Between the stamps of a batch nothing else happens on this thread. It also says which generated
+tokens are kept with a run, and what out-of-memory looks like.
 """
 
 import hashlib

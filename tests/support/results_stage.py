@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from support.fake_control import FakeControl
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter
+from textual.pilot import Pilot
 from textual.widget import Widget
 
 from infertui.analysis.bench import Bench
@@ -141,3 +143,10 @@ class ResultsStage(App[None]):
 
     def announce(self, result: Result) -> None:
         raise NotImplementedError
+
+
+async def settle(app: ResultsStage, pilot: Pilot[Any]) -> None:
+    """Wait until what was asked for is there and drawn."""
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+    await pilot.pause()

@@ -24,7 +24,6 @@ Data: TypeAlias = bars.Bars | strips.Strips | iterations.Courses | power.Traces 
 MOST_ROWS = 40
 MOST_PANELS = 6
 MOST_COURSES = 12
-_MOST_LINES = 12
 
 NAMES = (
     "throughput", "latency", "ttft", "tpot", "iterations", "power", "tradeoff", "energy", "mbu",

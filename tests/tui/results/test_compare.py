@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.results import make_results, write_results
-from support.results_stage import ResultsStage, StoredControl
+from support.results_stage import ResultsStage, StoredControl, settle
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -56,12 +56,6 @@ def play(
 
     asyncio.run(scenario())
     return app
-
-
-async def settle(app: ResultsStage, pilot: Pilot[Any]) -> None:
-    await app.workers.wait_for_complete()
-    await pilot.pause()
-    await pilot.pause()
 
 
 async def press(app: ResultsStage, pilot: Pilot[Any], *keys: str) -> None:

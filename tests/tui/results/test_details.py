@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from support.results import make_results, write_folder
-from support.results_stage import ResultsStage
+from support.results_stage import ResultsStage, settle
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -59,12 +59,6 @@ def play(
 
     asyncio.run(scenario())
     return app
-
-
-async def settle(app: ResultsStage, pilot: Pilot[Any]) -> None:
-    await app.workers.wait_for_complete()
-    await pilot.pause()
-    await pilot.pause()
 
 
 def screen(app: ResultsStage) -> str:
