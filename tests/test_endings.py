@@ -75,7 +75,7 @@ def test_a_signal_before_the_screen_is_there(name: str) -> None:
 def test_a_signal_before_a_run_begins_leaves_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.mktemp("runs") / "reports"
     arguments = ("run", "demo", "--out", str(out))
-    done = sent(signal.SIGUSR1, *arguments, module="infertui.cli.foreground", name="run_in_foreground")
+    done = sent(signal.SIGUSR1, *arguments, module="infertui.cli.running.foreground", name="run_in_foreground")
     assert (done.returncode, done.stderr) == (130, "infertui: ended by SIGUSR1\n")
     assert not out.exists()
 

@@ -14,17 +14,17 @@ VIEWS = ("api", "cli", "report", "tui")
 HOLDERS = ("summary", "power", "device")
 FIGURES = frozenset(path for metric in metrics() for path in metric.paths if path.partition(".")[0] in HOLDERS)
 READING = {
-    "cli/benchview.py": {"summary.output_throughput"},
-    "cli/external.py": {"summary.output_throughput"},
-    "cli/foreground.py": {"summary.iterations"},
-    "cli/imports.py": {"summary.latency.mean", "summary.output_throughput", "summary.prefill_throughput"},
-    "cli/live.py": {"summary.iterations"},
-    "cli/lookup.py": {"summary.iterations"},
-    "cli/plain.py": {"summary.iterations"},
+    "cli/running/benchview.py": {"summary.output_throughput"},
+    "cli/running/external.py": {"summary.output_throughput"},
+    "cli/running/foreground.py": {"summary.iterations"},
+    "cli/reading/imports.py": {"summary.latency.mean", "summary.output_throughput", "summary.prefill_throughput"},
+    "cli/running/live.py": {"summary.iterations"},
+    "cli/reading/lookup.py": {"summary.iterations"},
+    "cli/running/plain.py": {"summary.iterations"},
     "report/charts/build.py": {"summary.tpot.mean"},
     "report/series.py": {"power.window_s"},
     "tui/notify.py": {"summary.output_throughput"},
-    "tui/results/summary.py": {"summary.output_throughput"},
+    "tui/results/details/summary.py": {"summary.output_throughput"},
 }
 """What each reads past the registry. It may only shrink: `metric_of(KEY).number(result)` reads it."""
 

@@ -16,7 +16,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from support.formats import outline
 
-from infertui.analysis.prices import FILE as PRICES
+from infertui.analysis.cost.prices import FILE as PRICES
 from infertui.api import runtime, wire
 from infertui.api.http import routes
 from infertui.api.operations import HELLO, OPERATIONS
@@ -24,7 +24,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.errors import InfertuiError
 from infertui.measure.records import RequestRecord
 from infertui.metrics.table import csv_header
-from infertui.models.asking import LibraryAnswer as ShapeAnswer
+from infertui.models.hub.asking import LibraryAnswer as ShapeAnswer
 from infertui.report.as_json import ReportFile
 from infertui.results import peaks
 from infertui.results.index import ResultIndex
@@ -32,7 +32,7 @@ from infertui.results.observations import REQUESTS
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, OUTPUTS, RESULT, SUPERSEDED, Begun, Output
 from infertui.runner.control import EventEnvelope, RunnerApi
-from infertui.runner.queue_store import Duration, Entry, QueueStore
+from infertui.runner.scheduling.queue_store import Duration, Entry, QueueStore
 from infertui.targets.engine.environments import ProbeAnswer as InterpreterAnswer
 from infertui.targets.engine.environments import chosen_file
 from infertui.targets.engine.peaks.peaks import Told
@@ -40,7 +40,7 @@ from infertui.targets.engine.transformers.parallel import Order
 from infertui.telemetry.nvml import NvmlUnavailableError
 from infertui.telemetry.readings import Sample
 from infertui.tui import themes
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.terminal import early
 from infertui.worker.protocol import AnyCommand, AnyEvent, FailureKind
 

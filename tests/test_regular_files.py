@@ -20,7 +20,7 @@ from msgspec import inspect
 from support.results import make_results
 
 from infertui import regular_files
-from infertui.analysis import prices
+from infertui.analysis.cost import prices
 from infertui.config import toml
 from infertui.errors import InfertuiError
 from infertui.formats.detect import read as read_foreign
@@ -41,10 +41,10 @@ from infertui.runner.queries import Reports
 from infertui.runner.recovery import recover
 from infertui.targets.engine import environments
 from infertui.telemetry.readings import Sample
-from infertui.tui import settings as screen_settings
 from infertui.tui import themes
-from infertui.tui.config import base as form_base
 from infertui.tui.config import config_file
+from infertui.tui.config.form import base as form_base
+from infertui.tui.settings import stored as screen_settings
 from infertui.tui.terminal import early
 
 RESULTS = [msgspec.json.encode(result) for result in make_results(3)]

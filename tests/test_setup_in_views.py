@@ -12,7 +12,7 @@ from infertui.results.result import Result
 PACKAGE = Path(infertui.__file__).parent
 VIEWS = ("analysis", "cli", "metrics", "report", "tui")
 REPEATING = {
-    "cli/bench.py": "the rest of a bench is measured with the configs of its arms",
+    "cli/running/bench.py": "the rest of a bench is measured with the configs of its arms",
     "tui/results/bench.py": "a bench of rows measures their configs again",
 }
 OF_RESULTS = {

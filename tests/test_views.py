@@ -12,8 +12,8 @@ from support.results import make_results
 
 from infertui.analysis.effective import identity
 from infertui.analysis.summary_text import figures
-from infertui.cli.agreement import HEAD
-from infertui.cli.markdown import markdown_table
+from infertui.cli.reading.agreement import HEAD
+from infertui.cli.reading.markdown import markdown_table
 from infertui.formats.export import document
 from infertui.measure.itl import merge_gaps, summarise_gaps
 from infertui.measure.quality import Quality

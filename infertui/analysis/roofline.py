@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from infertui.measure.roofline import COPY, Arithmetic, DecodeReads, DevicePeaks, Experts, mean_attended
 from infertui.metrics.reads import in_force
-from infertui.models.kv_cache import bytes_per_token
+from infertui.models.memory.kv_cache import bytes_per_token
 from infertui.models.shapes import ModelShape, dtype_bytes
 from infertui.paths import data
 from infertui.results.result import Result

@@ -38,8 +38,8 @@ from infertui.api.server import Server, server_of
 from infertui.api.stream import Presence
 from infertui.endings import heeded
 from infertui.errors import InfertuiError
-from infertui.runner.queue_store import QueueStore
 from infertui.runner.runner import KEEP_LOADED_S, Runner
+from infertui.runner.scheduling.queue_store import QueueStore
 from infertui.text import clean
 
 WATCH_S = 2.0

@@ -40,13 +40,13 @@ REPORTS = Path("reports")
 
 def band_of(text: str) -> float:
     """What was given as --equal-within, as a share; of nothing what the settings say. Raises UsageError."""
-    from infertui.analysis.cost import parse_percent
+    from infertui.analysis.cost.total import parse_percent
 
     if not text:
-        from infertui.tui import settings
+        from infertui.tui.settings import stored
         from infertui.tui.terminal import early
 
-        return settings.read(early.settings_path()).settings.equal_within
+        return stored.read(early.settings_path()).settings.equal_within
     return parse_percent(text, "--equal-within", low=0, high=1)
 
 

@@ -11,33 +11,12 @@ from typing import Annotated
 import typer
 
 from infertui import __version__
-from infertui.cli import config, engines, external, models
-from infertui.cli.bench import EPILOG as BENCH_EXAMPLES
-from infertui.cli.bench import bench
-from infertui.cli.build import EPILOG as BUILD_EXAMPLES
-from infertui.cli.build import build
-from infertui.cli.calibrate import EPILOG as CALIBRATE_EXAMPLES
-from infertui.cli.calibrate import calibrate
-from infertui.cli.compare import EPILOG as COMPARE_EXAMPLES
-from infertui.cli.compare import compare
-from infertui.cli.cost import EPILOG as COST_EXAMPLES
-from infertui.cli.cost import cost
-from infertui.cli.doctor import doctor
-from infertui.cli.export import EPILOG as EXPORT_EXAMPLES
-from infertui.cli.export import export
-from infertui.cli.gpus import gpus
-from infertui.cli.imports import EPILOG as IMPORT_EXAMPLES
-from infertui.cli.imports import import_files
-from infertui.cli.output import say
-from infertui.cli.recompute import EPILOG as RECOMPUTE_EXAMPLES
-from infertui.cli.recompute import recompute
-from infertui.cli.report import EPILOG as REPORT_EXAMPLES
-from infertui.cli.report import report
-from infertui.cli.results import EPILOG as RESULTS_EXAMPLES
-from infertui.cli.results import results
-from infertui.cli.run import EPILOG as RUN_EXAMPLES
-from infertui.cli.run import run
-from infertui.cli.runner import (
+from infertui.cli.machine import config, engines, models
+from infertui.cli.machine.build import EPILOG as BUILD_EXAMPLES
+from infertui.cli.machine.build import build
+from infertui.cli.machine.doctor import doctor
+from infertui.cli.machine.gpus import gpus
+from infertui.cli.machine.runner import (
     ATTACH_EXAMPLES,
     SERVE_EXAMPLES,
     STATUS_EXAMPLES,
@@ -47,6 +26,28 @@ from infertui.cli.runner import (
     status,
     stop,
 )
+from infertui.cli.output import say
+from infertui.cli.reading.compare import EPILOG as COMPARE_EXAMPLES
+from infertui.cli.reading.compare import compare
+from infertui.cli.reading.cost import EPILOG as COST_EXAMPLES
+from infertui.cli.reading.cost import cost
+from infertui.cli.reading.export import EPILOG as EXPORT_EXAMPLES
+from infertui.cli.reading.export import export
+from infertui.cli.reading.imports import EPILOG as IMPORT_EXAMPLES
+from infertui.cli.reading.imports import import_files
+from infertui.cli.reading.recompute import EPILOG as RECOMPUTE_EXAMPLES
+from infertui.cli.reading.recompute import recompute
+from infertui.cli.reading.report import EPILOG as REPORT_EXAMPLES
+from infertui.cli.reading.report import report
+from infertui.cli.reading.results import EPILOG as RESULTS_EXAMPLES
+from infertui.cli.reading.results import results
+from infertui.cli.running import external
+from infertui.cli.running.bench import EPILOG as BENCH_EXAMPLES
+from infertui.cli.running.bench import bench
+from infertui.cli.running.calibrate import EPILOG as CALIBRATE_EXAMPLES
+from infertui.cli.running.calibrate import calibrate
+from infertui.cli.running.run import EPILOG as RUN_EXAMPLES
+from infertui.cli.running.run import run
 from infertui.cli.streams import flush, guard
 from infertui.errors import InfertuiError, UsageError
 

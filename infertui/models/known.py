@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from infertui.errors import ModelError
-from infertui.models.asking import LibraryAnswer, described
 from infertui.models.decoders import check_decoder, not_a_decoder
+from infertui.models.hub.asking import LibraryAnswer, described
 from infertui.models.shapes import ModelShape, OddConfigError, checkpoint_dtype, quantization_of, read_shape
 
 

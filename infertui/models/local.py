@@ -11,9 +11,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from infertui.errors import ModelError
-from infertui.models import hub_cache
 from infertui.models.gguf.read import is_gguf_name, parts_of, read_parts
 from infertui.models.gguf.shape import shape_of
+from infertui.models.hub import cache
 from infertui.models.known import shape_of_config
 from infertui.models.resolve import CONFIG_NAME, SYNTHETIC, ModelKind, read_config, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
@@ -57,7 +57,7 @@ def local_models(
     model when it holds a config.json; its children and grandchildren are looked at too (ORG/NAME), and every GGUF file
     in them is a model.
     """
-    found = [*_cached(hub_cache.cache_dir(environ)), *_in_directories(extra_dirs, environ)]
+    found = [*_cached(cache.cache_dir(environ)), *_in_directories(extra_dirs, environ)]
     found.sort(key=lambda model: (model.kind != "hub", model.id.lower()))
     if synthetic:
         found += [_synthetic(name) for name in synthetic_names()]
@@ -78,11 +78,11 @@ def _synthetic(name: str) -> LocalModel:
 
 def _cached(root: Path) -> Iterator[LocalModel]:
     for repo in _folders(root):
-        model_id = hub_cache.model_id_of(repo)
+        model_id = cache.model_id_of(repo)
         if model_id is None:
             continue
         size = _size_on_disk(repo)
-        snapshot = hub_cache.newest_snapshot(repo)
+        snapshot = cache.newest_snapshot(repo)
         if snapshot is not None:
             yield _examined(model_id, "hub", snapshot.path, size=size, revision=snapshot.commit)
         elif size:
@@ -175,7 +175,7 @@ def _examined(model_id: str, kind: ModelKind, directory: Path, *, size: int, rev
             problem = problem or _missing(weights.missing)
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
-    if problem and kind == "hub" and hub_cache.unfinished_bytes(directory.parent.parent):
+    if problem and kind == "hub" and cache.unfinished_bytes(directory.parent.parent):
         problem = f"download unfinished; {problem}"
     return LocalModel(
         one_line(model_id, 300),

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
-from infertui.models.memory import DeviceKind, MemoryEstimate
-from infertui.models.memory_of_engine import Task, needed
+from infertui.models.memory.estimate import DeviceKind, MemoryEstimate
+from infertui.models.memory.of_engine import Task, needed
 from infertui.models.resolve import ModelSource
 
 

@@ -1,7 +1,7 @@
 """From what a user calls a model to what it is: a synthetic one, a local directory, or one in the hub's local cache.
 
 Nothing here asks the network or imports huggingface_hub. A config of a family that is not known here is described by
-Transformers, which takes seconds the first time (`models/asking.py`): not to be called on an event loop.
+Transformers, which takes seconds the first time (`models/hub/asking.py`): not to be called on an event loop.
 """
 
 import difflib
@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from infertui import paths
 from infertui.errors import ModelError
-from infertui.models import hub_cache
 from infertui.models.disk import read_at_most
 from infertui.models.gguf.read import is_gguf_name, parts_of, read_parts
 from infertui.models.gguf.shape import shape_of
+from infertui.models.hub import cache
 from infertui.models.known import shape_of_config
 from infertui.models.shapes import ModelShape, read_shape
 from infertui.models.weights import find_weights, stored_parameters
@@ -164,20 +164,20 @@ def _gguf(model_id: str, path: Path) -> ModelSource:
 
 def _hub(model_id: str, revision: str, *, also_a_directory: bool) -> ModelSource:
     shown = one_line(model_id)
-    if not hub_cache.is_model_id(model_id):
+    if not cache.is_model_id(model_id):
         raise ModelError(
             f"{one_line(repr(model_id))} is neither a directory nor the id of a model",
             remedy="Name a Hugging Face id (NAME or ORG/NAME), a directory, or synthetic:NAME.",
         )
-    if revision and not hub_cache.is_revision(revision):
+    if revision and not cache.is_revision(revision):
         raise ModelError(f"model.revision {one_line(repr(revision))} is not a branch, tag or commit")
-    snapshot = hub_cache.find_snapshot(model_id, revision)
+    snapshot = cache.find_snapshot(model_id, revision)
     if snapshot is None:
         at = f" at revision {revision}" if revision else ""
         notes = ""
         if also_a_directory:
             notes += f"; the directory {shown} has no {CONFIG_NAME}"
-        if hub_cache.unfinished_bytes(hub_cache.repo_dir(model_id)):
+        if cache.unfinished_bytes(cache.repo_dir(model_id)):
             notes += "; its download was begun and not finished"
         raise ModelError(f"{shown}{at} is not on this machine{notes}", remedy=_pull_remedy(model_id, revision))
     source = _from_directory(
@@ -237,13 +237,13 @@ def refine_shape(shape: ModelShape, files: tuple[Path, ...]) -> ModelShape:
 
 def _pull_remedy(model_id: str, revision: str) -> str:
     command = f"infertui models pull {model_id}" + (f" --revision {revision}" if revision else "")
-    if hub_cache.is_offline():
+    if cache.is_offline():
         return f"HF_HUB_OFFLINE is set: unset it and run `{command}`, or copy the model into {_cache_shown()}."
     return f"Run `{command}` to download it."
 
 
 def _cache_shown() -> str:
-    return one_line(hub_cache.cache_dir())
+    return one_line(cache.cache_dir())
 
 
 def _looks_like_path(text: str) -> bool:

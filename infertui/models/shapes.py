@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from infertui.errors import ModelError
 from infertui.models.decoders import check_decoder
-from infertui.models.kv_cache import Cache, bytes_per_token, uniform
+from infertui.models.memory.kv_cache import Cache, bytes_per_token, uniform
 from infertui.text import one_line
 
 DTYPE_BYTES: Final[Mapping[str, int]] = {

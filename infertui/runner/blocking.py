@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from infertui.errors import StoreError
-from infertui.models.asking import TIMEOUT_S
+from infertui.models.hub.asking import TIMEOUT_S
 
 T = TypeVar("T")
 FILES_S = 60.0

@@ -19,7 +19,7 @@ from infertui.measure.roofline import COPY, DevicePeaks
 from infertui.measure.validity import DISTURBING_THROTTLES, POWER_CAP
 from infertui.paths import state_dir
 from infertui.runner.blocking import call_with_timeout
-from infertui.runner.loading import as_the_worker_sees, worker_environment
+from infertui.runner.execution.loading import as_the_worker_sees, worker_environment
 from infertui.runner.telemetry import cpu_seconds, cpu_shares
 from infertui.targets.engine.peaks.peaks import Missing, PeaksDone, PeaksSubject, Rate, Refused, Told
 from infertui.telemetry.host import host_facts

@@ -28,8 +28,8 @@ from infertui.results.details import RunDetails
 from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.blocking import MODEL_S
 from infertui.runner.events import AnyRunEvent
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import Entry
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 

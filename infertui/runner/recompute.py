@@ -27,8 +27,8 @@ from infertui.models.shapes import kv_bytes_per_token
 from infertui.results.jsonl import read_lines
 from infertui.results.result import PowerFigures, Recomputed, Result
 from infertui.results.runs import Store, is_under_way
-from infertui.runner.circumstances import circumstances
-from infertui.runner.fingerprint import git_revision
+from infertui.runner.execution.circumstances import circumstances
+from infertui.runner.execution.fingerprint import git_revision
 from infertui.runner.idle import idle_before
 from infertui.runner.recovery import batches_of
 from infertui.runner.telemetry import per_token

@@ -39,19 +39,19 @@ from infertui.runner.control import (
     Snapshot,
     Submission,
 )
-from infertui.runner.device_slots import devices_of, slot_name, slot_of
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
-from infertui.runner.fingerprint import git_revision
-from infertui.runner.finishing import error_of
-from infertui.runner.loading import Fit, choose, foresee_fit
-from infertui.runner.placement import Placement, duration_of, estimate_duration, kind_of
-from infertui.runner.progress import RunProgress
+from infertui.runner.execution.fingerprint import git_revision
+from infertui.runner.execution.finishing import error_of
+from infertui.runner.execution.loading import Fit, choose, foresee_fit
+from infertui.runner.execution.progress import RunProgress
 from infertui.runner.queries import Reports, abandonable, benched, compared
-from infertui.runner.queue import Queue, accepted, accepted_variant, in_a_line, settled, stamp
-from infertui.runner.queue_store import Entry, EntryState, QueueStore
 from infertui.runner.recovery import REASON, recover
-from infertui.runner.scheduler import Dispatcher
-from infertui.runner.vetting import LIMIT_S, vetted
+from infertui.runner.scheduling.device_slots import devices_of, slot_name, slot_of
+from infertui.runner.scheduling.placement import Placement, duration_of, estimate_duration, kind_of
+from infertui.runner.scheduling.queue import Queue, accepted, accepted_variant, in_a_line, settled, stamp
+from infertui.runner.scheduling.queue_store import Entry, EntryState, QueueStore
+from infertui.runner.scheduling.scheduler import Dispatcher
+from infertui.runner.scheduling.vetting import LIMIT_S, vetted
 from infertui.targets.engine.environments import probe_all, probe_known
 from infertui.telemetry.host import host_facts
 from infertui.telemetry.readings import GpuProcess, Sample

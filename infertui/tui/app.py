@@ -15,24 +15,24 @@ from textual.screen import ModalScreen, Screen
 
 from infertui import __version__
 from infertui.tui import notify, themes
-from infertui.tui.actions import GLOBAL_ACTIONS, Action, bindings
 from infertui.tui.app_context import ContextApp
 from infertui.tui.appearance import Appearance
 from infertui.tui.connection import RunnerConnection
-from infertui.tui.header import Condition
-from infertui.tui.layouts import PANES
-from infertui.tui.main_screen import MainScreen
-from infertui.tui.panes import import_panes
-from infertui.tui.preferences import Preferences
+from infertui.tui.frame.actions import GLOBAL_ACTIONS, Action, bindings
+from infertui.tui.frame.header import Condition
+from infertui.tui.frame.layouts import PANES
+from infertui.tui.frame.main_screen import MainScreen
+from infertui.tui.frame.panes import import_panes
+from infertui.tui.frame.redraw import RedrawScheduler, stepped
+from infertui.tui.frame.topics import ALL_TOPICS, Topic
 from infertui.tui.quit import HANGUP, Leaving
-from infertui.tui.redraw import RedrawScheduler, stepped
-from infertui.tui.topics import ALL_TOPICS, Topic
+from infertui.tui.settings.preferences import Preferences
 
 if TYPE_CHECKING:
     from infertui.tui.connection import Connect
-    from infertui.tui.layout import PaneLayout
+    from infertui.tui.frame.layout import PaneLayout
     from infertui.tui.results.pane import ResultsPane
-    from infertui.tui.settings import Settings
+    from infertui.tui.settings.stored import Settings
     from infertui.tui.terminal.capabilities import Terminal
 
 _HOUSEKEEPING_S = 1.0
@@ -334,19 +334,19 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
 
     def action_keys_help(self) -> None:
         """What every key does."""
-        from infertui.tui.help import open_help
+        from infertui.tui.frame.help import open_help
 
         open_help(self)
 
     def action_palette(self) -> None:
         """Find an action."""
-        from infertui.tui.help import open_palette
+        from infertui.tui.frame.help import open_palette
 
         open_palette(self)
 
     def action_settings(self) -> None:
         """Change the settings."""
-        from infertui.tui.settings_screen import SettingsScreen
+        from infertui.tui.settings.screen import SettingsScreen
 
         self.push_screen(SettingsScreen(self, themes=["auto", *self.appearance.theme_names]))
 

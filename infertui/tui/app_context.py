@@ -11,14 +11,14 @@ from infertui.tui.terminal.base import ScreenApp
 if TYPE_CHECKING:
     from infertui.results.result import Result
     from infertui.runner.control import RunnerApi
-    from infertui.runner.queue_store import Entry
+    from infertui.runner.scheduling.queue_store import Entry
     from infertui.tui.appearance import Appearance
     from infertui.tui.connection import RunnerConnection
-    from infertui.tui.context import Severity
-    from infertui.tui.main_screen import MainScreen
-    from infertui.tui.preferences import Preferences
-    from infertui.tui.redraw import RedrawScheduler
-    from infertui.tui.settings import Settings
+    from infertui.tui.frame.context import Severity
+    from infertui.tui.frame.main_screen import MainScreen
+    from infertui.tui.frame.redraw import RedrawScheduler
+    from infertui.tui.settings.preferences import Preferences
+    from infertui.tui.settings.stored import Settings
     from infertui.tui.state import ClientState
     from infertui.tui.terminal.capabilities import Terminal
 
@@ -157,7 +157,7 @@ class ContextApp(ScreenApp):
 
     def show_details(self, run: str, *, out: str = "") -> None:
         """Open the details of a run."""
-        from infertui.tui.results.details import DetailsScreen
+        from infertui.tui.results.details.screen import DetailsScreen
 
         if not isinstance(self.screen, DetailsScreen):
             self.push_screen(DetailsScreen(self, run, out=out or str(self._out)))

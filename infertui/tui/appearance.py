@@ -7,12 +7,12 @@ from textual.filter import LineFilter
 
 from infertui.errors import InfertuiError
 from infertui.tui import notify, themes
-from infertui.tui.actions import GLOBAL_ACTIONS, Action
+from infertui.tui.frame.actions import GLOBAL_ACTIONS, Action
 from infertui.tui.terminal.sanitize import AsciiWall
 
 if TYPE_CHECKING:
     from infertui.tui.app import InfertuiApp
-    from infertui.tui.settings import Settings
+    from infertui.tui.settings.stored import Settings
 
 
 class Mouse:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from infertui.errors import InfertuiError
 from infertui.tui import notify
-from infertui.tui.topics import Topic
+from infertui.tui.frame.topics import Topic
 
 if TYPE_CHECKING:
     from infertui.runner.control import EventEnvelope, RunnerApi, Snapshot
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 5.0

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from infertui.text import one_line
-from infertui.tui.actions import RESERVED, Action
+from infertui.tui.frame.actions import RESERVED, Action
 
 Scopes = Mapping[str, Sequence[Action]]
 """The actions that are in reach together, by what the group is called; the application's under `app`."""

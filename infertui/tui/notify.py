@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from infertui.analysis.bench import Bench
     from infertui.results.result import Result
     from infertui.runner.control import RunnerApi
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
 
 Severity = Literal["information", "warning", "error"]
 LONGEST = 400

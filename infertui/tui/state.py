@@ -13,10 +13,10 @@ from infertui.runner.control import (
     Snapshot,
 )
 from infertui.runner.events import AnyRunEvent, RunFinished
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import Entry
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.telemetry.readings import Sample
-from infertui.tui.topics import ALL_TOPICS, Topic
+from infertui.tui.frame.topics import ALL_TOPICS, Topic
 
 __all__ = ["ALL_TOPICS", "HISTORY", "ClientState", "Topic"]
 

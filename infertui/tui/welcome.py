@@ -22,8 +22,8 @@ from infertui.runner.control import RunnerFacts, Submission
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.usable import hindrance
 from infertui.telemetry.visible import visible_from_environment
-from infertui.tui.context import AppContext
-from infertui.tui.header import gpu_summary
+from infertui.tui.frame.context import AppContext
+from infertui.tui.frame.header import gpu_summary
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain

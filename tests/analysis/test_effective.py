@@ -11,16 +11,16 @@ from support.runs import infertui
 
 from infertui.analysis.effective import identity
 from infertui.analysis.summary_text import headline
-from infertui.cli.markdown import markdown_table
-from infertui.cli.plain import PlainView, summary_lines
+from infertui.cli.reading.markdown import markdown_table
+from infertui.cli.running.plain import PlainView, summary_lines
 from infertui.metrics.reads import acceptance, caveats, fallback_of
 from infertui.results.details import RunDetails
 from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of
 from infertui.runner.events import ModelLoaded, PhaseEntered
 from infertui.targets.engine.base import EffectiveSettings
-from infertui.tui.results import details_view
-from infertui.tui.results.summary import summary
+from infertui.tui.results.details import view as details_view
+from infertui.tui.results.details.summary import summary
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 

@@ -13,7 +13,7 @@ from infertui.analysis.bottleneck import FEWEST, Offered, of_offered_load, offer
 from infertui.analysis.comparability import unlike
 from infertui.analysis.limits import limit_line, limit_lines, limits_of
 from infertui.analysis.summary_text import figures
-from infertui.cli.markdown import markdown_table
+from infertui.cli.reading.markdown import markdown_table
 from infertui.formats.detect import read
 from infertui.formats.imported_run import Given, result_of
 from infertui.formats.reader import SourceFile

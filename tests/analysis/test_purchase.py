@@ -1,8 +1,8 @@
 import pytest
 
-from infertui.analysis.cost import Price
-from infertui.analysis.cost_extras import Offer, deal, deal_rows, offer_of
-from infertui.analysis.prices import ServerPrice
+from infertui.analysis.cost.extras import Offer, deal, deal_rows, offer_of
+from infertui.analysis.cost.prices import ServerPrice
+from infertui.analysis.cost.total import Price
 from infertui.errors import UsageError
 
 SERVER = ServerPrice(

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from support.results import make_results
 
 from infertui.analysis.summary_text import remedy
-from infertui.cli.plain import summary_lines
+from infertui.cli.running.plain import summary_lines
 from infertui.measure.validity import Verdict
 from infertui.results.result import Result
 

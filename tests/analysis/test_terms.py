@@ -1,6 +1,6 @@
 import pytest
 
-from infertui.analysis.cost import Demand, parse_load, parse_percent
+from infertui.analysis.cost.total import Demand, parse_load, parse_percent
 from infertui.errors import UsageError
 
 

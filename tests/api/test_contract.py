@@ -17,8 +17,8 @@ from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.results.index import ResultQuery
 from infertui.runner.control import PROTOCOL, EventEnvelope, PausedChanged, RunnerApi, Snapshot, Submission
-from infertui.runner.queue_store import QueueStore
 from infertui.runner.runner import Runner
+from infertui.runner.scheduling.queue_store import QueueStore
 from infertui.tui.state import ClientState
 
 Opened = Callable[[], AbstractAsyncContextManager[RunnerApi]]

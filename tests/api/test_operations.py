@@ -25,8 +25,8 @@ from infertui.api.readonly import ReadOnly
 from infertui.config.sweep import Variant
 from infertui.runner import control as interface
 from infertui.runner.control import RunnerApi, Submission, asks, changes
-from infertui.runner.queue_store import EntryState, QueueStore
 from infertui.runner.runner import Runner
+from infertui.runner.scheduling.queue_store import EntryState, QueueStore
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 WIRE = {

@@ -31,8 +31,8 @@ from infertui.config.schema import Config
 from infertui.errors import InfertuiError
 from infertui.measure.clock import MonotonicClock
 from infertui.models.gguf.write import cached_gguf
-from infertui.models.memory import DeviceKind
-from infertui.models.memory_of_engine import Task, llama_cpp_form, needed
+from infertui.models.memory.estimate import DeviceKind
+from infertui.models.memory.of_engine import Task, llama_cpp_form, needed
 from infertui.models.resolve import resolve
 from infertui.targets.engine.base import Batch, Capacity, GenerationPlan, LoadRequest, create
 

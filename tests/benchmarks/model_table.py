@@ -20,7 +20,7 @@ from support.architectures import ARCHITECTURES, Architecture
 from targets.engine.test_describe import real
 
 from infertui.errors import ModelError
-from infertui.models.kv_cache import Cache, bytes_per_token
+from infertui.models.memory.kv_cache import Cache, bytes_per_token
 from infertui.models.shapes import read_shape
 from infertui.targets.engine.transformers.describe import describe
 from infertui.units import format_bytes, format_count

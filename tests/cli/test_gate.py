@@ -10,8 +10,8 @@ from typer import Exit
 from infertui.analysis import bench, compare
 from infertui.analysis.compare import Comparison
 from infertui.analysis.outcome import ComparedFigure, observations_needed
-from infertui.cli.compare import FAILED, UNCLEAR, answer, enforce, rules_of
 from infertui.cli.flags import band_of
+from infertui.cli.reading.compare import FAILED, UNCLEAR, answer, enforce, rules_of
 from infertui.errors import UsageError
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.statistics import Interval

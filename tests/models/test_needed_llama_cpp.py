@@ -10,7 +10,7 @@ import pytest
 
 from infertui.config.parse import decode
 from infertui.models.gguf.write import write_gguf
-from infertui.models.memory_of_engine import Task, llama_cpp_cells, needed
+from infertui.models.memory.of_engine import Task, llama_cpp_cells, needed
 from infertui.models.resolve import resolve
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: nothing to compare with")

@@ -236,7 +236,8 @@ def test_any_name_gives_a_model_or_one_clear_error(name: str) -> None:
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; from infertui.models.resolve import resolve; from infertui.models.local import local_models; "
-        "resolve('synthetic:nano'); local_models(); import infertui.models.memory, infertui.cli.models; "
+        "resolve('synthetic:nano'); local_models(); "
+        "import infertui.models.memory.estimate, infertui.cli.machine.models; "
         "print([name for name in ('huggingface_hub', 'torch', 'transformers', 'numpy', 'rich.progress', 'pynvml') "
         "if name in sys.modules])"
     )

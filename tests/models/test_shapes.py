@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infertui import paths
 from infertui.errors import ModelError
-from infertui.models.kv_cache import CacheLayers
+from infertui.models.memory.kv_cache import CacheLayers
 from infertui.models.shapes import ModelShape, dtype_bytes, kv_bytes_per_token, read_shape, weight_bytes
 
 SYNTHETIC = {

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infertui.models.memory.torch_memory import Block, CachingAllocator, Growth, reserved, sizes_of
 from infertui.models.resolve import resolve
-from infertui.models.torch_memory import Block, CachingAllocator, Growth, reserved, sizes_of
 
 MIB = 1 << 20
 

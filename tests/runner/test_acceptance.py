@@ -10,7 +10,7 @@ from infertui.config.schema import SweepConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.runner.control import Submission
-from infertui.runner.queue import accepted
+from infertui.runner.scheduling.queue import accepted
 
 GOOD = Submission("t", (Variant("n", simulated(), {}),), "/reports")
 

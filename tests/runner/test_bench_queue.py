@@ -8,8 +8,8 @@ from support.runs import simulated
 from infertui.config.bench_plan import plan_bench
 from infertui.config.sweep import Place, Variant
 from infertui.runner.control import Submission
-from infertui.runner.queue import Queue
-from infertui.runner.queue_store import Entry, QueueStore
+from infertui.runner.scheduling.queue import Queue
+from infertui.runner.scheduling.queue_store import Entry, QueueStore
 
 PLAN = plan_bench([("a", simulated()), ("b", simulated(workload__batch_size=2))], 2, 1, "b1")
 

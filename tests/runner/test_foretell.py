@@ -12,8 +12,8 @@ from support.runs import run, simulated
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.engines.transformers import TransformersOptions
 from infertui.config.schema import EngineConfig
-from infertui.runner.placement import duration_of, estimate_duration, kind_of
-from infertui.runner.queue_store import Duration
+from infertui.runner.scheduling.placement import duration_of, estimate_duration, kind_of
+from infertui.runner.scheduling.queue_store import Duration
 
 
 def test_without_earlier_runs_nothing_is_foretold() -> None:

@@ -11,7 +11,7 @@ from support.runs import requests_of, run, simulated
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.events import BatchMeasured
-from infertui.runner.progress import RunProgress
+from infertui.runner.execution.progress import RunProgress
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

@@ -22,9 +22,9 @@ from infertui.results.result import Result
 from infertui.results.results_file import append_line
 from infertui.results.row import ResultLine, row_of
 from infertui.results.runs import Store
-from infertui.runner import loading
 from infertui.runner.events import AnyRunEvent, BatchMeasured, ModelLoaded, Noted, PhaseEntered
-from infertui.runner.loading import load_request
+from infertui.runner.execution import loading
+from infertui.runner.execution.loading import load_request
 from infertui.runner.recovery import batches_of
 from infertui.runner.runner import Runner
 from infertui.targets.engine.base import Capacity, EffectiveSettings, Probe

@@ -15,9 +15,9 @@ from infertui.config.sweep import Variant
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, Store
 from infertui.runner.control import Submission
-from infertui.runner.queue_store import ENDED, Entry, QueueStore
 from infertui.runner.recovery import recover
 from infertui.runner.runner import Runner
+from infertui.runner.scheduling.queue_store import ENDED, Entry, QueueStore
 
 CONFIG = simulated(
     engine__simulator__virtual_time=False, engine__simulator__load_ms=50, measurement__iterations=3,
@@ -32,7 +32,7 @@ from pathlib import Path
 from infertui.telemetry.nvml import NvmlUnavailableError
 from infertui.telemetry.sampler import Sampler
 from infertui.runner import runner as module
-from infertui.runner.queue_store import QueueStore
+from infertui.runner.scheduling.queue_store import QueueStore
 
 def unavailable():
     raise NvmlUnavailableError("no driver in these tests")
@@ -59,8 +59,8 @@ asyncio.run(main())
 """
 
 FOLDER, STORE = "infertui.results.runs:RunFolder", "infertui.results.runs:Store"
-EXECUTION, QUEUE = "infertui.runner.run:Execution", "infertui.runner.queue:Queue"
-MEASUREMENT = "infertui.runner.measuring:Measurement"
+EXECUTION, QUEUE = "infertui.runner.execution.run:Execution", "infertui.runner.scheduling.queue:Queue"
+MEASUREMENT = "infertui.runner.execution.measuring:Measurement"
 
 
 def results(out: Path) -> list[Result]:

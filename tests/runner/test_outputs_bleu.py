@@ -8,7 +8,7 @@ from support.checkpoints import save_llama, save_tokenizer
 from infertui.errors import ModelError
 from infertui.models.resolve import resolve
 from infertui.models.tokenizers import load_tokenizer
-from infertui.runner.references import outputs_bleu
+from infertui.runner.execution.references import outputs_bleu
 
 pytest.importorskip("transformers", reason="transformers is not installed: nothing makes the checkpoint")
 pytest.importorskip("sacrebleu", reason="sacrebleu is not installed: pip install infertui[bleu]")

@@ -65,7 +65,7 @@ def test_a_broken_file_of_ceilings_costs_no_run(tmp_path: Path, home: dict[str, 
     path.parent.mkdir(parents=True)
     path.write_text("{")
     pytest.importorskip("transformers", reason="loads a model with Transformers")
-    from infertui.runner.fingerprint import fingerprint
+    from infertui.runner.execution.fingerprint import fingerprint
     from infertui.runner.peaks import KnownLimits, look_up
     from infertui.targets.engine.base import Loaded
 

@@ -232,7 +232,7 @@ def test_a_bug_of_ours_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def broken(_: object) -> None:
         raise KeyError("\x1b[31mno such thing")
 
-    monkeypatch.setattr("infertui.runner.preparing.load_prompts", broken)
+    monkeypatch.setattr("infertui.runner.execution.preparing.load_prompts", broken)
     (result,), _ = run(simulated(), out=tmp_path)
     assert result.state == "failed"
     assert result.error is not None

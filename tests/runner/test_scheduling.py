@@ -18,8 +18,8 @@ from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.control import EntryChanged, EventEnvelope, Snapshot, Submission
 from infertui.runner.events import ModelLoaded
-from infertui.runner.queue_store import ENDED, Entry, QueueStore
 from infertui.runner.runner import Runner
+from infertui.runner.scheduling.queue_store import ENDED, Entry, QueueStore
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.sampler import Sampler
 

@@ -17,8 +17,8 @@ from infertui.results.index import Derivation, ResultIndex
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.results.table import ResultPage, ResultQuery
+from infertui.runner.execution.references import find_reference
 from infertui.runner.queries import Reports, open_table
-from infertui.runner.references import find_reference
 
 KEPT = Path(__file__).parents[2] / "reports"
 OLD = ("h200", "h200-engines")

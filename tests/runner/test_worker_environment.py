@@ -12,7 +12,7 @@ from support.runs import run, simulated
 from infertui.config.schema import DeviceConfig, EngineConfig
 from infertui.errors import ConfigError
 from infertui.results.result import Result
-from infertui.runner.loading import Choice, as_asked, as_the_worker_sees, planned_gpus, worker_environment
+from infertui.runner.execution.loading import Choice, as_asked, as_the_worker_sees, planned_gpus, worker_environment
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.sampler import Sampler

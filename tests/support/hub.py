@@ -234,7 +234,7 @@ class Puller:
         """`infertui models ARGUMENTS`, as the console script runs it."""
         program = (
             "import sys\n"
-            "from infertui.cli.models import app\n"
+            "from infertui.cli.machine.models import app\n"
             "from infertui.errors import InfertuiError\n"
             "try:\n    app()\n"
             "except InfertuiError as error:\n    print(error, file=sys.stderr)\n    sys.exit(error.exit_code)\n"
@@ -249,7 +249,7 @@ class Puller:
         """Run `code`, in which `pull` is there; an error is printed as `ERROR message`, with exit code 1."""
         program = (
             "import os, sys\nfrom pathlib import Path\n"
-            "from infertui.errors import InfertuiError\nfrom infertui.models.download import pull\n"
+            "from infertui.errors import InfertuiError\nfrom infertui.models.hub.download import pull\n"
             f"try:\n    {code}\nexcept InfertuiError as error:\n    print('ERROR', error)\n    sys.exit(1)\n"
         )
         return self._completed(self._popen([sys.executable, "-c", program], variables))

@@ -17,9 +17,9 @@ from textual.widget import Widget
 from infertui.errors import InfertuiError
 from infertui.results.result import Result
 from infertui.runner.control import RunnerApi
-from infertui.runner.queue_store import Entry
-from infertui.tui.context import Severity
-from infertui.tui.settings import Settings
+from infertui.runner.scheduling.queue_store import Entry
+from infertui.tui.frame.context import Severity
+from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ClientState
 from infertui.tui.widgets.pane import Pane
 

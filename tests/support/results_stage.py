@@ -19,10 +19,10 @@ from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.control import Compared, RunnerApi
 from infertui.runner.queries import Reports, benched, compared, open_table
-from infertui.runner.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui import themes
-from infertui.tui.context import Severity
-from infertui.tui.settings import Settings
+from infertui.tui.frame.context import Severity
+from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ClientState
 
 SHIPPED = themes.load({"HOME": "/nonexistent"})[0]

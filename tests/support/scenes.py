@@ -10,8 +10,8 @@ from infertui.measure.itl import summarise_gaps
 from infertui.measure.records import Phase
 from infertui.runner.control import RunnerFacts, Snapshot
 from infertui.runner.events import RunStarted
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import Entry, EntryState
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import Entry, EntryState
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
 from infertui.tui.state import ClientState

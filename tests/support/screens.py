@@ -13,12 +13,12 @@ from textual.pilot import Pilot
 from infertui.config.schema import Config
 from infertui.runner.control import RunnerApi
 from infertui.runner.events import PhaseEntered, RunStarted
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import Entry, EntryState
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import Entry, EntryState
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample, Sample
 from infertui.tui.app import InfertuiApp
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.terminal.capabilities import Terminal
 
 STAMP = "2026-01-01T00:00:00+00:00"

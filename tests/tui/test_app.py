@@ -14,12 +14,12 @@ from infertui.api.errors import OtherVersionError, RunnerUnavailableError
 from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
 from infertui.targets.engine.base import Probe
-from infertui.tui import layouts
 from infertui.tui.app import InfertuiApp
-from infertui.tui.help import HelpScreen, PaletteScreen
-from infertui.tui.main_screen import MainScreen
+from infertui.tui.frame import layouts
+from infertui.tui.frame.help import HelpScreen, PaletteScreen
+from infertui.tui.frame.main_screen import MainScreen
 from infertui.tui.quit_screen import QuitScreen
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.welcome import WelcomeScreen
 from infertui.tui.widgets.dialogs import ChoiceScreen, Dialog
 from infertui.tui.widgets.pane import Pane

@@ -99,7 +99,7 @@ def test_the_first_paint_waits_for_nothing_heavy() -> None:
     heavy = {
         "numpy", "torch", "transformers", "typer", "pynvml", "psutil", "sqlite3", "plotext", "litestar", "uvicorn",
         "h11", "huggingface_hub", "infertui.cli.main", "infertui.runner.control", "infertui.tui.state",
-        "infertui.tui.settings", "infertui.config.schema",
+        "infertui.tui.settings.stored", "infertui.config.schema",
     }  # fmt: skip
     assert not heavy.intersection(answer.stdout.split())
 
@@ -107,7 +107,7 @@ def test_the_first_paint_waits_for_nothing_heavy() -> None:
 def test_the_screen_imports_no_backend() -> None:
     code = (
         "import infertui.tui.app, infertui.tui.connection, infertui.api.spawn;"
-        " from infertui.tui.panes import import_panes; import_panes()"
+        " from infertui.tui.frame.panes import import_panes; import_panes()"
     )
     program = f"import sys; {code}; print(' '.join(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

@@ -6,7 +6,7 @@ from infertui.errors import ModelError
 from infertui.integers import whole_number
 from infertui.models.decoders import check_gguf_decoder
 from infertui.models.gguf.read import DTYPES, GgufFile, GgufTensor, Value
-from infertui.models.kv_cache import Cache, CacheLayers, gathered
+from infertui.models.memory.kv_cache import Cache, CacheLayers, gathered
 from infertui.models.shapes import ModelShape
 from infertui.text import one_line
 

@@ -25,8 +25,8 @@ from infertui.measure.validity import Verdict
 from infertui.models.gguf.read import GgufFile, read_parts
 from infertui.results.result import Result
 from infertui.results.runs import Store, write_whole
+from infertui.runner.execution.fingerprint import fingerprint
 from infertui.runner.external.process import find_binary, run_external
-from infertui.runner.fingerprint import fingerprint
 from infertui.telemetry.readings import GpuInfo
 from infertui.text import clean
 

@@ -25,8 +25,8 @@ from infertui.models.resolve import ModelSource, resolve
 from infertui.models.tokenizers import load_tokenizer
 from infertui.results.result import Result
 from infertui.results.runs import Store, write_whole
+from infertui.runner.execution.fingerprint import fingerprint
 from infertui.runner.external.process import find_binary, run_external
-from infertui.runner.fingerprint import fingerprint
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import GpuInfo
 from infertui.text import clean

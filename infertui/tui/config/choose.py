@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from infertui.config.fields import Field
 from infertui.errors import ConfigError, InfertuiError
-from infertui.tui.config import options, values
-from infertui.tui.config.editor import FormEditor
-from infertui.tui.config.options import MachineInfo, Option
+from infertui.tui.config.form import options, values
+from infertui.tui.config.form.editor import FormEditor
+from infertui.tui.config.form.options import MachineInfo, Option
 
 if TYPE_CHECKING:
     from infertui.tui.config.dialogs import PickerScreen

@@ -8,8 +8,8 @@ from infertui.config.schema import Config
 from infertui.config.sources import default_layer
 from infertui.errors import UsageError
 from infertui.text import clean
-from infertui.tui.config import values as texts
-from infertui.tui.config.form import Form
+from infertui.tui.config.form import values as texts
+from infertui.tui.config.form.form import Form
 
 
 def command_line(form: Form) -> str:

@@ -18,8 +18,8 @@ from textual.widgets import Input, Static
 
 from infertui import regular_files
 from infertui.errors import UsageError
-from infertui.tui.actions import Action, bindings
-from infertui.tui.config.options import Option
+from infertui.tui.config.form.options import Option
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import RenderContext, beside, fit

@@ -20,7 +20,7 @@ from infertui.config.fields import FIELDS, Field
 from infertui.config.parse import FlatValue, axis_key
 from infertui.config.ranges import axis_values
 from infertui.errors import ConfigError
-from infertui.tui.config import values as texts
+from infertui.tui.config.form import values as texts
 
 _SPECULATION = "engine.speculation"
 

@@ -6,9 +6,9 @@ from textual.timer import Timer
 
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
-from infertui.tui.config.editor import FormEditor
 from infertui.tui.config.forecast import QUIET_S, SLOW_S, ForecastRequest
-from infertui.tui.config.notes import Notes, below, forecast_lines
+from infertui.tui.config.form.editor import FormEditor
+from infertui.tui.config.form.notes import Notes, below, forecast_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

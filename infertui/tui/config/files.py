@@ -6,9 +6,10 @@ from pathlib import Path
 
 from infertui.errors import InfertuiError
 from infertui.results.table import ResultQuery
-from infertui.tui.config import config_file, options
-from infertui.tui.config.base import Base, from_defaults, from_file, from_preset, from_text
-from infertui.tui.config.editor import FormEditor
+from infertui.tui.config import config_file
+from infertui.tui.config.form import options
+from infertui.tui.config.form.base import Base, from_defaults, from_file, from_preset, from_text
+from infertui.tui.config.form.editor import FormEditor
 
 _RECENT = 30
 

@@ -13,20 +13,20 @@ from infertui.config import sources
 from infertui.config.fields import field_of
 from infertui.config.schema import Config
 from infertui.errors import ConfigError, InfertuiError
-from infertui.runner.queue_store import Entry
-from infertui.tui.actions import Action, bindings
-from infertui.tui.config import notes
-from infertui.tui.config.base import Base, from_config, from_preset, from_text
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.config.choose import Chooser
 from infertui.tui.config.command import command_line
-from infertui.tui.config.editor import FormEditor
 from infertui.tui.config.estimate import EstimateNotes
 from infertui.tui.config.files import ConfigFiles
-from infertui.tui.config.form import Form
-from infertui.tui.config.form_list import FormList
-from infertui.tui.config.notes import Notes, above
+from infertui.tui.config.form import notes
+from infertui.tui.config.form.base import Base, from_config, from_preset, from_text
+from infertui.tui.config.form.editor import FormEditor
+from infertui.tui.config.form.form import Form
+from infertui.tui.config.form.form_list import FormList
+from infertui.tui.config.form.notes import Notes, above
 from infertui.tui.config.queueing import put_back, queue
-from infertui.tui.context import AppContext
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.context import AppContext
 from infertui.tui.state import Topic
 from infertui.tui.widgets.pane import Heading, Pane
 

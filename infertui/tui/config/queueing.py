@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from infertui.config.sweep import variants_of
 from infertui.runner.control import Forecast, RunnerApi, Submission
-from infertui.runner.queue_store import Entry
-from infertui.tui.actions import sign
-from infertui.tui.config import notes
-from infertui.tui.config.form import Form
-from infertui.tui.context import AppContext
+from infertui.runner.scheduling.queue_store import Entry
+from infertui.tui.config.form import notes
+from infertui.tui.config.form.form import Form
+from infertui.tui.frame.actions import sign
+from infertui.tui.frame.context import AppContext
 from infertui.tui.notify import tell_refused
 
 

@@ -13,16 +13,16 @@ from textual.binding import BindingType
 from textual.timer import Timer
 from textual.widgets import Input
 
-from infertui.analysis.cost import CURRENCY, RunCost, Terms, beside, gpu_price, parse_load, run_cost
-from infertui.analysis.cost_text import Remedies
-from infertui.analysis.prices import Prices, is_currency, keep_gpu_price, load_prices, user_file
+from infertui.analysis.cost.prices import Prices, is_currency, keep_gpu_price, load_prices, user_file
+from infertui.analysis.cost.total import CURRENCY, RunCost, Terms, beside, gpu_price, parse_load, run_cost
+from infertui.analysis.cost.wording import Remedies
 from infertui.errors import InfertuiError, UsageError
 from infertui.text import shorten
-from infertui.tui.actions import Action, bindings
 from infertui.tui.cost.view import CostView, cost_lines, nothing_lines
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.topics import ALL_TOPICS, Topic
 from infertui.tui.notify import of_error
 from infertui.tui.themes import palette
-from infertui.tui.topics import ALL_TOPICS, Topic
 from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.gauges import GaugeColumn
 from infertui.tui.widgets.pane import Heading, Pane
@@ -30,7 +30,7 @@ from infertui.tui.widgets.prompt import LineInput
 
 if TYPE_CHECKING:
     from infertui.results.result import Result
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
 
 MOST_SHOWN = 32
 """Of the marked runs, so many at most: each is read whole."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 from rich.text import Text
 
-from infertui.analysis.cost import RunCost, Terms, money, rate, thousands
-from infertui.analysis.cost_text import Remedies, cost_rows, missing_words
+from infertui.analysis.cost.total import RunCost, Terms, money, rate, thousands
+from infertui.analysis.cost.wording import Remedies, cost_rows, missing_words
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.tui.results.ratios import times
 from infertui.tui.widgets.cells import RenderContext, beside, entry, fit, paragraph

@@ -15,8 +15,8 @@ from textual.message import Message
 
 from infertui.measure.clock import NS_PER_S
 from infertui.telemetry.readings import GpuInfo, HostSample
-from infertui.tui.actions import Action, bindings
-from infertui.tui.context import AppContext
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.context import AppContext
 from infertui.tui.gpus.history import Track, gpu_tracks, host_tracks
 from infertui.tui.gpus.view import (
     Device,

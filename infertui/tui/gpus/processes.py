@@ -11,8 +11,8 @@ from textual.containers import Vertical
 from infertui.errors import InfertuiError
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.telemetry.readings import GpuInfo, GpuProcess
-from infertui.tui.actions import Action, bindings
-from infertui.tui.context import AppContext
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.context import AppContext
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import RenderContext, beside, fit

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from infertui.metrics.metric import NOT_AVAILABLE
-from infertui.runner.device_slots import devices_of, slot_name
+from infertui.runner.scheduling.device_slots import devices_of, slot_name
 from infertui.telemetry.readings import GpuInfo, GpuSample, HostFacts, HostSample
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.cells import Align, RenderContext, fit

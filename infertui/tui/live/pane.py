@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from infertui.measure.clock import NS_PER_S
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import Entry
-from infertui.tui.actions import Action, bindings
-from infertui.tui.context import AppContext
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import Entry
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.context import AppContext
 from infertui.tui.live.view import (
     LiveRun,
     compact_lines,

@@ -9,9 +9,9 @@ from rich.text import Text
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import Phase
 from infertui.metrics.wording import itl_text
-from infertui.runner.device_slots import devices_of
-from infertui.runner.progress import OPTIONAL, RunProgress
-from infertui.runner.queue_store import ENDED, Entry
+from infertui.runner.execution.progress import OPTIONAL, RunProgress
+from infertui.runner.scheduling.device_slots import devices_of
+from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.telemetry.readings import Sample
 from infertui.tui.queue.view import short_engine, short_model
 from infertui.tui.widgets.cells import RenderContext, beside, clock, fit

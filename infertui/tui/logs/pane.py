@@ -12,9 +12,9 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from infertui.errors import InfertuiError
-from infertui.runner.queue_store import Entry
-from infertui.tui.actions import Action, bindings
-from infertui.tui.context import AppContext
+from infertui.runner.scheduling.queue_store import Entry
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.context import AppContext
 from infertui.tui.logs.view import Journal, LogItem, LogRow, find, rows_of
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import palette

@@ -12,10 +12,10 @@ from textual.binding import BindingType
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.runner.control import RunnerApi, Submission
-from infertui.runner.queue_store import ENDED, Entry
-from infertui.tui.actions import Action, bindings
+from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.tui.config.command import config_command
-from infertui.tui.context import AppContext
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.context import AppContext
 from infertui.tui.queue.view import Line, QueueContext, entries_of, heading, line_text, lines_of
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import DEFAULT_PALETTE, palette

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from infertui.analysis.outcome import ComparedFigure
 from infertui.measure.comparison import paired
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import ENDED, Entry
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.text import clean
 from infertui.tui.widgets.cells import RenderContext, beside, clock, fit
 from infertui.tui.widgets.lines import cut

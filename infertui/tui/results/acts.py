@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from infertui.errors import UsageError
 from infertui.results.table import ResultRow
-from infertui.tui.actions import sign
-from infertui.tui.context import AppContext
+from infertui.tui.frame.actions import sign
+from infertui.tui.frame.context import AppContext
 from infertui.tui.notify import tell_refused
 from infertui.tui.results.bench import config_of
 from infertui.tui.results.columns import copied, copied_header

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from infertui.errors import UsageError
 from infertui.results.table import ResultRow
-from infertui.runner.queue_store import ENDED, Entry
+from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.text import clean
 from infertui.tui.terminal.sanitize import safe
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infertui.config.schema import Config
     from infertui.results.result import Result
     from infertui.runner.control import RunnerApi
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
 
 MOST_ARMS = 24
 MOST_KEYS = 3

@@ -11,7 +11,7 @@ from textual.widgets import Static
 from infertui.config.bench_plan import DEFAULT_ROUNDS
 from infertui.integers import whole_number
 from infertui.results.table import ResultRow
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.results.compare_view import what_ran
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain, safe

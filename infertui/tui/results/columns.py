@@ -13,7 +13,7 @@ from infertui.metrics.units import Unit
 from infertui.results.table import Column, ResultRow
 from infertui.tui.queue.view import short_engine
 from infertui.tui.results.ratios import MAIN, OF, RatioColumn, heading_of, row_ratio
-from infertui.tui.settings import Shown
+from infertui.tui.settings.stored import Shown
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.cells import Align, RenderContext, beside, fit
 from infertui.units import format_number

@@ -9,9 +9,9 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.results.columns import SPECS
-from infertui.tui.settings import Shown
+from infertui.tui.settings.stored import Shown
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.themes import palette
 from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog

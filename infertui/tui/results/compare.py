@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from infertui.errors import InfertuiError
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.page import KeyLine, PageScreen
@@ -19,7 +19,7 @@ from infertui.tui.widgets.pager import Pager
 if TYPE_CHECKING:
     from infertui.results.table import ResultRow
     from infertui.runner.control import Compared
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
     from infertui.tui.results.compare_view import Scene
 
 ACTIONS = (

@@ -10,19 +10,19 @@ from textual.events import Resize
 from textual.message import Message
 
 from infertui.results.table import Column, ResultQuery, ResultRow
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
+from infertui.tui.frame.topics import ALL_TOPICS, Topic
 from infertui.tui.results import acts
 from infertui.tui.results.bench import ask_for_bench
 from infertui.tui.results.columns import COLUMNS
 from infertui.tui.results.filter_bar import FilterBar
 from infertui.tui.results.result_table import MOST_MARKED, ResultTable
-from infertui.tui.settings import Settings, Shown
-from infertui.tui.topics import ALL_TOPICS, Topic
+from infertui.tui.settings.stored import Settings, Shown
 from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import RowList
 
 if TYPE_CHECKING:
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
 
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({

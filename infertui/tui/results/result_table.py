@@ -11,7 +11,7 @@ from textual.message import Message
 
 from infertui.errors import InfertuiError
 from infertui.results.table import MAX_LIMIT, Column, ResultPage, ResultQuery, ResultRow
-from infertui.tui.actions import sign
+from infertui.tui.frame.actions import sign
 from infertui.tui.results.columns import COLUMNS, ColumnLayout, arrange, header_text, row_text
 from infertui.tui.results.pages import ResultPages
 from infertui.tui.results.selection import Selection
@@ -24,7 +24,7 @@ from infertui.tui.widgets.rowlist import GUTTER, RowList
 
 if TYPE_CHECKING:
     from infertui.runner.control import RunnerApi
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
 
 MOST_MARKED = 5000
 

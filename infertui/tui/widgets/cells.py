@@ -12,8 +12,8 @@ from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from infertui.tui.actions import sign
-from infertui.tui.settings import Settings
+from infertui.tui.frame.actions import sign
+from infertui.tui.settings.stored import Settings
 from infertui.tui.terminal.sanitize import plain, safe
 
 if TYPE_CHECKING:

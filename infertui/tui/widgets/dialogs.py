@@ -20,7 +20,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.widgets.prompt import LineInput

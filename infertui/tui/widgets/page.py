@@ -14,7 +14,7 @@ from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.pager import Pager
 
 if TYPE_CHECKING:
-    from infertui.tui.context import AppContext
+    from infertui.tui.frame.context import AppContext
 
 
 class KeyLine(Lines):

@@ -7,7 +7,7 @@ from textual.binding import BindingType
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.message import Message
 
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.widgets.lines import Lines, cut
 

@@ -12,13 +12,13 @@ from textual.containers import Vertical
 from textual.geometry import Region
 from textual.message import Message
 
-from infertui.tui.actions import Action, sign
-from infertui.tui.layouts import TITLES, PaneId, number_of
+from infertui.tui.frame.actions import Action, sign
+from infertui.tui.frame.layouts import TITLES, PaneId, number_of
 from infertui.tui.terminal.sanitize import safe
 
 if TYPE_CHECKING:
-    from infertui.tui.context import AppContext
-    from infertui.tui.topics import Topic
+    from infertui.tui.frame.context import AppContext
+    from infertui.tui.frame.topics import Topic
     from infertui.tui.widgets.rowlist import RowList
 
 

@@ -8,7 +8,7 @@ from textual.binding import BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
 from textual.message import Message
 
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines, cut

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from infertui.tui.actions import Action, bindings
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog

@@ -7,7 +7,7 @@ import pytest
 from infertui.errors import ModelError
 from infertui.models.gguf.read import GgufFile, GgufTensor
 from infertui.models.gguf.shape import shape_of
-from infertui.models.kv_cache import CacheLayers, sequence_bytes
+from infertui.models.memory.kv_cache import CacheLayers, sequence_bytes
 
 
 def file(architecture: str, tensors: tuple[GgufTensor, ...] = (), **keys: Any) -> GgufFile:

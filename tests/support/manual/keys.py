@@ -7,10 +7,10 @@ from support.manual.markdown import code, codes, table
 from infertui.config import sources
 from infertui.config.fields import FIELDS, Field
 from infertui.config.toml import value_literal
-from infertui.tui.actions import GLOBAL_ACTIONS, Action, signs
-from infertui.tui.layouts import PANES, TITLES
-from infertui.tui.panes import import_panes
-from infertui.tui.settings import Settings, fields
+from infertui.tui.frame.actions import GLOBAL_ACTIONS, Action, signs
+from infertui.tui.frame.layouts import PANES, TITLES
+from infertui.tui.frame.panes import import_panes
+from infertui.tui.settings.stored import Settings, fields
 
 
 def config_keys() -> str:

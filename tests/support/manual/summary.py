@@ -2,7 +2,7 @@
 
 from support.kept import REPORTS
 
-from infertui.cli.plain import summary_lines
+from infertui.cli.running.plain import summary_lines
 from infertui.results.runs import Store
 
 _SHOWN = ("output throughput", "TTFT", "TPOT", "E2E latency", "efficiency", "roofline", "note:", "kept as")

@@ -8,7 +8,7 @@ from support.sample_gguf import write_sample
 
 from infertui.errors import InfertuiError
 from infertui.models.resolve import resolve
-from infertui.runner.loading import Choice, load_request
+from infertui.runner.execution.loading import Choice, load_request
 from infertui.targets.engine.base import Probe, check
 
 

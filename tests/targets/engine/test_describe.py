@@ -7,8 +7,8 @@ import pytest
 from support.architectures import ARCHITECTURES, Architecture
 
 from infertui.errors import ModelError
-from infertui.models.asking import LibraryAnswer
-from infertui.models.kv_cache import bytes_per_token
+from infertui.models.hub.asking import LibraryAnswer
+from infertui.models.memory.kv_cache import bytes_per_token
 from infertui.models.shapes import read_shape
 from infertui.targets.engine.transformers.describe import describe
 

@@ -86,8 +86,8 @@ def test_the_documented_engine_is_everywhere_that_engines_are_shown(tmp_path: Pa
     ).stderr
     assert "a number above 0, at most 1000000" in too_much
     code = (
-        "from infertui.tui.config.base import from_preset; from infertui.tui.config.form import Form\n"
-        "from infertui.tui.config.view import View, build_rows\n"
+        "from infertui.tui.config.form.base import from_preset; from infertui.tui.config.form.form import Form\n"
+        "from infertui.tui.config.form.view import View, build_rows\n"
         "form = Form(from_preset('demo', {}))\n"
         "def rows(): return [(row.id, row.text) for row in build_rows(form, View(), 80) if 'metro' in row.id]\n"
         "print(len(rows())); form.set('engine.name', 'metronome'); print(rows())"

@@ -6,18 +6,18 @@ import re
 
 import pytest
 
-from infertui.analysis.cost import parse_load
+from infertui.analysis.cost.total import parse_load
 from infertui.config.fields import FIELDS
 from infertui.errors import InfertuiError, UsageError
 from infertui.text import CONTROLS
-from infertui.tui.config.base import from_defaults
 from infertui.tui.config.config_file import meant, path_of
-from infertui.tui.config.editor import FieldText
-from infertui.tui.config.form import Form
-from infertui.tui.config.values import parse
-from infertui.tui.config.view import FormRow
+from infertui.tui.config.form.base import from_defaults
+from infertui.tui.config.form.editor import FieldText
+from infertui.tui.config.form.form import Form
+from infertui.tui.config.form.values import parse
+from infertui.tui.config.form.view import FormRow
 from infertui.tui.results.bench_dialog import rounds_of
-from infertui.tui.settings import fields
+from infertui.tui.settings.stored import fields
 
 VALUES = (
     "1,2,8-32*2", "1-", "-1", "0", "1e400", "-1e-400", "1_000", "0x10", "1e5", "9" * 40, "9" * 5000, "1.5", ".5",

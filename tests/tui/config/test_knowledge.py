@@ -4,7 +4,7 @@ import pytest
 
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo
-from infertui.tui.config.options import MachineInfo, Remark
+from infertui.tui.config.form.options import MachineInfo, Remark
 
 GPU = GpuInfo(0, "GPU-a0", "NVIDIA H100", memory_total=80 << 30, driver="535.1", cuda_driver="12.2")
 

@@ -10,14 +10,14 @@ from infertui.config.parse import decode
 from infertui.config.schema import Config
 from infertui.models.local import LocalModel
 from infertui.runner.control import Forecast, RunnerFacts, Snapshot
-from infertui.runner.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Probe
-from infertui.tui.config.base import from_config, from_preset
 from infertui.tui.config.forecast import ForecastRequest
-from infertui.tui.config.form import Form
-from infertui.tui.config.notes import above, below
-from infertui.tui.config.options import MachineInfo, choice_options, engine_options
-from infertui.tui.config.view import GROUPS, Page, View, build_rows, found
+from infertui.tui.config.form.base import from_config, from_preset
+from infertui.tui.config.form.form import Form
+from infertui.tui.config.form.notes import above, below
+from infertui.tui.config.form.options import MachineInfo, choice_options, engine_options
+from infertui.tui.config.form.view import GROUPS, Page, View, build_rows, found
 from infertui.tui.state import ClientState
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext

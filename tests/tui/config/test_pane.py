@@ -20,11 +20,11 @@ from infertui.models.local import LocalModel
 from infertui.results.details import RunDetails
 from infertui.results.index import ResultPage, ResultRow
 from infertui.runner.control import Forecast, RunnerFacts, Snapshot, Submission
-from infertui.runner.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Probe
-from infertui.tui.actions import RESERVED
 from infertui.tui.config.dialogs import ForecastScreen, PickerScreen
 from infertui.tui.config.pane import ACTIONS, ConfigPane
+from infertui.tui.frame.actions import RESERVED
 from infertui.tui.state import ClientState
 
 GIB = 1 << 30

@@ -11,11 +11,11 @@ from support.scenes import mirror
 from support.screens import app_over, drive, text_of
 from textual.pilot import Pilot
 
-from infertui.analysis.prices import load_prices, user_file
+from infertui.analysis.cost.prices import load_prices, user_file
 from infertui.errors import InfertuiError
 from infertui.results.details import RunDetails
 from infertui.tui.cost.pane import CostPane
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ALL_TOPICS
 
 GOOD = [

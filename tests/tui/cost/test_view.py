@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from support.scenes import HOSTILE
 
-from infertui.analysis.cost import Demand, Price, RunCost, Terms
-from infertui.analysis.cost_text import Remedies
+from infertui.analysis.cost.total import Demand, Price, RunCost, Terms
+from infertui.analysis.cost.wording import Remedies
 from infertui.measure.cost import Fleet, Saving, TokenCost
 from infertui.tui.cost.view import CostView, cost_lines
 from infertui.tui.themes import DEFAULT_PALETTE

@@ -9,7 +9,7 @@ from infertui.runner.control import EventEnvelope, Measured
 from infertui.telemetry.readings import GpuProcess
 from infertui.tui.gpus.pane import GaugeTable, GpusPane
 from infertui.tui.gpus.processes import ProcessesScreen
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ALL_TOPICS, ClientState
 
 RUNNING = [entry(3, "running", name="bs=4")]

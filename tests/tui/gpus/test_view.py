@@ -20,7 +20,7 @@ from infertui.tui.gpus.view import (
     plan,
     wanted_lines,
 )
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 

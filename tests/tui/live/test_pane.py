@@ -5,9 +5,9 @@ from textual.pilot import Pilot
 
 from infertui.runner.control import EventEnvelope
 from infertui.runner.events import Noted, Progressed
-from infertui.runner.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.live.pane import LivePane
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ALL_TOPICS
 from infertui.tui.widgets.chart import LineChart
 

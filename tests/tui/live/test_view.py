@@ -7,8 +7,8 @@ from support.structs import values_of
 
 from infertui.measure.itl import Gaps
 from infertui.measure.records import Phase
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import Entry
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Loaded
 from infertui.tui.live.view import (
     Figure,

@@ -9,9 +9,9 @@ from infertui.errors import InfertuiError
 from infertui.results.details import RunDetails
 from infertui.runner.control import EntryChanged, EventEnvelope
 from infertui.runner.events import Noted
-from infertui.runner.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.logs.pane import LogsPane
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ALL_TOPICS
 
 RUNNING = entry(5, "running")

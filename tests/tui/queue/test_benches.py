@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from support.screens import entry
 
 from infertui.config.sweep import Place
-from infertui.runner.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.queue.view import QueueContext, arms_of, bench_words, line_text, lines_of
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext

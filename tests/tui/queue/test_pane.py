@@ -10,7 +10,7 @@ from infertui.config.sources import load
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, EventEnvelope, Submission
-from infertui.runner.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.config.command import config_command
 from infertui.tui.queue.pane import QueuePane
 from infertui.tui.state import ALL_TOPICS

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from support.scenes import HOSTILE, entry, progress, sweep
 from support.structs import values_of
 
-from infertui.runner.progress import RunProgress
-from infertui.runner.queue_store import Entry
+from infertui.runner.execution.progress import RunProgress
+from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.queue.view import Line, QueueContext, entries_of, entry_key, heading, line_text, lines_of, time_left
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext

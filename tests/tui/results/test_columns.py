@@ -20,7 +20,7 @@ from infertui.tui.results.columns import (
     row_text,
     short_model,
 )
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 

@@ -18,7 +18,7 @@ from infertui.runner.control import Compared
 from infertui.tui.results.bench_dialog import BenchScreen
 from infertui.tui.results.compare import CompareScreen
 from infertui.tui.results.pane import ResultsPane
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.widgets.rowlist import RowList
 
 KEPT = Path(__file__).parents[3] / "reports"

@@ -17,8 +17,8 @@ from infertui.formats.reader import SourceFile
 from infertui.results.details import RunDetails
 from infertui.results.result import Result
 from infertui.results.runs import Store
+from infertui.tui.results.details.summary import summary
 from infertui.tui.results.pane import ResultsPane
-from infertui.tui.results.summary import summary
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.rowlist import RowList

@@ -16,7 +16,7 @@ from infertui.results.runs import Store
 from infertui.runner.control import Submission
 from infertui.tui.results.columns_dialog import ColumnsScreen
 from infertui.tui.results.pane import ResultsPane
-from infertui.tui.settings import Settings
+from infertui.tui.settings.stored import Settings
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from infertui.results.table import ResultRow
 from infertui.tui.results.columns import arrange, copied, row_text
 from infertui.tui.results.ratios import OF, RatioColumn, row_ratio, times
-from infertui.tui.settings import Shown
+from infertui.tui.settings.stored import Shown
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 

@@ -11,7 +11,7 @@ from infertui.models.gguf.layout import layout
 from infertui.models.gguf.read import DTYPES, GgufFile, must_hold_weights, read_parts
 from infertui.models.gguf.weights import GgufFormat
 from infertui.models.gguf.write import cached_gguf
-from infertui.models.memory import DeviceKind, dtype_in_use
+from infertui.models.memory.estimate import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource
 from infertui.targets.engine.gguf_forms import quantized_gguf
 from infertui.text import clean

@@ -18,7 +18,7 @@ from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import Clock
 from infertui.measure.quality import WINDOW
 from infertui.measure.records import EngineMemory
-from infertui.models.memory import dtype_in_use
+from infertui.models.memory.estimate import dtype_in_use
 from infertui.models.resolve import ModelSource, resolve
 from infertui.models.tokenizers import ByteTokenizer, Tokenizer, tokenizer_if_any
 from infertui.targets.engine.base import (

@@ -16,7 +16,7 @@ from infertui.config.engines.tensorrt_llm import SPEC
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.measure.records import EngineMemory
-from infertui.models.memory import dtype_in_use
+from infertui.models.memory.estimate import dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.models.tokenizers import Tokenizer, tokenizer_if_any
 from infertui.paths import expand

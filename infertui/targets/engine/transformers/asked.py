@@ -2,7 +2,7 @@
 
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError
-from infertui.models.memory import DeviceKind, dtype_in_use
+from infertui.models.memory.estimate import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource, resolve
 from infertui.targets.engine.base import LoadRequest
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from infertui.models.asking import LibraryAnswer
-from infertui.models.kv_cache import Cache, CacheLayers, gathered
+from infertui.models.hub.asking import LibraryAnswer
+from infertui.models.memory.kv_cache import Cache, CacheLayers, gathered
 
 _MOST_MEMORY = 16 << 30
 """Bytes of address space, of which PyTorch's libraries take several GiB."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from infertui.config.schema import EngineConfig, ModelConfig
 from infertui.errors import EngineError, InfertuiError, ModelError
-from infertui.models.memory import DeviceKind, dtype_in_use
+from infertui.models.memory.estimate import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource
 from infertui.models.tokenizers import ByteTokenizer, NoTokenizer, has_tokenizer
 from infertui.targets.engine.transformers.effective import weight_word

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from infertui.config.engines.vllm import SPEC, EngineCore
 from infertui.errors import EngineError
-from infertui.models.memory_of_engine import VLLM_DRAFT_TOKENS, Task, vllm_pool
+from infertui.models.memory.of_engine import VLLM_DRAFT_TOKENS, Task, vllm_pool
 from infertui.models.resolve import ModelSource
 from infertui.models.shapes import ModelShape
 from infertui.models.tokenizers import has_tokenizer

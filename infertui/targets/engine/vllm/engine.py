@@ -19,7 +19,7 @@ from infertui.config.schema import EngineConfig
 from infertui.errors import EngineError, ModelError
 from infertui.measure.clock import Clock
 from infertui.measure.records import EngineMemory
-from infertui.models.memory import DeviceKind, dtype_in_use
+from infertui.models.memory.estimate import DeviceKind, dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.targets.engine.base import (
     Batch,

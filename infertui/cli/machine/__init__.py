@@ -1,0 +1,1 @@
+"""Commands about the machine: its GPUs, engines, models, runner and config."""

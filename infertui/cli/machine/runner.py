@@ -1,0 +1,304 @@
+"""`infertui serve`, `stop`, `status`, `attach`: the runner as a process of its own, and a terminal beside it."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infertui.cli.output import say, say_json
+from infertui.errors import InfertuiError
+
+if TYPE_CHECKING:
+    from infertui.api.wire import RunnerHello
+    from infertui.runner.control import Snapshot
+    from infertui.runner.scheduling.queue_store import Entry
+
+SERVE_EXAMPLES = """[bold]Examples[/bold]
+
+  infertui serve
+
+  infertui serve --idle-exit 0      (stays until `infertui stop`)
+
+  systemd-run --user infertui serve --idle-exit 0      (survives even where logging out ends all processes)
+
+The runner keeps its queue in ~/.local/state/infertui (XDG_STATE_HOME); its socket is in XDG_RUNTIME_DIR,
+or where INFERTUI_RUNTIME_DIR says, else in /tmp in a directory whose name nobody can guess; `infertui status`
+tells it. GPUs and caches are those of its own environment, not of the screen's.
+"""
+
+
+def serve(
+    path: Annotated[
+        Path | None, typer.Option("--socket", metavar="PATH", help="Where to listen, instead of the usual place.")
+    ] = None,
+    idle_exit: Annotated[
+        float,
+        typer.Option(
+            "--idle-exit", metavar="MIN", min=0, help="End after so many minutes without client or work; 0: never."
+        ),
+    ] = 30.0,
+    keep_loaded: Annotated[
+        float,
+        typer.Option(
+            "--keep-loaded", metavar="S", min=0, help="Keep a model loaded for so many seconds after its last run."
+        ),
+    ] = 60.0,
+    beside_cpu: Annotated[
+        bool,
+        typer.Option(
+            "--beside-cpu", help="Start runs on GPUs beside one on the CPU, which else has the machine alone."
+        ),
+    ] = False,
+    ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
+) -> None:
+    """Host the runner: it owns queue and workers, and outlives the screens that attach to it.
+
+    `infertui` starts one by itself. Ctrl-C ends it, keeping what was measured.
+    """
+    from infertui import __version__
+    from infertui.api.daemon import serve as host
+    from infertui.api.spawn import READY
+    from infertui.text import clean
+
+    def ready(place: Path) -> None:
+        with contextlib.suppress(OSError):  # whoever waited for it has gone
+            say(f"infertui {__version__}: the runner (process {os.getpid()}) is ready at {clean(str(place))}")
+        if ready_fd is not None:
+            with contextlib.suppress(OSError):
+                os.write(ready_fd, READY)
+            with contextlib.suppress(OSError):
+                os.close(ready_fd)
+
+    try:
+        host(
+            path=path,
+            idle_exit_s=idle_exit * 60,
+            keep_loaded_s=keep_loaded,
+            cpu_exclusive=not beside_cpu,
+            on_ready=ready,
+        )
+    except InfertuiError as error:
+        if ready_fd is not None:
+            with contextlib.suppress(OSError):  # it is closed once the runner was ready
+                os.write(ready_fd, str(error).encode(errors="replace"))
+        raise
+
+
+STOP_EXAMPLES = """[bold]Examples[/bold]
+
+  infertui stop
+
+  infertui stop --now      (ends runs under way; what they measured is kept)
+"""
+_END_TIMEOUT_S = 60.0
+_HELLO_TIMEOUT_S = 10.0
+_POLL_S = 0.05
+
+
+def stop(
+    now: Annotated[
+        bool, typer.Option("--now", help="Even while something runs: what was measured is kept as interrupted.")
+    ] = False,
+    path: Annotated[
+        Path | None, typer.Option("--socket", metavar="PATH", help="The runner there, instead of the usual place.")
+    ] = None,
+) -> None:
+    """End the runner, when nothing runs. What waits in the queue is kept for the next one."""
+    import asyncio
+    import os
+
+    from infertui.api.runtime import socket_path
+
+    say(asyncio.run(_stop(path or socket_path(os.environ), now=now)))
+
+
+async def _stop(place: Path, *, now: bool) -> str:
+    """What became of it."""
+    import asyncio
+    import os
+
+    from infertui.api.client import Client
+    from infertui.api.errors import RunnerUnavailableError
+    from infertui.api.runtime import holder_of, queue_lock, socket_lock
+    from infertui.errors import InfertuiError, UsageError
+    from infertui.text import clean
+
+    locks = (socket_lock(place), queue_lock(os.environ))
+    client = Client(place)
+    try:
+        hello = await Client(place, timeout_s=_HELLO_TIMEOUT_S).greet()
+    except RunnerUnavailableError:
+        if holder_of(locks[0]):
+            raise  # one is there, and does not answer
+        return "no runner is running"
+    try:
+        await client.stop(now=now)
+    except UsageError as refusal:
+        raise InfertuiError(
+            f"the runner is busy: {refusal.message}",
+            remedy="Wait for it, or `infertui stop --now`, which keeps what was measured.",
+        ) from None
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _END_TIMEOUT_S
+    while any(holder.pid == hello.pid for lock in locks if (holder := holder_of(lock))):
+        if loop.time() > deadline:
+            raise RunnerUnavailableError(
+                f"the runner (process {hello.pid}) was told to end and has not within {_END_TIMEOUT_S:g} s"
+            )
+        await asyncio.sleep(_POLL_S)
+    waiting = f"; {hello.queued} waiting are kept" if hello.queued else ""
+    return f"the runner (infertui {clean(hello.version)}, process {hello.pid}) has ended{waiting}"
+
+
+STATUS_EXAMPLES = """[bold]Examples[/bold]
+
+  infertui status
+
+  infertui status --json | jq .queue
+
+Exit code 1: no runner is running. It never starts one.
+"""
+
+
+def status(
+    path: Annotated[
+        Path | None, typer.Option("--socket", metavar="PATH", help="The runner there, instead of the usual place.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show whether a runner is running, what it does and what waits."""
+    import asyncio
+    import os
+
+    from infertui.api.runtime import socket_path
+
+    place = path or socket_path(os.environ)
+    hello, told = asyncio.run(_ask(place))
+    if as_json:
+        say_json(_document(place, hello, told), indent=2)
+        return
+    for line in _lines(place, hello, told):
+        say(line)
+
+
+async def _ask(place: Path) -> "tuple[RunnerHello, Snapshot | None]":
+    """Who runs, and what it does; None of a runner that this version does not understand."""
+    from infertui.api.client import Client
+    from infertui.api.errors import OtherVersionError
+
+    client = Client(place, timeout_s=10)
+    hello = await client.greet()
+    try:
+        await client.hello()
+    except OtherVersionError:
+        return hello, None
+    return hello, await client.snapshot()
+
+
+def _document(place: Path, hello: "RunnerHello", told: "Snapshot | None") -> dict[str, Any]:
+    """What `--json` gives. `queue` and `running` are null of a runner of another version."""
+    return {
+        "version": hello.version,
+        "protocol": hello.protocol,
+        "pid": hello.pid,
+        "started": hello.started,
+        "socket": str(place),
+        "paused": told.paused if told else None,
+        "clients": told.clients if told else None,
+        "queue": _counts(told) if told else None,
+        "running": [_running(told, entry) for entry in _under_way(told)] if told else None,
+        "faults": told.faults if told else None,
+    }
+
+
+def _running(told: "Snapshot", entry: "Entry") -> dict[str, Any]:
+    progress = told.progress.get(entry.run)
+    return {
+        "id": entry.id,
+        "label": entry.label,
+        "lane": entry.lane,
+        "run": entry.run,
+        "out": entry.out,
+        "started": entry.started,
+        "phase": progress.phase if progress else None,
+        "fraction": progress.fraction if progress else 0.0,
+        "throughput": progress.throughput if progress else None,
+        "eta_s": progress.eta_s if progress else None,
+    }
+
+
+def _counts(told: "Snapshot") -> dict[str, int]:
+    from collections import Counter
+    from typing import get_args
+
+    from infertui.runner.scheduling.queue_store import EntryState
+
+    counts = Counter(entry.state for entry in told.entries)
+    return {state: counts[state] for state in get_args(EntryState)}
+
+
+def _under_way(told: "Snapshot") -> "list[Entry]":
+    return [entry for entry in told.entries if entry.state == "running"]
+
+
+def _lines(place: Path, hello: "RunnerHello", told: "Snapshot | None") -> list[str]:
+    from infertui import __version__
+    from infertui.text import clean
+
+    since = hello.started[:19].replace("T", " ")
+    head = f"runner: infertui {clean(hello.version)}, process {hello.pid}, since {clean(since)}, at {clean(str(place))}"
+    if told is None:
+        return [
+            head,
+            f"This is infertui {__version__}, which cannot read its queue: {hello.running} running, "
+            f"{hello.queued} waiting.",
+            "`infertui stop` ends it when nothing runs; the queue is kept.",
+        ]
+    counts = _counts(told)
+    others = [f"{count} {state}" for state, count in counts.items() if count and state not in ("queued", "running")]
+    line = f"queue: {counts['running']} running, {counts['queued']} waiting"
+    lines = [head, ", ".join([line, *others]) + ("; paused" if told.paused else "")]
+    lines += [_running_line(told, entry) for entry in _under_way(told)]
+    lines.append(f"clients: {told.clients}")
+    lines += [f"note: {clean(fault)}" for fault in told.faults]
+    return lines
+
+
+def _running_line(told: "Snapshot", entry: "Entry") -> str:
+    from infertui.text import clean
+    from infertui.units import format_number, format_seconds
+
+    progress = told.progress.get(entry.run)
+    parts = [f"running: #{entry.id} {clean(entry.label)} on {clean(entry.lane)}"]
+    if progress and progress.phase:
+        parts.append(progress.phase)
+        if progress.phase == "measure":
+            parts[-1] += f" {progress.fraction:.0%}"
+        if progress.throughput is not None:
+            parts.append(f"{format_number(progress.throughput)} tok/s")
+        if progress.eta_s is not None:
+            parts.append(f"{format_seconds(progress.eta_s)} left")
+    return ", ".join(parts)
+
+
+ATTACH_EXAMPLES = """[bold]Examples[/bold]
+
+  infertui attach
+
+  infertui attach --read-only      (watches, and can change nothing by mistake)
+"""
+
+
+def attach(
+    read_only: Annotated[bool, typer.Option("--read-only", help="Watch only: nothing can be changed.")] = False,
+    path: Annotated[
+        Path | None, typer.Option("--socket", metavar="PATH", help="The runner there, instead of the usual place.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The reports folder to show.")] = Path("reports"),
+) -> None:
+    """Show the screen of a runner that is running; unlike plain `infertui` it starts none."""
+    from infertui.tui.start import start
+
+    raise typer.Exit(start(socket=path, out=out.absolute(), read_only=read_only, spawn=False))

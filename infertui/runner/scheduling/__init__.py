@@ -1,0 +1,1 @@
+"""What runs when, and where: the queue and the devices."""

@@ -1,0 +1,1 @@
+"""The frame of the screen: header, footer, layout, help."""

@@ -1,0 +1,228 @@
+"""The main screen: header, panes in the layout that the terminal has room for, footer."""
+
+import time
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.events import Click, DescendantFocus
+from textual.message import Message
+
+from infertui.tui.frame.footer import FooterLine
+from infertui.tui.frame.header import Condition, HeaderLine, header_text
+from infertui.tui.frame.layout import PaneLayout
+from infertui.tui.frame.layouts import MIDDLE, PANES, TABBED, TITLES, Kind, PaneId, number_of
+from infertui.tui.frame.topics import Topic
+from infertui.tui.terminal.base import ScreenBase
+from infertui.tui.terminal.capabilities import glyphs
+from infertui.tui.themes import palette
+from infertui.tui.widgets.lines import Lines, cut
+from infertui.tui.widgets.pane import Pane, Unfurnished
+
+if TYPE_CHECKING:
+    from infertui.tui.frame.context import AppContext
+    from infertui.tui.state import ClientState
+
+    class Shell(AppContext, Protocol):
+        """The application as its main screen sees it."""
+
+        @property
+        def known_mirror(self) -> ClientState | None:
+            """The mirror; None as long as nobody asked for it: the first paint does without its import."""
+            ...
+
+        @property
+        def condition(self) -> Condition:
+            """What the header says besides the mirror."""
+            ...
+
+
+class TabLine(Lines):
+    """Which pane the tabbed place shows: ` 2 Queue  3 Config [4 Live]`."""
+
+    DEFAULT_CSS = "TabLine { height: 1; width: 1fr; }"
+
+    class Picked(Message):
+        """A tab was clicked."""
+
+        def __init__(self, pane: PaneId) -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self) -> None:
+        super().__init__(id="tabs")
+        self._tab: PaneId = "live"
+        self._ends: list[tuple[int, PaneId]] = []
+
+    def pick(self, tab: PaneId) -> None:
+        """Show `tab` as the one in front."""
+        self._tab = tab
+        self.compose_lines()
+
+    def compose_lines(self) -> None:
+        """All tabs on one line; titles go first when there is no room."""
+        colours = palette(self.app)
+        line = Text(no_wrap=True, end="")
+        self._ends = []
+        for pane in TABBED:
+            name = f"{number_of(pane)} {TITLES[pane]}"
+            if pane == self._tab:
+                line.append(f" [{name}]", style=colours.title)
+            else:
+                line.append(f"  {name} ", style=colours.muted)
+            self._ends.append((line.cell_len, pane))
+        self.paint_lines([cut(line, self.size.width, glyphs(self.app).ellipsis)])
+
+    def on_click(self, event: Click) -> None:
+        """Go to the tab under the mouse."""
+        offset = event.get_content_offset(self)
+        if offset is not None:
+            event.stop()
+            for end, pane in self._ends:
+                if offset.x < end:
+                    self.post_message(self.Picked(pane))
+                    return
+
+
+class CompactView(Lines):
+    """What matters most, in a few lines: for terminals with no room for panes."""
+
+    DEFAULT_CSS = "CompactView { height: 1fr; width: 1fr; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="compact")
+        self._lines: list[Text] = []
+
+    def tell(self, lines: list[Text]) -> None:
+        """Show `lines`."""
+        self._lines = lines
+        self.compose_lines()
+
+    def compose_lines(self) -> None:
+        """Cut to what there is room for."""
+        height, ellipsis = self.size.height, glyphs(self.app).ellipsis
+        lines = self._lines[:height]
+        if len(self._lines) > height > 0:
+            more = f"{ellipsis} {len(self._lines) - height + 1} more lines  1-{len(PANES)} open a pane"
+            lines[-1] = Text(more, style=palette(self.app).muted, end="")
+        self.paint_lines([cut(line, self.size.width, ellipsis) for line in lines])
+
+
+class MainScreen(ScreenBase, inherit_bindings=False):
+    """Holds the panes, arranges them for the terminal's size, and draws what changed of them and of the header."""
+
+    AUTO_FOCUS: ClassVar[str | None] = ""
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    class Composed(Message):
+        """The first paint is under way: the panes may come."""
+
+    def __init__(self, shell: "Shell") -> None:
+        super().__init__(id="main")
+        self._shell = shell
+        self._minute = ""
+        self.header = HeaderLine()
+        self.stage = PaneLayout(self)
+        """The panes."""
+        self.is_composed = False
+        """Whether there is something to arrange and to draw, from the first paint to the end."""
+
+    def on_mount(self) -> None:
+        """Everything is there to be arranged."""
+        self.is_composed = True
+        self.lay_out()
+        self.draw_header()
+        self.app.call_after_refresh(self.post_message, self.Composed())
+
+    def on_screen_resume(self) -> None:
+        """No dialog is in front any more: what happened behind it shows at once."""
+        if self.is_composed and not self._shell.condition.frozen:
+            self._draw_compact()
+            self.stage.draw_stale()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """The pane that holds the focus is the active one."""
+        self.stage.focused(event.widget)
+
+    def on_tab_line_picked(self, event: TabLine.Picked) -> None:
+        """A tab was clicked."""
+        self.go(event.pane)
+
+    def go(self, place: PaneId) -> None:
+        """Bring a pane into view, and give it the focus."""
+        self.stage.choose(place)
+        self.lay_out()
+
+    def lay_out(self, width: int = 0, height: int = 0) -> None:
+        """Lay the panes out, for the size that the terminal has unless another is given."""
+        if self.is_composed:
+            size = self.app.size
+            self.stage.arrange(width or size.width, height or size.height)
+            self._draw_compact()
+
+    def show(self, due: frozenset[Topic]) -> None:
+        """Draw what changed."""
+        if "runner" in due:
+            self.lay_out()
+        else:
+            self._draw_compact()
+        self.stage.draw(due)
+
+    def keep_time(self) -> None:
+        """Called every second: the header's clock."""
+        if time.strftime("%H:%M") != self._minute:
+            self.draw_header()
+
+    def draw_header(self) -> None:
+        """Draw the header anew."""
+        if not (self.is_composed and self.header.is_attached):  # or gone already: the program is ending
+            return
+        condition, mirror = self._shell.condition, self._shell.known_mirror
+        self._minute = condition.clock
+        width = self.app.size.width
+        self.header.tell(header_text(mirror, condition, width, palette(self.app), glyphs(self.app)))
+
+    def _draw_compact(self) -> None:
+        if not self.stage.is_compact:
+            return
+        from infertui.tui.frame.compact import compact_lines
+
+        fahrenheit = self._shell.settings.temperature_unit == "F"
+        lines = compact_lines(self._shell.mirror, palette(self.app), fahrenheit=fahrenheit)
+        for view in self.query(CompactView):
+            view.tell(lines)
+
+    def compose(self) -> ComposeResult:
+        """Frames at first; the panes follow."""
+        yield self.header
+        with Vertical(id="body"):
+            yield Unfurnished(self._shell, "gpus")
+            yield TabLine()
+            with Horizontal(id="middle"):
+                for pane in MIDDLE:
+                    yield Unfurnished(self._shell, pane)
+            yield Unfurnished(self._shell, "results")
+            yield CompactView()
+        yield FooterLine(id="footer")
+
+    def arrange_panes(self, kind: Kind, shown: frozenset[PaneId], *, gpu_rows: int | None, tab: PaneId) -> list[Pane]:
+        """Display `shown`; returns the panes that were not displayed before. `gpu_rows` None: all there is."""
+        body = self.query_one("#body")
+        for name in ("wide", "tabs", "compact"):
+            body.set_class(name == kind, f"-{name}")
+        appeared = []
+        for pane in self.query(Pane):
+            place = (pane.id or "").removesuffix("-frame")
+            display = place in shown
+            if display and not pane.display:
+                appeared.append(pane)
+            pane.display = display
+            if place == "gpus":
+                pane.styles.height = "1fr" if gpu_rows is None else gpu_rows
+        self.query_one("#middle").display = bool(shown.intersection(MIDDLE))
+        self.query_one(TabLine).display = kind == "tabs" and "gpus" in shown
+        self.query_one(TabLine).pick(tab)
+        self.query_one(CompactView).display = kind == "compact" and not shown
+        return appeared
