@@ -13,10 +13,10 @@ from infertui.endings import Ended, raise_on_endings
 if TYPE_CHECKING:
     from infertui.tui.start import Options
 
-_FLAGS = ("--ascii", "--slow-link", "--no-mouse")
+_FLAGS = ("--ascii", "--slow-link", "--no-mouse", "--no-env-file")
 _INTERRUPTED = 130
 _LARGEST = 1000
-_VALUES = ("--theme", "--out", "--screenshot", "--size")
+_VALUES = ("--theme", "--out", "--screenshot", "--size", "--env-file")
 
 
 def main() -> None:
@@ -66,10 +66,14 @@ def screen_arguments(arguments: Sequence[str]) -> dict[str, str] | None:
 
 def show(given: dict[str, str]) -> int:
     """Show the screen; the exit code. Errors that a user can act on are printed."""
+    from infertui.env_file import use_env_file
     from infertui.errors import InfertuiError
-    from infertui.tui.start import start
 
     try:
+        for note in use_env_file(given.get("--env-file"), off="--no-env-file" in given):
+            print(f"infertui: {note}", file=sys.stderr)  # noqa: T201
+        from infertui.tui.start import start
+
         return start(out=Path(given.get("--out", "reports")), options=_options(given))
     except InfertuiError as error:
         from infertui.text import clean

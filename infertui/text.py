@@ -6,6 +6,7 @@ through `one_line` or one of its kin where a message quotes it.
 """
 
 import re
+from collections.abc import Iterable
 
 # CSI, OSC/DCS/APC/PM/SOS up to their terminator, and two-byte escapes; 7-bit and C1 forms.
 _SEQUENCES = re.compile(
@@ -18,6 +19,11 @@ _SEQUENCES = re.compile(
 _LOGIN = re.compile(r"(?<=://)(?:[^\s/?#\"'<>]*@|[^\s/?#@:\"'<>]+:(?![0-9]{1,5}(?:[/?#\s\"'<>]|$))[^\s\"'<>]*@)")
 _BARE_LOGIN = re.compile(r"(?<![\w/@:.*-])[^\s/?#@:\"'<>]+:(?!//)[^\s@\"'<>]*@(?=[\w\[])")
 _MASK = "***@"
+_SECRET_MASK = "***"  # noqa: S105
+# What the Hugging Face hub and others give out, told by its beginning.
+_TOKEN = re.compile(r"(?<![A-Za-z0-9])(?:hf_|sk-|nvapi-)[A-Za-z0-9_-]{20,}")
+_SHORTEST_SECRET = 8
+_hidden: set[str] = set()
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BIDI_AND_SEPARATORS = (
     *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0x061C, 0xFEFF,
@@ -33,11 +39,22 @@ _MANY_LINES = {**_CONTROLS, 0x09: "    ", 0x0A: "\n", 0x0D: ""}
 def clean(text: str, *, lines: bool = False) -> str:
     """Return `text` without control sequences, control characters and direction overrides.
 
-    With `lines` newlines stay; otherwise the result is one line. Who logs in at a URL is masked, as by `masked`.
+    With `lines` newlines stay; otherwise the result is one line. Who logs in at a URL is masked, as by `masked`, and so
+    are tokens and what `hide` was told.
     """
     if not (text.isascii() and text.isprintable()):
         text = _SEQUENCES.sub("", text).translate(_MANY_LINES if lines else _ONE_LINE)
+    for secret in _hidden:
+        if secret in text:
+            text = text.replace(secret, _SECRET_MASK)
+    if "hf_" in text or "sk-" in text or "nvapi-" in text:
+        text = _TOKEN.sub(_SECRET_MASK, text)
     return masked(text) if "@" in text and "://" in text else text
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Mask these texts in all that `clean` returns. Short ones are left, which could be anything."""
+    _hidden.update(secret for secret in map(str.strip, secrets) if len(secret) >= _SHORTEST_SECRET)
 
 
 def masked(text: str, *, bare: bool = False) -> str:

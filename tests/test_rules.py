@@ -97,6 +97,16 @@ def test_no_docstring_says_only_where_to_look() -> None:
                 assert not ONLY_SEE.fullmatch(ast.get_docstring(node) or ""), f"{path}: {node.name}"
 
 
+def test_a_config_is_loaded_with_the_env_file() -> None:
+    """What is given to `load` of `config.sources` is `with_env_file()`, never the environment by itself."""
+    for path, tree in trees().items():
+        for node in ast.walk(tree):
+            name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and name in ("load", "environment_layer"):
+                given = [ast.unparse(value) for value in (*node.args, *(word.value for word in node.keywords))]
+                assert "os.environ" not in given or path.startswith("tui/themes"), path
+
+
 def _module(path: str) -> str:
     return ".".join(("infertui", *Path(path).with_suffix("").parts)).removesuffix(".__init__")
 

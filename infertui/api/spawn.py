@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infertui import __version__, regular_files
+from infertui import __version__, env_file, regular_files
 from infertui.api.client import Client
 from infertui.api.errors import RunnerUnavailableError
 from infertui.api.runtime import (
@@ -36,6 +36,8 @@ _MAX_LOG = 1 << 20
 _LOG_TAIL = 2000
 # Of the screen that starts it; a runner has no terminal.
 _TERMINAL_VARIABLES = ("COLUMNS", "LINES")
+# The runner lives in another folder than the one that these are meant in.
+_PATHS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 _PATH_LISTS = ("PYTHONPATH", "INFERTUI_MODELS_DIR")
 
 
@@ -134,6 +136,10 @@ def _spawn(
         if environment.get(name):
             parts = environment[name].split(os.pathsep)
             environment[name] = os.pathsep.join(str(Path(part).absolute()) for part in parts)
+    for name in _PATHS:
+        if environment.get(name) and environment[name][0] not in "~$":
+            environment[name] = str(Path(environment[name]).absolute())
+    environment[env_file.OFF] = "1"  # what there was is in the environment
     place = ["--socket", str(path.absolute())] if path else []
     command = [sys.executable, "-P", "-m", "infertui", "serve", *place]
     try:

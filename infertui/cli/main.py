@@ -6,6 +6,7 @@ where nobody reads the output to its end (`| head`); 1 where it could not be wri
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -26,7 +27,7 @@ from infertui.cli.machine.runner import (
     status,
     stop,
 )
-from infertui.cli.output import say
+from infertui.cli.output import say, warn
 from infertui.cli.reading.compare import EPILOG as COMPARE_EXAMPLES
 from infertui.cli.reading.compare import compare
 from infertui.cli.reading.cost import EPILOG as COST_EXAMPLES
@@ -49,6 +50,7 @@ from infertui.cli.running.calibrate import calibrate
 from infertui.cli.running.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.running.run import run
 from infertui.cli.streams import flush, guard
+from infertui.env_file import use_env_file
 from infertui.errors import InfertuiError, UsageError
 
 app = typer.Typer(
@@ -103,22 +105,37 @@ def _root(
         str | None, typer.Option("--screenshot", metavar="FILE.svg", help="Draw the screen into a file, and stop.")
     ] = None,
     size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Of the drawn screen: 120x40.")] = None,
+    env_file: Annotated[
+        str | None, typer.Option("--env-file", metavar="FILE", help="Read variables from FILE, not from .env.")
+    ] = None,
+    no_env_file: Annotated[
+        bool, typer.Option("--no-env-file", help="Do not read the .env of this folder (INFERTUI_NO_ENV_FILE=1).")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     given = {"--ascii": ascii_only, "--slow-link": slow_link, "--no-mouse": no_mouse}
     named = {"--theme": theme, "--out": out, "--screenshot": screenshot, "--size": size}
-    screen = {name: "" for name, on in given.items() if on} | {name: text for name, text in named.items() if text}
+    screen = _given(given, named)
     if context.invoked_subcommand is None:
         from infertui.entry import show
 
-        raise typer.Exit(show(screen))
+        given |= {"--no-env-file": no_env_file}
+        named |= {"--env-file": env_file}
+        raise typer.Exit(show(_given(given, named)))
     if screen:
         raise UsageError(
             f"{', '.join(screen)} belongs to the screen, not to `infertui {context.invoked_subcommand}`",
             remedy=f"Options of a command stand behind it: infertui {context.invoked_subcommand} --help.",
         )
+    for note in use_env_file(env_file, off=no_env_file):
+        warn(note)
+
+
+def _given(flags: Mapping[str, bool], values: Mapping[str, str | None]) -> dict[str, str]:
+    """The options that were given, by name."""
+    return {name: "" for name, on in flags.items() if on} | {name: text for name, text in values.items() if text}
 
 
 def main() -> None:

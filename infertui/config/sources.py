@@ -1,7 +1,7 @@
 """Where the values of a config come from, and which of them counts.
 
-In order of precedence: flags, `--set key=value`, environment, file, preset, default. Each of these is a Layer of flat
-values, already checked one by one; `resolve` merges them and remembers for every key where its value came from.
+In order of precedence: flags, `--set key=value`, environment, `.env`, file, preset, default. Each of these is a Layer
+of flat values, already checked one by one; `resolve` merges them and remembers for every key where its value came from.
 
 The configurations that ship with infertui, by name: TOML files under `data/presets`.
 
@@ -19,11 +19,14 @@ from msgspec import Struct
 
 from infertui import paths
 from infertui.config import toml
+from infertui.config.engine_options import NAME, named_engines
 from infertui.config.fields import FIELDS, SECTIONS, TABLES, field_of, nearest, parse_text, show
 from infertui.config.parse import FlatValue, axis_key, build, check_axis, flatten
+from infertui.config.precision import as_the_engine_says, key_of_precision, precision_of
 from infertui.config.ranges import label_text
 from infertui.config.schema import Config
 from infertui.config.toml_text import loads
+from infertui.env_file import Environment
 from infertui.errors import ConfigError, UsageError
 from infertui.text import clean, quoted
 
@@ -71,11 +74,12 @@ def _folder() -> Traversable:
 
 DEFAULT = "default"
 _PREFIX = "INFERTUI_"
+_PRECISION = "TRT_PRECISION"
 _GENERIC = {
     "MODEL_ID": "model.id",
     "BATCH_SIZE": "workload.batch_size",
     "MAX_NEW_TOKENS": "workload.output_len",
-    "TRT_PRECISION": "engine.dtype",
+    _PRECISION: "engine.dtype",
     "CUDA_VISIBLE_DEVICES": "device.visible",
 }
 _GENERIC_NAMES = tuple(_GENERIC)
@@ -92,6 +96,8 @@ class Layer(Struct, frozen=True):
     source: str
     values: Mapping[str, FlatValue]
     origins: Mapping[str, str] = {}
+    precisions: frozenset[str] = frozenset()
+    """The keys whose value is a precision, to be said in the words of the engine that is chosen."""
 
     def origin(self, path: str) -> str:
         """Where the value of `path` came from."""
@@ -136,6 +142,7 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
     """
     values: dict[str, FlatValue] = {}
     sources: dict[str, str] = {}
+    precisions: set[str] = set()
     for layer in reversed(list(layers)):
         for path in layer.values:
             for lower in (f"sweep.{table}.{axis_key(path) or path}" for table in SECTIONS["sweep"]):
@@ -144,6 +151,9 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
                     sources.pop(lower, None)
         values.update(layer.values)
         sources |= {path: layer.origin(path) for path in layer.values}
+        precisions = precisions - layer.values.keys() | layer.precisions
+    for path in precisions & values.keys():
+        values[path] = as_the_engine_says(str(values[path]), named_engines(values[NAME], _axis_over(NAME, values)))
     return Resolved(build(values, lambda path: sources.get(path, "")), sources)
 
 
@@ -170,22 +180,37 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
     INFERTUI_WORKLOAD_BATCH_SIZE is workload.batch_size, and so on for every key; INFERTUI_LABELS_OWNER is labels.owner
     and INFERTUI_SWEEP_GRID_WORKLOAD_BATCH_SIZE an axis. Empty variables count as unset, except that an empty
-    CUDA_VISIBLE_DEVICES hides every GPU, as it does in CUDA. Raises ConfigError.
+    CUDA_VISIBLE_DEVICES hides every GPU, as it does in CUDA. What the environment sets counts before what an env file
+    does, whichever of their variables says it. Raises ConfigError.
     """
+    levels = environ.levels if isinstance(environ, Environment) else (("environment", environ),)
+    values: dict[str, FlatValue] = {}
+    origins: dict[str, str] = {}
+    precisions: set[str] = set()
+    for level, variables in levels:
+        for path, variable in _named(variables, level).items():
+            text = variables[variable]
+            precisions = precisions - {path} | ({path} if variable == _PRECISION else set())
+            if variable == _PRECISION:
+                text = precision_of(path, text, f"{level} {variable}")
+            if variable == "CUDA_VISIBLE_DEVICES" and text.strip() in _NO_GPU:
+                text = "-1"
+            origins[path] = f"{level} {variable}"
+            values[path] = _parse(path, text, origins[path])
+    return Layer("environment", values, origins, frozenset(precisions))
+
+
+def _named(variables: Mapping[str, str], level: str) -> dict[str, str]:
+    """The keys that `variables` set, each with the name of its variable."""
     named: dict[str, str] = {}
-    for variable in (*_GENERIC_NAMES, *sorted(name for name in environ if name.startswith(_PREFIX))):
-        text = environ.get(variable)
+    for variable in (*_GENERIC_NAMES, *sorted(name for name in variables if name.startswith(_PREFIX))):
+        text = variables.get(variable)
         if text is not None and (text.strip() or variable == "CUDA_VISIBLE_DEVICES"):
-            path = _GENERIC.get(variable) or _path_of(variable)
+            path = key_of_precision(text) if variable == _PRECISION else _GENERIC.get(variable)
+            path = path or _path_of(variable, level)
             if path:
                 named[path] = variable
-    values: dict[str, FlatValue] = {}
-    for path, variable in named.items():
-        text = environ[variable]
-        if variable == "CUDA_VISIBLE_DEVICES" and text.strip() in _NO_GPU:
-            text = "-1"
-        values[path] = _parse(path, text, f"environment {variable}")
-    return Layer("environment", values, {path: f"environment {variable}" for path, variable in named.items()})
+    return named
 
 
 def set_layer(assignments: Sequence[str]) -> Layer:
@@ -233,6 +258,10 @@ def _axis(path: str, value: object, source: str) -> FlatValue:
     return check_axis(path.removesuffix(f".{key}"), key, value, source)
 
 
+def _axis_over(path: str, values: Mapping[str, FlatValue]) -> FlatValue | None:
+    return next((values[axis] for table in SECTIONS["sweep"] if (axis := f"sweep.{table}.{path}") in values), None)
+
+
 def _names_file(target: str) -> bool:
     if target.endswith(".toml") or "/" in target:
         return True
@@ -253,7 +282,7 @@ def _unquoted(key: str) -> str:
     return key
 
 
-def _path_of(variable: str) -> str:
+def _path_of(variable: str, level: str) -> str:
     """The key that an INFERTUI_* variable sets; empty for variables that are none of the config's business."""
     if (field := _VARIABLES.get(variable)) and not field.is_table:
         return field.path
@@ -263,29 +292,29 @@ def _path_of(variable: str) -> str:
         if rest not in ("", variable):
             if table == "labels":
                 return f"{table}.{rest.lower()}"
-            return f"{table}.{_swept_by(rest, variable)}"
+            return f"{table}.{_swept_by(rest, variable, level)}"
     concerned = any(variable == section or variable.startswith(section + "_") for section in _SECTION_VARIABLES)
     near = difflib.get_close_matches(variable[:100], _VARIABLES, n=1, cutoff=0.0 if concerned else 0.92)
     if concerned or near:
-        raise _no_such_variable(variable, near[0] if near else "")
+        raise _no_such_variable(variable, near[0] if near else "", level)
     return ""
 
 
-def _swept_by(rest: str, variable: str) -> str:
+def _swept_by(rest: str, variable: str, level: str) -> str:
     if rest.startswith("LABELS_") and rest != "LABELS_":
         return "labels." + rest.removeprefix("LABELS_").lower()
     field = _VARIABLES.get(_PREFIX + rest)
     if field is None or field.is_table:
         near = difflib.get_close_matches(_PREFIX + rest[:100], _VARIABLES, n=1, cutoff=0.0)[0]
-        raise _no_such_variable(variable, variable.removesuffix(rest) + near.removeprefix(_PREFIX))
+        raise _no_such_variable(variable, variable.removesuffix(rest) + near.removeprefix(_PREFIX), level)
     return field.path
 
 
-def _no_such_variable(variable: str, near: str) -> ConfigError:
+def _no_such_variable(variable: str, near: str, level: str) -> ConfigError:
     return ConfigError(
         clean(variable)[:120],
         "this variable names no key",
         allowed="INFERTUI_<TABLE>_<KEY> for the keys of `infertui config keys`",
-        source="environment",
+        source=level,
         remedy=f"The nearest variable is {near}." if near else "",
     )

@@ -16,6 +16,7 @@ from textual.containers import Vertical
 from textual.events import Click, Key
 from textual.widgets import Static
 
+from infertui.env_file import with_env_file
 from infertui.errors import ConfigError, InfertuiError
 from infertui.models.local import LocalModel
 from infertui.runner.control import RunnerFacts, Submission
@@ -175,5 +176,5 @@ def submission(out: Path, environ: Mapping[str, str]) -> Submission:
     from infertui.config.sources import load
     from infertui.config.sweep import variants_of
 
-    config = load(PRESET, environ=environ).config
+    config = load(PRESET, environ=with_env_file(environ)).config
     return Submission(title=PRESET, variants=tuple(variants_of(config, "")), out=str(out))

@@ -97,6 +97,41 @@ def test_the_general_variables() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [  # fp8, int8, int4 as each engine's documents call its quantized weights; empty: it has none
+        ("transformers", ("fp8", "int8", "int4")),
+        ("tensorrt-llm", ("fp8", "", "")),
+        ("vllm", ("fp8", "int8", "")),
+        ("llama-cpp", ("", "q8_0", "q4_0")),
+        ("openvino", ("", "q8_0", "q4_0")),
+        ("simulator", ("", "", "")),
+    ],
+)
+def test_a_precision_is_said_in_the_words_of_the_engine(engine: str, words: tuple[str, ...]) -> None:
+    for precision, word in zip(("fp8", "INT8", " int4 "), words, strict=True):
+        environ = {"TRT_PRECISION": precision, "INFERTUI_ENGINE_NAME": engine}
+        if word:
+            resolved = load(None, environ=environ)
+            assert resolved.config.engine.quantization == word
+            assert resolved.config.engine.dtype == "auto"
+            assert resolved.sources["engine.quantization"] == "environment TRT_PRECISION"
+        else:
+            with pytest.raises(ConfigError, match="environment TRT_PRECISION"):
+                load(None, environ=environ)
+
+
+def test_what_is_said_of_weights_elsewhere_stays_as_it_is() -> None:
+    environ = {"TRT_PRECISION": "int8"}
+    for closer in (["engine.quantization=q4_k_m"], ["engine.quantization=q8_0"]):
+        resolved = load(None, environ=environ, sets=["engine.name=llama-cpp", *closer])
+        assert [f"engine.quantization={resolved.config.engine.quantization}"] == closer
+    swept = load(None, environ=environ, sets=["sweep.grid.engine.name=llama-cpp,openvino"])
+    assert swept.config.engine.quantization == "q8_0"
+    own = load(None, environ={**environ, "INFERTUI_ENGINE_QUANTIZATION": "int4"})
+    assert own.config.engine.quantization == "int4"
+
+
 def test_our_own_variables_beat_the_general_ones() -> None:
     layer = environment_layer({"BATCH_SIZE": "no number", "INFERTUI_WORKLOAD_BATCH_SIZE": "7"})
     assert layer.values == {BATCH: 7}
@@ -155,7 +190,7 @@ def test_variables_of_other_matters_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("environ", "parts"),
     [
-        ({"TRT_PRECISION": "int8"}, ["engine.dtype", '"int8"', "float16", "environment TRT_PRECISION"]),
+        ({"TRT_PRECISION": "fp7"}, ["engine.dtype", '"fp7"', "fp16, fp8, int8", "environment TRT_PRECISION"]),
         ({"BATCH_SIZE": "many"}, [BATCH, '"many"', "an integer from 1", "environment BATCH_SIZE"]),
         ({"MODEL_ID": "\udcff"}, ["model.id", "not UTF-8", "environment MODEL_ID"]),
     ],

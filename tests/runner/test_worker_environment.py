@@ -23,6 +23,13 @@ UUIDS = [f"GPU-{0xA0000000 + index:08x}-0000-4000-8000-{index:012d}" for index i
 """Those of the stub driver."""
 
 
+def test_a_worker_gets_no_credentials() -> None:
+    current = {"HF_TOKEN": "a", "OPENAI_API_KEY": "b", "db_password": "c", "HF_HOME": "/models", "TOKENIZERS_X": "d"}
+    assert worker_environment(DeviceConfig(), (), current).keys() - {
+        "PYTHONUNBUFFERED", "CUDA_DEVICE_ORDER", "TOKENIZERS_PARALLELISM",
+    } == {"HF_HOME", "TOKENIZERS_X"}  # fmt: skip
+
+
 def planned(device: DeviceConfig, gpus: tuple[GpuInfo, ...] = HERE, ranks: int = 1) -> tuple[GpuInfo, ...]:
     engine = EngineConfig(name="transformers", tensor_parallel=ranks)
     choice = Choice(engine, Probe(engine.name, available=True, reason=""))

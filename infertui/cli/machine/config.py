@@ -1,6 +1,5 @@
 """`infertui config`: look at, write and check configurations."""
 
-import os
 import shutil
 import sys
 import textwrap
@@ -11,6 +10,7 @@ import typer
 
 from infertui.cli.output import Painted, say, say_data, say_json
 from infertui.cli.table import print_table
+from infertui.env_file import with_env_file
 from infertui.errors import ConfigError, UsageError
 from infertui.text import clean
 
@@ -37,7 +37,7 @@ def show(
     from infertui.config.fields import toml_path
     from infertui.config.parse import config_hash, flat_values
 
-    resolved = sources.load(target, environ=os.environ, sets=sets or ())
+    resolved = sources.load(target, environ=with_env_file(), sets=sets or ())
     if as_json:
         _print_json({"config": resolved.config, "hash": config_hash(resolved.config), "sources": resolved.sources})
         return
@@ -126,7 +126,7 @@ def expand(target: Target = None, sets: Sets = None) -> None:
     from infertui.config import sources, sweep
     from infertui.config.parse import config_hash
 
-    resolved = sources.load(target, environ=os.environ, sets=sets or ())
+    resolved = sources.load(target, environ=with_env_file(), sets=sets or ())
     rows = [
         (str(number), config_hash(variant.config), variant.name or "(nothing varies)")
         for number, variant in enumerate(sweep.expand(resolved.config), start=1)

@@ -25,6 +25,7 @@ from infertui.cli.reading import compare
 from infertui.cli.reading.compare import show_bench
 from infertui.cli.reading.lookup import bench_named
 from infertui.config.bench_plan import DEFAULT_ROUNDS
+from infertui.env_file import with_env_file
 
 if TYPE_CHECKING:
     from infertui.config.schema import Config
@@ -205,8 +206,6 @@ def _arms(
     out: Path,
 ) -> "list[tuple[str, Config]]":
     """The configs that the command line asks for, with names that tell them apart."""
-    import os
-
     from infertui.config.sources import load
     from infertui.config.sweep import variants_of
 
@@ -217,7 +216,7 @@ def _arms(
     asked: list[str | None] = [*targets] or [None]
     for target in asked:
         source, title = _source(target, out)
-        config = load(source, environ=os.environ, sets=sets, flags=flags).config
+        config = load(source, environ=with_env_file(), sets=sets, flags=flags).config
         alone = title if len(targets) > 1 or not vary else ""
         arms += [(variant.name or title, variant.config) for variant in variants_of(config, alone)]
     return arms

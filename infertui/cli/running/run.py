@@ -20,6 +20,7 @@ from infertui.cli.flags import (
 )
 from infertui.cli.output import say
 from infertui.config.engines.registry import SPECS, words
+from infertui.env_file import with_env_file
 
 if TYPE_CHECKING:
     from infertui.config.schema import Config
@@ -235,11 +236,9 @@ def run(
 
 def _config(asked: RunFlags) -> "Config":
     """The preset or file with what the environment, --set and the flags change. Raises ConfigError or UsageError."""
-    import os
-
     from infertui.config.sources import load
 
-    return load(asked.target, environ=os.environ, sets=asked.sets, flags=_flags(asked)).config
+    return load(asked.target, environ=with_env_file(), sets=asked.sets, flags=_flags(asked)).config
 
 
 def _flags(asked: RunFlags) -> dict[str, tuple[str, object]]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from infertui.config.engine_options import LEVERS
 from infertui.config.schema import Config, DeviceConfig, EngineConfig, WorkloadConfig
+from infertui.credentials import without_credentials
 from infertui.errors import ConfigError, EngineError
 from infertui.models.memory.estimate import DeviceKind, MemoryEstimate, check, check_positions
 from infertui.models.memory.of_engine import Task, needed
@@ -103,9 +104,10 @@ def worker_environment(
     """The variables of a worker, of another interpreter where `python` names one.
 
     It sees the GPUs that are `planned` for it and no others: what a library allocates, captures or launches on its
-    first GPU is then where the model is. They are named by UUID, so no two ways of numbering them can disagree.
+    first GPU is then where the model is. They are named by UUID, so no two ways of numbering them can disagree. It gets
+    no tokens, keys or passwords: models are here before it starts, and its output is kept.
     """
-    environment = environment_for(python, inherited)
+    environment = without_credentials(environment_for(python, inherited))
     environment["PYTHONUNBUFFERED"] = "1"
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -12,6 +12,7 @@ from textual.events import Resize
 from infertui.config import sources
 from infertui.config.fields import field_of
 from infertui.config.schema import Config
+from infertui.env_file import with_env_file
 from infertui.errors import ConfigError, InfertuiError
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.config.choose import Chooser
@@ -77,7 +78,7 @@ class ConfigPane(Pane):
 
     def __init__(self, app_context: AppContext, *, id: str, environ: Mapping[str, str] | None = None) -> None:  # noqa: A002
         super().__init__(app_context, id=id)
-        self._environ = dict(os.environ if environ is None else environ)
+        self._environ: Mapping[str, str] = with_env_file(os.environ if environ is None else environ)
         self._trouble = ""
         self.form = Form(self._first())
         self.editor = FormEditor(app_context, self.form)
