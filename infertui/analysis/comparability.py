@@ -9,8 +9,8 @@ from infertui.analysis.limits import limits_of
 from infertui.config.fields import FIELDS
 from infertui.measure.validity import DISTURBING_THROTTLES
 from infertui.metrics.metric import NOT_AVAILABLE
+from infertui.metrics.number_format import kv_form_of
 from infertui.metrics.reads import DIVERGED, caveats, in_force
-from infertui.results.number_format import kv_form_of
 from infertui.results.result import Result
 from infertui.results.setup import JUDGED
 from infertui.text import clean

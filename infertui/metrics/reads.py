@@ -14,7 +14,7 @@ from infertui.measure.energy import (
     energy_figures,
 )
 from infertui.measure.summary import NO_MORE_THAN_NOISE, prefill_speed
-from infertui.results.number_format import form_of
+from infertui.metrics.number_format import form_of
 from infertui.targets.engine.executed import executed
 from infertui.text import clean, one_line
 

@@ -33,8 +33,9 @@ __all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_MADE_BY = ("metrics/*.py", "results/row.py", "results/number_format.py", "results/setup.py", "results/upgrade.py",
-            "targets/engine/executed.py", "measure/summary.py", "measure/validity.py", "text.py")  # fmt: skip
+_MADE_BY = ("config/*.py", "config/engines/*.py", "metrics/*.py", "results/config_keys.py", "results/row.py",
+            "results/setup.py", "results/upgrade.py", "targets/engine/executed.py",
+            "measure/summary.py", "measure/validity.py", "text.py")  # fmt: skip
 """The code that makes rows of lines."""
 _KEPT_ORDERS = 8
 _PIECE, _CHUNK = 10_000, 1000
@@ -260,6 +261,7 @@ class ResultIndex:
         connection.execute(f"CREATE TABLE rows (seq INTEGER PRIMARY KEY, {_COLUMNS_SQL}, started_at REAL)")
         connection.execute("CREATE UNIQUE INDEX only_id ON rows (id)")
         connection.execute("CREATE TABLE words (seq INTEGER PRIMARY KEY, text TEXT)")
+        connection.execute("CREATE TABLE configs (seq INTEGER PRIMARY KEY, defaults INTEGER, keys TEXT)")
         connection.execute("CREATE TABLE mark (value TEXT)")
         connection.execute(f"PRAGMA user_version = {_SCHEMA}")
 
@@ -340,6 +342,7 @@ class ResultIndex:
             if mark is None or mark.derivation != self._derivation_version or not mark.fits(stream):
                 connection.execute("DELETE FROM rows")
                 connection.execute("DELETE FROM words")
+                connection.execute("DELETE FROM configs")
                 # Numbers of rows are not used again: what was remembered of the old ones finds nothing.
                 version, next_seq = (mark.version + 1, mark.next_seq) if mark else (_first_version(), 1)
                 mark = _Mark(version, next_seq=next_seq, derivation=self._derivation_version)
@@ -351,13 +354,14 @@ class ResultIndex:
         return mark, complete
 
     def _take_lines(self, connection: sqlite3.Connection, stream: IO[bytes], mark: "_Mark") -> "tuple[_Mark, bool]":
+        from infertui.results.config_keys import config_keys
         from infertui.results.row import lacks_limits, read_line, row_of  # not before there is a line
         from infertui.results.upgrade import is_newer
 
         offset, skipped, newer, next_seq = mark.offset, mark.skipped, mark.newer, mark.next_seq
         derivation = self._derivation
 
-        def rows() -> Iterator[ResultRow]:
+        def rows() -> Iterator[tuple[ResultRow, tuple[bool, str]]]:
             nonlocal offset, skipped, newer
             stream.seek(offset)
             while (line := stream.readline(LONGEST)).endswith(b"\n"):
@@ -367,7 +371,8 @@ class ResultIndex:
                 try:
                     found = read_line(line)
                     derived = derivation.figures(line) if derivation and lacks_limits(found) else None
-                    yield row_of(found) if derived is None else row_of(found, derived)
+                    row = row_of(found) if derived is None else row_of(found, derived)
+                    yield row, config_keys(line)
                 except (msgspec.DecodeError, ValueError, RecursionError):
                     skipped += 1
                     newer += is_newer(line)
@@ -379,8 +384,11 @@ class ResultIndex:
                 chunk = list(islice(source, _CHUNK))
                 complete = len(chunk) < _CHUNK
                 numbered = list(enumerate(chunk, next_seq))
-                connection.executemany(_INSERT, [_values(seq, row) for seq, row in numbered])
-                connection.executemany("INSERT INTO words VALUES (?, ?)", [(seq, _words(row)) for seq, row in numbered])
+                connection.executemany(_INSERT, [_values(seq, row) for seq, (row, _) in numbered])
+                words = [(seq, _words(row)) for seq, (row, _) in numbered]
+                connection.executemany("INSERT INTO words VALUES (?, ?)", words)
+                configs = [(seq, *kept) for seq, (_, kept) in numbered]
+                connection.executemany("INSERT INTO configs VALUES (?, ?, ?)", configs)
                 next_seq += len(chunk)
                 if complete:
                     break

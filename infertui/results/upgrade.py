@@ -64,10 +64,17 @@ def decode_result(line: bytes | bytearray) -> Result:
     check_schema(head.schema, head.id)
     if head.schema == SCHEMA:
         return _result.decode(line)
+    return msgspec.convert(upgraded(line), Result, str_keys=True)
+
+
+def upgraded(line: bytes | bytearray) -> Line:
+    """The JSON object of a line of an older schema, as today's has it. Raises what `decode_result` does."""
+    head = _head.decode(line)
+    check_schema(head.schema, head.id)
     found = _line.decode(line)
     for step in _STEPS[head.schema :]:
         found = step(found)
-    return msgspec.convert(found | {"schema": SCHEMA}, Result, str_keys=True)
+    return found | {"schema": SCHEMA}
 
 
 def check_schema(schema: int, run: str) -> None:

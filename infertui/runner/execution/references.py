@@ -8,12 +8,12 @@ from infertui.errors import ModelError, StoreError
 from infertui.measure.precision import HALF, loss, significant_bits
 from infertui.measure.quality import bleu
 from infertui.metrics.filter import MAX_LENGTH
+from infertui.metrics.number_format import kv_form_of
 from infertui.metrics.reads import in_force
 from infertui.models.disk import read_at_most
 from infertui.models.resolve import resolve
 from infertui.models.tokenizers import load_tokenizer
 from infertui.results.index import ResultIndex, ResultQuery
-from infertui.results.number_format import kv_form_of
 from infertui.results.result import Result
 from infertui.results.runs import OUTPUTS, RESULT, Store
 from infertui.results.upgrade import decode_result

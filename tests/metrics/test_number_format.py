@@ -2,7 +2,7 @@
 
 import pytest
 
-from infertui.results.number_format import form_of
+from infertui.metrics.number_format import form_of
 
 
 @pytest.mark.parametrize(
