@@ -34,6 +34,8 @@ _ABBREVIATIONS = {
     "workload.seed": "seed",
     "workload.temperature": "temp",
     "measurement.iterations": "iters",
+    "engine.llama_cpp.n_gpu_layers": "n_gpu_layers",
+    "engine.simulator.n_gpu_layers": "n_gpu_layers",
     "device.name": "device",
 }
 

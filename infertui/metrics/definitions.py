@@ -40,6 +40,7 @@ _FILTER: frozenset[View] = frozenset({"filter"})
 _CHOSEN: frozenset[View] = frozenset({"screen", "filter", "markdown"})
 """Columns that whoever wants them asks for."""
 _KEPT: frozenset[View] = _CHOSEN | _CSV
+_OFFERED: frozenset[View] = frozenset({"screen", "filter", "csv"})
 _REPORTED: frozenset[View] = _CHOSEN | {"report"}
 _REPORTED_TOO: frozenset[View] = _REPORTED | _CSV
 _LISTED: frozenset[View] = EVERYWHERE - {"report"}
@@ -121,6 +122,9 @@ METRICS = (
            views=_REPORTED_TOO, screen=Column(15, 8, 20)),
     Metric(key="offloaded_layers", label="layers on GPU", help="layers that were put on the GPU", unit=TEXT,
            read="loaded.offloaded_layers", views=_DOCUMENTS),
+    Metric(key="gpu_layers", label="GPU layers", help="layers that were put on the GPU, as a number", unit=COUNT,
+           read=reads.gpu_layers, needs=("loaded.offloaded_layers",), aliases=("layers",), views=_OFFERED,
+           screen=Column(13, 6, 10, "layers")),
 
     # What it was asked to do
     Metric(key="batch_size", label="batch", help="batch size", unit=COUNT, read=_asked("batch_size"),
@@ -268,6 +272,11 @@ METRICS = (
            needs=("device.vram_process", "summary.memory.allocated_peak", "summary.memory.resident_peak",
                   "loaded.device"),
            screen=Column(6, 9, 10)),
+    Metric(key="vram_share", label="VRAM %", help="the part of the GPU's memory that the run itself held", unit=SHARE,
+           read=reads.vram_share, statistic="peak", better="lower", views=_KEPT, screen=Column(12, 6, 6),
+           needs=("device.vram_process", "device.vram_process_by_gpu", "summary.memory.allocated_peak",
+                  "summary.memory.reserved_peak", "summary.memory.resident_peak", "loaded.device",
+                  "loaded.device_uuid", "fingerprint.gpus")),
     Metric(key="weight_bytes", label="weights", help="bytes of the weights, as loaded", unit=BYTES,
            read="loaded.weight_bytes", views=_DOCUMENTS),
     Metric(key="vram_process", label="GPU mem (process)", help="what the run's processes hold on the GPU", unit=BYTES,
@@ -280,6 +289,11 @@ METRICS = (
            views=_PEAK),
     Metric(key="vram_device_peak", label="device peak", help="what was in use on the whole GPU at most", unit=BYTES,
            read="device.vram_device_peak", statistic="peak", better="lower", views=_CSV),
+
+    # Heat
+    Metric(key="temperature_rise", label="C over idle", unit=NUMBER, statistic="peak", better="lower",
+           help="degrees Celsius from the GPU at rest to its highest while measuring", read=reads.temperature_rise,
+           needs=("device.temperature_max", "device.temperature_idle"), views=_KEPT, screen=Column(16, 6, 11)),
 
     # Whether it can be believed
     Metric(key="drift", label="drift", help="change of throughput while measuring; 0: noise", unit=CHANGE,

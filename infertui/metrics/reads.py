@@ -16,6 +16,7 @@ from infertui.measure.energy import (
 from infertui.measure.summary import NO_MORE_THAN_NOISE, prefill_speed
 from infertui.metrics.number_format import form_of
 from infertui.targets.engine.executed import executed
+from infertui.telemetry.visible import by_uuid
 from infertui.text import clean, one_line
 
 if TYPE_CHECKING:
@@ -166,6 +167,41 @@ def memory(result: "Result") -> tuple[int | None, str]:
         return peaks.allocated_peak, "allocator"
     on_cpu = loaded is not None and loaded.device == "cpu" and peaks.resident_peak
     return (peaks.resident_peak, "resident") if on_cpu else (None, "")
+
+
+def gpu_memory(result: "Result") -> int | None:
+    """Bytes of the GPU that the run itself held: what the driver says of its processes, else its library's allocator,
+    else the buffers that the library has there. None without a GPU."""
+    size, of = memory(result)
+    if of in ("process", "allocator"):
+        return size
+    return result.summary.memory.reserved_peak
+
+
+def vram_share(result: "Result") -> float | None:
+    """The part of its GPU's memory that the run itself held, of several GPUs of theirs together."""
+    size, loaded = gpu_memory(result), result.loaded
+    if size is None or loaded is None or not loaded.device_uuid:
+        return None
+    several = (result.device.vram_process_by_gpu if result.device else None) or {}
+    used = by_uuid(loaded.device_uuid, result.fingerprint.gpus)
+    cards = [gpu for gpu in result.fingerprint.gpus if gpu.label in several] or ([used] if used else [])
+    totals = [card.memory_total for card in cards]
+    return None if not totals or None in totals else size / sum(total or 0 for total in totals)
+
+
+def gpu_layers(result: "Result") -> int | None:
+    """Layers that the engine put on the GPU; None where it did not say."""
+    count = (result.loaded.offloaded_layers if result.loaded else "").partition(" ")[0]
+    return int(count) if count.isascii() and count.isdecimal() else None
+
+
+def temperature_rise(result: "Result") -> float | None:
+    """Degrees from the GPU at rest to its highest while measuring."""
+    device = result.device
+    if device is None or device.temperature_max is None or device.temperature_idle is None:
+        return None
+    return device.temperature_max - device.temperature_idle
 
 
 # Energy

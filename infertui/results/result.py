@@ -69,7 +69,8 @@ class DeviceFigures(Struct, frozen=True):
     reason. The driver's PCIe counters wrap: true traffic is these plus a multiple of 4 GiB. `sm_clock_fall` is the
     deepest fall below the highest clock before it, as a share. `cpu_busy` and `cpu_others` are percent of the time of
     the CPUs that the run may use: all that was spent, and what others than the worker's processes spent. `swapped` is
-    bytes, in and out.
+    bytes, in and out. `temperature_idle` is the lowest of a GPU while nothing of ours was loaded there, of several GPUs
+    the highest of these.
     """
 
     vram_device_peak: Whole | None = None
@@ -94,6 +95,7 @@ class DeviceFigures(Struct, frozen=True):
     cpu_others: float | None = None
     swapped: Whole | None = None
     vram_process_by_gpu: dict[str, Whole] | None = None
+    temperature_idle: float | None = None
 
 
 class Fingerprint(Struct, frozen=True):

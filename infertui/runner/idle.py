@@ -64,6 +64,7 @@ class IdlePower:
     def __init__(self) -> None:
         self._calm: dict[str, deque[Reading]] = {}
         self._known: dict[str, float] = {}
+        self._cool: dict[str, float] = {}
         self._free_memory: dict[str, int] = {}
         self._seen: set[str] = set()
         self._restless: set[str] = set()
@@ -81,6 +82,8 @@ class IdlePower:
             reading = _reading(sample, gpu)
             if reading is not None and reading.memory_used is not None:
                 self._free_memory[gpu.uuid] = reading.memory_used
+            if reading is not None and reading.temperature_c is not None:
+                self._cool[gpu.uuid] = min(reading.temperature_c, self._cool.get(gpu.uuid, reading.temperature_c))
             self._seen.add(gpu.uuid)
             self._restless.discard(gpu.uuid)
             if self._takes(sample, gpu) and gpu.uuid not in self._known:
@@ -119,6 +122,10 @@ class IdlePower:
     def watts(self) -> dict[str, float]:
         """Watts at rest by GPU UUID, and under "" of the CPU packages; devices that never rested are missing."""
         return dict(self._known)
+
+    def degrees(self) -> dict[str, float]:
+        """The lowest temperature by GPU UUID, in degrees Celsius, while none of our workers had the GPU."""
+        return dict(self._cool)
 
     def _unsettled(self, uuid: str) -> bool:
         return uuid not in self._seen or uuid in self._restless

@@ -6,7 +6,7 @@ And how often devices are sampled, when several runs under way want different ra
 import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -58,10 +58,17 @@ class RunTelemetry:
         self._vram_process: int | None = None
         self._vram_by_gpu: dict[str, int] = {}
         self._worker_cpu_s: list[float | None] = []
+        self._cool: dict[str, float] = {}
         self.foreign_processes: tuple[str, ...] | None = None
 
-    def device_is(self, loaded: Loaded, planned: Sequence[GpuInfo] = ()) -> None:
-        """The engine reported its device; with the layers divided it is one of several that were `planned`."""
+    def device_is(
+        self, loaded: Loaded, planned: Sequence[GpuInfo] = (), cool: Mapping[str, float] | None = None
+    ) -> None:
+        """The engine reported its device; with the layers divided it is one of several that were `planned`.
+
+        `cool` maps UUIDs to degrees Celsius at rest.
+        """
+        self._cool = dict(cool or {})
         used = by_uuid(loaded.device_uuid, self._sampler.gpus) if loaded.device_uuid else None
         together = used is not None and used.uuid in {gpu.uuid for gpu in planned}
         self._gpus = tuple(planned) if together else (used,) if used else ()
@@ -195,6 +202,7 @@ class RunTelemetry:
             cpu_others=others,
             swapped=host.swapped,
             vram_process_by_gpu=self._vram_by_gpu if self._vram_process and len(self._vram_by_gpu) > 1 else None,
+            temperature_idle=max((self._cool[gpu.uuid] for gpu in gpus if gpu.uuid in self._cool), default=None),
         )
 
 

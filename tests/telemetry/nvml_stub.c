@@ -8,6 +8,7 @@
  *   NVML_STUB_LIMIT_W       enforced power limit                                 700
  *   NVML_STUB_UTIL          utilization in percent                               50
  *   NVML_STUB_USED_MIB      memory in use                                        1024
+ *   NVML_STUB_TOTAL_MIB     memory of a whole GPU                                143771
  *   NVML_STUB_TEMP_C        temperature                                          40
  *   NVML_STUB_SM_MHZ        SM clock                                             1980
  *   NVML_STUB_THROTTLE      mask of clock event reasons                          0
@@ -42,7 +43,7 @@
 enum { SUCCESS, UNINITIALIZED, INVALID, UNSUPPORTED, DENIED, NOT_FOUND = 6, TOO_SMALL = 7, NO_FUNCTION = 13, LOST = 15 };
 enum { MAX_DEVICES = 64, MAX_INSTANCES = 7, MAX_NAMES = 128 };
 
-static const uint64_t MEMORY_TOTAL = 150754820096ULL;
+static const uint64_t MEMORY_TOTAL = 150754820096ULL; /* of an H200; no whole number of MiB */
 static const uint64_t MEMORY_RESERVED = 600000000ULL;
 static const uint64_t ENERGY_BASE_MJ = 2600454;
 
@@ -54,7 +55,7 @@ struct device {
 static struct device gpus[MAX_DEVICES];
 static struct device instances[MAX_DEVICES][MAX_INSTANCES];
 static int gpu_count, init_error, initialized, denied, lost_device, lost_code;
-static long lost_after, device_calls;
+static long lost_after, device_calls, total_mib;
 static double started, reset_at;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { const char *name; long calls; } counts[MAX_NAMES];
@@ -193,6 +194,7 @@ int nvmlInitWithFlags(unsigned flags)
     lost_device = (int)number_setting("NVML_STUB_LOST_DEVICE", 0);
     lost_after = number_setting("NVML_STUB_LOST_AFTER", -1);
     lost_code = (int)number_setting("NVML_STUB_LOST_CODE", LOST);
+    total_mib = number_setting("NVML_STUB_TOTAL_MIB", 0);
     text_setting(set.power, sizeof set.power, "NVML_STUB_POWER_W", "300");
     text_setting(set.limit, sizeof set.limit, "NVML_STUB_LIMIT_W", "700");
     text_setting(set.util, sizeof set.util, "NVML_STUB_UTIL", "50");
@@ -303,7 +305,11 @@ struct memory { unsigned long long total, free, used; };
 struct memory_v2 { unsigned version; unsigned long long total, reserved, free, used; };
 
 static uint64_t used(const struct device *d) { return (uint64_t)item(set.used, d->index) << 20; }
-static uint64_t total(const struct device *d) { return d->instance < 0 ? MEMORY_TOTAL : MEMORY_TOTAL / MAX_INSTANCES; }
+static uint64_t total(const struct device *d)
+{
+    uint64_t whole = total_mib > 0 ? (uint64_t)total_mib << 20 : MEMORY_TOTAL;
+    return d->instance < 0 ? whole : whole / MAX_INSTANCES;
+}
 
 int nvmlDeviceGetMemoryInfo(struct device *d, struct memory *memory)
 {

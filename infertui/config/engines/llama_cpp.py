@@ -37,4 +37,5 @@ SPEC = EngineSpec(
     levers={"dtype": (), "quantization": ("auto", *GGUF_FORMS)},
     install='pip install "infertui[llama-cpp]" (compiles; CMAKE_ARGS="-DGGML_CUDA=on" for NVIDIA GPUs)',
     sized_at_load=True,
+    gpu_layers="n_gpu_layers",
 )

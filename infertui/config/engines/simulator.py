@@ -27,6 +27,25 @@ class SimulatorOptions(Section, frozen=True):
             "jitter is then drawn anew as well",
         ),
     ] = 0.0
+    layers: Annotated[
+        int, Meta(ge=0, le=10_000, description="layers that can be put on the GPU it claims to use; 0: none")
+    ] = 0
+    n_gpu_layers: Annotated[int, Meta(ge=-1, le=10_000, description="layers of these on the GPU; -1: all")] = -1
+    cpu_layer_ms: Annotated[
+        float, Meta(ge=0, le=3.6e6, description="every step is longer by this for each layer that is not on the GPU")
+    ] = 0.0
+    gpu_layer_ms: Annotated[
+        float, Meta(ge=0, le=3.6e6, description="every step is longer by this for each layer on the GPU")
+    ] = 0.0
+    gpu_mib: Annotated[
+        float, Meta(ge=0, le=MAX_INT, description="memory of the GPU that it claims to take beside the layers")
+    ] = 0.0
+    gpu_layer_mib: Annotated[
+        float, Meta(ge=0, le=MAX_INT, description="memory of the GPU that it claims to take for each layer there")
+    ] = 0.0
+    gpu_free_mib: Annotated[
+        float, Meta(ge=0, le=MAX_INT, description="loading fails for want of memory beyond this; 0: never")
+    ] = 0.0
     load_ms: Annotated[float, Meta(ge=0, le=3.6e6, description="time that loading takes")] = 0.0
     fail_every: Annotated[int, Meta(ge=0, le=MAX_INT, description="every n-th batch fails; 0: none")] = 0
     short_by: Annotated[int, Meta(ge=0, le=MAX_INT, description="tokens by which each output falls short")] = 0
@@ -56,4 +75,5 @@ SPEC = EngineSpec(
     module="infertui.targets.engine.simulator",
     options=SimulatorOptions,
     levers={},
+    gpu_layers="n_gpu_layers",
 )

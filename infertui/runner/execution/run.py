@@ -135,7 +135,8 @@ class Execution:
             await call_with_timeout(lambda: look_up(config, ready.loaded, begun.fingerprint), LOOK_UP_S)
             or KnownLimits()
         )
-        measured.telemetry.device_is(ready.loaded, ready.gpus if len(ready.gpus) > 1 else ())
+        several = ready.gpus if len(ready.gpus) > 1 else ()
+        measured.telemetry.device_is(ready.loaded, several, self._idle.degrees())
         loading_s = self._reporter.seconds.get("load", 0.0)
         async for event in ready.worker.measure(command, deadline=deadline, loading_s=loading_s):
             await measured.take(ready.worker, event)

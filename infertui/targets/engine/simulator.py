@@ -43,6 +43,8 @@ class SimulatorEngine:
         self._config = SimulatorOptions()
         self._random = random.Random(0)  # noqa: S311 (jitter, not secrets)
         self._slower_ms = 0.0
+        self._on_gpu = 0
+        self._held: int | None = None
         self._batches = 0
         self._tokenizer = ByteTokenizer()
 
@@ -53,6 +55,7 @@ class SimulatorEngine:
             self._slower_ms = self._random.uniform(0, self._config.process_ms)
         self._clock.sleep_until(self._clock.now_ns() + round(self._config.load_ms * NS_PER_MS))
         self._strike(batch=0)
+        self._place_layers()
         return Loaded(
             engine="simulator",
             versions={"infertui": __version__},
@@ -66,7 +69,20 @@ class SimulatorEngine:
             vocabulary=self._tokenizer.vocab_size,
             random_weights=True,
             memory_policy="none",
+            offloaded_layers=f"{self._on_gpu} of {self._config.layers}" if self._config.layers else "",
         )
+
+    def _place_layers(self) -> None:
+        """Raises RuntimeError, in the words of CUDA, where they take more than there is."""
+        options = self._config
+        asked = options.n_gpu_layers if options.n_gpu_layers >= 0 else options.layers
+        self._on_gpu = min(asked, options.layers)
+        held_mib = options.gpu_mib + self._on_gpu * options.gpu_layer_mib
+        if 0 < options.gpu_free_mib < held_mib:
+            raise RuntimeError(
+                f"CUDA out of memory: {self._on_gpu} layers take {held_mib:g} MiB of {options.gpu_free_mib:g} MiB"
+            )
+        self._held = round(held_mib * (1 << 20)) if options.layers else None
 
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
@@ -83,14 +99,17 @@ class SimulatorEngine:
         if self._config.fail_every and self._batches % self._config.fail_every == 0:
             raise EngineError(f"the simulator was told to fail every {self._config.fail_every} batches")
         steps = max(0, batch.output_len - self._config.short_by)
-        deadline = self._clock.now_ns() + round(self._config.ttft_ms * NS_PER_MS)
+        layers_ms = (
+            self._config.layers - self._on_gpu
+        ) * self._config.cpu_layer_ms + self._on_gpu * self._config.gpu_layer_ms
+        deadline = self._clock.now_ns() + round((self._config.ttft_ms + layers_ms) * NS_PER_MS)
         for step in range(steps):
             if step == steps // 2:
                 self._strike(batch=self._batches)
             self._clock.sleep_until(deadline)
             sink.step()
             jitter = self._random.uniform(0, self._config.jitter_ms) if self._config.jitter_ms else 0.0
-            deadline += round((self._config.step_ms + self._slower_ms + jitter) * NS_PER_MS)
+            deadline += round((self._config.step_ms + layers_ms + self._slower_ms + jitter) * NS_PER_MS)
         other = self._config.other_from
         usual = range(steps) if not other else (step + (step + 1 >= other) for step in range(steps))
         outputs = [list(usual)] * len(batch.prompts)
@@ -106,8 +125,8 @@ class SimulatorEngine:
         pass
 
     def memory(self) -> EngineMemory:
-        """There is nothing to know."""
-        return EngineMemory()
+        """What its layers take of the GPU, where it has any."""
+        return EngineMemory(allocated_peak=self._held)
 
     def _strike(self, batch: int) -> None:
         if batch != self._config.fault_batch:

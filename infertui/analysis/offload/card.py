@@ -1,0 +1,42 @@
+"""The memory of the GPU that a study is about, and what of it may be used."""
+
+from msgspec import Struct
+
+from infertui.errors import UsageError
+from infertui.integers import Whole
+
+CEILING = 0.85
+"""The share of the memory that is to be in use at most, unless told otherwise."""
+
+
+class Card(Struct, frozen=True):
+    """A GPU's memory in bytes. `others` is what is in use there beside the run, `ceiling` the share that all may take
+    together. `total` is None where it is not known: then nothing is refused."""
+
+    total: Whole | None = None
+    others: Whole = 0
+    ceiling: float = CEILING
+
+    def share(self, size: float) -> float:
+        """The part of the card that so many bytes are; 0 of one whose memory is not known."""
+        return size / self.total if self.total else 0.0
+
+    def fits(self, size: float) -> bool:
+        """Whether so many bytes, with what others use, are within the ceiling."""
+        return not self.total or size + self.others <= self.ceiling * self.total
+
+    def fits_now(self, size: float) -> bool:
+        """Whether so many bytes are free at all."""
+        return not self.total or size + self.others <= self.total
+
+
+def parse_ceiling(text: str) -> float:
+    """`85%` or `0.85` as a share. Raises UsageError."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        found = float(number) / (100 if percent or float(number) > 1 else 1)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= 1:
+        raise UsageError(f"--vram-ceiling {text!r} is no share of the memory", remedy="Allowed: 1% to 100%, as in 85%.")
+    return found

@@ -1,0 +1,97 @@
+"""From coarse to fine: with a quarter of the runs of an exhaustive sweep it finds what that finds."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from support.offload_law import Law
+
+from infertui.analysis.offload.card import Card
+from infertui.analysis.offload.coarse import next_layers
+from infertui.analysis.offload.layers import budget
+from infertui.analysis.offload.points import Point
+
+
+def studied(law: Law, *, guess: float | None = None) -> list[Point]:
+    """The points of a study; with `guess` there is an estimate of memory, wrong by that factor."""
+    points: list[Point] = []
+
+    def estimate(layers: int) -> int | None:
+        return None if guess is None else round(guess * law.mib(layers) * (1 << 20))
+
+    while (layers := next_layers(points, law.layers, law.card, estimate, budget(law.layers))) is not None:
+        assert layers not in {point.layers for point in points}, "never one twice"
+        assert 0 <= layers <= law.layers, "never above those of the model"
+        points.append(law.point(layers))
+    return points
+
+
+def fastest(law: Law, points: list[Point]) -> float:
+    return max(point.throughput or 0 for point in points if point.vram is None or law.card.fits(point.vram))
+
+
+@pytest.mark.parametrize("others_mib", [0, 1100])
+@pytest.mark.parametrize("total_mib", [4 * 1024, 6 * 1024, 12 * 1024])
+@pytest.mark.parametrize("layers", [23, 33, 41])
+@pytest.mark.parametrize("guess", [None, 1.0, 0.9, 1.15])
+def test_the_exhaustive_best_is_found_with_a_quarter_of_the_runs(
+    layers: int, total_mib: int, others_mib: int, guess: float | None
+) -> None:
+    law = Law(layers, total_mib=total_mib, others_mib=others_mib)
+    points = studied(law, guess=guess)
+    assert 4 * len(points) <= layers + 1
+    assert fastest(law, points) >= 0.95 * law.best()[1]
+
+
+@given(
+    layers=st.integers(20, 96),
+    cpu_layer_ms=st.floats(0.5, 50),
+    times=st.floats(1.2, 40),
+    step_ms=st.floats(0, 20),
+    layer_mib=st.floats(20, 900),
+    base_mib=st.floats(200, 1500),
+    total_mib=st.integers(2048, 81920),
+    others_mib=st.integers(0, 4096),
+)
+def test_whatever_card_and_model(
+    layers: int, cpu_layer_ms: float, times: float, step_ms: float, layer_mib: float, base_mib: float, total_mib: int,
+    others_mib: int,
+) -> None:  # fmt: skip
+    law = Law(layers, step_ms, cpu_layer_ms, cpu_layer_ms / times, base_mib, layer_mib, total_mib, others_mib)
+    assume(law.mib(0) <= 0.85 * total_mib - others_mib)
+    points = studied(law)
+    assert len(points) <= budget(layers)
+    assert fastest(law, points) >= 0.95 * law.best()[1]
+
+
+def test_a_speed_that_falls_again_is_followed_to_its_top() -> None:
+    class Bent(Law, frozen=True):
+        def speed(self, layers: int) -> float:
+            return 100 - 0.05 * (layers - 24) ** 2
+
+    law = Bent(47, total_mib=81920)
+    assert fastest(law, studied(law)) >= 0.95 * 100
+
+
+def test_without_a_known_card_all_layers_are_tried() -> None:
+    points = [Law(23).point(0)]
+    assert next_layers(points, 23, Card(), lambda _: None, 6) == 23
+
+
+def test_runs_that_fail_for_another_reason_end_it() -> None:
+    broken = [Point(0, failure="engine", error="no")]
+    assert next_layers(broken, 23, Card(), lambda _: None, 6) == 23
+    broken.append(Point(23, failure="engine", error="no"))
+    assert next_layers(broken, 23, Card(), lambda _: None, 6) is None
+
+
+def test_a_limit_that_is_not_told_is_found_by_halves() -> None:
+    """Others take 2 GiB of which the driver tells nothing: points fail that should have had room."""
+    law = Law(40, total_mib=6 * 1024, others_mib=2048)
+    points: list[Point] = []
+    while (
+        layers := next_layers(points, 40, Card(law.total_mib << 20), lambda _: None, budget(40))
+    ) is not None:
+        points.append(law.point(layers))
+    most = max(point.layers for point in points if point.measured)
+    assert most >= 0.8 * (6 * 1024 - 2048 - 600) / 200
+    assert any(point.no_room for point in points)
