@@ -17,6 +17,8 @@ from litestar.handlers import HTTPRouteHandler
 from support.formats import outline
 
 from infertui.analysis.cost.prices import FILE as PRICES
+from infertui.analysis.offload.kept import KeptProfiles, profiles_folder
+from infertui.analysis.offload.study import OffloadStudy
 from infertui.api import runtime, wire
 from infertui.api.http import routes
 from infertui.api.operations import HELLO, OPERATIONS
@@ -58,6 +60,8 @@ STRUCTURES: dict[str, Any] = {
     "settings.toml": Settings,
     "a theme": themes._File,
     "report.json": ReportFile,
+    "profile.json": OffloadStudy,
+    "profiles/": KeptProfiles,
     "runner.lock, start.lock": runtime.Holder,
     "shapes/": ShapeAnswer,
     "another interpreter answers": InterpreterAnswer,
@@ -149,7 +153,7 @@ def _paths() -> list[Path]:
     environ = {"HOME": str(Path.home())}
     return sorted(
         [
-            early.settings_path(environ), chosen_file(environ), peaks.peaks_file(environ),
+            early.settings_path(environ), chosen_file(environ), peaks.peaks_file(environ), profiles_folder(environ),
             runtime.queue_file(environ), runtime.queue_lock(environ), runtime.log_file(environ),
             Path.home() / ".config" / "infertui" / PRICES,
         ]

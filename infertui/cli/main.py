@@ -47,6 +47,8 @@ from infertui.cli.running.bench import EPILOG as BENCH_EXAMPLES
 from infertui.cli.running.bench import bench
 from infertui.cli.running.calibrate import EPILOG as CALIBRATE_EXAMPLES
 from infertui.cli.running.calibrate import calibrate
+from infertui.cli.running.profile import EPILOG as PROFILE_EXAMPLES
+from infertui.cli.running.profile import profile
 from infertui.cli.running.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.running.run import run
 from infertui.cli.streams import flush, guard
@@ -68,6 +70,7 @@ app.command(epilog=RUN_EXAMPLES)(run)
 app.command(epilog=RESULTS_EXAMPLES)(results)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=BENCH_EXAMPLES)(bench)
+app.command(epilog=PROFILE_EXAMPLES)(profile)
 app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=COST_EXAMPLES)(cost)
 app.command(epilog=CALIBRATE_EXAMPLES)(calibrate)

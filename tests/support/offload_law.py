@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from infertui.analysis.offload.card import Card
-from infertui.analysis.offload.points import Point
+from infertui.analysis.offload.points import OffloadPoint
 
 MIB = 1 << 20
 
@@ -33,13 +33,13 @@ class Law(Struct, frozen=True):
         """Tokens a second of batches of one."""
         return 1000 / (self.step_ms + (self.layers - layers) * self.cpu_layer_ms + layers * self.gpu_layer_ms)
 
-    def point(self, layers: int) -> Point:
+    def point(self, layers: int) -> OffloadPoint:
         """What measuring gives."""
         if self.mib(layers) > self.total_mib - self.others_mib:
-            return Point(layers, failure="out-of-memory", error="CUDA out of memory")
+            return OffloadPoint(layers, failure="out-of-memory", error="CUDA out of memory")
         size = round(self.mib(layers) * MIB)
         speed = self.speed(layers)
-        return Point(
+        return OffloadPoint(
             layers, f"run-{layers}", vram=size, vram_share=size / (self.total_mib * MIB), throughput=speed,
             low=speed * 0.99, high=speed * 1.01, seconds_per_token=1 / speed,
         )  # fmt: skip

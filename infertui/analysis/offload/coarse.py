@@ -4,23 +4,23 @@ Three facts lead it. Memory grows by the layer along a line, so that two points 
 fastest with the most layers, as a rule and not always. And points are dear: a quarter of an exhaustive sweep has to do.
 
 So it measures, in this order: no layer on the GPU; the most layers under the ceiling, until it is known to be the most;
-the most in each band of the profiles; then halves whichever gap between two measured points leaves most open, those
-beside the fastest first.
+one point in each band of the profiles, then the most there; then it halves whichever gap between two measured points
+leaves most open, those beside the fastest first.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from infertui.analysis.offload.card import Card
-from infertui.analysis.offload.fit import Line, line_through
-from infertui.analysis.offload.points import Point
+from infertui.analysis.offload.fit import FittedLine, line_through
+from infertui.analysis.offload.points import OffloadPoint
 from infertui.analysis.offload.profiles import BANDS
 
 Estimate = Callable[[int], int | None]
 """Bytes of the GPU that so many layers are estimated to take; None is not known."""
 
 
-def next_layers(points: Sequence[Point], most: int, card: Card, estimate: Estimate, budget: int) -> int | None:
+def next_layers(points: Sequence[OffloadPoint], most: int, card: Card, estimate: Estimate, budget: int) -> int | None:
     """The layers to measure next of `most`; None where nothing is left, or the budget of runs is spent."""
     known = {point.layers for point in points}
     if len(known) >= min(budget, most + 1) or _hopeless(points):
@@ -34,20 +34,20 @@ def next_layers(points: Sequence[Point], most: int, card: Card, estimate: Estima
     return None
 
 
-def memory_line(points: Sequence[Point]) -> Line | None:
+def memory_line(points: Sequence[OffloadPoint]) -> FittedLine | None:
     """Memory over layers. Without any on the GPU a run takes other buffers, so that 0 counts only where it has to."""
     measured = [(float(point.layers), float(point.vram)) for point in points if point.vram is not None]
     return line_through([point for point in measured if point[0] > 0]) or line_through(measured)
 
 
-def _hopeless(points: Sequence[Point]) -> bool:
+def _hopeless(points: Sequence[OffloadPoint]) -> bool:
     """Whether runs fail for another reason than memory, and none was measured."""
     failed = [point for point in points if point.failure and not point.no_room]
     return len(failed) >= 2 and not any(point.measured for point in points)
 
 
 class _Search:
-    def __init__(self, points: Sequence[Point], most: int, card: Card, estimate: Estimate) -> None:
+    def __init__(self, points: Sequence[OffloadPoint], most: int, card: Card, estimate: Estimate) -> None:
         self._points = sorted(points, key=lambda point: point.layers)
         self._most, self._card, self._estimate = most, card, estimate
         self._good = [point for point in self._points if point.measured]
@@ -56,14 +56,14 @@ class _Search:
     def wanted(self) -> list[int]:
         """What is worth measuring, the most valuable first; some of it may be measured already."""
         top = self._under(self._card.fits)
-        found = [top] if top is not None else []
+        empty: list[int] = []
+        other: list[int] = []
         for band in reversed(BANDS):
-            if not any(band.holds(point.vram_share) for point in self._good):
-                edge = self._under(lambda bytes_, band=band: self._card.share(bytes_) < band.high)  # type: ignore[misc]
-                share = self._share(edge) if edge is not None else None
-                if edge is not None and edge <= (top or 0) and share is not None and share >= band.low:
-                    found.append(edge)
-        return [*found, *self._gaps(top)]
+            edge = self._under(lambda size, band=band: self._card.share(size) < band.high)  # type: ignore[misc]
+            if edge and edge <= (top or 0) and band.holds(self._share(edge)):
+                held = any(point.layers and band.holds(point.vram_share) for point in self._good)
+                (other if held else empty).append(edge)
+        return [*([top] if top is not None else []), *empty, *other, *self._gaps(top)]
 
     def _predicted(self, layers: int) -> float | None:
         """Bytes with so many layers: by the line, else by the estimate, moved to what was measured."""
@@ -114,7 +114,7 @@ class _Search:
         best = max(good, key=lambda point: point.throughput or 0.0)
         open_ = [(one, other) for one, other in pairwise(good) if other.layers - one.layers > 1]
 
-        def worth(gap: tuple[Point, Point]) -> tuple[bool, float]:
+        def worth(gap: tuple[OffloadPoint, OffloadPoint]) -> tuple[bool, float]:
             slow, fast = sorted((gap[0].throughput or 0.0, gap[1].throughput or 0.0))
             change = (fast - slow) / fast if fast else 0.0
             return best in gap, change * (gap[1].layers - gap[0].layers)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 
-class Line(Struct, frozen=True):
+class FittedLine(Struct, frozen=True):
     """y = intercept + slope x. `error` is the slope's standard error, None with fewer than three points."""
 
     slope: float
@@ -20,7 +20,7 @@ class Line(Struct, frozen=True):
         return self.intercept + self.slope * x
 
 
-def line_through(points: Sequence[tuple[float, float]]) -> Line | None:
+def line_through(points: Sequence[tuple[float, float]]) -> FittedLine | None:
     """The line nearest to the points in squares of y; None with fewer than two different x.
 
     The standard error is that of simple regression, with n - 2 degrees of freedom.
@@ -33,9 +33,9 @@ def line_through(points: Sequence[tuple[float, float]]) -> Line | None:
     slope = math.fsum((x - mean_x) * (y - mean_y) for x, y in points) / spread
     intercept = mean_y - slope * mean_x
     if count < 3:
-        return Line(slope, intercept, None, count)
+        return FittedLine(slope, intercept, None, count)
     left = math.fsum((y - intercept - slope * x) ** 2 for x, y in points)
-    return Line(slope, intercept, math.sqrt(left / (count - 2) / spread), count)
+    return FittedLine(slope, intercept, math.sqrt(left / (count - 2) / spread), count)
 
 
 def between(points: Sequence[tuple[float, float]], x: float) -> float | None:

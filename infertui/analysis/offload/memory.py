@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from infertui.analysis.offload.coarse import Estimate
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
-from infertui.models.memory_of_engine import Task, needed
+from infertui.models.memory.of_engine import Task, needed
 from infertui.models.resolve import resolve
 
 

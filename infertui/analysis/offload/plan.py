@@ -7,7 +7,7 @@ from msgspec import Struct
 from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.coarse import Estimate, next_layers
 from infertui.analysis.offload.layers import budget
-from infertui.analysis.offload.points import Point, layers_key
+from infertui.analysis.offload.points import OffloadPoint, layers_key
 from infertui.config.parse import FlatValue, build, flat_values
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant, rooted
@@ -25,7 +25,7 @@ _NOT_BY_LAYERS = {
 }
 
 
-class Plan(Struct, frozen=True):
+class OffloadPlan(Struct, frozen=True):
     """A study to measure: `config` of its runs but for the layers, `most` layers that can be on the GPU.
 
     `layers` are those to measure; without any it goes from coarse to fine.
@@ -42,7 +42,7 @@ class Plan(Struct, frozen=True):
         """Points to measure, at most."""
         return len(self.layers) or budget(self.most)
 
-    def next(self, points: Sequence[Point], estimate: Estimate) -> tuple[int, ...]:
+    def next(self, points: Sequence[OffloadPoint], estimate: Estimate) -> tuple[int, ...]:
         """The layers to measure next, after these points: all that are missing of a list, else one; none at the end."""
         if self.layers:
             known = {point.layers for point in points}

@@ -16,7 +16,7 @@ NO_ROOM = frozenset({"out-of-memory", "does-not-fit"})
 """Kinds of errors that say that the memory was not enough."""
 
 
-class Point(Struct, frozen=True):
+class OffloadPoint(Struct, frozen=True):
     """One number of layers on the GPU, and what was measured with it. None is not available.
 
     Bytes, shares of 1, seconds, degrees, joules, tokens a second. `vram` is what the run itself held of the GPU,
@@ -69,10 +69,10 @@ def layers_of(result: Result, most: int) -> int | None:
     return most if found < 0 else min(found, most)
 
 
-def points_of(results: Iterable[Result], most: int) -> list[Point]:
+def points_of(results: Iterable[Result], most: int) -> list[OffloadPoint]:
     """The points of a study, fewest layers first. Of several runs of one the newest counts, and one that was measured
     before one that was cut off or failed."""
-    found: dict[int, Point] = {}
+    found: dict[int, OffloadPoint] = {}
     for result in results:
         layers = layers_of(result, most)
         if layers is None or result.state == "interrupted":
@@ -84,18 +84,18 @@ def points_of(results: Iterable[Result], most: int) -> list[Point]:
     return [found[layers] for layers in sorted(found)]
 
 
-def point_of(result: Result, layers: int) -> Point:
+def point_of(result: Result, layers: int) -> OffloadPoint:
     """The point that a run is."""
     if result.state == "failed":
         kind = error_kind(result.error.kind) if result.error else "error"
-        return Point(layers, clean(result.id), failure=clean(kind), error=clean(error(result)) or "it failed")
+        return OffloadPoint(layers, clean(result.id), failure=clean(kind), error=clean(error(result)) or "it failed")
 
     def read(key: str) -> float | None:
         return metric_of(key).number(result)
 
     device = result.device
     peak, own = (device.vram_device_peak, device.vram_process) if device else (None, None)
-    return Point(
+    return OffloadPoint(
         layers,
         clean(result.id),
         vram=gpu_memory(result),

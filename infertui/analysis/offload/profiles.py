@@ -10,8 +10,8 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.analysis.offload.card import Card
-from infertui.analysis.offload.points import Point
-from infertui.results.profiles import Profile, ProfileName
+from infertui.analysis.offload.kept import Profile, ProfileName
+from infertui.analysis.offload.points import OffloadPoint
 
 BandName = Literal["fast", "balanced", "performance", "cpu_fallback"]
 Purpose = Literal["least_time", "most_tokens", "least_energy"]
@@ -39,7 +39,7 @@ BANDS = (
 _FALLBACK_FOR = "a GPU that is full, or none"
 LADDER: tuple[BandName, ...] = ("performance", "balanced", "fast", "cpu_fallback")
 """From the most of the card to the least: how a profile is stepped down."""
-_PURPOSES: dict[Purpose, tuple[str, Callable[[Point], float | None]]] = {
+_PURPOSES: dict[Purpose, tuple[str, Callable[[OffloadPoint], float | None]]] = {
     "least_time": ("one reader who waits: least time per token", lambda point: _negative(point.seconds_per_token)),
     "most_tokens": ("many requests: most tokens a second", lambda point: point.throughput),
     "least_energy": ("long unattended work: least energy per token", lambda point: _negative(point.joules_per_token)),
@@ -47,14 +47,14 @@ _PURPOSES: dict[Purpose, tuple[str, Callable[[Point], float | None]]] = {
 
 
 def profiles_of(
-    points: Sequence[Point], card: Card, *, n_ctx: int | None, n_batch: int | None, positions: int | None = None
+    points: Sequence[OffloadPoint], card: Card, *, n_ctx: int | None, n_batch: int | None, positions: int | None = None
 ) -> dict[ProfileName, Profile]:
     """The profiles that the points give: in each band the fastest, and for each purpose the best within the ceiling.
 
     A band without a measured point has no profile.
     """
 
-    def profile(point: Point, recommended_for: str) -> Profile:
+    def profile(point: OffloadPoint, recommended_for: str) -> Profile:
         return Profile(
             point.layers, recommended_for, n_ctx, n_batch, positions, point.throughput, point.low, point.high,
             point.seconds_per_token, point.joules_per_token, point.vram, point.vram_share, point.run,

@@ -15,10 +15,10 @@ from msgspec import Struct
 from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.coarse import memory_line
 from infertui.analysis.offload.fit import between, line_through
-from infertui.analysis.offload.points import Point
+from infertui.analysis.offload.kept import Profile, ProfileName
+from infertui.analysis.offload.points import OffloadPoint
 from infertui.analysis.offload.profiles import profiles_of
 from infertui.integers import Whole
-from infertui.results.profiles import Profile, ProfileName
 
 LITTLE = 0.05
 """The gain in throughput that no longer pays, as a share."""
@@ -28,7 +28,7 @@ class Row(Struct, frozen=True):
     """A point, and how it stands to no layers on the GPU. `times_cpu` is its throughput as a multiple of that one's,
     `gain` the change as a share; `within_ceiling` None where its memory is not known."""
 
-    point: Point
+    point: OffloadPoint
     times_cpu: float | None = None
     gain: float | None = None
     within_ceiling: bool | None = None
@@ -99,10 +99,20 @@ class OffloadStudy(Struct, frozen=True):
     runs: Whole = 0
     exhaustive: Whole = 0
     notes: tuple[str, ...] = ()
+    asked: tuple[Whole, ...] = ()
+    """The layers that were asked for; empty: from coarse to fine."""
     schema: Literal[1] = 1
 
 
-def study_of(study: str, subject: Subject, card: Card, points: Sequence[Point], notes: Sequence[str]) -> OffloadStudy:
+def study_of(
+    study: str,
+    subject: Subject,
+    card: Card,
+    points: Sequence[OffloadPoint],
+    *,
+    asked: Sequence[int],
+    notes: Sequence[str],
+) -> OffloadStudy:
     """What the points, fewest layers first, come to."""
     good = [point for point in points if point.measured]
     cpu = next((point.throughput for point in good if point.layers == 0), None)
@@ -125,10 +135,11 @@ def study_of(study: str, subject: Subject, card: Card, points: Sequence[Point], 
         runs=len(points),
         exhaustive=subject.layers + 1,
         notes=tuple(notes),
+        asked=tuple(asked),
     )
 
 
-def diminishing(points: Sequence[Point], less_than: float = LITTLE) -> Diminishing | None:
+def diminishing(points: Sequence[OffloadPoint], less_than: float = LITTLE) -> Diminishing | None:
     """The point of diminishing returns; None with fewer than three points, or where the most layers are needed.
 
     `low` is where the upper ends of the intervals, straight between points, first come near enough to the lower end of
@@ -152,17 +163,17 @@ def diminishing(points: Sequence[Point], less_than: float = LITTLE) -> Diminishi
     return Diminishing(first, low, ordered[sure[0]].layers if sure else ordered[-1].layers, less_than)
 
 
-def _most_beyond(ordered: Sequence[Point], at: int, end: Callable[[Point], float]) -> float:
+def _most_beyond(ordered: Sequence[OffloadPoint], at: int, end: Callable[[OffloadPoint], float]) -> float:
     return max((end(point) for point in ordered[at + 1 :]), default=0.0)
 
 
-def _row(point: Point, cpu: float | None, card: Card) -> Row:
+def _row(point: OffloadPoint, cpu: float | None, card: Card) -> Row:
     times = point.throughput / cpu if point.measured and point.throughput and cpu else None
     within = card.fits(point.vram) if point.measured and point.vram is not None and card.total else None
     return Row(point, times, None if times is None else times - 1, within)
 
 
-def _thermal(points: Sequence[Point]) -> Thermal:
+def _thermal(points: Sequence[OffloadPoint]) -> Thermal:
     warm = [(float(point.layers), point.temperature) for point in points if point.temperature is not None]
     line = line_through(warm)
     return Thermal(
@@ -173,13 +184,13 @@ def _thermal(points: Sequence[Point]) -> Thermal:
     )
 
 
-def _middle(point: Point) -> float:
+def _middle(point: OffloadPoint) -> float:
     return point.throughput or 0.0
 
 
-def _low(point: Point) -> float:
+def _low(point: OffloadPoint) -> float:
     return point.low if point.low is not None else _middle(point)
 
 
-def _high(point: Point) -> float:
+def _high(point: OffloadPoint) -> float:
     return point.high if point.high is not None else _middle(point)

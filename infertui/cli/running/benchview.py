@@ -1,8 +1,8 @@
-"""A bench while it runs: a line for each run that has ended, and what the whole rounds say so far."""
+"""A bench, or another study, while it runs: a line for each run that has ended, and what whole rounds say so far."""
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Self, TextIO
+from typing import Protocol, Self, TextIO
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -20,6 +20,14 @@ from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunRefused, RunStarted
 from infertui.text import clean
 from infertui.units import format_number
+
+
+class Tells(Protocol):
+    """Knows what there is to say of a run that has ended."""
+
+    def take(self, result: Result) -> list[str]:
+        """The lines for it, its own first."""
+        ...
 
 
 class Standing:
@@ -59,7 +67,7 @@ def run_line(result: Result) -> str:
 class BenchLines:
     """Plain lines."""
 
-    def __init__(self, stream: TextIO, standing: Standing) -> None:
+    def __init__(self, stream: TextIO, standing: Tells) -> None:
         self._stream = stream
         self._standing = standing
 
@@ -92,7 +100,7 @@ class _Silent(BenchLines):
         pass
 
 
-def bench_view(ui: Ui, stream: TextIO, standing: Standing, *, quiet: bool) -> RunView:
+def bench_view(ui: Ui, stream: TextIO, standing: Tells, *, quiet: bool) -> RunView:
     """What shows a bench; with `quiet`, `auto` shows nothing where nobody looks."""
     if ui == "none" or (ui == "auto" and quiet and not stream.isatty()):
         return _Silent(stream, standing)
@@ -101,7 +109,7 @@ def bench_view(ui: Ui, stream: TextIO, standing: Standing, *, quiet: bool) -> Ru
     return BenchLines(stream, standing)
 
 
-def _lines_of(standing: Standing) -> Callable[[RunFinished], RenderableType]:
+def _lines_of(standing: Tells) -> Callable[[RunFinished], RenderableType]:
     def stays(event: RunFinished) -> RenderableType:
         good = event.result.state == "finished" and event.result.verdict.valid
         first, *others = standing.take(event.result)

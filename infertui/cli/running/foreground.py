@@ -24,6 +24,7 @@ from infertui.measure.records import RequestRecord
 from infertui.models.hub.asking import telling
 from infertui.regular_files import exists, is_file
 from infertui.results.jsonl import read_lines, store_error
+from infertui.runner.blocking import run_blocking
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused
 from infertui.runner.runner import Runner
 from infertui.text import clean
@@ -120,10 +121,12 @@ def run_in_foreground(
     as_json: bool,
     ui: Ui,
     view: RunView | None = None,
+    following: Callable[[], Sequence[Variant]] = tuple,
 ) -> int:
     """Run the variants and return the exit code. Interrupted, it keeps what was measured.
 
-    `view` shows them in place of the one that `ui` asks for.
+    `view` shows them in place of the one that `ui` asks for. `following` says what to run after them, again and again
+    until that is nothing.
     """
     if save_json and any(_same(variant.config.workload.prompts_file, save_json) for variant in variants):
         raise UsageError(f"--save-json {clean(str(save_json))} is the prompts file itself")
@@ -146,7 +149,7 @@ def run_in_foreground(
         chosen = view or _view(ui, as_json=as_json)
         with ReliableView(chosen) as shown, telling(_nobody if isinstance(chosen, NoView) else _waits):
             try:
-                asyncio.run(_run(variants, out.absolute(), shown, told, asked))
+                asyncio.run(_run(variants, following, out.absolute(), shown, told, asked))
             except (KeyboardInterrupt, asyncio.CancelledError):
                 interrupted = True
         if six_fields:
@@ -188,6 +191,7 @@ def _exit_code(ended: Sequence[RunFinished], refused: Sequence[RunRefused]) -> i
 
 async def _run(
     variants: Sequence[Variant],
+    following: Callable[[], Sequence[Variant]],
     out: Path,
     view: RunView,
     told: Callable[[RunFinished | RunRefused], None],
@@ -210,7 +214,9 @@ async def _run(
     try:
         async with Runner(on_event=on_event) as runner:
             try:
-                await runner.run_all(variants, out)
+                while variants:
+                    await runner.run_all(variants, out)
+                    variants = await run_blocking(following)
             finally:
                 if asked.first:
                     runner.ended_by = f"{asked.first.name} ended it"

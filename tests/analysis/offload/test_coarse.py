@@ -8,12 +8,12 @@ from support.offload_law import Law
 from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.coarse import next_layers
 from infertui.analysis.offload.layers import budget
-from infertui.analysis.offload.points import Point
+from infertui.analysis.offload.points import OffloadPoint
 
 
-def studied(law: Law, *, guess: float | None = None) -> list[Point]:
+def studied(law: Law, *, guess: float | None = None) -> list[OffloadPoint]:
     """The points of a study; with `guess` there is an estimate of memory, wrong by that factor."""
-    points: list[Point] = []
+    points: list[OffloadPoint] = []
 
     def estimate(layers: int) -> int | None:
         return None if guess is None else round(guess * law.mib(layers) * (1 << 20))
@@ -25,7 +25,7 @@ def studied(law: Law, *, guess: float | None = None) -> list[Point]:
     return points
 
 
-def fastest(law: Law, points: list[Point]) -> float:
+def fastest(law: Law, points: list[OffloadPoint]) -> float:
     return max(point.throughput or 0 for point in points if point.vram is None or law.card.fits(point.vram))
 
 
@@ -78,19 +78,17 @@ def test_without_a_known_card_all_layers_are_tried() -> None:
 
 
 def test_runs_that_fail_for_another_reason_end_it() -> None:
-    broken = [Point(0, failure="engine", error="no")]
+    broken = [OffloadPoint(0, failure="engine", error="no")]
     assert next_layers(broken, 23, Card(), lambda _: None, 6) == 23
-    broken.append(Point(23, failure="engine", error="no"))
+    broken.append(OffloadPoint(23, failure="engine", error="no"))
     assert next_layers(broken, 23, Card(), lambda _: None, 6) is None
 
 
 def test_a_limit_that_is_not_told_is_found_by_halves() -> None:
     """Others take 2 GiB of which the driver tells nothing: points fail that should have had room."""
     law = Law(40, total_mib=6 * 1024, others_mib=2048)
-    points: list[Point] = []
-    while (
-        layers := next_layers(points, 40, Card(law.total_mib << 20), lambda _: None, budget(40))
-    ) is not None:
+    points: list[OffloadPoint] = []
+    while (layers := next_layers(points, 40, Card(law.total_mib << 20), lambda _: None, budget(40))) is not None:
         points.append(law.point(layers))
     most = max(point.layers for point in points if point.measured)
     assert most >= 0.8 * (6 * 1024 - 2048 - 600) / 200

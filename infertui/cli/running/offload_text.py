@@ -1,0 +1,183 @@
+"""What a study of offloading found, as text: one table, what it comes to, the curves."""
+
+from collections.abc import Callable
+
+from infertui.analysis.curve import curve
+from infertui.analysis.offload.points import OffloadPoint
+from infertui.analysis.offload.profiles import LADDER, label
+from infertui.analysis.offload.study import OffloadStudy, Row
+from infertui.metrics.metric import NOT_AVAILABLE
+from infertui.text import clean
+from infertui.units import format_bytes, format_number, format_seconds
+
+_GB = 1e9
+_HEAD = (
+    "", "layers", "VRAM GB", "VRAM %", "tok/s", "95 %", "prefill tok/s", "ms/token", "GPU %", "C", "+C", "tok/s/W",
+    "J/token", "x CPU", "gain", "",
+)  # fmt: skip
+_LONGEST_ERROR = 60
+OPTIMUM = "*"
+
+
+def study_lines(study: OffloadStudy, *, ascii_only: bool = False) -> list[str]:
+    """All of it, for a terminal or a file."""
+    return [
+        *head_lines(study), "", *table_lines(study), "", *finding_lines(study), "",
+        *profile_lines(study), *curve_lines(study, ascii_only=ascii_only),
+    ]  # fmt: skip
+
+
+def head_lines(study: OffloadStudy) -> list[str]:
+    """What was studied."""
+    subject, card = study.subject, study.card
+    form = f", {subject.quantization}" if subject.quantization != "auto" else ""
+    gpu = "without a GPU"
+    if card.total:
+        others = f", {format_bytes(card.others)} in use by others" if card.others else ""
+        gpu = f"on {subject.gpu or 'a GPU'} with {format_bytes(card.total)}{others}"
+    return [clean(f"{study.study}: {subject.model}{form} with {subject.engine} {gpu}")]
+
+
+def table_lines(study: OffloadStudy) -> list[str]:
+    """A row a point, its columns aligned; an error takes what is left of its row."""
+    rows = [_HEAD, *(_cells(row, study.optimum) for row in study.rows)]
+    shown = [index for index in range(len(_HEAD)) if index < 2 or any(row[index] for row in rows[1:])]
+    widths = {index: max(len(row[index]) for row in rows) for index in shown}
+    last = len(_HEAD) - 1
+    return [
+        "  ".join(row[index] if index == last else f"{row[index]:>{widths[index]}}" for index in shown).rstrip()
+        for row in rows
+    ]
+
+
+def _cells(row: Row, optimum: int | None) -> tuple[str, ...]:
+    point = row.point
+    mark = OPTIMUM if point.layers == optimum else ""
+    if not point.measured:
+        error = f"{point.failure}: {point.error}"
+        return (mark, str(point.layers), *[""] * (len(_HEAD) - 3), _short(clean(error)))
+    interval = "" if point.low is None or point.high is None else f"{_number(point.low)}-{_number(point.high)}"
+    doubt = "over the ceiling" if row.within_ceiling is False else ""
+    doubt = "; ".join(part for part in (doubt, f"INVALID: {point.doubts[0]}" if point.doubts else "") if part)
+    return (
+        mark,
+        str(point.layers),
+        _number(None if point.vram is None else point.vram / _GB),
+        _percent(point.vram_share),
+        _number(point.throughput),
+        interval,
+        _number(point.prefill),
+        _number(None if point.seconds_per_token is None else point.seconds_per_token * 1e3),
+        _percent(point.gpu_busy, 0),
+        _degrees(point.temperature),
+        _degrees(point.temperature_rise),
+        _number(point.tokens_per_s_per_w),
+        _number(point.joules_per_token),
+        "" if row.times_cpu is None else f"{row.times_cpu:.2f}",
+        "" if row.gain is None else f"{row.gain:+.0%}",
+        _short(clean(doubt)),
+    )
+
+
+def finding_lines(study: OffloadStudy) -> list[str]:
+    """Optimum, memory by the layer, diminishing returns, heat, what is to be known besides."""
+    lines = [_optimum_line(study)]
+    memory = study.layer_memory
+    if memory.measured is not None:
+        spread = f" +- {memory.error / (1 << 20):.2g}" if memory.error is not None else ""
+        of_model = f"; weights / layers: {memory.of_model / (1 << 20):.1f} MiB" if memory.of_model else ""
+        lines.append(f"memory: {memory.measured / (1 << 20):.1f}{spread} MiB per layer, measured{of_model}")
+    some = study.diminishing
+    if some is not None:
+        lines.append(
+            f"diminishing returns: from {some.layers} layers on ({some.low} to {some.high}) all further ones together"
+            f" add less than {some.less_than:.0%}"
+        )
+    elif len([row for row in study.rows if row.point.measured]) > 2:
+        lines.append("diminishing returns: none up to the most layers, which still pay")
+    heat = study.thermal
+    if heat.highest is not None:
+        rise = f", {heat.rise:.0f} C above rest" if heat.rise is not None else ""
+        slope = f", {heat.per_layer:+.2f} C per layer" if heat.per_layer is not None else ""
+        lines.append(f"heat: up to {heat.highest:.0f} C{rise}{slope}")
+    lines.append(f"runs: {study.runs} of {study.exhaustive} that an exhaustive sweep would take")
+    return [clean(line) for line in [*lines, *(f"note: {note}" for note in study.notes)]]
+
+
+def _optimum_line(study: OffloadStudy) -> str:
+    best = next((row for row in study.rows if row.point.layers == study.optimum), None)
+    if best is None:
+        return f"optimum: none: no point was measured under {study.card.ceiling:.0%} of the memory"
+    point = best.point
+    speed = f"{format_number(point.throughput or 0.0)} tok/s"
+    times = f", {best.times_cpu:.2f} times the CPU's" if best.times_cpu is not None and point.layers else ""
+    share = f", {point.vram_share:.0%} of the memory" if point.vram_share is not None else ""
+    under = f" under the ceiling of {study.card.ceiling:.0%}" if study.card.total else ""
+    return f"optimum: {point.layers} of {study.subject.layers} layers{under}: {speed}{times}{share}"
+
+
+def profile_lines(study: OffloadStudy) -> list[str]:
+    """The profiles by the share of the card, then by purpose; a band that has none says so."""
+    rows = []
+    for name in (*reversed(LADDER), *(name for name in study.profiles if name not in LADDER)):
+        found = study.profiles.get(name)
+        if found is None:
+            rows.append((label(name), "-", "no measured point takes that share of the memory"))
+            continue
+        speed = f"{format_number(found.throughput)} tok/s" if found.throughput is not None else NOT_AVAILABLE
+        share = f", {found.vram_share:.0%} of the memory" if found.vram_share is not None else ""
+        rows.append((label(name), str(found.n_gpu_layers), f"{speed}{share}; {found.recommended_for}"))
+    first, second = (max(len(row[at]) for row in rows) for at in (0, 1))
+    return ["profiles:", *(f"  {name:<{first}}  {layers:>{second}}  {clean(text)}" for name, layers, text in rows)]
+
+
+def curve_lines(study: OffloadStudy, *, ascii_only: bool = False) -> list[str]:
+    """Speed and memory over layers, where there are enough points."""
+    marks = [float(study.optimum)] if study.optimum is not None else []
+    crosses = [float(row.point.layers) for row in study.rows if row.point.failure]
+    lines: list[str] = []
+    for title, points in (
+        ("tok/s", _over(study, lambda point: point.throughput)),
+        ("VRAM GB", _over(study, lambda point: None if point.vram is None else point.vram / _GB)),
+    ):
+        drawn = curve(
+            points, title=f"{title} over layers on the GPU", crosses=crosses, marks=marks, axis="layers",
+            ascii_only=ascii_only,
+        )  # fmt: skip
+        lines += ["", *drawn] if drawn else []
+    return lines
+
+
+def progress_line(point: OffloadPoint, done: int, most: int, seconds: float | None) -> str:
+    """A run that has ended, on one line. `most` are the runs that the study takes at most, `seconds` what it took."""
+    what = f"{point.layers} layers on the GPU"
+    if point.measured:
+        size = f", {format_bytes(point.vram)}" if point.vram is not None else ""
+        share = f" ({point.vram_share:.0%})" if point.vram_share is not None else ""
+        what += f": {format_number(point.throughput or 0.0)} tok/s{size}{share}"
+    else:
+        what += f": {point.failure}: {_short(point.error)}"
+    left = most - done
+    rest = f"; at most {left} more, about {format_seconds(left * seconds, 2)}" if left > 0 and seconds else ""
+    return clean(f"{done} of at most {most}: {what}{rest}")
+
+
+def _over(study: OffloadStudy, read: Callable[[OffloadPoint], float | None]) -> list[tuple[float, float]]:
+    points = [row.point for row in study.rows if row.point.measured]
+    return [(float(point.layers), value) for point in points if (value := read(point)) is not None]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else format_number(value)
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}%}"
+
+
+def _degrees(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_ERROR else text[: _LONGEST_ERROR - 1] + "…"

@@ -1,0 +1,244 @@
+"""`infertui profile`: how many layers of a model to put on this GPU, measured."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, OutFlag, Ui, UiFlag, refuse_with_queue
+from infertui.cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infertui.cli.running.offload import Offloading
+    from infertui.config.schema import Config
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui profile synthetic:tinyllama-1.1b --quantization q4_0
+
+  infertui profile model-q4_k_m.gguf --full --ctx 4096
+
+  infertui profile model.gguf --layers 0,10,20-40+5 --vram-ceiling 80%
+
+  infertui profile model.gguf --dry-run      (what it would measure)
+
+  infertui profile --continue profile-20260301-101500-3f9a      (measures what is missing)
+
+  infertui run --model model.gguf --profile auto      (runs with what it found)
+
+Without --quick, --full or --layers it goes from coarse to fine: none, the most that fit under the ceiling, the edges of
+the profiles, then where speed changes most; at most a quarter of the runs of an exhaustive sweep.
+
+Profiles by the share of the GPU's memory: [bold]FAST[/bold] below 50 %, [bold]BALANCED[/bold] 50 to 70 %,
+[bold]PERFORMANCE[/bold] 70 to 85 %, [bold]CPU_FALLBACK[/bold] without layers there. They are kept, by model and GPU, in
+~/.config/infertui/profiles.
+
+A run that fails for want of memory is a row of the table, and the study goes on. Exit code 3: a run was invalid.
+"""
+_MIN_SECONDS, _MAX_SECONDS = 5.0, 60.0
+
+
+def profile(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="A GGUF file, a Hugging Face id, or synthetic:NAME.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="The engine; it has to have layers on the GPU.")
+    ] = "llama-cpp",
+    quick: Annotated[bool, typer.Option("--quick", help="None, half, most and all layers.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="None, about every eighth, and all layers.")] = False,
+    layers: Annotated[
+        str | None, typer.Option("--layers", metavar="LIST", help="These layers: 0,10,20-40+5; -1 for all.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--ctx", metavar="N", help="Positions of the KV cache; 0: what the workload needs.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="N", help="Most prompt tokens handed over at once (n_batch).")
+    ] = None,
+    ceiling: Annotated[
+        str, typer.Option("--vram-ceiling", metavar="SHARE", help="Of the GPU's memory, others' use counted.")
+    ] = "85%",
+    quantization: Annotated[
+        str | None, typer.Option("--quantization", metavar="NAME", help="Format of the weights: q4_0, q8_0.")
+    ] = None,
+    device: DeviceFlag = None,
+    batch_size: Annotated[
+        str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences generated together.")
+    ] = None,
+    input_len: InputLenFlag = None,
+    output_len: Annotated[
+        str | None, typer.Option("--output-len", "--osl", metavar="N", help="Tokens to generate, exactly.")
+    ] = None,
+    iterations: Annotated[
+        str | None, typer.Option("--iterations", "-n", metavar="N", help="Batches to measure in each run.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the config; repeatable.")
+    ] = None,
+    resume: Annotated[
+        str, typer.Option("--continue", metavar="ID", help="Measure what a study still lacks, and show all of it.")
+    ] = "",
+    out: OutFlag = REPORTS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw curves with ASCII characters alone.")] = False,
+    ui: UiFlag = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be measured, and stop.")] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Hand the runs to the runner in the background, and return.")
+    ] = False,
+) -> None:
+    """Measure a model with more and more layers on the GPU, and find how many are best."""
+    from infertui.errors import UsageError
+
+    wanted = _Wanted(quick=quick, full=full, layers=layers)
+    flags: dict[str, tuple[str, object]] = {
+        "device.name": ("--device", device),
+        "workload.batch_size": ("--batch-size", batch_size),
+        "workload.input_len": ("--input-len", input_len),
+        "workload.output_len": ("--output-len", output_len),
+        "measurement.iterations": ("--iterations", iterations),
+        "engine.quantization": ("--quantization", quantization),
+    }
+    if resume:
+        from infertui.cli.running.offload import continued
+
+        changed = [model, layers, context, batch, *(value for _, value in flags.values()), *(sets or []), quick, full]
+        if any(changed):
+            raise UsageError("--continue goes on with a study as it was: nothing of what it measures can be changed")
+        study = continued(out, resume)
+    else:
+        if not model:
+            raise UsageError("which model?", remedy="infertui profile MODEL, or --continue ID.")
+        flags |= {"model.id": ("MODEL", model), "engine.name": ("--engine", engine)}
+        study = _begun(_config(flags, engine, context, batch, sets or []), wanted, ceiling, out)
+    if dry_run:
+        _list(study)
+    elif queue:
+        refuse_with_queue({"--ui": ui != "auto"})
+        _enqueue(study, as_json=as_json)
+    else:
+        raise typer.Exit(_measure(study, ui, as_json=as_json, ascii_only=ascii_only))
+
+
+class _Wanted:
+    """Which layers were asked for. Raises UsageError for more than one way to say it."""
+
+    def __init__(self, *, quick: bool, full: bool, layers: str | None) -> None:
+        from infertui.errors import UsageError
+
+        if quick + full + (layers is not None) > 1:
+            raise UsageError("--quick, --full and --layers exclude each other")
+        self._quick, self._full, self._layers = quick, full, layers
+
+    def of(self, most: int) -> tuple[int, ...]:
+        """Those of a model with so many; none: from coarse to fine."""
+        from infertui.analysis.offload import layers
+
+        if self._quick:
+            return layers.quick(most)
+        if self._full:
+            return layers.full(most)
+        return layers.custom(self._layers, most) if self._layers is not None else ()
+
+
+def _config(
+    flags: "Mapping[str, tuple[str, object]]", engine: str, context: str | None, batch: str | None, sets: list[str]
+) -> "Config":
+    """The config of the study's runs. Quality is not looked at: layers on another device say the same."""
+    import os
+
+    from infertui.config.fields import FIELDS
+    from infertui.config.sources import DEFAULT, load
+    from infertui.errors import UsageError
+
+    table = f"engine.{engine.replace('-', '_')}"
+    given = dict(flags)
+    for flag, key, value in (("--ctx", f"{table}.n_ctx", context), ("--batch", f"{table}.n_batch", batch)):
+        if value is not None and key not in FIELDS:
+            raise UsageError(f"{engine} has no {key.rpartition('.')[2]}, which {flag} sets")
+        given[key] = (flag, value)
+    asked = load(None, environ=os.environ, sets=sets, flags=given)
+    usual: dict[str, object] = {
+        "measurement.min_seconds": _MIN_SECONDS,
+        "measurement.max_seconds": _MAX_SECONDS,
+        "quality.perplexity": "off",
+        "quality.reference": "none",
+    }
+    given |= {key: ("profile", value) for key, value in usual.items() if asked.sources.get(key) == DEFAULT}
+    return load(None, environ=os.environ, sets=sets, flags=given).config
+
+
+def _begun(config: "Config", wanted: _Wanted, ceiling: str, out: Path) -> "Offloading":
+    from infertui.analysis.offload.card import parse_ceiling
+    from infertui.analysis.offload.plan import most_layers
+    from infertui.cli.running.offload import Offloading, claiming, new_plan, place_of
+
+    share = parse_ceiling(ceiling)
+    config = claiming(config)
+    layers = wanted.of(most_layers(config))
+    place = place_of(config, share)
+    notes = [f"no layer was put on a GPU: {place.why_none}"] if place.why_none else []
+    return Offloading(new_plan(config, place, layers), place, out, notes)
+
+
+def _list(study: "Offloading") -> None:
+    plan = study.plan
+    for note in study.notes:
+        say(f"note: {note}")
+    if plan.layers:
+        for layers in study.missing():
+            say(plan.variant(layers).name)
+        return
+    say(f"from coarse to fine: at most {plan.runs} of {plan.most + 1} points, first {study.missing()[0]} layers")
+    if guess := study.foreseen():
+        say(f"by the memory estimate, {guess} of {plan.most} layers fit under {plan.card.ceiling:.0%} of the memory")
+
+
+def _enqueue(study: "Offloading", *, as_json: bool) -> None:
+    from infertui.cli.running.enqueue import enqueue
+    from infertui.errors import UsageError
+
+    plan = study.plan
+    if not plan.layers:
+        raise UsageError(
+            "a study from coarse to fine decides by what it has measured, and cannot be queued whole",
+            remedy="Queue --quick, --full or --layers LIST; or leave --queue away.",
+        )
+    study.keep()
+    enqueue([plan.variant(layers) for layers in study.missing()], title="profile", out=study.out, as_json=as_json)
+    if not as_json:
+        say(f"Afterwards: infertui profile --continue {plan.study}")
+
+
+def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) -> int:
+    """Measure what is missing, print and keep what was found, and return the exit code."""
+    from infertui.cli.running.foreground import INTERRUPTED
+    from infertui.cli.running.offload import tell_interrupted
+    from infertui.cli.running.offload_text import study_lines
+
+    stream = sys.stderr if as_json else sys.stdout
+    for note in study.notes:
+        say(f"note: {note}", stream=stream)
+    count = f"{study.plan.runs} runs" if study.plan.layers else f"at most {study.plan.runs} runs"
+    say(f"{study.plan.study}: {count} of {study.plan.most + 1} points", stream=stream)
+    code = study.measure(ui, quiet=as_json)
+    found = study.found()
+    if as_json:
+        say_json(found)
+    else:
+        say("")
+        for line in study_lines(found, ascii_only=ascii_only):
+            say(line)
+    if code == INTERRUPTED:
+        tell_interrupted(study)
+        return code
+    kept = study.keep()
+    profiles = study.keep_profiles()
+    say(f"kept as {kept}", stream=stream)
+    if profiles is not None:
+        say(f"profiles: {profiles}; infertui run --model {found.subject.model} --profile auto", stream=stream)
+    return code
