@@ -1,7 +1,6 @@
 """The plan of a bench: several configs measured in turn, round after round, so that drift hits all alike."""
 
 import random
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,6 +18,8 @@ FEWEST_ARMS, MOST_RUNS = 2, 10_000
 
 def bench_id(now: datetime) -> str:
     """A name for a bench, unlike that of any other, that sorts by time."""
+    import secrets
+
     return f"bench-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
