@@ -138,7 +138,7 @@ class WorkloadConfig(Section, frozen=True):
         Meta(
             ge=0,
             le=1 << 22,
-            description="prompt tokens per request, exactly (cut or repeated); 0: as they come",
+            description="prompt tokens per request, exactly (truncated or repeated); 0: each prompt as it is tokenized",
         ),
     ] = 0
     prompts: Annotated[
@@ -146,7 +146,10 @@ class WorkloadConfig(Section, frozen=True):
     ] = "short"
     prompts_file: Annotated[
         str,
-        Meta(description="a prompt a line, or JSON (ShareGPT's too), JSONL or CSV with a `prompt`; replaces `prompts`"),
+        Meta(
+            description="file of prompts: one per line, or JSON (also ShareGPT), JSONL or CSV with a `prompt` field; "
+            "replaces `prompts`"
+        ),
     ] = ""
     num_prompts: Annotated[
         int,
@@ -169,7 +172,7 @@ class MeasurementConfig(Section, frozen=True):
 
     warmup: Annotated[
         Annotated[int, Meta(ge=0, le=100_000)] | Auto,
-        Meta(description="batches run before measuring starts; auto: until the step time is steady"),
+        Meta(description="batches run before measuring; auto: until the step time has converged"),
     ] = "auto"
     iterations: Annotated[
         int,
@@ -180,13 +183,13 @@ class MeasurementConfig(Section, frozen=True):
         Meta(
             ge=0,
             le=_YEAR_S,
-            description="measure further batches until they took so many seconds together: energy is known within 2 % "
-            "after 5 s; 0: the iterations decide",
+            description="keep measuring batches for at least this long in total (5 s bound the error of energy to 2 "
+            "%); 0: stop after `iterations`",
         ),
     ] = 0.0
     max_seconds: Annotated[
         float,
-        Meta(ge=0, le=_YEAR_S, description="start no further batch after this many seconds of measuring; 0: no limit"),
+        Meta(ge=0, le=_YEAR_S, description="start no new batch once measuring has taken this long; 0: no limit"),
     ] = 0.0
     sample_hz: Annotated[
         float,
@@ -209,58 +212,59 @@ class MeasurementConfig(Section, frozen=True):
 
 
 class ValidityConfig(Section, frozen=True):
-    """When a run counts as disturbed, and `infertui run` ends with exit code 3. A threshold of 0 is never crossed."""
+    """When a run counts as invalid, and `infertui run` ends with exit code 3. 0 disables a threshold."""
 
     max_drift: Annotated[
         float,
         Meta(
             ge=0,
             le=10,
-            description="change of throughput while measuring, as a share: between the first and second half, or as a "
-            "steady trend over the run; counts only if noise alone would reach it in under 1 % of runs",
+            description="largest relative change of throughput while measuring, between the first and second half or "
+            "as a linear trend; counts only if noise alone would cause it in under 1 % of runs",
         ),
     ] = 0.15
     max_variation: Annotated[
-        float, Meta(ge=0, le=10, description="standard deviation of the throughput of iterations divided by its mean")
+        float,
+        Meta(ge=0, le=10, description="largest coefficient of variation (std / mean) of throughput over iterations"),
     ] = 0.15
     min_iterations: Annotated[
-        int, Meta(ge=0, le=100_000, description="fewest measured batches for a confidence interval")
+        int, Meta(ge=0, le=100_000, description="iterations below which there is no confidence interval")
     ] = 3
     max_others_cpu: Annotated[
         float,
         Meta(
             ge=0,
             le=100,
-            description="percent of CPU time used by other processes; counts only while the CPUs are almost fully busy",
+            description="largest CPU use of other processes, in percent; counts only while the CPUs are nearly "
+            "saturated",
         ),
     ] = 20.0
     max_swap_mib: Annotated[
-        float, Meta(ge=0, le=MAX_INT, description="MiB that the host swapped in and out while measuring")
+        float, Meta(ge=0, le=MAX_INT, description="most memory swapped in and out while measuring, in MiB")
     ] = 16.0
     max_clock_fall: Annotated[
         float,
         Meta(
             ge=0,
             le=1,
-            description="drop of the GPU clock below its highest while measuring, as a share; at the power limit it is "
-            "only noted",
+            description="largest relative drop of the SM clock while measuring; at the power limit it is only noted",
         ),
     ] = 0.15
     max_client_share: Annotated[
         float,
-        Meta(ge=0, le=1, description="share of the measured time that infertui's own calls between the steps took"),
+        Meta(ge=0, le=1, description="largest harness overhead: share of the measured time in infertui's own code"),
     ] = 0.05
     throttling: Annotated[
-        bool, Meta(description="clocks held down by heat, a power brake or a slowdown count against the run")
+        bool, Meta(description="thermal, power-brake and slowdown throttling make the run invalid")
     ] = True
     foreign_processes: Annotated[
-        bool, Meta(description="another process that computes on the run's GPU counts against the run")
+        bool, Meta(description="another process that computes on the run's GPU makes the run invalid")
     ] = True
     steady_warmup: Annotated[
         bool,
         Meta(
-            description="a warm-up that did not become steady counts against a run that went on to drift, by over 5 % "
-            "and more than noise would; so does speed that still rose by over 5 %, in one line with the warm-up's end"
+            description="a run is invalid whose warm-up did not converge and whose throughput went on changing, by "
+            "over 5 % and more than noise explains"
         ),
     ] = True
 
@@ -271,15 +275,16 @@ class QualityConfig(Section, frozen=True):
     reference: Annotated[
         str,
         Meta(
-            description="run of the same folder to compare greedy outputs with, by its id; auto: of the same "
-            "model and prompts, the one that loses least precision, the first of equals; none: no comparison",
+            description="id of the run whose greedy outputs this run's are compared with, in the same folder; auto: "
+            "the earliest run of highest precision with the same model and prompts; none: no comparison",
         ),
     ] = "auto"
     min_agreement: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | Auto,
         Meta(
-            description="share of equal tokens below which the run is marked; 0: never; auto: 0.9, up to "
-            "ties of the logits, where both compute in float32, else never (in 16 bits rounding parts right outputs)"
+            description="smallest share of output tokens equal to the reference's; below it the run is marked as "
+            "diverged; 0: never; auto: 0.9 in float32, not counting ties of logits; never in 16 bits, where rounding "
+            "alone changes outputs"
         ),
     ] = "auto"
     perplexity: Annotated[
@@ -291,18 +296,21 @@ class QualityConfig(Section, frozen=True):
     ] = "auto"
     text_file: Annotated[
         str,
-        Meta(description="the text, UTF-8; empty: a bundled one, in the public domain", extra={"path": True}),
+        Meta(
+            description="text to score for perplexity, UTF-8; empty: a bundled one, in the public domain",
+            extra={"path": True},
+        ),
     ] = ""
-    text_tokens: Annotated[int, Meta(ge=16, le=1 << 20, description="tokens of the text to score at most")] = 1024
+    text_tokens: Annotated[int, Meta(ge=16, le=1 << 20, description="most tokens of the text to score")] = 1024
     score_timeout_s: Annotated[
-        float, Meta(gt=0, le=_YEAR_S, description="give up the perplexity when scoring takes longer")
+        float, Meta(gt=0, le=_YEAR_S, description="give up perplexity when scoring takes longer")
     ] = 120.0
     max_perplexity_rise: Annotated[
         float,
         Meta(
             ge=0,
             le=1000,
-            description="mark the run if perplexity rises over the reference's by more than this share; 0: never",
+            description="largest relative rise of perplexity over the reference's before the run is marked; 0: never",
         ),
     ] = 0.05
     bleu: Annotated[bool, Meta(description="BLEU between the outputs and the reference's (needs sacrebleu)")] = False

@@ -70,7 +70,10 @@ def cost(
     gpu_hour: Annotated[
         float | None,
         typer.Option(
-            "--gpu-hour", metavar="PRICE", min=0, help="One GPU for an hour; for a run on a CPU, the machine."
+            "--gpu-hour",
+            metavar="PRICE",
+            min=0,
+            help="Price of one GPU for an hour; for a run on a CPU, of the machine.",
         ),
     ] = None,
     currency: Annotated[
@@ -82,42 +85,51 @@ def cost(
         ),
     ] = "",
     load: Annotated[
-        str, typer.Option("--load", metavar="LOAD", help='A fleet for "2000 tok/s" or "5 req/s", as at its peak.')
+        str, typer.Option("--load", metavar="LOAD", help='Size a fleet for this peak load: "2000 tok/s" or "5 req/s".')
     ] = "",
     headroom: Annotated[
         str,
-        typer.Option("--headroom", metavar="PERCENT", help="Share of each GPU's throughput left unused at that load."),
+        typer.Option("--headroom", metavar="PERCENT", help="Spare throughput of each GPU at that load."),
     ] = "20%",
     budget: Annotated[
         float | None,
-        typer.Option("--budget", metavar="MONEY", min=0, help="Spent a month; shows how much of it is saved."),
+        typer.Option("--budget", metavar="MONEY", min=0, help="Monthly spend; shows how much of it is saved."),
     ] = None,
     gain: Annotated[
         str,
         typer.Option(
             "--gain",
             metavar="PERCENT",
-            help="What is saved of --budget if throughput rises, or cost falls, by this much.",
+            help="Saving of --budget if throughput rises, or cost falls, by this much.",
         ),
     ] = "",
     electricity: Annotated[
-        float | None, typer.Option("--electricity", metavar="PRICE", min=0, help="A kilowatt-hour.")
+        float | None, typer.Option("--electricity", metavar="PRICE", min=0, help="Price of a kilowatt-hour.")
     ] = None,
     pue: Annotated[
-        float, typer.Option("--pue", min=1, max=10, help="What the building takes for each watt of the machines.")
+        float,
+        typer.Option("--pue", min=1, max=10, help="Power usage effectiveness: watts of the facility per watt of IT."),
     ] = 1.56,
     purchase: Annotated[
-        str, typer.Option("--purchase", metavar="PRICE", help="Buy a server: its price, or a listed one by name.")
+        str,
+        typer.Option(
+            "--purchase", metavar="PRICE", help="Compare with buying a server: its price, or a listed one by name."
+        ),
     ] = "",
-    gpus: Annotated[int, typer.Option("--gpus", min=1, max=1000, help="GPUs of the server whose price is given.")] = 8,
-    watts: Annotated[float | None, typer.Option("--watts", min=0, help="Mean draw of that server.")] = None,
-    years: Annotated[float, typer.Option("--years", min=0.1, max=50, help="Until it is written off.")] = 3.0,
+    gpus: Annotated[
+        int, typer.Option("--gpus", min=1, max=1000, help="GPUs in that server, where its price is given.")
+    ] = 8,
+    watts: Annotated[float | None, typer.Option("--watts", min=0, help="Mean power of that server.")] = None,
+    years: Annotated[float, typer.Option("--years", min=0.1, max=50, help="Years of depreciation.")] = 3.0,
     upkeep: Annotated[
-        str, typer.Option("--upkeep", metavar="PERCENT", help="Of its price a year: space, staff, repairs.")
+        str,
+        typer.Option(
+            "--upkeep", metavar="PERCENT", help="Operating cost a year, of the purchase price: space, staff, repairs."
+        ),
     ] = "0%",
     throughput: Annotated[
         float | None,
-        typer.Option("--throughput", metavar="TOK/S", min=0, help="Without a run: tokens a second of one GPU."),
+        typer.Option("--throughput", metavar="TOK/S", min=0, help="Without a run: tokens per second of one GPU."),
     ] = None,
     gpu: Annotated[
         str, typer.Option("--gpu", metavar="NAME", help="Without a run: the GPU whose listed price counts.")
