@@ -12,6 +12,7 @@ from infertui.config.sweep import Place
 from infertui.measure.comparison import geometric_mean, least_p, paired, variation
 from infertui.measure.dependence import FEWEST
 from infertui.metrics.metric import ComparisonRow, Metric
+from infertui.metrics.reads import error
 from infertui.metrics.registry import compared
 from infertui.results.result import Result
 from infertui.text import clean
@@ -31,10 +32,18 @@ class Arm(Struct, frozen=True):
     variation: float | None
 
 
+class FailedArm(Struct, frozen=True):
+    """A config of a bench of which no run finished, and why the last one failed."""
+
+    name: str
+    error: str
+
+
 class Bench(Struct, frozen=True):
     """What a bench found. The rounds are numbered from 1, as they are shown.
 
-    `left_out` says which rounds do not count, and why; `comparisons` holds every other arm against the first.
+    `left_out` says which rounds do not count, and why; `comparisons` holds every other arm against the first. Arms that
+    failed for good are `failed`, and the others are compared without them.
     """
 
     bench: str
@@ -49,17 +58,21 @@ class Bench(Struct, frozen=True):
     """Runs that are invalid, and why, whether their rounds count or not."""
     missing: int = 0
     """Runs that were planned and have not finished."""
+    failed: tuple[FailedArm, ...] = ()
 
 
 def bench_report(results: Sequence[Result], *, with_invalid: bool = False, equal_within: float = EQUAL_WITHIN) -> Bench:
     """The paired comparison of a bench's results, at least one; those of other benches must not be among them.
 
     A round counts where every arm finished, and validly unless `with_invalid`: without one of its runs the others have
-    nothing to be compared with. Of runs that were repeated the last one counts. `equal_within` is the band in which
-    figures count as equal, as a share.
+    nothing to be compared with. That does not hold for an arm that failed and never finished: the others are compared
+    among themselves, with the first of them where the baseline is lost. Of runs that were repeated the last one counts.
+    `equal_within` is the band in which figures count as equal, as a share.
     """
     place = next(result.bench for result in results if result.bench)
-    arms = _arms(results, place)
+    failed = _failed(results)
+    planned = _arms(results, place)
+    arms = tuple(arm for arm in planned if arm not in failed) or planned
     latest = {(result.bench.round, result.bench.arm): result
               for result in results if result.bench and result.state == "finished"}  # fmt: skip
     rounds = max(place.rounds, *(result.bench.rounds for result in results if result.bench))
@@ -88,6 +101,7 @@ def bench_report(results: Sequence[Result], *, with_invalid: bool = False, equal
         invalid=tuple(clean(f"{_name(result)}: {'; '.join(result.verdict.invalid)}")
                       for result in ours if not result.verdict.valid),
         missing=rounds * len(arms) - len(latest),
+        failed=tuple(FailedArm(clean(arm), error) for arm, error in failed.items()),
     )  # fmt: skip
 
 
@@ -110,6 +124,16 @@ def _arms(results: Sequence[Result], place: Place) -> tuple[str, ...]:
         return place.arms
     places = [result.bench for result in results if result.bench]
     return tuple(dict.fromkeys(one.arm for one in sorted(places, key=lambda one: not one.baseline)))
+
+
+def _failed(results: Sequence[Result]) -> dict[str, str]:
+    """Why the last run failed of each arm that failed and never finished."""
+    finished = {result.bench.arm for result in results if result.bench and result.state == "finished"}
+    return {
+        result.bench.arm: error(result) or "no reason is known"
+        for result in results
+        if result.bench and result.state == "failed" and result.bench.arm not in finished
+    }
 
 
 def _name(result: Result) -> str:
@@ -243,4 +267,4 @@ def variation_text(arm: Arm) -> str:
     return "" if arm.variation is None else f"runs differ by {percent(arm.variation)} (1 sigma)"
 
 
-__all__ = ["Arm", "Bench", "Comparison", "Difference", "bench_report", "headline", "variation_text"]
+__all__ = ["Arm", "Bench", "Comparison", "Difference", "FailedArm", "bench_report", "headline", "variation_text"]

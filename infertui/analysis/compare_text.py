@@ -91,7 +91,8 @@ def bench_lines(bench: Bench, width: int = WIDTH) -> list[str]:
     found = [bench_title(bench)]
     found += [f"{MARGIN}invalid {text}" for text in bench.invalid]
     found += [f"{MARGIN}left out {text}" for text in bench.left_out]
-    names = max(len(arm.name) for arm in bench.arms)
+    found += [f"{MARGIN}{text}" for text in _failed(bench)]
+    names = max((len(arm.name) for arm in bench.arms), default=0)
     for at, arm in enumerate(bench.arms):
         speed = NOT_AVAILABLE if arm.throughput is None else f"{format_number(arm.throughput)} tok/s"
         role = "baseline" if at == 0 else ""
@@ -111,7 +112,12 @@ def bench_title(bench: Bench) -> str:
 
 def bench_notes(bench: Bench) -> list[str]:
     """What speaks against it as a whole."""
-    return [*(f"invalid {text}" for text in bench.invalid), *(f"left out {text}" for text in bench.left_out)]
+    invalid, left_out = (f"invalid {text}" for text in bench.invalid), (f"left out {text}" for text in bench.left_out)
+    return [*invalid, *left_out, *_failed(bench)]
+
+
+def _failed(bench: Bench) -> Iterator[str]:
+    return (f"failed {arm.name}: {arm.error}" for arm in bench.failed)
 
 
 def escaped(text: str) -> str:

@@ -94,6 +94,15 @@ class ComparedFigure(Struct, frozen=True):
         wide = high - low
         return f"{_digits(found.value, wide)} {_digits(low, wide)}-{_digits(high, wide)} {self.sign}"
 
+    @property
+    def change_text(self) -> str:
+        """The signed change in percent and the verdict's sign, short enough for a table: `-60.7% +`."""
+        found = self.ratio
+        if found is None:
+            return NOT_AVAILABLE
+        wide = found.interval.high - found.interval.low if found.interval is not None else None
+        return f"{_percent(found.value - 1, wide, '+')} {self.sign}"
+
     def _change(self, wide: float | None) -> str:
         """`8.2% lower`, `2.41x as high`."""
         value = self.ratio.value if self.ratio else 1.0

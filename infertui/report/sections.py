@@ -110,7 +110,7 @@ def _bench_verdict(bench: Bench) -> Callout:
     if not bench.comparisons:
         return Callout("bad", "No whole round is left to compare.", bench_title(bench))
     sure = all(one.figures[0].sign in ("+", "-", "=") for one in bench.comparisons)
-    against = bool(bench.left_out or bench.invalid) or any(one.unlike for one in bench.comparisons)
+    against = bool(bench.left_out or bench.invalid or bench.failed) or any(one.unlike for one in bench.comparisons)
     lines = "; ".join(headline(bench))
     speeds = [f"{arm.name} {format_number(arm.throughput)} tok/s" for arm in bench.arms if arm.throughput is not None]
     return Callout("warning" if against or not sure else "good", f"{', '.join(speeds)}. {bench_title(bench)}.", lines)

@@ -11,7 +11,7 @@ from infertui.config.schema import EngineConfig, MeasurementConfig
 from infertui.config.sweep import Place
 from infertui.measure.quality import Quality
 from infertui.measure.validity import Verdict
-from infertui.results.result import Result
+from infertui.results.result import Error, Result
 
 MEASURED = next(
     result
@@ -213,3 +213,34 @@ def test_long_settings_do_not_matter_to_the_pairs() -> None:
     longer = replace(MEASURED.own_config, measurement=MeasurementConfig(iterations=99))
     results = [replace(ran(arm, at, 100.0), config=longer) for at in range(3) for arm in ARMS]
     assert bench_report(results).comparisons[0].differences == ()
+
+
+def test_an_arm_that_failed_for_good_is_told_and_the_others_are_compared_without_it() -> None:
+    def of_three(arm: str, number: int, speed: float, **changes: object) -> Result:
+        result = ran(arm, number, speed, **changes)
+        assert result.bench
+        return replace(result, bench=replace(result.bench, arms=(*ARMS, "other")))
+
+    runs = [of_three(arm, number, speed) for number in range(3) for arm, speed in (("eager", 100.0), ("graph", 200.0))]
+    lost = of_three("other", 0, 1.0, state="failed", error=Error("engine", "it has\x1b[31m no such kernel"))
+    found = bench_report([lost, *runs])
+    assert [arm.name for arm in found.arms] == list(ARMS)
+    assert [(arm.name, arm.error) for arm in found.failed] == [("other", "it has no such kernel")]
+    assert (found.used, found.missing, found.left_out) == ((1, 2, 3), 0, ())
+    assert "failed other: it has no such kernel" in text(found)
+    # One that failed once and finished later has only lost a round.
+    again = bench_report([lost, *runs, of_three("other", 1, 50.0)])
+    assert not again.failed
+    assert again.used == (2,)
+
+
+def test_without_a_baseline_the_first_of_the_others_is_one_and_without_any_nothing_is_compared() -> None:
+    def lost(arm: str, number: int) -> Result:
+        return ran(arm, number, 1.0, state="failed", error=Error("engine", "no"))
+
+    found = bench_report([lost("eager", 0), *(ran("graph", number, 200.0) for number in range(3))])
+    assert ([arm.name for arm in found.arms], found.comparisons) == (["graph"], ())
+    assert found.arms[0].throughput == pytest.approx(200)
+    nothing = bench_report([lost("eager", 0), lost("graph", 0)])
+    assert [arm.name for arm in nothing.failed] == [arm.name for arm in nothing.arms] == list(ARMS)
+    assert text(nothing)

@@ -154,3 +154,14 @@ def test_without_a_flag_figures_are_equal_within_what_the_settings_say(
     assert tmp_path in kept.parents
     assert band_of("") == pytest.approx(0.05)
     assert band_of("1%") == pytest.approx(0.01)
+
+
+def test_a_config_that_failed_cannot_pass_a_gate(capsys: pytest.CaptureFixture[str]) -> None:
+    better = comparison(figure(1.5, 1.4, 1.6))
+    rules = rules_of(["throughput < -3%"])
+    enforce([better], rules)
+    with pytest.raises(Exit) as ended:
+        enforce([better], rules, [bench.FailedArm("third", "it broke")])
+    assert ended.value.exit_code == FAILED
+    assert "third failed, so no rule can be checked of it" in capsys.readouterr().err
+    enforce([better], [], [bench.FailedArm("third", "it broke")])

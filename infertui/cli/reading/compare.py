@@ -12,7 +12,7 @@ from infertui.cli.output import Painted, say, warn
 from infertui.cli.reading.lookup import bench_named, runs_named
 
 if TYPE_CHECKING:
-    from infertui.analysis.bench import Bench
+    from infertui.analysis.bench import Bench, FailedArm
     from infertui.analysis.compare import ComparedFigure, Comparison
     from infertui.results.runs import Store
 
@@ -91,10 +91,15 @@ def answer(rule: Rule, figure: "ComparedFigure") -> Answer:
     return "does not hold" if (interval.low >= rule.limit if below else interval.high <= rule.limit) else "cannot tell"
 
 
-def enforce(comparisons: "Iterable[Comparison]", rules: Sequence[Rule]) -> None:
-    """Tell the rules that hold, cannot be told or cannot be checked, and raise typer.Exit where there is one."""
+def enforce(comparisons: "Iterable[Comparison]", rules: Sequence[Rule], failed: "Iterable[FailedArm]" = ()) -> None:
+    """Tell the rules that hold, cannot be told or cannot be checked, and raise typer.Exit where there is one.
+
+    Nothing can be checked of the arms of a bench that `failed`.
+    """
     compared = list(comparisons)
     told = [said for comparison in compared for said in _told(comparison, rules)]
+    told += [_Said(f"--fail-if holds: {arm.name} failed, so no rule can be checked of it", fails=True)
+             for arm in failed if rules]  # fmt: skip
     if rules and not compared:
         told = [_Said("--fail-if holds: nothing was compared, so no rule can be checked", fails=True)]
     for said in told:
@@ -191,7 +196,7 @@ def compare(
 
         report = bench_report(bench_named(store, bench), with_invalid=with_invalid, equal_within=band)
         show_bench(report, as_json=as_json, as_markdown=as_markdown)
-        enforce(report.comparisons, rules)
+        enforce(report.comparisons, rules, report.failed)
         return
     if with_invalid:
         raise UsageError("--with-invalid goes with --bench")
@@ -259,7 +264,7 @@ def _print(lines: list[str]) -> None:
     from infertui.analysis.compare_text import MARGIN, NOT_COMPARABLE
 
     for line in lines:
-        loud = line.startswith(tuple(MARGIN + word for word in (NOT_COMPARABLE, "invalid", "left out")))
+        loud = line.startswith(tuple(MARGIN + word for word in (NOT_COMPARABLE, "invalid", "left out", "failed")))
         say(Painted(line, "yellow") if loud else line)
 
 

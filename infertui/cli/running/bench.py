@@ -193,7 +193,7 @@ def _measure(
     if code == OK and report.invalid:
         code = INVALID  # of a bench that is continued, an earlier run can be
     if code in (OK, INVALID):
-        compare.enforce(report.comparisons, rules)
+        compare.enforce(report.comparisons, rules, report.failed)
     return code
 
 

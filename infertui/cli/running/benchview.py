@@ -44,8 +44,9 @@ class Standing:
         if place is None:
             return lines
         found = bench_report(self._results)
-        ended = {one.bench.arm for one in self._results if one.bench and one.bench.round == place.round}
-        if place.round + 1 in found.used and len(ended) == len(found.arms) and FEWEST <= len(found.used) < found.rounds:
+        ended = {clean(one.bench.arm) for one in self._results if one.bench and one.bench.round == place.round}
+        whole = place.round + 1 in found.used and ended >= {arm.name for arm in found.arms}
+        if whole and FEWEST <= len(found.used) < found.rounds:
             lines += [f"  after {len(found.used)} of {found.rounds} rounds: {text}" for text in headline(found)]
         return lines
 

@@ -369,7 +369,7 @@ def of_bench(bench: Bench) -> Scene:
     if bench.missing:
         title += f", {bench.missing} runs to come or missing"
     left_out = [*bench.left_out] if len(bench.left_out) <= 3 or used else []
-    remarks = (*bench.invalid, *left_out)
+    remarks = (*(f"{arm.name} failed: {arm.error}" for arm in bench.failed), *bench.invalid, *left_out)
     return Scene(tuple(
         Side(
             arm.name,
