@@ -271,9 +271,12 @@ def collect(
     *,
     baseline: str = "",
     equal_within: float = EQUAL_WITHIN,
+    with_invalid: bool = False,
     told: Callable[[str], None] = lambda _: None,
 ) -> ReportData:
     """Read what the runs' folders hold and compare the runs. `told` is called with what is being done.
+
+    `with_invalid` lets rounds of benches count that have an invalid run.
 
     Runs without a folder, such as imported ones, have their results alone. Raises StoreError.
     """
@@ -307,19 +310,19 @@ def collect(
         contests=tuple(settled),
         batches=batches,
         telemetry=telemetry,
-        benches=tuple(_benches(results, equal_within)),
+        benches=tuple(_benches(results, equal_within, with_invalid=with_invalid)),
         traceable=sum(1 for run in found if batches[run.result.id].n),
         lost=frozenset(run.result.id for run in found if requests_lost(folder_of(run.result.id), run.result)),
         untraced=tuple(untraced),
     )
 
 
-def _benches(results: Sequence[Result], equal_within: float) -> Iterator[Bench]:
+def _benches(results: Sequence[Result], equal_within: float, *, with_invalid: bool) -> Iterator[Bench]:
     groups: dict[str, list[Result]] = {}
     for result in results:
         if result.bench is not None:
             groups.setdefault(result.bench.bench, []).append(result)
-    return (bench_report(group, equal_within=equal_within) for group in groups.values())
+    return (bench_report(group, with_invalid=with_invalid, equal_within=equal_within) for group in groups.values())
 
 
 def foremost(subjects: Sequence[ReportRun], settled: Sequence[Ranking]) -> list[ReportRun]:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,8 +11,11 @@ from infertui.cli.flags import EqualWithinFlag, FilterFlag, band_of
 from infertui.cli.output import progress, say, say_json, warn
 
 if TYPE_CHECKING:
+    from infertui.errors import UsageError
     from infertui.metrics.filter import Term
+    from infertui.report.produce import ReportOrder, WrittenReport
     from infertui.results.result import Result
+    from infertui.results.runs import Store
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -31,7 +34,6 @@ with charts/ is for a repository, report.json for programs.
 """
 
 NEWEST = 40
-MOST_NAMED = 3
 
 
 def report(
@@ -60,71 +62,127 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="What was written, as JSON.")] = False,
 ) -> None:
     """Write a report about runs: report.html, report.md, report.json and charts."""
-    from infertui.cli.reading.lookup import bench_named, opened, runs_named
-    from infertui.errors import UsageError
+    from infertui.cli.reading.lookup import opened
     from infertui.metrics.filter import parse_arguments
-    from infertui.report.charts.build import charts as charts_of
-    from infertui.report.charts.style import require_matplotlib
-    from infertui.report.data import collect
-    from infertui.report.document import ReportTable
-    from infertui.report.files import check_target, write_report
-    from infertui.report.sections import compose
-    from infertui.results.observations import REQUESTS
-    from infertui.text import clean
+    from infertui.report.produce import ReportOrder
 
-    wanted = parse_arguments(filters or [])
-    band = band_of(equal_within)
-    if sum(map(bool, (runs, bench, wanted))) > 1:
-        raise UsageError("RUN, --bench and --filter exclude each other", remedy="Say in one way which runs are meant.")
-    check_target(out)
-    if charts:
-        require_matplotlib()
+    named = Named(tuple(runs or ()), bench, parse_arguments(filters or []), baseline, newest, every)
+    order = ReportOrder(out, title, date, equal_within=band_of(equal_within), charts=charts)
+    named.check()
+    order.check()
     store = opened(source)
-    first = runs_named(store, [baseline])[0] if baseline else None
-    left_out: list[str] = []
-    if runs:
-        chosen = runs_named(store, list(dict.fromkeys(runs)))
-    elif bench:
-        chosen = bench_named(store, bench)
+    order, chosen = _chosen(named, store, order)
+    if not chosen:
+        raise _nothing(named, source)
+    written = write(order, chosen, store)
+    if as_json:
+        files = [str(path) for path in written.paths]
+        say_json({"files": files, "runs": [result.id for result in chosen], "bytes": written.bytes})
     else:
-        chosen, left_out = _newest(_results(store.index), wanted, newest, valid_only=not every)
+        _tell(written)
+
+
+class Named(NamedTuple):
+    """Which runs are meant: by their ids, by their bench, by filters; without any of these the newest ones."""
+
+    runs: tuple[str, ...]
+    bench: str
+    filters: "tuple[Term, ...]"
+    baseline: str
+    newest: int
+    every: bool
+
+    def check(self) -> None:
+        """Raise UsageError where they are named in more than one way."""
+        from infertui.errors import UsageError
+
+        if sum(map(bool, (self.runs, self.bench, self.filters))) > 1:
+            raise UsageError(
+                "RUN, --bench and --filter exclude each other", remedy="Say in one way which runs are meant."
+            )
+
+
+def _chosen(named: Named, store: "Store", order: "ReportOrder") -> "tuple[ReportOrder, list[Result]]":
+    """The runs that are meant, the baseline among them; and the order, which knows that one, and what is left out."""
+    from msgspec.structs import replace
+
+    from infertui.cli.reading.lookup import bench_named, runs_named
+
+    first = runs_named(store, [named.baseline])[0] if named.baseline else None
+    left_out: list[str] = []
+    if named.runs:
+        chosen = runs_named(store, list(dict.fromkeys(named.runs)))
+    elif named.bench:
+        chosen = bench_named(store, named.bench)
+    else:
+        chosen, left_out = _newest(_results(store.index), named.filters, named.newest, valid_only=not named.every)
     if first is not None and all(result.id != first.id for result in chosen):
         chosen.insert(0, first)
-    if not chosen:
-        raise UsageError(
-            f"no runs to report about in {clean(str(source))}" + ("" if every or runs else ", or none that are valid"),
-            remedy=f"`infertui results --out {clean(str(source))}` lists what is there; --all takes invalid ones too.",
-        )
-    told = progress
-    material = collect(chosen, store.folder_of, baseline=first.id if first else "", equal_within=band, told=told)
-    drawn = charts_of(material) if charts else []
-    document = compose(
-        material, drawn, title=title or f"infertui: {_about(chosen)}",
-        date=clean(date) or max(result.started for result in chosen)[:10], left_out=left_out,
-    )  # fmt: skip
-    if lost := [clean(run.result.id) for run in material.subjects if run.result.id in material.lost]:
-        others = f" and {len(lost) - MOST_NAMED} others" if len(lost) > MOST_NAMED else ""
-        named = ", ".join(lost[:MOST_NAMED])
-        warn(f"{named}{others}: {REQUESTS} is gone: no distribution and no interval of that is in the report")
-    for text in material.untraced[:MOST_NAMED]:
-        warn(text)
-    paths = write_report(out, document, material, drawn, told=told)
+    return replace(order, baseline=first.id if first else "", left_out=tuple(left_out)), chosen
+
+
+def _nothing(named: Named, source: Path) -> "UsageError":
+    from infertui.errors import UsageError
+    from infertui.text import clean
+
+    where = clean(str(source))
+    return UsageError(
+        f"no runs to report about in {where}" + ("" if named.every or named.runs else ", or none that are valid"),
+        remedy=f"`infertui results --out {where}` lists what is there; --all takes invalid ones too.",
+    )
+
+
+def write(order: "ReportOrder", results: "Sequence[Result]", store: "Store") -> "WrittenReport":
+    """Write it, with progress in a terminal, and warn of runs whose files are not whole. Raises StoreError."""
+    from infertui.report.produce import produce
+
+    written = produce(order, results, store.folder_of, told=progress)
     progress("")
-    size = sum(path.stat().st_size for path in paths)
-    if as_json:
-        told_files = {"files": [str(path) for path in paths], "runs": [result.id for result in chosen], "bytes": size}
-        say_json(told_files)
+    for text in written.warnings:
+        warn(text)
+    return written
+
+
+def report_after(out: Path, results: "Sequence[Result]", store: "Store", *, with_invalid: bool = False) -> None:
+    """The report of `run --report` and `bench --report`: in a folder of its own beside the runs, which is told.
+
+    On standard error, as standard output may be read by a program. Without matplotlib it has no charts.
+    """
+    from infertui.errors import UsageError
+    from infertui.report.charts.style import require_matplotlib
+    from infertui.report.produce import ReportOrder
+    from infertui.text import clean
+
+    if not results:
+        say("no report is written: nothing was measured", err=True)
         return
+    try:
+        require_matplotlib()
+        charts = True
+    except UsageError as error:
+        warn(f"the report has no charts: {error.message}")
+        charts = False
+    first = results[0]
+    folder = out / f"report-{first.bench.bench if first.bench else first.id}"
+    written = write(ReportOrder(folder, charts=charts, with_invalid=with_invalid), results, store)
+    say(f"report: {clean(str(written.paths[0]))}", err=True)
+
+
+def _tell(written: "WrittenReport") -> None:
+    """The verdict, and what was written."""
+    from infertui.report.document import ReportTable
+    from infertui.text import clean
     from infertui.units import format_bytes
 
-    for section in document.sections[:1]:
+    for section in written.document.sections[:1]:
         for block in section.blocks:
             rows = block.rows if isinstance(block, ReportTable) else ()
             listed = (": ".join((row[0].text, ", ".join(cell.text for cell in row[3:]))) for row in rows)
             for text in (getattr(block, "head", ""), getattr(block, "text", ""), *listed):
                 if text:
                     say(clean(text))
-    say(f"{clean(str(paths[0]))}, report.md, report.json, {len(drawn)} charts: {format_bytes(size)}")
+    html, charts = clean(str(written.paths[0])), written.charts
+    say(f"{html}, report.md, report.json, {charts} charts: {format_bytes(written.bytes)}")
 
 
 def _results(path: Path) -> "Iterator[Result]":
@@ -154,13 +212,3 @@ def _newest(
     left = [f"{against} of the folder's runs are left out: not finished, or invalid (--all)."] if against else []
     left += [f"{older} older runs of the folder are left out (--last)."] if older else []
     return list(kept), left
-
-
-def _about(results: "Sequence[Result]") -> str:
-    """What a report is called where nobody says: its models, and its devices."""
-    told_models = [model for result in results if (model := result.setup.model)]
-    models = list(dict.fromkeys(model.rsplit("/", 1)[-1] for model in told_models))
-    devices = list(dict.fromkeys(one.loaded.device_name for one in results if one.loaded and one.loaded.device_name))
-    named = (", ".join(models[:3]) or "runs") + (f" and {len(models) - 3} more" if len(models) > 3 else "")
-    where = ", ".join(devices[:2]) + (f" and {len(devices) - 2} more" if len(devices) > 2 else "")
-    return f"{named} on {where}" if where else named
