@@ -27,6 +27,8 @@ from infertui.errors import InfertuiError
 from infertui.measure.records import RequestRecord
 from infertui.metrics.table import csv_header
 from infertui.models.hub.asking import LibraryAnswer as ShapeAnswer
+from infertui.pipeline.state import FILE as PIPELINE
+from infertui.pipeline.state import PipelineFile
 from infertui.report.as_json import ReportFile
 from infertui.results import peaks
 from infertui.results.index import ResultIndex
@@ -54,6 +56,7 @@ STRUCTURES: dict[str, Any] = {
     "telemetry.jsonl": Sample,
     "outputs.jsonl": Output,
     "begun.json": Begun,
+    "pipeline.json": PipelineFile,
     "queue.sqlite, entries.body": Entry,
     "queue.sqlite, durations.body": Duration,
     "ceilings.json": peaks._File,
@@ -103,7 +106,8 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in ("CONFIG", "STATE", "CACHE"):
         monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
     lines = ["Names of files"]
-    lines += [f"  {name}" for name in ("results.jsonl", "run.toml", REQUESTS, OUTPUTS, BEGUN, RESULT, SUPERSEDED)]
+    kept = ("results.jsonl", "run.toml", REQUESTS, OUTPUTS, BEGUN, RESULT, SUPERSEDED, PIPELINE)
+    lines += [f"  {name}" for name in kept]
     lines += [f"  {path.relative_to(tmp_path)}" for path in _paths()]
     lines += ["", "Kinds of errors"]
     lines += [f"  {kind}" for kind in sorted(cls.kind for cls in CLASSES)]

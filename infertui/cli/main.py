@@ -48,6 +48,8 @@ from infertui.cli.running.bench import EPILOG as BENCH_EXAMPLES
 from infertui.cli.running.bench import bench
 from infertui.cli.running.calibrate import EPILOG as CALIBRATE_EXAMPLES
 from infertui.cli.running.calibrate import calibrate
+from infertui.cli.running.pipeline import EPILOG as PIPELINE_EXAMPLES
+from infertui.cli.running.pipeline import pipeline
 from infertui.cli.running.profile import EPILOG as PROFILE_EXAMPLES
 from infertui.cli.running.profile import profile
 from infertui.cli.running.run import EPILOG as RUN_EXAMPLES
@@ -68,6 +70,8 @@ app = typer.Typer(
     "[bold]infertui doctor[/bold] says what can be used here.",
 )
 app.command(epilog=RUN_EXAMPLES)(run)
+app.command(epilog=PIPELINE_EXAMPLES)(pipeline)
+app.command("auto", epilog=PIPELINE_EXAMPLES, hidden=True)(pipeline)
 app.command(epilog=RESULTS_EXAMPLES)(results)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=BENCH_EXAMPLES)(bench)

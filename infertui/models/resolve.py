@@ -77,9 +77,28 @@ def resolve(model_id: str, revision: str = "") -> ModelSource:
     directory = expand(model_id)
     if is_gguf_name(model_id) and not is_dir(directory):
         return _gguf(model_id, directory)
-    if _looks_like_path(model_id) or (model_id and is_file(directory / CONFIG_NAME)):
+    if not _is_looked_up(model_id):
         return _local(model_id, directory)
     return _hub(model_id, revision, also_a_directory=is_dir(directory))
+
+
+def is_to_be_pulled(model_id: str, revision: str = "") -> bool:
+    """Whether that is a model of the hub which is not here, or not whole: downloading it may help."""
+    if not _is_looked_up(model_id) or not cache.is_model_id(model_id):
+        return False
+    try:
+        resolve(model_id, revision)
+    except ModelError:
+        return True
+    return False
+
+
+def _is_looked_up(model_id: str) -> bool:
+    """Whether a name is looked for in the hub's cache: it is neither synthetic nor a folder or file."""
+    directory = expand(model_id)
+    if model_id.startswith(SYNTHETIC) or (is_gguf_name(model_id) and not is_dir(directory)):
+        return False
+    return not (_looks_like_path(model_id) or (model_id and is_file(directory / CONFIG_NAME)))
 
 
 def read_config(path: Path) -> dict[str, Any]:

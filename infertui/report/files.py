@@ -30,6 +30,12 @@ def check_target(out: Path) -> None:
         raise UsageError(f"--out {name} is a file", remedy="Name a folder, which is made if it is not there.")
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The files of the report that is in a folder, report.html first."""
+    found = [folder / f"report.{ending}" for ending in ("html", "md", "json")]
+    return [path for path in (*found, *sorted((folder / CHARTS).glob("*.*"))) if path.is_file()]
+
+
 def write_report(
     out: Path, document: Document, material: ReportData, charts: Sequence[PlannedChart], *, told: Callable[[str], None]
 ) -> list[Path]:

@@ -325,6 +325,11 @@ class Store:
                 raise store_error(folder, error) from error
 
 
+def is_run_folder(folder: Path) -> bool:
+    """Whether a run, or the results of several, are kept in it."""
+    return any(regular_files.exists(folder / name) for name in (*_MARKS, "results.jsonl"))
+
+
 def is_under_way(folder: Path) -> bool:
     """Whether a living process measures the run of this folder."""
     try:

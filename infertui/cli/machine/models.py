@@ -12,6 +12,8 @@ import typer
 from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infertui.models.hub.download import PullProgress
     from infertui.models.local import LocalModel
 
@@ -63,16 +65,27 @@ def pull(
     Progress goes to standard error, the directory of the model to standard output. HF_TOKEN, HF_HOME and HF_ENDPOINT
     are respected.
     """
+    try:
+        path = fetch(model_id, revision)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    say(str(path))
+
+
+def fetch(model_id: str, revision: str = "") -> "Path":
+    """Download a model, showing progress on standard error: its directory. Raises UsageError and ModelError.
+
+    KeyboardInterrupt leaves what has arrived, which is said.
+    """
     from infertui.models.hub.download import RESUME_HINT
     from infertui.models.hub.download import pull as download
 
     try:
         with _shown_progress(model_id) as show:
-            path = download(model_id, revision, progress=show)
+            return download(model_id, revision, progress=show)
     except KeyboardInterrupt:
         say(f"infertui: interrupted. {RESUME_HINT}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    say(str(path))
+        raise
 
 
 @app.command()

@@ -143,28 +143,36 @@ def write(order: "ReportOrder", results: "Sequence[Result]", store: "Store") -> 
     return written
 
 
+def with_charts_if_possible(order: "ReportOrder") -> "ReportOrder":
+    """The order without charts, which is said, where matplotlib is not there."""
+    from msgspec.structs import replace
+
+    from infertui.errors import UsageError
+    from infertui.report.charts.style import require_matplotlib
+
+    try:
+        require_matplotlib()
+    except UsageError as error:
+        warn(f"the report has no charts: {error.message}")
+        return replace(order, charts=False)
+    return order
+
+
 def report_after(out: Path, results: "Sequence[Result]", store: "Store", *, with_invalid: bool = False) -> None:
     """The report of `run --report` and `bench --report`: in a folder of its own beside the runs, which is told.
 
     On standard error, as standard output may be read by a program. Without matplotlib it has no charts.
     """
-    from infertui.errors import UsageError
-    from infertui.report.charts.style import require_matplotlib
     from infertui.report.produce import ReportOrder
     from infertui.text import clean
 
     if not results:
         say("no report is written: nothing was measured", err=True)
         return
-    try:
-        require_matplotlib()
-        charts = True
-    except UsageError as error:
-        warn(f"the report has no charts: {error.message}")
-        charts = False
     first = results[0]
     folder = out / f"report-{first.bench.bench if first.bench else first.id}"
-    written = write(ReportOrder(folder, charts=charts, with_invalid=with_invalid), results, store)
+    order = with_charts_if_possible(ReportOrder(folder, with_invalid=with_invalid))
+    written = write(order, results, store)
     say(f"report: {clean(str(written.paths[0]))}", err=True)
 
 
