@@ -231,10 +231,9 @@ def _wanted(asked: PipelineFlags) -> "tuple[Path, PipelineFile]":
 
 def _base(asked: PipelineFlags) -> "Config":
     """The config that all arms share: what was given, else what is usual for a pipeline."""
-    import os
-
     from infertui.config.sources import DEFAULT, load
     from infertui.config.sweep import rooted
+    from infertui.env_file import with_env_file
     from infertui.errors import UsageError
     from infertui.pipeline.plan import QUICK, USUAL
 
@@ -250,7 +249,7 @@ def _base(asked: PipelineFlags) -> "Config":
     given |= {f"labels.{key}": ("--label", value) for key, value in pairs("--label", asked.label)}
 
     def resolved(more: dict[str, tuple[str, object]]) -> "Resolved":
-        return load(asked.config, environ=os.environ, sets=asked.sets, flags={**given, **more})
+        return load(asked.config, environ=with_env_file(), sets=asked.sets, flags={**given, **more})
 
     known = resolved({})
     if known.sources.get("model.id", DEFAULT) == DEFAULT:
