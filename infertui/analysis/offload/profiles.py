@@ -80,7 +80,7 @@ def profiles_of(
 class Chosen(Struct, frozen=True):
     """Which profile to run with. `why` says what was passed over, and why; `cpu`: leave the GPU alone."""
 
-    name: BandName
+    name: ProfileName
     profile: Profile
     why: tuple[str, ...] = ()
     cpu: bool = False
@@ -93,15 +93,15 @@ def wanted_by_size(total: int | None) -> BandName:
     return "fast" if total < _SMALL else "balanced" if total < _MIDDLE else "performance"
 
 
-def choose(
-    profiles: Mapping[ProfileName, Profile], asked: BandName, total: int | None, free: int | None
+def choose_profile(
+    profiles: Mapping[ProfileName, Profile], asked: ProfileName, total: int | None, free: int | None
 ) -> Chosen | None:
     """The profile that was asked for, or the first below it that there is and that fits into what is free.
 
     None where no profile is left, not even of the CPU. Without a GPU, `total` None, only that of the CPU is taken.
     """
     why: list[str] = []
-    for name in LADDER[LADDER.index(asked) :]:
+    for name in (asked, *steps_below(profiles, asked)):
         profile = profiles.get(name)
         if profile is None:
             why.append(f"no point was measured for {label(name)}")
@@ -117,10 +117,14 @@ def choose(
     return None
 
 
-def below(name: BandName) -> BandName | None:
-    """The profile to step down to; None below the last."""
-    at = LADDER.index(name) + 1
-    return LADDER[at] if at < len(LADDER) else None
+def steps_below(profiles: Mapping[ProfileName, Profile], name: ProfileName) -> tuple[BandName, ...]:
+    """What a profile is stepped down to, in order: the bands below it; of one by purpose those with fewer layers."""
+    if name in LADDER:
+        return LADDER[LADDER.index(name) + 1 :]
+    layers = profiles[name].n_gpu_layers if name in profiles else 0
+    return tuple(
+        band for band in LADDER if band == "cpu_fallback" or (band in profiles and profiles[band].n_gpu_layers < layers)
+    )
 
 
 def label(name: str) -> str:

@@ -24,6 +24,7 @@ from infertui.measure.records import RequestRecord
 from infertui.models.hub.asking import telling
 from infertui.regular_files import exists, is_file
 from infertui.results.jsonl import read_lines, store_error
+from infertui.results.result import Result
 from infertui.runner.blocking import run_blocking
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused
 from infertui.runner.runner import Runner
@@ -61,6 +62,8 @@ class SixFieldFile:
             self._partial.unlink()
 
 
+Following = Callable[[Sequence[Result]], Sequence[Variant]]
+"""What to run next, of the results so far."""
 OK, FAILED, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 # Errors of a run that are the request's fault, found only when it began.
 REQUEST_ERRORS = frozenset({"config", "usage"})
@@ -121,12 +124,12 @@ def run_in_foreground(
     as_json: bool,
     ui: Ui,
     view: RunView | None = None,
-    following: Callable[[], Sequence[Variant]] = tuple,
+    following: Following = lambda _: (),
 ) -> int:
     """Run the variants and return the exit code. Interrupted, it keeps what was measured.
 
-    `view` shows them in place of the one that `ui` asks for. `following` says what to run after them, again and again
-    until that is nothing.
+    `view` shows them in place of the one that `ui` asks for. `following` says what to run after them, of the results
+    of all so far, again and again until that is nothing.
     """
     if save_json and any(_same(variant.config.workload.prompts_file, save_json) for variant in variants):
         raise UsageError(f"--save-json {clean(str(save_json))} is the prompts file itself")
@@ -191,16 +194,20 @@ def _exit_code(ended: Sequence[RunFinished], refused: Sequence[RunRefused]) -> i
 
 async def _run(
     variants: Sequence[Variant],
-    following: Callable[[], Sequence[Variant]],
+    following: Following,
     out: Path,
     view: RunView,
     told: Callable[[RunFinished | RunRefused], None],
     asked: Asked,
 ) -> None:
+    results: list[Result] = []
+
     def on_event(event: AnyRunEvent) -> None:
         view.take(event)
         if isinstance(event, RunFinished | RunRefused):
             told(event)
+        if isinstance(event, RunFinished):
+            results.append(event.result)
 
     # Ctrl-C, a polite kill, a terminal that closes and a batch system's warning all cancel this task. Repeated, they
     # change nothing: the run in progress is summed up and kept within seconds, whatever comes.
@@ -216,7 +223,7 @@ async def _run(
             try:
                 while variants:
                     await runner.run_all(variants, out)
-                    variants = await run_blocking(following)
+                    variants = await run_blocking(lambda: following(tuple(results)))
             finally:
                 if asked.first:
                     runner.ended_by = f"{asked.first.name} ended it"

@@ -133,7 +133,13 @@ class Offloading:
         if not first:
             return OK
         code = run_in_foreground(
-            first, out=self.out, save_json=None, as_json=False, ui=ui, view=view, following=self._next_variants
+            first,
+            out=self.out,
+            save_json=None,
+            as_json=False,
+            ui=ui,
+            view=view,
+            following=lambda _: self._next_variants(),
         )
         self.keep()
         if code in (INTERRUPTED, USAGE):

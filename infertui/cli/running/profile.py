@@ -8,6 +8,7 @@ import typer
 
 from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, OutFlag, Ui, UiFlag, refuse_with_queue
 from infertui.cli.output import say, say_json
+from infertui.env_file import with_env_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,8 +150,6 @@ def _config(
     flags: "Mapping[str, tuple[str, object]]", engine: str, context: str | None, batch: str | None, sets: list[str]
 ) -> "Config":
     """The config of the study's runs. Quality is not looked at: layers on another device say the same."""
-    import os
-
     from infertui.config.fields import FIELDS
     from infertui.config.sources import DEFAULT, load
     from infertui.errors import UsageError
@@ -161,7 +160,7 @@ def _config(
         if value is not None and key not in FIELDS:
             raise UsageError(f"{engine} has no {key.rpartition('.')[2]}, which {flag} sets")
         given[key] = (flag, value)
-    asked = load(None, environ=os.environ, sets=sets, flags=given)
+    asked = load(None, environ=with_env_file(), sets=sets, flags=given)
     usual: dict[str, object] = {
         "measurement.min_seconds": _MIN_SECONDS,
         "measurement.max_seconds": _MAX_SECONDS,
@@ -169,7 +168,7 @@ def _config(
         "quality.reference": "none",
     }
     given |= {key: ("profile", value) for key, value in usual.items() if asked.sources.get(key) == DEFAULT}
-    return load(None, environ=os.environ, sets=sets, flags=given).config
+    return load(None, environ=with_env_file(), sets=sets, flags=given).config
 
 
 def _begun(config: "Config", wanted: _Wanted, ceiling: str, out: Path) -> "Offloading":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from infertui.cli.flags import (
     REPORTS,
@@ -23,7 +24,9 @@ from infertui.config.engines.registry import SPECS, words
 from infertui.env_file import with_env_file
 
 if TYPE_CHECKING:
+    from infertui.cli.running.foreground import Following
     from infertui.config.schema import Config
+    from infertui.config.sources import Resolved
     from infertui.config.sweep import Variant
 
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
@@ -52,6 +55,8 @@ EPILOG = """[bold]Examples[/bold]
   infertui run baseline --mode eager,static,compile,cudagraph
 
   infertui run --engine llama-cpp --model synthetic:tinyllama-1.1b --set engine.llama_cpp.n_gpu_layers=10
+
+  infertui run synthetic:tinyllama-1.1b --profile auto      (after `infertui profile` of it)
 
 [bold]infertui engines NAME[/bold] says which options an engine has; any option is a [bold]--set[/bold].
 """
@@ -95,6 +100,7 @@ class RunFlags(Struct, frozen=True, kw_only=True):
     as_json: bool
     ui: Ui
     force: bool
+    profile: str | None
 
 
 def run(
@@ -183,6 +189,14 @@ def run(
         bool, typer.Option("--json", help="Print each result as a line of JSON on standard output.")
     ] = False,
     ui: UiFlag = "auto",
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Layers on the GPU as `infertui profile` found them best: auto, fast, balanced, performance, cpu.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Load even what the memory estimate refuses.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the configurations that would run, and stop.")
@@ -224,7 +238,11 @@ def run(
         as_json=as_json,
         ui=ui,
         force=force,
+        profile=profile,
     )
+    if profile is not None:
+        _profiled(asked, dry_run=dry_run, queue=queue)
+        return
     config = _config(asked)
     if dry_run:
         _list(asked, config)
@@ -234,11 +252,44 @@ def run(
         raise typer.Exit(_measure(asked, config))
 
 
+def _profiled(asked: RunFlags, *, dry_run: bool, queue: bool) -> None:
+    """The run with a kept profile; where that has no room, with the next below it."""
+    from infertui.cli.running.profiled import SteppingDown, profiled
+
+    asked = _with_model(asked)
+    found = profiled(_resolved(asked), asked.profile or "")
+    say(f"infertui: {found.told}", err=True)
+    if dry_run:
+        _list(asked, found.config)
+        return
+    if queue:
+        _queue(asked, found.config)
+        return
+    steps = SteppingDown(
+        found, lambda config: _variants(asked, config), lambda text: say(f"infertui: {text}", err=True)
+    )
+    raise typer.Exit(steps.code(_measure(asked, found.config, steps.following)))
+
+
+def _with_model(asked: RunFlags) -> RunFlags:
+    """`infertui run MODEL --profile auto`: a target that is neither a preset nor a TOML file is the model."""
+    from infertui.config import sources
+
+    target = asked.target
+    if target is None or asked.model is not None or target in sources.names() or target.endswith(".toml"):
+        return asked
+    return replace(asked, target=None, model=target)
+
+
 def _config(asked: RunFlags) -> "Config":
     """The preset or file with what the environment, --set and the flags change. Raises ConfigError or UsageError."""
+    return _resolved(asked).config
+
+
+def _resolved(asked: RunFlags) -> "Resolved":
     from infertui.config.sources import load
 
-    return load(asked.target, environ=with_env_file(), sets=asked.sets, flags=_flags(asked)).config
+    return load(asked.target, environ=with_env_file(), sets=asked.sets, flags=_flags(asked))
 
 
 def _flags(asked: RunFlags) -> dict[str, tuple[str, object]]:
@@ -300,12 +351,12 @@ def _queue(asked: RunFlags, config: "Config") -> None:
     enqueue(variants, title=title, out=asked.out, as_json=asked.as_json)
 
 
-def _measure(asked: RunFlags, config: "Config") -> int:
-    """Measure them in the foreground: the exit code."""
+def _measure(asked: RunFlags, config: "Config", following: "Following" = lambda _: ()) -> int:
+    """Measure them in the foreground, and what follows of them: the exit code."""
     from infertui.cli.running.foreground import run_in_foreground
 
-    variants = _variants(asked, config)
-    return run_in_foreground(variants, out=asked.out, save_json=asked.save_json, as_json=asked.as_json, ui=asked.ui)
+    variants, save, as_json = _variants(asked, config), asked.save_json, asked.as_json
+    return run_in_foreground(variants, out=asked.out, save_json=save, as_json=as_json, ui=asked.ui, following=following)
 
 
 def _swept(key: str, value: object) -> str:

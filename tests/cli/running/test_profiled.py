@@ -1,0 +1,107 @@
+"""`infertui run --profile` as it is typed: which kept profile is taken by the memory of the stub's GPU, and marked."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.offload_law import MIB, Law
+from support.runs import clean_environment, infertui
+
+from infertui.analysis.offload.kept import KeptProfiles, keep_profiles
+from infertui.analysis.offload.profiles import profiles_of
+
+LAW = Law(23, total_mib=12288, layer_mib=400)  # FAST 13 layers, BALANCED 20, PERFORMANCE 23: 5800, 8600, 9800 MiB
+SETTINGS = [
+    f"--set={key}={value}"
+    for key, value in {
+        "engine.simulator.layers": 23, "engine.simulator.gpu_mib": 600, "engine.simulator.gpu_layer_mib": 400,
+        "engine.simulator.virtual_time": "true", "measurement.warmup": 0, "measurement.iterations": 3,
+        "workload.output_len": 2,
+    }.items()
+]  # fmt: skip
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A home in which profiles of the law are kept."""
+    points = [LAW.point(layers) for layers in range(24)]
+    found = profiles_of(points, LAW.card, n_ctx=None, n_batch=None)
+    profiles = KeptProfiles(
+        "synthetic:nano", "simulator", found, gpu="NVIDIA Stub", gpu_memory=LAW.total_mib * MIB, layers=23
+    )
+    keep_profiles(profiles, {"XDG_CONFIG_HOME": str(tmp_path)})
+    return tmp_path
+
+
+def environment(home: Path, stub: Path, used_mib: int = 0, total_mib: int = LAW.total_mib) -> dict[str, str]:
+    return clean_environment(
+        LD_LIBRARY_PATH=str(stub), NVML_STUB_TOTAL_MIB=str(total_mib), NVML_STUB_USED_MIB=str(used_mib),
+        NVML_STUB_THROTTLE="1", XDG_CONFIG_HOME=str(home),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "used_mib", "said"),
+    [
+        ("auto", 0, "profile PERFORMANCE, 23 of 23 layers"),
+        ("auto", 3000, "profile BALANCED, 20 of 23 layers on NVIDIA Stub: PERFORMANCE takes 9.6 GiB, and 9.1 GiB are"),
+        ("fast", 0, "profile FAST, 13 of 23 layers"),
+        ("performance", 5000, "profile FAST, 13 of 23 layers"),
+        ("cpu", 0, "profile CPU_FALLBACK, 0 of 23 layers"),
+        ("auto", 12000, "profile CPU_FALLBACK, 0 of 23 layers on NVIDIA Stub, without the GPU"),
+        ("most-tokens", 0, "profile most tokens, 23 of 23 layers"),
+    ],
+)  # fmt: skip
+def test_it_is_chosen_by_what_is_free(kept: Path, nvml_stub: Path, asked: str, used_mib: int, said: str) -> None:
+    done = infertui(
+        "run", "synthetic:nano", "--profile", asked, *SETTINGS, "--dry-run",
+        cwd=kept, environment=environment(kept, nvml_stub, used_mib),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert said in done.stderr
+
+
+def test_what_has_no_room_is_run_with_the_next_below_and_marked(kept: Path, nvml_stub: Path) -> None:
+    done = infertui(
+        "run", "--model", "synthetic:nano", "--profile", "performance", *SETTINGS,
+        "--set", "engine.simulator.gpu_free_mib=6000", "--json", "--ui", "none",
+        cwd=kept, environment=environment(kept, nvml_stub),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [run["state"] for run in runs] == ["failed", "failed", "finished"]
+    assert [run["config"]["labels"]["profile"] for run in runs] == ["performance", "balanced", "fast"]
+    assert runs[-1]["loaded"]["offloaded_layers"] == "13 of 23"
+    assert "BALANCED found no room" in runs[-1]["config"]["labels"]["profile_why"]
+    assert "profile FAST, 13 of 23 layers" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("synthetic:tinyllama-1.1b", "--profile", "auto"), "no profiles of synthetic:tinyllama-1.1b are kept"),
+        (("synthetic:nano", "--profile", "quick"), "there is no profile 'quick'"),
+        (("synthetic:nano", "--profile", "auto", "--engine", "llama-cpp"), "with engine.name = llama-cpp are kept"),
+        (
+            ("synthetic:nano", "--profile", "auto", "--set", "engine.simulator.n_gpu_layers=3"),
+            "engine.simulator.n_gpu_layers is given as well",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(
+    kept: Path, nvml_stub: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = infertui("run", *arguments, cwd=kept, environment=environment(kept, nvml_stub))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_profiles_of_another_card_are_not_taken(kept: Path, nvml_stub: Path) -> None:
+    done = infertui(
+        "run", "synthetic:nano", "--profile", "auto", *SETTINGS, "--dry-run",
+        cwd=kept, environment=environment(kept, nvml_stub, total_mib=4096),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "were measured on NVIDIA Stub with 12.0 GiB, and this is NVIDIA Stub with 4.00 GiB" in done.stderr
+    assert "infertui profile synthetic:nano" in done.stderr
