@@ -6,12 +6,10 @@ under a name that says model, format and a hash of all that went in. All of it c
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -21,10 +19,11 @@ from infertui.errors import ModelError
 from infertui.models.gguf.layout import GgufLayout, Planned, Vocabulary, layout, of_bytes, of_checkpoint
 from infertui.models.gguf.read import ALIGNMENT, RANDOM_WEIGHTS, read_gguf
 from infertui.models.gguf.weights import Checkpoint, GgufFormat, Rows, bytes_per_row, drawn, stored_format
+from infertui.models.kept import ELSEWHERE, slug
+from infertui.models.kept import kept as kept_at
 from infertui.models.resolve import ModelSource
 from infertui.models.weights import find_weights
 from infertui.paths import cache_dir
-from infertui.regular_files import is_file
 from infertui.text import clean, one_line
 from infertui.units import format_bytes
 
@@ -67,28 +66,7 @@ def kept(
 
     Raises ModelError for a cache that cannot be made or written, and what `write` raises.
     """
-    try:
-        folder = cache_folder(environ)
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:
-        raise ModelError(f"the cache for GGUF files cannot be made: {clean(str(error))}", remedy=_ELSEWHERE) from error
-    path = folder / name
-    if is_file(path):
-        return path
-    with _one_writer(folder, tell):
-        if not is_file(path):
-            unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-            try:
-                write(unfinished)
-                unfinished.replace(path)
-            except OSError as error:
-                raise ModelError(f"{path} cannot be written: {clean(str(error))}", remedy=_ELSEWHERE) from error
-            finally:
-                unfinished.unlink(missing_ok=True)
-    return path
-
-
-_ELSEWHERE = "Free some space, or set XDG_CACHE_HOME to a folder on another disk."
+    return kept_at(cache_folder(environ), name, write, what="GGUF file", tell=tell)
 
 
 def write_gguf(
@@ -108,7 +86,7 @@ def write_gguf(
     if needed + _MARGIN > free:
         raise ModelError(
             f"the GGUF file of {source.label} takes {format_bytes(needed)}, but {where} has {format_bytes(free)} free",
-            remedy=_ELSEWHERE,
+            remedy=ELSEWHERE,
         )
     tell(f"writing {source.label} as {form} GGUF, {format_bytes(needed)}, to {path}")
     try:
@@ -121,7 +99,7 @@ def write_gguf(
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         problem = f"{where} is full" if full else clean(error.strerror or str(error))
-        raise ModelError(f"the GGUF file of {source.label} cannot be written: {problem}", remedy=_ELSEWHERE) from error
+        raise ModelError(f"the GGUF file of {source.label} cannot be written: {problem}", remedy=ELSEWHERE) from error
     read_gguf(path)  # what cannot be read back is not kept
 
 
@@ -226,30 +204,4 @@ def _name(source: ModelSource, form: GgufFormat, seed: int) -> str:
                 status = file.stat()
                 facts.append([str(file.resolve()), status.st_size, status.st_mtime_ns])
     digest = hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()[:16]
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", source.id.removeprefix("synthetic:")).strip("-.")[-60:] or "model"
-    return f"{slug}-{form}-{digest}.gguf"
-
-
-@contextlib.contextmanager
-def _one_writer(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Hold the folder's lock. The kernel lets go of it however a writer ends, so nothing is ever left locked."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise ModelError(f"the cache {one_line(folder)} cannot be used: {error.strerror}") from error
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks: both write, and the last one stays
-            _lock(descriptor, tell)
-            for left in folder.glob(".*.part"):  # of a writer that was killed
-                left.unlink(missing_ok=True)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, tell: Callable[[str], None]) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        tell("waiting for another process that writes a GGUF file")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return f"{slug(source)}-{form}-{digest}.gguf"

@@ -13,8 +13,8 @@ from msgspec import Struct
 from infertui.config.schema import EngineConfig
 from infertui.errors import EngineError, InfertuiError
 from infertui.models.disk import read_at_most
+from infertui.models.kept import fingerprint
 from infertui.models.resolve import ModelSource
-from infertui.models.weights import find_weights
 from infertui.paths import cache_dir
 from infertui.targets.engine.base import Capacity
 from infertui.targets.engine.tensorrt_llm import builtengine
@@ -77,15 +77,6 @@ def key(source: ModelSource, options: BuildOptions, *, version: Version, gpu: Gp
         capability=f"{gpu.capability[0]}.{gpu.capability[1]}",
         options=options,
     )
-
-
-def fingerprint(source: ModelSource) -> str:
-    """What a folder holds: its config, and name, size and time of each weight file. Reading all of it takes minutes."""
-    seen = hashlib.sha256(msgspec.json.encode(source.config, order="deterministic"))
-    for path in sorted(find_weights(source.path).files):
-        found = path.stat()
-        seen.update(f"{path.name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
-    return seen.hexdigest()
 
 
 def read_record(folder: Path) -> Record | None:
