@@ -9,7 +9,7 @@ from importlib import invalidate_caches
 from pathlib import Path
 from typing import Any
 
-from infertui.targets.engine.tensorrt_llm.gpus import Driver, Gpu
+from infertui.targets.engine.gpus import Driver, Gpu
 
 SURFACE = Path(__file__).parents[1] / "targets/engine/tensorrt_llm/surface.json"
 RUNTIME = Path(__file__).parent / "trtllm_runtime.py"

@@ -22,7 +22,7 @@ from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS
 TESTS = Path(__file__).parents[2]
 # There is no GPU where tests run: NVML's answer is put in its place, and nothing else.
 COMMAND = (
-    "from support import trtllm; from infertui.targets.engine.tensorrt_llm import gpus; "
+    "from support import trtllm; from infertui.targets.engine import gpus; "
     "gpus.read = lambda: trtllm.H200; "
     "from infertui.cli.main import main; main()"
 )

@@ -20,6 +20,7 @@ from infertui.models.memory.estimate import dtype_in_use
 from infertui.models.resolve import CONFIG_NAME, ModelSource, resolve
 from infertui.models.tokenizers import Tokenizer, tokenizer_if_any
 from infertui.paths import expand
+from infertui.targets.engine import gpus
 from infertui.targets.engine.base import (
     Batch,
     Capacity,
@@ -31,7 +32,7 @@ from infertui.targets.engine.base import (
     LoadRequest,
     Sink,
 )
-from infertui.targets.engine.tensorrt_llm import builtengine, effective, gpus, options, stream
+from infertui.targets.engine.tensorrt_llm import builtengine, effective, options, stream
 from infertui.targets.engine.tensorrt_llm import installation as trial
 from infertui.targets.engine.tensorrt_llm.build import cache
 from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine

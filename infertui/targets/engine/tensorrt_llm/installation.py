@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from infertui.config.engines.tensorrt_llm import SPEC
 from infertui.errors import EngineError
+from infertui.targets.engine import gpus
 from infertui.targets.engine.base import Probe
-from infertui.targets.engine.tensorrt_llm import gpus
 from infertui.targets.engine.tensorrt_llm.options import Version, parse
 from infertui.text import clean, one_line
 

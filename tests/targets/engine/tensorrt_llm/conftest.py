@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support import trtllm
 
-from infertui.targets.engine.tensorrt_llm import gpus
+from infertui.targets.engine import gpus
 
 
 @pytest.fixture

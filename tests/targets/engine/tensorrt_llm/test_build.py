@@ -19,11 +19,11 @@ from infertui.config.schema import EngineConfig
 from infertui.errors import EngineError, InfertuiError, ModelError, StoreError, UsageError
 from infertui.models.resolve import resolve
 from infertui.targets.engine.base import Capacity
+from infertui.targets.engine.gpus import Driver, Gpu
 from infertui.targets.engine.tensorrt_llm.build import cache, process, recipe
 from infertui.targets.engine.tensorrt_llm.build.builder import Order, build, prepare
 from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress, Reader
 from infertui.targets.engine.tensorrt_llm.build.recipe import PRECISIONS, BuildOptions, Precision, Step, Tools
-from infertui.targets.engine.tensorrt_llm.gpus import Driver, Gpu
 from infertui.targets.engine.tensorrt_llm.options import parse
 
 Install = Callable[..., Path]

@@ -14,9 +14,9 @@ from support.daemons import wait_until
 
 from infertui.errors import EngineError
 from infertui.targets.engine.base import Probe, probe
+from infertui.targets.engine.gpus import Driver, Gpu, visible
 from infertui.targets.engine.tensorrt_llm import installation
 from infertui.targets.engine.tensorrt_llm import installation as trial
-from infertui.targets.engine.tensorrt_llm.gpus import Driver, Gpu, visible
 from infertui.targets.engine.tensorrt_llm.options import parse
 
 Install = Callable[..., Path]

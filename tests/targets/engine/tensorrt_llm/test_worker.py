@@ -17,7 +17,7 @@ SITE = """
 import sys
 sys.path.append({tests!r})
 from support import trtllm
-from infertui.targets.engine.tensorrt_llm import gpus
+from infertui.targets.engine import gpus
 gpus.read = lambda: trtllm.H200
 """
 

@@ -14,12 +14,13 @@ from msgspec import Struct
 from infertui.errors import EngineError, StoreError, UsageError
 from infertui.models.resolve import ModelSource, resolve
 from infertui.paths import expand
-from infertui.targets.engine.tensorrt_llm import builtengine, gpus
+from infertui.targets.engine import gpus
+from infertui.targets.engine.gpus import Gpu
+from infertui.targets.engine.tensorrt_llm import builtengine
 from infertui.targets.engine.tensorrt_llm.build import cache, process, recipe
 from infertui.targets.engine.tensorrt_llm.build.cache import RECORD, Key, Record
 from infertui.targets.engine.tensorrt_llm.build.progress import BuildProgress
 from infertui.targets.engine.tensorrt_llm.build.recipe import BuildOptions, Step, Tools
-from infertui.targets.engine.tensorrt_llm.gpus import Gpu
 from infertui.targets.engine.tensorrt_llm.installation import examine
 from infertui.text import clean
 from infertui.units import format_bytes

@@ -17,10 +17,10 @@ from infertui.models.kept import fingerprint
 from infertui.models.resolve import ModelSource
 from infertui.paths import cache_dir
 from infertui.targets.engine.base import Capacity
+from infertui.targets.engine.gpus import Gpu
 from infertui.targets.engine.tensorrt_llm import builtengine
 from infertui.targets.engine.tensorrt_llm.build.recipe import BuildOptions, dtype_of
 from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine
-from infertui.targets.engine.tensorrt_llm.gpus import Gpu
 from infertui.targets.engine.tensorrt_llm.options import Version
 from infertui.text import clean, one_line
 

@@ -1,4 +1,4 @@
-"""What the driver says of the GPUs, for the question whether TensorRT-LLM supports them.
+"""What the driver says of the GPUs, for the question whether an engine supports them.
 
 Asked of NVML here, and not of `infertui.telemetry`, which stands above the engines.
 """
