@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-BACKENDS = ("torch", "transformers", "tensorrt_llm", "vllm", "llama_cpp", "openvino", "openvino_genai")
+BACKENDS = (
+    "torch", "transformers", "tensorrt_llm", "vllm", "llama_cpp", "openvino", "openvino_genai", "onnx", "onnxruntime",
+    "onnxruntime_genai",
+)  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:

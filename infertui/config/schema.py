@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from msgspec import Meta, defstruct, field
 
 from infertui.config.engines.llama_cpp import LlamaCppOptions
+from infertui.config.engines.onnxruntime_genai import OnnxruntimeGenaiOptions
 from infertui.config.engines.openvino import OpenvinoOptions
 from infertui.config.engines.registry import BUILT_IN, SPECS
 from infertui.config.engines.simulator import SimulatorOptions
@@ -105,6 +106,7 @@ class _BuiltInEngines(CommonEngineOptions, frozen=True):
     vllm: VllmOptions = field(default_factory=VllmOptions)
     llama_cpp: LlamaCppOptions = field(default_factory=LlamaCppOptions)
     openvino: OpenvinoOptions = field(default_factory=OpenvinoOptions)
+    onnxruntime_genai: OnnxruntimeGenaiOptions = field(default_factory=OnnxruntimeGenaiOptions)
     simulator: SimulatorOptions = field(default_factory=SimulatorOptions)
 
 

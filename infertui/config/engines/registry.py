@@ -4,14 +4,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from infertui.config.engines import llama_cpp, openvino, simulator, tensorrt_llm, transformers, vllm
+from infertui.config.engines import llama_cpp, onnxruntime_genai, openvino, simulator, tensorrt_llm, transformers, vllm
 from infertui.config.engines.spec import EngineSpec, Lever
 from infertui.text import one_line
 
 GROUP = "infertui.engines"
 
 BUILT_IN = (
-    transformers.SPEC, tensorrt_llm.SPEC, vllm.SPEC, llama_cpp.SPEC, openvino.SPEC, simulator.SPEC,
+    transformers.SPEC, tensorrt_llm.SPEC, vllm.SPEC, llama_cpp.SPEC, openvino.SPEC, onnxruntime_genai.SPEC,
+    simulator.SPEC,
 )  # fmt: skip
 
 PROBLEMS: list[str] = []

@@ -67,7 +67,8 @@ def _figures(arms: tuple[str, ...], rounds: Rounds) -> tuple[ComparedFigure, ...
 
 
 _SHORT_ENGINES = {
-    "transformers": "hf", "tensorrt-llm": "trtllm", "llama-cpp": "llama", "openvino": "ov", "simulator": "sim",
+    "transformers": "hf", "tensorrt-llm": "trtllm", "llama-cpp": "llama", "openvino": "ov", "onnxruntime-genai": "ort",
+    "simulator": "sim",
 }  # fmt: skip
 # Words that fit where there are nine cells.
 _BRIEF = {"interrupted": "cut off", "RUN warmup": "RUN warm", "RUN compile": "RUN comp", "RUN capture": "RUN capt"}

@@ -64,6 +64,7 @@ CASES = [
     case("llama-cpp", quantization="q8_0"),
     case("openvino"),
     case("openvino", quantization="q8_0"),
+    case("onnxruntime-genai"),
 ]
 
 

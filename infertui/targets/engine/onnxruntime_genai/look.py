@@ -1,0 +1,97 @@
+"""How the library runs a loaded model, from its own profile of a few steps: where each operator ran, and by how many
+threads.
+
+ONNX Runtime profiles a single run where it is asked to, so that what is measured later is not profiled.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+_STEPS = 6
+"""Decode steps: a graph is captured in one of the first."""
+_HEAVY = ("MatMul", "MatMulNBits", "Gemm", "GroupQueryAttention", "MultiHeadAttention", "Attention", "EPContext")
+_WORDS = {
+    "CPUExecutionProvider": "cpu",
+    "CUDAExecutionProvider": "cuda",
+    "NvTensorRTRTXExecutionProvider": "nv-tensorrt-rtx",
+}
+
+
+class Executed(Struct, frozen=True):
+    """What the profile shows of a decode step. `heavy` are the providers of matrix products and attention, by word.
+
+    `nodes` counts operators by provider. `replayed` says that the last step ran none of them one by one, as a captured
+    graph does. `threads` is None where no operator was divided.
+    """
+
+    heavy: tuple[str, ...] = ()
+    nodes: dict[str, int] = {}
+    threads: int | None = None
+    replayed: bool = False
+    operators: tuple[str, ...] = ()
+
+    @property
+    def provider(self) -> str:
+        """The one that computes; several, where several do."""
+        return " and ".join(self.heavy) or "unknown"
+
+
+def looked_at(generator: Any, prompt: Any) -> Executed:
+    """Run a prompt and some steps on a new generator, with the profile that the library writes of each run."""
+    with tempfile.TemporaryDirectory(prefix="infertui-onnx-") as folder:
+        runs = []
+        for step in range(_STEPS):
+            generator.set_runtime_option("enable_profiling", str(Path(folder) / f"{step:02}"))
+            if step == 0:
+                generator.append_tokens(prompt)
+            generator.generate_next_token()
+            runs.append(_events(Path(folder), f"{step:02}"))
+        generator.set_runtime_option("enable_profiling", "0")
+    return executed(runs)
+
+
+def executed(runs: list[list[dict[str, Any]]]) -> Executed:
+    """From the events of each run, the prompt's first."""
+    steps = [[event for event in run if event.get("cat") == "Node"] for run in runs[1:]]
+    told = next((step for step in steps if step), [])
+    found: Counter[str] = Counter()
+    heavy: set[str] = set()
+    threads: set[int] = set()
+    operators: set[str] = set()
+    for event in told:
+        facts: Mapping[str, Any] = event.get("args", {})
+        provider, operator = str(facts.get("provider", "")), str(facts.get("op_name", ""))
+        if not provider:
+            continue
+        word = _WORDS.get(provider, provider)
+        found[word] += 1
+        operators.add(operator)
+        if operator in _HEAVY or provider.startswith("Nv"):
+            heavy.add(word)
+        stats = facts.get("thread_scheduling_stats")
+        if isinstance(stats, Mapping):
+            threads.add(1 + len(stats.get("sub_threads", ())))
+        elif stats == "":
+            threads.add(1)
+    return Executed(
+        heavy=tuple(sorted(heavy)),
+        nodes=dict(sorted(found.items())),
+        threads=max(threads, default=None),
+        replayed=bool(steps and not steps[-1]),
+        operators=tuple(sorted(operators)),
+    )
+
+
+def _events(folder: Path, prefix: str) -> list[dict[str, Any]]:
+    """What was profiled under a prefix; several files where a step took several runs."""
+    events: list[dict[str, Any]] = []
+    for path in sorted(folder.glob(f"{prefix}*.json")):
+        events += json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        path.unlink()
+    return events

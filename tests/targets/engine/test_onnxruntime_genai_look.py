@@ -1,0 +1,75 @@
+"""What the library's profile says of how it runs a model, and which of its packages are there."""
+
+import importlib.metadata
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from infertui.targets.engine.onnxruntime_genai import installed
+from infertui.targets.engine.onnxruntime_genai.installed import probe
+from infertui.targets.engine.onnxruntime_genai.look import executed
+
+
+def node(operator: str, provider: str, threads: int = 1) -> dict[str, Any]:
+    stats = {"main_thread": {}, "sub_threads": {str(number): {} for number in range(1, threads)}} if threads > 1 else ""
+    return {"cat": "Node", "args": {"op_name": operator, "provider": provider, "thread_scheduling_stats": stats}}
+
+
+SESSION = {"cat": "Session", "name": "model_run", "args": {}}
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def test_steps_are_looked_at_and_not_the_prompt() -> None:
+    prompt = [SESSION, node("MatMul", CUDA)]
+    found = executed([prompt, [SESSION, node("MatMul", CPU, 4), node("Shape", CPU)]])
+    assert (found.provider, found.threads, found.replayed) == ("cpu", 4, False)
+    assert found.nodes == {"cpu": 2}
+    assert found.operators == ("MatMul", "Shape")
+
+
+def test_shapes_may_be_worked_out_on_the_cpu_and_products_may_not() -> None:
+    step = [node("GroupQueryAttention", CUDA), node("MatMulNBits", CUDA), node("Shape", CPU)]
+    assert executed([[], step]).provider == "cuda"
+    assert executed([[], step]).nodes == {"cuda": 2, "cpu": 1}
+    assert executed([[], [*step, node("MatMul", CPU)]]).provider == "cpu and cuda"
+
+
+def test_a_graph_that_is_replayed_runs_no_operators_one_by_one() -> None:
+    eager = [SESSION, node("MatMul", CUDA)]
+    found = executed([eager, eager, [SESSION], [SESSION]])
+    assert (found.replayed, found.provider) == (True, "cuda")
+    assert not executed([eager, eager, [SESSION], eager]).replayed
+
+
+def test_a_profile_that_says_nothing_proves_nothing() -> None:
+    found = executed([[]])
+    assert (found.provider, found.threads, found.replayed) == ("unknown", None, False)
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "find_spec", lambda name: None if name in ("onnx", "torch") else find_spec("os"))
+    answer = probe()
+    assert not answer.available
+    assert answer.reason == "onnx and torch not installed"
+    assert "infertui[onnx]" in answer.remedy
+
+
+def test_the_packages_for_gpus_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        found = {"onnxruntime-genai-cuda": "0.18.0", "onnxruntime-gpu": "1.31.0"}.get(package)
+        if found is None:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return found
+
+    monkeypatch.setattr(installed, "find_spec", lambda _: find_spec("email"))
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    answer = probe()
+    assert answer.available
+    assert answer.versions == {"onnxruntime-genai-cuda": "0.18.0", "onnxruntime-gpu": "1.31.0"}
+
+
+def test_a_folder_of_that_name_is_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "find_spec", lambda _: find_spec("email"))
+    monkeypatch.setattr(installed, "versions", dict)
+    assert probe().reason == "there is a folder or module named onnxruntime_genai, but not the package"
