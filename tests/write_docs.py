@@ -16,7 +16,7 @@ from pathlib import Path
 
 from support.manual.commands import commands
 from support.manual.engines import engine_table
-from support.manual.keys import config_keys, preset_table, screen_keys, setting_keys
+from support.manual.keys import config_keys, preset_table, screen_keys, setting_keys, shape_table
 from support.manual.routes import routes, wire_types
 from support.manual.speeds import speeds
 from support.manual.summary import summary
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "routes": routes,
     "screen keys": screen_keys,
     "settings": setting_keys,
+    "shapes": shape_table,
     "wire types": wire_types,
 }
 _PART = re.compile(r"<!-- begin: (?P<what>[^\n]*?) -->\n.*?<!-- end -->", re.DOTALL)

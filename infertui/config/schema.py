@@ -47,7 +47,7 @@ class ModelConfig(Section, frozen=True):
             pattern=r"\S",
             extra={"allowed": "text, not empty"},
             description="Hugging Face id, local directory, or synthetic:NAME for the real architecture with random "
-            "weights (synthetic:nano, gpt2-124m, tinyllama-1.1b, llama-8b, or a config.json)",
+            "weights (nano, tinyllama-1.1b, llama-3-8b, ... as `infertui models` lists them, or a config.json)",
         ),
     ] = "synthetic:nano"
     revision: Annotated[str, Meta(description="branch, tag or commit of a Hugging Face model; empty: main")] = ""

@@ -59,7 +59,7 @@ def synthetic_names() -> list[str]:
     """The names of the synthetic models that ship, smallest first."""
     folder = paths.data() / "models"
     names = [entry.name for entry in folder.iterdir() if (entry / CONFIG_NAME).is_file()]
-    return sorted(names, key=lambda name: read_shape(read_config(_shipped_config(name))).parameters)
+    return sorted(names, key=lambda name: (read_shape(read_config(_shipped_config(name))).parameters, name))
 
 
 def resolve(model_id: str, revision: str = "") -> ModelSource:

@@ -7,7 +7,8 @@ from infertui.config.schema import Config
 from infertui.errors import ConfigError
 
 NAMES = [
-    "baseline", "cpu-baseline", "demo", "gpu-batch4", "gpu-long", "gpu-medium", "gpu-short", "modes", "tinyllama",
+    "baseline", "cpu-baseline", "demo", "gpu-batch4", "gpu-long", "gpu-medium", "gpu-short", "llama-cpp",
+    "llama-cpp-13b", "llama-cpp-7b", "llama-cpp-cpu", "modes", "tinyllama",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from infertui import paths
 from infertui.models.local import LocalModel, local_models
+from infertui.models.resolve import synthetic_names
 from infertui.text import clean
 
 NANO = (paths.data() / "models/nano/config.json").read_text()
@@ -43,9 +44,7 @@ def found() -> dict[str, LocalModel]:
 
 def test_an_empty_machine_has_the_synthetic_models(cache: Path) -> None:
     models = local_models()
-    assert [model.id for model in models] == [
-        "synthetic:nano", "synthetic:gpt2-124m", "synthetic:tinyllama-1.1b", "synthetic:llama-8b",
-    ]  # fmt: skip
+    assert [model.id for model in models] == [f"synthetic:{name}" for name in synthetic_names()]
     assert all(model.complete and model.size_bytes == 0 for model in models)
 
 

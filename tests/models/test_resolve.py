@@ -56,7 +56,9 @@ def make_cached(cache: Path, model_id: str = "acme/tiny", ref: str = "main", **f
 
 
 def test_synthetic_models_by_name() -> None:
-    assert synthetic_names() == ["nano", "gpt2-124m", "tinyllama-1.1b", "llama-8b"]
+    names = synthetic_names()
+    assert names[:3] == ["nano", "nano-moe", "gpt2-124m"]
+    assert names[-2:] == ["llama-2-70b", "llama-3-70b"]
     source = resolve("synthetic:gpt2-124m")
     assert source.kind == "synthetic"
     assert source.label == "synthetic:gpt2-124m (random weights)"
@@ -79,7 +81,7 @@ def test_synthetic_models_from_a_config_of_ones_own(cache: Path, name: str) -> N
     ("name", "said"),
     [
         ("tinylama", "Did you mean synthetic:tinyllama-1.1b?"),
-        ("", "Known: nano, gpt2-124m, tinyllama-1.1b, llama-8b"),
+        ("", "Known: nano, nano-moe, gpt2-124m, dialogpt-medium"),
         ("zzz", "Known: nano"),
         ("./nowhere", "there is no file nowhere"),
         ("a/\0", "there is no file"),

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from infertui.cli.machine.models import app
 from infertui.errors import ModelError, UsageError
+from infertui.models.resolve import synthetic_names
 
 ROOT = Path(__file__).parents[3]
 NANO = (ROOT / "data/models/nano/config.json").read_text()
@@ -44,12 +45,11 @@ def test_the_list_fits_a_terminal_and_says_where_models_are(tmp_path: Path) -> N
     assert lines[1].startswith("acme/half (!)")
     assert lines[2].startswith("models/mine")
     assert "4.00 M  bfloat16" in lines[2]
-    assert [line.split()[0] for line in lines[3:7]] == [
-        "synthetic:nano", "synthetic:gpt2-124m", "synthetic:tinyllama-1.1b", "synthetic:llama-8b",
-    ]  # fmt: skip
-    assert lines[7] == "acme/half: download unfinished; run `infertui models pull acme/half`"
-    assert lines[8].startswith("2 models, ")
-    assert lines[8].endswith(str(tmp_path / "hf/hub"))
+    shapes = [f"synthetic:{name}" for name in synthetic_names()]
+    assert [line.split()[0] for line in lines[3:-2]] == shapes
+    assert lines[-2] == "acme/half: download unfinished; run `infertui models pull acme/half`"
+    assert lines[-1].startswith("2 models, ")
+    assert lines[-1].endswith(str(tmp_path / "hf/hub"))
 
 
 def test_the_list_as_json() -> None:

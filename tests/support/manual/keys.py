@@ -1,5 +1,6 @@
 """Keys of config files, of the settings and of the screen, from the tables that the program itself uses."""
 
+import tomllib
 from itertools import groupby
 
 from support.manual.markdown import code, codes, table
@@ -7,10 +8,13 @@ from support.manual.markdown import code, codes, table
 from infertui.config import sources
 from infertui.config.fields import FIELDS, Field
 from infertui.config.toml import value_literal
+from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
+from infertui.paths import data
 from infertui.tui.frame.actions import GLOBAL_ACTIONS, Action, signs
 from infertui.tui.frame.layouts import PANES, TITLES
 from infertui.tui.frame.panes import import_panes
 from infertui.tui.settings.stored import Settings, fields
+from infertui.units import format_count
 
 
 def config_keys() -> str:
@@ -26,6 +30,20 @@ def config_keys() -> str:
 def preset_table() -> str:
     """The configs that ship."""
     return table(("preset", "what for"), [(code(name), sources.description(name)) for name in sources.names()])
+
+
+def shape_table() -> str:
+    """The models that ship as shapes, and whose they are."""
+    sources = tomllib.loads((data() / "models" / "sources.toml").read_text(encoding="utf-8"))
+    rows = []
+    for name in synthetic_names():
+        shape = resolve(SYNTHETIC + name).shape
+        experts = f", {shape.active_experts} of {shape.experts} experts" if shape.experts else ""
+        address = sources[name]["of"] if name in sources else ""
+        model = address.partition("/blob/")[0].partition(".co/")[2]
+        of = f"[{model}]({address})" if address else "ours"
+        rows.append((code(name), format_count(shape.parameters) + experts, str(shape.layers), of))
+    return table(("name", "parameters", "layers", "shape of"), rows)
 
 
 def setting_keys() -> str:
