@@ -11,6 +11,8 @@ from infertui.cli.output import say, say_json
 from infertui.errors import InfertuiError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infertui.api.wire import RunnerHello
     from infertui.runner.control import Snapshot
     from infertui.runner.scheduling.queue_store import Entry
@@ -158,6 +160,8 @@ STATUS_EXAMPLES = """[bold]Examples[/bold]
 
   infertui status --json | jq .queue
 
+  infertui status --check || echo "the runner hangs"
+
 Exit code 1: no runner is running. It never starts one.
 """
 
@@ -167,6 +171,9 @@ def status(
         Path | None, typer.Option("--socket", metavar="PATH", help="The runner there, instead of the usual place.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say nothing; exit code 1 only where a runner runs and does not answer.")
+    ] = False,
 ) -> None:
     """Show whether a runner is running, what it does and what waits."""
     import asyncio
@@ -175,12 +182,26 @@ def status(
     from infertui.api.runtime import socket_path
 
     place = path or socket_path(os.environ)
+    if check:
+        if _runs_here(os.environ):
+            asyncio.run(_ask(place))
+        return
     hello, told = asyncio.run(_ask(place))
     if as_json:
         say_json(_document(place, hello, told), indent=2)
         return
     for line in _lines(place, hello, told):
         say(line)
+
+
+def _runs_here(environ: "Mapping[str, str]") -> bool:
+    """Whether a runner holds the queue, on this host: of several containers with one state folder one holds it."""
+    import socket
+
+    from infertui.api.runtime import holder_of, queue_lock
+
+    holder = holder_of(queue_lock(environ))
+    return holder is not None and holder.hostname in ("", socket.gethostname())
 
 
 async def _ask(place: Path) -> "tuple[RunnerHello, Snapshot | None]":

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from support.daemons import Home, home, play, wait_until
 from support.served import mirrored
 from typer.testing import CliRunner
 
+from infertui.api.runtime import Holder, Lock, queue_lock
 from infertui.cli.main import app
 
 QUICK = ("--engine", "simulator", "--set", "engine.simulator.virtual_time=true", "--iterations", "3", "--warmup", "1")
@@ -45,6 +47,17 @@ def test_status_without_a_runner_says_so_and_starts_none(place: Home) -> None:
         assert "Traceback" not in done.stderr
     assert not place.state.exists()
     assert not place.socket.parent.exists()
+
+
+def test_a_health_check_fails_only_where_a_runner_of_this_host_does_not_answer(place: Home) -> None:
+    assert place.command("status", "--check").stdout == ""
+    place.state.mkdir(parents=True)
+    for hostname, code in (("another", 0), (socket.gethostname(), 1)):
+        with Lock(queue_lock(place.environment)) as lock:
+            assert lock.acquire(Holder(pid=os.getpid(), socket=str(place.socket), hostname=hostname))
+            place.command("status", "--check", code=code)
+    with place.serving():
+        assert place.command("status", "--check").stdout == ""
 
 
 def test_stop_without_a_runner_is_no_failure(place: Home) -> None:
