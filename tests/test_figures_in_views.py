@@ -1,4 +1,4 @@
-"""Views take figures of the registry, where each is named and read once. Who still reads one is told here."""
+"""Views take figures of the registry, where each is named and read once, and of no other place."""
 
 import ast
 from collections.abc import Iterator
@@ -13,20 +13,6 @@ PACKAGE = Path(infertui.__file__).parent
 VIEWS = ("api", "cli", "report", "tui")
 HOLDERS = ("summary", "power", "device")
 FIGURES = frozenset(path for metric in metrics() for path in metric.paths if path.partition(".")[0] in HOLDERS)
-READING = {
-    "cli/running/benchview.py": {"summary.output_throughput"},
-    "cli/running/external.py": {"summary.output_throughput"},
-    "cli/running/foreground.py": {"summary.iterations"},
-    "cli/reading/imports.py": {"summary.latency.mean", "summary.output_throughput", "summary.prefill_throughput"},
-    "cli/running/live.py": {"summary.iterations"},
-    "cli/reading/lookup.py": {"summary.iterations"},
-    "cli/running/plain.py": {"summary.iterations"},
-    "report/charts/build.py": {"summary.tpot.mean"},
-    "report/series.py": {"power.window_s"},
-    "tui/notify.py": {"summary.output_throughput"},
-    "tui/results/details/summary.py": {"summary.output_throughput"},
-}
-"""What each reads past the registry. It may only shrink: `metric_of(KEY).number(result)` reads it."""
 
 
 def reads(tree: ast.Module) -> Iterator[str]:
@@ -45,10 +31,7 @@ def test_views_read_no_figure_past_the_registry() -> None:
         for path in sorted((PACKAGE / folder).rglob("*.py"))
         if (said := set(reads(ast.parse(path.read_text("utf-8")))))
     }
-    more = {name: extra for name, said in found.items() if (extra := said - READING.get(name, set()))}
-    assert not more, "metrics.registry.metric_of(KEY) reads and writes these"
-    gone = {name: rest for name, said in READING.items() if (rest := said - found.get(name, set()))}
-    assert not gone, "READING may only shrink: take these out of it"
+    assert not found, "metrics.registry.metric_of(KEY) reads and writes these"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.records import grouped
+from infertui.metrics.registry import metric_of
 from infertui.report.charts.strips import FEW
 from infertui.results.details import thin
 from infertui.results.jsonl import read_lines
@@ -142,7 +143,7 @@ def read_telemetry(folder: Path, result: Result) -> Telemetry | None:
 
 def measured_seconds(result: Result) -> float | None:
     """How long the measured window is."""
-    known = result.power.window_s if result.power else None
+    known = metric_of("energy_window_s").number(result)
     return known if known is not None else result.summary.measured_s or None
 
 

@@ -170,6 +170,16 @@ class Result(Struct, frozen=True):
         return Setup(self.config, self.told)
 
     @property
+    def measured(self) -> bool:
+        """Whether any batch was measured."""
+        return bool(self.summary.iterations)
+
+    @property
+    def has_throughput(self) -> bool:
+        """Whether there is a throughput to tell; an imported file may hold latencies alone."""
+        return self.summary.output_throughput is not None
+
+    @property
     def own_config(self) -> Config:
         """The config that repeats it. Raises ValueError for an imported run, which has none."""
         if self.config is None:

@@ -6,6 +6,7 @@ Tells of runs and benches that ended, and of entries that were refused.
 from typing import TYPE_CHECKING, Literal
 
 from infertui.errors import InfertuiError
+from infertui.metrics.registry import metric_of
 from infertui.text import clean, in_lines
 from infertui.units import format_number
 
@@ -40,7 +41,7 @@ def of_result(result: "Result") -> tuple[str, Severity]:
         return of_text(f"{name} failed{reason}"), "error"
     if result.state == "interrupted":
         return of_text(f"{name} was interrupted; what it measured is kept"), "warning"
-    rate = result.summary.output_throughput
+    rate = metric_of("throughput").number(result)
     speed = "" if rate is None else f": {format_number(rate)} tok/s"
     if not result.verdict.valid:
         return of_text(f"{name} finished{speed}, but is not valid"), "warning"

@@ -155,7 +155,9 @@ def _import(
 
 
 def _told(result: "Result") -> dict[str, object]:
-    summary, loaded = result.summary, result.loaded
+    from infertui.metrics.registry import metric_of
+
+    loaded = result.loaded
     missing = [name for key, name in _ASKED.items() if key in result.untold]
     if loaded is not None:
         told = (("engine", loaded.engine != "unknown"), ("device", loaded.device_name), ("dtype", loaded.dtype))
@@ -166,10 +168,10 @@ def _told(result: "Result") -> dict[str, object]:
         "source": result.source,
         "valid": result.verdict.valid,
         "invalid": list(result.verdict.invalid),
-        "output_throughput": summary.output_throughput,
-        "prefill_throughput": summary.prefill_throughput,
-        "cut_off": summary.cut_off,
-        "mean_latency_s": summary.latency.mean if summary.latency else None,
+        "output_throughput": metric_of("throughput").number(result),
+        "prefill_throughput": metric_of("prefill").number(result),
+        "cut_off": result.summary.cut_off,
+        "mean_latency_s": metric_of("latency_mean").number(result),
         "not_available": missing,
     }
 

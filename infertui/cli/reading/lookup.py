@@ -76,10 +76,11 @@ def opened(out: Path) -> "Store":
 
     store = Store(out)
     if store.folders_with(BEGUN):
+        from infertui.metrics.registry import metric_of
         from infertui.runner.recovery import recover
 
         for result in recover(store):
-            done = result.summary.iterations
+            done = metric_of("iterations").value(result)
             words = f"was cut off, {done} iterations are kept: {result.ended_by}"
             if result.state != "interrupted":
                 words = f"has {result.state}, and is in the index now"

@@ -15,6 +15,7 @@ from infertui.cli.running.live import LiveView
 from infertui.cli.running.plain import error_lines, refusal
 from infertui.measure.dependence import FEWEST
 from infertui.metrics.reads import caveats
+from infertui.metrics.registry import metric_of
 from infertui.metrics.wording import median_text
 from infertui.results.result import Result
 from infertui.runner.events import AnyRunEvent, Noted, RunFinished, RunRefused, RunStarted
@@ -54,8 +55,9 @@ class Standing:
 def run_line(result: Result) -> str:
     """One run on one line."""
     summary, place = result.summary, result.bench
+    rate = metric_of("throughput").number(result)
     name = f"round {place.round + 1}/{place.rounds}  {place.arm}" if place else result.name
-    speed = f"{format_number(summary.output_throughput)} tok/s" if summary.output_throughput else "no figures"
+    speed = f"{format_number(rate)} tok/s" if rate else "no figures"
     parts = [name, speed]
     if summary.ttft:
         parts.append(f"TTFT p50 {median_text(summary.ttft)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli.output import say, say_json
+from infertui.metrics.registry import metric_of
 
 if TYPE_CHECKING:
     from infertui.telemetry.readings import GpuInfo
@@ -92,7 +93,7 @@ def trtllm_bench(
     if as_json:
         say_json({"results": [msgspec.to_builtins(result)]})
         return
-    rate = result.summary.output_throughput
+    rate = metric_of("throughput").number(result)
     speed = f"{format_number(rate)} tokens/s" if rate else "not available"
     say(f"{clean(result.name)}  {speed}  {clean(result.source)}  {result.id}")
     for reason in result.verdict.invalid:

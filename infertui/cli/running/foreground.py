@@ -160,7 +160,7 @@ def run_in_foreground(
                 six_fields.add(out / event.result.id / "requests.jsonl")
             six_fields.close()
         if interrupted:
-            measured = any(event.result.summary.iterations for event in ended)
+            measured = any(event.result.measured for event in ended)
             kept = f"; what was measured is in {clean(str(out))}" if measured else ""
             by = f" by {asked.first.name}" if asked.first else ""
             say(f"infertui: interrupted{by}{kept}", err=True)

@@ -217,7 +217,7 @@ def summary(result: Result, *, kept: bool) -> RenderableType:
     rows.add_column(overflow="fold")
     for name, value in identity(result):
         rows.add_row(f"  {name}", Text(value, style="warning" if name == FALLBACK else ""))
-    if result.summary.iterations:
+    if result.measured:
         for name, value in figures(result, brief=True):
             rows.add_row(f"  {name}", Text(value, style="figure" if name == "output throughput" else ""))
     for level, text in verdict_lines(result):

@@ -118,7 +118,7 @@ def refusal(event: RunRefused) -> str:
 def summary_lines(result: Result, *, kept: bool) -> list[str]:
     """The end of a run: state, figures, verdict, where it is kept."""
     lines = [f"{result.state}: {headline(result)}", *error_lines(result)]
-    rows = identity(result) + (figures(result, brief=True) if result.summary.iterations else [])
+    rows = identity(result) + (figures(result, brief=True) if result.measured else [])
     width = max((len(name) for name, _ in rows), default=0)
     lines += [f"  {name:<{width}}  {value}" for name, value in rows]
     lines += [f"  {level}: {text}" for level, text in verdict_lines(result)]

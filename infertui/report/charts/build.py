@@ -268,8 +268,7 @@ def _power(material: ReportData) -> PlannedChart | None:
 
 def _tradeoff(material: ReportData) -> PlannedChart | None:
     def has(run: ReportRun) -> bool:
-        summary = run.result.summary
-        return bool(run.speed and summary.tpot is not None and summary.tpot.mean) and not run.against
+        return bool(run.speed and metric_of("tpot_mean").number(run.result)) and not run.against
 
     runs = [run for run in material.subjects if has(run)]
     if len(runs) < 2:
@@ -316,10 +315,9 @@ def _but_for_batch(run: ReportRun) -> str:
 
 
 def _point(run: ReportRun) -> tradeoff.Point:
-    summary = run.result.summary
-    interval = summary.output_throughput_interval
+    interval = run.result.summary.output_throughput_interval
     return tradeoff.Point(
-        run.id, run.number, (summary.tpot.mean if summary.tpot else None) or 0.0, run.speed or 0.0,
+        run.id, run.number, metric_of("tpot_mean").number(run.result) or 0.0, run.speed or 0.0,
         interval.low if interval else None, interval.high if interval else None,
         run.result.setup.batch_size,
     )  # fmt: skip

@@ -84,7 +84,7 @@ def _state(result: Result, width: int, look: RenderContext) -> Lines:
 
 def _figures(result: Result, width: int, look: RenderContext) -> Lines:
     """The figures, less those that have a section of their own."""
-    measured = result.summary.output_throughput is not None
+    measured = result.has_throughput
     elsewhere = {"phases", *(name for name, _ in energy_rows(result)), *(name for name, _ in limit_lines(result))}
     elsewhere.update(name for name, _ in quality_rows(result))
     return [
@@ -114,7 +114,7 @@ def _limits(result: Result, width: int, look: RenderContext) -> Lines:
 
 def _energy(result: Result, width: int, look: RenderContext) -> Lines:
     """With where it comes from. Nothing where nothing was measured."""
-    if result.summary.output_throughput is None:
+    if not result.has_throughput:
         return []
     told = energy_rows(result)
     return [*section("energy", look), *_entries(told, width, look)] if told else []
@@ -175,7 +175,7 @@ def _folded(paths: Sequence[str]) -> list[str]:
 
 def _thresholds(result: Result, width: int, look: RenderContext) -> Lines:
     """What the verdict went by."""
-    if result.summary.output_throughput is None:
+    if not result.has_throughput:
         return []
     table = "validity."
     values = {key.removeprefix(table): value for key, value in result.setup.all().items() if key.startswith(table)}
