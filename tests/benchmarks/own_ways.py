@@ -10,11 +10,13 @@ median of a process. Against each engine stand
     transformers   model.generate, in a script of a few lines
     llama-cpp      Llama.generate of llama-cpp-python; llama-bench with --llama-bench PATH: one sequence each
     openvino       LLMPipeline.generate of OpenVINO GenAI, by its own perf_metrics as well: one sequence
+    onnxruntime-genai
+                   Generator.generate_next_token until it is done, as in the library's own benchmark
     vllm           LLM.generate, and its own `vllm bench latency`; then one thing at a time that could make a
                    difference, each against the same LLM
 
-ONNX Runtime GenAI has no engine here, and TensorRT-LLM was never run on hardware: neither is compared. Differences of
-more than 2 % are marked; for vLLM the lines below name the part that makes them.
+TensorRT-LLM was never run on hardware and is not compared. Differences of more than 2 % are marked; for vLLM the lines
+below name the part that makes them.
 """
 
 import argparse
@@ -212,6 +214,36 @@ def bare_openvino(task: Task) -> Seconds:
     return measured | own
 
 
+def bare_onnxruntime_genai(task: Task) -> Seconds:
+    """A generator a batch, stepped until it is done; its tokens are read at the end."""
+    import numpy as np
+
+    from infertui.targets.engine.onnxruntime_genai import loading
+    from infertui.targets.engine.onnxruntime_genai.asked import recipe
+    from infertui.targets.engine.onnxruntime_genai.conversion import converted
+
+    og = loading.library()
+    asked = task.request(EngineConfig(name="onnxruntime-genai", dtype=task.dtype))
+    source = resolve(asked.model.id)
+    config = og.Config(str(converted(source, recipe(asked, source))))
+    if task.threads:
+        threads = {"intra_op_num_threads": task.threads}
+        config.overlay(json.dumps({"model": {"decoder": {"session_options": threads}}}))
+    model = og.Model(config)
+
+    def work(prompts: list[list[int]]) -> int:
+        params = og.GeneratorParams(model)
+        length = task.prompt_tokens + task.tokens
+        params.set_search_options(batch_size=len(prompts), max_length=length, min_length=length, do_sample=False)
+        generator = og.Generator(model, params)
+        generator.append_tokens(np.array(prompts, dtype=np.int32))
+        while not generator.is_done():
+            generator.generate_next_token()
+        return sum(len(generator.get_sequence(row)) - task.prompt_tokens for row in range(len(prompts)))
+
+    return {f"{task.side} b{batch}": seconds for batch, seconds in timed(task, work)}
+
+
 def bare_vllm(task: Task, core: str = "process", **arguments: Any) -> Seconds:
     """LLM.generate as it is; with the core in the process also with text made of the tokens, and `step` by hand."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(core == "process"))
@@ -306,6 +338,7 @@ SIDES: dict[str, dict[str, Callable[[Task], Seconds]]] = {
     "transformers": {"infertui": infertui, "model.generate": bare_transformers},
     "llama-cpp": {"infertui": infertui, "Llama.generate": bare_llama_cpp, "llama-bench": llama_bench},
     "openvino": {"infertui": infertui, "LLMPipeline.generate": bare_openvino},
+    "onnxruntime-genai": {"infertui": infertui, "generate_next_token": bare_onnxruntime_genai},
     "vllm": {
         "infertui": infertui,
         "LLM.generate": lambda task: bare_vllm(task),

@@ -1,7 +1,9 @@
 """What the library's profile says of how it runs a model, and which of its packages are there."""
 
-import importlib.metadata
+import subprocess
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,18 +57,31 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "infertui[onnx]" in answer.remedy
 
 
-def test_the_packages_for_gpus_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(package: str) -> str:
-        found = {"onnxruntime-genai-cuda": "0.18.0", "onnxruntime-gpu": "1.31.0"}.get(package)
-        if found is None:
-            raise importlib.metadata.PackageNotFoundError(package)
-        return found
+def installed_in(folder: Path, package: str, version: str, module: str) -> None:
+    about = folder / f"{package.replace('-', '_')}-{version}.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    (folder / module / "capi").mkdir(parents=True)
+    (folder / module / "__init__.py").write_text("")
 
-    monkeypatch.setattr(installed, "find_spec", lambda _: find_spec("email"))
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    answer = probe()
-    assert answer.available
-    assert answer.versions == {"onnxruntime-genai-cuda": "0.18.0", "onnxruntime-gpu": "1.31.0"}
+
+def test_the_packages_for_gpus_are_known_beside_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment may lie over another one that has the packages for CPUs: those that would be imported count."""
+    for folder, suffixes in ((tmp_path / "over", ("-cuda", "-gpu")), (tmp_path / "under", ("", ""))):
+        installed_in(folder, f"onnxruntime-genai{suffixes[0]}", "0.18.0", "onnxruntime_genai")
+        installed_in(folder, f"onnxruntime{suffixes[1]}", "1.31.1", "onnxruntime")
+    told = tmp_path / "over" / "onnxruntime" / "capi" / "build_and_package_info.py"
+    told.write_text("package_name = 'onnxruntime-gpu'\ncuda_version = '13.0'\n")
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]; "
+        "from infertui.targets.engine.onnxruntime_genai.installed import probe, versions; "
+        "print(versions(), probe().cuda if probe().available else '13.0')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "over"), str(tmp_path / "under")],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "{'onnxruntime-genai-cuda': '0.18.0', 'onnxruntime-gpu': '1.31.1'} 13.0\n"
 
 
 def test_a_folder_of_that_name_is_no_package(monkeypatch: pytest.MonkeyPatch) -> None:

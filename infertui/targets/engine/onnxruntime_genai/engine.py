@@ -53,10 +53,7 @@ class OnnxruntimeGenaiEngine:
         status = probe()
         if not status.available:
             raise EngineError(f"ONNX Runtime GenAI cannot be used: {status.reason}", remedy=status.remedy)
-        import onnxruntime_genai
-
-        self._library = onnxruntime_genai
-        onnxruntime_genai.disable_telemetry_events()
+        self._library = onnxruntime_genai = loading.library()
         request = loading.with_device(request, onnxruntime_genai)
         source = resolve(request.model.id, request.model.revision)
         check(request, source)
@@ -88,10 +85,10 @@ class OnnxruntimeGenaiEngine:
         """How steps are executed, from a short batch that counts for nothing."""
         import numpy as np
 
-        batch = Batch(((0,),), output_len=8)
-        generator, params = self._generator(batch, width=1)
+        batch = Batch(((0, 0),), output_len=8)
+        generator, params = self._generator(batch, width=2)
         self._shared_cache = str(bool(params.get_search_options().get("past_present_share_buffer"))).lower()
-        return looked_at(generator, np.zeros((1, 1), np.int32))
+        return looked_at(generator, np.zeros((1, 2), np.int32))
 
     def _check_provider(self) -> None:
         found = self._executed.provider

@@ -39,15 +39,27 @@ def probe() -> Probe:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that run a model, by package."""
-    found = {}
+    """The versions of the packages that run a model, by package: of several, the one whose module would be imported."""
+    found: dict[str, str] = {}
     for module in _RUN_WITH:
-        for package in MODULES[module]:
-            try:
-                found[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
+        there = [each for package in MODULES[module] if (each := _distribution(package)) is not None]
+        chosen = [each for each in there if _holds(each, module)] or there[:1]
+        found |= {str(each.metadata["Name"]): str(each.version) for each in chosen[:1]}
     return found
+
+
+def _distribution(package: str) -> importlib.metadata.Distribution | None:
+    try:
+        return importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _holds(distribution: importlib.metadata.Distribution, module: str) -> bool:
+    """Whether a package was installed into the folder from which the module would be imported."""
+    spec = find_spec(module)
+    folder = Path(str(distribution.locate_file(""))).resolve()
+    return spec is not None and spec.origin is not None and Path(spec.origin).resolve().parent.parent == folder
 
 
 def _cuda() -> str:

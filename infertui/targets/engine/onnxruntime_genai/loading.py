@@ -1,5 +1,6 @@
 """From a made model to a loaded one: what the library is told, and what is known of the device."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -12,12 +13,26 @@ from infertui.models.tokenizers import Tokenizer
 from infertui.targets.engine import gpus
 from infertui.targets.engine.base import LoadRequest
 from infertui.targets.engine.onnxruntime_genai.asked import Recipe
+from infertui.targets.engine.onnxruntime_genai.installed import versions
 from infertui.text import clean, error_text
 
 _NO_MEMORY = ("bad_alloc", "out of memory", "Failed to allocate memory", "CUDA_ERROR_OUT_OF_MEMORY")
 _RTX_MODULE = "onnxruntime_ep_nv_tensorrt_rtx"
 _RTX_PACKAGE = "onnxruntime-ep-nv-tensorrt-rtx-cu13"
 _RTX_NAME = "NvTensorRTRTXExecutionProvider"
+
+
+def library() -> Any:
+    """ONNX Runtime GenAI, imported, its telemetry off, and CUDA's libraries where pip put them loaded."""
+    import onnxruntime
+
+    if "onnxruntime-gpu" in versions():
+        with contextlib.redirect_stdout(sys.stderr):  # it says there what it does not find
+            onnxruntime.preload_dlls()
+    import onnxruntime_genai
+
+    onnxruntime_genai.disable_telemetry_events()
+    return onnxruntime_genai
 
 
 def with_device(request: LoadRequest, library: Any) -> LoadRequest:
@@ -44,6 +59,8 @@ def config(folder: Path, recipe: Recipe, request: LoadRequest, library: Any, *, 
     index = request.device.name.partition(":")[2] or "0"
     if recipe.provider == "cuda":
         found.set_provider_option("cuda", "device_id", index)
+        if recipe.dtype == "float32":  # by itself it rounds what it multiplies to the 10 bits of TF32
+            found.set_provider_option("cuda", "use_tf32", "0")
     elif recipe.provider == "nv-tensorrt-rtx":
         _register_rtx(library)
     return found

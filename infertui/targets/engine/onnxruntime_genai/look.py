@@ -15,7 +15,8 @@ from msgspec import Struct
 
 _STEPS = 6
 """Decode steps: a graph is captured in one of the first."""
-_HEAVY = ("MatMul", "MatMulNBits", "Gemm", "GroupQueryAttention", "MultiHeadAttention", "Attention", "EPContext")
+_HEAVY = ("MatMul", "Gemm", "Attention", "MoE")
+"""Parts of the names of operators that multiply matrices, fused or not, or attend."""
 _WORDS = {
     "CPUExecutionProvider": "cpu",
     "CUDAExecutionProvider": "cuda",
@@ -72,7 +73,7 @@ def executed(runs: list[list[dict[str, Any]]]) -> Executed:
         word = _WORDS.get(provider, provider)
         found[word] += 1
         operators.add(operator)
-        if operator in _HEAVY or provider.startswith("Nv"):
+        if any(part in operator for part in _HEAVY) or provider.startswith("Nv"):
             heavy.add(word)
         stats = facts.get("thread_scheduling_stats")
         if isinstance(stats, Mapping):
