@@ -10,6 +10,7 @@ import pytest
 
 from infertui.targets.engine.onnxruntime_genai import installed
 from infertui.targets.engine.onnxruntime_genai.installed import probe
+from infertui.targets.engine.onnxruntime_genai.loading import cuda_folder
 from infertui.targets.engine.onnxruntime_genai.look import executed
 
 
@@ -88,3 +89,11 @@ def test_a_folder_of_that_name_is_no_package(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(installed, "find_spec", lambda _: find_spec("email"))
     monkeypatch.setattr(installed, "versions", dict)
     assert probe().reason == "there is a folder or module named onnxruntime_genai, but not the package"
+
+
+def test_libraries_of_cuda_are_found_where_pip_put_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cu12", "cu13"):
+        (tmp_path / "nvidia" / name / "lib").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert cuda_folder("13.0") == str(tmp_path / "nvidia" / "cu13" / "lib")
+    assert cuda_folder("14.1") is None

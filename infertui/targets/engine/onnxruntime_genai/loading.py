@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,22 @@ def library() -> Any:
 
     if "onnxruntime-gpu" in versions():
         with contextlib.redirect_stdout(sys.stderr):  # it says there what it does not find
-            onnxruntime.preload_dlls()
+            onnxruntime.preload_dlls(directory=cuda_folder(onnxruntime.cuda_version))
     import onnxruntime_genai
 
     onnxruntime_genai.disable_telemetry_events()
     return onnxruntime_genai
+
+
+def cuda_folder(version: str) -> str | None:
+    """Where pip put the libraries of that CUDA; None where they are not found so: before 13 each had its own folder.
+
+    By itself the library looks beside its own package, which may lie in another folder of packages.
+    """
+    spec = find_spec("nvidia")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    folders = (Path(place) / f"cu{version.partition('.')[0]}" / "lib" for place in places)
+    return next((str(folder) for folder in folders if folder.is_dir()), None)
 
 
 def with_device(request: LoadRequest, library: Any) -> LoadRequest:
