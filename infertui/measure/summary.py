@@ -65,6 +65,8 @@ class Summary(Struct, frozen=True):
     """What the throughput's interval, or that there is none, counts as one observation; empty of too few of them."""
     observations: Whole = 0
     """How many of these there are; both are missing in lines kept without them."""
+    output_throughput_peak: float | None = None
+    """Generated tokens a second of the fastest batch."""
 
     @property
     def untold(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ def summarise(batches: Sequence[BatchRecord]) -> Summary:
     figures = msgspec.structs.replace(
         counts,
         output_throughput=output / seconds,
+        output_throughput_peak=max(batch.tokens / batch.seconds for batch in good if batch.seconds),
         total_throughput=(output + prompt) / seconds,
         latency=_over_requests(good, lambda _, request: request.latency),
         ttft=_over_requests(good, lambda _, request: request.ttft),

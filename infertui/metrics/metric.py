@@ -29,14 +29,13 @@ class Column(Struct, frozen=True):
     """Its column where room is short. Of those that do not fit the highest `rank` goes first; 0 stays in any case.
 
     `heading` is for such a place, empty where the metric's label is short enough. `narrow` and `wide` are cells, 0 for
-    what its unit takes. `absent` is what stands there for what is not available.
+    what its unit takes.
     """
 
     rank: int = LAST
     narrow: int = 0
     wide: int = 0
     heading: str = ""
-    absent: str = NOT_AVAILABLE
 
 
 class ComparisonRow(Struct, frozen=True):
@@ -89,6 +88,8 @@ class Metric(Struct, frozen=True, kw_only=True):
     compared: ComparisonRow | None = None
     ratio: str = ""
     """The key of the column with its ratio to a baseline's; empty for none."""
+    settings: tuple[str, ...] = ()
+    """Keys of configs that its column tells: where one of these varies among runs, that column is shown."""
     derived: bool = False
     """Of results that were kept without it, it follows from others: `analysis.limits.with_limits` adds it."""
 

@@ -152,6 +152,14 @@ def p99(values: "Distribution | None") -> float | None:
     return values.p99 if values is not None and "p99" in values.supported else None
 
 
+def peak_throughput(result: "Result") -> float | None:
+    """Output tokens a second of the fastest batch; of a run kept without it, where a batch is one request."""
+    summary = result.summary
+    alone = summary.tps is not None and summary.requests is not None and summary.requests == summary.iterations
+    of_request = summary.tps.maximum if alone and summary.tps is not None else None
+    return of_request if summary.output_throughput_peak is None else summary.output_throughput_peak
+
+
 # Memory
 
 
@@ -202,6 +210,12 @@ def temperature_rise(result: "Result") -> float | None:
     if device is None or device.temperature_max is None or device.temperature_idle is None:
         return None
     return device.temperature_max - device.temperature_idle
+
+
+def gpu_utilization(result: "Result") -> float | None:
+    """The mean share of time in which the GPU had work, 0 to 1."""
+    percent = result.device.utilization_mean if result.device else None
+    return None if percent is None else percent / 100
 
 
 # Energy

@@ -1,11 +1,22 @@
 """Tables of results: the metrics that a view shows, their headings, and a result's cells under them. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from infertui.errors import UsageError
 from infertui.metrics.metric import NOT_AVAILABLE, Metric, Value
 from infertui.metrics.registry import find, metrics
+from infertui.metrics.varying import (
+    IDENTITY,
+    Asked,
+    Variation,
+    Varied,
+    asked_of,
+    is_setting,
+    setting_metric,
+    setting_text,
+    with_varying,
+)
 from infertui.text import clean
 
 if TYPE_CHECKING:
@@ -13,14 +24,25 @@ if TYPE_CHECKING:
 
 
 def chosen(names: Sequence[str]) -> list[Metric]:
-    """The columns of a Markdown table by their headings or keys. Raises UsageError for one that there is not."""
+    """The columns of a table by their headings or keys, or by keys of the config, as in `workload.seed`.
+
+    Raises UsageError for one that there is not.
+    """
     known = {metric.heading: metric for metric in metrics("markdown")}
-    found = [(name, known.get(name) or find(name)) for name in names]
-    if unknown := [name for name, metric in found if metric is None or "markdown" not in metric.views]:
+    found = [(name, known.get(name) or _named(name)) for name in names]
+    if unknown := [name for name, metric in found if metric is None]:
         raise UsageError(
-            f"there is no column {clean(unknown[0])!r} for --markdown", remedy=f"Columns: {', '.join(known)}."
+            f"there is no column {clean(unknown[0])!r}",
+            remedy=f"Columns: {', '.join(known)}; or a key of the config, as in workload.seed.",
         )
     return [metric for _, metric in found if metric is not None]
+
+
+def _named(name: str) -> Metric | None:
+    if is_setting(name):
+        return setting_metric(name)
+    metric = find(name.lower())
+    return metric if metric is not None and "markdown" in metric.views else None
 
 
 def cells(result: "Result", columns: Sequence[Metric]) -> list[str]:
@@ -28,20 +50,60 @@ def cells(result: "Result", columns: Sequence[Metric]) -> list[str]:
     return [clean(metric.write(result)) for metric in columns]
 
 
-def text_cells(result: "Result") -> list[str]:
-    """What stands in the table of `infertui results`."""
-    found = [(metric, clean(metric.write(result))) for metric in metrics("text")]
-    return [metric.text.absent if text == NOT_AVAILABLE else text for metric, text in found]
+def text_cells(result: "Result", columns: Sequence[Metric] | None = None) -> list[str]:
+    """What stands in the table of `infertui results`, under its usual columns or others."""
+    return cells(result, metrics("text") if columns is None else columns)
 
 
-def csv_header() -> list[str]:
+class Rows:
+    """Gathers the rows of a table whose columns follow from what varies among them. It holds cells, and no results."""
+
+    def __init__(self, columns: Sequence[Metric], added: Sequence[Metric] = (), *, varying: bool = True) -> None:
+        """`added` come behind `columns`; `varying` adds what is not the same in all rows."""
+        self._columns = columns
+        self._added = [metric for metric in added if metric.key not in {one.key for one in columns}]
+        shown = {metric.key for metric in (*columns, *self._added)}
+        possible = [one for one in metrics() if (one.settings or one.key in IDENTITY) and one.key not in shown]
+        self._held = [*columns, *self._added, *(possible if varying else ())]
+        self._variation = Variation() if varying else None
+        self._rows: list[tuple[list[str], Asked]] = []
+
+    def take(self, result: "Result") -> None:
+        """Add the row of a result."""
+        asked = asked_of(result) if self._variation is not None else Asked()
+        if self._variation is not None:
+            self._variation.take(result, asked)
+        self._rows.append((cells(result, self._held), asked))
+
+    def settled(self) -> tuple[list[Metric], list[list[str]]]:
+        """The columns, and the cells of each row under them."""
+        varied = self._variation.found() if self._variation is not None else ()
+        keys = {metric.key for metric in self._added}
+        shown = [*(one for one in with_varying(self._columns, varied) if one.key not in keys), *self._added]
+        places = {metric.key: at for at, metric in enumerate(self._held)}
+
+        def cell(metric: Metric, held: list[str], asked: Asked) -> str:
+            at = places.get(metric.key)
+            return (clean(setting_text(asked.get(metric.key))) or NOT_AVAILABLE) if at is None else held[at]
+
+        return shown, [[cell(metric, held, asked) for metric in shown] for held, asked in self._rows]
+
+
+def csv_columns(varied: Iterable[Varied] = ()) -> list[Metric]:
+    """The columns of CSV: the usual ones, and behind them every key of the config that varies among the rows."""
+    usual = metrics("csv")
+    told = {name for metric in usual for name in (metric.key, *metric.settings)}
+    return [*usual, *(setting_metric(one.key, heading=one.key) for one in varied if one.key not in told)]
+
+
+def csv_header(columns: Sequence[Metric] | None = None) -> list[str]:
     """The first line of CSV."""
-    return [metric.csv_heading for metric in metrics("csv")]
+    return [metric.csv_heading for metric in (csv_columns() if columns is None else columns)]
 
 
-def csv_values(result: "Result") -> list[object]:
+def csv_values(result: "Result", columns: Sequence[Metric] | None = None) -> list[object]:
     """The line of a result under `csv_header`, in base units, safe for spreadsheets; empty for what is missing."""
-    return [_csv_value(metric.value(result)) for metric in metrics("csv")]
+    return [_csv_value(metric.value(result)) for metric in (csv_columns() if columns is None else columns)]
 
 
 def _csv_value(value: Value) -> object:

@@ -61,6 +61,7 @@ SECONDS = Unit("figure", "s", 1.0, _TIME, format_seconds, "seconds", (8, 8), own
 DURATION = Unit("figure", "s", 1.0, _TIME, format_seconds, "seconds", (7, 8))
 BYTES = Unit("figure", "", 2.0**30, _BYTES, format_bytes, "bytes", (9, 10), whole=True)
 WATTS = Unit("figure", "W", 1.0, {"W": 1.0, "kW": 1e3}, lambda value: f"{format_number(value)} W", cells=(7, 7))
+CELSIUS = Unit("figure", "C", 1.0, {"C": 1.0}, lambda value: f"{value:.0f} C", cells=(6, 6))
 JOULES = Unit("figure", units={"J": 1.0, "mJ": 1e-3, "J/tok": 1.0}, cells=(5, 8))
 SHARE = Unit("figure", "%", 0.01, {"%": 0.01}, "{:.1%}".format, cells=(6, 6))
 CHANGE = Unit("figure", "%", 0.01, {"%": 0.01}, "{:+.1%}".format, cells=(7, 7))

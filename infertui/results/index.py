@@ -23,6 +23,7 @@ from msgspec import Struct
 from infertui import regular_files
 from infertui.metrics.filter import Term, fold, moment, parse, texts
 from infertui.metrics.registry import metric_of, stored
+from infertui.metrics.varying import IDENTITY, Asked, Variation, Varied
 from infertui.paths import cache_dir
 from infertui.results.filter import where
 from infertui.results.jsonl import LONGEST, store_error
@@ -38,12 +39,14 @@ _MADE_BY = ("config/*.py", "config/engines/*.py", "metrics/*.py", "results/confi
             "measure/summary.py", "measure/validity.py", "text.py")  # fmt: skip
 """The code that makes rows of lines."""
 _KEPT_ORDERS = 8
+_MOST_ASKED = 5000
+"""Different settings that are looked at, to tell what varies."""
 _PIECE, _CHUNK = 10_000, 1000
 """Rows after which what was read is kept for good, and rows that are held in memory at once."""
 _EDGE = 1024
 """Bytes at the start and before the end of what was read, by which a file is recognised."""
 _FIELDS = ResultRow.__struct_fields__
-_FLAGS, _VALID = _FIELDS.index("flags"), _FIELDS.index("valid")
+_FLAGS, _VALID, _ASKED = _FIELDS.index("flags"), _FIELDS.index("valid"), _FIELDS.index("asked")
 _LENGTHS = tuple(_FIELDS.index(metric.key) for metric in stored() if metric.unit.kind == "length")
 _COLUMNS_SQL = ", ".join(f'"{name}"' for name in _FIELDS)
 _INSERT = (
@@ -83,6 +86,7 @@ def cache_folder() -> Path:
 def _values(seq: int, row: ResultRow) -> list[object]:
     values = list(msgspec.structs.astuple(row))
     values[_FLAGS] = "\n".join(["", *row.flags, ""])
+    values[_ASKED] = msgspec.json.encode(row.asked).decode()
     for at in _LENGTHS:
         text = values[at]
         values[at] = int(text) if text.isdecimal() and len(text) < 19 else text
@@ -92,6 +96,7 @@ def _values(seq: int, row: ResultRow) -> list[object]:
 def _row(values: list[Any]) -> ResultRow:
     values[_FLAGS] = tuple(values[_FLAGS].split("\n")[1:-1])
     values[_VALID] = bool(values[_VALID])
+    values[_ASKED] = msgspec.json.decode(values[_ASKED], type=Asked)
     for at in _LENGTHS:
         values[at] = str(values[at])
     return ResultRow(*values)
@@ -193,6 +198,7 @@ class ResultIndex:
         self._version = 0
         self._total = 0
         self._orders: dict[tuple[tuple[Term, ...], Column, bool], array[int]] = {}
+        self._varied: dict[tuple[Term, ...], tuple[Varied, ...]] = {}
 
     def refresh(self) -> bool:
         """Take in what is new in results.jsonl. True when there is something else to show than at the last call."""
@@ -270,7 +276,7 @@ class ResultIndex:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         self._connection, self._seen = None, None
-        self._orders.clear()
+        self._forget()
 
     # Keeping up with the file
 
@@ -292,7 +298,7 @@ class ResultIndex:
         if mark is None or not self._up_to_date(mark, stat):
             mark = self._catch_up(connection)
         if mark.version != self._version:
-            self._orders.clear()
+            self._forget()
         self._version, self.skipped, self.newer = mark.version, mark.skipped, mark.newer
         self._total = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
         self._seen = seen
@@ -421,6 +427,7 @@ class ResultIndex:
             if found is not None and limit and not offset <= found < offset + limit:
                 offset = found // limit * limit
             rows = self._rows(connection, order[offset : offset + limit])
+            varied = self._varying(connection, terms)
         finally:
             connection.execute("COMMIT")
         return ResultPage(
@@ -432,6 +439,7 @@ class ResultIndex:
             found=found,
             skipped=self.skipped,
             newer=self.newer,
+            varied=varied,
         )
 
     def _order(self, connection: sqlite3.Connection, query: ResultQuery, terms: tuple[Term, ...]) -> "array[int]":
@@ -455,6 +463,26 @@ class ResultIndex:
                 del self._orders[next(iter(self._orders))]
             self._orders[key] = order
         return self._orders[key]
+
+    def _varying(self, connection: sqlite3.Connection, terms: tuple[Term, ...]) -> tuple[Varied, ...]:
+        """What is not the same in all rows that match, remembered until the results change."""
+        if terms not in self._varied:
+            condition, parameters = where(terms)
+            columns = ", ".join(IDENTITY)
+            sql = f"SELECT DISTINCT asked, {columns} FROM rows WHERE {condition} LIMIT {_MOST_ASKED}"  # noqa: S608 (as above)
+            variation = Variation()
+            for text, *identity in connection.execute(sql, parameters).fetchall():
+                found = msgspec.json.decode(text, type=Asked)
+                variation.add(found, dict(zip(IDENTITY, identity, strict=True)))
+            while len(self._varied) >= _KEPT_ORDERS:
+                del self._varied[next(iter(self._varied))]
+            self._varied[terms] = variation.found()
+        return self._varied[terms]
+
+    def _forget(self) -> None:
+        """What was remembered of results that are not what they were."""
+        self._orders.clear()
+        self._varied.clear()
 
     def _position(self, connection: sqlite3.Connection, order: "array[int]", run: str) -> int | None:
         row = connection.execute("SELECT seq FROM rows WHERE id = ?", [run]).fetchone() if run else None

@@ -8,6 +8,7 @@ from msgspec import Struct
 from infertui.integers import Whole
 from infertui.metrics.metric import Metric
 from infertui.metrics.registry import metrics, stored
+from infertui.metrics.varying import Asked, Varied
 
 MAX_LIMIT = 1000
 """Rows that a page holds at most."""
@@ -18,8 +19,8 @@ VramOf = Literal["", "process", "allocator", "resident"]
 class RowHead(Struct, frozen=True):
     """What a row has beside the registry's metrics: which run it is, and what qualifies its figures.
 
-    `low` and `high` bound the throughput's 95 % interval. `flags` are short words such as `invalid`, `synthetic`,
-    `power-cap`.
+    `low` and `high` bound the throughput's 95 % interval, `asked` is what was asked for beside the defaults. `flags`
+    are short words such as `invalid`, `synthetic`, `power-cap`.
     """
 
     id: str
@@ -31,6 +32,7 @@ class RowHead(Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     vram_of: VramOf = ""
+    asked: Asked = Asked()
 
 
 def _field(metric: Metric) -> tuple[str, Any, Any]:
@@ -89,3 +91,5 @@ class ResultPage(Struct, frozen=True):
     """Lines of results.jsonl that cannot be read."""
     newer: int = 0
     """Those among them that a newer infertui has written."""
+    varied: tuple[Varied, ...] = ()
+    """What is not the same in all that match."""

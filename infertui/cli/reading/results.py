@@ -1,7 +1,7 @@
 """`infertui results`: what was measured so far."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,6 +12,7 @@ from infertui.cli.output import DataOut, console, say, say_json, warn
 if TYPE_CHECKING:
     from infertui.metrics.metric import Metric
     from infertui.results.result import Result
+    from infertui.results.runs import Store
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -23,7 +24,11 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui results labels.owner=me valid=yes --csv > results.csv
 
+  infertui results --columns +tok/s/W,gpu_utilization,temperature      (beside the usual ones)
+
   infertui results --markdown --columns "run,engine,mode,batch,output tok/s (95 % interval),MBU,valid"
+
+  infertui results --baseline RUN_ID      (times its throughput, and the gain in %)
 
   infertui results --agreement RUN_ID      (which runs generated the same tokens as that one)
 
@@ -47,7 +52,16 @@ def results(
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values with a header.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a README or a pull request.")] = False,
     columns: Annotated[
-        str, typer.Option("--columns", metavar="NAMES", help="Columns of --markdown by their headings, with commas.")
+        str,
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            help="Columns by their headings or keys, with commas; any key of the config is one. A + in front adds them"
+            " to the usual ones.",
+        ),
+    ] = "",
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="RUN", help="Show each run's throughput against that run's.")
     ] = "",
     agreement: Annotated[
         str, typer.Option("--agreement", metavar="RUN", help="Compare generated tokens with those of that run.")
@@ -68,32 +82,25 @@ def results(
         raise UsageError("--agreement is a table of its own: without --json, --csv and --markdown")
     if bleu and not agreement:
         raise UsageError("--bleu goes with --agreement RUN, the run that others are compared with")
-    if columns and not as_markdown:
-        raise UsageError("--columns goes with --markdown")
+    if (columns or baseline) and (as_json or agreement):
+        raise UsageError("--columns and --baseline go with the table, --markdown and --csv")
     wanted = parse_arguments(filters or [])
     store = opened(out)
-    lines = store.each_result(warn=warn)
+
     # One at a time: there may be very many.
-    found = (result for result in while_read(lines) if matches(result, wanted))
+    def found() -> "Iterator[Result]":
+        return (result for result in while_read(store.each_result(warn=warn)) if matches(result, wanted))
+
     if agreement:
         from infertui.cli.reading.agreement import print_agreement
 
-        print_agreement(store, agreement, list(found), bleu=bleu)
+        print_agreement(store, agreement, list(found()), bleu=bleu)
         return
     if as_json:
-        _print_json(found)
-    elif as_csv:
-        from infertui.metrics.table import csv_header, csv_values
-
-        writer = csv.writer(DataOut(), lineterminator="\n")
-        writer.writerow(csv_header())
-        writer.writerows(csv_values(result) for result in found)
-    elif as_markdown:
-        from infertui.cli.reading.markdown import markdown_lines
-
-        for line in markdown_lines(found, [name.strip() for name in columns.split(",") if name.strip()]):
-            say(line)
-    elif not _print_table(found):
+        _print_json(found())
+    elif not _print_columns(
+        found, store, columns, baseline, form="csv" if as_csv else "markdown" if as_markdown else "text"
+    ):
         say(f"no results in {out}" + (" that match" if wanted else "; `infertui run demo` makes one"), err=True)
     if not (wanted or as_json or as_csv or as_markdown):
         for line in without_result(store):
@@ -106,7 +113,60 @@ def _print_json(found: "Iterable[Result]") -> None:
         say_json(result)
 
 
-def _print_table(found: "Iterable[Result]") -> bool:
+def _print_columns(
+    found: "Callable[[], Iterator[Result]]",
+    store: "Store",
+    columns: str,
+    baseline: str,
+    *,
+    form: Literal["text", "csv", "markdown"],
+) -> bool:
+    """A table with the columns asked for, or the usual ones and what varies. False for no rows, where that is odd."""
+    from infertui.analysis.limits import with_limits
+    from infertui.analysis.relative import relative_columns
+    from infertui.cli.reading.lookup import runs_named
+    from infertui.metrics.table import chosen
+
+    names = [name.strip() for name in columns.removeprefix("+").split(",") if name.strip()]
+    asked = chosen(names)
+    against = relative_columns(runs_named(store, [baseline])[0]) if baseline else []
+    own = asked if names and not columns.startswith("+") else None
+    added = [*([] if own is not None else asked), *against]
+    derived = any(metric.derived for metric in asked)
+
+    def rows() -> "Iterator[Result]":
+        return map(with_limits, found()) if derived else found()
+
+    if form == "csv":
+        _print_csv(rows, own, added)
+    elif form == "markdown":
+        from infertui.cli.reading.markdown import lines_of
+
+        for line in lines_of(rows(), own, added):
+            say(line)
+    else:
+        return _print_table(rows(), own, added)
+    return True
+
+
+def _print_csv(
+    found: "Callable[[], Iterator[Result]]", own: "Sequence[Metric] | None", added: "Sequence[Metric]"
+) -> None:
+    """What varies has to be known before the heading: results are read twice, which costs less than to hold them."""
+    from infertui.metrics.table import csv_columns, csv_header, csv_values
+    from infertui.metrics.varying import Variation
+
+    varying = Variation()
+    if own is None:
+        for result in found():
+            varying.take(result)
+    shown = [*(csv_columns(varying.found()) if own is None else own), *added]
+    writer = csv.writer(DataOut(), lineterminator="\n")
+    writer.writerow(csv_header(shown))
+    writer.writerows(csv_values(result, shown) for result in found())
+
+
+def _print_table(found: "Iterable[Result]", own: "Sequence[Metric] | None", added: "Sequence[Metric]") -> bool:
     """As many columns as the terminal has room for; the run and its speed are never cut. False where there are none.
 
     Of each result no more than its cells is held.
@@ -115,13 +175,18 @@ def _print_table(found: "Iterable[Result]") -> bool:
     from rich.text import Text
 
     from infertui.metrics.registry import metrics
-    from infertui.metrics.table import text_cells
+    from infertui.metrics.table import Rows
 
     terminal = console()
-    columns = metrics("text")
-    rows = [(result.state == "finished" and result.verdict.valid, text_cells(result)) for result in found]
-    if not rows:
+    table_rows = Rows(metrics("text") if own is None else own, added, varying=own is None)
+    valid: list[bool] = []
+    for result in found:
+        table_rows.take(result)
+        valid.append(result.state == "finished" and result.verdict.valid)
+    if not valid:
         return False
+    columns, cells = table_rows.settled()
+    rows = list(zip(valid, cells, strict=True))
     widths = {
         at: max(len(column.text_heading), *(len(shown[at]) for _, shown in rows)) + 2
         for at, column in enumerate(columns)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from infertui.errors import UsageError
+from infertui.metrics.varying import Varied
 from infertui.results.table import ResultRow
 from infertui.tui.frame.actions import sign
 from infertui.tui.frame.context import AppContext
@@ -97,12 +98,14 @@ def delete(
     )
 
 
-def copy_rows(app_context: AppContext, rows: Sequence[ResultRow], baseline: ResultRow | None) -> None:
+def copy_rows(
+    app_context: AppContext, rows: Sequence[ResultRow], baseline: ResultRow | None, varied: Sequence[Varied] = ()
+) -> None:
     """Copy them for a spreadsheet; several with a header."""
     columns, band = app_context.settings.columns, app_context.settings.equal_within
-    lines = [copied(row, columns, baseline, equal_within=band) for row in rows]
+    lines = [copied(row, columns, baseline, equal_within=band, varied=varied) for row in rows]
     if len(rows) > 1:
-        lines.insert(0, copied_header(columns))
+        lines.insert(0, copied_header(columns, varied))
     if rows:
         what = "the row" if len(rows) == 1 else f"{len(rows):,} rows"
         app_context.copy("\n".join("\t".join(safe(cell) for cell in line) for line in lines), what)

@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.text import Text
 
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.metrics.metric import Metric
 from infertui.metrics.registry import metrics
 from infertui.metrics.units import Unit
+from infertui.metrics.varying import Varied, column_of, setting_text
 from infertui.results.table import Column, ResultRow
 from infertui.tui.queue.view import short_engine
-from infertui.tui.results.ratios import MAIN, OF, RatioColumn, heading_of, row_ratio
+from infertui.tui.results.ratios import GAIN, MAIN, OF, RatioColumn, heading_of, row_ratio
 from infertui.tui.settings.stored import Shown
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.cells import Align, RenderContext, beside, fit
@@ -210,9 +212,42 @@ RATIOS: dict[RatioColumn, ColumnSpec] = {
         2 if key == MAIN else 7, 8, 8, lambda row, width: NONE,
     )
     for key, metric in OF.items()
+} | {
+    GAIN: ColumnSpec(
+        GAIN, "gain", "change of tok/s from the baseline's; = equal within 2 %, ~ unclear, ( ) unlike runs", 7, 8, 9,
+        lambda row, width: NONE,
+    )
 }  # fmt: skip
 SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}
 """All that can be chosen."""
+_WIDEST_SETTING = 16
+
+
+def with_varied(columns: Sequence[Shown], varied: Sequence[Varied]) -> list[ColumnSpec]:
+    """The columns chosen, and those of what is not the same in all rows, before the throughput."""
+    chosen = [SPECS[key] for key in dict.fromkeys(columns)]
+    told = {name for metric in metrics("screen") if metric.key in columns for name in (metric.key, *metric.settings)}
+    added = {spec.key: spec for one in varied if one.key not in told for spec in [_varied_spec(one)]}
+    at = next((at for at, spec in enumerate(chosen) if spec.key == "throughput"), len(chosen))
+    return [*chosen[:at], *added.values(), *chosen[at:]]
+
+
+def _varied_spec(found: Varied) -> ColumnSpec:
+    """The column of a key that varies: that of the metric which tells it, else its own; it gives way to little else."""
+    metric = column_of(found)
+    if metric.key in COLUMNS:
+        return replace(COLUMNS[metric.key], rank=min(COLUMNS[metric.key].rank, 2))
+    narrow = max(len(found.heading), min(found.width, 8))
+
+    def cell(row: ResultRow, width: int) -> str:
+        return setting_text(row.asked.get(found.key)) or NONE
+
+    return ColumnSpec(
+        found.key, found.heading, f"{found.key} as asked for", 1, narrow,
+        max(narrow, min(found.width, _WIDEST_SETTING)), cell, align="right" if found.number else "left", figure=False,
+    )  # fmt: skip
+
+
 FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3, 12, 200, lambda row, width: "",
                    align="left", figure=False)  # fmt: skip
 # What room there is left goes to these, in this order, up to this width (0: as wide as they get).
@@ -223,12 +258,14 @@ _GROWTH: tuple[tuple[str, int], ...] = (
 _ALL_OR_NOTHING = frozenset({"throughput", "started"})
 
 
-def arrange(columns: Sequence[Shown], width: int, *, ratio: bool = False) -> ColumnLayout:
-    """Place `columns` in their order, then the flags, in `width` cells.
+def arrange(
+    columns: Sequence[Shown], width: int, *, ratio: bool = False, varied: Sequence[Varied] = ()
+) -> ColumnLayout:
+    """Place `columns` in their order with what is `varied` among the rows, then the flags, in `width` cells.
 
     Ratios are among them only where `ratio` says that there is a baseline; that of the throughput is then in any case.
     """
-    wanted = [SPECS[key] for key in dict.fromkeys(columns) if ratio or key not in OF]
+    wanted = [spec for spec in with_varied(columns, varied) if ratio or spec.key not in RATIOS]
     if ratio and RATIOS[MAIN] not in wanted:
         at = next((n + 1 for n, spec in enumerate(wanted) if spec.key == "throughput"), len(wanted))
         wanted.insert(at, RATIOS[MAIN])
@@ -357,9 +394,9 @@ def _flags(row: ResultRow, width: int, look: RenderContext) -> Text:
     return text
 
 
-def copied_header(columns: Sequence[Shown]) -> list[str]:
+def copied_header(columns: Sequence[Shown], varied: Sequence[Varied] = ()) -> list[str]:
     """What stands above copied rows."""
-    return ["id", *(SPECS[key].copied_heading for key in columns), "valid", "flags"]
+    return ["id", *(spec.copied_heading for spec in with_varied(columns, varied)), "valid", "flags"]
 
 
 def copied(
@@ -368,20 +405,21 @@ def copied(
     baseline: ResultRow | None = None,
     *,
     equal_within: float = EQUAL_WITHIN,
+    varied: Sequence[Varied] = (),
 ) -> list[str]:
-    """A row for a spreadsheet: every chosen column in full, in the units of its header."""
-    shown = [_copied(row, key, baseline, equal_within) for key in columns]
+    """A row for a spreadsheet: every chosen column and what varies in full, in the units of its header."""
+    shown = [_copied(row, spec, baseline, equal_within) for spec in with_varied(columns, varied)]
     return [row.id, *shown, "yes" if row.valid else "no", " ".join(row.flags)]
 
 
 def _ratio_key(key: str) -> RatioColumn | None:
-    return next((one for one in OF if one == key), None)
+    return next((one for one in RATIOS if one == key), None)
 
 
-def _copied(row: ResultRow, key: Shown, baseline: ResultRow | None, equal_within: float) -> str:
-    if key == "model":
+def _copied(row: ResultRow, spec: ColumnSpec, baseline: ResultRow | None, equal_within: float) -> str:
+    if spec.key == "model":
         return str(row.model)
-    if (of := _ratio_key(key)) is not None:
+    if (of := _ratio_key(spec.key)) is not None:
         found = row_ratio(of, row, baseline, equal_within)
         return NONE if found is None else found.text
-    return (SPECS[key].number or SPECS[key].cell)(row, 1000)
+    return (spec.number or spec.cell)(row, 1000)

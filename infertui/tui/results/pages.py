@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from infertui.metrics.varying import Varied
 from infertui.results.table import ResultPage, ResultQuery, ResultRow
 
 PAGE = 100
@@ -22,6 +23,8 @@ class ResultPages:
         self.total = 0
         self.matching = 0
         self.skipped = self.newer = 0
+        self.varied: tuple[Varied, ...] = ()
+        """What is not the same in all rows."""
         self.answered = False
         """Whether there was an answer at all."""
         self._pages: dict[int, tuple[ResultRow, ...]] = {}
@@ -87,6 +90,7 @@ class ResultPages:
         self.answered = True
         self.total, self.matching = page.total, page.matching
         self.skipped, self.newer = page.skipped, page.newer
+        self.varied = page.varied
         number = page.offset // PAGE
         self._forget_far(number)
         self._pages[number] = page.rows

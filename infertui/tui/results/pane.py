@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Figures of which less is better, and texts, begin with the least; the others with the most.
 _ASCENDING_FIRST = frozenset({
     "name", "state", "model", "engine", "mode", "form", "quantization", "dtype", "device", "ttft", "ttft_p99", "tpot",
-    "itl", "itl_p99", "latency", "vram", "power", "joules_per_token",
+    "itl", "itl_p99", "latency", "vram", "power", "temperature", "joules_per_token",
 })  # fmt: skip
 
 ACTIONS = (
@@ -295,7 +295,7 @@ class ResultsPane(Pane):
 
     def action_copy(self) -> None:
         """Rows for a spreadsheet; several with a header."""
-        acts.copy_rows(self.app_context, self._targets, self._selection.baseline)
+        acts.copy_rows(self.app_context, self._targets, self._selection.baseline, self._table.pages.varied)
 
     def action_copy_command(self) -> None:
         """What repeats the runs from a shell."""

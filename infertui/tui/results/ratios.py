@@ -1,13 +1,11 @@
 """A row's figures as multiples of the baseline's: how large, how sure, and whether like is compared with like. Pure."""
 
-import math
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
+from infertui.analysis.intervals import independent_ratio
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome, outcome_of
-from infertui.measure.comparison import Ratio
-from infertui.measure.statistics import Interval
 from infertui.metrics.metric import Metric
 from infertui.metrics.registry import metrics
 from infertui.results.table import ResultRow
@@ -16,10 +14,12 @@ OF: dict[str, Metric] = {metric.ratio: metric for metric in metrics("screen") if
 """The metric of each."""
 MAIN = "ratio"
 """The throughput's, which is always among them while a baseline is pinned."""
+GAIN = "gain"
+"""The same as a change in percent."""
 if TYPE_CHECKING:
     RatioColumn: TypeAlias = str
 else:
-    RatioColumn = Literal[tuple(OF)]
+    RatioColumn = Literal[(*OF, GAIN)]
 """Columns that are there while a baseline is pinned."""
 _MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~"}
 _ALIKE = ("model", "device", "dtype", "quantization", "form", "batch_size", "input_len", "output_len")
@@ -46,11 +46,13 @@ class RowRatio(Struct, frozen=True):
     better: bool
     outcome: Outcome
     unlike: bool
+    change: bool = False
+    """Shown as a change in percent."""
 
     @property
     def text(self) -> str:
         """`1.15x`; `=1.00x` where they are equal, `~1.04x` where it is unclear; in brackets where they are unlike."""
-        shown = times(self.value)
+        shown = f"{self.value - 1:+.1%}" if self.change and self.value < 100 else times(self.value)
         return f"({shown})" if self.unlike else _MARKS.get(self.outcome, "") + shown
 
 
@@ -59,31 +61,23 @@ def row_ratio(
 ) -> RowRatio | None:
     """The row's figure over the baseline's; None where either is not available.
 
-    Of the throughput both have an interval: that of the ratio's logarithm reaches to each side as far as the root of
-    the sum of the squares of their half-widths; they are equal where it lies within the band. Comparing the runs is
-    more exact.
+    Of the throughput both have an interval, of which that of the ratio follows; they are equal where it lies within the
+    band. Comparing the runs is more exact.
     """
     if baseline is None:
         return None
-    metric = OF[column]
+    metric = OF[MAIN if column == GAIN else column]
     value, base = getattr(row, metric.key), getattr(baseline, metric.key)
     if not value or not base or value < 0 or base < 0:
         return None
-    ratio = value / base
-    if not 0 < ratio < math.inf:
+    mine, its = ((row.low, row.high), (baseline.low, baseline.high)) if column in (MAIN, GAIN) else (_NOWHERE, _NOWHERE)
+    found = independent_ratio(value, base, mine, its)
+    if found is None:
         return None
-    outcome: Outcome = ""
-    if column == MAIN:
-        halves = [_half(one) for one in (row, baseline)]
-        if halves[0] is not None and halves[1] is not None:
-            reach = math.exp(math.hypot(halves[0], halves[1]))
-            outcome = outcome_of(Ratio(ratio, Interval(ratio / reach, ratio * reach)), "higher", equal_within)
+    ratio = found.value
+    outcome = "" if found.interval is None else outcome_of(found, "higher", equal_within)
     unlike = any(getattr(row, name) != getattr(baseline, name) for name in _ALIKE)
-    return RowRatio(ratio, (ratio > 1) == (metric.better == "higher"), outcome, unlike)
+    return RowRatio(ratio, (ratio > 1) == (metric.better == "higher"), outcome, unlike, column == GAIN)
 
 
-def _half(row: ResultRow) -> float | None:
-    """Half the width of the throughput's interval, as a logarithm."""
-    if not row.low or not row.high or not 0 < row.low <= row.high < math.inf:
-        return None
-    return math.log(row.high / row.low) / 2
+_NOWHERE = (None, None)

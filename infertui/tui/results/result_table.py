@@ -78,7 +78,9 @@ class ResultTable(PanePart):
         """Columns for this width, settings and theme."""
         settings = self._app_context.settings
         self._look = RenderContext(palette(self.app), self._app_context.ascii_only, settings)
-        self._placed = arrange(settings.columns, self.list.row_width, ratio=bool(settings.baseline))
+        self._placed = arrange(
+            settings.columns, self.list.row_width, ratio=bool(settings.baseline), varied=self.pages.varied
+        )
         self.draw()
 
     def draw(self) -> None:
@@ -169,8 +171,9 @@ class ResultTable(PanePart):
 
     async def _fetch(self, query: ResultQuery) -> None:
         page = await self._answer(query)
+        varied = self.pages.varied
         if page and self.pages.take(query, page):
-            self.draw()
+            (self.draw if varied == self.pages.varied else self.lay_out)()
         self.ask()
 
     async def _fetch_baseline(self, run: str) -> None:
