@@ -4,9 +4,8 @@ Comparing the two by their iterations (`analysis.compare`) is more exact; this i
 """
 
 from infertui.analysis.comparability import unlike
-from infertui.analysis.intervals import Bounds, independent_ratio
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome, outcome_of
-from infertui.measure.comparison import Ratio
+from infertui.measure.comparison import Bounds, Ratio, independent_ratio
 from infertui.metrics.metric import NOT_AVAILABLE, Column, Metric
 from infertui.metrics.registry import metric_of
 from infertui.metrics.units import CHANGE, NUMBER

@@ -7,7 +7,7 @@ alone.
 import math
 import struct
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -15,6 +15,8 @@ from infertui.measure.dependence import FEWEST, certainty, scatter
 from infertui.measure.statistics import CONFIDENCE, Interval, exponential, student_quantile
 
 Better = Literal["higher", "lower"]
+Bounds: TypeAlias = tuple[float | None, float | None]
+"""Both ends of an interval; None where there is none."""
 _EXACT = 400
 _ROUNDING = 1e-9
 
@@ -65,6 +67,30 @@ class Ratio(Struct, frozen=True):
         if self.interval is None:
             return None
         return not self.interval.low - _ROUNDING <= 1 <= self.interval.high + _ROUNDING
+
+
+def independent_ratio(value: float, base: float, bounds: Bounds, base_bounds: Bounds) -> Ratio | None:
+    """`value` over `base`, both above 0, with the interval that follows from those of the two.
+
+    That of the ratio's logarithm reaches to each side as far as the root of the sum of the squares of their half-widths
+    (of independent figures). Without both there is no interval; None where there is no ratio.
+    """
+    ratio = value / base if value > 0 and base > 0 else 0.0
+    if not 0 < ratio < math.inf:
+        return None
+    halves = [_half_width(bounds), _half_width(base_bounds)]
+    if halves[0] is None or halves[1] is None:
+        return Ratio(ratio)
+    reach = math.exp(math.hypot(halves[0], halves[1]))
+    return Ratio(ratio, Interval(ratio / reach, ratio * reach))
+
+
+def _half_width(bounds: Bounds) -> float | None:
+    """Half the width of an interval, as a logarithm."""
+    low, high = bounds
+    if low is None or high is None or not 0 < low <= high < math.inf:
+        return None
+    return math.log(high / low) / 2
 
 
 def ratio(first: Totals, second: Totals) -> Ratio | None:

@@ -8,7 +8,7 @@ from infertui.metrics.metric import NOT_AVAILABLE, Metric, Value
 from infertui.metrics.registry import find, metrics
 from infertui.metrics.varying import (
     IDENTITY,
-    Asked,
+    AskedSettings,
     Variation,
     Varied,
     asked_of,
@@ -42,7 +42,7 @@ def _named(name: str) -> Metric | None:
     if is_setting(name):
         return setting_metric(name)
     metric = find(name.lower())
-    return metric if metric is not None and "markdown" in metric.views else None
+    return metric if metric is not None and metric.views & {"markdown", "text", "csv"} else None
 
 
 def cells(result: "Result", columns: Sequence[Metric]) -> list[str]:
@@ -66,11 +66,11 @@ class Rows:
         possible = [one for one in metrics() if (one.settings or one.key in IDENTITY) and one.key not in shown]
         self._held = [*columns, *self._added, *(possible if varying else ())]
         self._variation = Variation() if varying else None
-        self._rows: list[tuple[list[str], Asked]] = []
+        self._rows: list[tuple[list[str], AskedSettings]] = []
 
     def take(self, result: "Result") -> None:
         """Add the row of a result."""
-        asked = asked_of(result) if self._variation is not None else Asked()
+        asked = asked_of(result) if self._variation is not None else AskedSettings()
         if self._variation is not None:
             self._variation.take(result, asked)
         self._rows.append((cells(result, self._held), asked))
@@ -82,7 +82,7 @@ class Rows:
         shown = [*(one for one in with_varying(self._columns, varied) if one.key not in keys), *self._added]
         places = {metric.key: at for at, metric in enumerate(self._held)}
 
-        def cell(metric: Metric, held: list[str], asked: Asked) -> str:
+        def cell(metric: Metric, held: list[str], asked: AskedSettings) -> str:
             at = places.get(metric.key)
             return (clean(setting_text(asked.get(metric.key))) or NOT_AVAILABLE) if at is None else held[at]
 

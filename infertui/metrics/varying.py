@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.integers import Whole
-from infertui.metrics.metric import NOT_AVAILABLE, Column, Metric
+from infertui.metrics.metric import NOT_AVAILABLE, Metric
 from infertui.metrics.registry import metrics
 from infertui.metrics.units import COUNT, NUMBER, TEXT
 from infertui.text import one_line
@@ -30,11 +30,12 @@ MOST_OTHERS = 4
 _LONGEST = 200
 _MOST_KEYS = 64
 _MOST_VALUES = 1000
+_WIDE = 2**63
 _UNTOLD = frozenset({"validity", "quality", "sweep"})
 """Tables that say nothing of what was measured; see `results.setup.JUDGED`, of which labels can be swept."""
 
 
-class Asked(Struct, frozen=True):
+class AskedSettings(Struct, frozen=True):
     """What was asked for in a run: the keys of its config that are not as by default.
 
     `swept` are those by which its name tells it from others, as in "bs=4 isl=128". Of a run that was imported `whole`
@@ -57,16 +58,18 @@ class Asked(Struct, frozen=True):
 class Varied(Struct, frozen=True):
     """A key of configs, or of a metric of `IDENTITY`, of which runs have several values.
 
-    `width` are the cells that the longest of these takes, `number` says that all of them are numbers.
+    `width` are the cells that the longest of these takes, `number` says that all of them are numbers, `swept` that
+    names tell runs apart by it.
     """
 
     key: str
     heading: str
     width: int
     number: bool
+    swept: bool = False
 
 
-def asked_of(result: "Result") -> Asked:
+def asked_of(result: "Result") -> AskedSettings:
     """What was asked for in a run."""
     config = msgspec.to_builtins(result.config) if result.config is not None else None
     return asked(result.name, config, result.told)
@@ -83,35 +86,36 @@ class _Line(Struct):
 _lines = msgspec.json.Decoder(_Line)
 
 
-def asked_in(line: bytes) -> Asked:
+def asked_in(line: bytes) -> AskedSettings:
     """The same of a line of results.jsonl. Raises what msgspec raises for what is none."""
     found = _lines.decode(line)
     return asked(found.name, found.config, found.told)
 
 
-def asked(name: str, config: Mapping[str, object] | None, told: Mapping[str, object]) -> Asked:
+def asked(name: str, config: Mapping[str, object] | None, told: Mapping[str, object]) -> AskedSettings:
     """The same of a config as its tables hold it, else of what an imported file tells."""
-    source = told.items() if config is None else _flat(config, "")
-    defaults = _defaults()
     values: dict[str, Setting] = {}
-    for key, value in source:
-        if not isinstance(value, bool | int | float | str) or key.partition(".")[0] in _UNTOLD:
-            continue
-        if (config is None or value != defaults.get(key)) and len(values) < _MOST_KEYS:
-            values[one_line(key, _LONGEST)] = one_line(value, _LONGEST) if isinstance(value, str) else value
+    for key, value in told.items() if config is None else _changed(config, _default_tables(), ""):
+        if len(values) < _MOST_KEYS and isinstance(value, bool | int | float | str):
+            odd = isinstance(value, str) or not -_WIDE < value < _WIDE
+            values[one_line(key, _LONGEST)] = one_line(value, _LONGEST) if odd else value
     heads = {part.partition("=")[0] for part in name.split() if "=" in part}
     # A key that is as by default in this run is told by its name all the same.
     swept = tuple(key for head in heads for key in _by_short_name().get(head, ()))
     swept += tuple(key for key in values if key.startswith("labels.") and key.removeprefix("labels.") in heads)
-    return Asked(values, tuple(sorted(set(swept))), config is not None)
+    return AskedSettings(values, tuple(sorted(set(swept))), config is not None)
 
 
-def _flat(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
-    for key, value in tree.items():
+def _changed(tables: Mapping[str, object], defaults: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    """The keys that are not as by default. Most tables are, and are looked at as a whole."""
+    for key, value in tables.items():
+        default = defaults.get(key)
+        if value == default or (not prefix and key in _UNTOLD):
+            continue
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _changed(value, default if isinstance(default, Mapping) else {}, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            yield prefix + key, value
 
 
 class Variation:
@@ -124,7 +128,7 @@ class Variation:
         self._swept: set[str] = set()
         self._identity: dict[str, dict[str, None]] = {}
 
-    def add(self, asked: Asked, identity: Mapping[str, str]) -> None:
+    def add(self, asked: AskedSettings, identity: Mapping[str, str]) -> None:
         """Take in a run; `identity` are the values of `IDENTITY`, empty where they are not known."""
         self._whole += asked.whole
         self._swept.update(asked.swept)
@@ -137,7 +141,7 @@ class Variation:
             if text:
                 self._identity.setdefault(key, {})[text] = None
 
-    def take(self, result: "Result", asked: Asked | None = None) -> None:
+    def take(self, result: "Result", asked: AskedSettings | None = None) -> None:
         """Take in a run; `asked` where that was read already."""
         identity = {metric.key: str(metric.value(result) or "") for metric in metrics() if metric.key in IDENTITY}
         self.add(asked or asked_of(result), identity)
@@ -153,7 +157,7 @@ class Variation:
         texts = {key: list(values) for key, values in self._identity.items() if len(values) > 1}
         return (
             *(_varied(key, key, texts[key]) for key in IDENTITY if key in texts),
-            *(_varied(key, _short_name(key), by_key[key]) for key in keys),
+            *(_varied(key, _short_name(key), by_key[key], swept=key in self._swept) for key in keys),
         )
 
     def _all(self, key: str) -> list[Setting]:
@@ -166,9 +170,9 @@ class Variation:
         return [*values, *([""] if absent else [])]
 
 
-def _varied(key: str, heading: str, values: Sequence[Setting]) -> Varied:
+def _varied(key: str, heading: str, values: Sequence[Setting], *, swept: bool = False) -> Varied:
     number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return Varied(key, heading, max(len(setting_text(value)) for value in values), number)
+    return Varied(key, heading, max(len(setting_text(value)) for value in values), number, swept)
 
 
 def setting_text(value: Setting | None) -> str:
@@ -197,7 +201,7 @@ def setting_metric(key: str, *, heading: str = "", number: bool = False) -> Metr
     """A key of configs as a column of tables."""
     return Metric(
         key=key, label=heading or _short_name(key), help=f"{key} as asked for", unit=NUMBER if number else TEXT,
-        read=lambda result: _plain(result.setup.get(key)), text=Column(1),
+        read=lambda result: _plain(result.setup.get(key)),
         show=lambda result: setting_text(_plain(result.setup.get(key))) or NOT_AVAILABLE,
     )  # fmt: skip
 
@@ -212,7 +216,12 @@ def with_varying(columns: Sequence[Metric], varied: Iterable[Varied]) -> list[Me
     The latter stand before the first figure that was measured.
     """
     told = {name for metric in columns for name in (metric.key, *metric.settings)}
-    added = {metric.key: _kept(metric) for one in varied if one.key not in told for metric in [column_of(one)]}
+    added = {
+        metric.key: _kept(metric) if one.swept or one.key in IDENTITY else metric
+        for one in varied
+        if one.key not in told
+        for metric in [column_of(one)]
+    }
     identity = [metric for key, metric in added.items() if key in IDENTITY]
     settings = [metric for key, metric in added.items() if key not in IDENTITY]
     at = next((at for at, metric in enumerate(columns) if metric.measured and metric.unit != COUNT), len(columns))
@@ -236,6 +245,15 @@ def _defaults() -> dict[str, object]:
     from infertui.config.fields import FIELDS
 
     return {path: field.default for path, field in FIELDS.items() if not field.is_table}
+
+
+@cache
+def _default_tables() -> dict[str, object]:
+    """The default config, a table in a table."""
+    from infertui.config.schema import Config
+
+    found: dict[str, object] = msgspec.to_builtins(Config())
+    return found
 
 
 @cache

@@ -23,7 +23,7 @@ from msgspec import Struct
 from infertui import regular_files
 from infertui.metrics.filter import Term, fold, moment, parse, texts
 from infertui.metrics.registry import metric_of, stored
-from infertui.metrics.varying import IDENTITY, Asked, Variation, Varied
+from infertui.metrics.varying import IDENTITY, AskedSettings, Variation, Varied
 from infertui.paths import cache_dir
 from infertui.results.filter import where
 from infertui.results.jsonl import LONGEST, store_error
@@ -96,7 +96,7 @@ def _values(seq: int, row: ResultRow) -> list[object]:
 def _row(values: list[Any]) -> ResultRow:
     values[_FLAGS] = tuple(values[_FLAGS].split("\n")[1:-1])
     values[_VALID] = bool(values[_VALID])
-    values[_ASKED] = msgspec.json.decode(values[_ASKED], type=Asked)
+    values[_ASKED] = msgspec.json.decode(values[_ASKED], type=AskedSettings)
     for at in _LENGTHS:
         values[at] = str(values[at])
     return ResultRow(*values)
@@ -276,7 +276,7 @@ class ResultIndex:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         self._connection, self._seen = None, None
-        self._forget()
+        self._orders.clear()
 
     # Keeping up with the file
 
@@ -298,7 +298,8 @@ class ResultIndex:
         if mark is None or not self._up_to_date(mark, stat):
             mark = self._catch_up(connection)
         if mark.version != self._version:
-            self._forget()
+            self._orders.clear()
+            self._varied = {}
         self._version, self.skipped, self.newer = mark.version, mark.skipped, mark.newer
         self._total = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
         self._seen = seen
@@ -427,7 +428,8 @@ class ResultIndex:
             if found is not None and limit and not offset <= found < offset + limit:
                 offset = found // limit * limit
             rows = self._rows(connection, order[offset : offset + limit])
-            varied = self._varying(connection, terms)
+            if terms not in self._varied:
+                self._varied = {terms: _varied(connection, terms)}
         finally:
             connection.execute("COMMIT")
         return ResultPage(
@@ -439,7 +441,7 @@ class ResultIndex:
             found=found,
             skipped=self.skipped,
             newer=self.newer,
-            varied=varied,
+            varied=self._varied[terms],
         )
 
     def _order(self, connection: sqlite3.Connection, query: ResultQuery, terms: tuple[Term, ...]) -> "array[int]":
@@ -464,26 +466,6 @@ class ResultIndex:
             self._orders[key] = order
         return self._orders[key]
 
-    def _varying(self, connection: sqlite3.Connection, terms: tuple[Term, ...]) -> tuple[Varied, ...]:
-        """What is not the same in all rows that match, remembered until the results change."""
-        if terms not in self._varied:
-            condition, parameters = where(terms)
-            columns = ", ".join(IDENTITY)
-            sql = f"SELECT DISTINCT asked, {columns} FROM rows WHERE {condition} LIMIT {_MOST_ASKED}"  # noqa: S608 (as above)
-            variation = Variation()
-            for text, *identity in connection.execute(sql, parameters).fetchall():
-                found = msgspec.json.decode(text, type=Asked)
-                variation.add(found, dict(zip(IDENTITY, identity, strict=True)))
-            while len(self._varied) >= _KEPT_ORDERS:
-                del self._varied[next(iter(self._varied))]
-            self._varied[terms] = variation.found()
-        return self._varied[terms]
-
-    def _forget(self) -> None:
-        """What was remembered of results that are not what they were."""
-        self._orders.clear()
-        self._varied.clear()
-
     def _position(self, connection: sqlite3.Connection, order: "array[int]", run: str) -> int | None:
         row = connection.execute("SELECT seq FROM rows WHERE id = ?", [run]).fetchone() if run else None
         try:
@@ -500,6 +482,18 @@ class ResultIndex:
             for seq, *values in connection.execute(sql, part):
                 found[seq] = _row(values)
         return tuple(found[seq] for seq in wanted if seq in found)
+
+
+def _varied(connection: sqlite3.Connection, terms: tuple[Term, ...]) -> tuple[Varied, ...]:
+    """What is not the same in all rows that match."""
+    condition, parameters = where(terms)
+    columns = ", ".join(IDENTITY)
+    # `condition` is made of names of our own, as in `_order`.
+    sql = f"SELECT DISTINCT asked, {columns} FROM rows WHERE {condition} LIMIT {_MOST_ASKED}"  # noqa: S608
+    variation = Variation()
+    for text, *identity in connection.execute(sql, parameters).fetchall():
+        variation.add(msgspec.json.decode(text, type=AskedSettings), dict(zip(IDENTITY, identity, strict=True)))
+    return variation.found()
 
 
 def _fits(connection: sqlite3.Connection) -> bool:

@@ -10,7 +10,7 @@ from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.metrics.partial import partial
 from infertui.metrics.reads import memory
 from infertui.metrics.registry import stored
-from infertui.metrics.varying import Asked
+from infertui.metrics.varying import AskedSettings
 from infertui.results.result import Result
 from infertui.results.table import ResultRow
 from infertui.results.upgrade import SCHEMA, check_schema, decode_result, error_kind
@@ -49,7 +49,9 @@ def read_line(line: bytes) -> ResultLine:
     return found
 
 
-def row_of(line: Result, derived: Mapping[str, float | None] | None = None, asked: Asked | None = None) -> ResultRow:
+def row_of(
+    line: Result, derived: Mapping[str, float | None] | None = None, asked: AskedSettings | None = None
+) -> ResultRow:
     """The row of a result: every text cleaned, every figure as measured.
 
     `derived` are figures that follow from others, for a line without, and `asked` is what `asked_in` finds in it.
@@ -68,7 +70,7 @@ def row_of(line: Result, derived: Mapping[str, float | None] | None = None, aske
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         vram_of=memory(line)[1],
-        asked=asked or Asked(),
+        asked=asked or AskedSettings(),
     )
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from infertui.integers import Whole
 from infertui.metrics.metric import Metric
 from infertui.metrics.registry import metrics, stored
-from infertui.metrics.varying import Asked, Varied
+from infertui.metrics.varying import AskedSettings, Varied
 
 MAX_LIMIT = 1000
 """Rows that a page holds at most."""
@@ -32,7 +32,7 @@ class RowHead(Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     vram_of: VramOf = ""
-    asked: Asked = Asked()
+    asked: AskedSettings = AskedSettings()
 
 
 def _field(metric: Metric) -> tuple[str, Any, Any]:

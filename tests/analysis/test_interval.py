@@ -25,7 +25,7 @@ MEASURED = next(result for result in make_results(50) if result.state == "finish
         (Interval(99.0, 101.0), "", "99.0-101", "95 % 99.0 to 101"),  # kept before that was told
         (Interval(99.0, 101.0), "assumed", "99.0-101 assumed", "95 % 99.0 to 101, assuming independent iterations"),
         (None, "missing", "dependent?", "no interval: iterations may depend on one another"),
-        (None, "", "-", ""),
+        (None, "", "n/a", ""),
     ],
 )
 def test_views_say_the_same(interval: Interval | None, rests_on: Independence, table: str, words: str) -> None:

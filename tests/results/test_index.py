@@ -23,6 +23,7 @@ from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 from infertui.metrics.filter import FilterError, Term, fold, parse
 from infertui.metrics.registry import metric_of
+from infertui.metrics.varying import asked_in
 from infertui.results import index
 from infertui.results.index import Column, ResultIndex, ResultPage, ResultQuery, ResultRow
 from infertui.results.result import DeviceFigures, Error, Result
@@ -63,7 +64,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def row(result: Result) -> ResultRow:
-    return row_of(msgspec.json.decode(msgspec.json.encode(result), type=ResultLine))
+    text = msgspec.json.encode(result)
+    return row_of(msgspec.json.decode(text, type=ResultLine), asked=asked_in(text))
 
 
 def one(**changes: Any) -> Result:
@@ -180,9 +182,9 @@ def test_what_is_appended_is_taken_in_and_nothing_is_read_twice(out: Path, monke
     before = table.page(query(out)).version
     read: list[str] = []
 
-    def noted(line: ResultLine) -> ResultRow:
+    def noted(line: ResultLine, *rest: Any) -> ResultRow:
         read.append(line.id)
-        return row_of(line)
+        return row_of(line, *rest)
 
     monkeypatch.setattr("infertui.results.row.row_of", noted)
     append(out, line("new"))
@@ -391,11 +393,11 @@ def test_a_long_file_is_taken_in_pieces_that_are_kept(out: Path, monkeypatch: py
     read: list[str] = []
     real = infertui.results.row.row_of
 
-    def row_of(found: Any) -> ResultRow:
+    def row_of(found: Any, *rest: Any) -> ResultRow:
         if len(read) == 7:
             raise KeyboardInterrupt
         read.append(found.id)
-        return real(found)
+        return real(found, *rest)
 
     monkeypatch.setattr(infertui.results.row, "row_of", row_of)
     with pytest.raises(KeyboardInterrupt):
@@ -403,9 +405,9 @@ def test_a_long_file_is_taken_in_pieces_that_are_kept(out: Path, monkeypatch: py
     assert len(read) == 7
     again: list[str] = []
 
-    def row_again(found: Any) -> ResultRow:
+    def row_again(found: Any, *rest: Any) -> ResultRow:
         again.append(found.id)
-        return real(found)
+        return real(found, *rest)
 
     monkeypatch.setattr(infertui.results.row, "row_of", row_again)
     page = opened(out).page(query(out, descending=False))

@@ -31,6 +31,7 @@ are exported as well: csv and vllm say it in the file, of six-field a warning do
 """
 
 Form = Literal["csv", "six-field", "vllm"]
+_HELD = 1000
 
 
 def export(
@@ -85,11 +86,21 @@ def _doubted(first: "Result", rest: "Iterator[Result]", form: Form) -> "Iterator
 
 
 def _csv(results: "Iterator[Result]", store: "Store") -> Iterator[bytes]:
-    from infertui.metrics.table import csv_header, csv_values
+    from infertui.metrics.table import csv_columns, csv_header, csv_values
+    from infertui.metrics.varying import Variation
 
-    yield _line(list(csv_header()))
+    varying, held, chosen = Variation(), list["Result"](), set[str]()
     for result in results:
-        yield _line(csv_values(result))
+        varying.take(result)
+        chosen.add(result.id)
+        if len(chosen) <= _HELD:
+            held.append(result)
+    columns = csv_columns(varying.found())
+    yield _line(list(csv_header(columns)))
+    # Very many are read once more, rather than held.
+    many = (one for one in store.each_result(warn=lambda _: None) if one.id in chosen)
+    for result in held if len(chosen) <= _HELD else many:
+        yield _line(csv_values(result, columns))
 
 
 def _line(values: list[object]) -> bytes:

@@ -88,8 +88,8 @@ def results(
     store = opened(out)
 
     # One at a time: there may be very many.
-    def found() -> "Iterator[Result]":
-        return (result for result in while_read(store.each_result(warn=warn)) if matches(result, wanted))
+    def found(warned: "Callable[[str], None]" = warn) -> "Iterator[Result]":
+        return (result for result in while_read(store.each_result(warn=warned)) if matches(result, wanted))
 
     if agreement:
         from infertui.cli.reading.agreement import print_agreement
@@ -114,7 +114,7 @@ def _print_json(found: "Iterable[Result]") -> None:
 
 
 def _print_columns(
-    found: "Callable[[], Iterator[Result]]",
+    found: "Callable[..., Iterator[Result]]",
     store: "Store",
     columns: str,
     baseline: str,
@@ -134,8 +134,8 @@ def _print_columns(
     added = [*([] if own is not None else asked), *against]
     derived = any(metric.derived for metric in asked)
 
-    def rows() -> "Iterator[Result]":
-        return map(with_limits, found()) if derived else found()
+    def rows(*warned: "Callable[[str], None]") -> "Iterator[Result]":
+        return map(with_limits, found(*warned)) if derived else found(*warned)
 
     if form == "csv":
         _print_csv(rows, own, added)
@@ -150,7 +150,7 @@ def _print_columns(
 
 
 def _print_csv(
-    found: "Callable[[], Iterator[Result]]", own: "Sequence[Metric] | None", added: "Sequence[Metric]"
+    found: "Callable[..., Iterator[Result]]", own: "Sequence[Metric] | None", added: "Sequence[Metric]"
 ) -> None:
     """What varies has to be known before the heading: results are read twice, which costs less than to hold them."""
     from infertui.metrics.table import csv_columns, csv_header, csv_values
@@ -158,7 +158,7 @@ def _print_csv(
 
     varying = Variation()
     if own is None:
-        for result in found():
+        for result in found(lambda _: None):
             varying.take(result)
     shown = [*(csv_columns(varying.found()) if own is None else own), *added]
     writer = csv.writer(DataOut(), lineterminator="\n")

@@ -11,11 +11,11 @@ from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.metrics.metric import Metric
 from infertui.metrics.registry import metrics
 from infertui.metrics.units import Unit
-from infertui.metrics.varying import Varied, column_of, setting_text
+from infertui.metrics.varying import IDENTITY, Varied, column_of, setting_text
 from infertui.results.table import Column, ResultRow
 from infertui.tui.queue.view import short_engine
 from infertui.tui.results.ratios import GAIN, MAIN, OF, RatioColumn, heading_of, row_ratio
-from infertui.tui.settings.stored import Shown
+from infertui.tui.settings.stored import Settings, Shown
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.cells import Align, RenderContext, beside, fit
 from infertui.units import format_number
@@ -221,29 +221,35 @@ RATIOS: dict[RatioColumn, ColumnSpec] = {
 SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}
 """All that can be chosen."""
 _WIDEST_SETTING = 16
+_SHIPPED = frozenset(Settings().columns)
+_LOW = 12
+_ROOM_TO_GROW = 30
 
 
 def with_varied(columns: Sequence[Shown], varied: Sequence[Varied]) -> list[ColumnSpec]:
     """The columns chosen, and those of what is not the same in all rows, before the throughput."""
     chosen = [SPECS[key] for key in dict.fromkeys(columns)]
     told = {name for metric in metrics("screen") if metric.key in columns for name in (metric.key, *metric.settings)}
+    told |= {key for key in IDENTITY if key in _SHIPPED}  # whoever took these away does not want them
     added = {spec.key: spec for one in varied if one.key not in told for spec in [_varied_spec(one)]}
     at = next((at for at, spec in enumerate(chosen) if spec.key == "throughput"), len(chosen))
     return [*chosen[:at], *added.values(), *chosen[at:]]
 
 
 def _varied_spec(found: Varied) -> ColumnSpec:
-    """The column of a key that varies: that of the metric which tells it, else its own; it gives way to little else."""
+    """The column of a key that varies: that of the metric which tells it, else its own. What is swept stays longest."""
     metric = column_of(found)
     if metric.key in COLUMNS:
-        return replace(COLUMNS[metric.key], rank=min(COLUMNS[metric.key].rank, 2))
+        usual = COLUMNS[metric.key]
+        rank = min(usual.rank, 2) if found.swept else max(usual.rank, _LOW)
+        return replace(usual, rank=rank, narrow=max(usual.narrow, min(found.width, usual.wide)))
     narrow = max(len(found.heading), min(found.width, 8))
 
     def cell(row: ResultRow, width: int) -> str:
         return setting_text(row.asked.get(found.key)) or NONE
 
     return ColumnSpec(
-        found.key, found.heading, f"{found.key} as asked for", 1, narrow,
+        found.key, found.heading, f"{found.key} as asked for", 1 if found.swept else _LOW, narrow,
         max(narrow, min(found.width, _WIDEST_SETTING)), cell, align="right" if found.number else "left", figure=False,
     )  # fmt: skip
 
@@ -271,7 +277,7 @@ def arrange(
         wanted.insert(at, RATIOS[MAIN])
     wanted.append(FLAGS)
     fitting = list(wanted)
-    while len(fitting) > 1 and _least(fitting) > width:
+    while len(fitting) > 1 and _least(fitting) + _reserve(fitting, columns) > width:
         fitting.remove(max(fitting, key=lambda spec: spec.rank))
     spare = max(0, width - _least(fitting))
     widths = {spec.key: spec.narrow for spec in fitting}
@@ -291,6 +297,11 @@ def arrange(
         placed.append(Placed(spec, x, min(widths[spec.key], max(0, width - x))))
         x += widths[spec.key] + GAP
     return ColumnLayout(tuple(placed), len(wanted) - len(fitting))
+
+
+def _reserve(specs: Sequence[ColumnSpec], columns: Sequence[Shown]) -> int:
+    """What nobody chose and no sweep varies comes after room for the others to grow."""
+    return _ROOM_TO_GROW if any(spec.rank >= _LOW and spec.key not in columns for spec in specs) else 0
 
 
 def _least(specs: Sequence[ColumnSpec]) -> int:

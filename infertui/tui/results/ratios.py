@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
-from infertui.analysis.intervals import independent_ratio
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome, outcome_of
+from infertui.measure.comparison import independent_ratio
 from infertui.metrics.metric import Metric
 from infertui.metrics.registry import metrics
 from infertui.results.table import ResultRow
