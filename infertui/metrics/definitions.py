@@ -262,14 +262,6 @@ METRICS = (
     Metric(key="largest_power_gap_s", label="largest power gap", help="longest time between two of them",
            unit=DURATION, read="power.largest_gap_s", views=_CSV),
 
-    # How busy and how hot the device was
-    Metric(key="gpu_utilization", label="GPU util", unit=SHARE, read=reads.gpu_utilization, statistic="mean",
-           help="share of the time in which the GPU had work, as NVML counts it; says nothing of how much",
-           aliases=("util",), needs=("device.utilization_mean",), views=_KEPT, screen=Column(14, 10, 10)),
-    Metric(key="temperature", label="temp max", help="highest temperature of the GPU while measuring", unit=CELSIUS,
-           read="device.temperature_max", statistic="peak", better="lower", aliases=("temp",), views=_KEPT,
-           screen=Column(15, 10, 10)),
-
     # How near the device's limits
     Metric(key="mbu", label="MBU", help="decode's share of the memory bandwidth: see infertui calibrate", unit=SHARE,
            read="limits.mbu", statistic="ratio", better="higher", views=_REPORTED, screen=Column(12, 6, 6),
@@ -305,7 +297,13 @@ METRICS = (
     Metric(key="vram_device_peak", label="device peak", help="what was in use on the whole GPU at most", unit=BYTES,
            read="device.vram_device_peak", statistic="peak", better="lower", views=_CSV),
 
-    # Heat
+    # How busy and how hot the device was
+    Metric(key="gpu_utilization", label="GPU util", unit=SHARE, read=reads.gpu_utilization, statistic="mean",
+           help="share of the time in which the GPU had work, as NVML counts it; says nothing of how much",
+           aliases=("util",), needs=("device.utilization_mean",), views=_KEPT, screen=Column(14, 10, 10)),
+    Metric(key="temperature", label="temp max", help="highest temperature of the GPU while measuring", unit=CELSIUS,
+           read="device.temperature_max", statistic="peak", better="lower", aliases=("temp",), views=_KEPT,
+           screen=Column(15, 10, 10)),
     Metric(key="temperature_rise", label="C over idle", unit=NUMBER, statistic="peak", better="lower",
            help="degrees Celsius from the GPU at rest to its highest while measuring", read=reads.temperature_rise,
            needs=("device.temperature_max", "device.temperature_idle"), views=_KEPT, screen=Column(16, 6, 11)),

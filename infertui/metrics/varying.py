@@ -4,11 +4,10 @@ A sweep is read by what it sweeps. Which keys that is follows from the runs show
 them, beside the defaults. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -71,51 +70,27 @@ class Varied(Struct, frozen=True):
 
 def asked_of(result: "Result") -> AskedSettings:
     """What was asked for in a run."""
-    config = msgspec.to_builtins(result.config) if result.config is not None else None
-    return asked(result.name, config, result.told)
+    from infertui.results.config_keys import changed_keys
+
+    if result.config is None:
+        return asked(result.name, result.told, whole=False)
+    return asked(result.name, changed_keys(result.config), whole=True)
 
 
-class _Line(Struct):
-    """What a line of results.jsonl holds of it, whatever version wrote it."""
-
-    name: str = ""
-    config: dict[str, object] | None = None
-    told: dict[str, object] = {}
-
-
-_lines = msgspec.json.Decoder(_Line)
-
-
-def asked_in(line: bytes) -> AskedSettings:
-    """The same of a line of results.jsonl. Raises what msgspec raises for what is none."""
-    found = _lines.decode(line)
-    return asked(found.name, found.config, found.told)
-
-
-def asked(name: str, config: Mapping[str, object] | None, told: Mapping[str, object]) -> AskedSettings:
-    """The same of a config as its tables hold it, else of what an imported file tells."""
+def asked(name: str, keys: Mapping[str, object], *, whole: bool) -> AskedSettings:
+    """The same of a run of that name, of which `keys` are flat, and `whole` says that all others are as by default."""
     values: dict[str, Setting] = {}
-    for key, value in told.items() if config is None else _changed(config, _default_tables(), ""):
-        if len(values) < _MOST_KEYS and isinstance(value, bool | int | float | str):
+    for key, value in keys.items():
+        if key.partition(".")[0] in _UNTOLD or len(values) == _MOST_KEYS:
+            continue
+        if isinstance(value, bool | int | float | str):
             odd = isinstance(value, str) or not -_WIDE < value < _WIDE
             values[one_line(key, _LONGEST)] = one_line(value, _LONGEST) if odd else value
     heads = {part.partition("=")[0] for part in name.split() if "=" in part}
     # A key that is as by default in this run is told by its name all the same.
     swept = tuple(key for head in heads for key in _by_short_name().get(head, ()))
     swept += tuple(key for key in values if key.startswith("labels.") and key.removeprefix("labels.") in heads)
-    return AskedSettings(values, tuple(sorted(set(swept))), config is not None)
-
-
-def _changed(tables: Mapping[str, object], defaults: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
-    """The keys that are not as by default. Most tables are, and are looked at as a whole."""
-    for key, value in tables.items():
-        default = defaults.get(key)
-        if value == default or (not prefix and key in _UNTOLD):
-            continue
-        if isinstance(value, Mapping):
-            yield from _changed(value, default if isinstance(default, Mapping) else {}, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    return AskedSettings(values, tuple(sorted(set(swept))), whole)
 
 
 class Variation:
@@ -245,15 +220,6 @@ def _defaults() -> dict[str, object]:
     from infertui.config.fields import FIELDS
 
     return {path: field.default for path, field in FIELDS.items() if not field.is_table}
-
-
-@cache
-def _default_tables() -> dict[str, object]:
-    """The default config, a table in a table."""
-    from infertui.config.schema import Config
-
-    found: dict[str, object] = msgspec.to_builtins(Config())
-    return found
 
 
 @cache

@@ -39,6 +39,11 @@ def config_keys(line: bytes) -> tuple[bool, str]:
     return True, _encoder.encode(_changed(found.config, _DEFAULTS)).decode()
 
 
+def changed_keys(config: Config) -> Table:
+    """The same of a config: its keys that are not the default, flat."""
+    return _changed(msgspec.to_builtins(config), _DEFAULTS)
+
+
 def default_of(key: str) -> FlatValue | None:
     """What a config has for a key that it does not name; None for a label."""
     return flat_values(Config()).get(key)

@@ -23,7 +23,7 @@ from msgspec import Struct
 from infertui import regular_files
 from infertui.metrics.filter import Term, fold, moment, parse, texts
 from infertui.metrics.registry import metric_of, stored
-from infertui.metrics.varying import IDENTITY, AskedSettings, Variation, Varied
+from infertui.metrics.varying import IDENTITY, Variation, Varied, asked
 from infertui.paths import cache_dir
 from infertui.results.filter import where
 from infertui.results.jsonl import LONGEST, store_error
@@ -45,8 +45,9 @@ _PIECE, _CHUNK = 10_000, 1000
 """Rows after which what was read is kept for good, and rows that are held in memory at once."""
 _EDGE = 1024
 """Bytes at the start and before the end of what was read, by which a file is recognised."""
-_FIELDS = ResultRow.__struct_fields__
-_FLAGS, _VALID, _ASKED = _FIELDS.index("flags"), _FIELDS.index("valid"), _FIELDS.index("asked")
+_FIELDS = tuple(name for name in ResultRow.__struct_fields__ if name != "asked")
+"""Columns; what was asked for is in a table of its own."""
+_FLAGS, _VALID = _FIELDS.index("flags"), _FIELDS.index("valid")
 _LENGTHS = tuple(_FIELDS.index(metric.key) for metric in stored() if metric.unit.kind == "length")
 _COLUMNS_SQL = ", ".join(f'"{name}"' for name in _FIELDS)
 _INSERT = (
@@ -84,22 +85,21 @@ def cache_folder() -> Path:
 
 
 def _values(seq: int, row: ResultRow) -> list[object]:
-    values = list(msgspec.structs.astuple(row))
+    values = [getattr(row, name) for name in _FIELDS]
     values[_FLAGS] = "\n".join(["", *row.flags, ""])
-    values[_ASKED] = msgspec.json.encode(row.asked).decode()
     for at in _LENGTHS:
         text = values[at]
         values[at] = int(text) if text.isdecimal() and len(text) < 19 else text
     return [seq, *values, moment(row.started)]
 
 
-def _row(values: list[Any]) -> ResultRow:
+def _row(values: list[Any], defaults: int, keys: str) -> ResultRow:
     values[_FLAGS] = tuple(values[_FLAGS].split("\n")[1:-1])
     values[_VALID] = bool(values[_VALID])
-    values[_ASKED] = msgspec.json.decode(values[_ASKED], type=AskedSettings)
     for at in _LENGTHS:
         values[at] = str(values[at])
-    return ResultRow(*values)
+    found = dict(zip(_FIELDS, values, strict=True))
+    return ResultRow(**found, asked=asked(found["name"], msgspec.json.decode(keys), whole=bool(defaults)))
 
 
 def _words(row: ResultRow) -> str:
@@ -478,9 +478,12 @@ class ResultIndex:
         for start in range(0, len(wanted), 500):
             part = list(wanted[start : start + 500])
             places = ", ".join("?" * len(part))
-            sql = f"SELECT seq, {_COLUMNS_SQL} FROM rows WHERE seq IN ({places})"  # noqa: S608 (question marks)
-            for seq, *values in connection.execute(sql, part):
-                found[seq] = _row(values)
+            sql = (
+                f"SELECT seq, defaults, keys, {_COLUMNS_SQL} FROM rows JOIN configs USING (seq)"  # noqa: S608
+                f" WHERE seq IN ({places})"
+            )  # question marks
+            for seq, defaults, keys, *values in connection.execute(sql, part):
+                found[seq] = _row(values, defaults, keys)
         return tuple(found[seq] for seq in wanted if seq in found)
 
 
@@ -489,10 +492,14 @@ def _varied(connection: sqlite3.Connection, terms: tuple[Term, ...]) -> tuple[Va
     condition, parameters = where(terms)
     columns = ", ".join(IDENTITY)
     # `condition` is made of names of our own, as in `_order`.
-    sql = f"SELECT DISTINCT asked, {columns} FROM rows WHERE {condition} LIMIT {_MOST_ASKED}"  # noqa: S608
+    sql = (
+        f"SELECT DISTINCT name, defaults, keys, {columns} FROM rows JOIN configs USING (seq)"  # noqa: S608
+        f" WHERE {condition} LIMIT {_MOST_ASKED}"
+    )
     variation = Variation()
-    for text, *identity in connection.execute(sql, parameters).fetchall():
-        variation.add(msgspec.json.decode(text, type=AskedSettings), dict(zip(IDENTITY, identity, strict=True)))
+    for name, defaults, keys, *identity in connection.execute(sql, parameters).fetchall():
+        found = asked(name, msgspec.json.decode(keys), whole=bool(defaults))
+        variation.add(found, dict(zip(IDENTITY, identity, strict=True)))
     return variation.found()
 
 

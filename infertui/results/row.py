@@ -10,7 +10,6 @@ from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
 from infertui.metrics.partial import partial
 from infertui.metrics.reads import memory
 from infertui.metrics.registry import stored
-from infertui.metrics.varying import AskedSettings
 from infertui.results.result import Result
 from infertui.results.table import ResultRow
 from infertui.results.upgrade import SCHEMA, check_schema, decode_result, error_kind
@@ -49,13 +48,11 @@ def read_line(line: bytes) -> ResultLine:
     return found
 
 
-def row_of(
-    line: Result, derived: Mapping[str, float | None] | None = None, asked: AskedSettings | None = None
-) -> ResultRow:
+def row_of(line: Result, derived: Mapping[str, float | None] | None = None) -> ResultRow:
     """The row of a result: every text cleaned, every figure as measured.
 
-    `derived` are figures that follow from others, for a line without, and `asked` is what `asked_in` finds in it.
-    Raises NewerSchemaError for a line of which this version does not know what it means.
+    `derived` are figures that follow from others, for a line without. Raises NewerSchemaError for a line of which this
+    version does not know what it means.
     """
     check_schema(line.schema, line.id)
     values: dict[str, object] = {}
@@ -70,7 +67,6 @@ def row_of(
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         vram_of=memory(line)[1],
-        asked=asked or AskedSettings(),
     )
 
 

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from infertui.cli.main import app
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
-from infertui.metrics.varying import AskedSettings, Variation, asked_in, asked_of
+from infertui.metrics.varying import AskedSettings, Variation, asked, asked_of
+from infertui.results.config_keys import config_keys
 from infertui.results.index import ResultIndex
 from infertui.results.result import Result
 from infertui.results.table import ResultQuery
@@ -131,7 +132,8 @@ def test_swept_labels_are_columns() -> None:
 
 @pytest.mark.parametrize("result", [*make_results(10), *sweep()], ids=lambda one: one.id)
 def test_a_line_tells_what_its_result_tells(result: Result) -> None:
-    found = asked_in(msgspec.json.encode(result))
+    whole, keys = config_keys(msgspec.json.encode(result))
+    found = asked(result.name, msgspec.json.decode(keys), whole=whole)
     assert found == asked_of(result)
     if result.config is not None:
         flat = flat_values(result.config)
@@ -144,9 +146,8 @@ def test_a_line_tells_what_its_result_tells(result: Result) -> None:
 ), st.text(max_size=30))  # fmt: skip
 def test_configs_of_any_version_are_read(tree: object, name: str) -> None:
     config = tree if isinstance(tree, dict) else {"labels": {"x": "y"}, "odd": tree}
-    line = msgspec.json.encode({"id": "x", "name": name, "config": config})
-    found = asked_in(line)
-    assert isinstance(found, AskedSettings)
+    whole, keys = config_keys(msgspec.json.encode({"id": "x", "name": name, "config": config, "schema": 2}))
+    found = asked(name, msgspec.json.decode(keys), whole=whole)
     again = Variation()
     again.add(found, {})
     again.add(AskedSettings(), {})

@@ -23,7 +23,7 @@ from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 from infertui.metrics.filter import FilterError, Term, fold, parse
 from infertui.metrics.registry import metric_of
-from infertui.metrics.varying import asked_in
+from infertui.metrics.varying import asked_of
 from infertui.results import index
 from infertui.results.index import Column, ResultIndex, ResultPage, ResultQuery, ResultRow
 from infertui.results.result import DeviceFigures, Error, Result
@@ -64,8 +64,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def row(result: Result) -> ResultRow:
-    text = msgspec.json.encode(result)
-    return row_of(msgspec.json.decode(text, type=ResultLine), asked=asked_in(text))
+    made = row_of(msgspec.json.decode(msgspec.json.encode(result), type=ResultLine))
+    return msgspec.structs.replace(made, asked=asked_of(result))
 
 
 def one(**changes: Any) -> Result:
