@@ -17,6 +17,10 @@ OutFlag = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs 
 UiFlag = Annotated[
     Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")
 ]
+PullFlag = Annotated[bool, typer.Option("--pull", help="Download a Hugging Face model first that is not here.")]
+ReportFlag = Annotated[
+    bool, typer.Option("--report", help="Write a report afterwards, to a folder beside the runs, which is told.")
+]
 FilterFlag = Annotated[
     list[str] | None,
     typer.Option(

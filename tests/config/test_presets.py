@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from infertui import paths
 from infertui.config import sources
@@ -8,7 +9,7 @@ from infertui.errors import ConfigError
 
 NAMES = [
     "baseline", "cpu-baseline", "demo", "gpu-batch4", "gpu-long", "gpu-medium", "gpu-short", "llama-cpp",
-    "llama-cpp-13b", "llama-cpp-7b", "llama-cpp-cpu", "modes", "tinyllama",
+    "llama-cpp-13b", "llama-cpp-7b", "llama-cpp-cpu", "modes", "pytorch", "tinyllama", "trtllm",
 ]  # fmt: skip
 
 
@@ -52,6 +53,14 @@ def test_what_a_preset_measures(
     assert (config.workload.prompts, config.workload.batch_size) == (prompts, batch)
     assert (config.workload.output_len, config.measurement.iterations) == (output, iterations)
     assert config.workload.input_len == (100 if name == "tinyllama" else 0)
+
+
+def test_pytorch_and_trtllm_differ_in_the_engine_alone() -> None:
+    pytorch, trtllm = _config("pytorch"), _config("trtllm")
+    assert (pytorch.engine.name, pytorch.engine.mode) == ("transformers", "eager")
+    assert trtllm.engine.name == "tensorrt-llm"
+    assert replace(pytorch, engine=trtllm.engine) == trtllm
+    assert pytorch.engine.dtype == trtllm.engine.dtype == "float16"
 
 
 def test_the_baseline_is_transformers() -> None:

@@ -44,7 +44,8 @@ class _Precision(StrEnum):
 
 
 def build(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Hugging Face id or directory.")],
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Hugging Face id or directory.")] = None,
+    model_id: Annotated[str, typer.Option("--model-id", metavar="MODEL", help="The same as MODEL.")] = "",
     precision: Annotated[_Precision, typer.Option(help="Number format of the weights.")] = _Precision.FP16,
     batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Most sequences at once.")] = 8,
     max_input_len: Annotated[int, typer.Option(min=1, max=1 << 22, help="Longest prompt, in tokens.")] = 1024,
@@ -65,6 +66,7 @@ def build(
     Progress goes to standard error, the engine's folder to standard output. Engines are kept by model, version, GPU
     and options, and built once. Not run on hardware by infertui's makers.
     """
+    model = _named(model, model_id)
     _elsewhere()
     from pathlib import Path
 
@@ -93,6 +95,17 @@ def build(
         say("infertui: interrupted. Nothing of the engine was left.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     _print_done(done, as_json=as_json)
+
+
+def _named(model: str | None, model_id: str) -> str:
+    """The model, named in one way or the other. Raises UsageError."""
+    from infertui.errors import UsageError
+
+    if model and model_id and model != model_id:
+        raise UsageError("MODEL and --model-id name two models", remedy="Leave one of them out.")
+    if not (found := model or model_id):
+        raise UsageError("no model is named", remedy="For example: infertui build meta-llama/Llama-3.1-8B")
+    return found
 
 
 def _elsewhere() -> None:

@@ -14,6 +14,7 @@ from infertui.cli.output import console, say, say_json
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infertui.config.schema import Config
     from infertui.models.hub.download import PullProgress
     from infertui.models.local import LocalModel
 
@@ -70,6 +71,23 @@ def pull(
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     say(str(path))
+
+
+def fetch_missing(configs: "Sequence[Config]") -> None:
+    """Download the hub's models that configs name, to draft with as well, and that are not here, or not whole.
+
+    Raises UsageError and ModelError; typer.Exit where it is interrupted.
+    """
+    from infertui.models.resolve import is_to_be_pulled
+
+    named = [(config.model.id, config.model.revision) for config in configs]
+    named += [(draft, "") for config in configs if (draft := config.engine.draft_model)]
+    try:
+        for model, revision in dict.fromkeys(named):
+            if is_to_be_pulled(model, revision):
+                fetch(model, revision)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def fetch(model_id: str, revision: str = "") -> "Path":

@@ -147,18 +147,25 @@ def with_charts_if_possible(order: "ReportOrder") -> "ReportOrder":
     """The order without charts, which is said, where matplotlib is not there."""
     from msgspec.structs import replace
 
-    from infertui.errors import UsageError
+    from infertui.errors import InfertuiError
     from infertui.report.charts.style import require_matplotlib
 
     try:
         require_matplotlib()
-    except UsageError as error:
+    except InfertuiError as error:
         warn(f"the report has no charts: {error.message}")
         return replace(order, charts=False)
     return order
 
 
-def report_after(out: Path, results: "Sequence[Result]", store: "Store", *, with_invalid: bool = False) -> None:
+def report_after(
+    out: Path,
+    results: "Sequence[Result]",
+    store: "Store",
+    *,
+    equal_within: float | None = None,
+    with_invalid: bool = False,
+) -> None:
     """The report of `run --report` and `bench --report`: in a folder of its own beside the runs, which is told.
 
     On standard error, as standard output may be read by a program. Without matplotlib it has no charts.
@@ -171,7 +178,8 @@ def report_after(out: Path, results: "Sequence[Result]", store: "Store", *, with
         return
     first = results[0]
     folder = out / f"report-{first.bench.bench if first.bench else first.id}"
-    order = with_charts_if_possible(ReportOrder(folder, with_invalid=with_invalid))
+    band = band_of("") if equal_within is None else equal_within
+    order = with_charts_if_possible(ReportOrder(folder, equal_within=band, with_invalid=with_invalid))
     written = write(order, results, store)
     say(f"report: {clean(str(written.paths[0]))}", err=True)
 

@@ -125,11 +125,12 @@ def run_in_foreground(
     ui: Ui,
     view: RunView | None = None,
     following: Following = lambda _: (),
+    take: Callable[[Result], None] = lambda _: None,
 ) -> int:
     """Run the variants and return the exit code. Interrupted, it keeps what was measured.
 
     `view` shows them in place of the one that `ui` asks for. `following` says what to run after them, of the results
-    of all so far, again and again until that is nothing.
+    of all so far, again and again until that is nothing. `take` is called with each result that was kept.
     """
     if save_json and any(_same(variant.config.workload.prompts_file, save_json) for variant in variants):
         raise UsageError(f"--save-json {clean(str(save_json))} is the prompts file itself")
@@ -142,6 +143,8 @@ def run_in_foreground(
             refused.append(event)
             return
         ended.append(event)
+        if event.kept:
+            take(event.result)
         if as_json:
             say_json(event.result)
             sys.stdout.flush()

@@ -13,7 +13,7 @@ from infertui.cli.machine.models import fetch
 from infertui.cli.output import say
 from infertui.cli.reading.report import with_charts_if_possible, write
 from infertui.cli.running.benchview import Standing, bench_view
-from infertui.cli.running.foreground import INTERRUPTED, ReliableView, RunView, run_in_foreground
+from infertui.cli.running.foreground import INTERRUPTED, RunView, run_in_foreground
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import EngineError
@@ -21,7 +21,7 @@ from infertui.pipeline.steps import Ran
 from infertui.report.produce import ReportOrder, WrittenReport
 from infertui.results.result import Result
 from infertui.results.runs import Store
-from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, RunStarted
+from infertui.runner.events import AnyRunEvent, RunRefused, RunStarted
 
 _PRECISIONS = {"auto": "fp16", "float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 
@@ -61,9 +61,12 @@ class CommandHost:
         bench = next((variant.place.bench for variant in variants if variant.place), "")
         standing = self._standing.setdefault(bench, Standing())
         inner = bench_view(self._ui, self._stream, standing, quiet=self._quiet)
-        view = _Counted(inner, first, total)
-        code = run_in_foreground(variants, out=self._out, save_json=None, as_json=False, ui=self._ui, view=view)
-        return Ran(tuple(view.results), interrupted=code == INTERRUPTED)
+        kept: list[Result] = []
+        code = run_in_foreground(
+            variants, out=self._out, save_json=None, as_json=False, ui=self._ui,
+            view=_Counted(inner, first, total), take=kept.append,
+        )  # fmt: skip
+        return Ran(tuple(kept), interrupted=code == INTERRUPTED)
 
     def report(self, order: ReportOrder, results: Sequence[Result], store: Store) -> WrittenReport:
         """Write a report; without charts where they cannot be drawn. Raises StoreError."""
@@ -84,18 +87,15 @@ def build_arguments(config: Config) -> list[str]:
 
 
 class _Counted:
-    """Keeps the results, and shows runs by their numbers in the whole, through a view that may fail."""
+    """Shows runs by their numbers in the whole."""
 
     def __init__(self, view: RunView, first: int, total: int) -> None:
-        self._view = ReliableView(view)
+        self._view = view
         self._before = first - 1
         self._total = total
-        self.results: list[Result] = []
 
     def take(self, event: AnyRunEvent) -> None:
         """Show the next event."""
-        if isinstance(event, RunFinished):
-            self.results.append(event.result)
         if isinstance(event, RunStarted | RunRefused):
             event = replace(event, number=event.number + self._before, total=self._total)
         self._view.take(event)

@@ -14,6 +14,8 @@ from infertui.cli.flags import (
     InputLenFlag,
     ModelFlag,
     OutFlag,
+    PullFlag,
+    ReportFlag,
     Ui,
     UiFlag,
     pairs,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from infertui.config.schema import Config
     from infertui.config.sources import Resolved
     from infertui.config.sweep import Variant
+    from infertui.results.result import Result
 
 _RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
 _SWEPT_BY_LISTS = frozenset(
@@ -52,7 +55,9 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui run baseline --batch-size 1,2,4,8 --queue      (goes on when the terminal closes)
 
-  infertui run baseline --mode eager,static,compile,cudagraph
+  infertui run baseline --mode eager,static,compile,cudagraph --report
+
+  infertui run pytorch --model openai-community/gpt2 --pull
 
   infertui run --engine llama-cpp --model synthetic:tinyllama-1.1b --set engine.llama_cpp.n_gpu_layers=10
 
@@ -96,6 +101,8 @@ class RunFlags(Struct, frozen=True, kw_only=True):
     sets: tuple[str, ...]
     sweep: tuple[str, ...]
     out: Path
+    pull: bool
+    report: bool
     save_json: Path | None
     as_json: bool
     ui: Ui
@@ -182,6 +189,8 @@ def run(
         typer.Option("--sweep", metavar="KEY=RANGE", help="An axis: 1,2,4 or 0-40+10 or 1-64*2; repeatable."),
     ] = None,
     out: OutFlag = REPORTS,
+    pull: PullFlag = False,
+    report: ReportFlag = False,
     save_json: Annotated[
         Path | None, typer.Option("--save-json", metavar="FILE", help="Also write six-field JSONL, a line a request.")
     ] = None,
@@ -234,6 +243,8 @@ def run(
         sets=tuple(sets or ()),
         sweep=tuple(sweep or ()),
         out=out,
+        pull=pull,
+        report=report,
         save_json=save_json,
         as_json=as_json,
         ui=ui,
@@ -257,6 +268,7 @@ def _profiled(asked: RunFlags, *, dry_run: bool, queue: bool) -> None:
     from infertui.cli.running.profiled import SteppingDown, profiled
 
     asked = _with_model(asked)
+    _pull(asked, _variants(asked, _config(asked)))
     found = profiled(_resolved(asked), asked.profile or "")
     say(f"infertui: {found.told}", err=True)
     if dry_run:
@@ -279,6 +291,13 @@ def _with_model(asked: RunFlags) -> RunFlags:
     if target is None or asked.model is not None or target in sources.names() or target.endswith(".toml"):
         return asked
     return replace(asked, target=None, model=target)
+
+
+def _pull(asked: RunFlags, variants: "list[Variant]") -> None:
+    if asked.pull:
+        from infertui.cli.machine.models import fetch_missing
+
+        fetch_missing([variant.config for variant in variants])
 
 
 def _config(asked: RunFlags) -> "Config":
@@ -346,17 +365,31 @@ def _queue(asked: RunFlags, config: "Config") -> None:
     from infertui.config.sweep import variants_of
 
     variants = variants_of(config, "")
-    refuse_with_queue({"--save-json": asked.save_json is not None, "--ui": asked.ui != "auto"})
+    refuse_with_queue(
+        {"--save-json": asked.save_json is not None, "--ui": asked.ui != "auto", "--report": asked.report}
+    )
+    _pull(asked, variants)
     title = Path(asked.target).name if asked.target else config.model.id
     enqueue(variants, title=title, out=asked.out, as_json=asked.as_json)
 
 
 def _measure(asked: RunFlags, config: "Config", following: "Following" = lambda _: ()) -> int:
-    """Measure them in the foreground, and what follows of them: the exit code."""
-    from infertui.cli.running.foreground import run_in_foreground
+    """Measure them in the foreground, what follows of them, and write the report that was asked for: the exit code."""
+    from infertui.cli.running.foreground import INTERRUPTED, run_in_foreground
 
-    variants, save, as_json = _variants(asked, config), asked.save_json, asked.as_json
-    return run_in_foreground(variants, out=asked.out, save_json=save, as_json=as_json, ui=asked.ui, following=following)
+    variants = _variants(asked, config)
+    _pull(asked, variants)
+    ended: list[Result] = []
+    code = run_in_foreground(
+        variants, out=asked.out, save_json=asked.save_json, as_json=asked.as_json, ui=asked.ui, following=following,
+        take=ended.append,
+    )  # fmt: skip
+    if asked.report and code != INTERRUPTED:
+        from infertui.cli.reading.lookup import opened
+        from infertui.cli.reading.report import report_after
+
+        report_after(asked.out, ended, opened(asked.out))
+    return code
 
 
 def _swept(key: str, value: object) -> str:

@@ -132,6 +132,21 @@ def test_a_dry_run_prints_the_commands_and_makes_nothing(box: Box) -> None:
     assert not (box.folder / "ran").exists()
 
 
+def test_the_model_is_named_in_one_way_or_the_other(box: Box) -> None:
+    both = box.run("--model-id", str(box.model), "--dry-run")
+    assert "trtllm-build --checkpoint_dir" in both.stdout
+    two = box.run("--model-id", "gpt2", "--dry-run", code=2)
+    assert "MODEL and --model-id name two models" in two.stderr
+    named = [part for part in box.arguments("--dry-run") if part != str(box.model)]
+    for more, code, told in (("--model-id", 0, "trtllm-build"), ("", 2, "no model is named")):
+        command = [*named, more, str(box.model)] if more else named
+        done = subprocess.run(
+            command, cwd=box.folder, env=box.environment, capture_output=True, text=True, check=False, timeout=HANG_S
+        )
+        assert done.returncode == code
+        assert told in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_a_build_leaves_nothing_of_it(number: signal.Signals, box: Box) -> None:
     with box.hanging() as process:
