@@ -48,8 +48,8 @@ from infertui.cli.running.bench import EPILOG as BENCH_EXAMPLES
 from infertui.cli.running.bench import bench
 from infertui.cli.running.calibrate import EPILOG as CALIBRATE_EXAMPLES
 from infertui.cli.running.calibrate import calibrate
-from infertui.cli.running.pipeline import EPILOG as PIPELINE_EXAMPLES
-from infertui.cli.running.pipeline import pipeline
+from infertui.cli.running.pipeline.command import EPILOG as PIPELINE_EXAMPLES
+from infertui.cli.running.pipeline.command import pipeline
 from infertui.cli.running.profile import EPILOG as PROFILE_EXAMPLES
 from infertui.cli.running.profile import profile
 from infertui.cli.running.run import EPILOG as RUN_EXAMPLES

@@ -155,7 +155,7 @@ def _foretell(asked: PipelineFlags) -> None:
 def _run(asked: PipelineFlags) -> int:
     """Do what is to be done yet, and show what was found: the exit code."""
     from infertui.cli.reading.lookup import opened
-    from infertui.cli.running.pipeline_host import CommandHost
+    from infertui.cli.running.pipeline.host import CommandHost
     from infertui.errors import InfertuiError
     from infertui.pipeline.foresight import outlook
     from infertui.pipeline.plan import plan

@@ -1,0 +1,1 @@
+"""`infertui pipeline`: what is typed, and what the command line does for it."""
