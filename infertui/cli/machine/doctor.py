@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Check(Struct, frozen=True):
     """One thing that was looked at."""
 
-    area: Literal["program", "engine", "gpu", "host", "tool", "folder"]
+    area: Literal["program", "engine", "gpu", "host", "tool", "folder", "container"]
     name: str
     ok: bool
     detail: str
@@ -28,9 +28,18 @@ class Check(Struct, frozen=True):
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array of findings.")] = False,
+    containers: Annotated[
+        bool,
+        typer.Option("--container", help="What running in containers takes: on a host what it lacks, in one likewise."),
+    ] = False,
 ) -> None:
     """Say what can be used here, why the rest cannot, and what to do."""
-    findings = examine()
+    if containers:
+        from infertui.cli.machine.container_checks import examine_containers
+
+        findings = examine_containers()
+    else:
+        findings = examine()
     if as_json:
         say_json(findings, indent=2)
         return
