@@ -28,6 +28,7 @@ _NS = 1_000_000_000
 _MAX_TESTS = 10_000
 _KV_TYPES = ("f16", "f32", "bf16", "q8_0", "q4_0")
 _OFF = (None, False, 0, "off", "0", "false")
+_CHOSEN_BY_IT = (None, -1, "-1", "auto")
 
 _Count = Annotated[int, Meta(ge=0, le=1 << 53)]
 _Text = Annotated[str, Meta(max_length=4096)]
@@ -36,7 +37,8 @@ _Text = Annotated[str, Meta(max_length=4096)]
 class BenchTest(Struct, frozen=True):
     """One test of a report, by the names that llama-bench gives. Times are in nanoseconds.
 
-    `samples_ns` has one sample a repetition; a report in CSV has none, and their mean `avg_ns` instead.
+    `samples_ns` has one sample a repetition; a report in CSV has none, and their mean `avg_ns` instead. None, and an
+    empty text, is what a report does not tell.
     """
 
     n_prompt: Annotated[int, Meta(ge=0, le=1 << 22)]
@@ -54,12 +56,12 @@ class BenchTest(Struct, frozen=True):
     model_type: _Text = ""
     model_size: _Count = 0
     model_n_params: _Count = 0
-    n_batch: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 2048
-    n_ubatch: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 512
-    n_threads: Annotated[int, Meta(ge=0, le=4096)] = 0
-    n_gpu_layers: Annotated[int, Meta(ge=-1, le=2**31 - 1)] = -1
-    type_k: _Text = "f16"
-    type_v: _Text = "f16"
+    n_batch: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    n_ubatch: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    n_threads: Annotated[int, Meta(ge=0, le=4096)] | None = None
+    n_gpu_layers: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
+    type_k: _Text = ""
+    type_v: _Text = ""
     flash_attn: Any = None
     test_time: _Text = ""
 
@@ -152,15 +154,17 @@ def notes_of(test: BenchTest) -> list[str]:
 
 
 def options_of(test: BenchTest) -> LlamaCppOptions:
-    """The options that ask infertui's own engine for the same."""
-    kept = {name: getattr(test, name) for name in ("type_k", "type_v") if getattr(test, name) in _KV_TYPES}
-    return LlamaCppOptions(
-        n_gpu_layers=min(test.n_gpu_layers, 10_000),
-        n_batch=test.n_batch,
-        n_ubatch=test.n_ubatch,
-        flash_attention=test.flash_attn not in _OFF,
-        **kept,
-    )
+    """The options that ask infertui's own engine for the same, as far as it has them."""
+    return LlamaCppOptions(**{"flash_attention": test.flash_attn not in _OFF, **told_options(test)})
+
+
+def told_options(test: BenchTest) -> dict[str, Any]:
+    """Those that a test tells, and that infertui has a word for."""
+    kinds = {name: getattr(test, name) for name in ("type_k", "type_v") if getattr(test, name) in _KV_TYPES}
+    layers = None if test.n_gpu_layers is None else min(test.n_gpu_layers, 10_000)
+    flash = None if test.flash_attn in _CHOSEN_BY_IT else test.flash_attn not in _OFF
+    counts = {"n_gpu_layers": layers, "n_batch": test.n_batch, "n_ubatch": test.n_ubatch, "flash_attention": flash}
+    return {name: value for name, value in counts.items() if value is not None} | kinds
 
 
 def summary_of(test: BenchTest) -> Summary:
@@ -203,6 +207,8 @@ def summary_of(test: BenchTest) -> Summary:
 def loaded_of(test: BenchTest) -> Loaded:
     """What ran."""
     known = {"weights": test.model_type, "backends": test.backends, "test": test.label, "time": test.test_time}
+    # Formats of the KV cache that no config of ours has a word for.
+    known |= {name: kind for name in ("type_k", "type_v") if (kind := getattr(test, name)) not in _KV_TYPES}
     gpu = on_gpu(test)
     return msgspec.structs.replace(
         loaded_as(
@@ -221,14 +227,13 @@ def loaded_of(test: BenchTest) -> Loaded:
 
 def _finding(test: BenchTest) -> Finding:
     """A test of a file. A prompt that was filled in beforehand (`n_depth`) counts as prompt, and was not timed."""
-    options = options_of(test)
     told: dict[str, Value] = {
         "engine.name": "llama-cpp",
         "workload.batch_size": 1,
         "workload.prompts": "random",
-        "device.threads": test.n_threads,
-        **{f"engine.llama_cpp.{name}": getattr(options, name) for name in _TOLD},
+        **{f"engine.llama_cpp.{name}": value for name, value in told_options(test).items()},
     }
+    told |= {"device.threads": test.n_threads} if test.n_threads else {}
     told |= {"model.id": test.model_filename} if test.model_filename.strip() else {}
     told |= {"workload.input_len": test.n_prompt + test.n_depth} if test.n_prompt + test.n_depth else {}
     told |= {"workload.output_len": test.n_gen} if test.n_gen else {}
@@ -247,6 +252,3 @@ def _finding(test: BenchTest) -> Finding:
 
 def _mean(samples: Sequence[int]) -> float | None:
     return sum(samples) / len(samples) if samples else None
-
-
-_TOLD = ("n_gpu_layers", "n_batch", "n_ubatch", "flash_attention", "type_k", "type_v")

@@ -280,6 +280,30 @@ def test_llama_bench_in_csv_tells_a_mean_and_not_how_often() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, {"n_gpu_layers": 99, "n_batch": 2048, "n_ubatch": 512, "type_k": "f16", "type_v": "q8_0",
+              "flash_attention": True}),
+        ({"type_k": "q5_1", "flash_attn": -1, "n_batch": None},
+         {"n_gpu_layers": 99, "n_ubatch": 512, "type_v": "q8_0"}),
+        (dict.fromkeys(("n_gpu_layers", "n_batch", "n_ubatch", "type_v", "flash_attn", "n_threads")),
+         {"type_k": "f16"}),
+    ],
+)  # fmt: skip
+def test_llama_bench_tells_what_is_in_the_file_and_nothing_that_is_not(
+    changes: dict[str, Any], told: dict[str, Any]
+) -> None:
+    """A format that no config has a word for is not the default one, nor is a number that is not there."""
+    test = {name: value for name, value in (LLAMA_TEST | changes).items() if value is not None}
+    (found,) = findings([test])
+    options = {name.rpartition(".")[2]: value for name, value in found.config.items() if "llama_cpp." in name}
+    assert options == told
+    assert found.config.get("device.threads") == test.get("n_threads")
+    assert found.loaded is not None
+    assert found.loaded.details.get("type_k") == changes.get("type_k")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (llama_csv(LLAMA_TEST).replace(b'"128"', b'"many"'), r"line 2: .*`int`.*n_gen"),

@@ -116,7 +116,7 @@ def _config(test: BenchTest, model: Path) -> Config:
             input_len=max(1, test.n_prompt + test.n_depth), output_len=max(1, test.n_gen), prompts="random"
         ),
         measurement=MeasurementConfig(iterations=len(test.samples_ns)),
-        device=DeviceConfig(name="auto" if on_gpu(test) else "cpu", threads=test.n_threads),
+        device=DeviceConfig(name="auto" if on_gpu(test) else "cpu", threads=test.n_threads or 0),
         labels={NAME: test.label},
     )
 
