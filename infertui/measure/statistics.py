@@ -190,13 +190,6 @@ def ratio_bounds(
     return Bounds(interval, rests_on, found.count)
 
 
-def ratio_interval(
-    numerators: Sequence[float], denominators: Sequence[float], stretches: Sequence[Sequence[float]] = ()
-) -> Interval | None:
-    """The interval alone."""
-    return ratio_bounds(numerators, denominators, stretches).interval
-
-
 def exponential(power: float) -> float:
     """e to the power; infinity where that is too large for a number."""
     try:

@@ -159,18 +159,6 @@ def window_readings(
     return WindowReadings(start_ns, end_ns, len(inside), tuple(gpus), _host(inside, before, after))
 
 
-def total_joules(readings: WindowReadings, uuids: Iterable[str]) -> float | None:
-    """Energy of several GPUs together; None as soon as one of them has none, as a part is not the whole."""
-    by_uuid = {gpu.uuid: gpu.energy.joules for gpu in readings.gpus}
-    total = 0.0
-    for uuid in uuids:
-        joules = by_uuid.get(uuid)
-        if joules is None:
-            return None
-        total += joules
-    return total
-
-
 def integrate(points: Points, start_ns: int, end_ns: int) -> float | None:
     """Integral over the window in value x seconds, by the trapezoid rule with linear interpolation at both edges.
 

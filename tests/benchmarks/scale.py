@@ -226,9 +226,9 @@ def recovery(folder: Path, requests: int) -> None:
 
 def interval(folder: Path, requests: int) -> None:
     """The interval of the throughput over as many batches."""
-    from infertui.measure.statistics import ratio_interval
+    from infertui.measure.statistics import ratio_bounds
 
-    _told("interval", lambda: ratio_interval([64.0] * requests, [0.33 + n % 97 / 1e4 for n in range(requests)]))
+    _told("interval", lambda: ratio_bounds([64.0] * requests, [0.33 + n % 97 / 1e4 for n in range(requests)]))
 
 
 def look(folder: Path, requests: int) -> None:

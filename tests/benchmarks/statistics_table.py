@@ -37,7 +37,9 @@ class Program:
         self.validity: Any = importlib.import_module("infertui.measure.validity")
         self.warmup: Any = importlib.import_module("infertui.measure.validity")
         self.schema: Any = importlib.import_module("infertui.config.schema")
-        self.interval = getattr(self.statistics, "ratio_interval", None) or self.statistics.bootstrap_ratio
+        bounds = getattr(self.statistics, "ratio_bounds", None)
+        before = getattr(self.statistics, "ratio_interval", None) or getattr(self.statistics, "bootstrap_ratio", None)
+        self.interval: Any = (lambda *run: bounds(*run).interval) if bounds else before
         self.stretches = "stretches" in self.comparison.Totals.__struct_fields__
 
     def ratio(self, one: Any, other: Any) -> Any:

@@ -1,6 +1,7 @@
 """How often intervals hold the truth, by many runs drawn from it."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from support.series import SERIES, STRETCHED, Series, autoregressive, hidden, no
 
 from infertui.measure.comparison import Totals, ratio
 from infertui.measure.dependence import SEEN_FROM, certainty, scatter
-from infertui.measure.statistics import ratio_bounds, ratio_interval
+from infertui.measure.statistics import Interval, ratio_bounds
 
 RUNS = 1500
 """Shares of them are known to 0.6 points (1 sigma) where they are 5 %."""
@@ -16,10 +17,16 @@ PAIRS = 700
 """Compared; their shares are known to 0.8 points."""
 
 
+def interval_over(
+    tops: Sequence[float], bottoms: Sequence[float], stretches: Sequence[Sequence[float]] = ()
+) -> Interval | None:
+    return ratio_bounds(tops, bottoms, stretches).interval
+
+
 def told(series: Series, iterations: int, seed: int = 1, runs: int = RUNS) -> tuple[float, float]:
     """How many intervals are told, and how many of the runs have one that does not hold the true throughput."""
     times = series.draw(np.random.default_rng(seed), runs, iterations)
-    found = [ratio_interval([10.0] * iterations, run) for run in times.tolist()]
+    found = [interval_over([10.0] * iterations, run) for run in times.tolist()]
     shown = [interval for interval in found if interval is not None]
     wrong = sum(not interval.low <= 10 / series.mean <= interval.high for interval in shown)
     return len(shown) / runs, wrong / runs
@@ -74,7 +81,7 @@ def in_stretches(name: str, iterations: int) -> tuple[float, float]:
     """The same as `told` of iterations whose stretches are known."""
     runs = 150
     drawn = STRETCHED[name].draw(np.random.default_rng(iterations), runs, iterations)
-    found = [ratio_interval([16.0] * iterations, run.sum(axis=1).tolist(), run.tolist()) for run in drawn]
+    found = [interval_over([16.0] * iterations, run.sum(axis=1).tolist(), run.tolist()) for run in drawn]
     shown = [interval for interval in found if interval is not None]
     return len(shown) / runs, sum(not interval.low <= 1 <= interval.high for interval in shown) / runs
 
@@ -98,7 +105,7 @@ def test_stretches_of_independent_iterations_leave_most_their_interval(name: str
 def test_what_cannot_be_seen_is_told_as_assumed() -> None:
     """Below ten iterations without stretches; five of an imported file, by hand: Student's with t(4) = 2.776."""
     times, tokens = [1.0, 1.1, 0.9, 1.05, 0.95], [10.0] * 5
-    found = ratio_interval(tokens, times)
+    found = interval_over(tokens, times)
     assert found is not None
     half = 2.776445 * math.sqrt(0.00625) / math.sqrt(5)  # squares 0.01 + 0.01 + 0.0025 + 0.0025 over 4
     assert math.log(found.high / 10) == pytest.approx(half, rel=1e-4)
@@ -110,7 +117,7 @@ def test_what_cannot_be_seen_is_told_as_assumed() -> None:
 
 def test_stretches_that_cannot_be_of_the_iterations_tell_nothing() -> None:
     times = [1.0, 1.1, 0.9, 1.05, 0.95]
-    expected = ratio_interval([10.0] * 5, times)
+    expected = interval_over([10.0] * 5, times)
     halves = [[each / 2] * 2 for each in times]
     for strange in (
         (),
@@ -121,13 +128,13 @@ def test_stretches_that_cannot_be_of_the_iterations_tell_nothing() -> None:
         [[-1.0] * 16] * 5,
         [[1e308] * 16] * 5,
     ):
-        assert ratio_interval([10.0] * 5, times, strange) == expected
+        assert interval_over([10.0] * 5, times, strange) == expected
 
 
 def test_times_that_differ_by_their_rounding_alone_tell_no_dependence() -> None:
     """Of an engine that takes equally long each time: nanoseconds, which climb in a row."""
     times = [1.0 + 1e-9 * at for at in range(12)]
-    assert ratio_interval([10.0] * 12, times, [[each / 16] * 16 for each in times]) is not None
+    assert interval_over([10.0] * 12, times, [[each / 16] * 16 for each in times]) is not None
 
 
 @pytest.mark.parametrize(
@@ -147,7 +154,7 @@ def test_equal_runs_that_depend_on_what_was_before_too(correlation: float, itera
 def test_a_run_that_only_wanders_has_no_interval() -> None:
     """Ten iterations on one straight line tell one thing, and are worth fewer than three independent ones."""
     line = [1 + 0.1 * at for at in range(SEEN_FROM)]
-    assert ratio_interval([10.0] * SEEN_FROM, line) is None
+    assert interval_over([10.0] * SEEN_FROM, line) is None
     found = ratio(Totals.mean_of(line), Totals.mean_of(line))
     assert found is not None
     assert (found.interval, found.p, found.differs) == (None, None, None)

@@ -12,7 +12,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infertui.measure.statistics import Interval, describe, ratio_interval, samples_needed
+from infertui.measure.statistics import Interval, describe, ratio_bounds, samples_needed
 
 FORTIETH = Fraction(1, 40)  # 2.5 %: what an equal-tailed 95 % interval leaves out on each side
 amounts = st.floats(1e-3, 1e3)
@@ -92,15 +92,19 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> float:
     return sum(top for top, _ in pairs) / sum(bottom for _, bottom in pairs)
 
 
+def interval_over(tops: Sequence[float], bottoms: Sequence[float]) -> Interval | None:
+    return ratio_bounds(tops, bottoms).interval
+
+
 def interval_of(pairs: Sequence[tuple[float, float]]) -> Interval:
-    found = ratio_interval([top for top, _ in pairs], [bottom for _, bottom in pairs])
+    found = interval_over([top for top, _ in pairs], [bottom for _, bottom in pairs])
     assert found is not None
     return found
 
 
 @given(st.lists(st.tuples(amounts, amounts), min_size=3, max_size=9))
 def test_the_interval_contains_what_was_measured(pairs: list[tuple[float, float]]) -> None:
-    found, point = ratio_interval([top for top, _ in pairs], [bottom for _, bottom in pairs]), ratio(pairs)
+    found, point = interval_over([top for top, _ in pairs], [bottom for _, bottom in pairs]), ratio(pairs)
     if found is not None:  # six pairs as far apart as 1e6 make no number
         assert 0 <= found.low <= point * (1 + 1e-9)
         assert found.high >= point * (1 - 1e-9)
@@ -109,7 +113,7 @@ def test_the_interval_contains_what_was_measured(pairs: list[tuple[float, float]
 @given(st.lists(st.tuples(st.floats(1, 2), st.floats(1, 2)), min_size=3, max_size=40), amounts)
 def test_the_interval_scales_with_its_unit(pairs: list[tuple[float, float]], factor: float) -> None:
     tops, bottoms = [top for top, _ in pairs], [bottom for _, bottom in pairs]
-    found, scaled = ratio_interval(tops, bottoms), ratio_interval([top * factor for top in tops], bottoms)
+    found, scaled = interval_over(tops, bottoms), interval_over([top * factor for top in tops], bottoms)
     assert (found is None) == (scaled is None)
     if found is not None and scaled is not None:
         assert (scaled.low, scaled.high) == pytest.approx((found.low * factor, found.high * factor), rel=1e-6)
@@ -123,17 +127,17 @@ def test_constant_iterations_leave_no_doubt(top: float, bottom: float, n: int) -
 
 @pytest.mark.parametrize("pairs", [[], [(1.0, 1.0)], [(1.0, 1.0), (2.0, 1.0)]])
 def test_two_iterations_give_no_interval(pairs: list[tuple[float, float]]) -> None:
-    assert ratio_interval([top for top, _ in pairs], [bottom for _, bottom in pairs]) is None
+    assert interval_over([top for top, _ in pairs], [bottom for _, bottom in pairs]) is None
 
 
 @pytest.mark.parametrize("seconds", [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
 def test_iterations_that_took_no_time_give_no_interval(seconds: list[float]) -> None:
-    assert ratio_interval([10.0] * len(seconds), seconds) is None
+    assert interval_over([10.0] * len(seconds), seconds) is None
 
 
 def test_what_no_measurement_can_give_has_no_interval() -> None:
-    assert ratio_interval([1.7e308] * 5, [1.0] * 5) is None, "their sum is no number"
-    assert ratio_interval([0.0] * 5, [1.0] * 5) is None
+    assert interval_over([1.7e308] * 5, [1.0] * 5) is None, "their sum is no number"
+    assert interval_over([0.0] * 5, [1.0] * 5) is None
 
 
 def test_the_interval_is_students_where_iterations_are_few() -> None:
@@ -152,7 +156,7 @@ def test_a_long_run_is_summed_up_in_little_memory() -> None:
     seconds = [draw.choice((1.0, 3.0)) for _ in range(n)]
     tracemalloc.start()
     try:
-        found = ratio_interval([10.0] * n, seconds)
+        found = interval_over([10.0] * n, seconds)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

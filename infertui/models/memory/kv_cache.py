@@ -67,8 +67,3 @@ def gathered(layers: Iterable[CacheLayers]) -> Cache:
 def bytes_per_token(cache: Sequence[CacheLayers], key_bytes: float, value_bytes: float) -> float:
     """Bytes that one more token of one sequence takes while no window is full."""
     return sum(group.token_bytes(key_bytes, value_bytes) for group in cache)
-
-
-def sequence_bytes(cache: Sequence[CacheLayers], tokens: int, size: float) -> float:
-    """Bytes that one sequence of so many tokens takes, states included, in a format of `size` bytes."""
-    return sum(group.token_bytes(size, size) * group.held(tokens) + group.state_bytes(size) for group in cache)
