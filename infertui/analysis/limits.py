@@ -19,7 +19,7 @@ from infertui.metrics.registry import stored
 from infertui.models.resolve import SYNTHETIC, resolve, synthetic_names
 from infertui.models.shapes import ModelShape
 from infertui.paths import data
-from infertui.results.index import Derivation
+from infertui.results.index import Derivation, code_hash
 from infertui.results.result import Result
 from infertui.results.upgrade import decode_result
 from infertui.targets.engine.base import Loaded
@@ -231,8 +231,14 @@ def shares_of_line(line: bytes) -> dict[str, float | None]:
     return {metric.key: metric.number(result) for metric in stored() if metric.derived}
 
 
+DERIVED_BY = ("analysis/*.py", "measure/*.py", "metrics/*.py", "models/*.py", "models/memory/*.py", "paths.py",
+              "regular_files.py", "results/result.py", "results/setup.py", "results/upgrade.py", "text.py")  # fmt: skip
+"""The code that works these out."""
+
+
 @cache
 def derivation() -> Derivation:
-    """How the table comes by them. Its version is that of data/hardware.toml, whose figures they are shares of."""
+    """How the table comes by them. Its version is that of data/hardware.toml, whose figures they are shares of, and of
+    the code that works them out."""
     table = (data() / "hardware.toml").read_bytes()
-    return Derivation(hashlib.sha256(table).hexdigest()[:16], shares_of_line)
+    return Derivation(hashlib.sha256(table + code_hash(DERIVED_BY).encode()).hexdigest()[:16], shares_of_line)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from infertui.errors import UsageError
+from infertui.integers import whole_number
 from infertui.metrics.metric import Metric
 from infertui.metrics.registry import find, metrics, names
 from infertui.text import clean
@@ -155,7 +156,7 @@ def _value(known: Metric, operator: str, text: str, named: str) -> str | float |
         return _number(named, text, unit.scale, dict(unit.units))
     if kind == "moment" and ordered:
         return _moment(text)
-    if kind == "length" and (ordered or text.isdecimal()):
+    if kind == "length" and (ordered or token_count(text) is not None):
         return _number(named, text, 1.0, {})
     if ordered:
         raise FilterError(f"{named} is text: use {named}:{text} (a part of it) or {named}={text}")
@@ -283,8 +284,14 @@ def _as_number(key: str, mine: object) -> float | None:
     if key == "started":
         return moment(str(mine))
     if isinstance(mine, str):
-        return int(mine) if mine.isdecimal() and len(mine) < 19 else None
+        return token_count(mine)
     return mine if isinstance(mine, int | float) else None
+
+
+def token_count(text: str) -> int | None:
+    """The number of tokens that a length is; None for a name, such as `0123`: no number is written so."""
+    found = whole_number(text)
+    return found if found is not None and str(found) == text else None
 
 
 def moment(started: str) -> float | None:

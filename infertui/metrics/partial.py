@@ -18,9 +18,9 @@ _Tree = dict[str, "_Tree"]
 def partial(whole: type[Struct], paths: Iterable[str], required: Mapping[str, Any] | None = None) -> type[Struct]:
     """A struct like `whole` with no more than the fields at dotted `paths`, all of which may be missing.
 
-    What is missing is nothing of its kind (None, an empty text, 0), whatever its default is now. Words of a fixed
-    choice are any text, since other versions have others. It has the methods of `whole`. `required` are fields that
-    must be there, with their types.
+    What is missing is nothing of its kind, whatever its default is now: an empty text, an empty collection, and None of
+    a number, since a number that is not told is not 0. Words of a fixed choice are any text, since other versions have
+    others. It has the methods of `whole`. `required` are fields that must be there, with their types.
     """
     tree: _Tree = {}
     for path in paths:
@@ -69,4 +69,6 @@ def _nothing(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Struct):
         return kind()
     plain = get_args(kind)[0] if get_origin(kind) is Annotated else get_origin(kind) or kind
+    if plain in (int, float):
+        return None
     return msgspec.field(default_factory=plain) if plain in (dict, list) else plain()

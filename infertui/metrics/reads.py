@@ -6,6 +6,7 @@ A result may be a line that an older version or another program wrote, in which 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from infertui.integers import whole_number
 from infertui.measure.energy import (
     SHORT_ERROR,
     EnergyFigures,
@@ -193,15 +194,15 @@ def vram_share(result: "Result") -> float | None:
         return None
     several = (result.device.vram_process_by_gpu if result.device else None) or {}
     used = by_uuid(loaded.device_uuid, result.fingerprint.gpus)
-    cards = [gpu for gpu in result.fingerprint.gpus if gpu.label in several] or ([used] if used else [])
-    totals = [card.memory_total for card in cards]
-    return None if not totals or None in totals else size / sum(total or 0 for total in totals)
+    cards = [gpu for gpu in result.fingerprint.gpus if gpu.label in several] if several else [used]
+    totals = [card.memory_total for card in cards if card is not None and card.memory_total]
+    known = len(totals) == max(1, len(several))  # a part of the cards would make it a share of too little
+    return size / sum(totals) if known else None
 
 
 def gpu_layers(result: "Result") -> int | None:
     """Layers that the engine put on the GPU; None where it did not say."""
-    count = (result.loaded.offloaded_layers if result.loaded else "").partition(" ")[0]
-    return int(count) if count.isascii() and count.isdecimal() else None
+    return whole_number((result.loaded.offloaded_layers if result.loaded else "").partition(" ")[0])
 
 
 def temperature_rise(result: "Result") -> float | None:

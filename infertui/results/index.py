@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar, get_args
@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui import regular_files
-from infertui.metrics.filter import Term, fold, moment, parse, texts
+from infertui.metrics.filter import Term, fold, moment, parse, texts, token_count
 from infertui.metrics.registry import metric_of, stored
 from infertui.metrics.varying import IDENTITY, Variation, Varied, asked
 from infertui.paths import cache_dir
@@ -34,8 +34,9 @@ __all__ = ["Column", "Derivation", "ResultIndex", "ResultPage", "ResultQuery", "
 T = TypeVar("T")
 BUSY_S = 10.0
 """How long another process may keep the index to itself before this one makes its own in memory."""
-_MADE_BY = ("config/*.py", "config/engines/*.py", "metrics/*.py", "results/config_keys.py", "results/row.py",
-            "results/setup.py", "results/upgrade.py", "targets/engine/executed.py",
+MADE_BY = ("config/*.py", "config/engines/*.py", "metrics/*.py", "results/config_keys.py", "results/index.py",
+            "results/result.py", "results/row.py", "results/setup.py", "results/upgrade.py", "integers.py",
+            "targets/engine/executed.py", "telemetry/visible.py", "measure/itl.py", "measure/statistics.py",
             "measure/summary.py", "measure/validity.py", "text.py")  # fmt: skip
 """The code that makes rows of lines."""
 _KEPT_ORDERS = 8
@@ -56,15 +57,22 @@ _INSERT = (
 )
 
 
+def code_hash(patterns: Iterable[str]) -> str:
+    """SHA-256 of the modules of infertui that these glob patterns name."""
+    found = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for file in sorted(file for pattern in patterns for file in package.glob(pattern)):
+        with contextlib.suppress(OSError):
+            found.update(file.read_bytes())
+    return found.hexdigest()
+
+
 def _fingerprint() -> int:
     """Of the registry and the code that makes rows: with another one, other rows may come of the same lines."""
     found = hashlib.sha256(repr(_FIELDS).encode())
     for metric in stored():
         found.update(repr((metric.key, metric.unit.kind, metric.paths)).encode())
-    package = Path(__file__).parents[1]
-    for file in sorted(file for pattern in _MADE_BY for file in package.glob(pattern)):
-        with contextlib.suppress(OSError):
-            found.update(file.read_bytes())
+    found.update(code_hash(MADE_BY).encode())
     return int.from_bytes(found.digest()[:4]) >> 1 or 1  # what SQLite keeps; 0 is that of a new file
 
 
@@ -89,7 +97,7 @@ def _values(seq: int, row: ResultRow) -> list[object]:
     values[_FLAGS] = "\n".join(["", *row.flags, ""])
     for at in _LENGTHS:
         text = values[at]
-        values[at] = int(text) if text.isdecimal() and len(text) < 19 else text
+        values[at] = text if (tokens := token_count(text)) is None else tokens
     return [seq, *values, moment(row.started)]
 
 

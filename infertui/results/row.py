@@ -1,7 +1,7 @@
 """A row of the results table, made from a result or from a line of results.jsonl of this version or another."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta
@@ -43,7 +43,7 @@ _lines = msgspec.json.Decoder(ResultLine)
 def read_line(line: bytes) -> ResultLine:
     """A line of any schema. Raises what msgspec raises for what is none, and NewerSchemaError."""
     found = _lines.decode(line)
-    if found.imported and found.schema < SCHEMA:
+    if found.imported and _schema_of(found) < SCHEMA:
         return _lines.decode(msgspec.json.encode(decode_result(line)))
     return found
 
@@ -54,7 +54,7 @@ def row_of(line: Result, derived: Mapping[str, float | None] | None = None) -> R
     `derived` are figures that follow from others, for a line without. Raises NewerSchemaError for a line of which this
     version does not know what it means.
     """
-    check_schema(line.schema, line.id)
+    check_schema(_schema_of(line), line.id)
     values: dict[str, object] = {}
     for key, metric, is_text in _FIELDS:
         value = metric.value(line)
@@ -68,6 +68,11 @@ def row_of(line: Result, derived: Mapping[str, float | None] | None = None) -> R
         high=interval.high if interval else None,
         vram_of=memory(line)[1],
     )
+
+
+def _schema_of(line: Result) -> int:
+    """Lines of before there was one do not tell it."""
+    return cast("int | None", line.schema) or 0
 
 
 def lacks_limits(line: Result) -> bool:

@@ -108,9 +108,11 @@ def _from_0(line: Line) -> Line:
 
 def _from_1(line: Line) -> Line:
     """Imported runs lost a config of defaults, of which a list said what meant nothing."""
-    unknown, config, summary = line.get("unknown", ()), line.get("config"), line.get("summary")
+    unknown, config, summary = line.get("unknown", []), line.get("config"), line.get("summary")
     if not line.get("imported") or not isinstance(config, dict) or not isinstance(summary, dict):
         return line
+    if not isinstance(unknown, list):
+        raise msgspec.ValidationError("Expected `array` - at `$.unknown`")
     known = {key: value for key, value in _flat(config) if key not in unknown}
     told = {key: value for key, value in known.items() if key.partition(".")[0] not in JUDGED - {"labels"}}
     counts = {name: None for name in COUNTS if f"summary.{name}" in unknown}

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from support.called import PACKAGE, modules_called
 from support.structs import values_of
 
-from infertui.analysis.limits import derivation, limits_of, shares_of_line
+from infertui.analysis.limits import DERIVED_BY, derivation, limits_of, shares_of_line
 from infertui.measure.summary import Summary
 from infertui.results.result import Result
 from infertui.targets.engine.base import EffectiveSettings, Loaded
@@ -72,3 +73,10 @@ def test_a_line_may_hold_anything(loaded: Loaded, summary: Summary, evidence: Ef
 def test_the_version_is_that_of_the_devices_figures() -> None:
     assert derivation() is derivation()
     assert len(derivation().version) == 16
+
+
+def test_all_code_that_works_them_out_is_in_the_version() -> None:
+    bare = [msgspec.json.encode(msgspec.json.decode(line) | {"limits": None}) for line in lines()]
+    called = modules_called(lambda: [shares_of_line(line) for line in bare])
+    assert called
+    assert called <= {file for pattern in DERIVED_BY for file in PACKAGE.glob(pattern)}

@@ -32,10 +32,10 @@ class Outer(Struct, frozen=True):
 PATHS = ("id", "count", "inner.value", "inner.word", "perhaps.value", "words", "size")
 
 
-def test_what_is_missing_is_nothing_of_its_kind() -> None:
+def test_what_is_missing_is_nothing_of_its_kind_and_a_number_is_not_zero() -> None:
     found = msgspec.json.decode(b"{}", type=partial(Outer, PATHS))
     assert msgspec.to_builtins(found) == {
-        "id": "", "count": 0, "inner": {"value": 0.0, "word": ""}, "perhaps": None, "words": {}, "size": 0,
+        "id": "", "count": None, "inner": {"value": None, "word": ""}, "perhaps": None, "words": {}, "size": None,
     }  # fmt: skip
 
 
@@ -64,4 +64,4 @@ def test_what_must_be_there_and_what_no_column_holds_makes_a_bad_line(line: byte
 
 def test_a_struct_that_is_asked_for_whole_has_all_its_fields() -> None:
     found = msgspec.json.decode(b'{"perhaps": {}}', type=partial(Outer, ["perhaps"]))
-    assert msgspec.to_builtins(found) == {"perhaps": {"value": 0.0, "word": "", "others": ()}}
+    assert msgspec.to_builtins(found) == {"perhaps": {"value": None, "word": "", "others": ()}}

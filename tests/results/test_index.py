@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.called import PACKAGE, modules_called
 from support.filters import DOCUMENTED, prefixes, written
 from support.results import make_results, write_results
 from support.structs import values_of
@@ -21,15 +22,17 @@ import infertui.results.row
 from infertui.errors import StoreError
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
-from infertui.metrics.filter import FilterError, Term, fold, parse
+from infertui.metrics.filter import FilterError, Term, fold, holds, parse
 from infertui.metrics.registry import metric_of
 from infertui.metrics.varying import asked_of
 from infertui.results import index
+from infertui.results.config_keys import config_keys
 from infertui.results.index import Column, ResultIndex, ResultPage, ResultQuery, ResultRow
 from infertui.results.result import DeviceFigures, Error, Result
-from infertui.results.row import ResultLine, row_of
+from infertui.results.row import ResultLine, read_line, row_of
 from infertui.results.runs import Store
 from infertui.targets.engine.base import Loaded
+from infertui.telemetry.readings import GpuInfo
 
 
 def opened(out: Path) -> ResultIndex:
@@ -145,6 +148,83 @@ def test_an_older_line_with_next_to_nothing_is_read(out: Path) -> None:
     append(out, line("old"), line("odd", summary={"later": 1}, config={"model": {"id": "m"}}))
     page = opened(out).page(query(out))
     assert {row.id: row.model for row in page.rows} == {"old": "", "odd": "m"}
+
+
+def test_a_line_that_tells_no_number_has_none_in_its_row(out: Path) -> None:
+    append(
+        out,
+        line("x", config={"workload": {}}, phases={}, loaded={}, device={}, power={}, limits={}, quality={}, error={},
+             summary={"ttft": {}, "itl": {}, "output_throughput_interval": {}}),
+    )  # fmt: skip
+    (got,) = opened(out).page(query(out)).rows
+    values = {name: getattr(got, name) for name in got.__struct_fields__}
+    assert {name: value for name, value in values.items() if isinstance(value, int | float)} == {"valid": True}
+
+
+@pytest.mark.parametrize(
+    ("layers", "known"),
+    [("20 of 32", 20), ("0 of 32", 0), ("", None), ("many", None), ("9" * 30, None), ("9" * 5000, None)],
+)
+def test_layers_on_the_gpu_are_a_number_that_a_column_holds(out: Path, layers: str, known: int | None) -> None:
+    result = one()
+    result = msgspec.structs.replace(result, loaded=loaded(result, offloaded_layers=layers))
+    append(out, msgspec.json.encode(result) + b"\n")
+    (got,) = opened(out).page(query(out)).rows
+    assert got.gpu_layers == known
+
+
+CARDS = tuple(GpuInfo(index, f"GPU-{index}", memory_total=total) for index, total in enumerate((80, 20, 0, None)))
+
+
+@pytest.mark.parametrize(
+    ("uuid", "by_gpu", "share"),
+    [
+        ("GPU-0", None, 10 / 80),
+        ("GPU-0", {"0": 6, "1": 4}, 10 / 100),
+        ("GPU-2", None, None),  # a memory of nothing
+        ("GPU-3", None, None),  # a memory that is not known
+        ("GPU-9", None, None),
+        ("GPU-0", {"0": 6, "2": 4}, None),
+        ("GPU-0", {"0": 6, "7": 4}, None),  # a share of one card would be told of two
+        ("GPU-0", {"7": 6, "8": 4}, None),
+    ],
+)
+def test_the_share_of_the_memory_is_of_all_cards_or_of_none(
+    uuid: str, by_gpu: dict[str, int] | None, share: float | None
+) -> None:
+    result = one()
+    result = msgspec.structs.replace(
+        result,
+        loaded=loaded(result, device_uuid=uuid),
+        device=DeviceFigures(vram_process=10, vram_process_by_gpu=by_gpu),
+        fingerprint=msgspec.structs.replace(result.fingerprint, gpus=CARDS),
+    )
+    assert row(result).vram_share == share
+
+
+def test_a_prompt_file_keeps_its_name_even_if_that_is_of_digits(out: Path) -> None:
+    names = ["0123", "007", "00", "\N{ARABIC-INDIC DIGIT THREE}", "9" * 20, "512"]
+    for name in names:
+        append(out, line(name, config={"workload": {"input_len": 0, "prompts_file": name}}))
+    append(out, line("length", config={"workload": {"input_len": 123}}))
+    table = opened(out)
+    assert {row.id: row.input_len for row in table.page(query(out)).rows} == {
+        **{name: name for name in names}, "length": "123",
+    }  # fmt: skip
+    for text, found in {"in=0123": ["0123"], "in=123": ["length"], "in>=100": ["length", "512"]}.items():
+        page = table.page(query(out, filter=text))
+        assert sorted(ids(page)) == sorted(found), text
+        terms = parse(text)
+        rows = table.page(query(out)).rows
+        assert sorted(row.id for row in rows if all(holds(row, term) for term in terms)) == sorted(found), text
+
+
+def test_all_code_that_makes_rows_is_in_the_fingerprint() -> None:
+    """Else an index of before it changed would go on showing what the old code made of the lines."""
+    kept = [line for file in sorted((Path(__file__).parent / "lines").iterdir()) for line in file.open("rb")]
+    called = modules_called(lambda: [(row_of(read_line(one)), config_keys(one)) for one in kept])
+    assert called
+    assert called <= {file for pattern in index.MADE_BY for file in PACKAGE.glob(pattern)}
 
 
 def test_foreign_text_is_cleaned(out: Path) -> None:
@@ -456,7 +536,7 @@ def value_of(row: ResultRow, key: str) -> Any:
     if key == "started":
         return datetime.fromisoformat(row.started).timestamp()
     value = getattr(row, key)
-    return (int(value) if value.isdecimal() else value) if key == "input_len" else value
+    return (int(value) if value.isdecimal() and str(int(value)) == value else value) if key == "input_len" else value
 
 
 def matches(row: ResultRow, term: Term) -> bool:

@@ -14,6 +14,7 @@ from infertui.cli.main import app
 from infertui.errors import StoreError
 from infertui.results.details import read_details
 from infertui.results.index import ResultIndex
+from infertui.results.row import read_line, row_of
 from infertui.results.runs import RESULT, Store
 from infertui.results.table import ResultQuery
 from infertui.results.upgrade import SCHEMA, NewerSchemaError, decode_result
@@ -121,6 +122,26 @@ def test_the_words_of_before_that_were_names_in_python_are_today_s() -> None:
         line["schema"] = SCHEMA  # here a word is what it says
         assert decode_result(json.dumps(line).encode()).error == msgspec.structs.replace(error, kind=before)
         del line["schema"]
+
+
+@pytest.mark.parametrize("unknown", [5, None, "model.id", {"model.id": 1}])
+def test_a_list_of_unknown_keys_that_is_none_makes_a_line_that_cannot_be_read(tmp_path: Path, unknown: object) -> None:
+    lines = [json.loads(line) for line in BEFORE.read_bytes().splitlines()]
+    odd = next(line for line in lines if line.get("imported")) | {"unknown": unknown}
+    (tmp_path / "results.jsonl").write_bytes(b"".join(json.dumps(one).encode() + b"\n" for one in (lines[0], odd)))
+    index = ResultIndex(tmp_path, cache=tmp_path / "cache")
+    page = index.page(ResultQuery(str(tmp_path)))
+    index.close()
+    assert ([row.id for row in page.rows], page.skipped) == ([lines[0]["id"]], 1)
+    told = CliRunner().invoke(app, ["results", "--out", str(tmp_path), "--json"])
+    assert (told.exit_code, len(told.stdout.splitlines())) == (0, 1)
+    assert "unknown" in told.stderr
+
+
+@pytest.mark.parametrize("file", SAID, ids=lambda file: file.stem)
+def test_a_row_is_the_same_of_a_line_as_it_is_and_of_one_that_was_brought_up(file: Path) -> None:
+    for line in file.read_bytes().splitlines():
+        assert row_of(read_line(line)) == row_of(decode_result(line))
 
 
 @pytest.fixture
