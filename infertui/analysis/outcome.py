@@ -101,6 +101,8 @@ class ComparedFigure(Struct, frozen=True):
         if found is None:
             return NOT_AVAILABLE
         wide = found.interval.high - found.interval.low if found.interval is not None else None
+        if found.value >= FACTOR_FROM:
+            return f"{found.value - 1:+,.{1 if found.value < 10 else 0}%} {self.sign}"
         return f"{_percent(found.value - 1, wide, '+')} {self.sign}"
 
     def _change(self, wide: float | None) -> str:

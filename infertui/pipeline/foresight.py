@@ -14,6 +14,7 @@ from infertui.pipeline.state import LeftOut, PipelineArm, PipelineFile
 from infertui.pipeline.steps import left_of, needs_build
 from infertui.results.result import Result
 from infertui.results.runs import Store
+from infertui.runner.scheduling.device_slots import CPU
 from infertui.telemetry.readings import GpuInfo
 
 
@@ -48,7 +49,8 @@ def _arms(
     """What may be measured, the baseline first: what is kept, what was asked for, or what there is to choose from."""
     if pipeline.arms:
         return pipeline.arms, pipeline.left_out
-    names = pipeline.engines or candidates(on_gpu=bool(seen))
+    on_gpu = machine.default_lane(pipeline.base, parse_arm(pipeline.baseline, "--baseline"), seen) != CPU
+    names = pipeline.engines or candidates(on_gpu=on_gpu)
     specs = [parse_arm(name, "--engines") for name in dict.fromkeys((pipeline.baseline, *names))]
     if waiting:
         found = []

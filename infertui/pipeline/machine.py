@@ -84,6 +84,14 @@ def lane_of(config: Config, seen: tuple[GpuInfo, ...]) -> str:
         return CPU
 
 
+def default_lane(base: Config, baseline: ArmSpec, seen: tuple[GpuInfo, ...]) -> str:
+    """The device that the baseline runs on, which says what is looked for to beat it."""
+    try:
+        return lane_of(config_of(base, baseline), seen)
+    except InfertuiError:
+        return CPU if base.device.name == "cpu" or not seen else "gpu"
+
+
 def reason(error: InfertuiError) -> str:
     """An error in a line, with its remedy."""
     return f"{error.message}. {error.remedy}" if error.remedy else error.message

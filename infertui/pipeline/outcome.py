@@ -1,6 +1,6 @@
 """What a pipeline found, on one screen of text: every config with its figures, its gain over the baseline, its quality.
 
-80 columns wide; 24 lines hold the baseline and four others.
+80 columns wide; 24 lines hold the baseline and two others with all that may have to be said of them.
 """
 
 import textwrap
@@ -176,7 +176,7 @@ def _quality(runs: Sequence[Result]) -> str:
     """What its outputs are worth, of the run that was scored last; why that is not known where it is not."""
     last = runs[-1]
     agreement, perplexity = metric_of("agreement"), metric_of("perplexity")
-    told = [f"{agreement.write(last)} of the reference's tokens" if agreement.value(last) is not None
+    told = [f"{agreement.write(last)} of reference tokens" if agreement.value(last) is not None
             else f"agreement {agreement.write(last)}"]  # fmt: skip
     why = last.quality.reasons.get("perplexity", "") if last.quality else ""
     value = perplexity.write(last)

@@ -15,8 +15,10 @@ from infertui.pipeline.state import STEPS, LeftOut, PipelineFile, Step
 TENSORRT_LLM = "tensorrt-llm"
 FUSED = "transformers:cudagraph:fused"
 USUAL_ROUNDS, QUICK_ROUNDS = 5, 3
-ORDER_ON_GPU = (TENSORRT_LLM, FUSED, "vllm", "llama-cpp", "transformers:compile", "transformers:cudagraph")
-ORDER_ON_CPU = ("llama-cpp", "openvino", "vllm", "transformers:compile")
+ORDER_ON_GPU = (
+    TENSORRT_LLM, FUSED, "vllm", "llama-cpp", "onnxruntime-genai", "transformers:compile", "transformers:cudagraph",
+)  # fmt: skip
+ORDER_ON_CPU = ("llama-cpp", "openvino", "onnxruntime-genai", "vllm", "transformers:compile")
 """What is usually fastest first, as the results in the README show for one GPU, and runs of small models on CPUs."""
 
 USUAL: Mapping[str, object] = {

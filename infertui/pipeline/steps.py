@@ -152,9 +152,10 @@ class Steps:
 
     def _fastest(self, base: Config, first: machine.Possible) -> "_Chosen":
         """TensorRT-LLM where it can be used, or may be stood in for, and the fastest of the others."""
-        specs = [parse_arm(name, "--engines") for name in candidates(on_gpu=bool(self._seen))]
+        lane = machine.default_lane(base, parse_arm(self.pipeline.baseline, "--baseline"), self._seen)
+        specs = [parse_arm(name, "--engines") for name in candidates(on_gpu=lane != CPU)]
         found = machine.possible(base, specs, self._seen, asked=False)
-        lane = first.lanes[0] if first.lanes else next(iter(found.lanes), CPU)
+        lane = first.lanes[0] if first.lanes else next(iter(found.lanes), lane)
         beside = [arm for arm, where in zip(found.arms, found.lanes, strict=True) if where == lane]
         left_out = [*found.left_out]
         left_out += [LeftOut(arm.name, f"it would run on {where}, and the baseline on {lane}")
@@ -262,6 +263,12 @@ class Steps:
         if not lost:
             return
         gone = {one.name for one in lost}
+        if begun := gone & {result.bench.arm for result in self.results() if result.bench}:
+            known = next(one for one in lost if one.name in begun)
+            raise EngineError(
+                f"{known.name} was measured in some rounds, and cannot be any more: {known.reason}",
+                remedy="Once that is mended, the same command goes on; --anew chooses again.",
+            )
         arms = tuple(arm for arm in self.pipeline.arms if arm.name not in gone)
         if len(arms) < 2:
             raise EngineError(

@@ -192,3 +192,75 @@ def test_two_processes_do_not_work_on_one_folder(tmp_path: Path) -> None:
         pass
     with held(folder):
         pass
+
+
+def test_an_arm_that_is_gone_after_some_rounds_ends_it_until_that_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = folder_of(tmp_path)
+    done = run(folder, asked(rounds=1), store, KeepingHost(store))
+    gone = EngineError("it is not installed any more")
+    monkeypatch.setattr(steps.machine, "look", lambda configs, seen: (*(None for _ in configs[1:]), gone))
+    further = replace(done, rounds=2).undone_from("measure")
+    with pytest.raises(EngineError, match="was measured in some rounds, and cannot be any more"):
+        Steps(folder, further, store, KeepingHost(store)).run()
+    # One that was never measured is left out, and the others go on.
+    fresh, empty = folder_of(tmp_path / "fresh")
+    monkeypatch.undo()
+    looked = iter([(None,), (None, None), (None, gone, None)])  # the baseline, those asked for, all before measuring
+    monkeypatch.setattr(steps.machine, "look", lambda configs, seen: next(looked))
+    others = run(fresh, asked("simulator:step_ms=2", FASTER), empty, KeepingHost(empty))
+    assert [arm.name for arm in others.arms] == [BASELINE, FASTER]
+    assert [one.name for one in others.left_out] == ["simulator:step_ms=2"]
+
+
+def test_the_fastest_of_short_runs_is_measured_and_the_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = folder_of(tmp_path)
+    offered = ("simulator:step_ms=8", FASTER, FAILING, "simulator:step_ms=6")
+    monkeypatch.setattr(steps, "candidates", lambda on_gpu: offered)
+    host = KeepingHost(store)
+    done = run(folder, replace(asked(), engines=()), store, host)
+    assert [arm.name for arm in done.arms] == [BASELINE, FASTER]
+    assert host.measured[:4] == [f"nano trial {name}" for name in offered]
+    assert done.chosen_by == (
+        "the fastest in one short run each (simulator:step_ms=8 125 tok/s, simulator:step_ms=5 200 tok/s, "
+        "simulator:fault=crash failed, simulator:step_ms=6 167 tok/s)"
+    )
+    report = (folder / "report.md").read_text()
+    assert "The baseline is simulator:step\\_ms=10. Beside it: simulator:step\\_ms=5, the fastest" in report
+    trials = [result for result in store.results(warn=pytest.fail) if "trial" in result.own_config.labels]
+    assert {result.own_config.measurement.iterations for result in trials} == {3}
+    assert not any(result.id in report for result in trials), "a trial is no run of the comparison"
+
+
+def test_trials_that_were_measured_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, store = folder_of(tmp_path)
+    monkeypatch.setattr(steps, "candidates", lambda on_gpu: ("simulator:step_ms=8", FASTER))
+    left = 2
+
+    def second() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    first = KeepingHost(store, before=second)
+    with pytest.raises(Killed):
+        run(folder, replace(asked(), engines=()), store, first)
+    rest = KeepingHost(store)
+    assert run(folder, asked(), store, rest).finished
+    assert first.measured == ["nano trial simulator:step_ms=8"]
+    assert rest.measured[0] == f"nano trial {FASTER}"
+
+
+def test_quick_takes_the_first_of_the_usual_order_unmeasured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, store = folder_of(tmp_path)
+    monkeypatch.setattr(steps, "candidates", lambda on_gpu: ("vllm", "simulator:step_ms=8", FASTER))
+    host = KeepingHost(store)
+    done = run(folder, replace(asked(), engines=(), quick=True), store, host)
+    assert [arm.name for arm in done.arms] == [BASELINE, "simulator:step_ms=8"]
+    assert "not measured (--quick)" in done.chosen_by
+    assert not any("trial" in name for name in host.measured)
+    assert [one.name for one in done.left_out] == ["vllm"]

@@ -358,6 +358,8 @@ def _shown(asked: PipelineFlags, folder: Path, done: "PipelineFile", steps: "Ste
         say("")
         for line in outcome.lines(done, found, folder):
             say(line)
+    if found.bench.failed or any(one.asked for one in done.left_out):
+        say("What could not be measured is tried again with --anew.", err=True)
     return _exit_code(done, found)
 
 
