@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from support.pipelines import BASELINE, FAILING, FASTER, KeepingHost, Killed, asked, folder_of
 
 from infertui.errors import EngineError, ModelError
-from infertui.pipeline import state, steps
+from infertui.pipeline import machine, state, steps
 from infertui.pipeline.state import STEPS, PipelineFile, held, read
 from infertui.pipeline.steps import InterruptedPipelineError, Ran, Steps, needs_build
 from infertui.results.runs import Store
@@ -200,7 +200,7 @@ def test_an_arm_that_is_gone_after_some_rounds_ends_it_until_that_is_mended(
     folder, store = folder_of(tmp_path)
     done = run(folder, asked(rounds=1), store, KeepingHost(store))
     gone = EngineError("it is not installed any more")
-    monkeypatch.setattr(steps.machine, "look", lambda configs, seen: (*(None for _ in configs[1:]), gone))
+    monkeypatch.setattr(machine, "look", lambda configs, seen: (*(None for _ in configs[1:]), gone))
     further = replace(done, rounds=2).undone_from("measure")
     with pytest.raises(EngineError, match="was measured in some rounds, and cannot be any more"):
         Steps(folder, further, store, KeepingHost(store)).run()
@@ -208,7 +208,7 @@ def test_an_arm_that_is_gone_after_some_rounds_ends_it_until_that_is_mended(
     fresh, empty = folder_of(tmp_path / "fresh")
     monkeypatch.undo()
     looked = iter([(None,), (None, None), (None, gone, None)])  # the baseline, those asked for, all before measuring
-    monkeypatch.setattr(steps.machine, "look", lambda configs, seen: next(looked))
+    monkeypatch.setattr(machine, "look", lambda configs, seen: next(looked))
     others = run(fresh, asked("simulator:step_ms=2", FASTER), empty, KeepingHost(empty))
     assert [arm.name for arm in others.arms] == [BASELINE, FASTER]
     assert [one.name for one in others.left_out] == ["simulator:step_ms=2"]
