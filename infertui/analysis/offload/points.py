@@ -20,7 +20,8 @@ class OffloadPoint(Struct, frozen=True):
     """One number of layers on the GPU, and what was measured with it. None is not available.
 
     Bytes, shares of 1, seconds, degrees, joules, tokens a second. `vram` is what the run itself held of the GPU,
-    `vram_share` the part of the card that this is, `others` what else was in use there. `failure` is the kind of the
+    `vram_share` the part of the card that this is, `others` what else was in use there, `buffers` what the engine's
+    library tells of its own buffers on the GPU. `failure` is the kind of the
     error of a run that failed, and `error` what it says; `doubts` are reasons why a measured one is marked invalid.
     """
 
@@ -29,6 +30,7 @@ class OffloadPoint(Struct, frozen=True):
     vram: Whole | None = None
     vram_share: float | None = None
     others: Whole | None = None
+    buffers: Whole | None = None
     throughput: float | None = None
     low: float | None = None
     high: float | None = None
@@ -101,6 +103,7 @@ def point_of(result: Result, layers: int) -> OffloadPoint:
         vram=gpu_memory(result),
         vram_share=read("vram_share"),
         others=max(0, peak - own) if peak is not None and own is not None else None,
+        buffers=result.summary.memory.reserved_peak,
         throughput=read("throughput"),
         low=read("low"),
         high=read("high"),

@@ -36,12 +36,14 @@ class Row(Struct, frozen=True):
 
 class LayerMemory(Struct, frozen=True):
     """Bytes of the GPU for each layer: `measured`, the slope of memory over layers, with its standard error (None with
-    fewer than three points), and `of_model`, the bytes of all weights over the number of layers."""
+    fewer than three points); `buffers`, that of the buffers that the engine's library tells of; and `of_model`, the
+    bytes of all weights over the number of layers."""
 
     measured: float | None = None
     error: float | None = None
     points: Whole = 0
     of_model: float | None = None
+    buffers: float | None = None
 
 
 class Diminishing(Struct, frozen=True):
@@ -119,6 +121,7 @@ def study_of(
     allowed = [point for point in good if point.vram is None or card.fits(point.vram)]
     best = max(allowed, key=lambda point: point.throughput or 0.0, default=None)
     line = memory_line(good)
+    told = line_through([(float(p.layers), float(p.buffers)) for p in good if p.buffers is not None and p.layers])
     of_model = subject.weight_bytes / subject.layers if subject.weight_bytes and subject.layers else None
     return OffloadStudy(
         study,
@@ -127,7 +130,11 @@ def study_of(
         rows=tuple(_row(point, cpu, card) for point in points),
         optimum=best.layers if best else None,
         layer_memory=LayerMemory(
-            line.slope if line else None, line.error if line else None, line.points if line else 0, of_model
+            line.slope if line else None,
+            line.error if line else None,
+            line.points if line else 0,
+            of_model,
+            told.slope if told else None,
         ),
         diminishing=diminishing(allowed),
         thermal=_thermal(good),

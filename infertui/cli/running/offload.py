@@ -1,5 +1,7 @@
 """A study of offloading from its plan to its profiles: prepared, measured run by run, continued, concluded, kept."""
 
+import asyncio
+import contextlib
 import secrets
 import sys
 from collections.abc import Sequence
@@ -16,12 +18,14 @@ from infertui.analysis.offload.memory import estimate_by_layers
 from infertui.analysis.offload.plan import STUDY, OffloadPlan, most_layers
 from infertui.analysis.offload.points import OffloadPoint, layers_of, point_of, points_of
 from infertui.analysis.offload.study import OffloadStudy, Subject, study_of
+from infertui.api.spawn import find_running
 from infertui.cli.flags import Ui
 from infertui.cli.output import say
 from infertui.cli.reading.lookup import opened
 from infertui.cli.running.benchview import bench_view
 from infertui.cli.running.foreground import FAILED, INTERRUPTED, INVALID, OK, USAGE, RunView, run_in_foreground
 from infertui.cli.running.offload_text import progress_line
+from infertui.config.engines.registry import SPECS
 from infertui.config.schema import Config
 from infertui.config.sources import load
 from infertui.config.sweep import Variant, rooted
@@ -77,7 +81,7 @@ def _why_no_gpu(config: Config, cards: Sequence[CardNow], gpus: tuple[GpuInfo, .
     if hindered := hindrance(status, gpus):
         return f"{hindered.reason}. {hindered.remedy}"
     if status.cuda == NO_CUDA:
-        return f"{library_of(status)} is built without CUDA and cannot use a GPU. {status.remedy}".strip()
+        return f"{library_of(status)} is built without CUDA and cannot use a GPU. {SPECS[status.engine].install}"
     return "no NVIDIA GPU was found" if not cards else "the run would use no GPU"
 
 
@@ -276,11 +280,28 @@ def continued(out: Path, name: str) -> Offloading:
             remedy="Write more of its name." if folders else "`infertui profile MODEL` begins one, and tells its name.",
         )
     folder = (exact or folders)[0]
+    _must_not_wait(folder.name)
     kept = read_study(folder / PROFILE)
     config = load(str(folder / CONFIG), environ={}).config
     place = place_of(config, kept.card.ceiling)
     plan = OffloadPlan(kept.study, config, kept.subject.layers, place.card, kept.asked)
     return Offloading(plan, place, out, kept.notes)
+
+
+def _must_not_wait(study: str) -> None:
+    """Raise UsageError while runs of a study are in the runner's queue."""
+
+    async def waiting() -> int:
+        with contextlib.suppress(InfertuiError):
+            entries = (await (await find_running()).snapshot()).entries
+            return sum(one.state in ("queued", "running") and one.config.labels.get(STUDY) == study for one in entries)
+        return 0
+
+    if count := asyncio.run(waiting()):
+        raise UsageError(
+            f"{count} run{'s' if count > 1 else ''} of {clean(study)} are in the queue still",
+            remedy="Wait for them (`infertui status`), or cancel them on the screen.",
+        )
 
 
 def read_study(path: Path) -> OffloadStudy:

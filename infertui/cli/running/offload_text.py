@@ -10,7 +10,7 @@ from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.text import clean
 from infertui.units import format_bytes, format_number, format_seconds
 
-_GB = 1e9
+_GB, _MIB = 1e9, 1 << 20
 _HEAD = (
     "", "layers", "VRAM GB", "VRAM %", "tok/s", "95 %", "prefill tok/s", "ms/token", "GPU %", "C", "+C", "tok/s/W",
     "J/token", "x CPU", "gain", "",
@@ -84,9 +84,10 @@ def finding_lines(study: OffloadStudy) -> list[str]:
     lines = [_optimum_line(study)]
     memory = study.layer_memory
     if memory.measured is not None:
-        spread = f" +- {memory.error / (1 << 20):.2g}" if memory.error is not None else ""
-        of_model = f"; weights / layers: {memory.of_model / (1 << 20):.1f} MiB" if memory.of_model else ""
-        lines.append(f"memory: {memory.measured / (1 << 20):.1f}{spread} MiB per layer, measured{of_model}")
+        spread = f" +- {memory.error / _MIB:.2g}" if memory.error is not None else ""
+        told = f"; by the engine's own buffers {memory.buffers / _MIB:.1f}" if memory.buffers else ""
+        of_model = f"; weights / layers: {memory.of_model / _MIB:.1f}" if memory.of_model else ""
+        lines.append(f"memory: {memory.measured / _MIB:.1f}{spread} MiB per layer, measured{told}{of_model}")
     some = study.diminishing
     if some is not None:
         lines.append(

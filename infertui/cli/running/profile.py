@@ -222,8 +222,8 @@ def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) ->
     stream = sys.stderr if as_json else sys.stdout
     for note in study.notes:
         say(f"note: {note}", stream=stream)
-    count = f"{study.plan.runs} runs" if study.plan.layers else f"at most {study.plan.runs} runs"
-    say(f"{study.plan.study}: {count} of {study.plan.most + 1} points", stream=stream)
+    most = "" if study.plan.layers else "at most "
+    say(f"{study.plan.study}: {most}{study.plan.runs} of {study.plan.most + 1} points", stream=stream)
     code = study.measure(ui, quiet=as_json)
     found = study.found()
     if as_json:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infertui.targets.engine.llama_cpp.library import DEBUG, ERROR, INFO, WARN, read_log
+from infertui.targets.engine.llama_cpp.library import DEBUG, ERROR, INFO, WARN, read_log, unfitted
 
 CUDA = [
     (INFO, "load_tensors: offloading 10 repeating layers to GPU\n"),
@@ -84,3 +84,28 @@ def test_nothing_said_is_not_known() -> None:
         "",
         (),
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (0, ""),
+        (9, ""),
+        (10, ""),
+        (-1, "llama.cpp put 10 of 23 layers on the GPU, though 23 were asked for; its buffers: "),
+        (99, "llama.cpp put 10 of 23 layers on the GPU, though 23 were asked for; its buffers: "),
+        (11, "llama.cpp put 10 of 23 layers on the GPU, though 11 were asked for; its buffers: "),
+    ],
+)
+def test_a_load_that_put_fewer_layers_on_the_gpu_is_named(asked: int, said: str) -> None:
+    found = unfitted(read_log(CUDA), asked, 23)
+    assert found.startswith(said) if said else found == ""
+    assert ("CUDA0 model 455 MiB" in found) == bool(said)
+
+
+def test_a_build_that_cannot_use_the_gpu_is_named_by_its_buffers() -> None:
+    silent = [(INFO, "load_tensors:          CPU model buffer size =  460.74 MiB")]
+    assert "kept every layer on the CPU" in unfitted(read_log(silent), -1, 23)
+    boasting = [*silent, (INFO, "load_tensors: offloaded 23/23 layers to GPU")]
+    assert unfitted(read_log(boasting), 5, 23).endswith("its buffers: CPU model 461 MiB")
+    assert unfitted(read_log([]), 0, 23) == ""

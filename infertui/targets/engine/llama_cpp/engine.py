@@ -29,7 +29,7 @@ from infertui.targets.engine.base import (
 )
 from infertui.targets.engine.llama_cpp.asked import check_context
 from infertui.targets.engine.llama_cpp.decoder import Decoder
-from infertui.targets.engine.llama_cpp.library import Account, GgmlDevice, Library, library, probe, read_log
+from infertui.targets.engine.llama_cpp.library import Account, GgmlDevice, Library, library, probe, read_log, unfitted
 from infertui.targets.engine.llama_cpp.model import Weights, find_weights_file
 from infertui.text import clean
 from infertui.units import format_bytes
@@ -141,12 +141,10 @@ class LlamaCppEngine:
 
     def _check_gpu(self) -> None:
         """A build or a driver that cannot use the GPU runs on the CPU, and says so nowhere but in its log."""
-        wanted = self._gpu is not None and self._options.n_gpu_layers != 0
-        if wanted and not self._account.offloaded:
-            raise EngineError(
-                "llama.cpp kept every layer on the CPU, though layers on the GPU were asked for",
-                remedy="worker.log has llama.cpp's own account; " + _INSTALL_CUDA,
-            )
+        wrong = unfitted(self._account, self._options.n_gpu_layers, self._layers) if self._gpu is not None else ""
+        if wrong:
+            remedy = "worker.log has llama.cpp's own account"
+            raise EngineError(wrong, remedy=remedy + ("." if self._account.offloaded else f"; {_INSTALL_CUDA}"))
 
     def _vocab(self) -> Any:
         return self._library.api.llama_model_get_vocab(self._model)

@@ -60,6 +60,24 @@ class Account(Struct, frozen=True):
         return sum(size for (device, _), size in self.buffers.items() if not is_host(device))
 
 
+def unfitted(account: Account, asked: int, layers: int) -> str:
+    """What says that fewer layers are on the GPU than were asked for (-1: all), with the buffers that there are; empty
+    where nothing does. `layers` are those of the model, the output layer being one."""
+    wanted = layers if asked < 0 else min(asked, layers)
+    if not wanted:
+        return ""
+    found = account.offloaded or 0
+    model = [device for device, purpose in account.buffers if purpose == "model"]
+    bare = bool(model) and all(map(is_host, model))
+    if found >= wanted and not bare:
+        return ""
+    sizes = [f"{device} {purpose} {size / _MIB:.0f} MiB" for (device, purpose), size in account.buffers.items()]
+    told = f"; its buffers: {', '.join(sizes)}" if sizes else ""
+    if not found or bare:
+        return f"llama.cpp kept every layer on the CPU, though layers on the GPU were asked for{told}"
+    return f"llama.cpp put {found} of {layers} layers on the GPU, though {wanted} were asked for{told}"
+
+
 def is_host(buffer: str) -> bool:
     """Whether a buffer of that name is in host memory: CPU, CPU_Mapped, CPU_REPACK, CUDA_Host."""
     return buffer.startswith("CPU") or buffer.endswith("_Host") or buffer == "BLAS"
