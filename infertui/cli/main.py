@@ -28,6 +28,8 @@ from infertui.cli.machine.runner import (
     status,
     stop,
 )
+from infertui.cli.offload.profile import EPILOG as PROFILE_EXAMPLES
+from infertui.cli.offload.profile import profile
 from infertui.cli.output import say, warn
 from infertui.cli.reading.compare import EPILOG as COMPARE_EXAMPLES
 from infertui.cli.reading.compare import compare
@@ -50,8 +52,6 @@ from infertui.cli.running.calibrate import EPILOG as CALIBRATE_EXAMPLES
 from infertui.cli.running.calibrate import calibrate
 from infertui.cli.running.pipeline.command import EPILOG as PIPELINE_EXAMPLES
 from infertui.cli.running.pipeline.command import pipeline
-from infertui.cli.running.profile import EPILOG as PROFILE_EXAMPLES
-from infertui.cli.running.profile import profile
 from infertui.cli.running.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.running.run import run
 from infertui.cli.streams import flush, guard

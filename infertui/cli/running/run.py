@@ -265,7 +265,7 @@ def run(
 
 def _profiled(asked: RunFlags, *, dry_run: bool, queue: bool) -> None:
     """The run with a kept profile; where that has no room, with the next below it."""
-    from infertui.cli.running.profiled import SteppingDown, profiled
+    from infertui.cli.offload.profiled import SteppingDown, profiled
 
     asked = _with_model(asked)
     _pull(asked, _variants(asked, _config(asked)))

@@ -17,6 +17,15 @@ class LlamaCppOptions(Section, frozen=True):
     n_gpu_layers: Annotated[
         int, Meta(ge=-1, le=10_000, description="layers held on the GPU, the output layer counting as one; -1: all")
     ] = -1
+    n_cpu_moe: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000,
+            description="layers, from the first on, whose experts stay in host memory while the rest of them is on the "
+            "GPU; of a mixture of experts; 0: none",
+        ),
+    ] = 0
     n_ctx: Annotated[
         int, Meta(ge=0, le=MAX_INT, description="positions of the KV cache; 0: what the workload needs")
     ] = 0

@@ -58,12 +58,12 @@ def layout(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
             f"a checkpoint quantized with {shape.quantization} cannot be written as GGUF",
             remedy="Name its 16-bit original, or a GGUF file.",
         )
-    if shape.architecture == "llama":
+    if shape.architecture in ("llama", "mixtral"):
         return _llama(config, shape)
     if shape.architecture == "gpt2":
         return _gpt2(config, shape)
     raise ModelError(
-        f"a GGUF file is written for the architectures llama and gpt2, not for {shape.architecture}",
+        f"a GGUF file is written for the architectures llama, mixtral and gpt2, not for {shape.architecture}",
         remedy="Name a .gguf file as model.id: llama.cpp's convert_hf_to_gguf.py makes one of most checkpoints.",
     )
 
@@ -80,6 +80,8 @@ def _llama(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
         "rope.dimension_count": head,
         "rope.freq_base": _rope(config, "rope_theta", 10000.0),
     }
+    if shape.experts:
+        metadata |= {"expert_count": shape.experts, "expert_used_count": shape.active_experts}
     extra = _rope_scaling(config, shape, metadata)
 
     def tensors() -> Iterator[Planned]:
@@ -90,14 +92,19 @@ def _llama(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
             biased = {"self_attn": bool(config.get("attention_bias")), "mlp": bool(config.get("mlp_bias"))}
             yield _ones(block + "attn_norm", width, source + "input_layernorm")
             yield _ones(block + "ffn_norm", width, source + "post_attention_layernorm")
+            if shape.experts:
+                yield from _experts(block, source + "block_sparse_moe.", shape)
+            dense = (
+                ("ffn_gate", shape.intermediate, width, "mlp.gate_proj", 0),
+                ("ffn_up", shape.intermediate, width, "mlp.up_proj", 0),
+                ("ffn_down", width, shape.intermediate, "mlp.down_proj", 0),
+            )
             for name, rows, columns, part, heads in (
                 ("attn_q", queries, width, "self_attn.q_proj", shape.heads),
                 ("attn_k", keys, width, "self_attn.k_proj", shape.kv_heads),
                 ("attn_v", keys, width, "self_attn.v_proj", 0),
                 ("attn_output", width, queries, "self_attn.o_proj", 0),
-                ("ffn_gate", shape.intermediate, width, "mlp.gate_proj", 0),
-                ("ffn_up", shape.intermediate, width, "mlp.up_proj", 0),
-                ("ffn_down", width, shape.intermediate, "mlp.down_proj", 0),
+                *(() if shape.experts else dense),
             ):
                 turn: Transform = "rotary" if heads else ""
                 yield _matrix(block + name, (rows, columns), source + part, transform=turn, heads=heads)
@@ -108,6 +115,14 @@ def _llama(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
             yield _matrix("output", (shape.vocab, width), "lm_head", head=True)
 
     return GgufLayout("llama", metadata, tuple(tensors()))
+
+
+def _experts(block: str, source: str, shape: ModelShape) -> Iterator[Planned]:
+    """The router, and of each kind of matrix all experts' in one tensor."""
+    width, inner, experts = shape.hidden, shape.intermediate, shape.experts
+    yield Planned(f"{block}ffn_gate_inp.weight", (experts, width), f"{source}gate.weight")
+    for name, rows, columns in (("gate", inner, width), ("up", inner, width), ("down", width, inner)):
+        yield Planned(f"{block}ffn_{name}_exps.weight", (experts, rows, columns), f"{source}experts", matrix=True)
 
 
 def _gpt2(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:

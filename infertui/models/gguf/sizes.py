@@ -23,6 +23,8 @@ class Parts(Struct, frozen=True):
     output: int
     tied: bool
     largest: int
+    experts: tuple[int, ...] = ()
+    """Of each layer, those of its experts."""
 
     @property
     def total(self) -> int:
@@ -59,13 +61,14 @@ def parts_to_write(source: ModelSource, form: GgufFormat) -> Parts | None:
 
 def _parts(sizes: Iterable[tuple[str, int]], layers: int) -> Parts:
     inputs = output = table = norm = largest = 0
-    each = [0] * layers
+    each, experts = [0] * layers, [0] * layers
     for name, size in sizes:
         block = name.split(".", 2)
         number = whole_number(block[1]) if block[0] == "blk" and len(block) > 1 else None
         if number is not None:
             if number < layers:  # those beyond predict further tokens, and are not loaded
                 each[number] += size
+                experts[number] += size if "exps." in name else 0
                 largest = max(largest, size)
         elif name.startswith(_INPUT):
             inputs += size
@@ -75,7 +78,7 @@ def _parts(sizes: Iterable[tuple[str, int]], layers: int) -> Parts:
         elif not name.startswith("rope_"):
             norm += size
     tied = output == 0
-    return Parts(inputs, tuple(each), (table if tied else output) + norm, tied, largest)
+    return Parts(inputs, tuple(each), (table if tied else output) + norm, tied, largest, tuple(experts))
 
 
 def _size(tensor: GgufTensor) -> int | None:

@@ -5,6 +5,7 @@ as the disk takes it. With the same seed F32, F16 and BF16 files hold the same w
 """
 
 import functools
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def drawn(tensor: Planned, form: Held, seed: int, std: float = _SPREAD) -> Itera
         return
     generator = np.random.Generator(np.random.SFC64([seed, zlib.crc32(tensor.name.encode())]))
     width = bytes_per_row(tensor, form)
-    rows, columns = tensor.shape[0], tensor.shape[-1]
+    rows, columns = math.prod(tensor.shape[:-1]), tensor.shape[-1]
     per_chunk = max(1, _CHUNK // width)
     for first in range(0, rows, per_chunk):
         count = min(per_chunk, rows - first)

@@ -110,9 +110,19 @@ def _origin(source: ModelSource, seed: int) -> tuple[Rows, Vocabulary | None]:
         return (lambda tensor, form: drawn(tensor, form, seed, std)), of_bytes(source.shape.vocab)
     if source.kind not in ("local", "hub"):
         raise ModelError(f"{source.label} is not a checkpoint that a GGUF file could be made of")
+    must_be_dense(source)
     checkpoint = Checkpoint(find_weights(source.path).files)
     marks = (source.config.get("bos_token_id"), source.config.get("eos_token_id"))
     return checkpoint.rows, of_checkpoint(source.path, source.shape.vocab, *marks)
+
+
+def must_be_dense(source: ModelSource) -> None:
+    """Raise ModelError for a checkpoint whose experts would have to be put together; made-up ones are drawn so."""
+    if source.kind in ("local", "hub") and source.shape.experts:
+        raise ModelError(
+            f"{source.label} is a mixture of experts, of which no GGUF file is written here",
+            remedy="Name a .gguf file as model.id: llama.cpp's convert_hf_to_gguf.py makes one of most checkpoints.",
+        )
 
 
 def _write_header(

@@ -297,14 +297,16 @@ def _llama_cpp(source: ModelSource, engine: EngineConfig, device_kind: DeviceKin
         overhead = MemoryTerm("overhead", "Python, llama.cpp and libraries", LLAMA_CPP_CPU)
         host: tuple[MemoryTerm, ...] = ()
     else:
-        gpu_weights = sum(parts.layers[count - inner :]) + (parts.output if on_gpu else 0)
+        held = sum(parts.experts[count - inner : options.n_cpu_moe])
+        gpu_weights = sum(parts.layers[count - inner :]) - held + (parts.output if on_gpu else 0)
         where = f"{on_gpu} of {count + 1} layers"
+        where += f", experts of {options.n_cpu_moe} in host memory" if held else ""
         weights = MemoryTerm("weights", f"{where} ({form})", gpu_weights)
         share = inner / count
         cache = MemoryTerm("KV cache", f"{kv_text} x {inner} of {count} layers", round(kv * share))
         quantized = shape.quantization if source.kind == "gguf" else form not in _FORMS.values()
         overhead = _llama_cpp_overhead(shape, options, task, cells, 1 - on_gpu / (count + 1), quantized=bool(quantized))
-        left = parts.inputs + sum(parts.layers[: count - inner]) + (0 if on_gpu or parts.tied else parts.output)
+        left = parts.inputs + held + sum(parts.layers[: count - inner]) + (0 if on_gpu or parts.tied else parts.output)
         host = (
             MemoryTerm("in host memory", "weights and KV cache of the other layers", left + kv - round(kv * share)),
         )

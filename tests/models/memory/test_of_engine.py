@@ -279,3 +279,24 @@ def test_what_is_advised_fits_and_one_more_does_not(batch: int, prompt: int, out
             field = key.removeprefix("workload.")
             assert total(asked, replace(task, **{field: int(most)})) <= free
             assert total(asked, replace(task, **{field: int(most) + 1})) > free
+
+
+def test_experts_in_host_memory_are_not_on_the_gpu(tmp_path: Path) -> None:
+    config = {
+        "model_type": "mixtral", "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4,
+        "num_attention_heads": 8, "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2,
+        "vocab_size": 320, "max_position_embeddings": 512, "hidden_act": "silu", "tie_word_embeddings": False,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    source = resolve(f"synthetic:{tmp_path}")
+
+    def weights(**options: int) -> int:
+        found = needed(source, engine(dtype="float16", llama_cpp=options), "cuda", Task(1, 100, 100))
+        assert found is not None
+        return found.weights
+
+    experts = 3 * 8 * 512 * 256 * 2  # gate, up and down of 8 experts in 16 bits
+    assert weights() - weights(n_cpu_moe=3) == 3 * experts
+    # Layers go to the GPU from the last one on: of 3 layers there, the output layer one, those of the first 2 are not.
+    assert weights(n_gpu_layers=3) == weights(n_gpu_layers=3, n_cpu_moe=2)
+    assert weights(n_gpu_layers=3) - weights(n_gpu_layers=3, n_cpu_moe=3) == experts

@@ -19,6 +19,7 @@ from infertui.measure.clock import MonotonicClock
 from infertui.models.gguf.write import cached_gguf
 from infertui.models.resolve import resolve
 from infertui.targets.engine.base import Batch, Capacity, Loaded, LoadRequest, create, probe
+from infertui.targets.engine.llama_cpp.asked import check_experts
 from infertui.targets.engine.llama_cpp.engine import LlamaCppEngine
 from infertui.targets.engine.verify import check, check_loaded
 
@@ -383,3 +384,22 @@ def test_probing_imports_nothing() -> None:
     found = probe("llama-cpp")
     assert "llama-cpp-python" in found.versions
     assert ("built for the CPU only" in found.reason) is not _built_for_gpus()
+
+
+def test_experts_in_host_memory_say_the_same_and_are_found_in_force(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, '
+        '"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2, '
+        '"vocab_size": 320, "max_position_embeddings": 512, "hidden_act": "silu", "tie_word_embeddings": false}'
+    )
+    model = f"synthetic:{tmp_path}"
+    plain, _, _ = load(model)
+    engine, _, config = load(model, options=LlamaCppOptions(n_cpu_moe=2))
+    assert generate(engine, *PROMPTS) == generate(plain, *PROMPTS)
+    evidence = engine.evidence()
+    assert evidence.levers["llama_cpp.n_cpu_moe"] == "2"
+    assert plain.evidence().levers["llama_cpp.n_cpu_moe"] == "0"
+    check(config, SPECS["llama-cpp"], evidence)
+    for layers, model_id, said in ((4, model, "0 to 3"), (1, NANO, "no mixture of experts")):
+        with pytest.raises(ConfigError, match=said):
+            check_experts(layers, resolve(model_id))

@@ -109,3 +109,14 @@ def test_a_build_that_cannot_use_the_gpu_is_named_by_its_buffers() -> None:
     boasting = [*silent, (INFO, "load_tensors: offloaded 23/23 layers to GPU")]
     assert unfitted(read_log(boasting), 5, 23).endswith("its buffers: CPU model 461 MiB")
     assert unfitted(read_log([]), 0, 23) == ""
+
+
+def test_experts_that_were_kept_in_host_memory_are_counted_by_layer() -> None:
+    names = ("ffn_gate_exps", "ffn_down_exps", "ffn_up_exps", "ffn_up_chexps")
+    lines = [
+        (DEBUG, f"tensor blk.{layer}.{name}.weight (118 MiB q4_0) buffer type overridden to CPU")
+        for layer in range(3)
+        for name in names
+    ]
+    assert read_log(lines).cpu_experts == 3
+    assert read_log([(DEBUG, "tensor blk.0.attn_q.weight (1 MiB q4_0) buffer type overridden to CPU")]).cpu_experts == 0

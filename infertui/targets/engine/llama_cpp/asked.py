@@ -16,8 +16,27 @@ def check(request: LoadRequest, source: ModelSource) -> None:
             "engine.llama_cpp.n_gpu_layers", f"{layers} layers are to be on a GPU, and this run has the CPU",
             allowed="-1 (all that can be) or 0 there",
         )  # fmt: skip
+    check_experts(request.engine.llama_cpp.n_cpu_moe, source)
     if request.capacity:
         check_context(request.engine.llama_cpp, request.capacity)
+
+
+def check_experts(layers: int, source: ModelSource) -> None:
+    """Raise ConfigError for experts of a model that has none, or not in so many layers."""
+    if not layers:
+        return
+    shape = source.shape
+    if not shape.experts:
+        raise ConfigError(
+            "engine.llama_cpp.n_cpu_moe",
+            f"{source.label} is no mixture of experts, and it is {layers}",
+            allowed="0 there",
+        )
+    if layers > shape.layers:
+        raise ConfigError(
+            "engine.llama_cpp.n_cpu_moe", f"{layers} layers, and the model has {shape.layers}",
+            allowed=f"0 to {shape.layers}",
+        )  # fmt: skip
 
 
 def check_context(options: LlamaCppOptions, capacity: Capacity) -> None:

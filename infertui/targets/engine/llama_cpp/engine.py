@@ -101,6 +101,9 @@ class LlamaCppEngine:
         params.devices = ctypes.cast(devices, ctypes.c_void_p)
         params.n_gpu_layers = self._options.n_gpu_layers if self._gpu else 0
         params.split_mode, params.main_gpu = _SPLIT_NONE, 0
+        if self._options.n_cpu_moe:
+            overrides = self._library.experts_on_cpu(self._options.n_cpu_moe)
+            params.tensor_buft_overrides = ctypes.cast(overrides, ctypes.c_void_p)
         self._model = api.llama_model_load_from_file(os.fsencode(self._weights.path), params)
         if not self._model:
             raise _RefusedError("load")
@@ -248,6 +251,7 @@ class LlamaCppEngine:
             "dtype": self._weights.dtype,
             "quantization": self._weights.quantization,
             "llama_cpp.n_gpu_layers": str(account.offloaded or 0),
+            "llama_cpp.n_cpu_moe": str(account.cpu_experts),
             "llama_cpp.flash_attention": "not known" if account.flash is None else str(account.flash).lower(),
             "llama_cpp.type_k": account.type_k.lower(),
             "llama_cpp.type_v": account.type_v.lower(),

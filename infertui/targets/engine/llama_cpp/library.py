@@ -30,6 +30,7 @@ _BUFFER = re.compile(r"(\S{1,40}) +(model|KV|compute|output) buffer size = +(\d{
 _KV_TYPES = re.compile(r"K \((\w{1,16})\): .*V \((\w{1,16})\):")
 _FLASH_NODE = re.compile(r"kq_mask.*\((FLASH_ATTN_EXT|SOFT_MAX)\)")
 _FLASH_SAID = re.compile(r"(?:Flash Attention|flash_attn)\b[^.]*?\b(enabled|disabled)\b", re.IGNORECASE)
+_EXPERTS_HELD = re.compile(r"tensor blk\.(\d{1,5})\.ffn_\w{1,20}_c?h?exps\.\w{1,10} .*buffer type overridden to CPU")
 _NO_MEMORY = re.compile(r"out of memory|failed to allocate|unable to allocate|not enough memory", re.IGNORECASE)
 _MIB: Final = 1 << 20
 _KEPT_ERRORS = 8
@@ -39,7 +40,8 @@ class Account(Struct, frozen=True):
     """What the log of one load says. None and empty: it does not say.
 
     `offloaded` counts layers on a GPU, the output layer being one. `buffers` are bytes by device and purpose, as in
-    `("CUDA0", "model")`. `flash` says whether the graph computes attention by a flash kernel.
+    `("CUDA0", "model")`. `flash` says whether the graph computes attention by a flash kernel. `cpu_experts` counts the
+    layers whose experts were kept in host memory against the rest of their layer.
     """
 
     offloaded: int | None
@@ -49,6 +51,7 @@ class Account(Struct, frozen=True):
     type_v: str
     flash: bool | None
     errors: tuple[str, ...]
+    cpu_experts: int = 0
 
     @property
     def out_of_memory(self) -> str:
@@ -92,6 +95,7 @@ def read_log(lines: Iterable[tuple[int, str]]) -> Account:
     types = ("", "")
     node = said = ""
     errors: list[str] = []
+    held: set[int] = set()
     for level, line in lines:
         if match := _OFFLOADED.search(line):
             offloaded, layers = int(match[1]), int(match[2])
@@ -100,6 +104,8 @@ def read_log(lines: Iterable[tuple[int, str]]) -> Account:
         elif match := _BUFFER.search(line):
             place = (match[1], match[2])
             buffers[place] = buffers.get(place, 0) + round(float(match[3]) * _MIB)
+        elif match := _EXPERTS_HELD.search(line):
+            held.add(int(match[1]))
         elif match := _KV_TYPES.search(line):
             types = (match[1], match[2])
         elif match := _FLASH_NODE.search(line):
@@ -112,7 +118,7 @@ def read_log(lines: Iterable[tuple[int, str]]) -> Account:
         layers = len(assigned)
         offloaded = sum(1 for device in assigned.values() if not is_host(device))
     flash = node == "FLASH_ATTN_EXT" if node else {"enabled": True, "disabled": False}.get(said)
-    return Account(offloaded, layers, buffers, *types, flash=flash, errors=tuple(errors))
+    return Account(offloaded, layers, buffers, *types, flash=flash, errors=tuple(errors), cpu_experts=len(held))
 
 
 NAME = "llama-cpp"
@@ -177,6 +183,11 @@ class _Properties(ctypes.Structure):
     )
 
 
+class _Override(ctypes.Structure):
+    # llama_model_tensor_buft_override: tensors whose names match a pattern, and where they go.
+    _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
+
+
 class Library:
     """The loaded library: `api` is the module of C functions, `path` the shared object it calls."""
 
@@ -239,6 +250,20 @@ class Library:
             gpu=found.type in _GPU_KINDS and (found.name or b"").startswith(_NVIDIA),
             pci=pci if _PCI.fullmatch(pci) else "",
         )
+
+    def experts_on_cpu(self, layers: int) -> Any:
+        """Overrides for `llama_model_params.tensor_buft_overrides`: experts of the first layers into host memory. It
+        has to live until the model is loaded. Raises EngineError for a version without."""
+        if "tensor_buft_overrides" not in dict(self.api.llama_model_params._fields_):
+            raise EngineError(
+                "engine.llama_cpp.n_cpu_moe was asked for, and this version of llama-cpp-python has no overrides of "
+                "where tensors are held",
+                remedy='pip install -U "llama-cpp-python>=0.3.36"',
+            )
+        self.calls.ggml_backend_cpu_buffer_type.restype = ctypes.c_void_p
+        host = self.calls.ggml_backend_cpu_buffer_type()
+        names = (rf"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps" for layer in range(layers))
+        return (_Override * (layers + 1))(*(_Override(name.encode(), host) for name in names), _Override(None, None))
 
     def versions(self) -> dict[str, str]:
         """Of the packages and of llama.cpp itself."""

@@ -10,7 +10,7 @@ from infertui.errors import ConfigError, EngineError
 from infertui.models.gguf.layout import layout
 from infertui.models.gguf.read import DTYPES, GgufFile, must_hold_weights, read_parts
 from infertui.models.gguf.weights import GgufFormat
-from infertui.models.gguf.write import cached_gguf
+from infertui.models.gguf.write import cached_gguf, must_be_dense
 from infertui.models.memory.estimate import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource
 from infertui.targets.engine.gguf_forms import quantized_gguf
@@ -75,6 +75,7 @@ def check_weights(source: ModelSource, engine: EngineConfig) -> None:
     else:
         _must_go_together(engine)
         layout(source.config, source.shape)
+        must_be_dense(source)
 
 
 def _must_go_together(engine: EngineConfig) -> None:

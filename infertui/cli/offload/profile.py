@@ -13,7 +13,7 @@ from infertui.env_file import with_env_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infertui.cli.running.offload import Offloading
+    from infertui.cli.offload.study import Offloading
     from infertui.config.schema import Config
 
 EPILOG = """[bold]Examples[/bold]
@@ -105,7 +105,7 @@ def profile(
         "engine.quantization": ("--quantization", quantization),
     }
     if resume:
-        from infertui.cli.running.offload import continued
+        from infertui.cli.offload.study import continued
 
         changed = [model, layers, context, batch, *(value for _, value in flags.values()), *(sets or []), quick, full]
         if any(changed):
@@ -161,6 +161,15 @@ def _config(
             raise UsageError(f"{engine} has no {key.rpartition('.')[2]}, which {flag} sets")
         given[key] = (flag, value)
     asked = load(None, environ=with_env_file(), sets=sets, flags=given)
+    if (
+        asked.sources.get(f"{table}.n_gpu_layers", DEFAULT) != DEFAULT
+        or asked.config.sweep.grid
+        or asked.config.sweep.zip
+    ):
+        raise UsageError(
+            "a study lets the number of layers vary, and nothing else",
+            remedy=f"--layers LIST says which; leave {table}.n_gpu_layers and sweeps away.",
+        )
     usual: dict[str, object] = {
         "measurement.min_seconds": _MIN_SECONDS,
         "measurement.max_seconds": _MAX_SECONDS,
@@ -174,7 +183,7 @@ def _config(
 def _begun(config: "Config", wanted: _Wanted, ceiling: str, out: Path) -> "Offloading":
     from infertui.analysis.offload.card import parse_ceiling
     from infertui.analysis.offload.plan import most_layers
-    from infertui.cli.running.offload import Offloading, claiming, new_plan, place_of
+    from infertui.cli.offload.study import Offloading, claiming, new_plan, place_of
 
     share = parse_ceiling(ceiling)
     config = claiming(config)
@@ -215,9 +224,9 @@ def _enqueue(study: "Offloading", *, as_json: bool) -> None:
 
 def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) -> int:
     """Measure what is missing, print and keep what was found, and return the exit code."""
+    from infertui.cli.offload.study import tell_interrupted
+    from infertui.cli.offload.text import study_lines
     from infertui.cli.running.foreground import INTERRUPTED
-    from infertui.cli.running.offload import tell_interrupted
-    from infertui.cli.running.offload_text import study_lines
 
     stream = sys.stderr if as_json else sys.stdout
     for note in study.notes:

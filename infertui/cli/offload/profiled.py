@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from infertui.analysis.offload.kept import KeptProfiles, Profile, ProfileName, each_profiles
 from infertui.analysis.offload.points import NO_ROOM, layers_key
 from infertui.analysis.offload.profiles import Chosen, choose_profile, label, steps_below, wanted_by_size
+from infertui.cli.offload.study import claiming
 from infertui.cli.running.foreground import FAILED, INVALID, OK
-from infertui.cli.running.offload import claiming
 from infertui.config.parse import FlatValue, build, flat_values
 from infertui.config.schema import Config
 from infertui.config.sources import DEFAULT, Resolved

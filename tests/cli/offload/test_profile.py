@@ -125,6 +125,8 @@ def test_a_study_that_is_interrupted_goes_on(tmp_path: Path, nvml_stub: Path) ->
         (("synthetic:nano", "--layers", "0,2.5"), "2.5 is no number of layers"),
         (("synthetic:nano", "--vram-ceiling", "850%"), "--vram-ceiling '850%'"),
         (("synthetic:nano", "--engine", "simulator", "--ctx", "4096"), "simulator has no n_ctx"),
+        (("synthetic:nano", "--set", "engine.llama_cpp.n_gpu_layers=3"), "--layers LIST says which"),
+        (("synthetic:nano", "--set", "sweep.grid.workload.batch_size=1,2"), "--layers LIST says which"),
         (("synthetic:nono",), "synthetic:nano"),
         ((), "which model?"),
         (("--continue", "profile-2020"), "there is no study 'profile-2020'"),

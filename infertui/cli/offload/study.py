@@ -20,11 +20,11 @@ from infertui.analysis.offload.points import OffloadPoint, layers_of, point_of, 
 from infertui.analysis.offload.study import OffloadStudy, Subject, study_of
 from infertui.api.spawn import find_running
 from infertui.cli.flags import Ui
+from infertui.cli.offload.text import progress_line
 from infertui.cli.output import say
 from infertui.cli.reading.lookup import opened
 from infertui.cli.running.benchview import bench_view
 from infertui.cli.running.foreground import FAILED, INTERRUPTED, INVALID, OK, USAGE, RunView, run_in_foreground
-from infertui.cli.running.offload_text import progress_line
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import Config
 from infertui.config.sources import load
