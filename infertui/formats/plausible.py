@@ -11,7 +11,7 @@ from infertui.measure.itl import Gaps
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import Summary
-from infertui.units import format_seconds
+from infertui.units import format_number, format_seconds
 
 NOT_STREAMED = "not streamed: when the first token came is not known"
 _SAME = 1e-9
@@ -26,6 +26,8 @@ def believed(finding: Finding) -> Finding:
     nothing = summary.output_throughput == 0
     if nothing or (summary.failed is not None and summary.good == 0):  # nothing was measured: 0 tok/s is no speed
         summary = replace(summary, output_throughput=None, output_throughput_interval=None, total_throughput=None)
+    if summary.measured_s == 0:  # it did not last no time: how long it did is not told
+        summary = replace(summary, measured_s=None)
     records = finding.records
     if _is_latency(summary):
         summary = replace(summary, ttft=None, tpot=None, itl=None, prefill=None)
@@ -61,6 +63,14 @@ def contradictions(summary: Summary) -> Iterator[str]:
     for name, spread in (("E2E", summary.latency), ("TTFT", summary.ttft), ("TPOT", summary.tpot)):
         if spread is not None:
             yield from (f"the file contradicts itself: {name}'s {what}" for what in _of_spread(spread))
+    if summary.good == 0 and (summary.latency or summary.ttft or summary.tpot):
+        yield "the file contradicts itself: no request was done, and it tells how long they took"
+    output, whole = summary.output_throughput, summary.total_throughput
+    if output is not None and whole is not None and _beyond(output, whole):
+        yield (
+            f"the file contradicts itself: {format_number(output)} output tokens a second are more than"
+            f" {format_number(whole)} of prompts and outputs together"
+        )
     if summary.itl is not None and not summary.itl.count:
         yield from (f"the file contradicts itself: ITL's {what}" for what in _of_gaps(summary.itl))
     first, last = summary.ttft, summary.latency
@@ -106,14 +116,14 @@ def _about_mean(
 ) -> Iterator[str]:
     """A mean lies within the extremes, no further from the median than a standard deviation of the population.
 
-    With the extremes it also lies between the middles of minimum and median, and of median and maximum: half of the
-    values are no less than the median, and half no more.
+    It also lies between the middles of minimum and median, and of median and maximum: half of the values are no less
+    than the median, and half no more. A time is no less than 0, where its minimum is not told.
     """
     if mean is None:
         return
     lowest, highest = minimum, maximum
     if median is not None:
-        lowest = None if minimum is None else (minimum + median) / 2
+        lowest = ((minimum or 0.0) + median) / 2
         highest = None if maximum is None else (median + maximum) / 2
     if median is not None and std is not None and abs(mean - median) > std + _ROUNDED * max(mean, median):
         yield (

@@ -164,3 +164,28 @@ def test_a_speed_of_nothing_is_no_speed_where_failures_are_not_told_either() -> 
     found = only(sglang(completed=0, output_throughput=0.0, total_output_tokens=0))
     assert found.summary.output_throughput is None
     assert found.invalid
+
+
+@pytest.mark.parametrize("report", [vllm_serve, sglang])
+def test_a_mean_below_half_of_the_median_is_none_of_times(report: Any) -> None:
+    """Half of the times are no less than the median, and the others no less than 0: 115 ms make 57.5 ms at least."""
+    given = {"median_ttft_ms": 115.0, "std_ttft_ms": 200.0, "p99_ttft_ms": 900.0}
+    fine, odd = (only(report(**given, mean_ttft_ms=mean)) for mean in (60.0, 40.0))
+    assert not [text for text in fine.invalid if "TTFT" in text]
+    assert [text for text in odd.invalid if "TTFT's mean, 40.0 ms, cannot be" in text]
+
+
+def test_no_request_was_done_and_yet_they_took_time() -> None:
+    words = "no request was done, and it tells how long they took"
+    assert [text for text in serve(completed=0).invalid if words in text]
+    assert not [text for text in serve().invalid if words in text]
+
+
+def test_output_is_a_part_of_all_tokens() -> None:
+    assert not serve(total_token_throughput=40.0).invalid  # no prompt, as it may be
+    assert [text for text in serve(total_token_throughput=0.0, total_throughput=20.0).invalid if "40.0 output" in text]
+
+
+def test_a_duration_of_nothing_is_not_told() -> None:
+    assert serve(duration=0).summary.measured_s is None
+    assert serve(duration=0).summary.output_throughput == 40
