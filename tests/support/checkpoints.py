@@ -38,6 +38,20 @@ def save_llama(folder: Path, *, dtype: str = "float32", **config: Any) -> Any:
     return _save(LlamaForCausalLM(LlamaConfig(**{**options, **config})), folder, dtype)
 
 
+def save_mistral(folder: Path, **config: Any) -> Any:
+    """A Mistral, which is a Llama with a window."""
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM
+
+    options: dict[str, Any] = {
+        "vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "bos_token_id": 0,
+        "eos_token_id": 0, "initializer_range": 0.1, "sliding_window": 128,
+    }  # fmt: skip
+    torch.manual_seed(7)
+    return _save(MistralForCausalLM(MistralConfig(**{**options, **config})), folder, "float32")
+
+
 def save_gpt2(folder: Path, **config: Any) -> Any:
     """A GPT-2."""
     import torch

@@ -58,12 +58,12 @@ def layout(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
             f"a checkpoint quantized with {shape.quantization} cannot be written as GGUF",
             remedy="Name its 16-bit original, or a GGUF file.",
         )
-    if shape.architecture in ("llama", "mixtral"):
+    if shape.architecture in ("llama", "mistral", "mixtral"):
         return _llama(config, shape)
     if shape.architecture == "gpt2":
         return _gpt2(config, shape)
     raise ModelError(
-        f"a GGUF file is written for the architectures llama, mixtral and gpt2, not for {shape.architecture}",
+        f"a GGUF file is written for the architectures llama, mistral, mixtral and gpt2, not for {shape.architecture}",
         remedy="Name a .gguf file as model.id: llama.cpp's convert_hf_to_gguf.py makes one of most checkpoints.",
     )
 
@@ -73,6 +73,8 @@ def _llama(config: Mapping[str, Any], shape: ModelShape) -> GgufLayout:
     width, head = shape.hidden, shape.head_dim
     queries, keys = shape.heads * head, shape.kv_heads * head
     metadata = _common(shape) | {
+        # llama.cpp attends to all positions: beyond a window it would say something else than the model.
+        "context_length": min(shape.max_positions or 2048, shape.sliding_window or 1 << 30),
         "attention.head_count_kv": shape.kv_heads,
         "attention.key_length": head,
         "attention.value_length": head,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.checkpoints import Reference, greedy, save_gpt2, save_llama
+from support.checkpoints import Reference, greedy, save_gpt2, save_llama, save_mistral
 from support.sinks import Stamps
 
 from infertui.config.engines.llama_cpp import LlamaCppOptions
@@ -87,6 +87,7 @@ MAKERS: dict[str, Callable[[Path], Any]] = {
             "original_max_position_embeddings": 16,
         },
     ),
+    "mistral": save_mistral,
     "gpt2": save_gpt2,
 }  # fmt: skip
 
