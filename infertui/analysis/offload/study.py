@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.analysis.offload.card import Card
-from infertui.analysis.offload.coarse import memory_line
+from infertui.analysis.offload.coarse import Estimate, memory_line
 from infertui.analysis.offload.fit import between, line_through
 from infertui.analysis.offload.kept import Profile, ProfileName
 from infertui.analysis.offload.points import OffloadPoint
@@ -26,12 +26,14 @@ LITTLE = 0.05
 
 class Row(Struct, frozen=True):
     """A point, and how it stands to no layers on the GPU. `times_cpu` is its throughput as a multiple of that one's,
-    `gain` the change as a share; `within_ceiling` None where its memory is not known."""
+    `gain` the change as a share; `within_ceiling` None where its memory is not known. `estimated` is what the memory
+    estimate says of it, in bytes."""
 
     point: OffloadPoint
     times_cpu: float | None = None
     gain: float | None = None
     within_ceiling: bool | None = None
+    estimated: Whole | None = None
 
 
 class LayerMemory(Struct, frozen=True):
@@ -114,8 +116,9 @@ def study_of(
     *,
     asked: Sequence[int],
     notes: Sequence[str],
+    estimate: Estimate = lambda _: None,
 ) -> OffloadStudy:
-    """What the points, fewest layers first, come to."""
+    """What the points, fewest layers first, come to; `estimate` is that of memory."""
     good = [point for point in points if point.measured]
     cpu = next((point.throughput for point in good if point.layers == 0), None)
     allowed = [point for point in good if point.vram is None or card.fits(point.vram)]
@@ -127,7 +130,7 @@ def study_of(
         study,
         subject,
         card,
-        rows=tuple(_row(point, cpu, card) for point in points),
+        rows=tuple(_row(point, cpu, card, estimate) for point in points),
         optimum=best.layers if best else None,
         layer_memory=LayerMemory(
             line.slope if line else None,
@@ -174,10 +177,11 @@ def _most_beyond(ordered: Sequence[OffloadPoint], at: int, end: Callable[[Offloa
     return max((end(point) for point in ordered[at + 1 :]), default=0.0)
 
 
-def _row(point: OffloadPoint, cpu: float | None, card: Card) -> Row:
+def _row(point: OffloadPoint, cpu: float | None, card: Card, estimate: Estimate) -> Row:
     times = point.throughput / cpu if point.measured and point.throughput and cpu else None
     within = card.fits(point.vram) if point.measured and point.vram is not None and card.total else None
-    return Row(point, times, None if times is None else times - 1, within)
+    estimated = estimate(point.layers) if card.total else None
+    return Row(point, times, None if times is None else times - 1, within, estimated)
 
 
 def _thermal(points: Sequence[OffloadPoint]) -> Thermal:

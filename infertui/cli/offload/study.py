@@ -160,7 +160,15 @@ class Offloading:
     def found(self) -> OffloadStudy:
         """What there is to say of it now."""
         plan = self.plan
-        return study_of(plan.study, self._subject(), plan.card, self.points(), asked=plan.layers, notes=self.notes)
+        return study_of(
+            plan.study,
+            self._subject(),
+            plan.card,
+            self.points(),
+            asked=plan.layers,
+            notes=self.notes,
+            estimate=self._estimate,
+        )
 
     def keep(self) -> Path:
         """Write what it found into its folder, and the config of its runs. Returns the file. Raises StoreError."""

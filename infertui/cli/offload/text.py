@@ -88,13 +88,16 @@ def finding_lines(study: OffloadStudy) -> list[str]:
         told = f"; by the engine's own buffers {memory.buffers / _MIB:.1f}" if memory.buffers else ""
         of_model = f"; weights / layers: {memory.of_model / _MIB:.1f}" if memory.of_model else ""
         lines.append(f"memory: {memory.measured / _MIB:.1f}{spread} MiB per layer, measured{told}{of_model}")
+    errors = [row.estimated / row.point.vram - 1 for row in study.rows if row.estimated is not None and row.point.vram]
+    if errors:
+        lines.append(f"memory estimate: {min(errors):+.1%} to {max(errors):+.1%} against what {len(errors)} runs held")
     some = study.diminishing
     if some is not None:
         lines.append(
             f"diminishing returns: from {some.layers} layers on ({some.low} to {some.high}) all further ones together"
             f" add less than {some.less_than:.0%}"
         )
-    elif len([row for row in study.rows if row.point.measured]) > 2:
+    elif len([row for row in study.rows if row.point.measured and row.within_ceiling is not False]) > 2:
         lines.append("diminishing returns: none up to the most layers, which still pay")
     heat = study.thermal
     if heat.highest is not None:
@@ -114,7 +117,10 @@ def _optimum_line(study: OffloadStudy) -> str:
     times = f", {best.times_cpu:.2f} times the CPU's" if best.times_cpu is not None and point.layers else ""
     share = f", {point.vram_share:.0%} of the memory" if point.vram_share is not None else ""
     under = f" under the ceiling of {study.card.ceiling:.0%}" if study.card.total else ""
-    return f"optimum: {point.layers} of {study.subject.layers} layers{under}: {speed}{times}{share}"
+    card = study.card
+    left = card.total - card.others - point.vram if card.total and point.vram is not None else None
+    room = f"; {format_bytes(left)} are left there for other programs" if left is not None and left > 0 else ""
+    return f"optimum: {point.layers} of {study.subject.layers} layers{under}: {speed}{times}{share}{room}"
 
 
 def profile_lines(study: OffloadStudy) -> list[str]:
