@@ -18,6 +18,7 @@ from infertui.measure.comparison import geometric_mean
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import caveats
 from infertui.metrics.registry import metric_of
+from infertui.pipeline.plan import rounds_text
 from infertui.pipeline.state import PipelineFile
 from infertui.results.result import Result
 from infertui.text import clean, shorten
@@ -91,7 +92,7 @@ def _title(pipeline: PipelineFile, found: Found) -> str:
 
 def _verdict(found: Found, width: int) -> list[str]:
     bench = found.bench
-    rounds = f"{len(bench.used)} of {bench.rounds} rounds in turn count"
+    rounds = f"{len(bench.used)} of {rounds_text(bench.rounds)} in turn count"
     intervals = ", 95 % intervals over rounds" if len(bench.used) > 1 else ""
     told = [f"{rounds}{intervals}"]
     if found.with_invalid:
@@ -176,8 +177,11 @@ def _quality(runs: Sequence[Result]) -> str:
     """What its outputs are worth, of the run that was scored last; why that is not known where it is not."""
     last = runs[-1]
     agreement, perplexity = metric_of("agreement"), metric_of("perplexity")
-    told = [f"{agreement.write(last)} of reference tokens" if agreement.value(last) is not None
-            else f"agreement {agreement.write(last)}"]  # fmt: skip
+    share = agreement.write(last)
+    if agreement.value(last) is not None:
+        told = [f"{share} of reference tokens"]
+    else:
+        told = ["is the reference" if share == "reference" else f"agreement {share}"]
     why = last.quality.reasons.get("perplexity", "") if last.quality else ""
     value = perplexity.write(last)
     told.append(

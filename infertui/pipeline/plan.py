@@ -74,15 +74,17 @@ class PipelinePlan(Struct, frozen=True):
 
     @property
     def estimate(self) -> Estimate | None:
-        """Of all that is to be done yet; None where that of a step is not known."""
+        """Of all that is to be done yet and known; None where that of the measuring is not."""
         total = Estimate(0.0)
         for step in self.steps:
-            if step.done:
-                continue
-            if step.estimate is None:
-                return None
-            total += step.estimate
-        return total
+            if step.estimate is not None and not step.done:
+                total += step.estimate
+        return None if "measure" in self.unknown else total
+
+    @property
+    def unknown(self) -> tuple[Step, ...]:
+        """The steps of which nobody can say how long they take."""
+        return tuple(step.step for step in self.steps if step.estimate is None and not step.done)
 
 
 class Outlook(Struct, frozen=True):
@@ -151,7 +153,7 @@ def _build(outlook: Outlook) -> _Planned:
 
 def _measure(pipeline: PipelineFile, outlook: Outlook) -> _Planned:
     if outlook.waiting:
-        return f"{pipeline.rounds} rounds in turn", None
+        return f"{rounds_text(pipeline.rounds)} in turn", None
     if pipeline.arms or pipeline.engines:
         count = len(outlook.runs)
         one = total(outlook.runs)
@@ -159,12 +161,17 @@ def _measure(pipeline: PipelineFile, outlook: Outlook) -> _Planned:
         if whole and outlook.measured:
             whole = Estimate(whole.seconds * (1 - outlook.measured / (count * pipeline.rounds)), whole.rough)
         there = f", {outlook.measured} of {count * pipeline.rounds} runs are there" if outlook.measured else ""
-        return f"{pipeline.rounds} rounds of {count} configs in turn{there}", whole
+        return f"{rounds_text(pipeline.rounds)} of {count} configs in turn{there}", whole
     base = outlook.runs.get(pipeline.baseline)
     others = [one for one in _others(pipeline, outlook).values() if one is not None]
     slowest = max(others[: 1 if pipeline.quick else None], key=lambda one: one.seconds, default=None)
     whole = (base + slowest).times(pipeline.rounds) if base and slowest else None
-    return f"{pipeline.rounds} rounds of the baseline and the chosen one in turn", whole
+    return f"{rounds_text(pipeline.rounds)} of the baseline and the chosen one in turn", whole
+
+
+def rounds_text(count: int) -> str:
+    """`1 round`, `5 rounds`."""
+    return f"{count} round" + ("" if count == 1 else "s")
 
 
 def _others(pipeline: PipelineFile, outlook: Outlook) -> dict[str, Estimate | None]:

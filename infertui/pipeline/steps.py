@@ -22,7 +22,7 @@ from infertui.metrics.registry import metric_of
 from infertui.models.resolve import is_to_be_pulled
 from infertui.pipeline import machine, outcome
 from infertui.pipeline.arms import parse_arm
-from infertui.pipeline.plan import TENSORRT_LLM, candidates, trial_of
+from infertui.pipeline.plan import TENSORRT_LLM, candidates, rounds_text, trial_of
 from infertui.pipeline.state import STEPS, SUMMARY, LeftOut, PipelineArm, PipelineFile, Step, Trial, write
 from infertui.report.produce import ReportOrder, WrittenReport
 from infertui.results.result import Result
@@ -253,7 +253,7 @@ class Steps:
             raise EngineError(f"no run finished: {errors}", remedy="The runs' worker.log has what the engines printed.")
         finished = sum(result.state == "finished" for result in results)
         lost = "".join(f"; {arm.name} failed: {one_line(arm.error)}" for arm in found.failed)
-        return f"{finished} runs in {pipeline.rounds} rounds of {len(pipeline.arms)} configs{lost}"
+        return f"{finished} runs in {rounds_text(pipeline.rounds)} of {len(pipeline.arms)} configs{lost}"
 
     def _leave_out_what_cannot_run_any_more(self) -> None:
         """An engine may be gone since it was chosen: a bench with one that is known to fail would be refused."""

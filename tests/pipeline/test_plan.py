@@ -112,3 +112,11 @@ def test_a_trial_is_short_and_scores_nothing() -> None:
 )
 def test_a_pipeline_is_named_by_its_model_and_what_was_asked_for(model: str, parts: tuple[str, ...], name: str) -> None:
     assert name_of(model, parts) == name
+
+
+def test_what_building_takes_is_not_known_and_the_rest_is_told() -> None:
+    pipeline = of(engines=("tensorrt-llm:engine",))
+    runs = {"transformers:eager": Estimate(10.0), "tensorrt-llm:engine": Estimate(5.0)}
+    planned = plan(pipeline, Outlook(runs, builds=("tensorrt-llm:engine",)))
+    assert planned.unknown == ("build",)
+    assert planned.estimate == Estimate(5 * 15.0 + 10.0)

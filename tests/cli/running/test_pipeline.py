@@ -162,3 +162,45 @@ def test_wrong_requests_are_told_and_change_nothing(
     assert message in str(refused.value)
     assert (tmp_path / "reports/other/pipeline.json").read_bytes() == whole
     assert not (tmp_path / "reports/results.jsonl").exists()
+
+
+class Terminal:
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("flags", "waiting", "seconds", "asked_in_a_terminal"),
+    [
+        ((), False, 599.0, False),
+        ((), False, 601.0, True),
+        ((), True, None, True),
+        (("--yes",), True, 10_000.0, False),
+    ],
+)
+def test_a_download_and_a_long_time_are_asked_about_in_a_terminal_alone(
+    flags: tuple[str, ...], waiting: bool, seconds: float | None, asked_in_a_terminal: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from infertui.cli.running.pipeline import command
+    from infertui.pipeline.estimate import Estimate
+    from infertui.pipeline.plan import Outlook, PipelinePlan, PlannedStep
+
+    flagged = command.PipelineFlags(
+        model=None, engines="", baseline=BASELINE, quick=False, name="", rounds=None, batch_size=None, input_len=None,
+        output_len=None, dtype=None, device=None, config=None, fallback=False, label=(), sets=(), out=Path("reports"),
+        charts=True, anew=False, yes="--yes" in flags, as_json=False, ui="auto",
+    )  # fmt: skip
+    planned = PipelinePlan((PlannedStep("measure", "", None if seconds is None else Estimate(seconds)),))
+    questions: list[str] = []
+
+    def confirm(text: str, **_: object) -> bool:
+        questions.append(text)
+        return False
+
+    monkeypatch.setattr("typer.confirm", confirm)
+    assert command._may_begin(flagged, planned, Outlook({}, waiting=waiting)) is True  # here is no terminal
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert command._may_begin(flagged, planned, Outlook({}, waiting=waiting)) is not asked_in_a_terminal
+    assert len(questions) == asked_in_a_terminal

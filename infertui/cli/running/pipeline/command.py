@@ -322,13 +322,19 @@ def _plan_lines(pipeline: "PipelineFile", folder: Path, planned: "PipelinePlan",
     for number, step in enumerate(planned.steps, 1):
         took = "done" if step.done else step.estimate.text if step.estimate and step.estimate.seconds else ""
         what = shorten(step.what, 100)
-        lines.append(f"  {number} {step.step:<8} {what}" + (f": {took}" if took else ""))
-    whole = planned.estimate
-    told = f"{whole.text}" if whole else "how long that takes is not known before the model is here"
-    rough = "; rough, from the model's size: earlier runs would tell better" if whole and whole.rough else ""
-    lines.append(f"  in all {told}{rough}" if whole else f"  {told}")
+        lines.append(f"  {number} {step.step:<8} {what}" + (f" ({took})" if took else ""))
+    lines.append(f"  {_duration(planned)}")
     lines += [shorten(f"  not here: {one.name}: {one.reason}", 160) for one in seen.left_out]
     return [clean(line) for line in lines]
+
+
+def _duration(planned: "PipelinePlan") -> str:
+    whole = planned.estimate
+    if whole is None:
+        return "how long that takes is not known before the model is here"
+    besides = f", besides {' and '.join(planned.unknown)}" if planned.unknown else ""
+    rough = "; that is rough, from the model's size: earlier runs would tell better" if whole.rough else ""
+    return f"in all {whole.text}{besides}{rough}"
 
 
 def _plan_document(pipeline: "PipelineFile", folder: Path, planned: "PipelinePlan", seen: "Outlook") -> dict[str, Any]:
