@@ -15,6 +15,7 @@ from infertui.analysis.compare_text import signs_text
 from infertui.analysis.outcome import SIGNS
 from infertui.analysis.summary_text import quality_rows
 from infertui.measure.comparison import geometric_mean
+from infertui.measure.dependence import FEWEST
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import caveats
 from infertui.metrics.registry import metric_of
@@ -93,10 +94,10 @@ def _title(pipeline: PipelineFile, found: Found) -> str:
 def _verdict(found: Found, width: int) -> list[str]:
     bench = found.bench
     rounds = f"{len(bench.used)} of {rounds_text(bench.rounds)} in turn count"
-    intervals = ", 95 % intervals over rounds" if len(bench.used) > 1 else ""
+    intervals = ", 95 % intervals over rounds" if len(bench.used) >= FEWEST else ""
     told = [f"{rounds}{intervals}"]
     if found.with_invalid:
-        why = clean(f", for one {bench.invalid[0]}") if bench.invalid else ""
+        why = shorten(clean(f", for one {bench.invalid[0]}"), 100) if bench.invalid else ""
         told += _wrapped(f"EVERY ROUND HAS AN INVALID RUN{why}. These are the figures of disturbed runs.", width, "  ")
     return told
 

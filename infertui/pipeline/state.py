@@ -107,6 +107,15 @@ class PipelineFile(Struct, frozen=True):
         return all(self.record(step) for step in STEPS)
 
 
+def is_of_others(folder: Path) -> bool:
+    """Whether a folder holds something, and no pipeline: what is there must not be written over."""
+    try:
+        names = {entry.name for entry in os.scandir(folder)}
+    except OSError:
+        return False
+    return FILE not in names and not names <= {LOCK, f"{FILE}.partial"}
+
+
 def read(folder: Path) -> PipelineFile | None:
     """What a folder holds; None where nothing is. Raises StoreError for a file that cannot be read."""
     path = folder / FILE

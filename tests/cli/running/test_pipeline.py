@@ -132,6 +132,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
         (("synthetic:nano", "--set", "sweep.grid.workload.batch_size=1,2"), "a pipeline has no sweep"),
         (("synthetic:nano", "--isl", "many"), "workload.input_len"),
         (("synthetic:nano", "--name", "file"), "is a file"),
+        (("synthetic:nano", "--name", "notes"), "was not made by a pipeline"),
         (("synthetic:nano", "--name", "torn"), "not the file of a pipeline, or not whole"),
         (("synthetic:nano", "--name", "other", *QUICK[2:4], "--engines", FASTER), "other holds another pipeline"),
         (("synthetic:nan",), "Did you mean synthetic:nano"),
@@ -154,6 +155,8 @@ def test_wrong_requests_are_told_and_change_nothing(
         folder.mkdir(parents=True)
     (run / "run.toml").write_text("")
     (tmp_path / "reports/file").write_text("")
+    (tmp_path / "reports/notes").mkdir()
+    (tmp_path / "reports/notes/report.html").write_text("mine")
     write(tmp_path / "reports/other", fresh())
     whole = (tmp_path / "reports/other/pipeline.json").read_bytes()
     (tmp_path / "reports/torn/pipeline.json").write_bytes(whole[: len(whole) // 2])

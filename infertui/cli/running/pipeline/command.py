@@ -204,7 +204,7 @@ def _wanted(asked: PipelineFlags) -> "tuple[Path, PipelineFile]":
     from infertui.errors import UsageError
     from infertui.pipeline.arms import parse_arm, parse_arms
     from infertui.pipeline.plan import QUICK_ROUNDS, USUAL_ROUNDS, name_of
-    from infertui.pipeline.state import PipelineFile
+    from infertui.pipeline.state import PipelineFile, is_of_others
     from infertui.results.runs import is_run_folder
     from infertui.text import clean, quoted
 
@@ -224,6 +224,11 @@ def _wanted(asked: PipelineFlags) -> "tuple[Path, PipelineFile]":
     folder = asked.out / name
     if is_run_folder(folder):
         raise UsageError(f"{clean(str(folder))} is the folder of a run", remedy="Name another one with --name.")
+    if is_of_others(folder):
+        raise UsageError(
+            f"{clean(str(folder))} is there, and was not made by a pipeline",
+            remedy="Name another one with --name; this one is left alone.",
+        )
     rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else USUAL_ROUNDS)
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     return folder, PipelineFile(name, now, base, baseline, rounds, engines, asked.quick)
