@@ -435,7 +435,7 @@ class ResultIndex:
             found = self._position(connection, order, query.find)
             if found is not None and limit and not offset <= found < offset + limit:
                 offset = found // limit * limit
-            rows = self._rows(connection, order[offset : offset + limit])
+            rows = _rows(connection, order[offset : offset + limit])
             if terms not in self._varied:
                 self._varied = {terms: _varied(connection, terms)}
         finally:
@@ -481,18 +481,19 @@ class ResultIndex:
         except ValueError:
             return None
 
-    def _rows(self, connection: sqlite3.Connection, wanted: "array[int]") -> tuple[ResultRow, ...]:
-        found: dict[int, ResultRow] = {}
-        for start in range(0, len(wanted), 500):
-            part = list(wanted[start : start + 500])
-            places = ", ".join("?" * len(part))
-            sql = (
-                f"SELECT seq, defaults, keys, {_COLUMNS_SQL} FROM rows JOIN configs USING (seq)"  # noqa: S608
-                f" WHERE seq IN ({places})"
-            )  # question marks
-            for seq, defaults, keys, *values in connection.execute(sql, part):
-                found[seq] = _row(values, defaults, keys)
-        return tuple(found[seq] for seq in wanted if seq in found)
+
+def _rows(connection: sqlite3.Connection, wanted: "array[int]") -> tuple[ResultRow, ...]:
+    found: dict[int, ResultRow] = {}
+    for start in range(0, len(wanted), 500):
+        part = list(wanted[start : start + 500])
+        places = ", ".join("?" * len(part))
+        sql = (
+            f"SELECT seq, defaults, keys, {_COLUMNS_SQL} FROM rows JOIN configs USING (seq)"  # noqa: S608
+            f" WHERE seq IN ({places})"
+        )  # question marks
+        for seq, defaults, keys, *values in connection.execute(sql, part):
+            found[seq] = _row(values, defaults, keys)
+    return tuple(found[seq] for seq in wanted if seq in found)
 
 
 def _varied(connection: sqlite3.Connection, terms: tuple[Term, ...]) -> tuple[Varied, ...]:
