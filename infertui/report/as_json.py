@@ -13,7 +13,7 @@ from infertui.report.data import ReportData
 from infertui.report.document import Document, ReportFigure
 from infertui.results.result import Result
 
-_SAID = ("verdict", "cautions", "runs", "benches", "comparison")
+_SAID = ("verdict", "cautions", "runs", "benches", "comparison", "advice", "impacts")
 """Sections that say what is found; the others hold the results once more, and what is the same in every report."""
 SCHEMA = "infertui-report"
 VERSION = 1

@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from infertui.analysis.bench import Bench, bench_report
 from infertui.analysis.compare import ComparedFigure, Comparison, compare, judged
+from infertui.analysis.cost.prices import load_prices
+from infertui.analysis.decision.decide import Advice, advise
+from infertui.analysis.decision.pricing import priced
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError
 from infertui.metrics.metric import NOT_AVAILABLE
@@ -263,6 +266,7 @@ class ReportData(Struct, frozen=True):
     """Runs whose requests are gone, by id: their figures are what the result kept, and no more can be said of them."""
     untraced: tuple[str, ...] = ()
     """Why telemetry of runs that it would have been shown of cannot be read."""
+    advice: Advice = Advice((), ())
 
 
 def collect(
@@ -314,6 +318,14 @@ def collect(
         traceable=sum(1 for run in found if batches[run.result.id].n),
         lost=frozenset(run.result.id for run in found if requests_lost(folder_of(run.result.id), run.result)),
         untraced=tuple(untraced),
+        advice=_advice(results, folder_of(results[0].id).parent.name, baseline, equal_within),
+    )
+
+
+def _advice(results: Sequence[Result], out: str, baseline: str, equal_within: float) -> Advice:
+    cost, currency, why = priced(results, load_prices())
+    return advise(
+        results, baseline=baseline, cost=cost, currency=currency, priced=why, out=out, equal_within=equal_within
     )
 
 

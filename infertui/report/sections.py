@@ -12,6 +12,7 @@ from infertui.analysis.outcome import p_text
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import DIVERGED, diverged
 from infertui.metrics.wording import interval_in_words
+from infertui.report.advice import impacts, recommendations
 from infertui.report.charts.build import PlannedChart
 from infertui.report.data import Candidate, Ranking, ReportData, ReportRun, throughput
 from infertui.report.document import (
@@ -354,7 +355,7 @@ def compose(
     """Put it together. `left_out` says which runs of the folder are not in it."""
     runs, valid = len(material.subjects), sum(1 for run in material.subjects if not run.against)
     found = [verdict(material), cautions(material), listing(material), benches(material), comparison(material)]
-    found += [_figures(charts), run_details(material), method()]
+    found += [recommendations(material), impacts(material), _figures(charts), run_details(material), method()]
     sections = [section for section in found if section is not None]
     subtitle = f"{runs} {'run' if runs == 1 else 'runs'}, {valid} valid. Figures as of {date}. infertui {__version__}."
     if left_out:

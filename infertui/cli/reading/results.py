@@ -122,8 +122,8 @@ def _print_columns(
     form: Literal["text", "csv", "markdown"],
 ) -> bool:
     """A table with the columns asked for, or the usual ones and what varies. False for no rows, where that is odd."""
+    from infertui.analysis.decision.relative import relative_columns
     from infertui.analysis.limits import with_limits
-    from infertui.analysis.relative import relative_columns
     from infertui.cli.reading.lookup import runs_named
     from infertui.metrics.table import chosen
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
+from infertui.analysis.decision.curves import sweep_curves
 from infertui.cli.flags import Ui
 from infertui.cli.output import say, say_json
 from infertui.cli.reading.lookup import opened
@@ -162,6 +163,8 @@ def run_in_foreground(
             for event in ended:
                 six_fields.add(out / event.result.id / "requests.jsonl")
             six_fields.close()
+        if view is None and not as_json and not isinstance(chosen, NoView):
+            _say_curves([event.result for event in ended])
         if interrupted:
             measured = any(event.result.measured for event in ended)
             kept = f"; what was measured is in {clean(str(out))}" if measured else ""
@@ -169,6 +172,15 @@ def run_in_foreground(
             say(f"infertui: interrupted{by}{kept}", err=True)
             return INTERRUPTED
     return _exit_code(ended, refused)
+
+
+def _say_curves(results: Sequence[Result]) -> None:
+    """A sweep over a number ends in a curve."""
+    if len(results) > 2:
+        with contextlib.suppress(OSError, UnicodeError):
+            plain = "utf" not in (sys.stdout.encoding or "").lower()
+            for line in sweep_curves(results, ascii_only=plain):
+                say(line)
 
 
 def _waits(text: str) -> None:

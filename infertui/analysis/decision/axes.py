@@ -1,0 +1,116 @@
+"""Runs along one numeric setting, all else being equal: the series that curves and impacts are made of. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from infertui.config.sweep import short_name
+from infertui.metrics.registry import metric_of
+from infertui.metrics.varying import Variation, asked_of, setting_text
+from infertui.results.result import Result
+from infertui.results.setup import JUDGED
+from infertui.text import clean
+
+_REPEATED = frozenset({"measurement"})
+"""How long and how often something was measured makes no other thing of it."""
+
+
+class AxisSeries(Struct, frozen=True):
+    """Runs that differ in the setting `key` alone, by its value, one run each; `fixed` says what sets them apart from
+    other series. `failed` are values at which no run finished.
+    """
+
+    key: str
+    heading: str
+    fixed: str
+    points: tuple[tuple[float, Result], ...]
+    failed: tuple[float, ...] = ()
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Their ids."""
+        return tuple(clean(result.id) for _, result in self.points)
+
+
+def swept_numbers(results: Iterable[Result], fewest: int = 3) -> list[str]:
+    """The numeric keys by which names tell these runs apart, with so many values or more."""
+    held = list(results)
+    variation = Variation()
+    for result in held:
+        variation.take(result)
+    return [
+        one.key
+        for one in variation.found()
+        if one.swept and one.number and len({asked_of(result).get(one.key) for result in held}) >= fewest
+    ]
+
+
+def axis_series(results: Iterable[Result], key: str, fewest: int = 2) -> list[AxisSeries]:
+    """A series for each group of runs that are the same but for `key`, with so many values of it or more.
+
+    Where a value was measured several times, the last valid run counts, else the last that finished.
+    """
+    groups: dict[tuple[object, ...], list[Result]] = {}
+    for result in results:
+        if _number(result, key) is not None:
+            groups.setdefault(_rest(result, key), []).append(result)
+    series = []
+    for group in groups.values():
+        at: dict[float, Result] = {}
+        for result in group:
+            x = _number(result, key)
+            before = at.get(x) if x is not None else None
+            if x is not None and (before is None or _worth(result) >= _worth(before)):
+                at[x] = result
+        points = tuple((x, at[x]) for x in sorted(at) if _speed(at[x]))
+        failed = tuple(x for x in sorted(at) if not _speed(at[x]))
+        if len(points) >= fewest:
+            series.append(AxisSeries(key, short_name(key), "", points, failed))
+    return _told_apart(series)
+
+
+def _told_apart(series: Sequence[AxisSeries]) -> list[AxisSeries]:
+    """Each with what sets it apart from the others, in words."""
+    variation = Variation()
+    for one in series:
+        variation.take(one.points[0][1])
+    varied = [found for found in variation.found() if found.key != (series[0].key if series else "")]
+
+    def words(result: Result) -> str:
+        asked, parts = asked_of(result), list[str]()
+        for found in varied:
+            if "." in found.key:
+                parts.append(f"{found.heading}={setting_text(asked.get(found.key))}")
+            else:
+                parts.append(str(metric_of(found.key).value(result) or ""))
+        return clean(" ".join(part for part in parts if part))
+
+    return [
+        AxisSeries(one.key, one.heading, words(one.points[0][1]), one.points, one.failed) for one in series
+    ]  # fmt: skip
+
+
+def _number(result: Result, key: str) -> float | None:
+    found = asked_of(result).get(key)
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def _rest(result: Result, key: str) -> tuple[object, ...]:
+    """All that has to be the same: what was asked for beside `key`, and what ran on what."""
+    asked = asked_of(result)
+    values = sorted(
+        (name, str(value))
+        for name, value in asked.values.items()
+        if name != key and name.partition(".")[0] not in JUDGED | _REPEATED
+    )
+    identity = [metric_of(name).value(result) for name in ("model", "engine", "device")]
+    loaded = result.loaded
+    return (asked.whole, tuple(values), *identity, loaded.engine if loaded else None, result.source)
+
+
+def _speed(result: Result) -> float | None:
+    return metric_of("throughput").number(result) if result.state == "finished" else None
+
+
+def _worth(result: Result) -> int:
+    return 2 if _speed(result) and result.verdict.valid else 1 if _speed(result) else 0

@@ -1,0 +1,329 @@
+"""What measured results bear: how configurations stand, what a setting does, what to use for a goal, what to avoid.
+
+Nothing is called better or worse without an interval that says so, and every statement names its runs. Wording is apart
+(`wording.py`). Pure.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from infertui.analysis.decision.axes import AxisSeries, axis_series
+from infertui.analysis.decision.configurations import (
+    Configuration,
+    Group,
+    against,
+    configuration,
+    grouped,
+    names_of,
+    outcome_text,
+    ratio_of,
+    reasons_unlike,
+    task_of,
+    task_words,
+)
+from infertui.analysis.outcome import EQUAL_WITHIN, Outcome
+from infertui.measure.comparison import Better, Bounds, Ratio, independent_ratio
+from infertui.metrics.filter import Term, holds
+from infertui.metrics.registry import metric_of
+from infertui.results.result import Result
+from infertui.results.row import row_of
+from infertui.text import clean
+
+Goal = Literal["throughput", "latency", "energy", "memory", "cost"]
+_FIGURES: dict[Goal, tuple[str, Better]] = {
+    "throughput": ("throughput", "higher"), "latency": ("latency", "lower"), "energy": ("joules_per_token", "lower"),
+    "memory": ("memory", "lower"), "cost": ("cost", "lower"),
+}  # fmt: skip
+GOALS: tuple[Goal, ...] = tuple(_FIGURES)
+AVOIDED_LOSS = 0.1
+"""Shares of the throughput: from such a loss on, that is sure, a configuration is told as one to avoid."""
+EFFICIENT = 0.8
+"""Scaling efficiency down to which a larger batch is called efficient."""
+_MOST_AVOIDED = 8
+AXES = ("workload.batch_size", "workload.input_len", "workload.output_len")
+
+
+class Choice(Struct, frozen=True):
+    """What to use for a goal. `rivals` are configurations that cannot be told apart from it, by their runs.
+
+    `sure`: every other one is worse for sure. Of goals without intervals it is so where all are beyond the band.
+    `value` is the figure of the goal. Without a `run` nothing can be recommended, and `why` says so.
+    """
+
+    goal: Goal
+    run: str = ""
+    name: str = ""
+    value: float | None = None
+    candidates: int = 0
+    rivals: tuple[str, ...] = ()
+    sure: bool = False
+    interval: bool = False
+    why: str = ""
+
+
+class Avoided(Struct, frozen=True):
+    """A configuration not to use: its loss against `against` (a run), as shares of the throughput, or why it failed."""
+
+    name: str
+    run: str
+    against: str = ""
+    against_name: str = ""
+    loss: float | None = None
+    loss_low: float | None = None
+    loss_high: float | None = None
+    problem: str = ""
+
+
+class ImpactPoint(Struct, frozen=True):
+    """One value of a setting. `ratio` is the throughput over that of the least value, `efficiency` that over the
+    value's own ratio (of batches).
+    """
+
+    value: float
+    run: str
+    throughput: float
+    low: float | None
+    high: float | None
+    ttft: float | None
+    latency: float | None
+    against: str
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    outcome: Outcome = ""
+    efficiency: float | None = None
+
+
+class Impact(Struct, frozen=True):
+    """What a setting does, all else being equal. Of batches `best` is the least whose throughput is not below the
+    highest for sure, `efficient` the largest that scales with `EFFICIENT` or better; of valid runs alone.
+    """
+
+    key: str
+    heading: str
+    task: str
+    points: tuple[ImpactPoint, ...]
+    failed: tuple[float, ...] = ()
+    best: float | None = None
+    efficient: float | None = None
+
+
+class TaskAdvice(Struct, frozen=True):
+    """One task: its configurations, the baseline first and the others by throughput, and what follows from them."""
+
+    task: str
+    configurations: tuple[Configuration, ...]
+    choices: tuple[Choice, ...]
+    avoid: tuple[Avoided, ...]
+    beyond_limits: int = 0
+    """Configurations that do not keep to the limits."""
+
+
+class Advice(Struct, frozen=True):
+    """All of it. `currency` and `priced` say what costs rest on."""
+
+    tasks: tuple[TaskAdvice, ...]
+    impacts: tuple[Impact, ...]
+    limits: tuple[str, ...] = ()
+    equal_within: float = EQUAL_WITHIN
+    currency: str = ""
+    priced: str = ""
+    out: str = ""
+    """The folder of the runs, as commands name it."""
+
+
+def advise(
+    results: Sequence[Result],
+    *,
+    baseline: str = "",
+    goals: Sequence[Goal] = GOALS,
+    limits: Sequence[Term] = (),
+    limit_texts: Sequence[str] = (),
+    cost: Callable[[Result], float | None] = lambda _: None,
+    currency: str = "",
+    priced: str = "",
+    out: str = "reports",
+    equal_within: float = EQUAL_WITHIN,
+) -> Advice:
+    """What these runs bear. `baseline` is the id of a run, for its task; `cost` gives that of a million tokens.
+
+    Of runs that never were loaded the device is not known: they stand with the task that is theirs otherwise.
+    """
+    tasks: dict[tuple[object, ...], list[Result]] = {}
+    for result in results:
+        tasks.setdefault(task_of(result), []).append(result)
+    _place_unloaded(tasks)
+    told = [
+        _task(group, baseline, goals, limits, cost, equal_within)
+        for group in sorted(tasks.values(), key=lambda group: -len(group))
+    ]
+    impacts = [
+        _impact(one, equal_within) for key in AXES for one in axis_series(results, key)
+    ]  # fmt: skip
+    return Advice(tuple(told), tuple(impacts), tuple(limit_texts), equal_within, currency, priced, out)
+
+
+def _place_unloaded(tasks: dict[tuple[object, ...], list[Result]]) -> None:
+    for key in [key for key in tasks if key[2] is None]:
+        others = [other for other in tasks if other[2] is not None and (*other[:2], *other[3:]) == (*key[:2], *key[3:])]
+        if len(others) == 1:
+            tasks[others[0]] += tasks.pop(key)
+
+
+def _task(
+    results: Sequence[Result],
+    baseline: str,
+    goals: Sequence[Goal],
+    limits: Sequence[Term],
+    cost: Callable[[Result], float | None],
+    equal_within: float,
+) -> TaskAdvice:
+    groups = grouped(results)
+    names = names_of(groups)
+    found = [configuration(group, name, cost) for group, name in zip(groups, names, strict=True)]
+    base = _baseline(groups, baseline)
+    stood = [_against_baseline(found, groups, at, base, equal_within) for at in range(len(found))]
+    able = [at for at, one in enumerate(stood) if not one.against and one.throughput]
+    within = [at for at in able if _keeps(groups[at].chosen, limits)]
+    choices = tuple(_choice(goal, [stood[at] for at in within], len(able), equal_within) for goal in goals)
+    order = sorted(
+        range(len(stood)), key=lambda at: (at != base, bool(stood[at].against), -(stood[at].throughput or 0))
+    )
+    return TaskAdvice(
+        task_words(results[0]), tuple(stood[at] for at in order), choices,
+        tuple(_avoid(stood, groups))[:_MOST_AVOIDED], len(able) - len(within),
+    )  # fmt: skip
+
+
+def _baseline(groups: Sequence[Group], wanted: str) -> int:
+    def named(group: Group) -> bool:
+        return any(result.id == wanted for result in group.results)
+
+    def of_bench(group: Group) -> bool:
+        return any(result.bench is not None and result.bench.baseline for result in group.results)
+
+    for suits in (named, of_bench, lambda group: not against(group.chosen)):
+        for at, group in enumerate(groups):
+            if suits(group):
+                return at
+    return 0
+
+
+def _against_baseline(
+    found: Sequence[Configuration], groups: Sequence[Group], at: int, base: int, equal_within: float
+) -> Configuration:
+    one = found[at]
+    if at == base:
+        return replace(one, baseline=True)
+    ratio = ratio_of(one, found[base])
+    low, high = _ends(ratio)
+    return replace(
+        one, ratio=ratio.value if ratio else None, ratio_low=low, ratio_high=high,
+        outcome=outcome_text(ratio, equal_within), unlike=reasons_unlike(groups[base], groups[at]),
+    )  # fmt: skip
+
+
+def _ends(ratio: Ratio | None) -> Bounds:
+    return (ratio.interval.low, ratio.interval.high) if ratio and ratio.interval else (None, None)
+
+
+def _keeps(result: Result, limits: Iterable[Term]) -> bool:
+    row = row_of(result)
+    return all(holds(row, term) for term in limits)
+
+
+def _choice(goal: Goal, candidates: Sequence[Configuration], able: int, equal_within: float) -> Choice:
+    name, better = _FIGURES[goal]
+    known = [(value, one) for one in candidates if (value := getattr(one, name)) is not None and value > 0]
+    if not known:
+        why = "no run keeps to the limits" if able and not candidates else "no valid run tells it"
+        return Choice(goal, why=why)
+    value, best = (max if better == "higher" else min)(known, key=lambda entry: entry[0])
+    rivals = []
+    for other, one in known:
+        if one is best:
+            continue
+        if goal == "throughput":
+            behind = outcome_text(ratio_of(one, best), equal_within) == "worse"
+        else:
+            behind = abs(other / value - 1) > equal_within
+        if not behind:
+            rivals.append(one.run)
+    return Choice(
+        goal, best.run, best.name, value, len(known), tuple(rivals), sure=not rivals and len(known) > 1,
+        interval=goal == "throughput" and best.low is not None,
+    )  # fmt: skip
+
+
+def _avoid(stood: Sequence[Configuration], groups: Sequence[Group]) -> Iterable[Avoided]:
+    """Sure losses of `AVOIDED_LOSS` against the fastest comparable one, the largest first; then what failed."""
+    able = sorted(
+        (at for at, one in enumerate(stood) if not one.against and one.throughput),
+        key=lambda at: -(stood[at].throughput or 0),
+    )
+    losses = []
+    for place, at in enumerate(able):
+        # The fastest that is comparable with it tells the loss.
+        other = next((one for one in able[:place] if not any(reasons_unlike(groups[one], groups[at]))), None)
+        ratio = None if other is None else ratio_of(stood[at], stood[other])
+        low, high = _ends(ratio)
+        if other is None or ratio is None or low is None or high is None or 1 - high < AVOIDED_LOSS:
+            continue
+        one = stood[at]
+        losses.append(
+            Avoided(one.name, one.run, stood[other].run, stood[other].name, 1 - ratio.value, 1 - high, 1 - low)
+        )
+    yield from sorted(losses, key=lambda one: -(one.loss or 0.0))
+    for one in stood:
+        if one.against:
+            yield Avoided(one.name, one.run, problem=one.against)
+
+
+def _impact(series: AxisSeries, equal_within: float) -> Impact:
+    bounds = {result.id: _bounds(result) for _, result in series.points}
+    valid = [(x, result) for x, result in series.points if not against(result)]
+    first = valid[0] if valid else None
+    batches = series.key == AXES[0]
+
+    def point(x: float, result: Result) -> ImpactPoint:
+        low, high = bounds[result.id]
+        speed = metric_of("throughput").number(result) or 0.0
+        made = ImpactPoint(
+            x, clean(result.id), speed, low, high, metric_of("ttft").number(result),
+            metric_of("latency").number(result), against(result),
+        )  # fmt: skip
+        if first is None or made.against or result is first[1]:
+            return made
+        ratio = _ratio(result, first[1])
+        ends = _ends(ratio)
+        scaling = ratio.value / (x / first[0]) if ratio and batches and first[0] > 0 else None
+        return replace(
+            made, ratio=ratio.value if ratio else None, ratio_low=ends[0], ratio_high=ends[1],
+            outcome=outcome_text(ratio, equal_within), efficiency=scaling,
+        )  # fmt: skip
+
+    points = tuple(point(x, result) for x, result in series.points)
+    best = efficient = None
+    if batches and len(valid) > 1:
+        fastest = max((result for _, result in valid), key=lambda result: metric_of("throughput").number(result) or 0)
+        best = next(
+            x for x, result in valid
+            if result is fastest or outcome_text(_ratio(result, fastest), equal_within) in ("equal", "unclear")
+        )  # fmt: skip
+        scaled = [one.value for one in points if one.efficiency is not None and one.efficiency >= EFFICIENT]
+        efficient = max(scaled, default=valid[0][0])
+    model = series.points[0][1]
+    words = clean(f"{model.setup.model or 'n/a'}{f', {series.fixed}' if series.fixed else ''}")
+    return Impact(series.key, series.heading, words, points, series.failed, best, efficient)
+
+
+def _ratio(result: Result, base: Result) -> Ratio | None:
+    one, other = metric_of("throughput").number(result), metric_of("throughput").number(base)
+    return independent_ratio(one or 0.0, other or 0.0, _bounds(result), _bounds(base))
+
+
+def _bounds(result: Result) -> Bounds:
+    return metric_of("low").number(result), metric_of("high").number(result)

@@ -1,0 +1,57 @@
+"""The sections of a report that decide: what settings do, what to use for a goal, what to avoid."""
+
+from collections.abc import Sequence
+
+from infertui.analysis.decision import wording
+from infertui.analysis.decision.decide import Impact, TaskAdvice
+from infertui.report.data import ReportData
+from infertui.report.document import Block, Bullets, Callout, Cell, Paragraph, ReportSection, ReportTable, TableColumn
+
+_MOST_TASKS = 6
+_MOST_IMPACTS = 12
+_LEFT = frozenset({"configuration", "run", "verdict", ""})
+
+
+def recommendations(material: ReportData) -> ReportSection | None:
+    """For each task with two configurations or more: the table, what to use, what to avoid."""
+    advice = material.advice
+    told = [task for task in advice.tasks if len(task.configurations) > 1]
+    blocks: list[Block] = []
+    for task in told[:_MOST_TASKS]:
+        blocks.append(_configurations(task))
+        blocks += [Paragraph(note) for note in wording.task_notes(task, advice)]
+        uses = tuple(wording.choice_text(choice, advice) for choice in task.choices)
+        blocks.append(Callout("good" if any(one.sure for one in task.choices) else "warning", "", "What to use"))
+        blocks.append(Bullets((*uses, *(f"to repeat it: {line}" for line in wording.commands(task, advice)))))
+        if task.avoid:
+            blocks.append(Callout("warning", "", "What to avoid"))
+            blocks.append(Bullets(tuple(wording.avoid_text(one) for one in task.avoid)))
+    if (more := len(told) - _MOST_TASKS) > 0:
+        blocks.append(Paragraph(f"{more} more tasks: `infertui advise` tells of all."))
+    return ReportSection("advice", "What to use", tuple(blocks)) if blocks else None
+
+
+def impacts(material: ReportData) -> ReportSection | None:
+    """What batch size, prompt and output length do, all else being equal."""
+    told = [impact for impact in material.advice.impacts if wording.tells(impact)]
+    blocks: list[Block] = []
+    for impact in told[:_MOST_IMPACTS]:
+        blocks += [_impact(impact), Bullets(tuple(wording.impact_lines(impact)))]
+    if (more := len(told) - _MOST_IMPACTS) > 0:
+        blocks.append(Paragraph(f"{more} more: `infertui advise --json` has all."))
+    return ReportSection("impacts", "What settings do", tuple(blocks)) if blocks else None
+
+
+def _configurations(task: TaskAdvice) -> ReportTable:
+    runs = tuple(run for one in task.configurations for run in one.runs)
+    return _table(wording.CONFIGURATIONS, wording.configuration_rows(task), runs, f"{task.task}.")
+
+
+def _impact(impact: Impact) -> ReportTable:
+    runs = tuple(one.run for one in impact.points)
+    return _table(wording.impact_heads(impact), wording.impact_rows(impact), runs, f"{wording.impact_title(impact)}.")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], runs: tuple[str, ...], caption: str) -> ReportTable:
+    columns = tuple(TableColumn(name, right=name not in _LEFT) for name in heads)
+    return ReportTable(columns, tuple(tuple(Cell(text) for text in row) for row in rows), runs, caption)
