@@ -70,11 +70,8 @@ class Varied(Struct, frozen=True):
 
 def asked_of(result: "Result") -> AskedSettings:
     """What was asked for in a run."""
-    from infertui.results.config_keys import changed_keys
-
-    if result.config is None:
-        return asked(result.name, result.told, whole=False)
-    return asked(result.name, changed_keys(result.config), whole=True)
+    whole, keys = result.setup.changed
+    return asked(result.name, keys, whole=whole)
 
 
 def asked(name: str, keys: Mapping[str, object], *, whole: bool) -> AskedSettings:

@@ -49,6 +49,15 @@ class Setup:
         return dict(flat_values(cast("Config", self._config)))
 
     @property
+    def changed(self) -> tuple[bool, Mapping[str, object]]:
+        """Whether all other keys are as by default, and those that are not; of an imported run what its file tells."""
+        if self._config is None:
+            return False, self._told
+        from infertui.results.config_keys import changed_keys
+
+        return True, changed_keys(cast("Config", self._config))
+
+    @property
     def target(self) -> TargetName:
         """What was asked to answer."""
         return TargetName("engine", self._text("engine.name"))

@@ -46,7 +46,7 @@ _MOST_AVOIDED = 8
 AXES = ("workload.batch_size", "workload.input_len", "workload.output_len")
 
 
-class Choice(Struct, frozen=True):
+class Recommendation(Struct, frozen=True):
     """What to use for a goal. `rivals` are configurations that cannot be told apart from it, by their runs.
 
     `sure`: every other one is worse for sure. Of goals without intervals it is so where all are beyond the band.
@@ -116,7 +116,7 @@ class TaskAdvice(Struct, frozen=True):
 
     task: str
     configurations: tuple[Configuration, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[Recommendation, ...]
     avoid: tuple[Avoided, ...]
     beyond_limits: int = 0
     """Configurations that do not keep to the limits."""
@@ -235,12 +235,12 @@ def _keeps(result: Result, limits: Iterable[Term]) -> bool:
     return all(holds(row, term) for term in limits)
 
 
-def _choice(goal: Goal, candidates: Sequence[Configuration], able: int, equal_within: float) -> Choice:
+def _choice(goal: Goal, candidates: Sequence[Configuration], able: int, equal_within: float) -> Recommendation:
     name, better = _FIGURES[goal]
     known = [(value, one) for one in candidates if (value := getattr(one, name)) is not None and value > 0]
     if not known:
         why = "no run keeps to the limits" if able and not candidates else "no valid run tells it"
-        return Choice(goal, why=why)
+        return Recommendation(goal, why=why)
     value, best = (max if better == "higher" else min)(known, key=lambda entry: entry[0])
     rivals = []
     for other, one in known:
@@ -252,7 +252,7 @@ def _choice(goal: Goal, candidates: Sequence[Configuration], able: int, equal_wi
             behind = abs(other / value - 1) > equal_within
         if not behind:
             rivals.append(one.run)
-    return Choice(
+    return Recommendation(
         goal, best.run, best.name, value, len(known), tuple(rivals), sure=not rivals and len(known) > 1,
         interval=goal == "throughput" and best.low is not None,
     )  # fmt: skip

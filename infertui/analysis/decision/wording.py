@@ -9,10 +9,10 @@ from infertui.analysis.decision.decide import (
     EFFICIENT,
     Advice,
     Avoided,
-    Choice,
     Goal,
     Impact,
     ImpactPoint,
+    Recommendation,
     TaskAdvice,
 )
 from infertui.analysis.outcome import band_text, percent
@@ -81,7 +81,7 @@ def _few(one: Configuration) -> str:
     return "one of the two has no interval"
 
 
-def choice_text(choice: Choice, advice: Advice) -> str:
+def choice_text(choice: Recommendation, advice: Advice) -> str:
     """What to use for a goal, how sure that is, and on which runs it rests."""
     head = f"{GOAL_WORDS[choice.goal]}"
     limits = f" with {' and '.join(advice.limits)}" if advice.limits else ""
@@ -109,7 +109,7 @@ def commands(task: TaskAdvice, advice: Advice) -> Iterator[str]:
         yield shlex.join(["infertui", "run", f"{advice.out}/{run}/run.toml"])
 
 
-def goal_value(choice: Choice, advice: Advice) -> str:
+def goal_value(choice: Recommendation, advice: Advice) -> str:
     """The figure of the goal, with its unit."""
     value = choice.value or 0.0
     match choice.goal:

@@ -45,7 +45,7 @@ def run(
     interval = Interval(speed - spread, speed + spread) if spread else None
     summary = replace(
         RUN.summary, output_throughput=speed, output_throughput_interval=interval, ttft=describe([ttft] * 5),
-        latency=describe([batch * output / speed] * 5),
+        latency=describe([batch * output / (speed or 1.0)] * 5),
     )  # fmt: skip
     made = replace(
         RUN, id=f"run-{name}", name=name, config=config, summary=summary, verdict=Verdict(), quality=None, bench=None,
