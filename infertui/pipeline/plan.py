@@ -8,6 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.config.engines.registry import BUILT_IN, SPECS
+from infertui.config.fields import FIELDS
+from infertui.config.parse import flat_values
 from infertui.config.schema import Config
 from infertui.pipeline.estimate import REPORT_S, Estimate
 from infertui.pipeline.state import STEPS, LeftOut, PipelineFile, Step
@@ -48,10 +50,22 @@ def trial_of(config: Config) -> Config:
     return replace(config, measurement=measurement, quality=quality)
 
 
-def name_of(model: str, parts: Sequence[str] = ()) -> str:
-    """What a pipeline is called where nobody says: its model, and what was asked for besides."""
-    last = PurePath(model.removeprefix("synthetic:").rstrip("/")).name
-    return "-".join(filter(None, (_slug(last) or "model", *map(_slug, parts))))[:80].strip("-.")
+def name_of(base: Config, engines: Sequence[str] = (), *, quick: bool = False) -> str:
+    """What a pipeline is called where nobody says: its model, what sets it apart from the usual one, its engines."""
+    last = PurePath(base.model.id.removeprefix("synthetic:").rstrip("/")).name
+    flat, usual = flat_values(base), QUICK if quick else USUAL
+    parts = ["quick"] * quick
+    for path, short in _NAMED.items():
+        if flat[path] != usual.get(path, FIELDS[path].default):
+            parts.append(f"{short}{flat[path]}")
+    return "-".join(filter(None, (_slug(last) or "model", *map(_slug, (*parts, *engines)))))[:80].strip("-.")
+
+
+_NAMED = {
+    "workload.batch_size": "b", "workload.input_len": "isl", "workload.output_len": "osl", "engine.dtype": "",
+    "engine.quantization": "", "device.name": "",
+}  # fmt: skip
+"""Keys that a name tells where they are not as usual, and how."""
 
 
 def _slug(text: str) -> str:

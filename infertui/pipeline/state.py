@@ -57,6 +57,8 @@ class Trial(Struct, frozen=True):
     run: str = ""
     throughput: float | None = None
     error: str = ""
+    valid: bool = True
+    """Whether nothing disturbed it."""
 
 
 class PipelineFile(Struct, frozen=True):

@@ -344,10 +344,12 @@ def _trial(name: str, results: Sequence[Result]) -> Trial:
     for result in results:
         speed = metric_of("throughput").number(result)
         if result.state == "finished" and speed is not None:
-            return Trial(name, result.id, speed)
+            return Trial(name, result.id, speed, valid=result.verdict.valid)
         return Trial(name, result.id, error=str(metric_of("error").value(result) or result.state))
     return Trial(name, error="it was refused")
 
 
 def _trial_text(trial: Trial) -> str:
-    return f"{trial.name} {format_number(trial.throughput)} tok/s" if trial.throughput else f"{trial.name} failed"
+    if not trial.throughput:
+        return f"{trial.name} failed"
+    return f"{trial.name} {format_number(trial.throughput)} tok/s" + ("" if trial.valid else ", disturbed")

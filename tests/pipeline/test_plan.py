@@ -5,10 +5,12 @@ from msgspec.structs import replace
 from support.runs import simulated
 
 from infertui.config.engines.registry import SPECS
+from infertui.config.schema import Config
+from infertui.config.sources import load
 from infertui.models.resolve import resolve
 from infertui.pipeline.arms import parse_arm
 from infertui.pipeline.estimate import ON_CPU, Estimate, estimate, span
-from infertui.pipeline.plan import Outlook, candidates, name_of, plan, trial_of
+from infertui.pipeline.plan import QUICK, USUAL, Outlook, candidates, name_of, plan, trial_of
 from infertui.pipeline.state import STEPS, PipelineFile
 
 BASE = simulated()
@@ -100,18 +102,33 @@ def test_a_trial_is_short_and_scores_nothing() -> None:
     assert trial.workload == BASE.workload
 
 
+def usual(model: str, **changes: object) -> Config:
+    """What `infertui pipeline MODEL` measures, with changes of keys whose dots are double underscores."""
+    keys = {**USUAL, "model.id": model, **{key.replace("__", "."): value for key, value in changes.items()}}
+    return load(None, environ={}, flags={key: ("test", value) for key, value in keys.items()}).config
+
+
 @pytest.mark.parametrize(
-    ("model", "parts", "name"),
+    ("model", "changes", "engines", "name"),
     [
-        ("synthetic:gpt2-124m", (), "gpt2-124m"),
-        ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", ("quick", "b8"), "tinyllama-1.1b-chat-v1.0-quick-b8"),
-        ("./models/mine/", ("llama-cpp:q8_0",), "mine-llama-cpp-q8-0"),
-        ("../..", (), "model"),
-        ("/x/" + "a" * 300, (), "a" * 80),
+        ("synthetic:gpt2-124m", {}, (), "gpt2-124m"),
+        ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", {"workload__batch_size": 8}, (), "tinyllama-1.1b-chat-v1.0-b8"),
+        ("org/m", {"workload__output_len": 7, "engine__dtype": "fp16", "device__name": "cpu"}, (),
+         "m-osl7-float16-cpu"),
+        ("./models/mine/", {}, ("llama-cpp:q8_0",), "mine-llama-cpp-q8-0"),
+        ("../..", {}, (), "model"),
+        ("/x/" + "a" * 300, {}, (), "a" * 80),
     ],
-)
-def test_a_pipeline_is_named_by_its_model_and_what_was_asked_for(model: str, parts: tuple[str, ...], name: str) -> None:
-    assert name_of(model, parts) == name
+)  # fmt: skip
+def test_a_pipeline_is_named_by_its_model_and_what_is_not_as_usual(
+    model: str, changes: dict[str, object], engines: tuple[str, ...], name: str
+) -> None:
+    assert name_of(usual(model, **changes), engines) == name
+
+
+def test_a_quick_one_is_told_from_a_usual_one() -> None:
+    base = usual("m", **{key.replace(".", "__"): value for key, value in QUICK.items()})
+    assert name_of(base, quick=True) == "m-quick"
 
 
 def test_what_building_takes_is_not_known_and_the_rest_is_told() -> None:

@@ -216,9 +216,7 @@ def _wanted(asked: PipelineFlags) -> "tuple[Path, PipelineFile]":
             f"--engines names the baseline {baseline} alone", remedy="Name another engine or mode beside it."
         )
     base = _base(asked)
-    given = {"b": asked.batch_size, "isl": asked.input_len, "osl": asked.output_len}
-    parts = ["quick"] * asked.quick + [f"{key}{value}" for key, value in given.items() if value is not None]
-    name = asked.name or name_of(base.model.id, [*parts, *engines])
+    name = asked.name or name_of(base, engines, quick=asked.quick)
     if name in (".", "..") or "/" in name or "\0" in name or name.startswith("."):
         raise UsageError(f"--name {quoted(name)} is no name of a folder", remedy="Name it without / and leading dots.")
     folder = asked.out / name
