@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.manual.commands import commands
+from support.manual.containers import profile_table
 from support.manual.engines import engine_table
 from support.manual.keys import config_keys, preset_table, screen_keys, setting_keys, shape_table
 from support.manual.routes import routes, wire_types
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "config keys": config_keys,
     "engines": engine_table,
     "presets": preset_table,
+    "profiles": profile_table,
     "routes": routes,
     "screen keys": screen_keys,
     "settings": setting_keys,
