@@ -97,8 +97,8 @@ def _verdict(found: Found, width: int) -> list[str]:
     intervals = ", 95 % intervals over rounds" if len(bench.used) >= FEWEST else ""
     told = [f"{rounds}{intervals}"]
     if found.with_invalid:
-        why = shorten(clean(f", for one {bench.invalid[0]}"), 100) if bench.invalid else ""
-        told += _wrapped(f"EVERY ROUND HAS AN INVALID RUN{why}. These are the figures of disturbed runs.", width, "  ")
+        why = next((text for one in found.results for text in one.verdict.invalid), "")
+        told += _wrapped(f"EVERY ROUND HAS AN INVALID RUN, and these are its figures: {shorten(why, 100)}", width, "  ")
     return told
 
 
