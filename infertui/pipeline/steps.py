@@ -8,70 +8,26 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.bench import bench_report, headline
 from infertui.config.bench_plan import bench_id
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
-from infertui.errors import EngineError, InfertuiError
-from infertui.metrics.registry import metric_of
+from infertui.errors import EngineError
 from infertui.models.resolve import is_to_be_pulled
 from infertui.pipeline import machine, outcome
-from infertui.pipeline.arms import parse_arm
-from infertui.pipeline.plan import TENSORRT_LLM, candidates, rounds_text, trial_of
-from infertui.pipeline.state import STEPS, SUMMARY, LeftOut, PipelineArm, PipelineFile, Step, Trial, write
-from infertui.report.produce import ReportOrder, WrittenReport
+from infertui.pipeline.choosing import Choosing
+from infertui.pipeline.host import Host, InterruptedPipelineError
+from infertui.pipeline.plan import TENSORRT_LLM, rounds_text
+from infertui.pipeline.state import STEPS, SUMMARY, LeftOut, PipelineFile, Step, Trial, write
+from infertui.report.produce import ReportOrder
 from infertui.results.result import Result
 from infertui.results.runs import Store, write_whole
-from infertui.runner.scheduling.device_slots import CPU
 from infertui.telemetry.readings import GpuInfo
 from infertui.text import clean, one_line
-from infertui.units import format_count, format_number, format_seconds
-
-LABEL, TRIAL_LABEL = "pipeline", "trial"
-"""Labels of its runs: the pipeline's name, and of a trial the arm's."""
-
-
-class Ran(Struct, frozen=True):
-    """What came of runs: their results, and whether somebody ended them."""
-
-    results: tuple[Result, ...]
-    interrupted: bool = False
-
-
-class Host(Protocol):
-    """What whoever runs a pipeline does for it. Raises KeyboardInterrupt where a pull or build is interrupted."""
-
-    def tell(self, text: str) -> None:
-        """Show a line."""
-        ...
-
-    def pull(self, model: str, revision: str) -> None:
-        """Bring a model here from the hub. Raises ModelError and UsageError."""
-        ...
-
-    def build(self, config: Config) -> None:
-        """Build the engine that a config runs, unless it is there. Raises EngineError."""
-        ...
-
-    def measure(self, variants: Sequence[Variant], *, first: int, total: int) -> Ran:
-        """Measure these in their order: number `first`, from 1, and further ones of `total`. Raises InfertuiError."""
-        ...
-
-    def report(self, order: ReportOrder, results: Sequence[Result], store: Store) -> WrittenReport:
-        """Write a report; without charts where they cannot be drawn. Raises StoreError."""
-        ...
-
-
-class InterruptedPipelineError(InfertuiError):
-    """Somebody ended it: what was measured and what is done is kept."""
-
-    exit_code = 130
-    kind = "interrupted"
+from infertui.units import format_count, format_seconds
 
 
 class Steps:
@@ -128,81 +84,14 @@ class Steps:
     # What is measured beside what
 
     def _choose(self) -> str:
-        pipeline = self.pipeline
-        base = _labelled(pipeline.base, pipeline.name)
-        first = machine.possible(base, [parse_arm(pipeline.baseline, "--baseline")], self._seen, asked=True)
-        others = self._asked(base) if pipeline.engines else self._fastest(base, first)
-        arms = (*first.arms, *(arm for arm in others.arms if arm.name != pipeline.baseline))
-        left_out = (*first.left_out, *others.left_out)
-        if len(arms) < 2:
-            raise EngineError(
-                f"there is nothing to compare {arms[0].name if arms else pipeline.baseline} with: "
-                + "; ".join(f"{one.name}: {one.reason}" for one in left_out),
-                remedy="`infertui engines` says how to install others; --engines names others, --fallback lets"
-                " Transformers stand in for what cannot be used, marked so.",
-            )
-        self._keep(replace(self.pipeline, arms=arms, left_out=left_out, chosen_by=others.how))
-        lost = "" if first.arms else f"; {pipeline.baseline} cannot be measured, {arms[0].name} is the baseline"
-        return f"{arms[0].name} against {', '.join(arm.name for arm in arms[1:])}: {others.how}{lost}"
+        found = Choosing(self.pipeline, self._host, self._seen, self._keep_trials).choose()
+        arms, missing = found.arms, next((one for one in found.left_out if one.name == self.pipeline.baseline), None)
+        self._keep(replace(self.pipeline, arms=arms, left_out=found.left_out, chosen_by=found.how))
+        lost = f"; {missing.name} cannot be measured, {arms[0].name} is the baseline" if missing else ""
+        return f"{arms[0].name} against {', '.join(arm.name for arm in arms[1:])}: {found.how}{lost}"
 
-    def _asked(self, base: Config) -> "_Chosen":
-        specs = [parse_arm(name, "--engines") for name in self.pipeline.engines]
-        found = machine.possible(base, specs, self._seen, asked=True)
-        return _Chosen(found.arms, found.left_out, "as asked for")
-
-    def _fastest(self, base: Config, first: machine.Possible) -> "_Chosen":
-        """TensorRT-LLM where it can be used, or may be stood in for, and the fastest of the others."""
-        lane = machine.default_lane(base, parse_arm(self.pipeline.baseline, "--baseline"), self._seen)
-        specs = [parse_arm(name, "--engines") for name in candidates(on_gpu=lane != CPU)]
-        found = machine.possible(base, specs, self._seen, asked=False)
-        lane = first.lanes[0] if first.lanes else next(iter(found.lanes), lane)
-        beside = [arm for arm, where in zip(found.arms, found.lanes, strict=True) if where == lane]
-        left_out = [*found.left_out]
-        left_out += [LeftOut(arm.name, f"it would run on {where}, and the baseline on {lane}")
-                     for arm, where in zip(found.arms, found.lanes, strict=True) if where != lane]  # fmt: skip
-        always = [arm for arm in beside if arm.name == TENSORRT_LLM]
-        if not always and base.engine.fallback:
-            stood_in = machine.possible(base, [parse_arm(TENSORRT_LLM, "--engines")], self._seen, asked=True)
-            always = list(stood_in.arms)
-        others = [arm for arm in beside if arm.name != TENSORRT_LLM]
-        chosen, how = self._first_of(others)
-        if always:
-            how = f"{TENSORRT_LLM} as it is here, and {how}" if chosen else f"{TENSORRT_LLM} is here"
-        return _Chosen((*always, *chosen), tuple(left_out), how)
-
-    def _first_of(self, arms: Sequence[PipelineArm]) -> tuple[tuple[PipelineArm, ...], str]:
-        if len(arms) < 2:
-            return tuple(arms), "the only other one that can be used here" if arms else "no other can be used here"
-        if self.pipeline.quick:
-            return (arms[0],), "the first that can be used, in the usual order of speed; not measured (--quick)"
-        trials = self._tried(arms)
-        able = [trial for trial in trials if trial.throughput is not None]
-        if not able:
-            raise EngineError(
-                "no engine could be chosen: every short run failed: "
-                + "; ".join(f"{trial.name}: {trial.error}" for trial in trials),
-                remedy="--engines names what to measure; the runs' worker.log has what the engines printed.",
-            )
-        best = max(able, key=lambda trial: trial.throughput or 0.0)
-        told = ", ".join(_trial_text(trial) for trial in trials)
-        return tuple(arm for arm in arms if arm.name == best.name), f"the fastest in one short run each ({told})"
-
-    def _tried(self, arms: Sequence[PipelineArm]) -> list[Trial]:
-        """A short run of each, those that were cut off or not reached before."""
-        known = {trial.name: trial for trial in self.pipeline.trials}
-        for number, arm in enumerate(arms, 1):
-            if arm.name in known:
-                continue
-            config = trial_of(arm.config)
-            config = replace(config, labels={**config.labels, TRIAL_LABEL: arm.name})
-            ran = self._host.measure(
-                [Variant(f"{self.pipeline.name} trial {arm.name}", config, {})], first=number, total=len(arms)
-            )
-            if ran.interrupted:
-                raise InterruptedPipelineError("interrupted in step choose")
-            known[arm.name] = _trial(arm.name, ran.results)
-            self._keep(replace(self.pipeline, trials=tuple(known.values())))
-        return [known[arm.name] for arm in arms]
+    def _keep_trials(self, trials: Sequence[Trial]) -> None:
+        self._keep(replace(self.pipeline, trials=tuple(trials)))
 
     # Engines that have to be built
 
@@ -308,14 +197,6 @@ class Steps:
         return f"{clean(str(written.paths[0]))}, report.md, report.json, {written.charts} charts"
 
 
-class _Chosen(Struct, frozen=True):
-    """What is measured beside the baseline, what is not, and how that was decided, in words."""
-
-    arms: tuple[PipelineArm, ...]
-    left_out: tuple[LeftOut, ...]
-    how: str
-
-
 def needs_build(config: Config) -> bool:
     """Whether a config runs an engine that `infertui build` makes, and names none of its own."""
     options = config.engine.tensorrt_llm
@@ -334,22 +215,3 @@ def left_of(order: Sequence[Variant], results: Iterable[Result]) -> list[Variant
 def _place(variant: Variant) -> tuple[str, int]:
     assert variant.place is not None  # noqa: S101
     return variant.place.arm, variant.place.round
-
-
-def _labelled(base: Config, name: str) -> Config:
-    return replace(base, labels={**base.labels, LABEL: name})
-
-
-def _trial(name: str, results: Sequence[Result]) -> Trial:
-    for result in results:
-        speed = metric_of("throughput").number(result)
-        if result.state == "finished" and speed is not None:
-            return Trial(name, result.id, speed, valid=result.verdict.valid)
-        return Trial(name, result.id, error=str(metric_of("error").value(result) or result.state))
-    return Trial(name, error="it was refused")
-
-
-def _trial_text(trial: Trial) -> str:
-    if not trial.throughput:
-        return f"{trial.name} failed"
-    return f"{trial.name} {format_number(trial.throughput)} tok/s" + ("" if trial.valid else ", disturbed")

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from support.pipelines import BASELINE, FAILING, FASTER, KeepingHost, Killed, asked, folder_of
 
 from infertui.errors import EngineError, ModelError
-from infertui.pipeline import machine, state, steps
+from infertui.pipeline import choosing, machine, state, steps
+from infertui.pipeline.host import InterruptedPipelineError, Ran
 from infertui.pipeline.state import STEPS, PipelineFile, held, read
-from infertui.pipeline.steps import InterruptedPipelineError, Ran, Steps, needs_build
+from infertui.pipeline.steps import Steps, needs_build
 from infertui.results.runs import Store
 
 
@@ -219,7 +220,7 @@ def test_the_fastest_of_short_runs_is_measured_and_the_others_are_told(
 ) -> None:
     folder, store = folder_of(tmp_path)
     offered = ("simulator:step_ms=8", FASTER, FAILING, "simulator:step_ms=6")
-    monkeypatch.setattr(steps, "candidates", lambda on_gpu: offered)
+    monkeypatch.setattr(choosing, "candidates", lambda on_gpu: offered)
     host = KeepingHost(store)
     done = run(folder, replace(asked(), engines=()), store, host)
     assert [arm.name for arm in done.arms] == [BASELINE, FASTER]
@@ -237,7 +238,7 @@ def test_the_fastest_of_short_runs_is_measured_and_the_others_are_told(
 
 def test_trials_that_were_measured_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, store = folder_of(tmp_path)
-    monkeypatch.setattr(steps, "candidates", lambda on_gpu: ("simulator:step_ms=8", FASTER))
+    monkeypatch.setattr(choosing, "candidates", lambda on_gpu: ("simulator:step_ms=8", FASTER))
     left = 2
 
     def second() -> None:
@@ -257,7 +258,7 @@ def test_trials_that_were_measured_are_not_repeated(tmp_path: Path, monkeypatch:
 
 def test_quick_takes_the_first_of_the_usual_order_unmeasured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, store = folder_of(tmp_path)
-    monkeypatch.setattr(steps, "candidates", lambda on_gpu: ("vllm", "simulator:step_ms=8", FASTER))
+    monkeypatch.setattr(choosing, "candidates", lambda on_gpu: ("vllm", "simulator:step_ms=8", FASTER))
     host = KeepingHost(store)
     done = run(folder, replace(asked(), engines=(), quick=True), store, host)
     assert [arm.name for arm in done.arms] == [BASELINE, "simulator:step_ms=8"]

@@ -11,8 +11,8 @@ from support.runs import simulated
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import EngineError
+from infertui.pipeline.host import Ran
 from infertui.pipeline.state import PipelineFile
-from infertui.pipeline.steps import Ran
 from infertui.report.produce import ReportOrder, WrittenReport, produce
 from infertui.results.result import Error, Result
 from infertui.results.runs import Store

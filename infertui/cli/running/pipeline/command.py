@@ -158,9 +158,10 @@ def _run(asked: PipelineFlags) -> int:
     from infertui.cli.running.pipeline.host import CommandHost
     from infertui.errors import InfertuiError
     from infertui.pipeline.foresight import outlook
+    from infertui.pipeline.host import InterruptedPipelineError
     from infertui.pipeline.plan import plan
     from infertui.pipeline.state import held, write
-    from infertui.pipeline.steps import InterruptedPipelineError, Steps
+    from infertui.pipeline.steps import Steps
 
     folder, wanted = _wanted(asked)
     stream = sys.stderr if asked.as_json else sys.stdout

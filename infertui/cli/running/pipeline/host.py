@@ -17,7 +17,7 @@ from infertui.cli.running.foreground import INTERRUPTED, RunView, run_in_foregro
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import EngineError
-from infertui.pipeline.steps import Ran
+from infertui.pipeline.host import Ran
 from infertui.report.produce import ReportOrder, WrittenReport
 from infertui.results.result import Result
 from infertui.results.runs import Store
