@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, OutFlag, Ui, UiFlag, refuse_with_queue
-from infertui.cli.output import say, say_json
+from infertui.cli.output import say, say_json, warn
 from infertui.env_file import with_env_file
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ EPILOG = """[bold]Examples[/bold]
   infertui profile model.gguf --dry-run      (what it would measure)
 
   infertui profile --continue profile-20260301-101500-3f9a      (measures what is missing)
+
+  infertui profile --kept      (which profiles there are)
 
   infertui run --model model.gguf --profile auto      (runs with what it found)
 
@@ -83,6 +85,7 @@ def profile(
     resume: Annotated[
         str, typer.Option("--continue", metavar="ID", help="Measure what a study still lacks, and show all of it.")
     ] = "",
+    kept: Annotated[bool, typer.Option("--kept", help="List the profiles that are kept, and stop.")] = False,
     out: OutFlag = REPORTS,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON document.")] = False,
     ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw curves with ASCII characters alone.")] = False,
@@ -95,6 +98,9 @@ def profile(
     """Measure a model with more and more layers on the GPU, and find how many are best."""
     from infertui.errors import UsageError
 
+    if kept:
+        _list_kept(as_json=as_json)
+        return
     wanted = _Wanted(quick=quick, full=full, layers=layers)
     flags: dict[str, tuple[str, object]] = {
         "device.name": ("--device", device),
@@ -193,6 +199,21 @@ def _begun(config: "Config", wanted: _Wanted, ceiling: str, out: Path) -> "Offlo
     return Offloading(new_plan(config, place, layers), place, out, notes)
 
 
+def _list_kept(*, as_json: bool) -> None:
+    from infertui.analysis.offload.kept import each_profiles, profiles_folder
+    from infertui.cli.offload.text import kept_lines
+
+    found = list(each_profiles())
+    if as_json:
+        say_json(found)
+        return
+    if not found:
+        say(f"none are kept in {profiles_folder()}: `infertui profile MODEL` measures some")
+    for profiles in found:
+        for line in kept_lines(profiles):
+            say(line)
+
+
 def _list(study: "Offloading") -> None:
     plan = study.plan
     for note in study.notes:
@@ -227,6 +248,7 @@ def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) ->
     from infertui.cli.offload.study import tell_interrupted
     from infertui.cli.offload.text import study_lines
     from infertui.cli.running.foreground import INTERRUPTED
+    from infertui.errors import StoreError
 
     stream = sys.stderr if as_json else sys.stdout
     for note in study.notes:
@@ -245,8 +267,12 @@ def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) ->
         tell_interrupted(study)
         return code
     kept = study.keep()
-    profiles = study.keep_profiles()
     say(f"kept as {kept}", stream=stream)
+    try:
+        profiles = study.keep_profiles()
+    except StoreError as error:
+        warn(f"the profiles could not be kept for `infertui run --profile`: {error.message}")
+        profiles = None
     if profiles is not None:
         say(f"profiles: {profiles}; infertui run --model {found.subject.model} --profile auto", stream=stream)
     return code

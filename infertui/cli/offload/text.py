@@ -1,8 +1,9 @@
 """What a study of offloading found, as text: one table, what it comes to, the curves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from infertui.analysis.curve import curve
+from infertui.analysis.offload.kept import KeptProfiles, Profile, ProfileName
 from infertui.analysis.offload.points import OffloadPoint
 from infertui.analysis.offload.profiles import LADDER, label
 from infertui.analysis.offload.study import OffloadStudy, Row
@@ -125,9 +126,13 @@ def _optimum_line(study: OffloadStudy) -> str:
 
 def profile_lines(study: OffloadStudy) -> list[str]:
     """The profiles by the share of the card, then by purpose; a band that has none says so."""
+    return ["profiles:", *_profile_rows(study.profiles)]
+
+
+def _profile_rows(profiles: Mapping[ProfileName, Profile]) -> list[str]:
     rows = []
-    for name in (*reversed(LADDER), *(name for name in study.profiles if name not in LADDER)):
-        found = study.profiles.get(name)
+    for name in (*reversed(LADDER), *(name for name in profiles if name not in LADDER)):
+        found = profiles.get(name)
         if found is None:
             rows.append((label(name), "-", "no measured point takes that share of the memory"))
             continue
@@ -135,7 +140,16 @@ def profile_lines(study: OffloadStudy) -> list[str]:
         share = f", {found.vram_share:.0%} of the memory" if found.vram_share is not None else ""
         rows.append((label(name), str(found.n_gpu_layers), f"{speed}{share}; {found.recommended_for}"))
     first, second = (max(len(row[at]) for row in rows) for at in (0, 1))
-    return ["profiles:", *(f"  {name:<{first}}  {layers:>{second}}  {clean(text)}" for name, layers, text in rows)]
+    return [f"  {name:<{first}}  {layers:>{second}}  {clean(text)}" for name, layers, text in rows]
+
+
+def kept_lines(kept: KeptProfiles) -> list[str]:
+    """Kept profiles: of what, and a line each."""
+    form = f", {kept.quantization}" if kept.quantization != "auto" else ""
+    memory = f" with {format_bytes(kept.gpu_memory)}" if kept.gpu_memory else ""
+    where = f"on {kept.gpu}{memory}" if kept.gpu else "without a GPU"
+    head = f"{kept.model}{form} with {kept.engine} {where}, measured {kept.measured[:10]} by {kept.study}"
+    return [clean(head), *_profile_rows(kept.profiles)]
 
 
 def curve_lines(study: OffloadStudy, *, ascii_only: bool = False) -> list[str]:

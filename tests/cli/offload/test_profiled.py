@@ -1,16 +1,21 @@
 """`infertui run --profile` as it is typed: which kept profile is taken by the memory of the stub's GPU, and marked."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.offload_law import MIB, Law
 from support.runs import clean_environment, infertui
+from typer.testing import CliRunner
 
 from infertui.analysis.offload.kept import KeptProfiles, keep_profiles
 from infertui.analysis.offload.profiles import profiles_of
+from infertui.cli.main import app
+from infertui.errors import UsageError
 
 LAW = Law(23, total_mib=12288, layer_mib=400)  # FAST 13 layers, BALANCED 20, PERFORMANCE 23: 5800, 8600, 9800 MiB
+Typed = Callable[..., tuple[str, BaseException | None]]
 SETTINGS = [
     f"--set={key}={value}"
     for key, value in {
@@ -33,6 +38,19 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def typed(stub_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Type a command in this process, with this home and so many MiB in use on the card: what it prints, its error."""
+
+    def type_it(home: Path, used_mib: int, *words: str) -> tuple[str, BaseException | None]:
+        stub_settings(total_mib=LAW.total_mib, used_mib=used_mib)
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+        done = CliRunner().invoke(app, list(words))
+        return done.output, done.exception
+
+    return type_it
+
+
 def environment(home: Path, stub: Path, used_mib: int = 0, total_mib: int = LAW.total_mib) -> dict[str, str]:
     return clean_environment(
         LD_LIBRARY_PATH=str(stub), NVML_STUB_TOTAL_MIB=str(total_mib), NVML_STUB_USED_MIB=str(used_mib),
@@ -52,13 +70,10 @@ def environment(home: Path, stub: Path, used_mib: int = 0, total_mib: int = LAW.
         ("most-tokens", 0, "profile most tokens, 23 of 23 layers"),
     ],
 )  # fmt: skip
-def test_it_is_chosen_by_what_is_free(kept: Path, nvml_stub: Path, asked: str, used_mib: int, said: str) -> None:
-    done = infertui(
-        "run", "synthetic:nano", "--profile", asked, *SETTINGS, "--dry-run",
-        cwd=kept, environment=environment(kept, nvml_stub, used_mib),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert said in done.stderr
+def test_it_is_chosen_by_what_is_free(typed: Typed, kept: Path, asked: str, used_mib: int, said: str) -> None:
+    output, error = typed(kept, used_mib, "run", "synthetic:nano", "--profile", asked, *SETTINGS, "--dry-run")
+    assert error is None
+    assert said in output
 
 
 def test_what_has_no_room_is_run_with_the_next_below_and_marked(kept: Path, nvml_stub: Path) -> None:
@@ -89,19 +104,23 @@ def test_what_has_no_room_is_run_with_the_next_below_and_marked(kept: Path, nvml
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(
-    kept: Path, nvml_stub: Path, arguments: tuple[str, ...], said: str
+    typed: Typed, kept: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    done = infertui("run", *arguments, cwd=kept, environment=environment(kept, nvml_stub))
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    _, error = typed(kept, 0, "run", *arguments)
+    assert isinstance(error, UsageError)
+    assert said in str(error)
 
 
-def test_profiles_of_another_card_are_not_taken(kept: Path, nvml_stub: Path) -> None:
-    done = infertui(
-        "run", "synthetic:nano", "--profile", "auto", *SETTINGS, "--dry-run",
-        cwd=kept, environment=environment(kept, nvml_stub, total_mib=4096),
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "were measured on NVIDIA Stub with 12.0 GiB, and this is NVIDIA Stub with 4.00 GiB" in done.stderr
-    assert "infertui profile synthetic:nano" in done.stderr
+def test_profiles_of_another_card_are_not_taken(typed: Typed, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVML_STUB_NAME", "NVIDIA Other")
+    _, error = typed(kept, 0, "run", "synthetic:nano", "--profile", "auto", *SETTINGS, "--dry-run")
+    assert "were measured on NVIDIA Stub with 12.0 GiB, and this is NVIDIA Other with 12.0 GiB" in str(error)
+    assert "infertui profile synthetic:nano" in str(error)
+
+
+def test_kept_profiles_are_listed(typed: Typed, kept: Path) -> None:
+    listed, _ = typed(kept, 0, "profile", "--kept")
+    assert "synthetic:nano with simulator on NVIDIA Stub with 12.0 GiB" in listed
+    assert "PERFORMANCE" in listed
+    nothing, _ = typed(kept / "no", 0, "profile", "--kept")
+    assert "none are kept" in nothing
