@@ -13,7 +13,10 @@ class OnnxruntimeGenaiOptions(Section, frozen=True):
 
     execution_provider: Annotated[
         Literal["auto", "cpu", "cuda", "nv-tensorrt-rtx"],
-        Meta(description="what computes; auto: cpu on a CPU, cuda on a GPU; nv-tensorrt-rtx: TensorRT for RTX GPUs"),
+        Meta(
+            description="what computes; auto: cpu on a CPU, cuda on a GPU; nv-tensorrt-rtx: TensorRT for RTX GPUs, "
+            "written from its documentation and not run by us"
+        ),
     ] = "auto"
     activations: Annotated[
         Literal["auto", "float", "int8"],

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from support.onnx_models import asked, request
 
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError
@@ -12,6 +13,7 @@ from infertui.models.resolve import ModelSource, resolve
 from infertui.targets.engine import gpus
 from infertui.targets.engine.base import Capacity, check
 from infertui.targets.engine.gpus import Driver, Gpu
+from infertui.targets.engine.onnxruntime_genai import loading
 from infertui.targets.engine.onnxruntime_genai.asked import Recipe, recipe, rope_type
 
 LLAMA = {
@@ -149,8 +151,20 @@ def test_tensorrt_for_rtx_is_refused_where_it_does_not_run(
     wanted = request(NANO, asked(execution_provider="nv-tensorrt-rtx"), device="cuda")
     if runs:
         check(wanted, resolve(NANO))
+        with pytest.raises(ConfigError, match="one sequence at a time"):
+            check(replace(wanted, capacity=Capacity(2, 10, 10)), resolve(NANO))
         return
     with pytest.raises(InfertuiError, match=r"compute capability 8\.6, 8\.9, and 12\.0 or newer") as caught:
         check(wanted, resolve(NANO))
     assert isinstance(caught.value, EngineError)
     assert ("no GPU" if not found else "GPU 0") in caught.value.message
+
+
+def test_a_library_for_cpus_is_told_where_a_gpu_is_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "versions", lambda: {"onnxruntime-genai": "0.18.0", "onnxruntime": "1.32.0"})
+    loading.must_reach_gpus(Recipe("cpu", "fp32", "float32"))
+    with pytest.raises(EngineError, match=r"for CPUs: onnxruntime-genai 0\.18\.0, onnxruntime 1\.32\.0") as caught:
+        loading.must_reach_gpus(Recipe("cuda", "fp16", "float16"))
+    assert "infertui[onnx-cuda]" in caught.value.remedy
+    monkeypatch.setattr(loading, "versions", lambda: {"onnxruntime-genai-cuda": "0.18.0"})
+    loading.must_reach_gpus(Recipe("cuda", "fp16", "float16"))

@@ -63,7 +63,7 @@ def check(request: LoadRequest, source: ModelSource) -> None:
     _check_model(source)
     made = recipe(request, source)
     if made.provider == "nv-tensorrt-rtx":
-        check_rtx()
+        _check_rtx(request)
     _check_workload(request, source)
 
 
@@ -121,8 +121,17 @@ def recipe(request: LoadRequest, source: ModelSource) -> Recipe:
     return Recipe(provider, precision, dtype, made)
 
 
-def check_rtx() -> None:
-    """Raise EngineError where no GPU in sight is one that TensorRT for RTX supports."""
+def _check_rtx(request: LoadRequest) -> None:
+    """Raise EngineError where no GPU in sight is one that TensorRT for RTX supports, and for more than one sequence.
+
+    The library describes shapes to it when it loads, by the batch size of its config, which is 1.
+    """
+    if request.capacity is not None and request.capacity.sequences > 1:
+        raise ConfigError(
+            "workload.batch_size",
+            f"{request.capacity.sequences}, and nv-tensorrt-rtx takes one sequence at a time here",
+            allowed="1, or engine.onnxruntime_genai.execution_provider = cuda",
+        )
     driver = gpus.read()
     seen = gpus.visible(driver) if driver else ()
     if any(gpu.capability in _RTX_ALSO or gpu.capability >= _RTX_FROM for gpu in seen):

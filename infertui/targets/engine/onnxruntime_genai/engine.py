@@ -23,7 +23,7 @@ from infertui.targets.engine.base import (
     Sink,
 )
 from infertui.targets.engine.onnxruntime_genai import loading
-from infertui.targets.engine.onnxruntime_genai.asked import Recipe, check, check_rtx, recipe
+from infertui.targets.engine.onnxruntime_genai.asked import Recipe, check, recipe
 from infertui.targets.engine.onnxruntime_genai.conversion import converted
 from infertui.targets.engine.onnxruntime_genai.graph import OnnxContents, contents
 from infertui.targets.engine.onnxruntime_genai.installed import probe, versions
@@ -58,8 +58,7 @@ class OnnxruntimeGenaiEngine:
         source = resolve(request.model.id, request.model.revision)
         check(request, source)
         self._recipe = recipe(request, source)
-        if self._recipe.provider == "nv-tensorrt-rtx":
-            check_rtx()
+        loading.must_reach_gpus(self._recipe)
         folder = converted(source, self._recipe, seed=request.model.seed, tell=loading.tell)
         self._contents = contents(folder, source.shape.head_dim)
         self._tokenizer = tokenizer_if_any(source)

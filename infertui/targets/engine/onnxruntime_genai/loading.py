@@ -20,7 +20,6 @@ from infertui.text import clean, error_text
 _NO_MEMORY = ("bad_alloc", "out of memory", "Failed to allocate memory", "CUDA_ERROR_OUT_OF_MEMORY")
 _RTX_MODULE = "onnxruntime_ep_nv_tensorrt_rtx"
 _RTX_PACKAGE = "onnxruntime-ep-nv-tensorrt-rtx-cu13"
-_RTX_NAME = "NvTensorRTRTXExecutionProvider"
 
 
 def library() -> Any:
@@ -78,6 +77,16 @@ def config(folder: Path, recipe: Recipe, request: LoadRequest, library: Any, *, 
     return found
 
 
+def must_reach_gpus(recipe: Recipe) -> None:
+    """Raise EngineError where a GPU is to compute and the library was installed for CPUs."""
+    if recipe.provider != "cpu" and "onnxruntime-genai-cuda" not in (found := versions()):
+        told = ", ".join(f"{package} {version}" for package, version in found.items())
+        raise EngineError(
+            f"{recipe.provider} is to compute, and what is installed is for CPUs: {told}",
+            remedy='pip uninstall onnxruntime onnxruntime-genai; pip install "infertui[onnx-cuda]"; or --device cpu.',
+        )
+
+
 def _register_rtx(library: Any) -> None:
     """Hand the library the provider's plug-in. Written by its documentation: no GPU that it supports was at hand.
 
@@ -85,7 +94,7 @@ def _register_rtx(library: Any) -> None:
     """
     try:
         plugin = __import__(_RTX_MODULE)
-        library.register_execution_provider_library(_RTX_NAME, str(plugin.get_library_path()))
+        library.register_execution_provider_library(plugin.get_ep_name(), plugin.get_library_path())
     except ImportError as error:
         raise EngineError(
             f"engine.onnxruntime_genai.execution_provider = nv-tensorrt-rtx needs {_RTX_PACKAGE}",
