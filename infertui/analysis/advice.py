@@ -61,6 +61,7 @@ def narrower(result: Result, loaded: Loaded, *wanted: str) -> str:
         return f"a model file in {' or '.join(found)}"  # a file is what it is
     dtype = setup.get("engine.dtype")
     rest = loaded.engine == "llama-cpp" and dtype not in ("auto", "float32", None)  # all but matrices is float32
+    rest |= loaded.engine == "onnxruntime-genai" and loaded.device != "cpu" and dtype not in ("auto", None)
     return f"engine.quantization={' or '.join(found)}" + (" with engine.dtype=auto" if rest else "")
 
 

@@ -13,12 +13,14 @@ from msgspec.structs import replace
 
 from infertui.analysis.bottleneck import bottleneck
 from infertui.config.engines.registry import SPECS
-from infertui.config.schema import Config
+from infertui.config.schema import Config, DeviceConfig
 from infertui.config.sources import load
 from infertui.errors import InfertuiError
 from infertui.measure.roofline import Limits
+from infertui.models.resolve import resolve
 from infertui.results.result import Result
-from infertui.targets.engine.base import Capacity, EffectiveSettings, Loaded
+from infertui.targets.engine.base import Capacity, EffectiveSettings, Loaded, LoadRequest
+from infertui.targets.engine.onnxruntime_genai.asked import recipe
 from infertui.targets.engine.tensorrt_llm.options import check, refuse_quantization
 
 _KEPT = Path(__file__).parents[2] / "reports" / "h200" / "results.jsonl"
@@ -71,6 +73,13 @@ WAYS: dict[str, list[dict[str, str]]] = {
         {"engine.llama_cpp.n_gpu_layers": "3"},
         {"engine.llama_cpp.type_k": "q8_0"},
         {"model.id": "/models/x.gguf"},
+    ],
+    "onnxruntime-genai": [
+        {},
+        {"engine.dtype": "bfloat16"},
+        {"engine.mode": "cudagraph"},
+        {"engine.quantization": "int8"},
+        {"engine.quantization": "int4", "engine.dtype": "bfloat16"},
     ],
     "openvino": [{}, {"engine.openvino.kv_cache": "u8"}, {"model.id": "/models/x.gguf"}],
 }
@@ -150,6 +159,12 @@ def refused(config: Config, device: str) -> str:
         try:
             check(asked, Capacity(work.batch_size, 8, 16))
             refuse_quantization(asked.quantization, "none")
+        except InfertuiError as error:
+            return error.message
+        return ""
+    if asked.name == "onnxruntime-genai":
+        try:
+            recipe(LoadRequest(config.model, asked, DeviceConfig(name=device)), resolve("synthetic:nano"))
         except InfertuiError as error:
             return error.message
         return ""

@@ -29,6 +29,9 @@ LLAMA_CPP_ELSEWHERE: Final = 20 << 20
 LLAMA_CPP_CPU: Final = 60 << 20
 """Bytes that a Python process takes with llama.cpp loaded."""
 
+ONNX_CPU: Final = 110 << 20
+"""Bytes that a process takes beside ONNX Runtime GenAI's weights, cache and steps: 108 to 114 MiB on a CPU."""
+
 TRANSFORMERS_CUDA: Final[dict[str, int]] = {
     "eager": 710 << 20, "auto": 710 << 20, "static": 690 << 20, "compile": 750 << 20, "cudagraph": 760 << 20,
     "fused": 1115 << 20,
@@ -97,6 +100,8 @@ def needed(
         whole = _transformers(whole, source, engine, device_kind, task)
         if device_kind == "cuda":
             whole = _with_spare(whole, source, engine, task)
+    if engine.name == "onnxruntime-genai":
+        whole = _onnxruntime_genai(whole, shape, engine, device_kind, task)
     if engine.name == "vllm" and device_kind == "cuda":
         shapes = [shape, *([draft.shape] if draft is not None else [])]
         pool = vllm_pool(shapes, engine, task, whole.dtype)
@@ -213,6 +218,28 @@ def _with_spare(whole: MemoryEstimate, source: ModelSource, engine: EngineConfig
     text = f"{_MARGIN[growth]:.0%} of all but the weights and {format_bytes(_MARGIN_LEAST)}: what runs held beyond that"
     terms.append(MemoryTerm("margin", text, margin))
     return replace(whole, terms=tuple(terms), spare=spare + margin)
+
+
+# -- ONNX Runtime GenAI
+
+
+def _onnxruntime_genai(
+    whole: MemoryEstimate, shape: ModelShape, engine: EngineConfig, device_kind: DeviceKind, task: Task
+) -> MemoryEstimate:
+    """With logits of every token of the prompts, unless those of the last are asked for, and what its process takes."""
+    rows = task.batch_size * (max(1, task.input_len) if engine.onnxruntime_genai.prompt_logits == "all" else 1)
+    dtype = dtype_in_use(shape, engine.dtype, device_kind)
+    logits = rows * shape.vocab * dtype_bytes(dtype)
+    terms = {term.name: term for term in whole.terms}
+    old = terms["logits"].bytes
+    text = f"{rows} tokens x vocabulary {shape.vocab} ({dtype})"
+    terms["logits"] = MemoryTerm("logits", text, max(logits, old))
+    overhead = whole.overhead
+    if device_kind == "cpu":
+        overhead = ONNX_CPU
+        terms["overhead"] = MemoryTerm("overhead", "Python and ONNX Runtime", overhead)
+    more = max(0, logits - old)
+    return replace(whole, terms=tuple(terms.values()), activations=whole.activations + more, overhead=overhead)
 
 
 # -- vLLM

@@ -43,6 +43,20 @@ def test_llama_cpp_takes_what_kept_runs_took(kept: dict[str, Any]) -> None:
     assert found.total == pytest.approx(measured, rel=0.01 if on_gpu == layers else 0.035)
 
 
+def test_onnx_computes_logits_for_all_tokens_of_prompts_or_the_last() -> None:
+    """And its process is small: 583 MiB on a CPU for weights of 475.6 MiB, 1140 MiB with 4 prompts of 800 tokens."""
+    source, task = resolve("synthetic:nano"), Task(2, 30, 10)
+
+    def found(**levers: Any) -> Any:
+        return needed(source, engine(name="onnxruntime-genai", **levers), "cpu", task)
+
+    whole, last = found(), found(onnxruntime_genai={"prompt_logits": "last"})
+    assert whole.total - last.total == 2 * 30 * 4096 * 4 - 2 * 4096 * (4 + 4)
+    assert whole.overhead == 110 << 20
+    assert sum(term.bytes for term in whole.terms) == whole.total
+    assert found(quantization="int4").activations == whole.activations
+
+
 def test_layers_and_cache_are_divided_between_gpu_and_host() -> None:
     source, task = resolve("synthetic:tinyllama-1.1b"), Task(1, 100, 200)
 

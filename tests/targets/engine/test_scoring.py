@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from support.checkpoints import save_llama, save_tokenizer
+from support.onnx_models import build_here
 
 from infertui.config.schema import DeviceConfig, EngineConfig, ModelConfig
 from infertui.measure.clock import MonotonicClock
 from infertui.measure.quality import perplexity
-from infertui.targets.engine.base import Batch, Capacity, Engine, GenerationPlan, LoadRequest, Scoring, create
+from infertui.targets.engine.base import Batch, Capacity, Engine, GenerationPlan, LoadRequest, Scoring, create, probe
 from infertui.targets.engine.target import EngineTarget
 from infertui.worker.protocol import Score, Scored
 from infertui.worker.scoring import scored
@@ -118,13 +119,15 @@ def test_llama_cpp_agrees_with_transformers(checkpoint: Path, tmp_path: Path, mo
     assert worse.log_likelihood != pytest.approx(found.log_likelihood, rel=1e-4)  # those weights were scored
 
 
-@pytest.mark.parametrize(("name", "tokens"), [("openvino", TOKENS), ("vllm", 400)])
+@pytest.mark.parametrize(("name", "tokens"), [("openvino", TOKENS), ("onnxruntime-genai", TOKENS), ("vllm", 400)])
 def test_what_other_libraries_say_of_prompts_is_the_same(
     name: str, tokens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """vLLM holds the positions of its workload, 488: a text of 600 tokens in windows of 512 has no perplexity there."""
-    module = {"openvino": "openvino_genai", "vllm": "vllm"}[name]
-    pytest.importorskip(module, reason=f"{name} is not installed")
+    if not (status := probe(name)).available:
+        pytest.skip(f"{name}: {status.reason}")
+    if name == "onnxruntime-genai":
+        build_here(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "wide"
     save_tokenizer(folder)

@@ -220,7 +220,7 @@ class OnnxruntimeGenaiEngine:
         import numpy as np
 
         going_on()
-        generator, _ = self._generator(Batch((tuple(ids),), output_len=1), len(ids))
+        generator, _ = self._generator(Batch((tuple(ids),), output_len=0), len(ids))
         generator.append_tokens(np.array([ids], np.int32))
         logits = generator.get_output("logits")[0]
         total = 0.0
