@@ -273,7 +273,7 @@ METRICS = (
            views=_DOCUMENTED, derived=True),
 
     # Memory
-    Metric(key="vram", label="mem GiB", unit=BYTES, read=lambda result: reads.memory(result)[0], statistic="peak",
+    Metric(key="vram", label="mem GiB", unit=BYTES, read=lambda result: reads.memory(result)[0],
            help="memory: what the run's process holds on the GPU (proc), else the peak of the library's allocator"
            " (alloc), or of what was resident on a CPU (RSS)", better="lower", views=frozenset({"screen", "filter"}),
            needs=("device.vram_process", "summary.memory.allocated_peak", "summary.memory.resident_peak",
@@ -286,8 +286,9 @@ METRICS = (
                   "loaded.device_uuid", "fingerprint.gpus")),
     Metric(key="weight_bytes", label="weights", help="bytes of the weights, as loaded", unit=BYTES,
            read="loaded.weight_bytes", views=_DOCUMENTS),
-    Metric(key="vram_process", label="GPU mem (process)", help="what the run's processes hold on the GPU", unit=BYTES,
-           read="device.vram_process", statistic="peak", better="lower", views=_PEAK),
+    Metric(key="vram_process", label="GPU mem (process)", unit=BYTES,
+           help="what the run's processes held on the GPU when measuring ended",
+           read="device.vram_process", better="lower", views=_PEAK),
     Metric(key="allocated_peak", label="allocator peak", help="what the library's allocator gave out at most",
            unit=BYTES, read="summary.memory.allocated_peak", statistic="peak", better="lower",
            views=_PEAK),

@@ -86,7 +86,8 @@ def _flags(line: Result) -> tuple[str, ...]:
     loaded = line.loaded
     flags = []
     if line.state == "failed":
-        kind = error_kind(line.error.kind) if line.error else "error"
+        kind = line.error.kind if line.error else "error"
+        kind = kind if _schema_of(line) else error_kind(kind)
         flags.append(clean(_FAILURES.get(kind, kind)).replace(" ", "-") or "error")
     elif line.state == "interrupted":
         flags.append("interrupted")

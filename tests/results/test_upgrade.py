@@ -138,6 +138,15 @@ def test_a_list_of_unknown_keys_that_is_none_makes_a_line_that_cannot_be_read(tm
     assert "unknown" in told.stderr
 
 
+@pytest.mark.parametrize(("schema", "flag"), [({}, "usage"), ({"schema": SCHEMA}, "format")])
+def test_the_flag_of_a_failure_is_the_word_that_its_schema_means(schema: dict[str, int], flag: str) -> None:
+    line = json.loads(BEFORE.read_bytes().splitlines()[5])
+    line["error"]["kind"] = "format"
+    encoded = json.dumps(line | schema).encode()
+    assert row_of(read_line(encoded)).flags == row_of(decode_result(encoded)).flags
+    assert row_of(read_line(encoded)).flags[0] == flag
+
+
 @pytest.mark.parametrize("file", SAID, ids=lambda file: file.stem)
 def test_a_row_is_the_same_of_a_line_as_it_is_and_of_one_that_was_brought_up(file: Path) -> None:
     for line in file.read_bytes().splitlines():
