@@ -130,10 +130,18 @@ def _quantization(result: Result) -> str:
     return "not quantized" if told in ("", "auto", "none") else told
 
 
+def _device(result: Result) -> str:
+    """What it ran on. Engines call a CPU by names of their own, or by none, and the host knows better."""
+    loaded = result.loaded
+    if loaded is None:
+        return ""
+    return (result.fingerprint.host.cpu_model if loaded.device == "cpu" else "") or loaded.device_name
+
+
 _PROMPTS = ("workload.prompts_file", "workload.prompts", "workload.input_len", "workload.seed")
 _CHECKS = (
     _Check("models", ("model.id",), lambda result: (result.setup.model, result.setup.revision)),
-    _Check("devices", (), lambda result: result.loaded.device_name if result.loaded else ""),
+    _Check("devices", (), lambda result: _device(result)),
     _Check("number formats", (), lambda result: result.loaded.dtype if result.loaded else ""),
     _Check("weight formats", ("engine.quantization",), lambda result: _quantization(result)),
     _Check("prompts", _PROMPTS, _prompts),

@@ -231,6 +231,18 @@ def marks(one: Result, other: Result) -> Sequence[str]:
     return compare(one, other, (batches(1.0), batches(1.0))).unlike
 
 
+def test_one_cpu_by_the_names_of_two_engines_is_one_device() -> None:
+    one = MEASURED[0]
+    assert one.loaded is not None
+    on_cpu, named = (
+        replace(one, loaded=replace(one.loaded, device="cpu", device_name=name)) for name in ("CPU", "A CPU @ 2 GHz")
+    )
+    assert not any("devices" in mark for mark in marks(on_cpu, named))
+    host = replace(one.fingerprint.host, cpu_model="another")
+    elsewhere = replace(named, fingerprint=replace(named.fingerprint, host=host))
+    assert any(mark.startswith("other devices: ") for mark in marks(on_cpu, elsewhere))
+
+
 def test_unlike_things_are_loud() -> None:
     one = MEASURED[0]
     assert one.loaded is not None
