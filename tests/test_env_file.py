@@ -14,6 +14,7 @@ from infertui import text
 from infertui.config.sources import load
 from infertui.env_file import FILE, OFF, read_env_file, use_env_file, with_env_file
 from infertui.errors import ConfigError, UsageError
+from infertui.tui import crash
 
 TOKEN = "hf_" + "a1B2" * 8
 
@@ -207,6 +208,17 @@ def test_a_token_of_the_file_is_shown_nowhere() -> None:
     use_env_file(environ={"DB_PASSWORD": "correct horse"})
     shown = text.clean("Bearer some-long-key, correct horse; abc of hf_zyxwvutsrqponmlkjihgfedcba")
     assert shown == "Bearer ***, ***; abc of ***"
+
+
+def test_a_crash_keeps_no_token(tmp_path: Path) -> None:
+    error = ValueError(f"Illegal header value b'Bearer {TOKEN}' or some-long-key")
+    use_env_file(environ={"OPENAI_API_KEY": "some-long-key"})
+    log = crash.keep(error, environ={"XDG_STATE_HOME": str(tmp_path)})
+    assert log is not None
+    told = log.read_text() + crash.sentence(error, log)
+    assert "Illegal header value" in told
+    assert TOKEN not in told
+    assert "some-long-key" not in told
 
 
 def test_the_command_line_and_its_children(tmp_path: Path) -> None:

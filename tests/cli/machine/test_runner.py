@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.daemons import Home, home, play, wait_until
 from support.served import mirrored
@@ -131,6 +132,27 @@ def test_flags_about_watching_do_not_go_with_queueing(place: Home, flags: list[s
     done = place.command("run", "demo", *QUICK, "--queue", *flags, code=2)
     assert f"{flags[0]} and --queue exclude each other" in done.stderr
     assert not place.runner
+
+
+def test_the_env_file_reaches_the_runner_and_its_token_no_worker_and_no_file(place: Home) -> None:
+    token = "hf_" + "a1B2" * 8
+    (place.folder / ".env").write_text(f"HF_TOKEN={token}\nHF_HOME=models\nBATCH_SIZE=2\nOTHER=1\n")
+    place.command("run", "demo", *SLOW, "--queue")
+    under_way(place)
+    runner = psutil.Process(place.runner)
+    workers = [child for child in runner.children(recursive=True) if "infertui.worker.child" in child.cmdline()]
+    assert workers
+    for process in (runner, *workers):
+        environ = process.environ()
+        assert environ["HF_HOME"] == str(place.folder / "models")  # of this folder, whichever the runner lives in
+        assert ("HF_TOKEN" in environ) == (process is runner)
+        assert not {"OTHER", "BATCH_SIZE"} & environ.keys()
+    place.command("stop", "--now")
+    (line,) = (place.reports / "results.jsonl").read_text().splitlines()
+    assert json.loads(line)["config"]["workload"]["batch_size"] == 2
+    kept = [path for path in place.folder.rglob("*") if path.is_file() and path.name != ".env"]
+    assert kept
+    assert [path for path in kept if token.encode() in path.read_bytes()] == []
 
 
 def test_a_busy_runner_is_stopped_only_on_request_and_keeps_what_it_measured(place: Home) -> None:
