@@ -33,6 +33,8 @@ from infertui.cli.offload.profile import profile
 from infertui.cli.output import say, warn
 from infertui.cli.reading.advise import EPILOG as ADVISE_EXAMPLES
 from infertui.cli.reading.advise import advise
+from infertui.cli.reading.audit import EPILOG as AUDIT_EXAMPLES
+from infertui.cli.reading.audit import audit
 from infertui.cli.reading.compare import EPILOG as COMPARE_EXAMPLES
 from infertui.cli.reading.compare import compare
 from infertui.cli.reading.cost import EPILOG as COST_EXAMPLES
@@ -77,6 +79,7 @@ app.command("auto", epilog=PIPELINE_EXAMPLES, hidden=True)(pipeline)
 app.command(epilog=RESULTS_EXAMPLES)(results)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=ADVISE_EXAMPLES)(advise)
+app.command(epilog=AUDIT_EXAMPLES)(audit)
 app.command(epilog=BENCH_EXAMPLES)(bench)
 app.command(epilog=PROFILE_EXAMPLES)(profile)
 app.command(epilog=REPORT_EXAMPLES)(report)
