@@ -57,13 +57,14 @@ def name_of(base: Config, engines: Sequence[str] = (), *, quick: bool = False) -
     parts = ["quick"] * quick
     for path, short in _NAMED.items():
         if flat[path] != usual.get(path, FIELDS[path].default):
-            parts.append(f"{short}{flat[path]}")
+            parts.append(short if isinstance(flat[path], bool) else f"{short}{flat[path]}")
     return "-".join(filter(None, (_slug(last) or "model", *map(_slug, (*parts, *engines)))))[:80].strip("-.")
 
 
 _NAMED = {
     "workload.batch_size": "b", "workload.input_len": "isl", "workload.output_len": "osl", "engine.dtype": "",
     "engine.quantization": "", "device.name": "",
+    "engine.fallback": "fallback",
 }  # fmt: skip
 """Keys that a name tells where they are not as usual, and how."""
 

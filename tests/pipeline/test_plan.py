@@ -116,6 +116,7 @@ def usual(model: str, **changes: object) -> Config:
         ("org/m", {"workload__output_len": 7, "engine__dtype": "fp16", "device__name": "cpu"}, (),
          "m-osl7-float16-cpu"),
         ("./models/mine/", {}, ("llama-cpp:q8_0",), "mine-llama-cpp-q8-0"),
+        ("org/m", {"engine__fallback": True}, ("tensorrt-llm",), "m-fallback-tensorrt-llm"),
         ("../..", {}, (), "model"),
         ("/x/" + "a" * 300, {}, (), "a" * 80),
     ],

@@ -85,7 +85,7 @@ def test_a_pipeline_downloads_its_model_in_its_first_step(tmp_path: Path) -> Non
         done = infertui(*command, "--no-charts", cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     assert "acme/tiny was downloaded" in done.stdout
-    assert (tmp_path / "reports/tiny-quick-simulator-step-ms-5/report.md").is_file()
+    assert (tmp_path / "reports/tiny-quick-simulator-step-ms-10-simulator-step-ms-5/report.md").is_file()
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:

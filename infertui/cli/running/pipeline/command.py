@@ -203,7 +203,7 @@ def _wanted(asked: PipelineFlags) -> "tuple[Path, PipelineFile]":
     from datetime import datetime
 
     from infertui.errors import UsageError
-    from infertui.pipeline.arms import parse_arm, parse_arms
+    from infertui.pipeline.arms import BASELINE, parse_arm, parse_arms
     from infertui.pipeline.plan import QUICK_ROUNDS, USUAL_ROUNDS, name_of
     from infertui.pipeline.state import PipelineFile, is_of_others
     from infertui.results.runs import is_run_folder
@@ -217,7 +217,8 @@ def _wanted(asked: PipelineFlags) -> "tuple[Path, PipelineFile]":
             f"--engines names the baseline {baseline} alone", remedy="Name another engine or mode beside it."
         )
     base = _base(asked)
-    name = asked.name or name_of(base, engines, quick=asked.quick)
+    sides = engines if baseline == BASELINE else (baseline, *engines)
+    name = asked.name or name_of(base, sides, quick=asked.quick)
     if name in (".", "..") or "/" in name or "\0" in name or name.startswith("."):
         raise UsageError(f"--name {quoted(name)} is no name of a folder", remedy="Name it without / and leading dots.")
     folder = asked.out / name
