@@ -53,7 +53,7 @@ class Choosing:
         """What to measure. Raises EngineError where there is nothing to compare, InterruptedPipelineError."""
         pipeline = self._pipeline
         base = replace(pipeline.base, labels={**pipeline.base.labels, LABEL: pipeline.name})
-        first = machine.possible(base, [parse_arm(pipeline.baseline, "--baseline")], self._gpus, asked=True)
+        first = machine.possible(base, [parse_arm(pipeline.baseline, "--baseline")], self._gpus, asked=False)
         others = self._asked(base) if pipeline.engines else self._fastest(base, first)
         arms = (*first.arms, *(arm for arm in others.arms if arm.name != pipeline.baseline))
         left_out = (*first.left_out, *others.left_out)
@@ -74,7 +74,8 @@ class Choosing:
     def _fastest(self, base: Config, first: machine.Possible) -> ChosenArms:
         """TensorRT-LLM where it can be used, or may be stood in for, and the fastest of the others."""
         lane = machine.default_lane(base, parse_arm(self._pipeline.baseline, "--baseline"), self._gpus)
-        specs = [parse_arm(name, "--engines") for name in candidates(on_gpu=lane != CPU)]
+        names = [name for name in candidates(on_gpu=lane != CPU) if name != self._pipeline.baseline]
+        specs = [parse_arm(name, "--engines") for name in names]
         found = machine.possible(base, specs, self._gpus, asked=False)
         lane = first.lanes[0] if first.lanes else next(iter(found.lanes), lane)
         beside = [arm for arm, where in zip(found.arms, found.lanes, strict=True) if where == lane]
@@ -86,27 +87,30 @@ class Choosing:
             stood_in = machine.possible(base, [parse_arm(TENSORRT_LLM, "--engines")], self._gpus, asked=True)
             always = list(stood_in.arms)
         others = [arm for arm in beside if arm.name != TENSORRT_LLM]
-        chosen, how = self._first_of(others)
+        chosen, how = self._first_of(others, 1 if first.arms else 2)
         if always:
             how = f"{TENSORRT_LLM} as it is here, and {how}" if chosen else f"{TENSORRT_LLM} is here"
         return ChosenArms((*always, *chosen), tuple(left_out), how)
 
-    def _first_of(self, arms: Sequence[PipelineArm]) -> tuple[tuple[PipelineArm, ...], str]:
-        if len(arms) < 2:
-            return tuple(arms), "the only other one that can be used here" if arms else "no other can be used here"
+    def _first_of(self, arms: Sequence[PipelineArm], wanted: int) -> tuple[tuple[PipelineArm, ...], str]:
+        """So many of the arms, the fastest last: where there is no baseline the first of two has to be one."""
+        if len(arms) <= wanted:
+            return tuple(reversed(arms)), "what else can be used here" if arms else "no other can be used here"
         if self._pipeline.quick:
-            return (arms[0],), "the first that can be used, in the usual order of speed; not measured (--quick)"
+            how = "the first that can be used" if wanted == 1 else f"the first {wanted} that can be used"
+            return tuple(reversed(arms[:wanted])), f"{how}, in the usual order of speed; not measured (--quick)"
         trials = self._tried(arms)
-        able = [trial for trial in trials if trial.throughput is not None]
+        able = sorted((trial for trial in trials if trial.throughput), key=lambda trial: trial.throughput or 0.0)
         if not able:
             raise EngineError(
                 "no engine could be chosen: every short run failed: "
                 + "; ".join(f"{trial.name}: {trial.error}" for trial in trials),
                 remedy="--engines names what to measure; the runs' worker.log has what the engines printed.",
             )
-        best = max(able, key=lambda trial: trial.throughput or 0.0)
+        by_name = {arm.name: arm for arm in arms}
         told = ", ".join(_trial_text(trial) for trial in trials)
-        return tuple(arm for arm in arms if arm.name == best.name), f"the fastest in one short run each ({told})"
+        how = "the fastest" if wanted == 1 else f"the {wanted} fastest"
+        return tuple(by_name[trial.name] for trial in able[-wanted:]), f"{how} in one short run each ({told})"
 
     def _tried(self, arms: Sequence[PipelineArm]) -> list[Trial]:
         """A short run of each, those that were cut off or not reached before."""

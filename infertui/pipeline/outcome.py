@@ -197,7 +197,8 @@ def _marks(pipeline: PipelineFile, found: Found, width: int) -> Iterator[str]:
     bench = found.bench
     unlike = dict.fromkeys(text for one in bench.comparisons for text in one.unlike)
     marks = [f"NOT COMPARABLE {text}" for text in unlike if not (found.with_invalid and " is invalid: " in text)]
-    marks += [f"not measured: {one.name}: {one.reason}" for one in pipeline.left_out if one.asked]
+    marks += [f"not measured: {one.name}: {one.reason}" for one in pipeline.left_out
+              if one.asked or one.name == pipeline.baseline]  # fmt: skip
     marks += [f"left out {text}" for text in bench.left_out]
     if bench.missing:
         marks.append(f"{bench.missing} runs are missing: the same command measures them")

@@ -152,12 +152,14 @@ def _choose(pipeline: PipelineFile, outlook: Outlook) -> _Planned:
         return f"{pipeline.baseline} against {', '.join(pipeline.engines)}, as asked for", Estimate(0.0)
     if pipeline.quick:
         others = ", ".join(_others(pipeline, outlook)) or "nothing: see below"
-        return f"{pipeline.baseline} against the first that can be used of {others}", Estimate(0.0)
+        return f"{_baseline(pipeline, outlook)} against the first that can be used of {others}", Estimate(0.0)
     if outlook.waiting:
         return f"{pipeline.baseline} against the fastest of what can be used here", None
-    if len(outlook.trials) < 2:
-        return f"{pipeline.baseline} against {', '.join(outlook.trials) or 'nothing: see below'}", Estimate(0.0)
-    return f"a short run each of {', '.join(outlook.trials)}: the fastest is measured", total(outlook.trials)
+    if len(outlook.trials) <= (1 if pipeline.baseline in outlook.runs else 2):
+        others = ", ".join(outlook.trials) or "nothing: see below"
+        return f"{_baseline(pipeline, outlook)} against {others}", Estimate(0.0)
+    measured = "the fastest is" if pipeline.baseline in outlook.runs else "the two fastest are"
+    return f"a short run each of {', '.join(outlook.trials)}: {measured} measured", total(outlook.trials)
 
 
 def _build(outlook: Outlook) -> _Planned:
@@ -178,10 +180,16 @@ def _measure(pipeline: PipelineFile, outlook: Outlook) -> _Planned:
         there = f", {outlook.measured} of {count * pipeline.rounds} runs are there" if outlook.measured else ""
         return f"{rounds_text(pipeline.rounds)} of {count} configs in turn{there}", whole
     base = outlook.runs.get(pipeline.baseline)
+    sides = 1 if base else 2
     others = [one for one in _others(pipeline, outlook).values() if one is not None]
-    slowest = max(others[: 1 if pipeline.quick else None], key=lambda one: one.seconds, default=None)
-    whole = (base + slowest).times(pipeline.rounds) if base and slowest else None
+    taken = others[:sides] if pipeline.quick else sorted(others, key=lambda one: -one.seconds)[:sides]
+    whole = sum(taken, base or Estimate(0.0)).times(pipeline.rounds) if len(taken) == sides else None
     return f"{rounds_text(pipeline.rounds)} of the baseline and the chosen one in turn", whole
+
+
+def _baseline(pipeline: PipelineFile, outlook: Outlook) -> str:
+    missing = pipeline.baseline not in outlook.runs and not outlook.waiting
+    return f"one of the others, as {pipeline.baseline} cannot be measured," if missing else pipeline.baseline
 
 
 def rounds_text(count: int) -> str:

@@ -265,3 +265,27 @@ def test_quick_takes_the_first_of_the_usual_order_unmeasured(tmp_path: Path, mon
     assert "not measured (--quick)" in done.chosen_by
     assert not any("trial" in name for name in host.measured)
     assert [one.name for one in done.left_out] == ["vllm"]
+
+
+@pytest.mark.parametrize(
+    ("quick", "arms"), [(False, ["simulator:step_ms=6", FASTER]), (True, [FASTER, "simulator:step_ms=8"])]
+)
+def test_without_the_baseline_two_others_are_measured_and_the_slower_is_one(
+    quick: bool, arms: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = folder_of(tmp_path)
+    monkeypatch.setattr(choosing, "candidates", lambda on_gpu: ("simulator:step_ms=8", FASTER, "simulator:step_ms=6"))
+    fresh = replace(asked(), engines=(), baseline="tensorrt-llm", quick=quick)
+    done = run(folder, fresh, store, KeepingHost(store))
+    assert [arm.name for arm in done.arms] == arms
+    choose = done.record("choose")
+    assert choose is not None
+    assert f"tensorrt-llm cannot be measured, {arms[0]} is the baseline" in choose.told
+    assert "not measured: tensorrt-llm: " in (folder / "summary.txt").read_text()
+
+
+def test_the_baseline_is_no_candidate_to_beat_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, store = folder_of(tmp_path)
+    monkeypatch.setattr(choosing, "candidates", lambda on_gpu: (BASELINE, "simulator:step_ms=12"))
+    done = run(folder, replace(asked(), engines=()), store, KeepingHost(store))
+    assert [arm.name for arm in done.arms] == [BASELINE, "simulator:step_ms=12"]

@@ -328,15 +328,15 @@ def _plan_lines(pipeline: "PipelineFile", folder: Path, planned: "PipelinePlan",
         took = "done" if step.done else step.estimate.text if step.estimate and step.estimate.seconds else ""
         what = shorten(step.what, 100)
         lines.append(f"  {number} {step.step:<8} {what}" + (f" ({took})" if took else ""))
-    lines.append(f"  {_duration(planned)}")
+    lines.append(f"  {_duration(planned, waiting=seen.waiting)}")
     lines += [shorten(f"  not here: {one.name}: {one.reason}", 160) for one in seen.left_out]
     return [clean(line) for line in lines]
 
 
-def _duration(planned: "PipelinePlan") -> str:
+def _duration(planned: "PipelinePlan", *, waiting: bool) -> str:
     whole = planned.estimate
     if whole is None:
-        return "how long that takes is not known before the model is here"
+        return "how long that takes is not known" + (" before the model is here" if waiting else "")
     besides = f", besides {' and '.join(planned.unknown)}" if planned.unknown else ""
     rough = "; that is rough, from the model's size: earlier runs would tell better" if whole.rough else ""
     return f"in all {whole.text}{besides}{rough}"
