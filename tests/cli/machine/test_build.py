@@ -207,3 +207,21 @@ def test_in_a_terminal_a_line_is_redrawn(box: Box) -> None:
     os.close(ours)
     assert b"starting" in seen or b"compiling" in seen or b"done" in seen
     assert b"infertui: built" in seen
+
+
+def test_what_a_pipeline_asks_to_be_built_is_understood(box: Box) -> None:
+    from support.runs import simulated
+
+    from infertui.cli.running.pipeline.host import build_arguments
+
+    config = simulated(
+        model__id=str(box.model), workload__batch_size=4, workload__input_len=64, workload__output_len=32,
+        **{"engine.name": "tensorrt-llm", "engine.dtype": "float16"},
+    )  # fmt: skip
+    command = [sys.executable, "-c", COMMAND, *build_arguments(config), "--dry-run", "--json"]
+    done = subprocess.run(
+        command, cwd=box.folder, env=box.environment, capture_output=True, text=True, check=False, timeout=HANG_S
+    )
+    assert done.returncode == 0, done.stderr
+    by_hand = json.loads(box.run("--dry-run", "--json").stdout)
+    assert json.loads(done.stdout)["engine_dir"] == by_hand["engine_dir"], "a run finds the engine by its options"

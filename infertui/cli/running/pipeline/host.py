@@ -17,11 +17,13 @@ from infertui.cli.running.foreground import INTERRUPTED, RunView, run_in_foregro
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import EngineError
+from infertui.load.prompts import load_prompts
 from infertui.pipeline.host import Ran
 from infertui.report.produce import ReportOrder, WrittenReport
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.events import AnyRunEvent, RunRefused, RunStarted
+from infertui.runner.execution.loading import capacity_of
 
 _PRECISIONS = {"auto": "fp16", "float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 
@@ -77,10 +79,11 @@ class CommandHost:
 def build_arguments(config: Config) -> list[str]:
     """What `infertui build` is to be told for the engine that a config will run."""
     workload, engine = config.workload, config.engine
+    needed = capacity_of(workload, load_prompts(workload))
     precision = "fp8" if engine.quantization == "fp8" else _PRECISIONS[engine.dtype]
     arguments = [
-        "build", "--model-id", config.model.id, "--precision", precision, "--batch-size", str(workload.batch_size),
-        "--max-input-len", str(workload.input_len or 1024), "--max-output-len", str(workload.output_len),
+        "build", "--model-id", config.model.id, "--precision", precision, "--batch-size", str(needed.sequences),
+        "--max-input-len", str(needed.prompt_tokens), "--max-output-len", str(needed.output_tokens),
         "--tensor-parallel", str(engine.tensor_parallel),
     ]  # fmt: skip
     return arguments + (["--revision", config.model.revision] if config.model.revision else [])
