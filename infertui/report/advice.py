@@ -20,11 +20,13 @@ def recommendations(material: ReportData) -> ReportSection | None:
     for task in told[:_MOST_TASKS]:
         blocks.append(_configurations(task))
         blocks += [Paragraph(note) for note in wording.task_notes(task, advice)]
-        uses = tuple(wording.choice_text(choice, advice) for choice in task.choices)
-        blocks.append(Callout("good" if any(one.sure for one in task.choices) else "warning", "", "What to use"))
+        first, *others = task.choices
+        text = wording.choice_text(first, advice)
+        blocks.append(Callout("good" if first.sure else "warning", f"{text}.", f"To use, of {task.task}"))
+        uses = tuple(wording.choice_text(choice, advice) for choice in others)
         blocks.append(Bullets((*uses, *(f"to repeat it: {line}" for line in wording.commands(task, advice)))))
         if task.avoid:
-            blocks.append(Callout("warning", "", "What to avoid"))
+            blocks.append(Paragraph("To avoid:"))
             blocks.append(Bullets(tuple(wording.avoid_text(one) for one in task.avoid)))
     if (more := len(told) - _MOST_TASKS) > 0:
         blocks.append(Paragraph(f"{more} more tasks: `infertui advise` tells of all."))

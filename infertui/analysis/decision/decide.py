@@ -242,6 +242,10 @@ def _choice(goal: Goal, candidates: Sequence[Configuration], able: int, equal_wi
         why = "no run keeps to the limits" if able and not candidates else "no valid run tells it"
         return Recommendation(goal, why=why)
     value, best = (max if better == "higher" else min)(known, key=lambda entry: entry[0])
+    if goal != "throughput":
+        # Of those that are alike in this the fastest.
+        near = [entry for entry in known if abs(entry[0] / value - 1) <= equal_within]
+        value, best = max(near, key=lambda entry: entry[1].throughput or 0.0)
     rivals = []
     for other, one in known:
         if one is best:

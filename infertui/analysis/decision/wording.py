@@ -96,8 +96,9 @@ def choice_text(choice: Recommendation, advice: Advice) -> str:
     several = choice.candidates > 2
     others = f"the {choice.candidates - 1} others are" if several else "the other is"
     if choice.rivals:
-        kind = "not below it for sure" if choice.goal == "throughput" else f"within {band_text(advice.equal_within)}"
-        return f"{text}; {kind}: {_named(choice.rivals)}"
+        within = f"the fastest of those within {band_text(advice.equal_within)}, beside"
+        kind = "not below it for sure:" if choice.goal == "throughput" else within
+        return f"{text}; {kind} {_named(choice.rivals)}"
     if choice.interval:
         return f"{text}; {others} slower for sure"
     return f"{text}; {others} beyond {band_text(advice.equal_within)}, by single figures without an interval"
@@ -181,15 +182,15 @@ def impact_lines(impact: Impact) -> Iterator[str]:
         return
     first, last = known[0], known[-1]
     runs = f"(runs {first.run}, {last.run})"
-    change = f"{format_number(last.ratio or 0.0)}x"
+    change = f"{_times_text(last.ratio or 0.0)}x"
     if last.ratio_low is None or last.ratio_high is None:
         sure = f"{change}, without an interval"
     elif last.outcome == "unclear":
-        sure = f"{change}, unclear: {last.ratio_low:.3g} to {last.ratio_high:.3g}"
+        sure = f"{change}, unclear: {_times_text(last.ratio_low)} to {_times_text(last.ratio_high)}"
     elif last.outcome == "equal":
         sure = f"{change}, equal within the band"
     else:
-        sure = f"{change} ({last.ratio_low:.3g} to {last.ratio_high:.3g})"
+        sure = f"{change} ({_times_text(last.ratio_low)} to {_times_text(last.ratio_high)})"
     times = []
     for name, one, other in (("TTFT p50", first.ttft, last.ttft), ("E2E p50", first.latency, last.latency)):
         if one and other:
@@ -226,8 +227,13 @@ def task_notes(task: TaskAdvice, advice: Advice) -> Iterator[str]:
 def _bounded(value: float | None, low: float | None, high: float | None, *, digits: bool = False) -> str:
     if value is None:
         return NOT_AVAILABLE
-    write = (lambda number: f"{number:.3g}") if digits else format_number
+    write = _times_text if digits else format_number
     return write(value) + (f" {write(low)}-{write(high)}" if low is not None and high is not None else "")
+
+
+def _times_text(value: float) -> str:
+    """A ratio: `0.998`, `2.41`, `14.4`, `398`."""
+    return f"{value:,.{3 if value < 1.1 else 2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def _seconds(value: float | None) -> str:

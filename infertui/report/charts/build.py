@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
+from infertui.analysis.decision.axes import axis_series, swept_numbers
 from infertui.analysis.limits import limits_of
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import form, ran
 from infertui.metrics.registry import metric_of
-from infertui.report.charts import bars, iterations, power, strips, tradeoff
+from infertui.report.charts import bars, curves, iterations, power, strips, tradeoff
 from infertui.report.data import Ranking, ReportData, ReportRun, foremost, workload_short
 from infertui.report.document import ReportFigure
 from infertui.report.series import Batches, TimeSpread
@@ -19,14 +20,14 @@ from infertui.text import clean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
-Data: TypeAlias = bars.Bars | strips.Strips | iterations.Courses | power.Traces | tradeoff.Tradeoff
+Data: TypeAlias = bars.Bars | strips.Strips | iterations.Courses | power.Traces | tradeoff.Tradeoff | curves.Curves
 
 MOST_ROWS = 40
 MOST_PANELS = 6
 MOST_COURSES = 12
 
 NAMES = (
-    "throughput", "latency", "ttft", "tpot", "iterations", "power", "tradeoff", "energy", "mbu",
+    "throughput", "latency", "ttft", "tpot", "iterations", "power", "tradeoff", "curves", "energy", "mbu",
 )  # fmt: skip
 """Of all charts that there are; their files are called so."""
 
@@ -51,11 +52,13 @@ def drawer(data: Data) -> "Callable[[], Drawn]":
             return lambda: power.draw(data)
         case tradeoff.Tradeoff():
             return lambda: tradeoff.draw(data)
+        case curves.Curves():
+            return lambda: curves.draw(data)
 
 
 def charts(material: ReportData) -> list[PlannedChart]:
     """The charts that the runs have values for, in reading order."""
-    found = [_throughput(material), _tradeoff(material)]
+    found = [_throughput(material), _tradeoff(material), _curves(material)]
     found += [
         _distribution(material, name, title, read)
         for name, title, read in (
@@ -290,6 +293,39 @@ def _tradeoff(material: ReportData) -> PlannedChart | None:
     return _chart(
         material, "tradeoff", "Throughput against time per token", caption, tradeoff.Tradeoff(panels), shown, has
     )
+
+
+def _curves(material: ReportData) -> PlannedChart | None:
+    """Of every number that a sweep varied, and that has three values or more."""
+    results = [run.result for run in material.subjects]
+    series = [one for key in swept_numbers(results) for one in axis_series(results, key, 3)][:MOST_PANELS]
+    if not series:
+        return None
+    low, high, memory = metric_of("low"), metric_of("high"), metric_of("vram")
+    panels = tuple(
+        curves.Curve(
+            one.heading, clean(f"{one.heading}{f', {one.fixed}' if one.fixed else ''}"),
+            tuple(
+                curves.CurvePoint(
+                    clean(result.id), x, metric_of("throughput").number(result) or 0.0, low.number(result),
+                    high.number(result), memory.number(result),
+                )
+                for x, result in one.points
+            ),
+            one.failed,
+        )
+        for one in series
+    )  # fmt: skip
+    shown = {result.id for one in series for _, result in one.points}
+    caption = (
+        "Output tok/s (line, 95 % intervals) and memory (dashed) over what was swept, all else being equal; a cross: "
+        "no run finished there. Of a value measured several times the last valid run."
+    )
+    runs = [run for run in material.subjects if run.result.id in shown]
+    return _chart(
+        material, "curves", "Over what was swept", caption, curves.Curves(panels), runs,
+        lambda run: run.result.id in shown,
+    )  # fmt: skip
 
 
 def _lines(runs: Sequence[ReportRun]) -> Iterator[tradeoff.TradeoffLine]:

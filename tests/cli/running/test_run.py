@@ -414,3 +414,11 @@ def _stub_uuid(folder: Path, library: Path) -> str:
         "gpus", "--json", cwd=folder, environment=clean_environment(LD_LIBRARY_PATH=str(library), NVML_STUB_GPUS="2")
     )
     return str(json.loads(answer.stdout)["gpus"][0]["info"]["uuid"])
+
+
+def test_a_sweep_over_a_number_ends_in_a_curve(tmp_path: Path) -> None:
+    done = infertui("run", *SIMULATOR, "--isl", "8", "--osl", "4", "-b", "1,2,4", "--ui", "plain", cwd=tmp_path)
+    drawn = done.stdout.partition("output tok/s over bs")[2].splitlines()
+    assert drawn[-1].split() == ["1", "bs", "4"], done.stdout
+    alone = infertui("run", *SIMULATOR, "--isl", "8", "--osl", "4", "-b", "1,2", "--ui", "plain", cwd=tmp_path)
+    assert "output tok/s over" not in alone.stdout

@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from PIL import Image
 from support.reported import HOSTILE, gathered, made, stored
 
-from infertui.report.charts import bars, iterations, power, strips, tradeoff
+from infertui.report.charts import bars, curves, iterations, power, strips, tradeoff
 from infertui.report.charts.build import MOST_ROWS, Data, charts, drawer
 from infertui.report.charts.style import SERIES, VARIABLES, MissingMatplotlibError, render, require_matplotlib
 
@@ -43,6 +43,19 @@ EXAMPLES: dict[str, Data] = {
         (
             power.Trace("run-1", 1, HOSTILE, (-1.0, 0.0, 1.0), (80.0, None, 500.0), (None,) * 3, "GPU", "w", 0.9),
             power.Trace("run-2", 2, "one sample", (0.0,), (80.0,), (1.0,), "CPU", "w"),
+        )
+    ),
+    "curves": curves.Curves(
+        tuple(
+            curves.Curve(
+                HOSTILE, HOSTILE,
+                tuple(
+                    curves.CurvePoint(f"run-{x}", x, 10.0 * x, low, 11.0 * x, None if x == 4 else x * 1e9)
+                    for x, low in ((1, 9.0), (2, None), (4, 39.0))
+                ),
+                failed,
+            )
+            for failed in ((), (8.0,))
         )
     ),
     "tradeoff": tradeoff.Tradeoff(

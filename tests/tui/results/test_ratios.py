@@ -35,6 +35,15 @@ def test_ratios_are_multiples_of_the_baseline() -> None:
         assert found.better is better
 
 
+def test_a_gain_is_the_same_as_a_change_in_percent() -> None:
+    """150 of 100 is 50 % more; as sure, and as comparable, as the ratio beside it."""
+    ratio, gain = row_ratio("ratio", ROW, BASE), row_ratio("gain", ROW, BASE)
+    assert ratio is not None
+    assert gain is not None
+    assert (gain.value, gain.outcome, gain.unlike) == (ratio.value, ratio.outcome, ratio.unlike)
+    assert gain.text.strip("~=()") == "+50.0%"
+
+
 def test_a_throughput_is_surely_other_equal_or_unclear_by_the_intervals() -> None:
     # ln(1.5) = 0.405; half-widths ln(105/95)/2 = 0.0500 and ln(152/148)/2 = 0.0133: together 0.0518.
     found = row_ratio("ratio", ROW, BASE)
