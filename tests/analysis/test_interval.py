@@ -36,7 +36,7 @@ def test_views_say_the_same(interval: Interval | None, rests_on: Independence, t
     names = [metric.text_heading for metric in metrics("text")]
     assert text_cells(result)[names.index("95 %")] == table
     assert dict(figures(result))["output throughput"] == "  ".join(part for part in ("100 tok/s", words) if part)
-    beside = table.replace("-", " to ") if table != "-" else ""
+    beside = table.replace("-", " to ") if table != "n/a" else ""
     assert metric_of("throughput_bounds").write(result) == f"100 ({beside})" if beside else "100"
 
 
