@@ -153,7 +153,10 @@ def write(folder: Path, pipeline: PipelineFile) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep it to this process. Raises UsageError where another one works in it, and StoreError."""
+    """Make the folder, and keep it to this process; it is removed again where no pipeline began in it.
+
+    Raises UsageError where another process works in it, and StoreError.
+    """
     if regular_files.exists(folder) and not regular_files.is_dir(folder):
         raise UsageError(f"{clean(str(folder))} is a file", remedy="Name another folder with --name.")
     path = folder / LOCK
@@ -173,4 +176,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if not regular_files.exists(folder / FILE):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                folder.rmdir()
         os.close(descriptor)

@@ -165,6 +165,8 @@ def test_wrong_requests_are_told_and_change_nothing(
     assert message in str(refused.value)
     assert (tmp_path / "reports/other/pipeline.json").read_bytes() == whole
     assert not (tmp_path / "reports/results.jsonl").exists()
+    left = {path.name for path in (tmp_path / "reports").iterdir()}
+    assert left - {"tiny-llama-cpp"} == {"20260101-run", "torn", "other", "file", "notes"}, "nothing began"
 
 
 class Terminal:
