@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from infertui.analysis.comparability import unlike
 from infertui.analysis.outcome import Outcome, outcome_of
+from infertui.config.engines.registry import SPECS
 from infertui.config.sweep import short_name
 from infertui.measure.comparison import Ratio, geometric_mean, independent_ratio
 from infertui.measure.dependence import FEWEST
@@ -19,7 +20,8 @@ from infertui.measure.statistics import CONFIDENCE, student_quantile
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import diverged, engine, fallback_of, ran, told
 from infertui.metrics.registry import metric_of
-from infertui.metrics.varying import asked_of, setting_text
+from infertui.metrics.varying import AskedSettings, asked_of, setting_text
+from infertui.results.config_keys import default_of
 from infertui.results.result import Result
 from infertui.results.setup import JUDGED
 from infertui.text import clean
@@ -127,12 +129,24 @@ def names_of(groups: Sequence[Group]) -> list[str]:
     names = []
     for group, one in zip(groups, asked, strict=True):
         mode = ran(group.chosen)
-        told = [key for key in keys if not (key == "engine.mode" and mode)]
+        told = [key for key in keys if not (key == "engine.mode" and mode) and _telling(key, one)]
         parts = [engine(group.chosen)] if len(engines) > 1 else []
         parts += [mode] if len(modes) > 1 else []
         parts += [f"{short_name(key)}={setting_text(one.get(key)) or NOT_AVAILABLE}" for key in told]
         names.append(clean(" ".join(part for part in parts if part) or group.chosen.name))
     return [name if names.count(name) == 1 else f"{name} ({groups[at].chosen.name})" for at, name in enumerate(names)]
+
+
+def _telling(key: str, one: AskedSettings) -> bool:
+    """Whether a name has to say a key: not an option of another engine, nor one that is as it is by default."""
+    section, _, option = key.partition(".")
+    if section != "engine":
+        return True
+    table, _, own = option.partition(".")
+    spec = SPECS.get(str(one.get("engine.name")))
+    if own and spec is not None and spec.table != table:
+        return False
+    return one.get(key) != default_of(key)
 
 
 def _counts(key: str) -> bool:

@@ -160,4 +160,4 @@ def _print(advice: "Advice") -> None:
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    print_table(heads, rows if sys.stdout.isatty() else [heads, *rows])
+    print_table(heads, rows if sys.stdout.isatty() else [heads, *rows], blocks=True)
