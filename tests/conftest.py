@@ -1,6 +1,7 @@
 """For all tests: how thorough properties are tried, and a stand-in for the NVIDIA driver library."""
 
 import ctypes
+import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,9 @@ if find_spec("hypothesis"):
     settings.register_profile("quick", max_examples=20, deadline=None)
     settings.register_profile("thorough", deadline=None, derandomize=True, database=None, print_blob=True)
     settings.load_profile("quick")
+
+# A `.env` of the checkout, which compose reads, is none of the tests' business.
+os.environ["INFERTUI_NO_ENV_FILE"] = "1"
 
 # Shells have what they start in the background ignore these, and what is started from here would inherit that.
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
