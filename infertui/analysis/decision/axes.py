@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from infertui.analysis.decision.configurations import Group, names_of
 from infertui.config.sweep import short_name
 from infertui.metrics.registry import metric_of
-from infertui.metrics.varying import Variation, asked_of, setting_text
+from infertui.metrics.varying import Variation, asked_of
 from infertui.results.result import Result
 from infertui.results.setup import JUDGED
 from infertui.text import clean
@@ -71,23 +73,19 @@ def axis_series(results: Iterable[Result], key: str, fewest: int = 2) -> list[Ax
 
 def _told_apart(series: Sequence[AxisSeries]) -> list[AxisSeries]:
     """Each with what sets it apart from the others, in words."""
-    variation = Variation()
-    for one in series:
-        variation.take(one.points[0][1])
-    varied = [found for found in variation.found() if found.key != (series[0].key if series else "")]
-
-    def words(result: Result) -> str:
-        asked, parts = asked_of(result), list[str]()
-        for found in varied:
-            if "." in found.key:
-                parts.append(f"{found.heading}={setting_text(asked.get(found.key))}")
-            else:
-                parts.append(str(metric_of(found.key).value(result) or ""))
-        return clean(" ".join(part for part in parts if part))
-
-    return [
-        AxisSeries(one.key, one.heading, words(one.points[0][1]), one.points, one.failed) for one in series
-    ]  # fmt: skip
+    if len(series) < 2:
+        return list(series)
+    firsts = [one.points[0][1] for one in series]
+    places = [tuple(str(metric_of(key).value(result) or "") for key in ("model", "device")) for result in firsts]
+    told = [index for index in (0, 1) if len({place[index] for place in places}) > 1]
+    words: dict[str, str] = {}
+    for place in dict.fromkeys(places):
+        here = [result for result, other in zip(firsts, places, strict=True) if other == place]
+        names = names_of([Group((result,), result) for result in here], series[0].key)
+        for result, name in zip(here, names, strict=True):
+            apart = name if len(here) > 1 else ""
+            words[result.id] = clean(" ".join(part for part in (*(place[index] for index in told), apart) if part))
+    return [replace(one, fixed=words[result.id]) for one, result in zip(series, firsts, strict=True)]
 
 
 def _number(result: Result, key: str) -> float | None:

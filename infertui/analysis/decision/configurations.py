@@ -118,11 +118,11 @@ def _configuration(result: Result) -> tuple[object, ...]:
     return (asked.whole, values, loaded.engine if loaded else "", result.source, result.imported and result.id)
 
 
-def names_of(groups: Sequence[Group]) -> list[str]:
-    """What sets each configuration of a task apart from the others, in words."""
+def names_of(groups: Sequence[Group], without: str = "") -> list[str]:
+    """What sets each configuration of a task apart from the others, in words, but for the key `without`."""
     asked = [asked_of(group.chosen) for group in groups]
     keys = sorted(
-        {key for one in asked for key in one.values if _counts(key) and key not in ("model.id", "engine.name")}
+        {key for one in asked for key in one.values if _counts(key) and key not in ("model.id", "engine.name", without)}
     )
     keys = [key for key in keys if len({one.get(key) for one in asked}) > 1]
     engines, modes = ({read(group.chosen) for group in groups} for read in (engine, ran))

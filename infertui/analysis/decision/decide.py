@@ -319,8 +319,8 @@ def _impact(series: AxisSeries, equal_within: float) -> Impact:
         )  # fmt: skip
         scaled = [one.value for one in points if one.efficiency is not None and one.efficiency >= EFFICIENT]
         efficient = max(scaled, default=valid[0][0])
-    model = series.points[0][1]
-    words = clean(f"{model.setup.model or 'n/a'}{f', {series.fixed}' if series.fixed else ''}")
+    model = clean(series.points[0][1].setup.model or "n/a")
+    words = series.fixed if series.fixed.startswith(model) else ", ".join(filter(None, (model, series.fixed)))
     return Impact(series.key, series.heading, words, points, series.failed, best, efficient)
 
 
