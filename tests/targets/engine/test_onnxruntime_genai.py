@@ -11,13 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.onnx_models import Running, asked, build_here, generate, load
+from support.onnx_models import Running, asked, build_here, generate, load, request
 from support.sinks import Stamps
 
 from infertui.config.engines.onnxruntime_genai import SPEC
 from infertui.errors import EngineError
 from infertui.models.hub import asking
+from infertui.models.resolve import resolve
 from infertui.targets.engine.base import Batch, Scoring
+from infertui.targets.engine.onnxruntime_genai.asked import recipe
+from infertui.targets.engine.onnxruntime_genai.conversion import converted
+from infertui.targets.engine.onnxruntime_genai.graph import contents
 from infertui.targets.engine.onnxruntime_genai.installed import probe
 from infertui.targets.engine.transformers.describe import describe
 from infertui.targets.engine.verify import check, check_device, check_loaded
@@ -313,3 +317,22 @@ def test_an_option_that_the_builder_drops_fails_the_run(llama: str, monkeypatch:
     engine, _ = load(llama, config, seed=7)
     with pytest.raises(EngineError, match="prompt_logits = last was asked of onnxruntime-genai, but all is in force"):
         check(config, SPEC, engine.evidence())
+
+
+@pytest.mark.parametrize(
+    ("levers", "told"),
+    [
+        ({"dtype": "float16"}, ("float16", "none", "")),
+        ({"dtype": "bfloat16"}, ("bfloat16", "none", "")),  # its logits are float32
+        ({"dtype": "bfloat16", "quantization": "int4"}, ("bfloat16", "int4", "float")),
+        ({"quantization": "int8"}, ("float16", "int8", "float")),
+    ],
+)
+def test_models_for_gpus_are_made_anywhere_and_say_what_they_hold(
+    llama: str, levers: dict[str, Any], told: tuple[str, str, str]
+) -> None:
+    source = resolve(llama)
+    made = recipe(request(llama, asked(**levers), device="cuda"), source)
+    found = contents(converted(source, made), source.shape.head_dim)
+    assert (found.dtype, found.quantization, found.activations) == told
+    assert found.kv_token_bytes == 2 * 2 * 2 * 16 * 2

@@ -42,7 +42,6 @@ def source(tmp_path: Path, **config: Any) -> ModelSource:
         ("cpu", {"prompt_logits": "last"}, Recipe("cpu", "fp32", "float32", {"prune_lm_head": "true"})),
         ("cuda", {}, Recipe("cuda", "bf16", "bfloat16")),  # nano is a bfloat16 one
         ("cuda:1", {"dtype": "float16"}, Recipe("cuda", "fp16", "float16")),
-        ("cuda", {"dtype": "float32"}, Recipe("cuda", "fp32", "float32")),
         (
             "cuda", {"quantization": "int4"},
             Recipe("cuda", "int4", "bfloat16", {"accuracy_level": "0", "use_cuda_bf16": "true"}),
@@ -73,13 +72,13 @@ def test_what_is_made(device: str, levers: dict[str, Any], expected: Recipe) -> 
         ("cpu", {"execution_provider": "nv-tensorrt-rtx"}, "computes on a GPU"),
         ("cuda", {"execution_provider": "cpu"}, "cpu computes on a CPU, and this run has a GPU"),
         ("cpu", {"mode": "cudagraph"}, "cudagraph is an option of the provider cuda, and cpu computes"),
-        ("cuda", {"mode": "cudagraph", "dtype": "float32"}, "needs a KV cache that stays in its place"),
-        ("cuda", {"quantization": "int4", "dtype": "float32"}, "float32 is not made for cuda beside"),
-        ("cuda", {"quantization": "int8", "dtype": "bfloat16"}, "bfloat16 is not made for cuda beside"),
+        ("cuda", {"dtype": "float32"}, "makes no model in float32 for cuda that loads"),
+        ("cuda", {"quantization": "int4", "dtype": "float32"}, "no model in float32 for cuda beside"),
+        ("cuda", {"quantization": "int8", "dtype": "bfloat16"}, "no model in bfloat16 for cuda beside"),
         ("cuda", {"quantization": "int8", "activations": "int8"}, "int8 is for CPUs, and cuda computes"),
         ("cpu", {"activations": "int8"}, "but no weights are quantized"),
         ("cuda", {"execution_provider": "nv-tensorrt-rtx", "quantization": "int8"}, "int8 is not made for nv-tensor"),
-        ("cuda", {"execution_provider": "nv-tensorrt-rtx", "dtype": "float32"}, "float32 is not made for nv-tensorrt"),
+        ("cuda", {"execution_provider": "nv-tensorrt-rtx", "dtype": "float32"}, "no model in float32 for nv-tensorrt"),
     ],
 )
 def test_levers_that_do_not_go_together(device: str, levers: dict[str, Any], problem: str) -> None:

@@ -12,7 +12,7 @@ from infertui.config.engines.onnxruntime_genai import SPEC
 from infertui.errors import EngineError
 from infertui.models.resolve import resolve
 from infertui.targets.engine import gpus
-from infertui.targets.engine.base import Scoring
+from infertui.targets.engine.base import Batch, Scoring
 from infertui.targets.engine.base import check as refuse
 from infertui.targets.engine.onnxruntime_genai.installed import versions
 from infertui.targets.engine.verify import check, check_device, check_loaded
@@ -63,18 +63,13 @@ def float16(llama: str) -> Running:
     return loaded(llama, dtype="float16")
 
 
-def greedy(model: str, dtype: str) -> list[list[int]]:
+def logits(model: str, dtype: str) -> Any:
+    """Of the longest prompt, by Transformers in float32 with the same weights, which are drawn in `dtype`."""
     config = transformers.AutoConfig.from_pretrained(model.removeprefix("synthetic:"))
     torch.manual_seed(0)
-    made = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval().to("cuda")
-    outputs = []
+    made = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval().float()
     with torch.no_grad():
-        for prompt in PROMPTS:
-            ids = list(prompt)
-            for _ in range(12):
-                ids.append(int(made(torch.tensor([ids], device="cuda")).logits[0, -1].argmax()))
-            outputs.append(ids[len(prompt) :])
-    return outputs
+        return made(torch.tensor([PROMPTS[2]])).logits[0]
 
 
 def agreeing(outputs: list[list[int]], expected: list[list[int]]) -> float:
@@ -88,19 +83,17 @@ def agreeing(outputs: list[list[int]], expected: list[list[int]]) -> float:
     return same / sum(map(len, expected))
 
 
-def test_float32_has_the_tokens_of_transformers(llama: str) -> None:
-    engine, facts = loaded(llama, dtype="float32", execution_provider="cuda")
-    assert generate(engine, PROMPTS[:1]) == greedy(llama, "float32")[:1]
-    assert [generate(engine, [prompt])[0] for prompt in PROMPTS] == greedy(llama, "float32")
-    assert facts.dtype == "float32"
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_sixteen_bits_have_nearly_the_tokens_of_transformers(llama: str, dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "apart"), [("float16", 0.1), ("bfloat16", 0.3)])
+def test_sixteen_bits_have_nearly_the_logits_of_transformers(llama: str, dtype: str, apart: float) -> None:
+    """Transformers' own in that format are 0.02 and 0.08 of their spread apart from those in float32."""
     engine, facts = loaded(llama, dtype=dtype)
     assert facts.dtype == dtype
-    assert agreeing([generate(engine, [prompt])[0] for prompt in PROMPTS], greedy(llama, dtype)) > 0.7
-    assert agreeing(generate(engine, PROMPTS), greedy(llama, dtype)) > 0.7
+    wanted = logits(llama, dtype)
+    generator, _ = engine._generator(Batch((PROMPTS[2],), 0), len(PROMPTS[2]))
+    generator.append_tokens([list(PROMPTS[2])])
+    found = torch.tensor(generator.get_output("logits")[0]).float()
+    assert (found - wanted).pow(2).mean().sqrt() < apart * wanted.std()
+    assert len(generate(engine, PROMPTS)) == len(PROMPTS)
 
 
 def test_it_says_where_it_runs(float16: Running) -> None:

@@ -1,5 +1,6 @@
 """What the library's profile says of how it runs a model, and which of its packages are there."""
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ import pytest
 from infertui.targets.engine.onnxruntime_genai import installed
 from infertui.targets.engine.onnxruntime_genai.installed import probe
 from infertui.targets.engine.onnxruntime_genai.loading import cuda_folder
-from infertui.targets.engine.onnxruntime_genai.look import executed
+from infertui.targets.engine.onnxruntime_genai.look import executed, looked_at
 
 
 def node(operator: str, provider: str, threads: int = 1) -> dict[str, Any]:
@@ -40,14 +41,49 @@ def test_shapes_may_be_worked_out_on_the_cpu_and_products_may_not() -> None:
 
 def test_a_graph_that_is_replayed_runs_no_operators_one_by_one() -> None:
     eager = [SESSION, node("MatMul", CUDA)]
-    found = executed([eager, eager, [SESSION], [SESSION]])
+    found = executed([eager, eager, [SESSION], [SESSION]], capturing=True)
     assert (found.replayed, found.provider) == (True, "cuda")
-    assert not executed([eager, eager, [SESSION], eager]).replayed
+    found = executed([eager, [], []], capturing=True)
+    assert (found.replayed, found.provider) == (True, "cuda")
+    assert not executed([eager, eager, [SESSION], eager], capturing=True).replayed
+    assert not executed([eager, eager, [SESSION], [SESSION]]).replayed  # none was to be captured
 
 
 def test_a_profile_that_says_nothing_proves_nothing() -> None:
-    found = executed([[]])
-    assert (found.provider, found.threads, found.replayed) == ("unknown", None, False)
+    silent: list[list[list[dict[str, Any]]]] = [[[]], [[], [], []], [[SESSION], [SESSION]]]
+    for runs in silent:
+        found = executed(runs, capturing=True)
+        assert (found.provider, found.threads, found.replayed) == ("unknown", None, False)
+
+
+class Profiled:
+    """A generator that leaves a profile of each run, some of them cut off or empty."""
+
+    def __init__(self, contents: list[str]) -> None:
+        self._contents = contents
+        self._prefix = ""
+        self.options: list[str] = []
+
+    def set_runtime_option(self, _key: str, value: str) -> None:
+        self.options.append(value)
+        self._prefix = value
+
+    def append_tokens(self, _prompt: object) -> None:
+        Path(f"{self._prefix}_1.json").write_text(self._contents.pop(0))
+
+    def generate_next_token(self) -> None:
+        if self._contents:
+            Path(f"{self._prefix}_2.json").write_text(self._contents.pop(0))
+
+
+@pytest.mark.parametrize("rest", ["", "[", '[{"cat": "Node"', "{}", "[1, 2]", "\x00"])
+def test_profiles_that_are_cut_off_tell_nothing_and_are_no_error(rest: str) -> None:
+    prompt = json.dumps([SESSION, node("MatMul", CUDA)])
+    generator = Profiled([prompt, rest, rest])
+    found = looked_at(generator, [[0, 0]], capturing=True)
+    assert (found.provider, found.replayed) == ("cuda", True)
+    assert generator.options[-1] == "0"
+    assert not any(Path(prefix).parent.exists() for prefix in generator.options[:-1])
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,7 @@ def _drawn(order: OnnxOrder, folder: Path) -> dict[str, Any]:
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(order.config, local_files_only=True)
+    print(f"drawing random weights in {order.dtype}", flush=True)  # noqa: T201 (to the log: it takes most of the time)
     torch.manual_seed(order.seed)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, order.dtype))
     model.save_pretrained(folder)

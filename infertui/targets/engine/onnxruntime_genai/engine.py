@@ -87,7 +87,7 @@ class OnnxruntimeGenaiEngine:
         batch = Batch(((0, 0),), output_len=8)
         generator, params = self._generator(batch, width=2)
         self._shared_cache = str(bool(params.get_search_options().get("past_present_share_buffer"))).lower()
-        return looked_at(generator, np.zeros((1, 2), np.int32))
+        return looked_at(generator, np.zeros((1, 2), np.int32), capturing="enable_cuda_graph" in self._recipe.options)
 
     def _check_provider(self) -> None:
         found = self._executed.provider
@@ -135,7 +135,7 @@ class OnnxruntimeGenaiEngine:
         return self._tokenizer.encode(text)
 
     def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
-        """Nothing is compiled; graphs are captured by the first steps of a batch of another size, in warm-up."""
+        """Nothing is compiled; the library captures graphs anew in the first step of every batch."""
 
     def evidence(self) -> EffectiveSettings:
         held, found = self._contents, self._executed
@@ -159,6 +159,8 @@ class OnnxruntimeGenaiEngine:
         }
         if held.activations:
             levers["onnxruntime_genai.activations"] = held.activations
+        if found.replayed:
+            facts["graph_evidence"] = "the profile tells operators of a prompt, and none of a later step"
         return EffectiveSettings(levers=levers, facts=facts, graphs="replayed" if found.replayed else "no")
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:

@@ -22,9 +22,9 @@ _INT8 = 4
 class OnnxContents(Struct, frozen=True):
     """What the graph says. Bytes are those of weights, without tables of sines and cosines.
 
-    `dtype` is what is computed in, `activations` what quantized weights are multiplied with (`float` or `int8`, empty
-    without any); `quantized` counts matrices by their bits. `lookup_bytes` are of embeddings that are not the output
-    layer as well.
+    `dtype` is what is computed in, by the KV cache; `activations` what quantized weights are multiplied with: `float`
+    or `int8`, empty without any. `quantized` counts matrices by their bits. `lookup_bytes` are of embeddings that are
+    not the output layer as well.
     """
 
     dtype: str
@@ -68,9 +68,9 @@ def contents(folder: Path, head_size: int) -> OnnxContents:
         bits = int(_attribute(node, "bits", 4))
         quantized[bits] = quantized.get(bits, 0) + 1
     keys = [each for each in graph.input if each.name.startswith("past_key_values.")]
-    numbers = kind(keys[0].type.tensor_type.elem_type) if keys else ""
+    numbers = kind(keys[0].type.tensor_type.elem_type) if keys else ""  # logits may be in float32 beside
     return OnnxContents(
-        dtype=_NAMES.get(_number_format(graph, kind), "unknown"),
+        dtype=_NAMES.get(numbers, "unknown"),
         attention=", ".join(sorted({node.op_type for node in nodes} & set(_ATTENTION))) or "unknown",
         weight_bytes=sum(size for _, size in held.values()),
         lookup_bytes=_lookups(nodes, held),
@@ -82,12 +82,6 @@ def contents(folder: Path, head_size: int) -> OnnxContents:
         else "all",
         types=types,
     )  # fmt: skip
-
-
-def _number_format(graph: Any, kind: Any) -> str:
-    """That of the logits."""
-    found = [each for each in graph.output if each.name == "logits"]
-    return str(kind(found[0].type.tensor_type.elem_type)) if found else ""
 
 
 def _is_table(name: str) -> bool:

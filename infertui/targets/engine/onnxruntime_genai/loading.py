@@ -70,8 +70,6 @@ def config(folder: Path, recipe: Recipe, request: LoadRequest, library: Any, *, 
     index = request.device.name.partition(":")[2] or "0"
     if recipe.provider == "cuda":
         found.set_provider_option("cuda", "device_id", index)
-        if recipe.dtype == "float32":  # by itself it rounds what it multiplies to the 10 bits of TF32
-            found.set_provider_option("cuda", "use_tf32", "0")
     elif recipe.provider == "nv-tensorrt-rtx":
         _register_rtx(library)
     return found

@@ -4,6 +4,7 @@ threads.
 ONNX Runtime profiles a single run where it is asked to, so that what is measured later is not profiled.
 """
 
+import contextlib
 import json
 import tempfile
 from collections import Counter
@@ -27,8 +28,8 @@ _WORDS = {
 class Executed(Struct, frozen=True):
     """What the profile shows of a decode step. `heavy` are the providers of matrix products and attention, by word.
 
-    `nodes` counts operators by provider. `replayed` says that the last step ran none of them one by one, as a captured
-    graph does. `threads` is None where no operator was divided.
+    `nodes` counts operators by provider. `replayed` says that graphs were to be captured, and that the last step ran
+    no operator one by one, though the prompt did. `threads` is None where no operator was divided.
     """
 
     heavy: tuple[str, ...] = ()
@@ -43,8 +44,11 @@ class Executed(Struct, frozen=True):
         return " and ".join(self.heavy) or "unknown"
 
 
-def looked_at(generator: Any, prompt: Any) -> Executed:
-    """Run a prompt and some steps on a new generator, with the profile that the library writes of each run."""
+def looked_at(generator: Any, prompt: Any, *, capturing: bool) -> Executed:
+    """Run a prompt and some steps on a new generator, with the profile that the library writes of each run.
+
+    `capturing` is whether steps are to be captured as graphs.
+    """
     with tempfile.TemporaryDirectory(prefix="infertui-onnx-") as folder:
         runs = []
         for step in range(_STEPS):
@@ -54,13 +58,16 @@ def looked_at(generator: Any, prompt: Any) -> Executed:
             generator.generate_next_token()
             runs.append(_events(Path(folder), f"{step:02}"))
         generator.set_runtime_option("enable_profiling", "0")
-    return executed(runs)
+    return executed(runs, capturing=capturing)
 
 
-def executed(runs: list[list[dict[str, Any]]]) -> Executed:
-    """From the events of each run, the prompt's first."""
-    steps = [[event for event in run if event.get("cat") == "Node"] for run in runs[1:]]
-    told = next((step for step in steps if step), [])
+def executed(runs: list[list[dict[str, Any]]], *, capturing: bool = False) -> Executed:
+    """From the events of each run, the prompt's first: of the first step that tells of operators, else of the prompt.
+
+    A graph is captured in runs within a run, of which the outer profile stays empty, and so does that of a replay.
+    """
+    prompt, *steps = ([event for event in run if event.get("cat") == "Node"] for run in runs)
+    told = next((step for step in steps if step), prompt)
     found: Counter[str] = Counter()
     heavy: set[str] = set()
     threads: set[int] = set()
@@ -84,15 +91,17 @@ def executed(runs: list[list[dict[str, Any]]]) -> Executed:
         heavy=tuple(sorted(heavy)),
         nodes=dict(sorted(found.items())),
         threads=max(threads, default=None),
-        replayed=bool(steps and not steps[-1]),
+        replayed=bool(capturing and prompt and steps and not steps[-1]),
         operators=tuple(sorted(operators)),
     )
 
 
 def _events(folder: Path, prefix: str) -> list[dict[str, Any]]:
-    """What was profiled under a prefix; several files where a step took several runs."""
+    """What was profiled under a prefix, in several files where a step took several runs; those cut off tell nothing."""
     events: list[dict[str, Any]] = []
     for path in sorted(folder.glob(f"{prefix}*.json")):
-        events += json.loads(path.read_text(encoding="utf-8", errors="replace"))
-        path.unlink()
+        with contextlib.suppress(ValueError, OSError):
+            found = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+            events += [event for event in found if isinstance(event, dict)] if isinstance(found, list) else []
+        path.unlink(missing_ok=True)
     return events
