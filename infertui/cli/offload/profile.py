@@ -41,7 +41,7 @@ Profiles by the share of the GPU's memory: [bold]FAST[/bold] below 50 %, [bold]B
 
 A run that fails for want of memory is a row of the table, and the study goes on. Exit code 3: a run was invalid.
 """
-_MIN_SECONDS, _MAX_SECONDS = 5.0, 60.0
+_MIN_SECONDS, _MAX_SECONDS = 5.0, 20.0
 
 
 def profile(
@@ -224,7 +224,8 @@ def _list(study: "Offloading") -> None:
         return
     say(f"from coarse to fine: at most {plan.runs} of {plan.most + 1} points, first {study.missing()[0]} layers")
     if guess := study.foreseen():
-        say(f"by the memory estimate, {guess} of {plan.most} layers fit under {plan.card.ceiling:.0%} of the memory")
+        ceiling = f"{100 * plan.card.ceiling:.3g}%"
+        say(f"by the memory estimate {guess} of {plan.most} layers fit under {ceiling} of the memory")
 
 
 def _enqueue(study: "Offloading", *, as_json: bool) -> None:
@@ -238,7 +239,7 @@ def _enqueue(study: "Offloading", *, as_json: bool) -> None:
             remedy="Queue --quick, --full or --layers LIST; or leave --queue away.",
         )
     study.keep()
-    enqueue([plan.variant(layers) for layers in study.missing()], title="profile", out=study.out, as_json=as_json)
+    enqueue(study.next_variants(), title="profile", out=study.out, as_json=as_json)
     if not as_json:
         say(f"Afterwards: infertui profile --continue {plan.study}")
 
@@ -274,5 +275,7 @@ def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) ->
         warn(f"the profiles could not be kept for `infertui run --profile`: {error.message}")
         profiles = None
     if profiles is not None:
-        say(f"profiles: {profiles}; infertui run --model {found.subject.model} --profile auto", stream=stream)
+        form = f" --quantization {found.subject.quantization}" if found.subject.quantization != "auto" else ""
+        say(f"profiles: {profiles}", stream=stream)
+        say(f"infertui run --model {found.subject.model}{form} --profile auto", stream=stream)
     return code

@@ -15,7 +15,7 @@ from infertui.analysis.offload.profiles import Chosen, choose_profile, label, st
 from infertui.cli.offload.study import claiming
 from infertui.cli.running.foreground import FAILED, INVALID, OK
 from infertui.config.parse import FlatValue, build, flat_values
-from infertui.config.schema import Config
+from infertui.config.schema import Config, ModelConfig
 from infertui.config.sources import DEFAULT, Resolved
 from infertui.config.sweep import rooted
 from infertui.errors import UsageError
@@ -99,6 +99,14 @@ def profiled(resolved: Resolved, asked: str) -> Profiled:
             remedy=f"`infertui profile {clean(kept.model)}` measures them anew.",
         )
     return _with(_as_kept(resolved, kept), kept, chosen)
+
+
+def engine_of_kept(model: str) -> str | None:
+    """The engine of the profiles that are kept of a model, so that words of its options are understood; None where
+    there are none, or of several engines."""
+    asked = rooted(Config(model=ModelConfig(id=model))).model.id
+    engines = {kept.engine for kept in each_profiles() if kept.model == asked}
+    return engines.pop() if len(engines) == 1 else None
 
 
 def _kept_for(resolved: Resolved) -> tuple[KeptProfiles, Memory]:

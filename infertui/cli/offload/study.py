@@ -49,6 +49,9 @@ PROFILE, CONFIG = "profile.json", "study.toml"
 """What a study's folder holds beside the folders of its runs: what it found, and the config of its runs."""
 
 
+_SLOW_BATCH_S = 2.0
+
+
 class StudyPlace(Struct, frozen=True):
     """Where a study measures: its GPU and card, or why there is none."""
 
@@ -133,7 +136,7 @@ class Offloading:
         self.keep()
         stream = sys.stderr if quiet else sys.stdout
         view = _Watching(bench_view(ui, stream, _Told(self), quiet=quiet), self)
-        first = self._next_variants()
+        first = self.next_variants()
         if not first:
             return OK
         code = run_in_foreground(
@@ -143,7 +146,7 @@ class Offloading:
             as_json=False,
             ui=ui,
             view=view,
-            following=lambda _: self._next_variants(),
+            following=lambda _: self.next_variants(),
         )
         self.keep()
         if code in (INTERRUPTED, USAGE):
@@ -213,8 +216,23 @@ class Offloading:
     def _points(self) -> list[OffloadPoint]:
         return points_of(self.results(), self.plan.most)
 
-    def _next_variants(self) -> list[Variant]:
-        return [self.plan.variant(layers) for layers in self.missing()]
+    def next_variants(self) -> list[Variant]:
+        """The runs to measure next."""
+        return [self._paced(layers) for layers in self.missing()]
+
+    def _paced(self, layers: int) -> Variant:
+        """The run with so many layers; with few warm-up batches where one takes seconds. Nobody knows yet how long it
+        takes without a layer on the GPU, where it takes longest; more of them are as fast as the next fewer, or faster.
+        """
+        variant = self.plan.variant(layers)
+        measurement, workload = variant.config.measurement, variant.config.workload
+        if measurement.warmup != "auto":
+            return variant
+        slower = [point.throughput for point in self.points() if point.throughput and point.layers <= layers]
+        batch_s = workload.batch_size * workload.output_len / slower[-1] if slower else 0.0
+        batches = 1 if batch_s > _SLOW_BATCH_S else 2 if layers == 0 else "auto"
+        paced = replace(measurement, warmup=batches)
+        return replace(variant, config=replace(variant.config, measurement=paced))
 
     def _subject(self) -> Subject:
         config, gpu = self.plan.config, self.place.gpu

@@ -112,12 +112,12 @@ def finding_lines(study: OffloadStudy) -> list[str]:
 def _optimum_line(study: OffloadStudy) -> str:
     best = next((row for row in study.rows if row.point.layers == study.optimum), None)
     if best is None:
-        return f"optimum: none: no point was measured under {study.card.ceiling:.0%} of the memory"
+        return f"optimum: none: no point was measured under {_ceiling(study)} of the memory"
     point = best.point
     speed = f"{format_number(point.throughput or 0.0)} tok/s"
     times = f", {best.times_cpu:.2f} times the CPU's" if best.times_cpu is not None and point.layers else ""
     share = f", {point.vram_share:.0%} of the memory" if point.vram_share is not None else ""
-    under = f" under the ceiling of {study.card.ceiling:.0%}" if study.card.total else ""
+    under = f" under the ceiling of {_ceiling(study)}" if study.card.total else ""
     card = study.card
     left = card.total - card.others - point.vram if card.total and point.vram is not None else None
     room = f"; {format_bytes(left)} are left there for other programs" if left is not None and left > 0 else ""
@@ -186,6 +186,10 @@ def progress_line(point: OffloadPoint, done: int, most: int, seconds: float | No
 def _over(study: OffloadStudy, read: Callable[[OffloadPoint], float | None]) -> list[tuple[float, float]]:
     points = [row.point for row in study.rows if row.point.measured]
     return [(float(point.layers), value) for point in points if (value := read(point)) is not None]
+
+
+def _ceiling(study: OffloadStudy) -> str:
+    return f"{100 * study.card.ceiling:.3g}%"
 
 
 def _number(value: float | None) -> str:

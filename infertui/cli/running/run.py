@@ -265,9 +265,11 @@ def run(
 
 def _profiled(asked: RunFlags, *, dry_run: bool, queue: bool) -> None:
     """The run with a kept profile; where that has no room, with the next below it."""
-    from infertui.cli.offload.profiled import SteppingDown, profiled
+    from infertui.cli.offload.profiled import SteppingDown, engine_of_kept, profiled
 
     asked = _with_model(asked)
+    if asked.engine is None and asked.model is not None and asked.target is None:
+        asked = replace(asked, engine=engine_of_kept(asked.model))
     _pull(asked, _variants(asked, _config(asked)))
     found = profiled(_resolved(asked), asked.profile or "")
     say(f"infertui: {found.told}", err=True)

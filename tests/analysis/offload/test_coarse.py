@@ -1,8 +1,12 @@
 """From coarse to fine: with a quarter of the runs of an exhaustive sweep it finds what that finds."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.offload_law import Law
 
 from infertui.analysis.offload.card import Card
@@ -93,3 +97,28 @@ def test_a_limit_that_is_not_told_is_found_by_halves() -> None:
     most = max(point.layers for point in points if point.measured)
     assert most >= 0.8 * (6 * 1024 - 2048 - 600) / 200
     assert any(point.no_room for point in points)
+
+
+REAL = json.loads(Path(__file__).with_name("h200_tinyllama_q4_0.json").read_text())["points"]
+
+
+@pytest.mark.parametrize("others", [0.0, 0.1])
+@pytest.mark.parametrize("share", [0.9, 1.0, 1.1, 1.3, 1.6, 3.0])
+def test_what_was_measured_of_every_number_of_layers_is_found_with_a_quarter_of_it(share: float, others: float) -> None:
+    """An exhaustive study on an H200, played over on cards with so much of the memory that all layers take."""
+    points = {layers: OffloadPoint(layers, vram=vram, throughput=speed) for layers, vram, speed in REAL}
+    whole = REAL[-1][1]
+    card = Card(round(share * whole), round(others * share * whole))
+    allowed = [speed for _, vram, speed in REAL if card.fits(vram)]
+    found: list[OffloadPoint] = []
+    while (layers := next_layers(found, 23, card, lambda _: None, budget(23))) is not None:
+        vram = points[layers].vram or 0
+        room = card.fits_now(vram)
+        found.append(
+            replace(points[layers], vram_share=card.share(vram))
+            if room
+            else OffloadPoint(layers, failure="out-of-memory")
+        )
+    assert len(found) <= 6
+    best = max(point.throughput or 0 for point in found if point.vram and card.fits(point.vram))
+    assert best >= 0.95 * max(allowed)

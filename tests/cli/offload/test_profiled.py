@@ -9,7 +9,7 @@ from support.offload_law import MIB, Law
 from support.runs import clean_environment, infertui
 from typer.testing import CliRunner
 
-from infertui.analysis.offload.kept import KeptProfiles, keep_profiles
+from infertui.analysis.offload.kept import KeptProfiles, Profile, keep_profiles
 from infertui.analysis.offload.profiles import profiles_of
 from infertui.cli.main import app
 from infertui.errors import UsageError
@@ -124,3 +124,21 @@ def test_kept_profiles_are_listed(typed: Typed, kept: Path) -> None:
     assert "PERFORMANCE" in listed
     nothing, _ = typed(kept / "no", 0, "profile", "--kept")
     assert "none are kept" in nothing
+
+
+def test_of_several_forms_one_has_to_be_named_and_the_engine_need_not(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    for form in ("q4_0", "q8_0"):
+        kept = KeptProfiles(
+            "synthetic:nano", "llama-cpp", {"cpu_fallback": Profile(0)}, quantization=form, gpu="NVIDIA Stub", layers=5
+        )
+        keep_profiles(kept, {"XDG_CONFIG_HOME": str(tmp_path)})
+    command = ("run", "--model", "synthetic:nano", "--profile", "cpu", "--dry-run")
+    _, error = typed(tmp_path, 0, *command)
+    assert "--quantization q4_0 or q8_0" in str(error)
+    output, error = typed(tmp_path, 0, *command, "--quantization", "q8_0")
+    assert error is None
+    assert "profile CPU_FALLBACK, 0 of 5 layers" in output
