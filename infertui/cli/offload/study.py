@@ -320,7 +320,9 @@ def _must_not_wait(study: str) -> None:
     async def waiting() -> int:
         with contextlib.suppress(InfertuiError):
             entries = (await (await find_running()).snapshot()).entries
-            return sum(one.state in ("queued", "running") and one.config.labels.get(STUDY) == study for one in entries)
+            return sum(
+                entry.state in ("queued", "running") and entry.config.labels.get(STUDY) == study for entry in entries
+            )
         return 0
 
     if count := asyncio.run(waiting()):

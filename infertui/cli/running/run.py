@@ -271,18 +271,18 @@ def _profiled(asked: RunFlags, *, dry_run: bool, queue: bool) -> None:
     if asked.engine is None and asked.model is not None and asked.target is None:
         asked = replace(asked, engine=engine_of_kept(asked.model))
     _pull(asked, _variants(asked, _config(asked)))
-    found = profiled(_resolved(asked), asked.profile or "")
-    say(f"infertui: {found.told}", err=True)
+    chosen = profiled(_resolved(asked), asked.profile or "")
+    say(f"infertui: {chosen.told}", err=True)
     if dry_run:
-        _list(asked, found.config)
+        _list(asked, chosen.config)
         return
     if queue:
-        _queue(asked, found.config)
+        _queue(asked, chosen.config)
         return
     steps = SteppingDown(
-        found, lambda config: _variants(asked, config), lambda text: say(f"infertui: {text}", err=True)
+        chosen, lambda config: _variants(asked, config), lambda text: say(f"infertui: {text}", err=True)
     )
-    raise typer.Exit(steps.code(_measure(asked, found.config, steps.following)))
+    raise typer.Exit(steps.code(_measure(asked, chosen.config, steps.following)))
 
 
 def _with_model(asked: RunFlags) -> RunFlags:
