@@ -177,7 +177,9 @@ class Field(Struct, frozen=True, kw_only=True):
         problem, remedy = f"{show(value)} is not allowed here", ""
         if isinstance(value, str):
             near = difflib.get_close_matches(value[:_LONGEST_KEY].lower(), [*self.choices, *self.aliases], n=1)
-            if near:
+            if self.path == "engine.dtype" and value.lower() in lever_words("quantization"):
+                remedy = f"That is of quantized weights: engine.quantization = {show(value.lower())}."
+            elif near:
                 remedy = f'Did you mean "{self.aliases.get(near[0], near[0])}"?'
             elif path == self.path and self.type in ("integer", "number") and _SEVERAL.search(value):
                 remedy = f'Several values make a sweep: [sweep.grid] "{path}" = {show(value)}.'

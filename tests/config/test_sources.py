@@ -121,6 +121,12 @@ def test_a_precision_is_said_in_the_words_of_the_engine(engine: str, words: tupl
                 load(None, environ=environ)
 
 
+def test_a_precision_that_is_no_dtype_names_the_key_that_takes_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, environ={}, flags={"engine.dtype": ("--dtype", "INT8")})
+    assert caught.value.remedy == 'That is of quantized weights: engine.quantization = "int8".'
+
+
 def test_what_is_said_of_weights_elsewhere_stays_as_it_is() -> None:
     environ = {"TRT_PRECISION": "int8"}
     for closer in (["engine.quantization=q4_k_m"], ["engine.quantization=q8_0"]):

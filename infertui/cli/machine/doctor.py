@@ -194,7 +194,8 @@ def _host() -> list[Check]:
         )
     )
     if facts.container:
-        findings.append(Check("host", "container", ok=True, detail=facts.container))
+        detail = f"{facts.container}; infertui doctor --container tells what it was given"
+        findings.append(Check("host", "container", ok=True, detail=detail))
     return findings
 
 
