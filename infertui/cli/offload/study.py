@@ -136,7 +136,7 @@ class Offloading:
         self.keep()
         stream = sys.stderr if quiet else sys.stdout
         view = _Watching(bench_view(ui, stream, _Told(self), quiet=quiet), self)
-        first = self.next_variants()
+        first = self.next_variants()[:1]
         if not first:
             return OK
         code = run_in_foreground(
@@ -146,7 +146,7 @@ class Offloading:
             as_json=False,
             ui=ui,
             view=view,
-            following=lambda _: self.next_variants(),
+            following=lambda _: self.next_variants()[:1],
         )
         self.keep()
         if code in (INTERRUPTED, USAGE):
@@ -273,7 +273,8 @@ class _Told:
         plan = self._study.plan
         layers = layers_of(result, plan.most) or 0
         seconds = metric_of("seconds").number(result)
-        return [progress_line(point_of(result, layers), self._done, max(plan.runs, self._done), seconds)]
+        most = max(plan.runs, self._done)
+        return [progress_line(point_of(result, layers), self._done, most, seconds, exactly=bool(plan.layers))]
 
 
 class _Watching:

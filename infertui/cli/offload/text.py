@@ -169,8 +169,9 @@ def curve_lines(study: OffloadStudy, *, ascii_only: bool = False) -> list[str]:
     return lines
 
 
-def progress_line(point: OffloadPoint, done: int, most: int, seconds: float | None) -> str:
-    """A run that has ended, on one line. `most` are the runs that the study takes at most, `seconds` what it took."""
+def progress_line(point: OffloadPoint, done: int, most: int, seconds: float | None, *, exactly: bool) -> str:
+    """A run that has ended, on one line. `most` are the runs that the study takes, at most or `exactly`; `seconds` is
+    what it took."""
     what = f"{point.layers} layers on the GPU"
     if point.measured:
         size = f", {format_bytes(point.vram)}" if point.vram is not None else ""
@@ -179,8 +180,9 @@ def progress_line(point: OffloadPoint, done: int, most: int, seconds: float | No
     else:
         what += f": {point.failure}: {_short(point.error)}"
     left = most - done
-    rest = f"; at most {left} more, about {format_seconds(left * seconds, 2)}" if left > 0 and seconds else ""
-    return clean(f"{done} of at most {most}: {what}{rest}")
+    up_to = "" if exactly else "at most "
+    rest = f"; {up_to}{left} more, about {format_seconds(left * seconds, 2)}" if left > 0 and seconds else ""
+    return clean(f"{done} of {up_to}{most}: {what}{rest}")
 
 
 def _over(study: OffloadStudy, read: Callable[[OffloadPoint], float | None]) -> list[tuple[float, float]]:

@@ -81,6 +81,7 @@ def test_a_failure_is_a_row_and_the_table_says_what_it_comes_to(tmp_path: Path, 
     law = Law(23, total_mib=4096)
     done = infertui(
         "profile", "synthetic:nano", *typed(law), "--layers", "0,8,16,-1,99", "--ascii",
+        "--osl", "64", "--set", "measurement.warmup=auto",
         cwd=tmp_path, environment=on_card(law, nvml_stub, tmp_path) | {"XDG_CONFIG_HOME": "/proc/nowhere"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -93,6 +94,10 @@ def test_a_failure_is_a_row_and_the_table_says_what_it_comes_to(tmp_path: Path, 
     assert "FAST " in done.stdout
     assert done.stdout.isascii()
     assert "kept as reports/profile-" in done.stdout
+    runs = Store(tmp_path / "reports").results(warn=pytest.fail)
+    warmups = [run.own_config.measurement.warmup for run in runs]
+    # 64 tokens take 6 s without a layer on the GPU, 4.2 s with 8 of them, 2.4 s with 16.
+    assert warmups == [2, 1, 1, 1]
 
 
 def test_a_study_that_is_interrupted_goes_on(tmp_path: Path, nvml_stub: Path) -> None:
