@@ -26,6 +26,8 @@ IDENTITY = ("model", "engine", "device")
 MOST_SWEPT = 8
 MOST_OTHERS = 4
 """Runs that belong to no sweep may differ in anything: of more keys than these none is shown."""
+_FEW = 2
+"""Of so many keys each is shown as if it were swept."""
 _LONGEST = 200
 _MOST_KEYS = 64
 _MOST_VALUES = 1000
@@ -58,7 +60,7 @@ class Varied(Struct, frozen=True):
     """A key of configs, or of a metric of `IDENTITY`, of which runs have several values.
 
     `width` are the cells that the longest of these takes, `number` says that all of them are numbers, `swept` that
-    names tell runs apart by it.
+    names tell runs apart by it, or nothing else does.
     """
 
     key: str
@@ -123,13 +125,15 @@ class Variation:
         by_key = {key: values for key in self._values if len(values := self._all(key)) > 1}
         swept = [key for key in by_key if key in self._swept]
         others = [key for key in by_key if key not in self._swept]
+        if not swept and len(others) <= _FEW:  # what sets the runs apart, whatever their names say
+            swept, others = others, []
         shown = {*swept[:MOST_SWEPT], *(others if len(others) <= MOST_OTHERS else ())}
         order = {key: at for at, key in enumerate(_defaults())}
         keys = sorted(shown, key=lambda key: (order.get(key, len(order)), key))
         texts = {key: list(values) for key, values in self._identity.items() if len(values) > 1}
         return (
             *(_varied(key, key, texts[key]) for key in IDENTITY if key in texts),
-            *(_varied(key, _short_name(key), by_key[key], swept=key in self._swept) for key in keys),
+            *(_varied(key, _short_name(key), by_key[key], swept=key in swept) for key in keys),
         )
 
     def _all(self, key: str) -> list[Setting]:
