@@ -19,6 +19,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -175,6 +176,31 @@ class RunFolder:
             self._claim.close()
 
 
+class _Head(Struct, frozen=True, gc=False):
+    id: str = ""
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+def _id_of(line: bytes) -> str:
+    return _head.decode(line).id
+
+
+def _ids(lines: Iterator[bytes]) -> Iterator[str]:
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            yield _id_of(line)
+
+
+def _twice(ids: Iterator[str]) -> set[str]:
+    """Those that come more than once."""
+    return {run for run, lines in Counter(ids).items() if lines > 1}
+
+
+def _nobody(_: str) -> None: ...
+
+
 class Store:
     """A reports folder: run folders and results.jsonl. Several processes may use one at once."""
 
@@ -243,8 +269,15 @@ class Store:
         return list(self.each_result(warn=warn))
 
     def each_result(self, *, warn: Callable[[str], None]) -> Iterator[Result]:
-        """All results, oldest first, one at a time as they are read."""
-        return decoded_lines(self.index, decode_result, warn=warn)
+        """All results, oldest first, one at a time as they are read: of a run that is there twice its last line."""
+        twice = _twice(decoded_lines(self.index, _id_of, warn=_nobody))
+        last: dict[str, Result] = {}
+        for result in decoded_lines(self.index, decode_result, warn=warn):
+            if result.id in twice:
+                last[result.id] = result
+            else:
+                yield result
+        yield from last.values()
 
     def result_of(self, run: str) -> Result | None:
         """The last line of the index about a run. Only lines that may be about it are decoded whole.
@@ -266,13 +299,15 @@ class Store:
         return found
 
     def naming(self, *texts: str) -> Iterator[Result]:
-        """The results whose lines hold one of the texts, oldest first; only these are decoded.
+        """The results whose lines hold one of the texts, oldest first; only these are decoded. Each run once, as above.
 
         Raises StoreError, also where a run is so named that a newer infertui has written, and no other.
         """
         needles = [msgspec.json.encode(text)[1:-1] for text in texts]
         newer: list[NewerSchemaError] = []
         missing = set(texts)
+        twice = _twice(_ids(lines_holding(self.index, needles)))
+        last: dict[str, Result] = {}
         for line in lines_holding(self.index, needles):
             try:
                 result = decode_result(line)
@@ -282,7 +317,11 @@ class Store:
                 continue
             else:
                 missing -= {text for text in missing if result.id.startswith(text)}
-                yield result
+                if result.id in twice:
+                    last[result.id] = result
+                else:
+                    yield result
+        yield from last.values()
         for one in newer:
             if one.run.startswith(tuple(missing)):
                 raise StoreError(f"{clean(one.run)} cannot be read: {one}")

@@ -93,10 +93,12 @@ class RunTelemetry:
         own = [process for process in listed if _group_of(process.pid) == group]
         if not own:
             return  # another PID namespace: the numbers cannot be told apart
-        # A process is listed on every GPU where it has a context, each time with what it holds there.
+        # A process is listed on every GPU where it has a context, each time with what it holds there. A sum without
+        # one of them would be too small.
+        told = all(process.memory_used is not None for process in own)
         self._vram_by_gpu = {
             gpu.label: sum(process.memory_used or 0 for process in processes or () if process in own)
-            for gpu, processes in zip(self._gpus, known, strict=True)
+            for gpu, processes in zip(self._gpus if told else (), known if told else (), strict=True)
         }
         self._vram_process = sum(self._vram_by_gpu.values()) or None
         foreign = [f"{process.name or 'process'} ({process.pid})" for process in listed if process not in own]

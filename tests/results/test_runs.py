@@ -63,6 +63,17 @@ def test_a_run_folder_holds_everything_of_its_run(store: Store) -> None:
     assert folder.log == folder.path / "worker.log"
 
 
+def test_a_run_that_is_there_twice_counts_once_as_it_was_last(store: Store) -> None:
+    runs = [result("20260101-000000-a-0001"), result("20260101-000001-b-0002")]
+    again = msgspec.structs.replace(runs[0], name="again")
+    store.root.mkdir(parents=True)
+    lines = [msgspec.json.encode(one) + b"\n" for one in (*runs, again)] + [b'{"id":"20260101-000001-b-0002"']
+    store.index.write_bytes(b"".join(lines))
+    both = [(runs[1].id, "a run"), (runs[0].id, "again")]
+    assert [(one.id, one.name) for one in store.each_result(warn=lambda _: None)] == both
+    assert [(one.id, one.name) for one in store.naming("20260101")] == both
+
+
 @pytest.mark.parametrize("room", [0, 1, 500])
 def test_a_run_that_finds_no_room_to_begin_says_so_once(store: Store, room: int) -> None:
     """Not again, as a bare OSError, when the folder is closed."""

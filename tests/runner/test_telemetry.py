@@ -1,5 +1,6 @@
 """Figures of runs whose layers are divided over several GPUs, and whose the time of the CPUs was."""
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -11,7 +12,7 @@ from support.scenes import S, gpus, loaded, sample
 import infertui.runner.telemetry
 from infertui.measure.records import BatchRecord, EngineMemory
 from infertui.runner.telemetry import RunTelemetry, cpu_seconds, power_of
-from infertui.telemetry.readings import Counters, GpuCounters, GpuInfo, HostCounters, Sample
+from infertui.telemetry.readings import Counters, GpuCounters, GpuInfo, GpuProcess, HostCounters, Sample
 from infertui.telemetry.sampler import Sampler
 
 INFOS = gpus(3)
@@ -45,6 +46,26 @@ def figures(planned: int, samples: list[Sample]) -> Any:
     telemetry.device_is(loaded(), INFOS[:planned])
     idle = {info.uuid: 70.0 for info in INFOS}
     return telemetry.figures([batch()], None, None, tokens=100, idle=idle)
+
+
+@pytest.mark.parametrize(("held", "known"), [((3 << 30, 1 << 30), 4 << 30), ((3 << 30, None), None)])
+def test_memory_of_processes_is_known_where_that_of_each_is(held: tuple[int | None, ...], known: int | None) -> None:
+    class Listed(Recorded):
+        def processes(self, gpu: GpuInfo) -> tuple[GpuProcess, ...]:
+            return tuple(GpuProcess(pid, "worker", bytes_) for pid, bytes_ in zip(pids, held, strict=True))
+
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    pids = (os.getpid(), child.pid)
+    try:
+        telemetry = RunTelemetry(Listed([sample(INFOS, tick) for tick in range(11)]))
+        telemetry.device_is(loaded(), INFOS[:1])
+        telemetry.read_processes(os.getpgrp())
+        _, device = telemetry.figures([batch()], None, None, tokens=100, idle={})
+    finally:
+        child.communicate()
+    assert device is not None
+    assert device.vram_process == known
+    assert telemetry.foreign_processes == ()
 
 
 def test_power_and_energy_of_several_gpus_are_summed() -> None:
