@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from infertui.analysis.decision import wording
 from infertui.analysis.decision.decide import Impact, TaskAdvice
 from infertui.report.data import ReportData
-from infertui.report.document import Block, Bullets, Callout, Cell, Paragraph, ReportSection, ReportTable, TableColumn
+from infertui.report.document import (
+    Block,
+    Bullets,
+    Callout,
+    Cell,
+    Level,
+    Paragraph,
+    ReportSection,
+    ReportTable,
+    TableColumn,
+)
 
 _MOST_TASKS = 6
 _MOST_IMPACTS = 12
@@ -20,11 +30,10 @@ def recommendations(material: ReportData) -> ReportSection | None:
     for task in told[:_MOST_TASKS]:
         blocks.append(_configurations(task))
         blocks += [Paragraph(note) for note in wording.task_notes(task, advice)]
-        first, *others = task.choices
-        text = wording.choice_text(first, advice)
-        blocks.append(Callout("good" if first.sure else "warning", f"{text}.", f"To use, of {task.task}"))
-        uses = tuple(wording.choice_text(choice, advice) for choice in others)
-        blocks.append(Bullets((*uses, *(f"to repeat it: {line}" for line in wording.commands(task, advice)))))
+        first, *others = wording.choice_lines(task, advice)
+        level: Level = "good" if task.choices[0].sure else "warning"
+        blocks.append(Callout(level, f"{first}.", f"To use, of {task.task}"))
+        blocks.append(Bullets((*others, *(f"to repeat it: {line}" for line in wording.commands(task, advice)))))
         if task.avoid:
             blocks.append(Paragraph("To avoid:"))
             blocks.append(Bullets(tuple(wording.avoid_text(one) for one in task.avoid)))

@@ -51,6 +51,8 @@ def _runs(one: Configuration) -> str:
 
 
 def _times(one: Configuration) -> str:
+    if one.throughput is None:
+        return NOT_AVAILABLE
     if one.baseline:
         return "1"
     if one.ratio is None:
@@ -79,6 +81,15 @@ def _few(one: Configuration) -> str:
     if one.observations < FEWEST:
         return f"{one.observations} iterations are too few for an interval"
     return "one of the two has no interval"
+
+
+def choice_lines(task: TaskAdvice, advice: Advice) -> list[str]:
+    """A line for each goal; a single one where nothing can be recommended for any of them, for one reason."""
+    reasons = {choice.why for choice in task.choices}
+    if len(reasons) == 1 and all(not choice.run for choice in task.choices):
+        limits = f" with {' and '.join(advice.limits)}" if advice.limits else ""
+        return [f"nothing can be recommended{limits}, since {reasons.pop()}"]
+    return [choice_text(choice, advice) for choice in task.choices]
 
 
 def choice_text(choice: Recommendation, advice: Advice) -> str:

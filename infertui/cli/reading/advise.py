@@ -139,8 +139,8 @@ def _print(advice: "Advice") -> None:
         for note in wording.task_notes(task, advice):
             say(f"  {note}")
         say("  use")
-        for choice in task.choices:
-            say(f"    {wording.choice_text(choice, advice)}")
+        for line in wording.choice_lines(task, advice):
+            say(f"    {line}")
         for command in wording.commands(task, advice):
             say(f"      {command}")
         if task.avoid:

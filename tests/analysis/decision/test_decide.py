@@ -121,6 +121,13 @@ def test_invalid_failed_and_fallen_back_runs_are_never_recommended() -> None:
     assert problems["run-fallback"] == "a fallback, not vllm"
 
 
+def test_of_a_task_in_which_nothing_is_valid_that_is_said_once() -> None:
+    advice = advise([run("failed", 0.0, 0.0, state="failed", summary=RUN.summary.__class__(1, 1, 1, 0, 0, 0.0))])
+    (task,) = advice.tasks
+    assert wording.choice_lines(task, advice) == ["nothing can be recommended, since no valid run tells it"]
+    assert wording.configuration_rows(task)[0][3] == "n/a"
+
+
 def test_a_limit_leaves_out_what_is_too_slow_to_answer() -> None:
     runs = [run("quick", 100.0, ttft=0.1), run("late", 500.0, ttft=0.3, batch=8)]
     advice = advise(runs, limits=parse("ttft<200ms"), limit_texts=["ttft<200ms"])
