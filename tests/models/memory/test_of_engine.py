@@ -57,6 +57,16 @@ def test_onnx_computes_logits_for_all_tokens_of_prompts_or_the_last() -> None:
     assert found(quantization="int4").activations == whole.activations
 
 
+@pytest.mark.parametrize(("batch_size", "measured"), [(1, 3_942_645_760), (8, 4_089_446_400)])
+def test_onnx_takes_on_a_gpu_what_two_runs_took(batch_size: int, measured: int) -> None:
+    """Process memory as the driver told it on an H200; one number was fitted to both."""
+    asked = engine(name="onnxruntime-genai", dtype="float16")
+    found = needed(resolve("synthetic:tinyllama-1.1b"), asked, "cuda", Task(batch_size, 100, 200))
+    assert found is not None
+    assert found.total == pytest.approx(measured, rel=0.005)
+    assert sum(term.bytes for term in found.terms) == found.total
+
+
 def test_layers_and_cache_are_divided_between_gpu_and_host() -> None:
     source, task = resolve("synthetic:tinyllama-1.1b"), Task(1, 100, 200)
 
