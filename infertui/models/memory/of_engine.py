@@ -32,7 +32,7 @@ LLAMA_CPP_CPU: Final = 60 << 20
 ONNX_CPU: Final = 110 << 20
 """Bytes that a process takes beside ONNX Runtime GenAI's weights, cache and steps: 108 to 114 MiB on a CPU."""
 ONNX_CUDA_SPARE: Final = 0.46
-"""Of the weights: what ONNX Runtime held on a GPU beyond what is worked out, as its arena grows by powers of two. Fitted
+"""Of the weights: what ONNX Runtime held on a GPU beyond what is worked out: its arena grows by powers of two. Fitted
 to two runs of one model on an H200 (batch 1 and 8), so that it says little of other sizes."""
 
 TRANSFORMERS_CUDA: Final[dict[str, int]] = {
