@@ -59,7 +59,7 @@ def run() -> Result:
         summary=summary,
         loaded=replace(one.loaded, engine="llama-cpp", engine_requested="llama-cpp", dtype="float32",
                        quantized_layers=211),
-        evidence=EffectiveSettings({"quantization": "q4_1", "llama_cpp.type_k": "q8_0", "llama_cpp.type_v": "q8_0"}),
+        effective=EffectiveSettings({"quantization": "q4_1", "llama_cpp.type_k": "q8_0", "llama_cpp.type_v": "q8_0"}),
         device=DeviceFigures(vram_process=5 << 30),
         quality=Quality(reference="other", beyond=("53.9% of its tokens are the reference's, fewer than 90%",)),
     )  # fmt: skip

@@ -85,17 +85,17 @@ def narrower_kv(result: Result, loaded: Loaded) -> str:
 
 def divides(result: Result, loaded: Loaded) -> bool:
     """Whether each layer can be divided over more GPUs."""
-    if loaded.device == "cpu" or not _own(result, loaded) or "tensor_parallel" not in SPECS[loaded.engine].levers:
+    if loaded.device == "cpu" or not _own(result, loaded) or "tensor_parallel" not in SPECS[loaded.engine].common:
         return False
     plain = in_force(result, "mode") in ("", "eager", "static") and not quantized(result) and not speculates(result)
     return loaded.engine != "transformers" or plain
 
 
-def words(result: Result, loaded: Loaded, lever: str) -> tuple[str, ...]:
-    """The words that a lever takes; none where another engine than the one asked for stood in."""
+def words(result: Result, loaded: Loaded, option: str) -> tuple[str, ...]:
+    """The words that an option takes; none where another engine than the one asked for stood in."""
     if not _own(result, loaded):
         return ()
-    return next((words for name, words in SPECS[loaded.engine].levers.items() if name == lever), ())
+    return next((words for name, words in SPECS[loaded.engine].common.items() if name == option), ())
 
 
 def _own(result: Result, loaded: Loaded) -> bool:
@@ -105,7 +105,7 @@ def _own(result: Result, loaded: Loaded) -> bool:
 
 def graph_step(result: Result) -> str:
     """What a captured step was made of; empty where none was."""
-    return result.evidence.facts.get("graph_step", "") if result.evidence else ""
+    return result.effective.facts.get("graph_step", "") if result.effective else ""
 
 
 def quantized(result: Result) -> bool:

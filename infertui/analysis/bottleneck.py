@@ -42,7 +42,7 @@ class Bottleneck(Struct, frozen=True):
 
     bound: Bound
     why: str
-    knob: str = ""
+    next_step: str = ""
 
 
 class _Seen(Struct, frozen=True):
@@ -60,7 +60,7 @@ def bottleneck(result: Result, loaded: Loaded, limits: Limits) -> Bottleneck:
     if (own := of_own_calls(result)) is not None:
         return own
     seen = _seen(result, loaded)
-    preempted = result.evidence.counters.get("preemptions", 0) if result.evidence else 0
+    preempted = result.effective.counters.get("preemptions", 0) if result.effective else 0
     if preempted:
         return Bottleneck(
             "KV capacity",
@@ -190,8 +190,8 @@ def _waiting(result: Result, loaded: Loaded, seen: _Seen, shares: str) -> Bottle
         why = f"{told}; kernels are launched one by one{f' (mode {mode})' if mode else ''}"
         return Bottleneck("launch overhead", why, graph + batch)
     if mode == "eager":
-        knob = _other_mode(result, loaded)
-        return Bottleneck("launch overhead", f"{told}; mode eager", f"{knob}, or {batch}" if knob else batch)
+        next_step = _other_mode(result, loaded)
+        return Bottleneck("launch overhead", f"{told}; mode eager", f"{next_step}, or {batch}" if next_step else batch)
     graph = f"{captured}, or " if loaded.engine == "transformers" and captured else ""
     return Bottleneck("host", f"{told}; the GPU waited for the host between its steps", graph + batch)
 

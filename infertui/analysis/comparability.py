@@ -16,7 +16,7 @@ from infertui.results.setup import JUDGED
 from infertui.text import clean
 from infertui.units import format_number
 
-_LEVERS = ("dtype", "mode", "attention", "quantization", "speculation", "tensor_parallel")
+_COMMON_OPTIONS = ("dtype", "mode", "attention", "quantization", "speculation", "tensor_parallel")
 
 
 class Difference(Struct, frozen=True):
@@ -70,7 +70,7 @@ def unlike(first: Result, second: Result, names: tuple[str, str] | None = None) 
             yield clean(f"{' and '.join(untold)}: {check.what} not known")
         elif check.read(first) != check.read(second):
             yield f"other {check.what}" + _values(check.read(first), check.read(second))
-    caches = [kv_form_of(result.evidence.levers if result.evidence else {}) for _, result in sides]
+    caches = [kv_form_of(result.effective.settings if result.effective else {}) for _, result in sides]
     if all(caches) and caches[0] != caches[1]:
         yield clean(f"other formats of the KV cache: {', '.join(caches)}")
     random = [result.loaded.random_weights for _, result in sides if result.loaded]
@@ -187,8 +187,8 @@ def _power_limit(result: Result) -> str:
 _ENVIRONMENT: dict[str, Callable[[Result], str]] = {
     "engine that ran": _engine,
     **{
-        f"{lever} in force": (lambda result, lever=lever: in_force(result, lever))  # type: ignore[misc]
-        for lever in _LEVERS
+        f"{option} in force": (lambda result, option=option: in_force(result, option))  # type: ignore[misc]
+        for option in _COMMON_OPTIONS
     },
     "device": lambda result: result.loaded.device_name if result.loaded else "",
     "power limit": _power_limit,

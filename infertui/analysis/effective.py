@@ -57,14 +57,14 @@ def _weights(result: Result, loaded: Loaded) -> str:
 
 
 def _in_force(result: Result) -> str:
-    """The levers: those that evidence speaks of, and the attention."""
-    loaded, evidence = result.loaded, result.evidence
-    levers = dict(evidence.levers) if evidence else {}
-    if loaded and "attention" not in levers:
-        levers["attention"] = loaded.attention
-    reasons = evidence.reasons if evidence else {}
+    """The options: those that effective settings speak of, and the attention."""
+    loaded, effective = result.loaded, result.effective
+    settings = dict(effective.settings) if effective else {}
+    if loaded and "attention" not in settings:
+        settings["attention"] = loaded.attention
+    reasons = effective.reasons if effective else {}
     return "  ".join(
-        f"{name} {word}" + (f" ({reasons[name]})" if name in reasons else "") for name, word in sorted(levers.items())
+        f"{name} {word}" + (f" ({reasons[name]})" if name in reasons else "") for name, word in sorted(settings.items())
     )
 
 
@@ -77,7 +77,7 @@ _GRAPHS = {"captured": "CUDA graphs captured and not used", "replayed": "CUDA gr
 
 def _executed(result: Result) -> str:
     """How steps were executed, with what stands behind the word."""
-    found = result.evidence
+    found = result.effective
     if not found or not (found.compiled or found.graphs):
         return ""
     facts = [_COMPILED.get(found.compiled, ""), _GRAPHS.get(found.graphs, "")]
@@ -90,7 +90,7 @@ def _ready(result: Result) -> str:
 
 
 def _acceptance(result: Result) -> str:
-    counters = result.evidence.counters if result.evidence else {}
+    counters = result.effective.counters if result.effective else {}
     share = acceptance(counters)
     if share is None:
         return ""
@@ -99,10 +99,10 @@ def _acceptance(result: Result) -> str:
 
 
 def _counters(result: Result) -> str:
-    counters = result.evidence.counters if result.evidence else {}
+    counters = result.effective.counters if result.effective else {}
     return "  ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
 
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:
     yield from (result.loaded.details if result.loaded else {}).items()
-    yield from (result.evidence.facts if result.evidence else {}).items()
+    yield from (result.effective.facts if result.effective else {}).items()

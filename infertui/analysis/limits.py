@@ -63,7 +63,9 @@ def _client_alone(found: Bottleneck | None, reason: str) -> Limits | None:
     """The bound of a run that has no shares."""
     if found is None:
         return None
-    return Limits(bound=found.bound, why=clean(found.why), knob=found.knob, reasons={"mbu": reason, "mfu": reason})
+    return Limits(
+        bound=found.bound, why=clean(found.why), next_step=found.next_step, reasons={"mbu": reason, "mfu": reason}
+    )
 
 
 _NONSENSE = "the figures of this result contradict each other"
@@ -105,7 +107,7 @@ def _derived(result: Result, loaded: Loaded, shape: ModelShape | None) -> Limits
     )
     limits = _with_shares(limits, work)
     found = bottleneck(result, loaded, limits)
-    return replace(limits, bound=found.bound, why=clean(found.why), knob=clean(found.knob))
+    return replace(limits, bound=found.bound, why=clean(found.why), next_step=clean(found.next_step))
 
 
 def _with_shares(limits: Limits, work: Work) -> Limits:
@@ -172,8 +174,8 @@ def limit_lines(result: Result) -> list[tuple[str, str]]:
         rows.append(("ceilings", f"disturbed when they were calibrated: {'; '.join(result.ceilings.disturbed)}"))
     if limits.bound != "unknown" or limits.why:
         rows.append(("bound by", f"{limits.bound}: {limits.why}" if limits.why else limits.bound))
-    if limits.knob:
-        rows.append(("next", limits.knob))
+    if limits.next_step:
+        rows.append(("next", limits.next_step))
     return [(name, clean(text)) for name, text in rows]
 
 
@@ -186,8 +188,8 @@ def limit_line(result: Result) -> str:
         f"{name} {share_text(share)}" for name, share in (("MBU", limits.mbu), ("MFU", limits.mfu)) if share is not None
     ]
     bound = f"bound by {limits.bound}" if limits.bound != "unknown" else "bound unknown" if shares else ""
-    knob = f"next: {limits.knob}" if limits.knob else ""
-    return clean("  ".join(part for part in (*shares, bound, knob) if part))
+    next_step = f"next: {limits.next_step}" if limits.next_step else ""
+    return clean("  ".join(part for part in (*shares, bound, next_step) if part))
 
 
 def share_text(share: float | None) -> str:

@@ -206,7 +206,7 @@ def _weights(result: Result, loaded: Loaded, shape: ModelShape | None) -> float 
 
 def _each_rank(result: Result, loaded: Loaded) -> list[int]:
     """Bytes that each of Transformers' processes holds of a model divided over GPUs."""
-    facts: Mapping[str, str] = result.evidence.facts if result.evidence else {}
+    facts: Mapping[str, str] = result.effective.facts if result.effective else {}
     told = facts.get("weight_bytes_per_rank") or loaded.details.get("weight_bytes_per_rank", "")
     parts = told.split(", ")
     return [int(part) for part in parts] if all(part.isdecimal() and len(part) < 20 for part in parts) else []

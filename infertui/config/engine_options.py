@@ -1,6 +1,6 @@
 """Which keys of `[engine]` an engine takes, and which words there: read from its description, asked by everybody.
 
-A lever that the chosen engine does not take has to stay at its default, so that no config says what nobody heeds.
+An option that the chosen engine does not take has to stay at its default, so that no config says what nobody heeds.
 """
 
 import difflib
@@ -8,29 +8,29 @@ import typing
 from collections.abc import Mapping, Sequence
 
 from infertui.config.engines.registry import SPECS
-from infertui.config.engines.spec import EngineSpec, Lever
+from infertui.config.engines.spec import CommonOption, EngineSpec
 from infertui.config.fields import FIELDS, Field, Value, show
 from infertui.config.ranges import axis_values
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError
 
 NAME = "engine.name"
-LEVERS: tuple[Lever, ...] = typing.get_args(Lever)
-# Keys that only mean something beside a lever.
+COMMON_OPTIONS: tuple[CommonOption, ...] = typing.get_args(CommonOption)
+# Keys that only mean something beside an option.
 DRAFTING = ("engine.draft_model", "engine.draft_tokens")
 _WITHOUT_DRAFT_MODEL = ("none", "prompt-lookup", "mtp")
 TABLES: Mapping[str, EngineSpec] = {f"engine.{spec.table}": spec for spec in SPECS.values()}
 """The table of each engine's own options, by its dotted path."""
 
 
-def path_of(lever: Lever) -> str:
-    """The key of a lever: `engine.mode`."""
-    return f"engine.{lever}"
+def path_of(option: CommonOption) -> str:
+    """The key of an option: `engine.mode`."""
+    return f"engine.{option}"
 
 
-def option_of(path: str) -> Lever | None:
-    """The lever whose key that is."""
-    return next((lever for lever in LEVERS if path_of(lever) == path), None)
+def option_of(path: str) -> CommonOption | None:
+    """The option whose key that is."""
+    return next((option for option in COMMON_OPTIONS if path_of(option) == path), None)
 
 
 def owner_of(path: str) -> EngineSpec | None:
@@ -38,33 +38,33 @@ def owner_of(path: str) -> EngineSpec | None:
     return TABLES.get(path.rpartition(".")[0])
 
 
-def words(spec: EngineSpec, lever: Lever) -> tuple[str, ...] | None:
-    """The words that an engine takes for a lever, the key's default first; None where it takes what the schema does."""
-    default = str(FIELDS[path_of(lever)].default)
-    taken = spec.levers.get(lever)
+def words(spec: EngineSpec, option: CommonOption) -> tuple[str, ...] | None:
+    """The words that an engine takes for an option, the key's default first; None: it takes what the schema does."""
+    default = str(FIELDS[path_of(option)].default)
+    taken = spec.common.get(option)
     if taken is None:
         return (default,)
     if taken == ():
-        return FIELDS[path_of(lever)].choices or None
+        return FIELDS[path_of(option)].choices or None
     return tuple(dict.fromkeys((default, *taken)))
 
 
 def takes(spec: EngineSpec, path: str, value: object) -> bool:
-    """Whether an engine takes `value` for the key at `path`; True for keys that are no lever."""
-    lever = option_of(path)
-    return lever is None or (allowed := words(spec, lever)) is None or str(value) in allowed
+    """Whether an engine takes `value` for the key at `path`; True for keys that are no option."""
+    option = option_of(path)
+    return option is None or (allowed := words(spec, option)) is None or str(value) in allowed
 
 
 def applies(spec: EngineSpec, path: str) -> bool:
-    """Whether a key of `[engine]` means something to an engine at all: its levers, and the keys of its own table."""
+    """Whether a key of `[engine]` means something to an engine at all: its options, and the keys of its own table."""
     if (owner := owner_of(path)) is not None:
         return owner.name == spec.name
     if path in DRAFTING:
-        return "speculation" in spec.levers
+        return "speculation" in spec.common
     if path == "engine.fallback":
         return spec.name != FIELDS[NAME].default
-    lever = option_of(path)
-    return lever is None or lever in spec.levers
+    option = option_of(path)
+    return option is None or option in spec.common
 
 
 def drafts(path: str, speculation: object) -> bool:
@@ -72,23 +72,23 @@ def drafts(path: str, speculation: object) -> bool:
     return speculation not in (_WITHOUT_DRAFT_MODEL if path == "engine.draft_model" else ("none",))
 
 
-def own_default(spec: EngineSpec, lever: Lever) -> str:
-    """What the default of a lever comes to with an engine: `auto` may stand for `compile`."""
-    default = str(FIELDS[path_of(lever)].default)
-    taken = spec.levers.get(lever, ())
+def own_default(spec: EngineSpec, option: CommonOption) -> str:
+    """What the default of an option comes to with an engine: `auto` may stand for `compile`."""
+    default = str(FIELDS[path_of(option)].default)
+    taken = spec.common.get(option, ())
     return taken[0] if taken and default not in taken else default
 
 
 def words_with(path: str, engines: Sequence[EngineSpec]) -> tuple[str, ...]:
     """The words that one of `engines` or another takes for a key, in the order of the schema; none for free values."""
-    choices, lever = FIELDS[path].choices if path in FIELDS else (), option_of(path)
-    if lever is None or not engines:
+    choices, option = FIELDS[path].choices if path in FIELDS else (), option_of(path)
+    if option is None or not engines:
         return choices
     return tuple(word for word in choices if any(takes(spec, path, word) for spec in engines))
 
 
 def limits_with(field: Field, engines: Sequence[EngineSpec]) -> str:
-    """What is allowed for a key with `engines`: a lever's words are theirs alone."""
+    """What is allowed for a key with `engines`: an option's words are theirs alone."""
     chosen = words_with(field.path, engines)
     return f"one of {', '.join(chosen)}" if chosen != field.choices else field.limits
 
@@ -98,14 +98,14 @@ def option_fields(spec: EngineSpec) -> tuple[Field, ...]:
     return tuple(field for path, field in FIELDS.items() if owner_of(path) is spec)
 
 
-def option_problem(engine: EngineConfig, lever: Lever) -> ConfigError | None:
-    """Why an engine cannot do as a lever says, and what it can."""
-    spec, path, value = SPECS[engine.name], path_of(lever), getattr(engine, lever)
-    allowed = words(spec, lever)
+def option_problem(engine: EngineConfig, option: CommonOption) -> ConfigError | None:
+    """Why an engine cannot do as an option says, and what it can."""
+    spec, path, value = SPECS[engine.name], path_of(option), getattr(engine, option)
+    allowed = words(spec, option)
     if allowed is None or str(value) in allowed:
         return None
     field = FIELDS[path]
-    if lever not in spec.levers:
+    if option not in spec.common:
         others = [name for name, other in SPECS.items() if takes(other, path, value)]
         return ConfigError(
             path,

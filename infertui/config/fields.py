@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from infertui.config.engines.registry import SPECS
-from infertui.config.engines.registry import words as lever_words
+from infertui.config.engines.registry import words as option_words
 from infertui.config.schema import DTYPE_ALIASES, Config, Dtype
 from infertui.errors import ConfigError
 from infertui.text import one_line, quoted
@@ -177,7 +177,7 @@ class Field(Struct, frozen=True, kw_only=True):
         problem, remedy = f"{show(value)} is not allowed here", ""
         if isinstance(value, str):
             near = difflib.get_close_matches(value[:_LONGEST_KEY].lower(), [*self.choices, *self.aliases], n=1)
-            if self.path == "engine.dtype" and value.lower() in lever_words("quantization"):
+            if self.path == "engine.dtype" and value.lower() in option_words("quantization"):
                 remedy = f"That is of quantized weights: engine.quantization = {show(value.lower())}."
             elif near:
                 remedy = f'Did you mean "{self.aliases.get(near[0], near[0])}"?'
@@ -369,10 +369,10 @@ _PLAIN_TEXT = "text"
 # What engines, also those of other packages, say they take. Text in the schema, so that results are read anywhere.
 _CHOICES = {
     "engine.name": tuple(SPECS),
-    "engine.mode": ("auto", *lever_words("mode")),
-    "engine.attention": lever_words("attention"),
-    "engine.quantization": lever_words("quantization"),
-    "engine.speculation": lever_words("speculation"),
+    "engine.mode": ("auto", *option_words("mode")),
+    "engine.attention": option_words("attention"),
+    "engine.quantization": option_words("quantization"),
+    "engine.speculation": option_words("speculation"),
 }
 
 FIELDS: dict[str, Field] = {field.path: field for field in _describe(Config)}

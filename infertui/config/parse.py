@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from infertui.config.engine_options import LEVERS, NAME, draft_problem, named_engines, option_problem, owner_of, path_of
+from infertui.config.engine_options import (
+    COMMON_OPTIONS,
+    NAME,
+    draft_problem,
+    named_engines,
+    option_problem,
+    owner_of,
+    path_of,
+)
 from infertui.config.fields import FIELDS, SECTIONS, TABLES, Value, check_text, field_of, show, toml_path, unknown_key
 from infertui.config.ranges import MAX_POINTS, axis_values, label_text
 from infertui.config.schema import AxisValues, Config, EngineConfig
@@ -227,7 +235,7 @@ def _check_together(config: Config, swept: set[str], source_of: SourceOf) -> Non
         if swept.isdisjoint(rule.keys) and (problem := rule.problem(config)):
             raise ConfigError(rule.keys[0], problem, allowed=rule.allowed, source=_sources(rule.keys, source_of))
     checks: list[tuple[tuple[str, ...], Callable[[EngineConfig], ConfigError | None]]] = [
-        ((path_of(lever), NAME), partial(option_problem, lever=lever)) for lever in LEVERS
+        ((path_of(option), NAME), partial(option_problem, option=option)) for option in COMMON_OPTIONS
     ]
     checks.append((("engine.draft_model", "engine.draft_tokens", "engine.speculation"), draft_problem))
     for keys, check in checks:

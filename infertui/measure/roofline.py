@@ -9,7 +9,7 @@ With them: what a device can do at most, as measured on it, and how near a run c
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from infertui.integers import Whole
 
@@ -192,7 +192,7 @@ class Limits(Struct, frozen=True):
     bound: Bound = "unknown"
     why: str = ""
     """What tells that it is bound by that, in words with figures."""
-    knob: str = ""
+    next_step: str = field(name="knob", default="")
     """What to try next."""
     step_s: float | None = None
     """Mean time of a decode step."""

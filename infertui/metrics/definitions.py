@@ -51,7 +51,7 @@ _PEAK: frozenset[View] = _DOCUMENTED | _CSV
 _GAPS = ("summary.itl.count", "summary.itl.steps")
 
 
-def _lever(name: str) -> "Callable[[Result], Value]":
+def _option(name: str) -> "Callable[[Result], Value]":
     return lambda result: reads.in_force(result, name) or None
 
 
@@ -101,22 +101,22 @@ METRICS = (
     Metric(key="imported", label="imported from", help="the file that its figures were read from", unit=TEXT,
            read="imported", views=_CSV),
     Metric(key="mode", label="mode", help="how steps were executed, as found in force", unit=TEXT, read=reads.ran,
-           needs=("evidence.levers", "evidence.compiled", "evidence.graphs"),
+           needs=("effective.settings", "effective.compiled", "effective.graphs"),
            views=EVERYWHERE - {"markdown"}, screen=Column(4, 6, 14), text=Column(3), settings=("engine.mode",)),
     Metric(key="execution", label="mode", help="the engine, how steps were executed, and its kind of step", unit=TEXT,
            read=reads.execution, views=_DOCUMENTS),
     Metric(key="attention", label="attention", help="kernel of the attention, as found in force", unit=TEXT,
-           read=_lever("attention"), views=_CSV),
+           read=_option("attention"), views=_CSV),
     Metric(key="quantization", label="quantization", help="number format of quantized weights, as found in force",
-           unit=TEXT, read=_lever("quantization"), needs=("evidence.levers",), aliases=("quant",),
+           unit=TEXT, read=_option("quantization"), needs=("effective.settings",), aliases=("quant",),
            views=_KEPT, screen=Column(11, 5, 11, "quant")),
     Metric(key="speculation", label="speculation", help="how tokens were drafted ahead, as found in force", unit=TEXT,
-           read=_lever("speculation"), views=_CSV),
+           read=_option("speculation"), views=_CSV),
     Metric(key="tensor_parallel", label="tensor parallel", help="GPUs that the model was split over", unit=TEXT,
-           read=_lever("tensor_parallel"), views=_CSV),
+           read=_option("tensor_parallel"), views=_CSV),
     Metric(key="form", label="format", unit=TEXT, read=reads.form, aliases=("format",), csv="format",
            help="number format of the weights, and of a KV cache with fewer bits, as found in force",
-           needs=("loaded.dtype", "evidence.levers"), screen=Column(4, 4, 11, "fmt"), text=Column(3),
+           needs=("loaded.dtype", "effective.settings"), screen=Column(4, 4, 11, "fmt"), text=Column(3),
            settings=("engine.dtype", "engine.quantization")),
     Metric(key="dtype", label="dtype", help="number format, as loaded", unit=TEXT, read="loaded.dtype",
            views=_KEPT, screen=Column(4, 5, 5)),

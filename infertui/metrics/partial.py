@@ -38,9 +38,10 @@ def _partial(whole: type[Struct], tree: _Tree, required: Mapping[str, Any]) -> t
             continue
         kind = _loose(hints[name], below)
         fields.append((name, kind, _nothing(kind)))
+    renamed = {one.name: one.encode_name for one in msgspec.structs.fields(whole) if one.encode_name != one.name}
     methods = {name: found for name, found in vars(whole).items() if isinstance(found, property | types.FunctionType)}
     own = {name: found for name, found in methods.items() if not name.startswith("__")}
-    return msgspec.defstruct(f"Partial{whole.__name__}", fields, namespace=own, frozen=True, gc=False)
+    return msgspec.defstruct(f"Partial{whole.__name__}", fields, namespace=own, frozen=True, gc=False, rename=renamed)
 
 
 def _loose(hint: Any, below: _Tree) -> Any:

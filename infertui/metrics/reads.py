@@ -44,22 +44,22 @@ def engine(result: "Result") -> str:
     return "" if result.imported and name == "unknown" else name
 
 
-def in_force(result: "Result", lever: str) -> str:
+def in_force(result: "Result", option: str) -> str:
     """The word of an engine option that the engine found in force; empty where it did not say."""
-    return result.evidence.levers.get(lever, "") if result.evidence else ""
+    return result.effective.settings.get(option, "") if result.effective else ""
 
 
 def ran(result: "Result") -> str:
     """How steps were executed, in the one word that every table has for it; empty where the engine did not say."""
-    found = result.evidence
-    return executed(found.levers.get("mode", ""), found.compiled, found.graphs) if found else ""
+    found = result.effective
+    return executed(found.settings.get("mode", ""), found.compiled, found.graphs) if found else ""
 
 
 def execution(result: "Result") -> str:
     """The same with the engine and its kind of step; what was asked for where the engine did not say."""
-    evidence, setup = result.evidence, result.setup
+    effective, setup = result.effective, result.setup
     word = ran(result) or setup.mode or ""
-    step = evidence.facts.get("graph_step", "") if evidence else ""
+    step = effective.facts.get("graph_step", "") if effective else ""
     word = "" if word == "auto" else f"{word}, {step} step" if step else word
     name = result.loaded.engine if result.loaded else setup.target.name or ""
     return " ".join(part for part in ("" if name == "transformers" and word else name, word) if part)
@@ -67,8 +67,8 @@ def execution(result: "Result") -> str:
 
 def form(result: "Result") -> str:
     """Formats of weights and KV cache in one short word, such as `q4_1` or `f32 kv q4_0`; empty: not known."""
-    levers = result.evidence.levers if result.evidence else {}
-    return clean(form_of(result.loaded.dtype, levers)) if result.loaded else ""
+    settings = result.effective.settings if result.effective else {}
+    return clean(form_of(result.loaded.dtype, settings)) if result.loaded else ""
 
 
 def input_len(result: "Result") -> str:

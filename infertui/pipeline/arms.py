@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from infertui.config.engine_options import LEVERS, option_fields, path_of, words
+from infertui.config.engine_options import COMMON_OPTIONS, option_fields, path_of, words
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, Field, Value, parse_text
@@ -86,14 +86,14 @@ def _option(spec: EngineSpec, part: str, flag: str) -> tuple[str, str]:
 
 
 def _fields(spec: EngineSpec) -> Iterator[Field]:
-    yield from (FIELDS[path_of(lever)] for lever in LEVERS if lever in spec.levers)
+    yield from (FIELDS[path_of(option)] for option in COMMON_OPTIONS if option in spec.common)
     yield from option_fields(spec)
 
 
 def _words(spec: EngineSpec, field: Field) -> tuple[str, ...]:
     """The words that say by themselves which option they are of: none of those that stand for a default or a switch."""
-    lever = next((lever for lever in LEVERS if path_of(lever) == field.path), None)
-    taken = (words(spec, lever) or ()) if lever is not None else field.choices
+    option = next((option for option in COMMON_OPTIONS if path_of(option) == field.path), None)
+    taken = (words(spec, option) or ()) if option is not None else field.choices
     return tuple(
         word for word in (*taken, *field.aliases) if word not in ("auto", "none", "on", "off", "true", "false")
     )

@@ -110,7 +110,7 @@ _PARTS: tuple[Callable[[Result], str], ...] = (
     lambda result: engine_of(result),
     lambda result: result.source,
     lambda result: ran(result) or result.setup.mode or "",
-    lambda result: f"{step} step" if result.evidence and (step := result.evidence.facts.get("graph_step")) else "",
+    lambda result: f"{step} step" if result.effective and (step := result.effective.facts.get("graph_step")) else "",
     lambda result: in_force(result, "attention"),
     form,
     lambda result: in_force(result, "speculation") or result.setup.speculation or "",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from infertui.config.schema import Config
 from infertui.config.sweep import Place
@@ -124,7 +124,7 @@ class Recomputed(Struct, frozen=True):
 class Result(Struct, frozen=True):
     """One run. `phases` holds seconds per phase; `started` is wall-clock time, ISO 8601 with offset.
 
-    `loaded` and `evidence` say what really ran, as the engine found it by looking; the counters of `evidence` are what
+    `loaded` and `effective` say what really ran, as the engine found it by looking; the counters of the latter are what
     they grew by while measuring, and empty where that was cut off. `source` names the program that measured where it
     was not infertui, as in `llama-bench build 0c1e570`; `imported` is the name of the file that its figures were read
     from, and `imported_sha256` that of its content. Such a run has no config, and so cannot be repeated or judged anew:
@@ -150,7 +150,7 @@ class Result(Struct, frozen=True):
     warmup_steady: bool | None = None
     sample_hz: float = 0.0
     error: Error | None = None
-    evidence: EffectiveSettings | None = None
+    effective: EffectiveSettings | None = field(name="evidence", default=None)
     source: str = ""
     imported: str = ""
     imported_sha256: str = ""

@@ -181,7 +181,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
 
     def _changed(self, topics: frozenset[Topic]) -> None:
         if "queue" in topics:
-            self.scheduler.sharing = any(entry.lane == "cpu" for entry in self.mirror.running)
+            self.scheduler.sharing = any(entry.lane == "cpu" for entry in self.client_state.running)
         self.scheduler.touched(topics)
 
     def _reached(self) -> None:
@@ -193,7 +193,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         """Until the first key, the pane in front is the one that has something to show."""
         if self._key_pressed or self.stage.kind == "compact":
             return
-        entries, running = self.mirror.entries.values(), self.mirror.running
+        entries, running = self.client_state.entries.values(), self.client_state.running
         if running:
             self.stage.tab = "live"
         if any(entry.state in ("queued", "running") for entry in entries):

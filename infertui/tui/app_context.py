@@ -38,22 +38,22 @@ class ContextApp(ScreenApp):
         super().__init__()
         self._out = out
         self._environ = environ
-        self._mirror: ClientState | None = None
+        self._client_state: ClientState | None = None
         self._tmux_hinted = False
 
     @property
-    def mirror(self) -> "ClientState":
+    def client_state(self) -> "ClientState":
         """What is known of the runner."""
-        if self._mirror is None:
+        if self._client_state is None:
             from infertui.tui.state import ClientState
 
-            self._mirror = ClientState()
-        return self._mirror
+            self._client_state = ClientState()
+        return self._client_state
 
     @property
-    def known_mirror(self) -> "ClientState | None":
+    def known_state(self) -> "ClientState | None":
         """The mirror, if anybody asked for it: the first paint does without its import."""
-        return self._mirror
+        return self._client_state
 
     @property
     def settings(self) -> "Settings":

@@ -68,7 +68,7 @@ class RunnerConnection:
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
-        wait, mirror = FIRST_WAIT_S, self._app_context.mirror
+        wait, client_state = FIRST_WAIT_S, self._app_context.client_state
         while True:
             error: Exception | None = None
             reached = False
@@ -76,21 +76,23 @@ class RunnerConnection:
                 async with self._connect() as control:
                     told = await control.snapshot()
                     self.control, reached = control, True
-                    mirror.connected = True
-                    self._changed(mirror.take(told))
+                    client_state.connected = True
+                    self._changed(client_state.take(told))
                     self.connected()
                     await self._follow(control.events(told.number))
             except (InfertuiError, OSError, EOFError) as failure:
                 error = failure
             finally:
                 self.control = ABSENT
-                mirror.connected = False
-            self.trouble("runner gone, trying again" if mirror.runner is not None else "no runner, trying again", error)
+                client_state.connected = False
+            self.trouble(
+                "runner gone, trying again" if client_state.runner is not None else "no runner, trying again", error
+            )
             wait = FIRST_WAIT_S if reached else min(LONGEST_WAIT_S, 2 * wait)
             await asyncio.sleep(wait)
 
     async def _follow(self, events: "AsyncIterator[EventEnvelope | Snapshot]") -> None:
-        take, changed = self._app_context.mirror.take, self._changed
+        take, changed = self._app_context.client_state.take, self._changed
         count = 0
         try:
             async for told in events:

@@ -60,12 +60,12 @@ def of_bench(bench: "Bench") -> tuple[str, Severity]:
 
 def announce_finished(app_context: "AppContext") -> None:
     """Say what ended since the last call."""
-    mirror = app_context.mirror
-    while mirror.refused:
-        entry = mirror.refused.popleft()
+    client_state = app_context.client_state
+    while client_state.refused:
+        entry = client_state.refused.popleft()
         app_context.say(f"#{entry.id} {entry.label} is refused: {entry.reason}", "error")
-    while mirror.finished:
-        result = mirror.finished.popleft().result
+    while client_state.finished:
+        result = client_state.finished.popleft().result
         if result.bench is None or result.state != "finished":  # of a bench the end counts, not each run
             app_context.announce(result)
         if result.bench is not None:
@@ -89,7 +89,7 @@ def _announce_bench(app_context: "AppContext", result: "Result") -> None:
     """What a bench found, where that was its last run."""
     from infertui.tui.results.bench import ended_bench
 
-    ended = ended_bench(app_context.mirror.entries.values(), result)
+    ended = ended_bench(app_context.client_state.entries.values(), result)
     if ended is None:
         return
 

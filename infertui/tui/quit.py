@@ -31,7 +31,7 @@ class Leaving:
             app.exit(return_code=INTERRUPTED)
             return
         self._interrupted_at = now
-        running = app.mirror.running
+        running = app.client_state.running
         if not running or app.read_only or not app.on_main_screen:
             app.say("ctrl+c once more leaves the screen; runs go on")
             return
@@ -48,11 +48,11 @@ class Leaving:
         from infertui.tui.quit_screen import KEEP, STOP, QuitScreen
 
         app = self._app
-        running = app.mirror.running if app.mirror.connected else []
+        running = app.client_state.running if app.client_state.connected else []
         if not running or app.read_only:
             app.exit()
             return
-        waiting = sum(1 for entry in app.mirror.entries.values() if entry.state == "queued")
+        waiting = sum(1 for entry in app.client_state.entries.values() if entry.state == "queued")
 
         def answered(answer: str | None) -> None:
             if answer == KEEP:

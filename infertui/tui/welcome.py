@@ -70,15 +70,15 @@ class WelcomeScreen(Dialog[bool]):
         """Draw what was found so far; the application calls this as it does for panes."""
         if "runner" not in touched:
             return
-        mirror, colours = self._app_context.mirror, palette(self.app)
+        client_state, colours = self._app_context.client_state, palette(self.app)
         lines = [plain("Which configuration is fastest here, by how much, and how sure is that?"), Text()]
-        if mirror.runner is None:
+        if client_state.runner is None:
             lines.append(plain("Looking at this machine...", colours.muted))
         else:
             if not self._asked:
                 self._asked = True
                 self.run_worker(self._ask_models())
-            lines += self._found(mirror.runner, colours)
+            lines += self._found(client_state.runner, colours)
         column = self.query_one("#found", GaugeColumn)
         column.styles.height = len(lines)
         width = max(1, min(_WIDTH, self.app.size.width) - 4)
@@ -91,7 +91,7 @@ class WelcomeScreen(Dialog[bool]):
         memory = f", {format_bytes(host.memory_total)}" if host.memory_total else ""
         lines = [_line("Machine", f"{host.hostname}: {processor}{memory}", colours)]
         if facts.gpus:
-            lines.append(_line("GPUs", gpu_summary(self._app_context.mirror, signs), colours))
+            lines.append(_line("GPUs", gpu_summary(self._app_context.client_state, signs), colours))
             if hidden := _hidden(facts.gpus):
                 lines.append(_line("", hidden, colours, colours.warning))
         else:

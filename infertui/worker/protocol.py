@@ -6,7 +6,7 @@ Whatever a backend prints goes to worker.log; nothing but these messages travels
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from infertui.config.schema import MeasurementConfig, WorkloadConfig
 from infertui.measure.records import Activity, BatchRecord
@@ -98,12 +98,12 @@ class LoadDone(Event, frozen=True, tag="loaded"):
 class Ready(Event, frozen=True, tag="ready"):
     """Warm-up is over; the worker waits for `Proceed`. `steady` is None when a fixed count was asked for.
 
-    `evidence` says what is in force, so that it is known of runs that are cut off as well; its counters are left out.
+    `effective` says what is in force, so that it is known of runs that are cut off as well; its counters are left out.
     """
 
     warmup_batches: int
     steady: bool | None
-    evidence: EffectiveSettings = EffectiveSettings()
+    effective: EffectiveSettings = field(name="evidence", default=EffectiveSettings())
 
 
 class BatchDone(Event, frozen=True, tag="batch"):
@@ -134,9 +134,9 @@ class MeasureEnded(Event, frozen=True, tag="ended"):
 
 
 class MeasureDone(Event, frozen=True, tag="measured"):
-    """The engine is free again. `evidence` is what was in force, its counters what they grew by while measuring."""
+    """The engine is free again. `effective` is what was in force, its counters what they grew by while measuring."""
 
-    evidence: EffectiveSettings = EffectiveSettings()
+    effective: EffectiveSettings = field(name="evidence", default=EffectiveSettings())
 
 
 class Scored(Event, frozen=True, tag="scored"):

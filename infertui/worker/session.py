@@ -118,18 +118,18 @@ class Session:
         self._check_positions(max(widths))
         self._prepare(widths)
         steady, warmed = self._warm_up(widths)
-        before = self._evidence()
+        before = self._effective()
         unseen = bool(before.unseen)
         told = replace(before, counters={})
-        self._emit(Ready(self._clock.now_ns(), warmup_batches=warmed, steady=steady, evidence=told))
+        self._emit(Ready(self._clock.now_ns(), warmup_batches=warmed, steady=steady, effective=told))
         self._await_proceed()
         stopped = self._measure(unseen=unseen)
         self._emit(MeasureEnded(self._clock.now_ns(), stopped=stopped))
-        after = self._evidence()
+        after = self._effective()
         grown = growth(before, after)
         if self._good:
             self._target.check_growth(grown, self._command.workload.output_len)
-        self._emit(MeasureDone(self._clock.now_ns(), evidence=while_measuring(after, grown)))
+        self._emit(MeasureDone(self._clock.now_ns(), effective=while_measuring(after, grown)))
 
     def _prepare(self, widths: dict[int, int]) -> None:
         """Let the engine compile, capture and allocate, in phases of their own."""
@@ -146,7 +146,7 @@ class Session:
             raise Cancelled
         self._target.prepare(plan, self._enter)
 
-    def _evidence(self) -> EffectiveSettings:
+    def _effective(self) -> EffectiveSettings:
         """What is in force. Raises EngineError when it is not what was asked for.
 
         Where no batch was generated yet, as before measuring without warm-up, some of it may not be seen.
@@ -218,7 +218,7 @@ class Session:
             measured_s += self._run_batch("measure", index, self._source.batch(index)).seconds
             index += 1
             if unseen and self._generated:
-                self._evidence()
+                self._effective()
                 unseen = False
         return ""
 

@@ -98,18 +98,18 @@ def loaded(sets: dict[str, str]) -> Config:
 
 
 def run(config: Config, device: str, busy: float | None) -> Result:
-    """A kept run as though it had been of that config; each lever in force as asked for."""
+    """A kept run as though it had been of that config; each option in force as asked for."""
     kept = json.decode(_KEPT.read_bytes().splitlines()[0], type=Result)
     asked = config.engine
-    own = SPECS[asked.name].levers
-    levers = {
+    own = SPECS[asked.name].common
+    common = {
         "mode": asked.mode if asked.mode != "auto" else next(iter(own.get("mode", ("",)))),
         "attention": asked.attention if asked.attention != "auto" else "sdpa",
         "quantization": "none" if asked.quantization == "auto" else asked.quantization,
         "speculation": asked.speculation,
     }
     if asked.name == "tensorrt-llm" and asked.tensorrt_llm.backend == "engine":
-        levers["mode"] = "engine"
+        common["mode"] = "engine"
     layers = asked.llama_cpp.n_gpu_layers
     told = Loaded(
         engine=asked.name,
@@ -119,7 +119,7 @@ def run(config: Config, device: str, busy: float | None) -> Result:
         device_name="NVIDIA H200",
         device_uuid="",
         dtype="bfloat16",
-        attention=levers["attention"],
+        attention=common["attention"],
         parameters=1,
         weight_bytes=1,
         vocabulary=1,
@@ -131,21 +131,21 @@ def run(config: Config, device: str, busy: float | None) -> Result:
         offloaded_layers=f"{layers} of 23" if layers >= 0 and asked.name == "llama-cpp" else "",
         details={"model_class": "LlamaForCausalLM"},
     )
-    step: dict[str, str] = {"graph_step": asked.transformers.graph_step} if levers["mode"] == "cudagraph" else {}
+    step: dict[str, str] = {"graph_step": asked.transformers.graph_step} if common["mode"] == "cudagraph" else {}
     assert kept.device
     return replace(
         kept,
         config=config,
         loaded=told,
-        evidence=EffectiveSettings(levers=levers, facts=step),
+        effective=EffectiveSettings(settings=common, facts=step),
         device=replace(kept.device, samples=10, utilization_mean=busy, cpu_mean=10.0),
         ceilings=None,
     )
 
 
-def settings(knob: str) -> Iterator[dict[str, str]]:
+def settings(next_step: str) -> Iterator[dict[str, str]]:
     """What a knob says to set at once: `A=x or y with B=z, or C=w` are three."""
-    for one in re.split(r"; |, or |, |: | \(", knob):
+    for one in re.split(r"; |, or |, |: | \(", next_step):
         found = _SETTING.findall(one)
         for words in product(*(value.split(" or ") for _, value in found)):
             more = {"workload.batch_size": "+"} if "a larger workload.batch_size" in one else {}
@@ -203,8 +203,8 @@ def test_what_is_advised_is_taken(engine: str, way: dict[str, str]) -> None:
         result = run(config, device, busy)
         assert result.loaded
         for name, limits in LIMITS.items():
-            knob = bottleneck(result, result.loaded, limits).knob
-            for tried in settings(knob):
+            next_step = bottleneck(result, result.loaded, limits).next_step
+            for tried in settings(next_step):
                 if not tried:
                     continue
                 said += 1
@@ -212,10 +212,10 @@ def test_what_is_advised_is_taken(engine: str, way: dict[str, str]) -> None:
                 if tried.get("workload.batch_size"):
                     after["workload.batch_size"] = str(batch * 2)
                 changed = loaded(after)  # the config's own rules
-                assert not refused(changed, device), f"{name}: {knob}: {tried}: {refused(changed, device)}"
-                assert changed != config, f"{name}: {knob} is so"
-            if "engine.tensor_parallel over more" in knob:
-                assert not refused(loaded(sets | {"engine.tensor_parallel": "4"}), device), knob
+                assert not refused(changed, device), f"{name}: {next_step}: {tried}: {refused(changed, device)}"
+                assert changed != config, f"{name}: {next_step} is so"
+            if "engine.tensor_parallel over more" in next_step:
+                assert not refused(loaded(sets | {"engine.tensor_parallel": "4"}), device), next_step
     assert said
 
 
@@ -223,19 +223,19 @@ def test_a_stand_in_is_not_advised_by_keys_that_do_not_reach_it() -> None:
     config = loaded({"engine.name": "transformers", "engine.mode": "eager"})
     result = run(config, _GPU, 10.0)
     assert result.loaded
-    assert "engine.mode=cudagraph" in bottleneck(result, result.loaded, LIMITS["neither"]).knob
+    assert "engine.mode=cudagraph" in bottleneck(result, result.loaded, LIMITS["neither"]).next_step
     asked = replace(config, engine=replace(config.engine, name="vllm"))
-    knob = bottleneck(replace(result, config=asked), result.loaded, LIMITS["neither"]).knob
-    assert knob == "a larger workload.batch_size, so that each launch does more"
+    next_step = bottleneck(replace(result, config=asked), result.loaded, LIMITS["neither"]).next_step
+    assert next_step == "a larger workload.batch_size, so that each launch does more"
 
 
 def test_calibrating_again_is_not_advised_where_it_tells_nothing() -> None:
     result = run(loaded({}), _GPU, 99.0)
     assert result.loaded
-    assert bottleneck(result, result.loaded, LIMITS["unknown"]).knob == "infertui calibrate --device cuda:0"
+    assert bottleneck(result, result.loaded, LIMITS["unknown"]).next_step == "infertui calibrate --device cuda:0"
     line = next(one for one in _kept() if one.ceilings is not None)
     known = replace(result, ceilings=line.ceilings)
-    assert bottleneck(known, result.loaded, LIMITS["unknown"]).knob == ""
+    assert bottleneck(known, result.loaded, LIMITS["unknown"]).next_step == ""
 
 
 def _kept() -> Iterator[Result]:

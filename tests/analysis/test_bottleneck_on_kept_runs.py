@@ -42,7 +42,7 @@ class Try(Struct, frozen=True):
     falls: str = ""
 
     @property
-    def lever(self) -> str:
+    def option(self) -> str:
         named = " with ".join(key.removeprefix("engine.") for key, _ in self.sets)
         return " with ".join(filter(None, (self.grows or self.falls, named)))
 
@@ -64,13 +64,13 @@ class Pair(Struct, frozen=True):
         return self.tried.summary.output_throughput / self.run.summary.output_throughput
 
     def __str__(self) -> str:
-        said = " with ".join(f"{key}={value}" for key, value in self.what.sets) or self.what.lever
+        said = " with ".join(f"{key}={value}" for key, value in self.what.sets) or self.what.option
         return f"{self.run.id}: {said} as in {self.tried.id} made it {self.gain:.2f} times as fast"
 
 
-def tries(knob: str) -> Iterator[Try]:
+def tries(next_step: str) -> Iterator[Try]:
     """What a knob names, in its words: `KEY=A or B with KEY=C` are two things to try."""
-    for match in _ONE_TRY.finditer(knob):
+    for match in _ONE_TRY.finditer(next_step):
         if match["fewer"]:
             yield Try(falls=GPUS)
             continue
@@ -137,7 +137,7 @@ def kept(folder: str) -> tuple[Result, ...]:
 def knob_of(result: Result) -> str:
     """What the code says today, and not what it said when the run was kept."""
     limits = limits_of(msgspec.structs.replace(result, limits=None))
-    return limits.knob if limits else ""
+    return limits.next_step if limits else ""
 
 
 @cache
@@ -161,7 +161,7 @@ EXPECTED = {
 
 def test_what_runs_are_told_to_try_made_them_faster() -> None:
     """Every pair; and none may get lost, or this would pass for want of anything to look at."""
-    counted = Counter(pair.what.lever for pair in pairs())
+    counted = Counter(pair.what.option for pair in pairs())
     print(f"{len(pairs())} pairs checked: {dict(counted)}")  # noqa: T201 (shown with -s, and when it fails)
     untrue = [str(pair) for pair in pairs() if pair.gain <= 1]
     assert not untrue, f"{len(untrue)} of {len(pairs())} pairs:\n" + "\n".join(untrue)
@@ -185,8 +185,8 @@ def test_a_pair_differs_in_what_was_named_alone() -> None:
 
 
 def test_what_a_knob_names() -> None:
-    knob = "engine.transformers.graph_step=compiled or fused; a larger workload.batch_size"
-    assert [*tries(knob)] == [Try(((STEP, "compiled"),)), Try(((STEP, "fused"),)), Try(grows=BATCH)]
+    next_step = "engine.transformers.graph_step=compiled or fused; a larger workload.batch_size"
+    assert [*tries(next_step)] == [Try(((STEP, "compiled"),)), Try(((STEP, "fused"),)), Try(grows=BATCH)]
     assert [*tries("engine.llama_cpp.n_gpu_layers=-1, or as many as fit")] == [Try(((LAYERS, "-1"),))]
     assert [*tries("fewer GPUs (engine.tensor_parallel), if the model fits; longer prompts")] == [Try(falls=GPUS)]
     assert [*tries(f"a larger workload.batch_size with {STEP}=compiled")] == [Try(((STEP, "compiled"),), BATCH)]
@@ -239,17 +239,17 @@ def test_nothing_is_advised_that_is_refused_or_in_force() -> None:
     assert count > 150
 
 
-def changed(result: Result, **levers: str) -> Result:
-    """The run with levers in force as named; a dotted name is an option of Transformers'."""
-    assert result.evidence
-    options = {key.removeprefix("transformers__"): value for key, value in levers.items() if "__" in key}
-    told = {key: value for key, value in levers.items() if "__" not in key}
+def changed(result: Result, **settings: str) -> Result:
+    """The run with options in force as named; a dotted name is an option of Transformers'."""
+    assert result.effective
+    options = {key.removeprefix("transformers__"): value for key, value in settings.items() if "__" in key}
+    told = {key: value for key, value in settings.items() if "__" not in key}
     transformers = msgspec.structs.replace(result.own_config.engine.transformers, **options)
     engine = msgspec.structs.replace(result.own_config.engine, transformers=transformers, **told)
     return msgspec.structs.replace(
         result,
         config=msgspec.structs.replace(result.own_config, engine=engine),
-        evidence=msgspec.structs.replace(result.evidence, levers=result.evidence.levers | told),
+        effective=msgspec.structs.replace(result.effective, settings=result.effective.settings | told),
     )
 
 

@@ -118,19 +118,19 @@ def test_other_weights_are_another_number_format(tmp_path: Path) -> None:
         config=msgspec.structs.replace(
             plain.own_config, engine=msgspec.structs.replace(plain.own_config.engine, quantization="int8")
         ),
-        evidence=None,
+        effective=None,
     )
     assert "other weight formats: not quantized, int8" in unlike(plain, quantized)
-    assert list(unlike(plain, msgspec.structs.replace(plain, evidence=None))) == []  # `auto` is what ran: none
+    assert list(unlike(plain, msgspec.structs.replace(plain, effective=None))) == []  # `auto` is what ran: none
 
 
-def test_a_lever_in_force_as_asked_is_told_once(tmp_path: Path) -> None:
+def test_an_option_in_force_as_asked_is_told_once(tmp_path: Path) -> None:
     def with_mode(asked: str, ran: str) -> Result:
         one = measured(tmp_path, 10.0)
         config = msgspec.structs.replace(
             one.own_config, engine=msgspec.structs.replace(one.own_config.engine, mode=asked)
         )
-        return msgspec.structs.replace(one, config=config, evidence=EffectiveSettings({"mode": ran}))
+        return msgspec.structs.replace(one, config=config, effective=EffectiveSettings({"mode": ran}))
 
     eager, graph = with_mode("eager", "eager"), with_mode("cudagraph", "cudagraph")
     assert [one.what for one in compared(tmp_path, eager, graph).differences] == ["engine.mode"]

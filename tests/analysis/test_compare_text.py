@@ -258,7 +258,7 @@ def test_unlike_things_are_loud() -> None:
     assert any(mark.startswith("other number formats: ") for mark in marks(one, replace(one, loaded=replace(
         one.loaded, dtype="int4"))))  # fmt: skip
     fine, coarse = (
-        replace(one, evidence=EffectiveSettings({"llama_cpp.type_k": kind, "llama_cpp.type_v": kind}))
+        replace(one, effective=EffectiveSettings({"llama_cpp.type_k": kind, "llama_cpp.type_v": kind}))
         for kind in ("f16", "q4_0")
     )
     assert "other formats of the KV cache: f16, q4_0" in marks(fine, coarse)

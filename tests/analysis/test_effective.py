@@ -39,7 +39,7 @@ def measured(**loaded: object) -> Result:
         found,
         loaded=replace(found.loaded, **known),
         phases={"spawn": 0.1, "load": 2.0, "compile": 31.5, "capture": 0.25, "warmup": 1.0, "measure": 5.0},
-        evidence=EffectiveSettings(
+        effective=EffectiveSettings(
             {"mode": "cudagraph", "speculation": "none"},
             {"graph_replays": 1270},
             {"graphs": "1 of batch 4"},
@@ -131,7 +131,7 @@ def test_no_table_shows_a_fallback_or_another_programs_figures_unmarked(tmp_path
 def test_the_table_of_results_knows_what_was_in_force() -> None:
     row = row_of(msgspec.json.decode(msgspec.json.encode(measured()), type=ResultLine))
     assert (row.mode, row.quantization) == ("cudagraph", "")
-    older = row_of(msgspec.json.decode(msgspec.json.encode(replace(measured(), evidence=None)), type=ResultLine))
+    older = row_of(msgspec.json.decode(msgspec.json.encode(replace(measured(), effective=None)), type=ResultLine))
     assert older.mode == ""
 
 

@@ -51,9 +51,9 @@ def with_device(result: Result, **changes: object) -> Result:
     return replace(result, device=replace(result.device, **changes))
 
 
-def with_evidence(result: Result, **levers: str) -> Result:
-    assert result.evidence is not None
-    return replace(result, evidence=replace(result.evidence, levers={**result.evidence.levers, **levers}))
+def with_effective(result: Result, **settings: str) -> Result:
+    assert result.effective is not None
+    return replace(result, effective=replace(result.effective, settings={**result.effective.settings, **settings}))
 
 
 def test_mbu_of_kept_results() -> None:
@@ -119,7 +119,7 @@ def test_every_kept_result_is_judged() -> None:
     for result in kept().values():
         limits = found(result)
         assert limits.why, result.id
-        assert limits.knob, result.id
+        assert limits.next_step, result.id
         assert limits.mbu is None or 0 < limits.mbu < 1, result.id
         assert limits.mfu is None or 0 < limits.mfu < 1, result.id
 
@@ -128,20 +128,20 @@ def test_an_eager_run_is_told_what_to_try() -> None:
     limits = found(kept()[TINY_EAGER])
     assert "GPU busy 18 % of the time" in limits.why
     assert "1.0 of 16 CPUs busy, as one thread keeps it" in limits.why
-    assert "mode=cudagraph" in limits.knob
-    assert "batch_size" in limits.knob
+    assert "mode=cudagraph" in limits.next_step
+    assert "batch_size" in limits.next_step
 
 
 def test_a_quantized_run_is_not_told_to_quantize() -> None:
-    assert "quantization" in found(kept()[LLAMA_FUSED]).knob
-    assert "quantization" not in found(kept()[LLAMA_INT8]).knob
+    assert "quantization" in found(kept()[LLAMA_FUSED]).next_step
+    assert "quantization" not in found(kept()[LLAMA_INT8]).next_step
 
 
 def test_a_run_bound_by_its_kv_cache_is_told_so() -> None:
     result = kept()[LLAMA_FUSED]
     assert result.loaded is not None
     heavy = replace(result, loaded=replace(result.loaded, kv_token_bytes=131_072 * 600, weight_bytes=1_060_000_000))
-    assert "KV cache" in found(heavy).knob
+    assert "KV cache" in found(heavy).next_step
 
 
 def test_a_faster_prefill_is_bound_by_arithmetic() -> None:
@@ -173,8 +173,8 @@ def test_a_host_without_time_to_spare_is_the_bound() -> None:
 
 def test_preempted_sequences_mean_the_kv_cache_was_full() -> None:
     result = kept()[TINY_FUSED]
-    assert result.evidence is not None
-    full = replace(result, evidence=replace(result.evidence, counters={"preemptions": 7}))
+    assert result.effective is not None
+    full = replace(result, effective=replace(result.effective, counters={"preemptions": 7}))
     limits = found(full)
     assert limits.bound == "KV capacity"
     assert limits.why.startswith("7 sequences")
@@ -195,23 +195,23 @@ def test_a_share_beyond_the_ceiling_is_not_believed() -> None:
 
 
 def test_with_speculation_there_is_no_mbu() -> None:
-    limits = found(with_evidence(kept()[TINY_FUSED], speculation="draft-model"))
+    limits = found(with_effective(kept()[TINY_FUSED], speculation="draft-model"))
     assert limits.mbu is None
     assert "speculation" in limits.reasons["mbu"]
-    assert dict(limit_lines(with_evidence(kept()[TINY_FUSED], speculation="draft-model")))["MBU"].startswith("n/a")
+    assert dict(limit_lines(with_effective(kept()[TINY_FUSED], speculation="draft-model")))["MBU"].startswith("n/a")
 
 
 def test_over_two_gpus_the_ceilings_are_of_both() -> None:
-    result = with_evidence(kept()[LLAMA_FUSED], tensor_parallel="2")
-    assert result.evidence is not None
+    result = with_effective(kept()[LLAMA_FUSED], tensor_parallel="2")
+    assert result.effective is not None
     assert result.loaded is not None
     # Each holds half of the matrices, and the whole table of embeddings.
     table, whole = result.loaded.lookup_bytes or 0, result.loaded.weight_bytes or 0
     each = (whole - table) // 2 + table
-    facts = {**result.evidence.facts, "weight_bytes_per_rank": f"{each}, {each}"}
+    facts = {**result.effective.facts, "weight_bytes_per_rank": f"{each}, {each}"}
     divided = replace(
         result,
-        evidence=replace(result.evidence, facts=facts),
+        effective=replace(result.effective, facts=facts),
         loaded=replace(result.loaded, weight_bytes=each),
     )
     one, two = found(kept()[LLAMA_FUSED]), found(divided)
@@ -220,7 +220,7 @@ def test_over_two_gpus_the_ceilings_are_of_both() -> None:
     assert two.bandwidth == 2 * 4.27e12
     assert one.mfu is not None
     assert two.mfu == pytest.approx(one.mfu / 2)
-    untold = found(replace(divided, evidence=replace(result.evidence, facts={})))
+    untold = found(replace(divided, effective=replace(result.effective, facts={})))
     assert untold.mbu is None
 
 
@@ -249,7 +249,7 @@ def test_layers_on_the_cpu_leave_no_mbu() -> None:
     limits = found(kept()["a8e8"])
     assert limits.mbu is None
     assert limits.why.startswith("8 of 23 layers are computed by the CPU")
-    assert "n_gpu_layers" in limits.knob
+    assert "n_gpu_layers" in limits.next_step
 
 
 def test_a_device_that_nobody_knows() -> None:
@@ -259,7 +259,7 @@ def test_a_device_that_nobody_knows() -> None:
     assert limits.mbu is None
     assert limits.mfu is None
     assert "infertui calibrate" in limits.reasons["mbu"]
-    assert limits.knob == "infertui calibrate --device cuda:0"
+    assert limits.next_step == "infertui calibrate --device cuda:0"
 
 
 def test_a_calibrated_cpu() -> None:
@@ -287,7 +287,7 @@ def test_a_run_that_measured_its_own_measuring_is_told_so_first(share: float) ->
     assert limits.bound == "client"
     told = f"{share:.0%}".replace("%", " %")
     assert limits.why == f"infertui's own calls between the steps took at least {told} of the time"
-    assert limits.knob
+    assert limits.next_step
     assert limits.mbu == found(result).mbu, "what it read is known nevertheless"
 
 
@@ -340,7 +340,7 @@ def test_a_model_that_does_not_ship_has_no_shape_of_its_own() -> None:
 
 
 def test_hostile_text_is_cleaned() -> None:
-    result = with_evidence(with_device(kept()[TINY_EAGER]), mode="eager\x1b[2J")
+    result = with_effective(with_device(kept()[TINY_EAGER]), mode="eager\x1b[2J")
     assert all("\x1b" not in text for _, text in limit_lines(result))
     assert "\x1b" not in limit_line(result)
 
@@ -358,12 +358,12 @@ def test_figures_show_the_limits_in_rows_or_in_one_line() -> None:
 
 @given(
     loaded=values_of(Loaded), summary=values_of(Summary), device=values_of(DeviceFigures),
-    evidence=st.none() | values_of(EffectiveSettings), ceilings=st.none() | values_of(DevicePeaks),
+    effective=st.none() | values_of(EffectiveSettings), ceilings=st.none() | values_of(DevicePeaks),
     name=st.sampled_from(sorted(SPECS)),
 )  # fmt: skip
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_no_result_makes_it_fail(
-    loaded: Loaded, summary: Summary, device: DeviceFigures, evidence: EffectiveSettings | None,
+    loaded: Loaded, summary: Summary, device: DeviceFigures, effective: EffectiveSettings | None,
     ceilings: DevicePeaks | None, name: str,
 ) -> None:  # fmt: skip
     """It is computed at the end of a run: what it does not understand must not cost the run."""
@@ -372,7 +372,7 @@ def test_no_result_makes_it_fail(
         loaded=replace(loaded, engine=name),
         summary=summary,
         device=device,
-        evidence=evidence,
+        effective=effective,
         ceilings=ceilings,
     )
     for shape in (None, shipped_shape("synthetic:tinyllama-1.1b")):
@@ -390,12 +390,12 @@ def test_results_with_holes_are_judged_without_failing(damage: int) -> None:
         replace(result, summary=replace(summary, ttft=None, latency=None)),
         replace(result, summary=replace(summary, tpot=None, itl=None)),
         replace(result, summary=replace(summary, failed=summary.requests)),
-        replace(result, device=None, evidence=None),
+        replace(result, device=None, effective=None),
         replace(result, loaded=replace(loaded, parameters=None, weight_bytes=None, lookup_bytes=None)),
         replace(
             result,
             device=DeviceFigures(),
-            evidence=EffectiveSettings(levers={"tensor_parallel": "x" * 50}),
+            effective=EffectiveSettings(settings={"tensor_parallel": "x" * 50}),
             fingerprint=replace(result.fingerprint, host=HostFacts("h", "k")),
         ),
     ][damage]

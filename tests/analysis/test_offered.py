@@ -72,7 +72,7 @@ def test_a_server_that_answered_what_was_sent_was_not_at_its_limit() -> None:
     assert limits is not None
     assert limits.bound == "client"
     assert limits.why == "requests were sent at 10/s and 9.80/s were answered: the server was not at its limit"
-    assert limits.knob == "a higher request rate (or inf), until the answered rate stays behind"
+    assert limits.next_step == "a higher request rate (or inf), until the answered rate stays behind"
     assert (limits.mbu, limits.mfu, limits.bandwidth, limits.decode_limit) == (None,) * 4
 
 

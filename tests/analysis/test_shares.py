@@ -38,10 +38,10 @@ def test_a_line_that_is_no_result_has_none(line: bytes) -> None:
 
 @pytest.mark.parametrize("key", ["tensor_parallel", "quantization", "mode"])
 @pytest.mark.parametrize("word", ["9" * 5000, "", "-1", "٣", "²", "\x1b[31m", "0"])
-def test_a_lever_may_be_said_to_be_anything(key: str, word: str) -> None:
+def test_an_option_may_be_said_to_be_anything(key: str, word: str) -> None:
     result = msgspec.json.decode(lines()[0], type=Result)
-    assert result.evidence
-    odd = replace(result, evidence=replace(result.evidence, levers={**result.evidence.levers, key: word}))
+    assert result.effective
+    odd = replace(result, effective=replace(result.effective, settings={**result.effective.settings, key: word}))
     limits_of(odd)
     assert all(share is None or share > 0 for share in shares_of_line(msgspec.json.encode(odd)).values())
 
@@ -57,15 +57,15 @@ def test_layers_may_be_said_to_be_any_number(layers: str) -> None:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    loaded=values_of(Loaded), summary=values_of(Summary), evidence=values_of(EffectiveSettings), at=st.integers(0, 64)
+    loaded=values_of(Loaded), summary=values_of(Summary), effective=values_of(EffectiveSettings), at=st.integers(0, 64)
 )
-def test_a_line_may_hold_anything(loaded: Loaded, summary: Summary, evidence: EffectiveSettings, at: int) -> None:
+def test_a_line_may_hold_anything(loaded: Loaded, summary: Summary, effective: EffectiveSettings, at: int) -> None:
     result = msgspec.json.decode(lines()[at], type=Result)
     for odd in (
         replace(result, loaded=loaded),
         replace(result, summary=summary),
-        replace(result, evidence=evidence),
-        replace(result, loaded=loaded, summary=summary, evidence=evidence),
+        replace(result, effective=effective),
+        replace(result, loaded=loaded, summary=summary, effective=effective),
     ):
         assert all(share is None or share >= 0 for share in shares_of_line(msgspec.json.encode(odd)).values())
 

@@ -55,16 +55,16 @@ def endless() -> Config:
     return simulated(engine__simulator__virtual_time=False, measurement__iterations=1_000_000, workload__output_len=2)
 
 
-def order(mirror: ClientState) -> list[int]:
-    return list(mirror.entries)
+def order(client_state: ClientState) -> list[int]:
+    return list(client_state.entries)
 
 
-def states(mirror: ClientState) -> list[str]:
-    return [entry.state for entry in mirror.entries.values()]
+def states(client_state: ClientState) -> list[str]:
+    return [entry.state for entry in client_state.entries.values()]
 
 
-def ended(mirror: ClientState) -> bool:
-    return bool(mirror.entries) and not {"queued", "running"} & set(states(mirror))
+def ended(client_state: ClientState) -> bool:
+    return bool(client_state.entries) and not {"queued", "running"} & set(states(client_state))
 
 
 def test_a_snapshot_says_who_answers(opened: Opened) -> None:
@@ -84,12 +84,12 @@ def test_what_is_submitted_is_measured_and_told(opened: Opened, tmp_path: Path) 
     async def scenario() -> None:
         async with opened() as control:
             ids = await control.submit(submission(tmp_path, simulated(), simulated(workload__batch_size=2)))
-            mirror = await mirrored(control, ended)
-            assert order(mirror) == list(ids)
-            assert states(mirror) == ["finished", "finished"]
-            assert [entry.label for entry in mirror.entries.values()] == ["test n=0", "test n=1"]
-            assert {entry.group for entry in mirror.entries.values()} == {ids[0]}
-            assert all(entry.throughput for entry in mirror.entries.values())
+            client_state = await mirrored(control, ended)
+            assert order(client_state) == list(ids)
+            assert states(client_state) == ["finished", "finished"]
+            assert [entry.label for entry in client_state.entries.values()] == ["test n=0", "test n=1"]
+            assert {entry.group for entry in client_state.entries.values()} == {ids[0]}
+            assert all(entry.throughput for entry in client_state.entries.values())
             page = await control.results(ResultQuery(str(tmp_path / "reports"), sort="throughput", limit=1))
             assert (page.total, page.matching, len(page.rows)) == (2, 2, 1)
             details = await control.details(str(tmp_path / "reports"), page.rows[0].id)
@@ -120,9 +120,9 @@ def test_what_is_known_to_be_wrong_is_not_queued(opened: Opened, tmp_path: Path)
             with pytest.raises(ConfigError, match=r"engine\.mode"):
                 await control.retry([bad])
             await control.resume()
-            mirror = await mirrored(control, ended)
-            assert states(mirror) == ["finished", "refused"]
-            assert mirror.entries[bad].reason.startswith("engine.mode: ")
+            client_state = await mirrored(control, ended)
+            assert states(client_state) == ["finished", "refused"]
+            assert client_state.entries[bad].reason.startswith("engine.mode: ")
 
     play(scenario())
     assert len(list((tmp_path / "reports").glob("*/"))) == 1
@@ -161,8 +161,8 @@ def test_a_bench_is_measured_in_turn_and_told_in_pairs(opened: Opened, tmp_path:
         async with opened() as control:
             plan = plan_bench(arms, 3, seed=1, bench="the-bench")
             await control.submit(Submission("bench", tuple(plan), out))
-            mirror = await mirrored(control, ended)
-            assert [entry.place for entry in mirror.entries.values()] == [variant.place for variant in plan]
+            client_state = await mirrored(control, ended)
+            assert [entry.place for entry in client_state.entries.values()] == [variant.place for variant in plan]
             found = await control.bench(out, "the-bench")
             assert ([arm.name for arm in found.arms], found.rounds, found.missing) == (["slow", "fast"], 3, 0)
             runs = [run for arm in found.arms for run in arm.runs]
@@ -189,20 +189,20 @@ def test_the_queue_is_steered(opened: Opened, tmp_path: Path) -> None:
             (copy,) = await control.duplicate([first])
             await control.skip([ahead])
             await control.cancel([third])
-            mirror = await mirrored(control, lambda _: True)
-            assert order(mirror) == [ahead, third, first, copy, second]
-            assert states(mirror) == ["skipped", "cancelled", "queued", "queued", "queued"]
-            assert mirror.entries[copy].config.workload.batch_size == 7
+            client_state = await mirrored(control, lambda _: True)
+            assert order(client_state) == [ahead, third, first, copy, second]
+            assert states(client_state) == ["skipped", "cancelled", "queued", "queued", "queued"]
+            assert client_state.entries[copy].config.workload.batch_size == 7
             await control.remove([second])
             (again,) = await control.retry([ahead])
             await control.clear()
-            mirror = await mirrored(control, lambda _: True)
-            assert order(mirror) == [first, copy, again]
-            assert mirror.paused
+            client_state = await mirrored(control, lambda _: True)
+            assert order(client_state) == [first, copy, again]
+            assert client_state.paused
             await control.resume()
-            mirror = await mirrored(control, ended)
-            assert not mirror.paused
-            assert states(mirror) == ["finished"] * 3
+            client_state = await mirrored(control, ended)
+            assert not client_state.paused
+            assert states(client_state) == ["finished"] * 3
 
     play(scenario())
 
@@ -211,11 +211,11 @@ def test_a_running_entry_is_cancelled_and_keeps_what_it_measured(opened: Opened,
     async def scenario() -> None:
         async with opened() as control:
             ids = await control.submit(submission(tmp_path, endless()))
-            await mirrored(control, lambda mirror: any(run.measured for run in mirror.progress.values()))
+            await mirrored(control, lambda client_state: any(run.measured for run in client_state.progress.values()))
             await control.cancel(ids)
-            mirror = await mirrored(control, ended)
-            assert states(mirror) == ["cancelled"]
-            assert mirror.entries[ids[0]].throughput
+            client_state = await mirrored(control, ended)
+            assert states(client_state) == ["cancelled"]
+            assert client_state.entries[ids[0]].throughput
 
     play(scenario())
 
@@ -224,7 +224,7 @@ def test_a_runner_stops_only_when_nothing_runs_unless_told_now(opened: Opened, t
     async def scenario() -> None:
         async with opened() as control:
             await control.submit(submission(tmp_path, endless()))
-            await mirrored(control, lambda mirror: mirror.running)
+            await mirrored(control, lambda client_state: client_state.running)
             with pytest.raises(UsageError, match="test n=0") as refusal:
                 await control.stop()
             assert refusal.value.remedy

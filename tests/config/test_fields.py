@@ -24,9 +24,9 @@ def test_the_table_follows_the_schema() -> None:
     assert FIELDS["engine.dtype"].choices == ("auto", "float32", "float16", "bfloat16")
     assert FIELDS["measurement.warmup"].allowed == 'an integer from 0 to 100000 or "auto"'
     assert FIELDS["workload.top_p"].allowed == "a number above 0, at most 1"
-    levers = ("dtype", "mode", "attention", "quantization", "speculation", "draft_model", "draft_tokens")
+    common = ("dtype", "mode", "attention", "quantization", "speculation", "draft_model", "draft_tokens")
     tables = tuple(spec.table for spec in SPECS.values())
-    assert SECTIONS["engine"] == ("name", "python", "fallback", *levers, "tensor_parallel", *tables)
+    assert SECTIONS["engine"] == ("name", "python", "fallback", *common, "tensor_parallel", *tables)
     assert FIELDS["engine.name"].choices == tuple(SPECS)
     assert FIELDS["engine.mode"].choices[:2] == ("auto", "eager")
     assert FIELDS["engine.simulator.fault"].choices[0] == "none"

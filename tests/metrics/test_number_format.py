@@ -6,7 +6,7 @@ from infertui.metrics.number_format import form_of
 
 
 @pytest.mark.parametrize(
-    ("dtype", "levers", "word"),
+    ("dtype", "settings", "word"),
     [
         ("float32", {}, "f32"),
         ("bfloat16", {"quantization": "none"}, "bf16"),
@@ -27,5 +27,5 @@ from infertui.metrics.number_format import form_of
         ("", {"openvino.kv_cache": "unknown"}, ""),
     ],
 )  # fmt: skip
-def test_the_format_of_weights_and_of_a_cache_with_fewer_bits(dtype: str, levers: dict[str, str], word: str) -> None:
-    assert form_of(dtype, levers) == word
+def test_the_format_of_weights_and_of_a_cache_with_fewer_bits(dtype: str, settings: dict[str, str], word: str) -> None:
+    assert form_of(dtype, settings) == word

@@ -41,7 +41,7 @@ def test_labels_tell_the_runs_of_a_workload_apart_and_nothing_more() -> None:
 
 def test_the_fastest_valid_run_wins_and_the_lead_is_the_comparisons() -> None:
     results = modes()
-    eager = next(r for r in results if r.evidence and r.evidence.levers["mode"] == "eager")
+    eager = next(r for r in results if r.effective and r.effective.settings["mode"] == "eager")
     fast = max(results, key=lambda result: result.summary.output_throughput or 0.0)
     (text,) = said(results, baseline=eager.id)
     assert f"is the fastest of {len(results)} valid runs" in text
@@ -142,7 +142,7 @@ def test_nothing_but_failures_is_said_loudly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rounds", [3])
 def test_a_bench_is_judged_by_its_pairs(rounds: int) -> None:
     results = modes()
-    eager = next(r for r in results if r.evidence and r.evidence.levers["mode"] == "eager")
+    eager = next(r for r in results if r.effective and r.effective.settings["mode"] == "eager")
     fast = max(results, key=lambda result: result.summary.output_throughput or 0.0)
     placed = []
     for number in range(rounds):

@@ -30,7 +30,7 @@ TODAY = LINES / f"schema-{SCHEMA}.jsonl"
 SAID = {
     BEFORE: {
         "20261120-111912-demo-34c9": ("finished", "", 386.67, 3.528, True),  # the first shape that was kept
-        "20261120-175021-tinyllama-1.1b-llama-cpp-603b": ("finished", "", 751.23, 6.766, True),  # levers, evidence
+        "20261120-175021-tinyllama-1.1b-llama-cpp-603b": ("finished", "", 751.23, 6.766, True),  # options, evidence
         "20261120-202030-fused-1-5-f8e9": ("finished", "", 1247.48, 4.587, True),  # bench, ceilings, limits, quality
         "20261120-225910-eager-7-7-8b4c": ("finished", "", 50.85, 20.0, True),  # recomputed
         "20261130-213341-nano-simulator-9c6e": ("finished", "", 191.04, 20.0, False),  # 3 of 8 batches failed

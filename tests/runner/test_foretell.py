@@ -58,7 +58,7 @@ def test_kinds_differ_by_what_decides_the_speed() -> None:
         {"transformers": TransformersOptions(graph_step="compiled")},
     ],
 )
-def test_every_lever_makes_another_kind(changed: dict[str, Any]) -> None:
+def test_every_option_makes_another_kind(changed: dict[str, Any]) -> None:
     usual = msgspec.structs.replace(simulated(), engine=EngineConfig())
     other = msgspec.structs.replace(usual, engine=EngineConfig(**changed))
     assert kind_of(usual, "gpu0") != kind_of(other, "gpu0")

@@ -40,14 +40,14 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
     return make
 
 
-def config(*, output_len: int = 4, batch_size: int = 1, engine: str = NAME, **levers: Any) -> Config:
+def config(*, output_len: int = 4, batch_size: int = 1, engine: str = NAME, **settings: Any) -> Config:
     made = simulated(
         workload__output_len=output_len,
         workload__batch_size=batch_size,
         measurement__iterations=2,
         validity__min_iterations=0,
     )
-    return msgspec.structs.replace(made, engine=EngineConfig(name=engine, **levers))
+    return msgspec.structs.replace(made, engine=EngineConfig(name=engine, **settings))
 
 
 def one(result: list[Result]) -> Result:
@@ -56,20 +56,23 @@ def one(result: list[Result]) -> Result:
 
 
 def test_what_was_in_force_is_kept_with_the_result(fake: Install, tmp_path: Path) -> None:
-    levers = {"mode": "cudagraph", "speculation": "draft-model"}
+    settings = {"mode": "cudagraph", "speculation": "draft-model"}
     counters = {"graph_replays": 3, "drafted_tokens": 10, "accepted_tokens": 4}
     later = {"graph_replays": 9, "drafted_tokens": 30, "accepted_tokens": 19}
     fake(
-        evidence=[EffectiveSettings(levers, counters), EffectiveSettings(levers, later, {"kernel": "flash\x1b[31m"})],
+        effective=[
+            EffectiveSettings(settings, counters),
+            EffectiveSettings(settings, later, {"kernel": "flash\x1b[31m"}),
+        ],
         prepare=[("compile", 30.0), ("capture", 20.0)],
         dtype="bfloat16",
     )
     asked = config(mode="cudagraph", speculation="draft-model", dtype="bfloat16")
     (result,), events = run(asked, out=tmp_path / "out")
     assert (result.state, result.error) == ("finished", None)
-    assert result.evidence is not None
-    assert result.evidence.levers == levers
-    assert result.evidence.counters == {"graph_replays": 6, "drafted_tokens": 20, "accepted_tokens": 15}
+    assert result.effective is not None
+    assert result.effective.settings == settings
+    assert result.effective.counters == {"graph_replays": 6, "drafted_tokens": 20, "accepted_tokens": 15}
     phases = [event.phase for event in events if isinstance(event, PhaseEntered)]
     assert phases == ["spawn", "load", "compile", "capture", "warmup", "measure"]
     assert list(result.phases) == phases
@@ -86,32 +89,32 @@ def test_what_was_in_force_is_kept_with_the_result(fake: Install, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("levers", "behaviour", "words", "phases"),
+    ("settings", "behaviour", "words", "phases"),
     [
         (
             {"mode": "cudagraph"},
-            {"evidence": [EffectiveSettings({"mode": "eager"}, reasons={"mode": "this GPU is too old"})]},
+            {"effective": [EffectiveSettings({"mode": "eager"}, reasons={"mode": "this GPU is too old"})]},
             ["engine.mode = cudagraph", "eager is in force: this GPU is too old"],
             ["spawn", "load", "warmup"],
         ),
         ({"quantization": "int8"}, {}, ["engine.quantization", "does not say"], ["spawn", "load", "warmup"]),
         ({"dtype": "bfloat16"}, {"dtype": "float32"}, ["engine.dtype = bfloat16", "float32"], ["spawn", "load"]),
         ({}, {"says_engine": "other"}, ["other loaded the model"], ["spawn", "load"]),
-        ({}, {"evidence_error": "it is gone"}, ["RuntimeError: it is gone"], ["spawn", "load", "warmup"]),
+        ({}, {"effective_error": "it is gone"}, ["RuntimeError: it is gone"], ["spawn", "load", "warmup"]),
         (
             {"mode": "cudagraph"},
-            {"evidence": [EffectiveSettings({"mode": "cudagraph"}, {"graph_replays": 8})]},
+            {"effective": [EffectiveSettings({"mode": "cudagraph"}, {"graph_replays": 8})]},
             ["graph_replays stood still"],
             ["spawn", "load", "warmup", "measure"],
         ),
     ],
 )
 def test_an_engine_that_does_otherwise_fails_the_run(
-    fake: Install, tmp_path: Path, levers: dict[str, Any], behaviour: dict[str, Any], words: list[str],
+    fake: Install, tmp_path: Path, settings: dict[str, Any], behaviour: dict[str, Any], words: list[str],
     phases: list[str],
 ) -> None:  # fmt: skip
     fake(**behaviour)
-    (result,), events = run(config(**levers), out=tmp_path / "out")
+    (result,), events = run(config(**settings), out=tmp_path / "out")
     assert result.state == "failed"
     assert result.error is not None
     for word in words:
@@ -126,8 +129,8 @@ def test_an_engine_cannot_pass_for_another(fake: Install, tmp_path: Path) -> Non
     assert result.loaded.engine_requested == NAME
 
 
-def test_evidence_of_a_run_that_was_cut_off_is_kept(fake: Install, tmp_path: Path) -> None:
-    fake(evidence=[EffectiveSettings({"mode": "eager"}, {"graph_replays": 8})], steps=[(ALL, 1, 20.0)])
+def test_effective_of_a_run_that_was_cut_off_is_kept(fake: Install, tmp_path: Path) -> None:
+    fake(effective=[EffectiveSettings({"mode": "eager"}, {"graph_replays": 8})], steps=[(ALL, 1, 20.0)])
     long = simulated(measurement__iterations=100_000, measurement__warmup=0).measurement
     endless = msgspec.structs.replace(config(output_len=1), measurement=long)
 
@@ -147,7 +150,7 @@ def test_evidence_of_a_run_that_was_cut_off_is_kept(fake: Install, tmp_path: Pat
     asyncio.run(asyncio.wait_for(scenario(), 60))
     result = one(Store(tmp_path / "out").results(warn=lambda text: pytest.fail(text)))
     assert result.state == "interrupted"
-    assert result.evidence == EffectiveSettings({"mode": "eager"})
+    assert result.effective == EffectiveSettings({"mode": "eager"})
 
 
 def test_getting_ready_counts_against_the_time_to_load(fake: Install, tmp_path: Path) -> None:

@@ -40,15 +40,15 @@ ALL = -1
 class Behaviour(Struct):
     """What the engine does. `steps` are (sequence or ALL, tokens, milliseconds before) of each batch.
 
-    `evidence` is given in turn, the last one over and over; `prepare` holds phases with their milliseconds.
+    `effective` is given in turn, the last one over and over; `prepare` holds phases with their milliseconds.
     """
 
     steps: list[tuple[int, int, float]] | None = None
     counts: list[int] | None = None
     outputs: list[list[int]] | None = None
     prepare: list[tuple[Getting, float]] = []
-    evidence: list[EffectiveSettings] = field(default_factory=lambda: [EffectiveSettings()])
-    evidence_error: str = ""
+    effective: list[EffectiveSettings] = field(default_factory=lambda: [EffectiveSettings()])
+    effective_error: str = ""
     load_error: str = ""
     read_ms: float = 0.0
     hang_in_prepare: bool = False
@@ -130,12 +130,12 @@ class FakeEngine:
         self._pass(self._does.read_ms)
         return self._does.outputs or [[*range(count)] for count in counts]
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         self.calls.append("evidence")
-        if self._does.evidence_error:
-            raise RuntimeError(self._does.evidence_error)
+        if self._does.effective_error:
+            raise RuntimeError(self._does.effective_error)
         self._asked += 1
-        return self._does.evidence[min(self._asked, len(self._does.evidence)) - 1]
+        return self._does.effective[min(self._asked, len(self._does.effective)) - 1]
 
     def synchronize(self) -> None: ...
 

@@ -10,7 +10,7 @@ SPEC = EngineSpec(
     name=NAME,
     summary="does what a test tells it",
     module="support.fake_engine",
-    levers={
+    common={
         "dtype": (),
         "mode": ("eager", "cudagraph"),
         "attention": ("auto", "sdpa"),

@@ -34,7 +34,7 @@ class Bench(Stage):
     def __init__(
         self,
         pane: type[Pane],
-        mirror: ClientState,
+        client_state: ClientState,
         *,
         control: FakeControl | None = None,
         settings: Settings | None = None,
@@ -42,7 +42,7 @@ class Bench(Stage):
         theme: str = "dark",
     ) -> None:
         super().__init__(theme=theme, ascii_only=ascii_only)
-        self.mirror = mirror
+        self.client_state = client_state
         self.fake = control or FakeControl()
         self.settings = settings or Settings()
         self.out = Path("/reports")

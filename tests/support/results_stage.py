@@ -82,7 +82,7 @@ class ResultsStage(App[None]):
         self.theme = theme
         self.ascii_only = ascii_only
         self.out = out
-        self.mirror = ClientState()
+        self.client_state = ClientState()
         self.settings = settings or Settings()
         self.fake = control or StoredControl(out)
         self.said: list[tuple[Severity, str]] = []

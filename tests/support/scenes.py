@@ -144,7 +144,7 @@ def facts(infos: Sequence[GpuInfo] = (), *, unavailable: str = "") -> RunnerFact
     return RunnerFacts("0.1", 1, 4711, HOST, "2026-05-01T08:00:00+00:00", tuple(infos), unavailable)
 
 
-def mirror(
+def client_state(
     infos: Sequence[GpuInfo] = (),
     entries: Sequence[Entry] = (),
     *,

@@ -26,12 +26,12 @@ async def served(control: RunnerApi, folder: Path, *, identity: str = "one") -> 
 
 async def mirrored(control: RunnerApi, enough: Callable[[ClientState], object]) -> ClientState:
     """What a screen knows, once it is enough."""
-    mirror = ClientState()
-    mirror.take(await control.snapshot())
-    if enough(mirror):
-        return mirror
-    async for told in control.events(mirror.number):
-        mirror.take(told)
-        if enough(mirror):
-            return mirror
+    client_state = ClientState()
+    client_state.take(await control.snapshot())
+    if enough(client_state):
+        return client_state
+    async for told in control.events(client_state.number):
+        client_state.take(told)
+        if enough(client_state):
+            return client_state
     raise AssertionError("the events ended first")

@@ -16,12 +16,12 @@ PROMPTS = ((5, 17, 90, 3), (42,), (7, 7, 8, 200, 11, 12, 13))
 
 
 def load(
-    model: str = NANO, *, device: str = "cpu", tuning: str = "none", **levers: Any
+    model: str = NANO, *, device: str = "cpu", tuning: str = "none", **settings: Any
 ) -> tuple[TransformersEngine, Loaded]:
-    """An engine with that model, in float32 and one thread unless `levers` of `[engine]` say otherwise."""
+    """An engine with that model, in float32 and one thread unless `options` of `[engine]` say otherwise."""
     engine = TransformersEngine()
     options = TransformersOptions(tuning=tuning)  # type: ignore[arg-type]
-    config = EngineConfig(**{"dtype": "float32", "transformers": options, **levers})
+    config = EngineConfig(**{"dtype": "float32", "transformers": options, **settings})
     return engine, engine.load(LoadRequest(ModelConfig(id=model), config, DeviceConfig(name=device, threads=1)))
 
 

@@ -129,7 +129,7 @@ def test_a_second_kind_of_target_is_measured_through_the_same_seam(second_kind: 
         Ready, MeasureEnded, MeasureDone,
     ]  # fmt: skip
     (done,) = [event for event in events if isinstance(event, MeasureDone)]
-    assert (done.evidence.facts, done.evidence.counters) == ({"server": "a table"}, {"answers": 0})
+    assert (done.effective.facts, done.effective.counters) == ({"server": "a table"}, {"answers": 0})
     assert cast("TableTarget", target).asked == [f"prepare 1x{TOKENS}", f"grown {TOKENS}"]
 
 

@@ -63,7 +63,7 @@ def test_zero_is_a_reading(open_nvml: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "call", "field"),
+    ("next_step", "call", "field"),
     [
         ("unsupported", "nvmlDeviceGetUtilizationRates", "utilization"),
         ("unsupported", "nvmlDeviceGetPowerUsage", "power_w"),
@@ -75,9 +75,9 @@ def test_zero_is_a_reading(open_nvml: Open) -> None:
     ],
 )
 def test_unsupported_is_none_and_asked_no_more(
-    open_nvml: Open, stub_calls: Calls, knob: str, call: str, field: str
+    open_nvml: Open, stub_calls: Calls, next_step: str, call: str, field: str
 ) -> None:
-    nvml = open_nvml(**{knob: call})
+    nvml = open_nvml(**{next_step: call})
     gpu = nvml.devices()[0]
     assert getattr(nvml.sample(gpu), field) is None
     calls = [stub_calls(name) for name in call.split(",")]

@@ -236,7 +236,7 @@ def test_a_flood_of_events_neither_delays_keys_nor_draws_each(tmp_path: Path) ->
         await pilot.press("5")
         await pilot.pause()
         assert app.stage.active == "results"
-        assert app.mirror.number == 1000
+        assert app.client_state.number == 1000
         assert len(drawn) < 20
 
     drive(app, steps)
@@ -252,7 +252,7 @@ def test_frozen_means_that_nothing_is_drawn(tmp_path: Path) -> None:
         assert "FROZEN" in text_of(app).split("\n")[0]
         fake.push(EntryChanged(entry(7)), EntriesOrdered((7,)))
         await pilot.pause(0.3)
-        assert 7 in app.mirror.entries
+        assert 7 in app.client_state.entries
         assert "bs=7" not in text_of(app)
         await pilot.press("p")
         async with asyncio.timeout(10):
@@ -518,7 +518,7 @@ def test_a_run_on_the_cpu_is_drawn_less_often_while_it_lasts(tmp_path: Path) -> 
         await sharing(pilot, False)
         fake.push(EntryChanged(entry(8, "running", lane="gpu0")), EntriesOrdered((7, 8)))
         async with asyncio.timeout(10):
-            while 8 not in app.mirror.entries:
+            while 8 not in app.client_state.entries:
                 await pilot.pause(0.01)
         await sharing(pilot, False)
 
@@ -691,7 +691,7 @@ def test_what_happened_behind_a_dialog_shows_when_it_is_closed(tmp_path: Path) -
     async def steps(pilot: Pilot[None]) -> None:
         app.push_screen(HelpScreen([], keymap={}, read_only=False))
         await pilot.pause()
-        app.mirror.entries[2] = entry(2, group=2, name="the-new-one")
+        app.client_state.entries[2] = entry(2, group=2, name="the-new-one")
         app._draw(frozenset({"queue"}))
         await pilot.pause()
         app.pop_screen()

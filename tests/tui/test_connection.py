@@ -17,11 +17,11 @@ from infertui.tui.state import ALL_TOPICS, ClientState, Topic
 class Noted(RunnerConnection):
     """Writes down what it tells, and what it is told of each attempt."""
 
-    def __init__(self, connect: Connect, mirror: ClientState) -> None:
+    def __init__(self, connect: Connect, client_state: ClientState) -> None:
         self.topics: list[frozenset[Topic]] = []
         self.connections = 0
         self.troubles: list[tuple[str, str]] = []
-        self.mirror = mirror
+        self.client_state = client_state
         self.said: list[str] = []
         self.news = asyncio.Event()
         app_context: Any = self
@@ -86,12 +86,12 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_snapshot_then_events() -> None:
     async def go() -> None:
-        fake, mirror = machine(), ClientState()
-        connection = Noted(connecting(fake), mirror)
+        fake, client_state = machine(), ClientState()
+        connection = Noted(connecting(fake), client_state)
         task = asyncio.create_task(connection.run())
         await connection.until(lambda: connection.connections == 1)
         assert connection.topics == [ALL_TOPICS, {"runner"}]
-        assert mirror.connected
+        assert client_state.connected
         assert connection.control is fake
         fake.push(Measured(sample(2, 3)))
         await connection.until(lambda: len(connection.topics) == 3)
@@ -106,11 +106,11 @@ def test_a_snapshot_then_events() -> None:
 
 def test_a_runner_that_goes_is_tried_until_there_is_one_again() -> None:
     async def go() -> None:
-        first, second, mirror = Mortal(), machine(), ClientState()
+        first, second, client_state = Mortal(), machine(), ClientState()
         broken = InfertuiError("no runner answers")
-        connection = Noted(connecting(broken, OSError("refused"), first, broken, second), mirror)
+        connection = Noted(connecting(broken, OSError("refused"), first, broken, second), client_state)
         task = asyncio.create_task(connection.run())
-        await connection.until(lambda: 1 in mirror.entries)
+        await connection.until(lambda: 1 in client_state.entries)
         assert [summary for summary, _ in connection.troubles] == ["no runner, trying again"] * 2
         first.gone.set()
         await connection.until(lambda: connection.connections == 2)
@@ -120,7 +120,7 @@ def test_a_runner_that_goes_is_tried_until_there_is_one_again() -> None:
         ]
         assert connection.control is second
         assert connection.said == ["no runner answers", "the connection broke", "no runner answers"]
-        assert mirror.entries == {}
+        assert client_state.entries == {}
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -141,16 +141,16 @@ def test_a_flood_leaves_turns_to_others() -> None:
             await asyncio.Event().wait()
 
     async def go() -> None:
-        mirror = ClientState()
+        client_state = ClientState()
         turns = 0
 
         async def others() -> None:
             nonlocal turns
-            while mirror.number < 5000:
+            while client_state.number < 5000:
                 turns += 1
                 await asyncio.sleep(0)
 
-        task = asyncio.create_task(Noted(connecting(Flood()), mirror).run())
+        task = asyncio.create_task(Noted(connecting(Flood()), client_state).run())
         await others()
         assert turns > 5000 / connection_module.EVENTS_IN_A_ROW / 2
         task.cancel()

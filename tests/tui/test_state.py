@@ -14,40 +14,40 @@ from infertui.tui.state import ALL_TOPICS, HISTORY, ClientState
 
 
 def test_a_snapshot_replaces_everything() -> None:
-    mirror = ClientState()
-    mirror.take(EventEnvelope(1, EntryChanged(entry(9))))
+    client_state = ClientState()
+    client_state.take(EventEnvelope(1, EntryChanged(entry(9))))
     told = replace(machine(entries=(entry(1, "running"), entry(2))).told, number=7)
-    assert mirror.take(told) == ALL_TOPICS
-    assert mirror.number == 7
-    assert list(mirror.entries) == [1, 2]
-    assert [one.id for one in mirror.running] == [1]
-    assert mirror.sample == told.samples[-1]
+    assert client_state.take(told) == ALL_TOPICS
+    assert client_state.number == 7
+    assert list(client_state.entries) == [1, 2]
+    assert [one.id for one in client_state.running] == [1]
+    assert client_state.sample == told.samples[-1]
 
 
 def test_each_event_touches_what_shows_it() -> None:
-    mirror = ClientState()
-    assert mirror.take(EventEnvelope(1, EntryChanged(entry(1)))) == {"queue", "live"}
-    assert mirror.take(EventEnvelope(2, EntryChanged(entry(2)))) == {"queue", "live"}
-    assert mirror.take(EventEnvelope(3, EntriesOrdered((2, 1, 5)))) == {"queue"}
-    assert list(mirror.entries) == [2, 1]
-    assert mirror.take(EventEnvelope(4, EntriesOrdered((1,)))) == {"queue"}
-    assert list(mirror.entries) == [1]
-    assert mirror.take(EventEnvelope(5, PausedChanged(True))) == {"queue", "runner"}
-    assert mirror.paused
-    before = mirror.results_version
-    assert mirror.take(EventEnvelope(6, ResultsChanged("/reports"))) == {"results"}
-    assert mirror.results_version > before
-    assert mirror.take(EventEnvelope(7, Measured(sample(1)))) == {"machine"}
-    assert mirror.take(EventEnvelope(8, PhaseEntered(run="run1", t_ns=0, phase="measure"))) == {"live"}
-    assert mirror.progress["run1"].phase == "measure"
-    assert mirror.number == 8
+    client_state = ClientState()
+    assert client_state.take(EventEnvelope(1, EntryChanged(entry(1)))) == {"queue", "live"}
+    assert client_state.take(EventEnvelope(2, EntryChanged(entry(2)))) == {"queue", "live"}
+    assert client_state.take(EventEnvelope(3, EntriesOrdered((2, 1, 5)))) == {"queue"}
+    assert list(client_state.entries) == [2, 1]
+    assert client_state.take(EventEnvelope(4, EntriesOrdered((1,)))) == {"queue"}
+    assert list(client_state.entries) == [1]
+    assert client_state.take(EventEnvelope(5, PausedChanged(True))) == {"queue", "runner"}
+    assert client_state.paused
+    before = client_state.results_version
+    assert client_state.take(EventEnvelope(6, ResultsChanged("/reports"))) == {"results"}
+    assert client_state.results_version > before
+    assert client_state.take(EventEnvelope(7, Measured(sample(1)))) == {"machine"}
+    assert client_state.take(EventEnvelope(8, PhaseEntered(run="run1", t_ns=0, phase="measure"))) == {"live"}
+    assert client_state.progress["run1"].phase == "measure"
+    assert client_state.number == 8
 
 
 def test_history_is_bounded() -> None:
-    mirror = ClientState()
+    client_state = ClientState()
     for number in range(HISTORY + 10):
-        mirror.take(EventEnvelope(number, Measured(sample(1, number))))
-        mirror.take(
+        client_state.take(EventEnvelope(number, Measured(sample(1, number))))
+        client_state.take(
             EventEnvelope(
                 number,
                 Progressed(
@@ -55,6 +55,6 @@ def test_history_is_bounded() -> None:
                 ),
             )
         )
-    assert len(mirror.samples) == HISTORY
-    assert mirror.samples[-1].t_ns == HISTORY + 9
-    assert len(mirror.progress["r"].rates) <= 2 * HISTORY
+    assert len(client_state.samples) == HISTORY
+    assert client_state.samples[-1].t_ns == HISTORY + 9
+    assert len(client_state.progress["r"].rates) <= 2 * HISTORY

@@ -45,14 +45,14 @@ class Stage:
         warmup: int = 0,
         prompts: Sequence[str] = PROMPTS,
         workload: dict[str, Any] | None = None,
-        **levers: Any,
+        **settings: Any,
     ) -> None:
         self.clock = VirtualClock()
         self.events: list[Event] = []
         self.progress = Progress(self.clock)
         self.engine = FakeEngine(self.clock, behaviour)
         self.cancel = False
-        request = LoadRequest(ModelConfig(), EngineConfig(name=NAME, **levers), DeviceConfig())
+        request = LoadRequest(ModelConfig(), EngineConfig(name=NAME, **settings), DeviceConfig())
         self._session = Session(
             EngineTarget(self.engine, request, loaded(behaviour)),
             Measure(
@@ -210,23 +210,23 @@ def test_warm_up_shows_no_width_that_was_not_planned() -> None:
 ASKED: dict[str, Any] = {"mode": "cudagraph", "quantization": "int8"}
 
 
-def test_evidence_is_told_with_the_growth_of_its_counters() -> None:
+def test_effective_is_told_with_the_growth_of_its_counters() -> None:
     behaviour = Behaviour(
-        evidence=[
-            EffectiveSettings(levers=ASKED, counters={"graph_replays": 5, "other": 1}, facts={"captured": "32"}),
+        effective=[
+            EffectiveSettings(settings=ASKED, counters={"graph_replays": 5, "other": 1}, facts={"captured": "32"}),
             EffectiveSettings(
-                levers=ASKED, counters={"graph_replays": 14, "other": 1, "late": 2}, facts={"captured": "33"}
+                settings=ASKED, counters={"graph_replays": 14, "other": 1, "late": 2}, facts={"captured": "33"}
             ),
         ]
     )
     stage = Stage(behaviour, **ASKED).run()
-    assert stage.last(Ready).evidence == EffectiveSettings(levers=ASKED, facts={"captured": "32"})
-    found = stage.last(MeasureDone).evidence
+    assert stage.last(Ready).effective == EffectiveSettings(settings=ASKED, facts={"captured": "32"})
+    found = stage.last(MeasureDone).effective
     assert found.counters == {"graph_replays": 9, "other": 0, "late": 2}
     assert found.facts == {"captured": "33"}
 
 
-def test_evidence_is_asked_for_outside_of_what_is_measured() -> None:
+def test_effective_is_asked_for_outside_of_what_is_measured() -> None:
     stage = Stage(Behaviour(), iterations=2, warmup=1).run()
     assert stage.engine.calls == ["prepare", "generate", "evidence", "generate", "read", "generate", "read", "evidence"]
     kinds = [type(event) for event in stage.events]
@@ -234,7 +234,7 @@ def test_evidence_is_asked_for_outside_of_what_is_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("levers", "evidence", "words"),
+    ("settings", "effective", "words"),
     [
         ({"mode": "cudagraph"}, EffectiveSettings({"mode": "eager"}, reasons={"mode": "no GPU"}),
          ["eager is in force: no GPU"]),
@@ -252,10 +252,10 @@ def test_evidence_is_asked_for_outside_of_what_is_measured() -> None:
         ({}, EffectiveSettings({"tensor_parallel": "8"}), ["engine.tensor_parallel = 1"]),
     ],
 )  # fmt: skip
-def test_a_lever_that_is_not_in_force_fails_the_run(
-    levers: dict[str, Any], evidence: EffectiveSettings, words: list[str]
+def test_an_option_that_is_not_in_force_fails_the_run(
+    settings: dict[str, Any], effective: EffectiveSettings, words: list[str]
 ) -> None:
-    stage = Stage(Behaviour(evidence=[evidence]), **levers)
+    stage = Stage(Behaviour(effective=[effective]), **settings)
     with pytest.raises(EngineError) as caught:
         stage.run()
     for word in words:
@@ -268,16 +268,16 @@ def test_without_warm_up_what_only_steps_show_is_looked_for_behind_the_first_bat
     unseen = EffectiveSettings({"dtype": "float32", "speculation": "none"}, unseen=("mode", "speculation"))
     asked: dict[str, Any] = {"mode": "cudagraph", "speculation": "prompt-lookup", "dtype": "float32"}
     shown = EffectiveSettings({"mode": "cudagraph", "speculation": "prompt-lookup"}, unseen=())
-    stage = Stage(Behaviour(evidence=[unseen, shown]), iterations=3, **asked).run()
+    stage = Stage(Behaviour(effective=[unseen, shown]), iterations=3, **asked).run()
     assert len(stage.batches) == 3
     assert stage.engine.calls == ["prepare", "evidence", *["generate", "read"], "evidence", *["generate", "read"] * 2,
                                   "evidence"]  # fmt: skip
-    assert stage.last(MeasureDone).evidence.levers["mode"] == "cudagraph"
+    assert stage.last(MeasureDone).effective.settings["mode"] == "cudagraph"
 
 
 def test_what_the_first_batch_shows_not_to_be_in_force_ends_the_run_there() -> None:
-    evidence = [EffectiveSettings(unseen=("mode",)), EffectiveSettings({"mode": "eager"})]
-    stage = Stage(Behaviour(evidence=evidence), iterations=9, mode="cudagraph")
+    effective = [EffectiveSettings(unseen=("mode",)), EffectiveSettings({"mode": "eager"})]
+    stage = Stage(Behaviour(effective=effective), iterations=9, mode="cudagraph")
     with pytest.raises(EngineError, match="eager is in force"):
         stage.run()
     assert len(stage.batches) == 1
@@ -285,51 +285,51 @@ def test_what_the_first_batch_shows_not_to_be_in_force_ends_the_run_there() -> N
 
 def test_what_stays_unseen_after_a_batch_is_not_in_force() -> None:
     with pytest.raises(EngineError, match="does not say"):
-        Stage(Behaviour(evidence=[EffectiveSettings(unseen=("mode",))]), mode="cudagraph").run()
+        Stage(Behaviour(effective=[EffectiveSettings(unseen=("mode",))]), mode="cudagraph").run()
 
 
 @pytest.mark.parametrize(("replays", "graphs"), [(9, "replayed"), (4, "captured")])
 def test_graphs_that_an_earlier_run_replayed_are_not_those_of_this_one(replays: int, graphs: str) -> None:
-    evidence = [
+    effective = [
         EffectiveSettings(counters={"graph_replays": count}, compiled="fresh", graphs="replayed")
         for count in (4, replays)
     ]
-    assert Stage(Behaviour(evidence=evidence)).run().last(MeasureDone).evidence.graphs == graphs
+    assert Stage(Behaviour(effective=effective)).run().last(MeasureDone).effective.graphs == graphs
 
 
 def test_what_was_not_asked_for_need_not_be_said() -> None:
-    Stage(Behaviour(evidence=[EffectiveSettings({"mode": "eager", "attention": "sdpa"})])).run()
+    Stage(Behaviour(effective=[EffectiveSettings({"mode": "eager", "attention": "sdpa"})])).run()
 
 
-def test_a_lever_that_is_lost_while_measuring_fails_the_run() -> None:
-    behaviour = Behaviour(evidence=[EffectiveSettings({"mode": "cudagraph"}), EffectiveSettings({"mode": "eager"})])
+def test_an_option_that_is_lost_while_measuring_fails_the_run() -> None:
+    behaviour = Behaviour(effective=[EffectiveSettings({"mode": "cudagraph"}), EffectiveSettings({"mode": "eager"})])
     with pytest.raises(EngineError, match="eager is in force"):
         Stage(behaviour, mode="cudagraph").run()
 
 
 @pytest.mark.parametrize(
-    ("lever", "word", "counter"),
+    ("option", "word", "counter"),
     [("mode", "cudagraph", "graph_replays"), ("speculation", "draft-model", "drafted_tokens")],
 )
-def test_a_lever_whose_counter_stands_still_was_not_in_force(lever: str, word: str, counter: str) -> None:
-    evidence = [EffectiveSettings({lever: word}, {counter: 7})]
-    asked: dict[str, Any] = {lever: word}
+def test_an_option_whose_counter_stands_still_was_not_in_force(option: str, word: str, counter: str) -> None:
+    effective = [EffectiveSettings({option: word}, {counter: 7})]
+    asked: dict[str, Any] = {option: word}
     with pytest.raises(EngineError, match=f"{counter} stood still"):
-        Stage(Behaviour(evidence=evidence), **asked).run()
-    Stage(Behaviour(evidence=evidence), output_len=2, **asked).run()
+        Stage(Behaviour(effective=effective), **asked).run()
+    Stage(Behaviour(effective=effective), output_len=2, **asked).run()
 
 
 def test_speculation_of_which_nothing_is_counted_was_not_in_force() -> None:
     with pytest.raises(EngineError, match="drafted_tokens stood still"):
-        Stage(Behaviour(evidence=[EffectiveSettings({"speculation": "draft-model"})]), speculation="draft-model").run()
+        Stage(Behaviour(effective=[EffectiveSettings({"speculation": "draft-model"})]), speculation="draft-model").run()
 
 
 @pytest.mark.parametrize("counter", ["cached_prompt_tokens", "prefix_cache_hits"])
 def test_prompts_from_a_cache_fail_the_run(counter: str) -> None:
-    evidence = [EffectiveSettings(counters={counter: 5}), EffectiveSettings(counters={counter: 29})]
+    effective = [EffectiveSettings(counters={counter: 5}), EffectiveSettings(counters={counter: 29})]
     with pytest.raises(EngineError, match="24 prompt tokens came from a prefix cache"):
-        Stage(Behaviour(evidence=evidence)).run()
-    Stage(Behaviour(evidence=evidence[:1])).run()
+        Stage(Behaviour(effective=effective)).run()
+    Stage(Behaviour(effective=effective[:1])).run()
 
 
 @pytest.mark.parametrize(
@@ -352,15 +352,15 @@ def test_another_device_or_fewer_threads_than_asked_fail_the_load(
 
 
 def test_a_counter_that_goes_back_proves_nothing() -> None:
-    evidence = [EffectiveSettings(counters={"graph_replays": 7}), EffectiveSettings(counters={"graph_replays": 3})]
+    effective = [EffectiveSettings(counters={"graph_replays": 7}), EffectiveSettings(counters={"graph_replays": 3})]
     with pytest.raises(EngineError, match="went back by 4"):
-        Stage(Behaviour(evidence=evidence)).run()
+        Stage(Behaviour(effective=effective)).run()
 
 
 def test_hostile_words_do_not_reach_the_terminal() -> None:
-    evidence = EffectiveSettings({"mode": "\x1b]0;owned\x07eager"}, reasons={"mode": "\x1b[31mred"})
+    effective = EffectiveSettings({"mode": "\x1b]0;owned\x07eager"}, reasons={"mode": "\x1b[31mred"})
     with pytest.raises(EngineError) as caught:
-        Stage(Behaviour(evidence=[evidence]), mode="cudagraph").run()
+        Stage(Behaviour(effective=[effective]), mode="cudagraph").run()
     assert "\x1b" not in caught.value.message
 
 

@@ -1,8 +1,8 @@
 """What is to be said of the engines: their descriptions, and whether they can be used here."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from infertui.config.engine_options import LEVERS, limits_with, option_fields, own_default, path_of, words
+from infertui.config.engine_options import COMMON_OPTIONS, limits_with, option_fields, own_default, path_of, words
 from infertui.config.engines.registry import BUILT_IN, SPECS
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, Value
@@ -49,7 +49,7 @@ class EngineFacts(Struct, frozen=True):
     versions: dict[str, str]
     python: str
     devices: tuple[str, ...]
-    levers: dict[str, CommonOptionFacts]
+    common: dict[str, CommonOptionFacts] = field(name="levers")
     table: str
     options: dict[str, OptionFacts]
     install: str
@@ -85,13 +85,13 @@ def _facts(spec: EngineSpec, probe: Probe) -> EngineFacts:
         python = interpreter_for(EngineConfig(name=spec.name))
     except InfertuiError:  # the probe says so
         python = None
-    levers: dict[str, CommonOptionFacts] = {}
-    for lever in LEVERS:
-        if lever in spec.levers:
-            field = FIELDS[path_of(lever)]
+    common: dict[str, CommonOptionFacts] = {}
+    for option in COMMON_OPTIONS:
+        if option in spec.common:
+            field = FIELDS[path_of(option)]
             assert isinstance(field.default, Value)  # noqa: S101
-            levers[lever] = CommonOptionFacts(
-                field.default, own_default(spec, lever), words(spec, lever) or (), limits_with(field, [spec]),
+            common[option] = CommonOptionFacts(
+                field.default, own_default(spec, option), words(spec, option) or (), limits_with(field, [spec]),
                 field.description,
             )  # fmt: skip
     options = {
@@ -108,7 +108,7 @@ def _facts(spec: EngineSpec, probe: Probe) -> EngineFacts:
         versions=probe.versions,
         python=str(python) if python is not None else "",
         devices=spec.devices,
-        levers=levers,
+        common=common,
         table=spec.table,
         options=options,
         install=spec.install,
@@ -121,16 +121,16 @@ def markdown_table() -> str:
     """infertui's own engines as a Markdown table, the same on every machine."""
     lines = ["| engine | devices | common options | own options | install |", "| --- | --- | --- | --- | --- |"]
     for spec in BUILT_IN:
-        levers = []
-        for lever in LEVERS:
-            if lever in spec.levers:
-                listed = words(spec, lever) if spec.levers[lever] else None
-                levers.append(f"`{lever}`" + (f": {', '.join(listed)}" if listed else ""))
+        common = []
+        for option in COMMON_OPTIONS:
+            if option in spec.common:
+                listed = words(spec, option) if spec.common[option] else None
+                common.append(f"`{option}`" + (f": {', '.join(listed)}" if listed else ""))
         options = ", ".join(f"`{field.key}`" for field in option_fields(spec))
         about = spec.summary + (
             f"; not run on hardware: {spec.not_run_on_hardware}" if spec.not_run_on_hardware else ""
         )
-        cells = (f"`{spec.name}`: {about}", ", ".join(spec.devices), "; ".join(levers), options, spec.install)
+        cells = (f"`{spec.name}`: {about}", ", ".join(spec.devices), "; ".join(common), options, spec.install)
         lines.append(f"| {' | '.join(_cell(cell) or 'none' for cell in cells)} |")
     return "\n".join(lines)
 

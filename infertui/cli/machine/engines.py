@@ -111,7 +111,7 @@ def _list(found: "list[EngineFacts]") -> None:
             clean(facts.state),
             "this Python" if not facts.python else clean(facts.python),
             ", ".join(facts.devices),
-            ", ".join(facts.levers) or "none",
+            ", ".join(facts.common) or "none",
         )
         for facts in found
     ]
@@ -134,12 +134,14 @@ def _describe(facts: "EngineFacts") -> None:
     line("devices", ", ".join(facts.devices))
     line("memory", "reserved for the workload while loading" if facts.sized_at_load else "")
     line("note", f"not run on hardware: {facts.not_run_on_hardware}" if facts.not_run_on_hardware else "")
-    say(Painted("common options, keys of [engine]", bold=True) if facts.levers else "no common options")
-    for key, lever in facts.levers.items():
-        words = ", ".join(lever.words) or lever.allowed
-        meaning = f"; {lever.default} comes to {lever.own_default}" if lever.own_default != str(lever.default) else ""
-        say(f"  {key} = {lever.default}")
-        say(f"      {lever.description}\n      {words}{meaning}")
+    say(Painted("common options, keys of [engine]", bold=True) if facts.common else "no common options")
+    for key, common in facts.common.items():
+        words = ", ".join(common.words) or common.allowed
+        meaning = (
+            f"; {common.default} comes to {common.own_default}" if common.own_default != str(common.default) else ""
+        )
+        say(f"  {key} = {common.default}")
+        say(f"      {common.description}\n      {words}{meaning}")
     say(Painted(f"options, keys of [engine.{facts.table}]", bold=True) if facts.options else "no options")
     for key, option in facts.options.items():
         say(f"  {key} = {option.shown_default}")

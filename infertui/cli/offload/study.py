@@ -350,7 +350,7 @@ def tell_interrupted(study: Offloading) -> None:
 
 
 def _in_force(result: Result, option: str) -> int | None:
-    found = result.evidence.levers.get(option, "") if result.evidence else ""
+    found = result.effective.settings.get(option, "") if result.effective else ""
     return int(found) if found.isascii() and found.isdecimal() else None
 
 

@@ -1,1 +1,1 @@
-"""What each engine offers, described once: its levers and options drive files, flags, form, doctor and docs."""
+"""What each engine offers, described once: its options and options drive files, flags, form, doctor and docs."""

@@ -43,7 +43,7 @@ SPEC = EngineSpec(
     summary="llama.cpp through llama-cpp-python, GGUF files",
     module="infertui.targets.engine.llama_cpp",
     options=LlamaCppOptions,
-    levers={"dtype": (), "quantization": ("auto", *GGUF_FORMS)},
+    common={"dtype": (), "quantization": ("auto", *GGUF_FORMS)},
     install='pip install "infertui[llama-cpp]" (compiles; CMAKE_ARGS="-DGGML_CUDA=on" for NVIDIA GPUs)',
     sized_at_load=True,
     gpu_layers="n_gpu_layers",

@@ -39,6 +39,6 @@ SPEC = EngineSpec(
     summary="ONNX Runtime GenAI on CPUs and GPUs: checkpoints, by its own model builder",
     module="infertui.targets.engine.onnxruntime_genai",
     options=OnnxruntimeGenaiOptions,
-    levers={"dtype": (), "mode": ("eager", "cudagraph"), "quantization": ("auto", "int8", "int4")},
+    common={"dtype": (), "mode": ("eager", "cudagraph"), "quantization": ("auto", "int8", "int4")},
     install='pip install "infertui[onnx]"; on a GPU "infertui[onnx-cuda]" instead',
 )

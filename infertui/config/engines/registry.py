@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from infertui.config.engines import llama_cpp, onnxruntime_genai, openvino, simulator, tensorrt_llm, transformers, vllm
-from infertui.config.engines.spec import EngineSpec, Lever
+from infertui.config.engines.spec import CommonOption, EngineSpec
 from infertui.text import one_line
 
 GROUP = "infertui.engines"
@@ -82,6 +82,6 @@ def _told(name: str, problem: str) -> str:
 SPECS: dict[str, EngineSpec] = _specs()
 
 
-def words(lever: Lever) -> tuple[str, ...]:
-    """Every word that some engine takes for a lever, in the order of the engines."""
-    return tuple(dict.fromkeys(word for spec in SPECS.values() for word in spec.levers.get(lever, ())))
+def words(option: CommonOption) -> tuple[str, ...]:
+    """Every word that some engine takes for an option, in the order of the engines."""
+    return tuple(dict.fromkeys(word for spec in SPECS.values() for word in spec.common.get(option, ())))

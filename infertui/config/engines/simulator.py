@@ -74,6 +74,6 @@ SPEC = EngineSpec(
     summary="known timings, no model: checks the measuring",
     module="infertui.targets.engine.simulator",
     options=SimulatorOptions,
-    levers={},
+    common={},
     gpu_layers="n_gpu_layers",
 )

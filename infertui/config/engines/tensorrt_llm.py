@@ -42,7 +42,7 @@ SPEC = EngineSpec(
     summary="NVIDIA TensorRT-LLM, LLM API",
     module="infertui.targets.engine.tensorrt_llm",
     options=TensorrtLlmOptions,
-    levers={
+    common={
         "dtype": (),
         "mode": ("cudagraph", "eager"),
         "quantization": ("auto", "fp8"),

@@ -32,7 +32,7 @@ SPEC = EngineSpec(
     summary="Hugging Face Transformers on PyTorch",
     module="infertui.targets.engine.transformers",
     options=TransformersOptions,
-    levers={
+    common={
         "dtype": (),
         "mode": ("eager", "static", "compile", "cudagraph", "continuous"),
         "attention": ("auto", "eager", "sdpa", "flash_attention_2"),

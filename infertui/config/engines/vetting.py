@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from msgspec import inspect
 
-from infertui.config.engines.spec import DeviceKind, EngineSpec, Lever
+from infertui.config.engines.spec import CommonOption, DeviceKind, EngineSpec
 from infertui.config.section import Section
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TEXTS = ("summary", "module", "install", "not_run_on_hardware")
 RESERVED = frozenset(
-    {*typing.get_args(Lever), "name", "python", "fallback", "draft_model", "draft_tokens", "options"}
+    {*typing.get_args(CommonOption), "name", "python", "fallback", "draft_model", "draft_tokens", "options"}
 )  # fmt: skip
 """Keys of `[engine]`, which no engine's table may be called."""
 
@@ -30,17 +30,17 @@ def problem_with(spec: object) -> str:
         return f"{wrong[0]} is no text"
     if not spec.devices or not set(spec.devices) <= set(typing.get_args(DeviceKind)):
         return f"devices are to be of {', '.join(typing.get_args(DeviceKind))}"
-    return _levers(spec.levers) or _options(spec.options)
+    return _common(spec.common) or _options(spec.options)
 
 
-def _levers(levers: object) -> str:
-    if not isinstance(levers, Mapping):
-        return "levers is no table"
-    for lever, words in levers.items():
-        if lever not in typing.get_args(Lever):
-            return f"there is no common option {lever}; there are {', '.join(typing.get_args(Lever))}"
+def _common(common: object) -> str:
+    if not isinstance(common, Mapping):
+        return "common is no table"
+    for option, words in common.items():
+        if option not in typing.get_args(CommonOption):
+            return f"there is no common option {option}; there are {', '.join(typing.get_args(CommonOption))}"
         if not isinstance(words, tuple) or not all(isinstance(word, str) and word.strip() for word in words):
-            return f"the words of the common option {lever} are no tuple of texts"
+            return f"the words of the common option {option} are no tuple of texts"
     return ""
 
 

@@ -59,7 +59,7 @@ SPEC = EngineSpec(
     summary="vLLM without its server, continuous batching with paged KV cache",
     module="infertui.targets.engine.vllm",
     options=VllmOptions,
-    levers={
+    common={
         "dtype": (),
         "mode": ("compile", "eager"),
         "quantization": ("auto", "fp8", "int8"),

@@ -362,15 +362,15 @@ def _point(run: ReportRun) -> tradeoff.Point:
 def setting_of(run: ReportRun) -> list[str]:
     """What a run is but for its batch size, in words."""
     result = run.result
-    loaded, evidence, setup = result.loaded, result.evidence, result.setup
-    levers = evidence.levers if evidence else {}
+    loaded, effective, setup = result.loaded, result.effective, result.setup
+    settings = effective.settings if effective else {}
     words = [
         loaded.engine if loaded else setup.target.name or "",
         ran(result) or setup.mode or "",
-        evidence.facts.get("graph_step", "") if evidence else "",
-        levers.get("attention", loaded.attention if loaded else ""),
+        effective.facts.get("graph_step", "") if effective else "",
+        settings.get("attention", loaded.attention if loaded else ""),
         form(result) or setup.quantization or "",
-        levers.get("speculation", setup.speculation or ""),
+        settings.get("speculation", setup.speculation or ""),
         "" if loaded else str(setup.get("engine.dtype") or ""),
         f"{loaded.offloaded_layers} layers on the GPU" if loaded and loaded.offloaded_layers else "",
         f"tp {parts}" if (parts := setup.tensor_parallel or 1) > 1 else "",

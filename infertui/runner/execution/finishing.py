@@ -72,7 +72,7 @@ def result_of(begun: Result, measured: Measurement, *, known: KnownLimits, idle:
         device=device,
         warmup_batches=len(measured.warmup),
         warmup_steady=measured.steady,
-        evidence=measured.evidence,
+        effective=measured.effective,
     )
     return with_short_energy(with_limits(result, known))
 

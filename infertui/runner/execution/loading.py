@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from infertui.config.engine_options import LEVERS
+from infertui.config.engine_options import COMMON_OPTIONS
 from infertui.config.schema import Config, DeviceConfig, EngineConfig, WorkloadConfig
 from infertui.credentials import without_credentials
 from infertui.errors import ConfigError, EngineError
@@ -40,7 +40,7 @@ class Choice(Struct, frozen=True):
 
 
 def choose(engine: EngineConfig) -> Choice:
-    """The engine itself; Transformers with every lever but `dtype` at its default where it cannot be used and
+    """The engine itself; Transformers with every option but `dtype` at its default where it cannot be used and
     `engine.fallback` allows that. One that can be used and then fails has failed: nothing stands in for it.
 
     Looks at files, and may ask another interpreter for seconds: not to be called on an event loop.
@@ -51,7 +51,9 @@ def choose(engine: EngineConfig) -> Choice:
     instead = EngineConfig(name=STAND_IN, dtype=engine.dtype)
     reason = status.reason
     if dropped := [
-        f"{lever} = {getattr(engine, lever)}" for lever in LEVERS if getattr(engine, lever) != getattr(instead, lever)
+        f"{option} = {getattr(engine, option)}"
+        for option in COMMON_OPTIONS
+        if getattr(engine, option) != getattr(instead, option)
     ]:
         reason += f" (and without engine.{', engine.'.join(dropped)})"
     return Choice(instead, probe_for(instead), requested=engine.name, reason=reason)

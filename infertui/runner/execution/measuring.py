@@ -34,7 +34,7 @@ class Measurement:
         self.telemetry = RunTelemetry(sampler)
         self.warmup: list[BatchRecord] = []
         self.batches: list[BatchRecord] = []
-        self.evidence: EffectiveSettings | None = None
+        self.effective: EffectiveSettings | None = None
         self.steady: bool | None = None
         self.stopped = ""
 
@@ -45,7 +45,7 @@ class Measurement:
             case BatchDone():
                 self.take_batch(event.batch)
             case Ready():
-                self.steady, self.evidence = event.steady, event.evidence
+                self.steady, self.effective = event.steady, event.effective
                 self._reporter.end(event.t_ns)
                 self._rates.ask(self._reporter, self._sample_hz)
                 await self._read_processes(worker)
@@ -59,7 +59,7 @@ class Measurement:
                 self.stopped = event.stopped
                 await self._read_processes(worker)
             case MeasureDone():
-                self.evidence = event.evidence
+                self.effective = event.effective
                 self._rates.release(self._reporter)
             case _:
                 pass

@@ -101,8 +101,8 @@ def _formats(result: Result) -> tuple[str, str, str]:
     """What is computed in, what the weights are held in, and the KV cache, whose coarser half counts."""
     dtype = result.loaded.dtype if result.loaded else ""
     told = in_force(result, "quantization")
-    levers = result.evidence.levers if result.evidence else {}
-    cache = kv_form_of(levers)
+    settings = result.effective.settings if result.effective else {}
+    cache = kv_form_of(settings)
     held = cache.split("/") if cache else []
     return dtype, dtype if told in _PLAIN else told, min(held, key=significant_bits, default=dtype)
 

@@ -142,7 +142,7 @@ class Execution:
             await measured.take(ready.worker, event)
         reusable = True
         if measured.good:
-            so_far = replace(begun, evidence=measured.evidence)
+            so_far = replace(begun, effective=measured.effective)
             reusable = await self._quality.score(ready.worker, ready.loaded, deadline, self._reporter)
             reusable = reusable and await self._quality.look_closer(ready.worker, so_far)
         if config.measurement.fresh_process or not reusable:

@@ -47,9 +47,9 @@ on an H200: 0.2 and 0.1, with a spread of 0.3."""
 def kind_of(config: Config, lane: str) -> str:
     """What runs must share to foretell each other: everything that decides the speed but batch and lengths."""
     model, engine = config.model, config.engine
-    levers = {name: getattr(engine, name) for name in CommonEngineOptions.__struct_fields__ if name != "fallback"}
+    settings = {name: getattr(engine, name) for name in CommonEngineOptions.__struct_fields__ if name != "fallback"}
     options = getattr(engine, spec.table, None) if (spec := SPECS.get(engine.name)) else None
-    told = msgspec.json.encode((model.id, model.revision, levers, options, lane), order="sorted")
+    told = msgspec.json.encode((model.id, model.revision, settings, options, lane), order="sorted")
     # Durations of every queue are searched by it: its length matters, and what it says no more than that it differs.
     return f"{model.id}|{engine.name}|{lane}|{hashlib.sha256(told).hexdigest()[:16]}"
 

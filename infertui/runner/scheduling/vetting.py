@@ -3,7 +3,7 @@
 Whatever is to be measured passes here, whichever way it came: when it is asked for, and again when its turn comes. Only
 files are read and engines asked whether they are there; no model is loaded, no backend imported.
 
-What the words of levers take besides their engine: packages, and GPUs of an age.
+What the words of options take besides their engine: packages, and GPUs of an age.
 """
 
 import logging
@@ -39,11 +39,11 @@ from infertui.telemetry.usable import hindrance
 
 
 def check_needs(choice: Choice, gpus: Sequence[GpuInfo]) -> None:
-    """Raise ConfigError for a lever's word that takes a package that is not in the engine's environment, or more of the
-    GPUs than they can. What is not known of either is not held against a word."""
-    for lever, needs in spec_of(choice.engine.name).needs.items():
-        value = getattr(choice.engine, lever)
-        path = path_of(lever)
+    """Raise ConfigError for a word of an option that takes a package that is not in the engine's environment, or more
+    of the GPUs than they can. What is not known of either is not held against a word."""
+    for option, needs in spec_of(choice.engine.name).needs.items():
+        value = getattr(choice.engine, option)
+        path = path_of(option)
         need = needs.get(str(value)) or (needs.get("*") if value != FIELDS[path].default else None)
         if need is None:
             continue

@@ -88,7 +88,7 @@ class Engine(Protocol):
         """Generate `output_len` tokens for every prompt, ignoring end-of-sequence; tell `sink` as they come."""
         ...
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         """What is in force now. Called after warm-up and after measuring."""
         ...
 

@@ -7,7 +7,7 @@ put together, imports this at the top of its one module.
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from infertui.integers import Whole
 from infertui.targets.engine.executed import Compiled, Graphs
@@ -167,14 +167,14 @@ class GenerationPlan(Struct, frozen=True):
 class EffectiveSettings(Struct, frozen=True):
     """What is in force, as the engine finds it by looking, for the check against what was asked.
 
-    `levers` maps keys of `[engine]` to the word in force. `counters` only ever grow while the engine lives, such as
+    `options` maps keys of `[engine]` to the word in force. `counters` only ever grow while the engine lives, such as
     `graph_replays`, `drafted_tokens` and `accepted_tokens`; the run keeps their growth while it measured. `reasons`
-    says why a lever is not in force, where the engine knows. `compiled` and `graphs` are how steps were executed,
+    says why an option is not in force, where the engine knows. `compiled` and `graphs` are how steps were executed,
     where the engine can tell: `graphs` of the run is `replayed` only if `graph_replays` grew while it measured.
-    `unseen` names levers that show only when steps have run, as long as none has: no evidence against them.
+    `unseen` names options that show only when steps have run, as long as none has: no evidence against them.
     """
 
-    levers: dict[str, str] = {}
+    settings: dict[str, str] = field(name="levers", default_factory=dict)
     counters: dict[str, Whole] = {}
     facts: dict[str, str] = {}
     reasons: dict[str, str] = {}

@@ -18,7 +18,7 @@ _PLAIN = ("", "eager", "compile", "graphs")
 def executed(mode: str, compiled: str, graphs: str) -> str:
     """`eager`, `compile`, `graphs` or `compile+graphs`; empty where nothing is known.
 
-    `mode` is the lever in force. A way with a name of its own keeps it: `static` and `continuous`, which may be
+    `mode` is the option in force. A way with a name of its own keeps it: `static` and `continuous`, which may be
     compiled or captured besides, and `cudagraph`, which says that it is.
     """
     if mode not in (*_PLAIN, "static", "continuous") or not (compiled or graphs):

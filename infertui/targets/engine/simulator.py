@@ -90,7 +90,7 @@ class SimulatorEngine:
     def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """There is nothing to get ready."""
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         return EffectiveSettings()
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:

@@ -83,9 +83,9 @@ class EngineTarget:
 
     def effective(self, *, seen: bool) -> EffectiveSettings:
         """What the engine found by looking. Where nothing was generated yet, some of it may not be seen."""
-        evidence = self._engine.evidence()
-        verify.check(self._config, spec_of(self._config.name), evidence, seen=seen)
-        return evidence
+        effective = self._engine.effective()
+        verify.check(self._config, spec_of(self._config.name), effective, seen=seen)
+        return effective
 
     def check_growth(self, grown: dict[str, int], output_len: int) -> None:
         verify.check_growth(self._config, grown, output_len)

@@ -11,14 +11,14 @@ from infertui.targets.engine.base import EffectiveSettings, Loaded
 from infertui.text import clean
 
 CHECKED = ("dtype", "mode", "attention", "quantization", "speculation", "tensor_parallel")
-"""The levers that evidence speaks of; it may leave out `dtype`, which the loaded model has as well."""
+"""The options that effective settings speak of; they may leave out `dtype`, which the loaded model has as well."""
 _NOT_ASKED = {"speculation": "none", "tensor_parallel": "1"}
 _SILENT = "the engine does not say"
 
 # Counters that have to stand still: what they count makes TTFT that of a shorter prompt.
 _CACHED = ("cached_prompt_tokens", "prefix_cache_hits")
 
-# Counters that have to grow while a lever's decode steps run. Prompt lookup may find nothing to draft.
+# Counters that have to grow while an option's decode steps run. Prompt lookup may find nothing to draft.
 _PROOFS = {
     ("mode", "cudagraph"): "graph_replays",
     ("speculation", "draft-model"): "drafted_tokens",
@@ -56,22 +56,22 @@ def check_device(device: DeviceConfig, loaded: Loaded) -> None:
         )
 
 
-def check(config: EngineConfig, spec: EngineSpec, evidence: EffectiveSettings, *, seen: bool = True) -> None:
-    """Raise EngineError when a lever that was asked for is not in force, or one is that was not.
+def check(config: EngineConfig, spec: EngineSpec, effective: EffectiveSettings, *, seen: bool = True) -> None:
+    """Raise EngineError when an option that was asked for is not in force, or one is that was not.
 
     Asked for are those that are not at `auto`, of which the engine has to say what is in force, and `speculation` and
-    `tensor_parallel`, whose `none` and 1 mean what they say. Where evidence has a key `TABLE.OPTION` of the engine's
-    own options, it has to agree with an option that is not at its default. `seen` is whether a batch was generated:
-    before, what evidence calls unseen is left open.
+    `tensor_parallel`, whose `none` and 1 mean what they say. Where effective settings have a key `TABLE.OPTION` of the
+    engine's own options, it has to agree with an option that is not at its default. `seen` is whether a batch was
+    generated: before, what they call unseen is left open.
     """
-    for lever, asked in _asked(config, spec):
-        if not seen and lever in evidence.unseen:
+    for common, asked in _asked(config, spec):
+        if not seen and common in effective.unseen:
             continue
-        found = evidence.levers.get(lever)
-        if found is None and (asked == _NOT_ASKED.get(lever) or lever == "dtype" or "." in lever):
+        found = effective.settings.get(common)
+        if found is None and (asked == _NOT_ASKED.get(common) or common == "dtype" or "." in common):
             continue
         if found != asked:
-            raise _not_in_force(lever, asked, found, evidence.reasons.get(lever, ""), config.name)
+            raise _not_in_force(common, asked, found, effective.reasons.get(common, ""), config.name)
 
 
 def growth(before: EffectiveSettings, after: EffectiveSettings) -> dict[str, int]:
@@ -83,16 +83,16 @@ def growth(before: EffectiveSettings, after: EffectiveSettings) -> dict[str, int
     return grown
 
 
-def while_measuring(evidence: EffectiveSettings, grown: dict[str, int]) -> EffectiveSettings:
+def while_measuring(effective: EffectiveSettings, grown: dict[str, int]) -> EffectiveSettings:
     """Evidence of a run: its counters are what they grew by. Graphs of earlier runs that it did not use are not its."""
-    graphs = evidence.graphs
+    graphs = effective.graphs
     if graphs == "replayed" and "graph_replays" in grown and not grown["graph_replays"]:
         graphs = "captured"
-    return replace(evidence, counters=grown, graphs=graphs)
+    return replace(effective, counters=grown, graphs=graphs)
 
 
 def check_growth(config: EngineConfig, grown: dict[str, int], output_len: int) -> None:
-    """Raise EngineError when a counter that a lever moves in each decode step stood still while measuring, or when
+    """Raise EngineError when a counter that an option moves in each decode step stood still while measuring, or when
     prompts were taken from a prefix cache.
 
     Outputs of up to two tokens need no step that could be captured or drafted for.
@@ -103,18 +103,18 @@ def check_growth(config: EngineConfig, grown: dict[str, int], output_len: int) -
                 f"{grown[counter]} prompt tokens came from a prefix cache while measuring, and none was asked for",
                 remedy=f"Look for settings of {config.name} in the environment that turn prefix caching on.",
             )
-    for (lever, word), counter in _PROOFS.items():
-        told = counter in grown or lever == "speculation"
-        if getattr(config, lever) == word and told and not grown.get(counter) and output_len > 2:
+    for (common, word), counter in _PROOFS.items():
+        told = counter in grown or common == "speculation"
+        if getattr(config, common) == word and told and not grown.get(counter) and output_len > 2:
             reason = f"its counter {counter} stood still while measuring"
-            raise _not_in_force(lever, word, "something else", reason, config.name)
+            raise _not_in_force(common, word, "something else", reason, config.name)
 
 
 def _asked(config: EngineConfig, spec: EngineSpec) -> Iterator[tuple[str, str]]:
-    for lever in CHECKED:
-        asked = _word(getattr(config, lever))
+    for common in CHECKED:
+        asked = _word(getattr(config, common))
         if asked != "auto":
-            yield lever, asked
+            yield common, asked
     chosen, usual = getattr(config, spec.table, None), spec.options()
     for option in spec.options.__struct_fields__ if chosen is not None else ():
         if getattr(chosen, option) != getattr(usual, option):
@@ -126,11 +126,11 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _not_in_force(lever: str, asked: str, found: str | None, reason: str, engine: str) -> EngineError:
+def _not_in_force(common: str, asked: str, found: str | None, reason: str, engine: str) -> EngineError:
     in_force = _SILENT if found is None else f"{clean(found) or 'nothing'} is in force"
     why = f": {clean(reason)}" if reason else ""
     return EngineError(
-        f"engine.{lever} = {asked} was asked of {engine}, but {in_force}{why}",
-        remedy=f"Set engine.{lever} to what the engine can do here, or leave it out; "
+        f"engine.{common} = {asked} was asked of {engine}, but {in_force}{why}",
+        remedy=f"Set engine.{common} to what the engine can do here, or leave it out; "
         f"`infertui engines {engine}` lists the words.",
     )

@@ -26,7 +26,7 @@ class Chooser:
     def look_again(self) -> bool:
         """Ask the mirror what the machine is like; whether that is something new."""
         before = self._editor.knowledge
-        now = MachineInfo.of(self._app_context.mirror, before.models)
+        now = MachineInfo.of(self._app_context.client_state, before.models)
         if now.known and not self._listed:
             self._listed = True
             self._list_models()
@@ -87,7 +87,7 @@ class Chooser:
             except InfertuiError as error:
                 trouble = f"cannot list the models here: {error.message}"
             else:
-                self._editor.learn(MachineInfo.of(self._app_context.mirror, models))
+                self._editor.learn(MachineInfo.of(self._app_context.client_state, models))
             if screen is not None:
                 screen.set_options(options.model_options(self._editor.knowledge), waiting=trouble)
 

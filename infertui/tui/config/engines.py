@@ -71,10 +71,10 @@ def unheeded_because(values: Mapping[str, FlatValue], key: str) -> str:
 
 def comes_to(values: Mapping[str, FlatValue], key: str, word: str) -> str:
     """What `word` stands for where the engine decides: `eager` for the mode auto; empty for words that say it."""
-    lever, chosen = option_of(key), engines(values)
-    if lever is None or word != FIELDS[key].default:
+    option, chosen = option_of(key), engines(values)
+    if option is None or word != FIELDS[key].default:
         return ""
-    meant = {spec.name: own_default(spec, lever) for spec in chosen if lever in spec.levers}
+    meant = {spec.name: own_default(spec, option) for spec in chosen if option in spec.common}
     if set(meant.values()) <= {word}:
         return ""
     if len(set(meant.values())) == 1:
@@ -83,7 +83,7 @@ def comes_to(values: Mapping[str, FlatValue], key: str, word: str) -> str:
 
 
 def fitted(values: Mapping[str, FlatValue]) -> tuple[dict[str, FlatValue], tuple[str, ...]]:
-    """The values with every lever that the engines do not take back at its default, and what was, as `key = value`."""
+    """The values with every option that the engines do not take back at its default, and what was, as `key = value`."""
     chosen, lost = engines(values), []
     found = dict(values)
     for key in FIELDS:

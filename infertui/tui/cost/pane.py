@@ -95,7 +95,7 @@ class CostPane(Pane, can_focus=True):
         """Results of the same id may be others now; settings may have changed elsewhere."""
         if not self.is_attached:
             return
-        version = self.app_context.mirror.results_version
+        version = self.app_context.client_state.results_version
         if version != self._version:
             self._version = version
             self._known.clear()

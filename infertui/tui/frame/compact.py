@@ -13,20 +13,20 @@ from infertui.tui.themes import Palette
 from infertui.units import format_number
 
 
-def compact_lines(mirror: ClientState, colours: Palette, *, fahrenheit: bool) -> list[Text]:
+def compact_lines(client_state: ClientState, colours: Palette, *, fahrenheit: bool) -> list[Text]:
     """Run state, tokens per second, a line per GPU; then what waits and what to press."""
     return [
-        *_runs(mirror, colours),
-        *_gpus(mirror, colours, fahrenheit=fahrenheit),
+        *_runs(client_state, colours),
+        *_gpus(client_state, colours, fahrenheit=fahrenheit),
         plain(f"1-{len(PANES)} open a pane", colours.muted),
     ]
 
 
-def _runs(mirror: ClientState, colours: Palette) -> Iterator[Text]:
-    waiting = sum(1 for entry in mirror.entries.values() if entry.state == "queued")
-    for entry in mirror.running:
+def _runs(client_state: ClientState, colours: Palette) -> Iterator[Text]:
+    waiting = sum(1 for entry in client_state.entries.values() if entry.state == "queued")
+    for entry in client_state.running:
         yield plain(f"RUN {entry.label}", colours.active)
-        progress = mirror.progress.get(entry.run)
+        progress = client_state.progress.get(entry.run)
         if progress is None:
             continue
         words: list[str] = [progress.phase or "starting"]
@@ -38,17 +38,17 @@ def _runs(mirror: ClientState, colours: Palette) -> Iterator[Text]:
         rate = progress.tokens_per_s if progress.tokens_per_s is not None else progress.throughput
         if rate is not None:
             yield plain(f"{format_number(rate)} tok/s", colours.figure)
-    if not mirror.running:
-        yield plain("nothing runs" if mirror.runner is not None else "connecting", colours.muted)
+    if not client_state.running:
+        yield plain("nothing runs" if client_state.runner is not None else "connecting", colours.muted)
     if waiting:
         yield plain(f"{waiting} waiting", colours.muted)
 
 
-def _gpus(mirror: ClientState, colours: Palette, *, fahrenheit: bool) -> Iterator[Text]:
-    sample = mirror.sample
+def _gpus(client_state: ClientState, colours: Palette, *, fahrenheit: bool) -> Iterator[Text]:
+    sample = client_state.sample
     if sample is None:
         return
-    labels = {gpu.uuid: gpu.label for gpu in mirror.runner.gpus} if mirror.runner else {}
+    labels = {gpu.uuid: gpu.label for gpu in client_state.runner.gpus} if client_state.runner else {}
     for gpu in sample.gpus:
         name = f"GPU{labels.get(gpu.uuid, gpu.index)}"
         yield plain(f"{name} LOST", colours.error) if gpu.lost else plain(_gpu(name, gpu, fahrenheit=fahrenheit))

@@ -17,7 +17,7 @@ class AppContext(Protocol):
     """The application as its panes see it."""
 
     @property
-    def mirror(self) -> ClientState:
+    def client_state(self) -> ClientState:
         """What is known of the runner."""
         ...
 

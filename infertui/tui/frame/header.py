@@ -40,10 +40,10 @@ class _Part(Struct, frozen=True):
 
 
 def header_text(
-    mirror: "ClientState | None", condition: Condition, width: int, colours: Palette, signs: Glyphs
+    client_state: "ClientState | None", condition: Condition, width: int, colours: Palette, signs: Glyphs
 ) -> Text:
     """The line in at most `width` cells. What matters least is shortened or left out first."""
-    parts = [part for part in _parts(mirror, condition, colours, signs) if part.text]
+    parts = [part for part in _parts(client_state, condition, colours, signs) if part.text]
     parts.append(_Part(condition.clock, colours.muted, 3))
     while len(parts) > 1 and sum(cell_len(part.text) + 2 for part in parts) > width:
         at = min(range(len(parts)), key=lambda index: parts[index].rank)
@@ -58,32 +58,34 @@ def header_text(
     return cut(line, width, signs.ellipsis)
 
 
-def _parts(mirror: "ClientState | None", condition: Condition, colours: Palette, signs: Glyphs) -> list[_Part]:
+def _parts(client_state: "ClientState | None", condition: Condition, colours: Palette, signs: Glyphs) -> list[_Part]:
     parts = [_Part(f"infertui {condition.version}", colours.title, 1, "infertui")]
     if condition.trouble:
         parts.append(_Part(safe(condition.trouble), colours.warning, 30))
-    if mirror is not None and mirror.runner is not None:
-        host = safe(mirror.runner.host.hostname)
+    if client_state is not None and client_state.runner is not None:
+        host = safe(client_state.runner.host.hostname)
         parts.append(_Part(host, colours.figure, 4, shorten(host, 16, signs.ellipsis)))
-        parts.append(_Part(gpu_summary(mirror, signs), colours.muted, 2, gpu_summary(mirror, signs, short=True)))
+        parts.append(
+            _Part(gpu_summary(client_state, signs), colours.muted, 2, gpu_summary(client_state, signs, short=True))
+        )
     if condition.frozen:
         parts.append(_Part("FROZEN", colours.warning, 29))
     if condition.read_only:
         parts.append(_Part("READ-ONLY", colours.accent, 28))
-    if mirror is not None and mirror.paused:
+    if client_state is not None and client_state.paused:
         parts.append(_Part("QUEUE PAUSED", colours.warning, 27, "PAUSED"))
     if condition.slow_terminal:
         parts.append(_Part("slow link", colours.muted, 3))
-    return parts if mirror is None else [*parts, *_run_parts(mirror, colours, signs)]
+    return parts if client_state is None else [*parts, *_run_parts(client_state, colours, signs)]
 
 
-def gpu_summary(mirror: "ClientState", signs: Glyphs, *, short: bool = False) -> str:
+def gpu_summary(client_state: "ClientState", signs: Glyphs, *, short: bool = False) -> str:
     """`8x H100 80GB HBM3`, short `8x H100`, or `no GPU`; lost devices are counted."""
-    if mirror.runner is None or not mirror.runner.gpus:
-        return "no GPU" if mirror.runner is not None else ""
-    names = Counter(_short(gpu.name, first=short) for gpu in mirror.runner.gpus)
+    if client_state.runner is None or not client_state.runner.gpus:
+        return "no GPU" if client_state.runner is not None else ""
+    names = Counter(_short(gpu.name, first=short) for gpu in client_state.runner.gpus)
     summary = " + ".join(f"{count}{signs.times} {name}" if count > 1 else name for name, count in names.items())
-    lost = sum(1 for gpu in mirror.sample.gpus if gpu.lost) if mirror.sample else 0
+    lost = sum(1 for gpu in client_state.sample.gpus if gpu.lost) if client_state.sample else 0
     return f"{summary} ({lost} lost)" if lost else summary
 
 
@@ -99,20 +101,20 @@ def shorten(text: str, width: int, ellipsis: str) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + ellipsis
 
 
-def _run_parts(mirror: "ClientState", colours: Palette, signs: Glyphs) -> list[_Part]:
-    running = mirror.running
+def _run_parts(client_state: "ClientState", colours: Palette, signs: Glyphs) -> list[_Part]:
+    running = client_state.running
     if not running:
-        waiting = sum(1 for entry in mirror.entries.values() if entry.state == "queued")
+        waiting = sum(1 for entry in client_state.entries.values() if entry.state == "queued")
         return [_Part(f"{waiting} waiting", colours.muted, 6)] if waiting else []
     entry = running[0]
-    group = [other for other in mirror.entries.values() if other.group == entry.group]
+    group = [other for other in client_state.entries.values() if other.group == entry.group]
     place = f"run {group.index(entry) + 1}/{len(group)}" if len(group) > 1 else "run"
     label = safe(entry.label)
     parts = [
         _Part(f"{len(running)} runs" if len(running) > 1 else place, colours.active, 26),
         _Part(shorten(label, 40, signs.ellipsis), colours.figure, 8, shorten(label, 16, signs.ellipsis)),
     ]
-    progress = mirror.progress.get(entry.run)
+    progress = client_state.progress.get(entry.run)
     if progress is not None and progress.phase is not None:
         share = f" {progress.fraction:.0%}" if progress.phase == "measure" else ""
         parts.append(_Part(f"{progress.phase}{share}", colours.active, 25))

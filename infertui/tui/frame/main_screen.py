@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         """The application as its main screen sees it."""
 
         @property
-        def known_mirror(self) -> ClientState | None:
+        def known_state(self) -> ClientState | None:
             """The mirror; None as long as nobody asked for it: the first paint does without its import."""
             ...
 
@@ -179,10 +179,10 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         """Draw the header anew."""
         if not (self.is_composed and self.header.is_attached):  # or gone already: the program is ending
             return
-        condition, mirror = self._shell.condition, self._shell.known_mirror
+        condition, client_state = self._shell.condition, self._shell.known_state
         self._minute = condition.clock
         width = self.app.size.width
-        self.header.tell(header_text(mirror, condition, width, palette(self.app), glyphs(self.app)))
+        self.header.tell(header_text(client_state, condition, width, palette(self.app), glyphs(self.app)))
 
     def _draw_compact(self) -> None:
         if not self.stage.is_compact:
@@ -190,7 +190,7 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         from infertui.tui.frame.compact import compact_lines
 
         fahrenheit = self._shell.settings.temperature_unit == "F"
-        lines = compact_lines(self._shell.mirror, palette(self.app), fahrenheit=fahrenheit)
+        lines = compact_lines(self._shell.client_state, palette(self.app), fahrenheit=fahrenheit)
         for view in self.query(CompactView):
             view.tell(lines)
 

@@ -156,7 +156,7 @@ class GpusPane(Pane):
 
     def wanted_lines(self, width: int) -> int:
         """Lines that the content would like to have at this width, frame not counted."""
-        runner = self.app_context.mirror.runner
+        runner = self.app_context.client_state.runner
         if runner is None or runner.gpus:
             return wanted_lines(width, self._devices())
         look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
@@ -164,7 +164,7 @@ class GpusPane(Pane):
         return len(gauges) + len(no_gpu_lines(runner.gpus_unavailable, width, _WHY_LINES, look))
 
     def _devices(self) -> tuple[GpuInfo, ...]:
-        runner = self.app_context.mirror.runner
+        runner = self.app_context.client_state.runner
         return runner.gpus if runner else ()
 
     @property
@@ -189,7 +189,7 @@ class GpusPane(Pane):
     # With GPUs.
 
     def _show_devices(self, devices: tuple[GpuInfo, ...], look: RenderContext, width: int, height: int) -> None:
-        mirror = self.app_context.mirror
+        client_state = self.app_context.client_state
         chart_lines = self._chart_lines(height, wanted_lines(width, devices))
         height -= chart_lines
         host = int(height > len(devices) + 1 or (len(devices) > height and height > -(-len(devices) // 2) + 1))
@@ -203,16 +203,18 @@ class GpusPane(Pane):
         shown = self._shown(devices, chosen)[first : first + per_page]
         self._show_words(())
         self._show_table(shown, look)
-        facts = mirror.runner.host if mirror.runner else None
-        sample = mirror.sample.host if mirror.sample else HostSample()
+        facts = client_state.runner.host if client_state.runner else None
+        sample = client_state.sample.host if client_state.sample else HostSample()
         self._show_host([host_line(sample, facts, min(width, _HOST_CELLS), look)] if host else [])
-        self._show_history(gpu_tracks(mirror.samples, devices[chosen], look) if chart_lines else [], chart_lines, look)
+        self._show_history(
+            gpu_tracks(client_state.samples, devices[chosen], look) if chart_lines else [], chart_lines, look
+        )
         self._say(devices, first, len(shown))
 
     def _shown(self, devices: Sequence[GpuInfo], chosen: int) -> list[Device]:
-        mirror = self.app_context.mirror
-        samples = {sample.uuid: sample for sample in mirror.sample.gpus} if mirror.sample else {}
-        used = devices_in_use(_runs(mirror), devices)
+        client_state = self.app_context.client_state
+        samples = {sample.uuid: sample for sample in client_state.sample.gpus} if client_state.sample else {}
+        used = devices_in_use(_runs(client_state), devices)
         several = len(devices) > 1
         return [
             Device(
@@ -252,15 +254,15 @@ class GpusPane(Pane):
 
     def _show_machine(self, look: RenderContext, width: int, height: int) -> None:
         """Why there is no GPU, and the machine's own gauges."""
-        mirror = self.app_context.mirror
-        runner, muted = mirror.runner, look.palette.muted
+        client_state = self.app_context.client_state
+        runner, muted = client_state.runner, look.palette.muted
         if runner is None:
             self._table.display = False
             self._show_words([fit("Waiting for the runner.", width, look, style=muted)])
             self._show_host(())
             self._show_history([], 0, look)
             return
-        sample = mirror.sample.host if mirror.sample else HostSample()
+        sample = client_state.sample.host if client_state.sample else HostSample()
         gauges = host_gauges(sample, runner.host)
         most = max(1, min(_WHY_LINES, height - len(gauges)))
         words = no_gpu_lines(runner.gpus_unavailable, width, most, look)
@@ -287,7 +289,9 @@ class GpusPane(Pane):
             [7, bar_width, max(1, width - 7 - bar_width)], [list(cells) for cells in zip(*table, strict=True)]
         )
         self._show_host(())
-        self._show_history(host_tracks(mirror.samples, runner.host, look) if chart_lines else [], chart_lines, look)
+        self._show_history(
+            host_tracks(client_state.samples, runner.host, look) if chart_lines else [], chart_lines, look
+        )
         self._heading.say("STALE: no new readings" if self._stale else "")
 
     # Parts.
@@ -379,7 +383,7 @@ class GpusPane(Pane):
     # Readings that stay out.
 
     def _note_arrival(self) -> None:
-        sample = self.app_context.mirror.sample
+        sample = self.app_context.client_state.sample
         if sample and sample.t_ns != self._newest_ns:
             self._newest_ns, self._arrived = sample.t_ns, monotonic()
             self._stale = False
@@ -387,7 +391,7 @@ class GpusPane(Pane):
     def look_for_stale(self) -> None:
         """Mark the readings when none has come for three periods; called once a second."""
         self._note_arrival()
-        stamps = [sample.t_ns for sample in list(self.app_context.mirror.samples)[-_GAPS:]]
+        stamps = [sample.t_ns for sample in list(self.app_context.client_state.samples)[-_GAPS:]]
         # The shortest of late: one long gap is what is looked for here, not how it is meant to be.
         period_ns = min((after - before for before, after in pairwise(stamps)), default=0)
         overdue = _STALE_PERIODS * max(_LEAST_PERIOD_S, period_ns / NS_PER_S)
@@ -397,11 +401,11 @@ class GpusPane(Pane):
             self.show(ALL_TOPICS)
 
 
-def _runs(mirror: ClientState) -> list[tuple[str, str, str]]:
+def _runs(client_state: ClientState) -> list[tuple[str, str, str]]:
     """Label, lane and device of the runs under way."""
     found = []
-    for entry in mirror.running:
-        progress = mirror.progress.get(entry.run)
+    for entry in client_state.running:
+        progress = client_state.progress.get(entry.run)
         uuid = progress.loaded.device_uuid if progress and progress.loaded else ""
         found.append((f"#{entry.id} {entry.name or entry.title}", entry.lane, uuid))
     return found

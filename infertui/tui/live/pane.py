@@ -112,20 +112,20 @@ class LivePane(Pane, can_focus=True):
             self._show_idle(look, width)
 
     def _under_way(self) -> list[Entry]:
-        return [entry for entry in self.app_context.mirror.running if entry.run]
+        return [entry for entry in self.app_context.client_state.running if entry.run]
 
     def _watch(self) -> None:
-        mirror = self.app_context.mirror
+        client_state = self.app_context.client_state
         now = monotonic_ns()
-        newest = [progress.rates[-1][0] for progress in mirror.progress.values() if progress.rates]
-        for stamp in newest + ([mirror.sample.t_ns] if mirror.sample else []):
+        newest = [progress.rates[-1][0] for progress in client_state.progress.values() if progress.rates]
+        for stamp in newest + ([client_state.sample.t_ns] if client_state.sample else []):
             self._clock.note(stamp, now)
 
     # Nothing runs.
 
     def _show_idle(self, look: RenderContext, width: int) -> None:
-        mirror = self.app_context.mirror
-        lines = idle_lines(mirror.entries.values(), look, paused=mirror.paused)
+        client_state = self.app_context.client_state
+        lines = idle_lines(client_state.entries.values(), look, paused=client_state.paused)
         styles = ["", look.palette.muted]
         self._show_figures([fit(line, width, look, style=style) for line, style in zip(lines, styles, strict=True)], [])
         self._show_charts([])
@@ -135,12 +135,12 @@ class LivePane(Pane, can_focus=True):
     # A run.
 
     def _show_run(self, running: Sequence[Entry], look: RenderContext, width: int, height: int) -> None:
-        mirror = self.app_context.mirror
+        client_state = self.app_context.client_state
         at = next((index for index, entry in enumerate(running) if entry.run == self._run), 0)
         entry = running[at]
         self._run = entry.run
-        progress = mirror.progress.get(entry.run) or RunProgress()
-        run = live_run(entry, progress, mirror.samples, self._clock.at(monotonic_ns()))
+        progress = client_state.progress.get(entry.run) or RunProgress()
+        run = live_run(entry, progress, client_state.samples, self._clock.at(monotonic_ns()))
         if height < _COMPACT_LINES:
             self._show_figures(compact_lines(run, width, look)[:height], [])
             self._show_notes([])
@@ -168,7 +168,7 @@ class LivePane(Pane, can_focus=True):
     def _series(self, run: LiveRun, look: RenderContext) -> list["_Plot"]:
         """What the charts show; seconds count from the run's first stamp."""
         progress, entry = run.progress, run.entry
-        power = power_points(self.app_context.mirror.samples, entry, progress)
+        power = power_points(self.app_context.client_state.samples, entry, progress)
         rates = progress.rates
         starts = [stamp for stamp, _ in progress.entered[:1]] + [stamp for stamp, _ in rates[:1]]
         if not starts:

@@ -94,23 +94,23 @@ class LogsPane(Pane):
 
     def _entry(self) -> Entry | None:
         """The entry whose log is shown."""
-        mirror = self.app_context.mirror
-        running = [entry for entry in mirror.running if entry.run]
+        client_state = self.app_context.client_state
+        running = [entry for entry in client_state.running if entry.run]
         if running:
             return next((entry for entry in running if entry.run == self._wanted), running[0])
-        ended = [entry for entry in mirror.entries.values() if entry.run]
+        ended = [entry for entry in client_state.entries.values() if entry.run]
         return max(ended, key=lambda entry: entry.ended, default=None)
 
     def _take_notes(self) -> bool:
-        mirror = self.app_context.mirror
+        client_state = self.app_context.client_state
         entry = self._entry()
         run = entry.run if entry else ""
         first = run != self._run
         if first:
             self._run, self._journal, self._unread, self._problem = run, Journal(), True, ""
         now = "" if first else _time()
-        news = self._journal.add_notes("fault", mirror.faults, now)
-        if progress := mirror.progress.get(run):
+        news = self._journal.add_notes("fault", client_state.faults, now)
+        if progress := client_state.progress.get(run):
             news |= self._journal.add_notes("note", progress.notes, now)
         return news or first
 
@@ -287,7 +287,7 @@ class LogsPane(Pane):
         self._step(-1)
 
     def _step(self, by: int) -> None:
-        runs: Sequence[str] = [entry.run for entry in self.app_context.mirror.running if entry.run]
+        runs: Sequence[str] = [entry.run for entry in self.app_context.client_state.running if entry.run]
         if len(runs) > 1:
             at = runs.index(self._run) if self._run in runs else 0
             self._wanted = runs[(at + by) % len(runs)]

@@ -74,18 +74,18 @@ class QueuePane(Pane):
         """Draw what changed of the queue or of what runs."""
         if not self.is_attached or not touched & {"queue", "live", "runner"}:
             return
-        mirror = self.app_context.mirror
-        entries = tuple(mirror.entries.values())
+        client_state = self.app_context.client_state
+        entries = tuple(client_state.entries.values())
         now = datetime.now(UTC)
         look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
-        self._shown = QueueContext(mirror.progress, now, look)
+        self._shown = QueueContext(client_state.progress, now, look)
         self._lines = lines_of(entries, self._folded)
         self._places = {line.key: index for index, line in enumerate(self._lines)}
         self._list.marked &= self._places.keys()
         self._list.say_empty(f"Nothing is queued. {look.key('config.run', 'r')} in Config adds a run.")
-        self._going &= mirror.entries.keys()
+        self._going &= client_state.entries.keys()
         self._list.redraw()
-        self._heading.say(heading(entries, mirror.progress, now, paused=mirror.paused))
+        self._heading.say(heading(entries, client_state.progress, now, paused=client_state.paused))
 
     # Rows.
 
@@ -233,7 +233,7 @@ class QueuePane(Pane):
 
     def action_clear(self) -> None:
         """Forget what has ended."""
-        if any(entry.state in ENDED for entry in self.app_context.mirror.entries.values()):
+        if any(entry.state in ENDED for entry in self.app_context.client_state.entries.values()):
             self.app_context.intend(lambda control: control.clear())
 
     def action_move_down(self) -> None:
@@ -295,7 +295,7 @@ class QueuePane(Pane):
 
     def action_pause(self) -> None:
         """Pause or go on."""
-        if self.app_context.mirror.paused:
+        if self.app_context.client_state.paused:
             self.app_context.intend(lambda control: control.resume(), done="The queue goes on.")
         else:
             self.app_context.intend(lambda control: control.pause(), done="Paused: what runs goes on to its end.")

@@ -100,7 +100,7 @@ class ResultsPane(Pane):
         if not self._ready:
             return
         self._take_settings()
-        version = self.app_context.mirror.results_version
+        version = self.app_context.client_state.results_version
         if version != self._version:
             self._version = version
             self._table.pages.outdated()

@@ -49,7 +49,7 @@ def run(
     )  # fmt: skip
     made = replace(
         RUN, id=f"run-{name}", name=name, config=config, summary=summary, verdict=Verdict(), quality=None, bench=None,
-        device=None, evidence=None, source="", imported="", told={},
+        device=None, effective=None, source="", imported="", told={},
     )  # fmt: skip
     return replace(made, **changes)
 

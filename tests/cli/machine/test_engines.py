@@ -40,8 +40,8 @@ def test_with_a_name_there_is_everything_about_it(name: str) -> None:
         assert f"  {field.key} = " in result.stdout
         assert field.description in result.stdout
         assert field.limits in result.stdout
-    for lever in spec.levers:
-        assert f"  {lever} = " in result.stdout
+    for option in spec.common:
+        assert f"  {option} = " in result.stdout
     assert ("not run on hardware" in result.stdout) == bool(spec.not_run_on_hardware)
     assert run("show", name).stdout == result.stdout
 

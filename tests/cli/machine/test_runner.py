@@ -31,13 +31,15 @@ def ended(place: Home) -> None:
     play(
         mirrored(
             place.client,
-            lambda mirror: not any(entry.state in ("queued", "running") for entry in mirror.entries.values()),
+            lambda client_state: (
+                not any(entry.state in ("queued", "running") for entry in client_state.entries.values())
+            ),
         )
     )
 
 
 def under_way(place: Home) -> None:
-    play(mirrored(place.client, lambda mirror: any(run.measured for run in mirror.progress.values())))
+    play(mirrored(place.client, lambda client_state: any(run.measured for run in client_state.progress.values())))
 
 
 def test_status_without_a_runner_says_so_and_starts_none(place: Home) -> None:

@@ -51,8 +51,8 @@ def test_a_row_says_in_which_format_it_ran_and_that_it_diverged(out: Path) -> No
     made = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
     assert made.loaded
     bad = Quality(beyond=("53.9% of its tokens are the reference's, fewer than 90%",))
-    evidence = EffectiveSettings({"quantization": "q4_0", "llama_cpp.type_k": "q4_0", "llama_cpp.type_v": "q4_0"})
-    kept = replace(made, id="20260101-000000-bad-0009", quality=bad, evidence=evidence)
+    effective = EffectiveSettings({"quantization": "q4_0", "llama_cpp.type_k": "q4_0", "llama_cpp.type_v": "q4_0"})
+    kept = replace(made, id="20260101-000000-bad-0009", quality=bad, effective=effective)
     keep(out, kept, aa=(1, 9, 9))
     first, only = "20260101-000000-first-0001", f"id={kept.id}"
     done = infertui("results", "--out", str(out), "--agreement", first, only, cwd=out)

@@ -47,8 +47,8 @@ def test_onnx_computes_logits_for_all_tokens_of_prompts_or_the_last() -> None:
     """And its process is small: 583 MiB on a CPU for weights of 475.6 MiB, 1140 MiB with 4 prompts of 800 tokens."""
     source, task = resolve("synthetic:nano"), Task(2, 30, 10)
 
-    def found(**levers: Any) -> Any:
-        return needed(source, engine(name="onnxruntime-genai", **levers), "cpu", task)
+    def found(**settings: Any) -> Any:
+        return needed(source, engine(name="onnxruntime-genai", **settings), "cpu", task)
 
     whole, last = found(), found(onnxruntime_genai={"prompt_logits": "last"})
     assert whole.total - last.total == 2 * 30 * 4096 * 4 - 2 * 4096 * (4 + 4)

@@ -34,19 +34,19 @@ class Folder:
         self.store, self._count = Store(path), 0
         self._base = next(result for result in make_results(50) if result.state == "finished" and result.loaded)
 
-    def made(self, outputs: Outputs = SAME, *, dtype: str = "float32", file: str = "", **levers: str) -> Result:
+    def made(self, outputs: Outputs = SAME, *, dtype: str = "float32", file: str = "", **settings: str) -> Result:
         base = self._base
         assert base.loaded
         self._count += 1
         workload = replace(base.own_config.workload, prompts_file=file, input_len=0, temperature=0.0, output_len=4)
-        levers = {key.replace("__", "."): word for key, word in levers.items()}
+        settings = {key.replace("__", "."): word for key, word in settings.items()}
         result = replace(
             base,
             id=f"2026010{self._count}-000000-run-000{self._count}",
             started=f"2026-01-0{self._count}T00:00:00+00:00",
             config=replace(base.own_config, workload=workload),
             loaded=replace(base.loaded, dtype=dtype, random_weights=False),
-            evidence=EffectiveSettings(levers={"mode": "eager", "quantization": "none", **levers}),
+            effective=EffectiveSettings(settings={"mode": "eager", "quantization": "none", **settings}),
             quality=OWN,
         )
         folder = write_folder(self.store.root, result)
@@ -90,7 +90,7 @@ def test_whatever_loses_precision_gives_way_to_what_loses_less(folder: Folder) -
         {"mode": "compile"},
         {},
     ]
-    runs = [folder.add(SAME, **levers) for levers in ladder]
+    runs = [folder.add(SAME, **settings) for settings in ladder]
     for place, run in enumerate(runs):
         assert run.quality
         assert run.quality.reference == run.id, ladder[place]
@@ -101,18 +101,18 @@ def test_whatever_loses_precision_gives_way_to_what_loses_less(folder: Folder) -
 
 
 @pytest.mark.parametrize(
-    "levers",
+    "settings",
     [{"openvino__kv_cache": "u8"}, {"vllm__kv_cache_dtype": "fp8"}, {"tensorrt_llm__kv_cache_dtype": "fp8"},
      {"llama_cpp__type_k": "q8_0", "llama_cpp__type_v": "f16"}],
 )  # fmt: skip
 def test_a_narrow_cache_of_any_engine_is_no_reference_for_the_model_as_it_is(
-    folder: Folder, levers: dict[str, str]
+    folder: Folder, settings: dict[str, str]
 ) -> None:
-    folder.add(SAME, **levers)
+    folder.add(SAME, **settings)
     plain = folder.add()
     assert plain.quality
     assert plain.quality.reference == plain.id
-    assert not computes_exactly(folder.made(SAME, **levers))
+    assert not computes_exactly(folder.made(SAME, **settings))
 
 
 def test_earlier_verdicts_are_said_again_against_a_better_reference(folder: Folder) -> None:
@@ -166,8 +166,8 @@ def test_one_tie_of_the_logits_marks_nothing_and_a_wrong_token_does(folder: Fold
 
 def test_sixteen_bits_are_judged_by_perplexity_alone(folder: Folder) -> None:
     folder.add()
-    for levers in ({"dtype": "bfloat16"}, {"quantization": "int8"}, {"openvino__kv_cache": "u8"}):
-        parted = folder.made({"aa": (1, 9, 9, 9), "bb": (5, 9, 9, 9)}, **levers)
+    for settings in ({"dtype": "bfloat16"}, {"quantization": "int8"}, {"openvino__kv_cache": "u8"}):
+        parted = folder.made({"aa": (1, 9, 9, 9), "bb": (5, 9, 9, 9)}, **settings)
         assert partings(parted, folder.store) == {}
         assert judge(parted, OWN, folder.store, {}).beyond == ()
         worse = judge(parted, replace(OWN, perplexity=9.0), folder.store, {})

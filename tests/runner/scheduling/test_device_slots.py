@@ -76,8 +76,8 @@ def test_lanes_by_device() -> None:
     assert slot_of(cpu, GPUS) == CPU
 
 
-def choice_of(name: str, **levers: object) -> Choice:
-    return Choice(EngineConfig(name=name, **levers), Probe(name, available=True, reason=""))  # type: ignore[arg-type]
+def choice_of(name: str, **settings: object) -> Choice:
+    return Choice(EngineConfig(name=name, **settings), Probe(name, available=True, reason=""))  # type: ignore[arg-type]
 
 
 def test_a_run_whose_layers_are_divided_takes_several_devices() -> None:

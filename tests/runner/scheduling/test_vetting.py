@@ -50,7 +50,7 @@ def problem(
 
 
 @pytest.mark.parametrize(
-    ("lever", "word", "package"),
+    ("option", "word", "package"),
     [
         ("engine.attention", "flash_attention_2", "flash_attn"),
         ("engine.quantization", "int8", "torchao"),
@@ -61,12 +61,12 @@ def problem(
     ],
 )
 def test_a_word_whose_package_is_not_there(
-    monkeypatch: pytest.MonkeyPatch, lever: str, word: object, package: str
+    monkeypatch: pytest.MonkeyPatch, option: str, word: object, package: str
 ) -> None:
-    config, gpus = asked(**{lever: word, "engine.dtype": "bfloat16"}), (gpu(), gpu(index=1))
+    config, gpus = asked(**{option: word, "engine.dtype": "bfloat16"}), (gpu(), gpu(index=1))
     others = tuple(name for name in EVERYTHING if name != package)
     said = problem(config, monkeypatch, *gpus, packages=others)
-    assert said.startswith(f"{lever}: {word} needs {package}")
+    assert said.startswith(f"{option}: {word} needs {package}")
     assert "pip install" in said
     assert not problem(config, monkeypatch, *gpus)
     assert not problem(config, monkeypatch, *gpus, packages=None), "an engine that does not tell is tried"

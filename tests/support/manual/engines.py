@@ -7,5 +7,5 @@ from infertui.config.engines.registry import BUILT_IN
 
 def engine_table() -> str:
     """What each engine of infertui's own is, where it runs, and what can be chosen."""
-    rows = [(code(spec.name), spec.summary, ", ".join(spec.devices), codes(spec.levers)) for spec in BUILT_IN]
+    rows = [(code(spec.name), spec.summary, ", ".join(spec.devices), codes(spec.common)) for spec in BUILT_IN]
     return table(("engine", "is", "on", "common options"), rows)

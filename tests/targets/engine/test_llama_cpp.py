@@ -123,7 +123,7 @@ def test_the_same_tokens_in_8_bits(checkpoint: tuple[Path, list[Reference]]) -> 
     # Rounding to 8 bits may decide what was nearly a tie, and then all that follows differs.
     assert all(margin is None or margin < 0.1 for margin in parted), parted
     assert loaded.quantized_layers
-    check(config, SPECS["llama-cpp"], engine.evidence())
+    check(config, SPECS["llama-cpp"], engine.effective())
 
 
 def test_a_prompt_is_handed_over_in_pieces(checkpoint: tuple[Path, list[Reference]]) -> None:
@@ -131,7 +131,7 @@ def test_a_prompt_is_handed_over_in_pieces(checkpoint: tuple[Path, list[Referenc
     options = LlamaCppOptions(n_batch=7, n_ubatch=3, type_k="f32", type_v="f32")
     engine, _, config = load(str(folder), dtype="float32", options=options)
     assert generate(engine, *PROMPTS, tokens=24) == [reference.ids for reference in expected]
-    check(config, SPECS["llama-cpp"], engine.evidence())
+    check(config, SPECS["llama-cpp"], engine.effective())
 
 
 def test_the_same_ids_as_transformers_for_text(checkpoint: tuple[Path, list[Reference]]) -> None:
@@ -152,9 +152,9 @@ def test_the_same_ids_as_transformers_for_text(checkpoint: tuple[Path, list[Refe
 def test_batches_do_not_help_each_other(nano: tuple[LlamaCppEngine, Loaded, EngineConfig]) -> None:
     engine, _, _ = nano
     first = generate(engine, *PROMPTS)
-    before = engine.evidence().counters
+    before = engine.effective().counters
     assert generate(engine, *PROMPTS) == first
-    after = engine.evidence().counters
+    after = engine.effective().counters
     prompt_tokens = sum(map(len, PROMPTS))
     # All prompt tokens again, and eleven steps of three sequences, which llama.cpp counts as prompts, too.
     assert after["llama_n_p_eval"] - before["llama_n_p_eval"] == prompt_tokens + 11 * len(PROMPTS)
@@ -162,9 +162,9 @@ def test_batches_do_not_help_each_other(nano: tuple[LlamaCppEngine, Loaded, Engi
 
 def test_counters_are_llama_cpps_own(nano: tuple[LlamaCppEngine, Loaded, EngineConfig]) -> None:
     engine, _, _ = nano
-    before = engine.evidence().counters
+    before = engine.effective().counters
     generate(engine, PROMPTS[0], tokens=20)
-    grown = {name: count - before[name] for name, count in engine.evidence().counters.items()}
+    grown = {name: count - before[name] for name, count in engine.effective().counters.items()}
     assert (grown["llama_n_eval"], grown["llama_n_p_eval"]) == (19, len(PROMPTS[0]))
     assert grown["llama_t_eval_us"] > 0
     assert grown["llama_t_p_eval_us"] > 0
@@ -208,7 +208,7 @@ def test_stopping_at_a_step_leaves_the_engine_usable(nano: tuple[LlamaCppEngine,
     assert generate(engine, *PROMPTS) == expected
 
 
-def test_loaded_and_evidence_tell_what_is_there(nano: tuple[LlamaCppEngine, Loaded, EngineConfig]) -> None:
+def test_loaded_and_effective_tell_what_is_there(nano: tuple[LlamaCppEngine, Loaded, EngineConfig]) -> None:
     engine, loaded, config = nano
     source = resolve(NANO)
     assert loaded.parameters == source.parameters
@@ -219,9 +219,9 @@ def test_loaded_and_evidence_tell_what_is_there(nano: tuple[LlamaCppEngine, Load
     assert Path(loaded.paths["llama.cpp"]).is_file()
     assert loaded.attention == "flash_attention"
     check_loaded(config, loaded)
-    found = engine.evidence()
+    found = engine.effective()
     check(config, SPECS["llama-cpp"], found)
-    assert found.levers["quantization"] == "none"
+    assert found.settings["quantization"] == "none"
     assert found.facts["n_ctx"] == "768"
     engine.synchronize()
     engine.release_memory()
@@ -232,7 +232,7 @@ def test_loaded_and_evidence_tell_what_is_there(nano: tuple[LlamaCppEngine, Load
 def test_a_synthetic_model_in_a_quantized_format(form: str) -> None:
     engine, loaded, config = load(NANO, quantization=form)
     check_loaded(config, loaded)
-    check(config, SPECS["llama-cpp"], engine.evidence())
+    check(config, SPECS["llama-cpp"], engine.effective())
     assert loaded.dtype == "float32"
     assert loaded.quantized_layers == 4 * 7 + 1
     assert loaded.weight_bytes is not None
@@ -250,27 +250,27 @@ def test_a_dtype_is_the_files() -> None:
     check_loaded(config, loaded)
     assert loaded.dtype == "bfloat16"
     assert loaded.quantized_layers == 0
-    assert engine.evidence().levers["dtype"] == "bfloat16"
+    assert engine.effective().settings["dtype"] == "bfloat16"
 
 
 def test_options_are_in_force() -> None:
     options = LlamaCppOptions(n_ctx=1000, n_batch=64, n_ubatch=32, flash_attention=True, type_k="q8_0", type_v="q4_0")
     engine, loaded, config = load(NANO, options=options)
-    found = engine.evidence()
+    found = engine.effective()
     check(config, SPECS["llama-cpp"], found)
     assert (found.facts["n_ctx"], found.facts["n_batch"], found.facts["n_ubatch"]) == ("1536", "64", "32")
-    assert (found.levers["llama_cpp.type_k"], found.levers["llama_cpp.type_v"]) == ("q8_0", "q4_0")
-    assert found.levers["llama_cpp.n_ctx"] == "1000", "rounded up, which facts tell"
+    assert (found.settings["llama_cpp.type_k"], found.settings["llama_cpp.type_v"]) == ("q8_0", "q4_0")
+    assert found.settings["llama_cpp.n_ctx"] == "1000", "rounded up, which facts tell"
     assert "3 x 512" in loaded.memory_policy
     engine, loaded, config = load(NANO, options=LlamaCppOptions(flash_attention=False))
-    check(config, SPECS["llama-cpp"], engine.evidence())
+    check(config, SPECS["llama-cpp"], engine.effective())
     assert loaded.attention == "soft_max"
 
 
 def test_layers_asked_for_on_a_gpu_that_is_not_used_fail_the_check() -> None:
     engine, _, config = load(NANO, options=LlamaCppOptions(n_gpu_layers=3))
     with pytest.raises(EngineError, match=r"n_gpu_layers = 3 .* 0 is in force: the model runs on the CPU"):
-        check(config, SPECS["llama-cpp"], engine.evidence())
+        check(config, SPECS["llama-cpp"], engine.effective())
 
 
 def _built_for_gpus() -> bool:
@@ -332,7 +332,7 @@ def test_a_file_holds_what_it_holds() -> None:
     path = str(cached_gguf(resolve(NANO), "q8_0"))
     engine, loaded, _ = load(path)
     assert loaded.random_weights
-    assert engine.evidence().levers["quantization"] == "q8_0"
+    assert engine.effective().settings["quantization"] == "q8_0"
     load(path, quantization="q8_0")
     with pytest.raises(ConfigError, match=r"engine.quantization: q4_0 was asked for, but the file holds q8_0"):
         load(path, quantization="q4_0")
@@ -397,10 +397,10 @@ def test_experts_in_host_memory_say_the_same_and_are_found_in_force(tmp_path: Pa
     plain, _, _ = load(model)
     engine, _, config = load(model, options=LlamaCppOptions(n_cpu_moe=2))
     assert generate(engine, *PROMPTS) == generate(plain, *PROMPTS)
-    evidence = engine.evidence()
-    assert evidence.levers["llama_cpp.n_cpu_moe"] == "2"
-    assert plain.evidence().levers["llama_cpp.n_cpu_moe"] == "0"
-    check(config, SPECS["llama-cpp"], evidence)
+    effective = engine.effective()
+    assert effective.settings["llama_cpp.n_cpu_moe"] == "2"
+    assert plain.effective().settings["llama_cpp.n_cpu_moe"] == "0"
+    check(config, SPECS["llama-cpp"], effective)
     for layers, model_id, said in ((4, model, "0 to 3"), (1, NANO, "no mixture of experts")):
         with pytest.raises(ConfigError, match=said):
             check_experts(layers, resolve(model_id))

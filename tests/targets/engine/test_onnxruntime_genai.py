@@ -162,16 +162,16 @@ def test_it_reports_what_it_loaded(running: Running) -> None:
     assert engine.encode("é") == [195, 169]
 
 
-def test_evidence_is_what_the_library_says(running: Running) -> None:
-    evidence = running[0].evidence()
-    assert evidence.levers == {
+def test_effective_is_what_the_library_says(running: Running) -> None:
+    effective = running[0].effective()
+    assert effective.settings == {
         "dtype": "float32", "quantization": "none", "mode": "eager", "onnxruntime_genai.execution_provider": "cpu",
         "onnxruntime_genai.prompt_logits": "all",
     }  # fmt: skip
-    assert evidence.facts["device_type"] == "CPU"
-    assert evidence.facts["kv_cache_in_place"] == "true"
-    assert evidence.facts["nodes"].endswith(" on cpu")
-    assert "GroupQueryAttention" in evidence.facts["operators"]
+    assert effective.facts["device_type"] == "CPU"
+    assert effective.facts["kv_cache_in_place"] == "true"
+    assert effective.facts["nodes"].endswith(" on cpu")
+    assert "GroupQueryAttention" in effective.facts["operators"]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -254,12 +254,12 @@ def test_quantized_weights_are_told(int4: Running) -> None:
     engine, loaded = int4
     config = asked(quantization="int4")
     check_loaded(config, loaded)
-    check(config, SPEC, engine.evidence())
-    levers = engine.evidence().levers
-    assert (levers["quantization"], levers["onnxruntime_genai.activations"]) == ("int4", "int8")
+    check(config, SPEC, engine.effective())
+    settings = engine.effective().settings
+    assert (settings["quantization"], settings["onnxruntime_genai.activations"]) == ("int4", "int8")
     assert loaded.dtype == "float32"
     assert loaded.quantized_layers == 11  # q, k and v in one, o, gate, up, down of 2 layers; the output layer
-    assert engine.evidence().facts["quantized_in_groups_of"] == "32"
+    assert engine.effective().facts["quantized_in_groups_of"] == "32"
     assert (loaded.weight_bytes or 0) < 2 * (loaded.parameters or 0)
     assert generate(engine, PROMPTS)
 
@@ -268,9 +268,9 @@ def test_options_are_in_force(llama: str, int4: Running) -> None:
     config = asked(quantization="int8", activations="float", prompt_logits="last", execution_provider="cpu")
     engine, loaded = load(llama, config)
     check_loaded(config, loaded)
-    check(config, SPEC, engine.evidence())
+    check(config, SPEC, engine.effective())
     with pytest.raises(EngineError, match="activations = float was asked of onnxruntime-genai, but int8 is in force"):
-        check(asked(quantization="int4", activations="float"), SPEC, int4[0].evidence())
+        check(asked(quantization="int4", activations="float"), SPEC, int4[0].effective())
     prompts = [(5, 17, 90, 3), (42, 1, 2, 3)]
     assert generate(engine, prompts) == [generate(engine, [prompt])[0] for prompt in prompts]
 
@@ -316,11 +316,11 @@ def test_an_option_that_the_builder_drops_fails_the_run(llama: str, monkeypatch:
     config = asked(prompt_logits="last", execution_provider="cpu")
     engine, _ = load(llama, config, seed=7)
     with pytest.raises(EngineError, match="prompt_logits = last was asked of onnxruntime-genai, but all is in force"):
-        check(config, SPEC, engine.evidence())
+        check(config, SPEC, engine.effective())
 
 
 @pytest.mark.parametrize(
-    ("levers", "told"),
+    ("settings", "told"),
     [
         ({"dtype": "float16"}, ("float16", "none", "")),
         ({"dtype": "bfloat16"}, ("bfloat16", "none", "")),  # its logits are float32
@@ -329,10 +329,10 @@ def test_an_option_that_the_builder_drops_fails_the_run(llama: str, monkeypatch:
     ],
 )
 def test_models_for_gpus_are_made_anywhere_and_say_what_they_hold(
-    llama: str, levers: dict[str, Any], told: tuple[str, str, str]
+    llama: str, settings: dict[str, Any], told: tuple[str, str, str]
 ) -> None:
     source = resolve(llama)
-    made = recipe(request(llama, asked(**levers), device="cuda"), source)
+    made = recipe(request(llama, asked(**settings), device="cuda"), source)
     found = contents(converted(source, made), source.shape.head_dim)
     assert (found.dtype, found.quantization, found.activations) == told
     assert found.kv_token_bytes == 2 * 2 * 2 * 16 * 2

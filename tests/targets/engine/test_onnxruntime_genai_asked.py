@@ -30,7 +30,7 @@ def source(tmp_path: Path, **config: Any) -> ModelSource:
 
 
 @pytest.mark.parametrize(
-    ("device", "levers", "expected"),
+    ("device", "settings", "expected"),
     [
         ("cpu", {}, Recipe("cpu", "fp32", "float32")),
         ("cpu", {"dtype": "float32", "execution_provider": "cpu"}, Recipe("cpu", "fp32", "float32")),
@@ -59,12 +59,12 @@ def source(tmp_path: Path, **config: Any) -> ModelSource:
         ),
     ],
 )  # fmt: skip
-def test_what_is_made(device: str, levers: dict[str, Any], expected: Recipe) -> None:
-    assert recipe(request(NANO, asked(**levers), device=device), resolve(NANO)) == expected
+def test_what_is_made(device: str, settings: dict[str, Any], expected: Recipe) -> None:
+    assert recipe(request(NANO, asked(**settings), device=device), resolve(NANO)) == expected
 
 
 @pytest.mark.parametrize(
-    ("device", "levers", "problem"),
+    ("device", "settings", "problem"),
     [
         ("cpu", {"dtype": "bfloat16"}, "float32 on CPUs, and bfloat16 was asked for"),
         ("cpu", {"dtype": "float16", "quantization": "int4"}, "float32 on CPUs, and float16"),
@@ -81,9 +81,9 @@ def test_what_is_made(device: str, levers: dict[str, Any], expected: Recipe) -> 
         ("cuda", {"execution_provider": "nv-tensorrt-rtx", "dtype": "float32"}, "no model in float32 for nv-tensorrt"),
     ],
 )
-def test_levers_that_do_not_go_together(device: str, levers: dict[str, Any], problem: str) -> None:
+def test_options_that_do_not_go_together(device: str, settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem) as caught:
-        check(request(NANO, asked(**levers), device=device), resolve(NANO))
+        check(request(NANO, asked(**settings), device=device), resolve(NANO))
     assert caught.value.allowed
 
 

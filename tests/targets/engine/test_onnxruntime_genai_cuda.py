@@ -48,13 +48,13 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"synthetic:{path}"
 
 
-def loaded(model: str, **levers: Any) -> Running:
+def loaded(model: str, **settings: Any) -> Running:
     """A model on the GPU, checked to be what was asked for."""
-    config = asked(**levers)
+    config = asked(**settings)
     engine, facts = load(model, config, device="cuda", threads=0)
     check_loaded(config, facts)
     check_device(request(model, config, device="cuda").device, facts)
-    check(config, SPEC, engine.evidence())
+    check(config, SPEC, engine.effective())
     return engine, facts
 
 
@@ -98,11 +98,11 @@ def test_sixteen_bits_have_nearly_the_logits_of_transformers(llama: str, dtype: 
 
 def test_it_says_where_it_runs(float16: Running) -> None:
     engine, facts = float16
-    evidence = engine.evidence()
-    assert evidence.levers["onnxruntime_genai.execution_provider"] == "cuda"
-    assert evidence.levers["mode"] == "eager"
-    assert evidence.facts["device_type"] == "CUDA"
-    assert "on cuda" in evidence.facts["nodes"]
+    effective = engine.effective()
+    assert effective.settings["onnxruntime_genai.execution_provider"] == "cuda"
+    assert effective.settings["mode"] == "eager"
+    assert effective.facts["device_type"] == "CUDA"
+    assert "on cuda" in effective.facts["nodes"]
     assert (facts.device, facts.threads) == ("cuda:0", None)
     assert "NVIDIA" in facts.device_name
     assert facts.device_uuid.startswith("GPU-")
@@ -116,21 +116,21 @@ def test_an_unequal_batch_generates_what_each_does_alone(float16: Running) -> No
 
 def test_captured_steps_are_replayed_and_say_the_same(llama: str, float16: Running) -> None:
     engine, _ = loaded(llama, dtype="float16", mode="cudagraph")
-    evidence = engine.evidence()
-    assert (evidence.levers["mode"], evidence.graphs) == ("cudagraph", "replayed")
+    effective = engine.effective()
+    assert (effective.settings["mode"], effective.graphs) == ("cudagraph", "replayed")
     for prompts in (PROMPTS[:1], [PROMPTS[2]] * 4, PROMPTS[:1]):  # sizes of batches come and go
         assert agreeing(generate(engine, prompts), generate(float16[0], prompts)) > 0.9
 
 
-@pytest.mark.parametrize("levers", [
+@pytest.mark.parametrize("settings", [
     {"quantization": "int4", "dtype": "float16"}, {"quantization": "int4", "dtype": "bfloat16"},
     {"quantization": "int8"}, {"quantization": "int4", "dtype": "float16", "mode": "cudagraph"},
     {"dtype": "float16", "prompt_logits": "last"},
 ])  # fmt: skip
-def test_forms_load_and_say_what_is_in_force(llama: str, levers: dict[str, Any]) -> None:
-    engine, facts = loaded(llama, **levers)
+def test_forms_load_and_say_what_is_in_force(llama: str, settings: dict[str, Any]) -> None:
+    engine, facts = loaded(llama, **settings)
     assert len(generate(engine, [PROMPTS[2]] * 2)) == 2
-    assert bool(facts.quantized_layers) == ("quantization" in levers)
+    assert bool(facts.quantized_layers) == ("quantization" in settings)
 
 
 def test_sampling_follows_its_seed(float16: Running) -> None:

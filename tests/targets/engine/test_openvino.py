@@ -100,14 +100,14 @@ def test_it_reports_what_it_loaded(running: Running) -> None:
     assert loaded.vocabulary == 320
 
 
-def test_evidence_is_what_the_compiled_model_says(running: Running) -> None:
+def test_effective_is_what_the_compiled_model_says(running: Running) -> None:
     generate(running[0], PROMPTS[1], output_len=1)  # the cache is made in the first step
-    evidence = running[0].evidence()
-    assert evidence.levers == {"dtype": "float32", "quantization": "none", "openvino.kv_cache": "f32"}
-    assert evidence.facts["execution_devices"] == "CPU"
-    assert evidence.facts["activations"] == "float32"
+    effective = running[0].effective()
+    assert effective.settings == {"dtype": "float32", "quantization": "none", "openvino.kv_cache": "f32"}
+    assert effective.facts["execution_devices"] == "CPU"
+    assert effective.facts["activations"] == "float32"
     # 3 sequences of 96 + 32 positions, keys and values of 2 layers, 2 heads of 16 numbers of 4 bytes.
-    assert int(evidence.facts["kv_bytes"]) == 3 * 128 * 2 * 2 * 2 * 16 * 4
+    assert int(effective.facts["kv_bytes"]) == 3 * 128 * 2 * 2 * 2 * 16 * 4
 
 
 def test_every_sequence_of_a_batch_generates_what_it_does_alone(running: Running) -> None:
@@ -119,7 +119,7 @@ def test_every_sequence_of_a_batch_generates_what_it_does_alone(running: Running
 def test_a_prompt_that_was_seen_is_computed_again(running: Running) -> None:
     first = generate(running[0], PROMPTS[2], output_len=32)
     assert generate(running[0], PROMPTS[2], output_len=32) == first
-    assert running[0].evidence().facts["prefix_caching"] == "off"
+    assert running[0].effective().facts["prefix_caching"] == "off"
 
 
 def test_one_token_is_a_batch(running: Running) -> None:
@@ -179,11 +179,11 @@ def test_quantized_weights_are_told(llama: str) -> None:
     config = asked(quantization="q8_0")
     engine, loaded = load(llama, config)
     check_loaded(config, loaded)
-    evidence = engine.evidence()
-    check(config, SPEC, evidence)
-    assert evidence.levers["quantization"] == "q8_0"
-    assert evidence.levers["openvino.dynamic_quantization"] == "true"
-    assert evidence.facts["activations"].startswith("8 bits")
+    effective = engine.effective()
+    check(config, SPEC, effective)
+    assert effective.settings["quantization"] == "q8_0"
+    assert effective.settings["openvino.dynamic_quantization"] == "true"
+    assert effective.facts["activations"].startswith("8 bits")
     assert loaded.quantized_layers == 16  # 7 matrices in each of 2 layers, embedding, output
     assert (loaded.weight_bytes or 0) < 1.3 * (loaded.parameters or 0)
     assert generate(engine, *PROMPTS)
@@ -192,11 +192,11 @@ def test_quantized_weights_are_told(llama: str) -> None:
 def test_options_are_in_force(llama: str) -> None:
     config = asked(quantization="q4_0", kv_cache="u8", dynamic_quantization=False)
     engine, _ = load(llama, config)
-    evidence = engine.evidence()
-    check(config, SPEC, evidence)
-    assert evidence.levers["openvino.kv_cache"] == "u8"
-    assert evidence.levers["openvino.dynamic_quantization"] == "false"
-    assert evidence.facts["activations"] == "float32"
+    effective = engine.effective()
+    check(config, SPEC, effective)
+    assert effective.settings["openvino.kv_cache"] == "u8"
+    assert effective.settings["openvino.dynamic_quantization"] == "false"
+    assert effective.facts["activations"] == "float32"
     assert generate(engine, *PROMPTS)
 
 
@@ -235,7 +235,7 @@ def test_a_number_format_that_the_processor_lacks_is_not_claimed(llama: str, dty
     config = asked(dtype)
     engine, loaded = load(llama, config)
     can = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    assert engine.evidence().levers["dtype"] == loaded.dtype
+    assert engine.effective().settings["dtype"] == loaded.dtype
     if {"bfloat16": "BF16", "float16": "FP16"}[dtype] in can:
         check_loaded(config, loaded)
         assert loaded.weight_bytes
@@ -308,7 +308,7 @@ def test_a_gguf_file_of_random_weights_is_what_it_was_written_from(llama: str, r
     if form == "f32":
         assert generate(engine, *PROMPTS) == generate(running[0], *PROMPTS)
     else:
-        assert engine.evidence().levers["quantization"] == "q8_0"
+        assert engine.effective().settings["quantization"] == "q8_0"
 
 
 @pytest.mark.parametrize("form", ["bf16", "q8_0"])

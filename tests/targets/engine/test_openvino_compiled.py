@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from infertui.targets.engine.openvino.effective import listening, properties_in, scheduler_in
+from infertui.targets.engine.openvino.inspection import listening, properties_in, scheduler_in
 
 TOKENIZER = """Model: OV Tokenizer
   INFERENCE_PRECISION_HINT: bf16

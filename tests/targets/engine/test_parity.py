@@ -41,7 +41,7 @@ ROUNDED_TIE = 0.15
 
 
 class Case(NamedTuple):
-    """An engine and its levers; logits that are less than `tie` apart are a tie for it."""
+    """An engine and its options; logits that are less than `tie` apart are a tie for it."""
 
     label: str
     engine: EngineConfig

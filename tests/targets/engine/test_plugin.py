@@ -105,13 +105,13 @@ from infertui.config.section import Section
 class O(Section, frozen=True):
     "Options."
     x: {option}
-SPEC = EngineSpec(name={name!r}, summary="s", module=__name__, options=O, levers={levers})
+SPEC = EngineSpec(name={name!r}, summary="s", module=__name__, options=O, common={common})
 """
 _GOOD = 'Annotated[int, Meta(ge=0, le=9, description="d")] = 1'
 
 
-def described(option: str = _GOOD, name: str = "broken", levers: str = "{}") -> str:
-    return _HEAD.format(option=option, name=name, levers=levers)
+def described(option: str = _GOOD, name: str = "broken", common: str = "{}") -> str:
+    return _HEAD.format(option=option, name=name, common=common)
 
 
 BROKEN = {
@@ -130,8 +130,8 @@ BROKEN = {
     "no_words": (described("int = 1"), "option x: it has no description"),
     "no_default": (described('Annotated[bool, Meta(description="d")]'), "TypeError"),
     "outside": (described('Annotated[int, Meta(ge=0, le=9, description="d")] = 10'), "outside its limits"),
-    "odd_lever": (described(levers="{'speed': ()}"), "no common option speed"),
-    "odd_words": (described(levers="{'mode': (1,)}"), "the words of the common option mode"),
+    "odd_lever": (described(common="{'speed': ()}"), "no common option speed"),
+    "odd_words": (described(common="{'mode': (1,)}"), "the words of the common option mode"),
 }
 
 

@@ -34,9 +34,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def loaded(checkpoint: Path, name: str = "transformers", **levers: Any) -> tuple[Engine, Any]:
+def loaded(checkpoint: Path, name: str = "transformers", **settings: Any) -> tuple[Engine, Any]:
     engine = create(name, CLOCK)
-    config = EngineConfig(name=name, **{"dtype": "float32", **levers})
+    config = EngineConfig(name=name, **{"dtype": "float32", **settings})
     request = LoadRequest(
         ModelConfig(id=str(checkpoint)), config, DeviceConfig(name="cpu", threads=1), Capacity(1, 480, 8)
     )

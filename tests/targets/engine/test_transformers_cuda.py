@@ -71,13 +71,13 @@ def test_every_mode_gives_the_tokens_of_eager(mode: str) -> None:
     engine, _ = load(device="cuda", mode=mode)
     entered = prepare(engine, PROMPTS, LENGTH)
     assert tokens(engine, LENGTH) == expected
-    found = engine.evidence()
-    assert found.levers["mode"] == mode
+    found = engine.effective()
+    assert found.settings["mode"] == mode
     if mode == "compile":
         assert entered == ["compile"]
         graphs = found.counters["compiled_graphs"]
         tokens(engine, LENGTH)
-        assert engine.evidence().counters["compiled_graphs"] == graphs
+        assert engine.effective().counters["compiled_graphs"] == graphs
         assert found.facts["cuda_graphs"] == "by inductor"
     close(engine)
 
@@ -87,8 +87,8 @@ def test_inductor_is_tuned_as_asked(tuning: str) -> None:
     engine, _ = load(device="cuda", mode="compile", tuning=tuning, dtype="bfloat16")
     prepare(engine, PROMPTS, LENGTH)
     tokens(engine, LENGTH)
-    found = engine.evidence()
-    assert found.levers["mode"] == "compile"
+    found = engine.effective()
+    assert found.settings["mode"] == "compile"
     assert found.facts["tuning"] == tuning
     close(engine)
 
@@ -105,8 +105,8 @@ def test_quantised_weights_generate(word: str, mode: str) -> None:
     assert loaded.weight_bytes < plain.weight_bytes
     prepare(engine, PROMPTS, LENGTH)
     assert [len(ids) for ids in tokens(engine, LENGTH)] == [LENGTH] * len(PROMPTS)
-    assert engine.evidence().levers["quantization"] == word
-    assert engine.evidence().levers["mode"] == mode
+    assert engine.effective().settings["quantization"] == word
+    assert engine.effective().settings["mode"] == mode
     close(engine)
 
 

@@ -19,16 +19,16 @@ STEPS = ("model", "compiled", "fused")
 LENGTH = 24
 
 
-def captured(step: str, **levers: Any) -> TransformersEngine:
+def captured(step: str, **settings: Any) -> TransformersEngine:
     engine = TransformersEngine()
     options = TransformersOptions(graph_step=step)  # type: ignore[arg-type]
-    config = EngineConfig(**{"mode": "cudagraph", "dtype": "float32", "transformers": options, **levers})
+    config = EngineConfig(**{"mode": "cudagraph", "dtype": "float32", "transformers": options, **settings})
     engine.load(LoadRequest(ModelConfig(id=NANO), config, DeviceConfig(name="cuda")))
     return engine
 
 
-def eager(prompts: Sequence[Sequence[int]], **levers: Any) -> list[list[int]]:
-    engine, _ = load(device="cuda", **levers)
+def eager(prompts: Sequence[Sequence[int]], **settings: Any) -> list[list[int]]:
+    engine, _ = load(device="cuda", **settings)
     return engine.generate(Batch(tuple(map(tuple, prompts)), LENGTH), Stamps()).read()
 
 
@@ -49,10 +49,10 @@ def test_greedy_tokens_are_those_of_eager(step: str, prompts: Sequence[Sequence[
     assert sink.tokens == [1] * LENGTH
     assert sink.steps == sorted(sink.steps)
     assert engine.generate(batch, Stamps()).read() == eager(prompts), "a second batch finds traces of the first"
-    evidence = engine.evidence()
-    assert evidence.levers["mode"] == "cudagraph"
-    assert evidence.levers["transformers.graph_step"] == step
-    assert evidence.counters["graph_replays"] == 2 * (LENGTH - 1)
+    effective = engine.effective()
+    assert effective.settings["mode"] == "cudagraph"
+    assert effective.settings["transformers.graph_step"] == step
+    assert effective.counters["graph_replays"] == 2 * (LENGTH - 1)
 
 
 @pytest.mark.gpu
@@ -72,7 +72,7 @@ def test_a_batch_after_a_cancelled_one_is_whole(step: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         engine.generate(batch, Stamps(then=stop))
     assert engine.generate(batch, Stamps()).read() == eager(PROMPTS)
-    assert engine.evidence().levers["mode"] == "cudagraph"
+    assert engine.effective().settings["mode"] == "cudagraph"
 
 
 @pytest.mark.gpu
@@ -81,7 +81,7 @@ def test_a_prompt_longer_than_planned_is_captured_for_anew_and_counted() -> None
     prepare(engine, PROMPTS[:2], LENGTH)
     longer = (tuple(range(40)), PROMPTS[1])
     assert engine.generate(Batch(longer, LENGTH), Stamps()).read() == eager(longer)
-    assert engine.evidence().counters["recaptures"] == 1
+    assert engine.effective().counters["recaptures"] == 1
 
 
 @pytest.mark.gpu
@@ -107,7 +107,7 @@ def test_fused_kernels_read_quantised_weights(word: str) -> None:
     found = engine.generate(Batch(PROMPTS[:1], LENGTH), Stamps()).read()
     plain = eager(PROMPTS[:1], quantization=word, dtype="bfloat16")
     assert found[0][:4] == plain[0][:4]
-    assert engine.evidence().levers["quantization"] == word
+    assert engine.effective().settings["quantization"] == word
 
 
 @pytest.mark.gpu

@@ -112,13 +112,13 @@ def test_an_interrupted_batch_leaves_the_model_as_it_was(engine: TransformersEng
 def test_the_mode_in_force_is_the_one_asked_for(engine: TransformersEngine, request: pytest.FixtureRequest) -> None:
     prepare(engine, PROMPTS, LENGTH)
     tokens(engine, LENGTH)
-    found = engine.evidence()
-    assert found.levers["mode"] == request.node.callspec.params["engine"]
-    assert executed(found.levers["mode"], found.compiled, found.graphs) == found.levers["mode"]
-    assert found.levers["dtype"] == "float32"
-    assert found.levers["attention"] == "sdpa"
-    assert found.levers["quantization"] == "none"
-    assert found.levers["tensor_parallel"] == "1"
+    found = engine.effective()
+    assert found.settings["mode"] == request.node.callspec.params["engine"]
+    assert executed(found.settings["mode"], found.compiled, found.graphs) == found.settings["mode"]
+    assert found.settings["dtype"] == "float32"
+    assert found.settings["attention"] == "sdpa"
+    assert found.settings["quantization"] == "none"
+    assert found.settings["tensor_parallel"] == "1"
 
 
 @pytest.mark.parametrize("mode", ["eager", "static", "continuous"])
@@ -127,12 +127,12 @@ def test_before_the_first_batch_the_mode_is_unseen_and_not_another(mode: str) ->
     engine, _ = load(mode=mode)
     prepare(engine, PROMPTS, LENGTH)
     asked = EngineConfig(mode=mode, dtype="float32")
-    check(asked, SPECS["transformers"], engine.evidence(), seen=False)
+    check(asked, SPECS["transformers"], engine.effective(), seen=False)
     with pytest.raises(EngineError, match="does not say"):
-        check(asked, SPECS["transformers"], engine.evidence())
+        check(asked, SPECS["transformers"], engine.effective())
     tokens(engine, LENGTH)
-    check(asked, SPECS["transformers"], engine.evidence())
-    assert engine.evidence().unseen == ()
+    check(asked, SPECS["transformers"], engine.effective())
+    assert engine.effective().unseen == ()
     engine.close()
 
 
@@ -170,9 +170,9 @@ def test_sampling_follows_its_seed_in_every_mode(engine: TransformersEngine) -> 
 
 def test_compiled_steps_are_counted_and_nothing_is_compiled_while_measuring(compiled: TransformersEngine) -> None:
     prepare(compiled, PROMPTS, LENGTH)
-    before = compiled.evidence()
+    before = compiled.effective()
     tokens(compiled, LENGTH)
-    after = compiled.evidence()
+    after = compiled.effective()
     assert after.counters["compiled_graphs"] == before.counters["compiled_graphs"] > 0
     assert after.counters["compiled_steps"] - before.counters["compiled_steps"] == LENGTH - 1
     assert after.facts["graph_breaks"] == "0"
@@ -181,10 +181,10 @@ def test_compiled_steps_are_counted_and_nothing_is_compiled_while_measuring(comp
 
 def test_another_width_of_the_plan_compiles_nothing_more(compiled: TransformersEngine) -> None:
     compiled.prepare(GenerationPlan(2, (3, 11), LENGTH), lambda _getting: None)
-    before = compiled.evidence().counters["compiled_graphs"]
+    before = compiled.effective().counters["compiled_graphs"]
     tokens(compiled, LENGTH, ((1, 2, 3), (4,)))
     tokens(compiled, LENGTH, (tuple(range(11)), (4,)))
-    assert compiled.evidence().counters["compiled_graphs"] == before
+    assert compiled.effective().counters["compiled_graphs"] == before
 
 
 def test_compilation_that_was_skipped_is_called_static(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,8 +192,8 @@ def test_compilation_that_was_skipped_is_called_static(monkeypatch: pytest.Monke
     engine, _ = load(mode="compile")
     monkeypatch.setattr(type(engine._model), "_valid_auto_compile_criteria", lambda *_arguments: False)
     prepare(engine, PROMPTS, LENGTH)
-    found = engine.evidence()
-    assert found.levers["mode"] == "static"
+    found = engine.effective()
+    assert found.settings["mode"] == "static"
     assert "does not compile" in found.reasons["mode"]
 
 
@@ -202,9 +202,9 @@ def test_compilation_that_pytorch_leaves_out_is_called_static(monkeypatch: pytes
     engine, _ = load(mode="compile")
     monkeypatch.setattr(torch, "compile", lambda function, **_options: function)
     prepare(engine, PROMPTS, LENGTH)
-    found = engine.evidence()
+    found = engine.effective()
     assert found.counters["compiled_steps"] > 0
-    assert found.levers["mode"] == "static"
+    assert found.settings["mode"] == "static"
     assert "compiled nothing" in found.reasons["mode"]
 
 
@@ -215,9 +215,9 @@ def test_graphs_that_another_compiler_than_inductor_got_are_not_called_compiled(
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **_options: compile_(function, backend="eager"))
     prepare(engine, PROMPTS, LENGTH)
-    found = engine.evidence()
+    found = engine.effective()
     assert found.counters["compiled_graphs"] > 0
-    assert found.levers["mode"] == "static"
+    assert found.settings["mode"] == "static"
     assert "another than inductor" in found.reasons["mode"]
 
 
@@ -226,7 +226,7 @@ def test_a_library_that_compiles_unasked_is_found_out(monkeypatch: pytest.Monkey
     monkeypatch.setattr(type(engine._model), "_valid_auto_compile_criteria", lambda *_arguments: True)
     monkeypatch.setattr(torch, "compile", lambda function, **_options: function)
     tokens(engine, LENGTH)
-    assert engine.evidence().levers["mode"] == "compile"
+    assert engine.effective().settings["mode"] == "compile"
 
 
 def test_attention_that_another_function_took_over_is_not_called_by_its_old_name(
@@ -236,19 +236,19 @@ def test_attention_that_another_function_took_over_is_not_called_by_its_old_name
     from transformers.models.llama.modeling_llama import eager_attention_forward
 
     engine, _ = load(attention="sdpa")
-    assert engine.evidence().levers["attention"] == "sdpa"
+    assert engine.effective().settings["attention"] == "sdpa"
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", eager_attention_forward)
-    assert "eager_attention_forward in place of sdpa" in engine.evidence().levers["attention"]
+    assert "eager_attention_forward in place of sdpa" in engine.effective().settings["attention"]
 
 
 def test_lower_precision_of_products_is_told_with_the_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, _ = load()
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")  # as TF32 in force by the environment
-    assert engine.evidence().levers["dtype"] == "float32 with products in high precision"
+    assert engine.effective().settings["dtype"] == "float32 with products in high precision"
     monkeypatch.undo()
     with torch.autocast("cpu", torch.bfloat16):
-        assert engine.evidence().levers["dtype"] == "float32 with autocast to bfloat16"
-    assert engine.evidence().levers["dtype"] == "float32"
+        assert engine.effective().settings["dtype"] == "float32 with autocast to bfloat16"
+    assert engine.effective().settings["dtype"] == "float32"
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_tuning_reaches_the_compiler(tuning: str, tuned: str) -> None:
     engine, _ = load(mode="compile", tuning=tuning)
     with torch._dynamo.config.patch(disable=True):
         prepare(engine, PROMPTS, LENGTH)
-    assert engine.evidence().facts["tuning"] == tuned
+    assert engine.effective().facts["tuning"] == tuned
 
 
 def test_a_failing_compiler_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,10 +294,10 @@ def test_a_static_cache_is_as_long_as_this_plan_needs(static: TransformersEngine
     """The library would keep the longest it ever made."""
     prepare(static, (tuple(range(40)),), 20)
     tokens(static, 20, (tuple(range(40)),))
-    assert static.evidence().facts["cache"] == "StaticCache, 60 positions"
+    assert static.effective().facts["cache"] == "StaticCache, 60 positions"
     prepare(static, ((1, 2, 3),), 5)
     tokens(static, 5, ((1, 2, 3),))
-    assert static.evidence().facts["cache"] == "StaticCache, 8 positions"
+    assert static.effective().facts["cache"] == "StaticCache, 8 positions"
 
 
 def test_a_cache_that_is_not_static_is_called_eager(
@@ -305,13 +305,13 @@ def test_a_cache_that_is_not_static_is_called_eager(
 ) -> None:
     monkeypatch.setattr(type(static._model), "_prepare_static_cache", lambda *_, **__: transformers.DynamicCache())
     tokens(static, LENGTH)
-    assert static.evidence().levers["mode"] == "eager"
+    assert static.effective().settings["mode"] == "eager"
 
 
 def test_continuous_batching_reserves_what_the_plan_needs(continuous: TransformersEngine) -> None:
     prepare(continuous, PROMPTS, LENGTH)
     tokens(continuous, LENGTH)
-    found = continuous.evidence()
+    found = continuous.effective()
     assert found.facts["cache"] == "PagedAttentionCache"
     assert found.facts["page_tokens"] == "256"
     assert found.facts["pages"] == "3"
@@ -350,7 +350,7 @@ def test_eager_attention_goes_with_continuous_batching() -> None:
     try:
         assert loaded.attention == "eager"
         assert tokens(engine, LENGTH) == tokens(load(attention="eager")[0], LENGTH)
-        assert engine.evidence().levers["attention"] == "eager"
+        assert engine.effective().settings["attention"] == "eager"
     finally:
         engine.close()
 

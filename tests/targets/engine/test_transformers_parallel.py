@@ -46,7 +46,7 @@ try:
 except Interrupted:
     answer["steps_when_interrupted"] = len(sink.steps)
 answer["second"] = tokens(engine, 9)
-answer["evidence"] = msgspec.to_builtins(engine.evidence())
+answer["evidence"] = msgspec.to_builtins(engine.effective())
 shares = [getattr(weight, "_local_tensor", weight) for weight in engine._model.parameters()]
 storages = {share.untyped_storage().data_ptr(): share.untyped_storage().nbytes() for share in shares}
 answer["on_host"] = engine.memory().resident_peak
@@ -154,13 +154,13 @@ def test_ranks_stop_after_the_same_step_of_the_same_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    "levers",
+    "settings",
     [{"mode": "continuous"}, {"mode": "compile"}, {"quantization": "int8"}],
-    ids=lambda levers: next(iter(levers)),
+    ids=lambda settings: next(iter(settings)),
 )
-def test_levers_that_do_not_go_with_it_are_refused(levers: dict[str, str]) -> None:
+def test_options_that_do_not_go_with_it_are_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"engine\.tensor_parallel"):
-        load(NANO, tensor_parallel=2, **levers)
+        load(NANO, tensor_parallel=2, **settings)
 
 
 @pytest.mark.gpu
@@ -172,4 +172,4 @@ def test_more_gpus_than_there_are_is_refused() -> None:
 def test_alone_nothing_is_divided() -> None:
     engine, _ = load()
     tokens(engine, 2, PROMPTS)
-    assert engine.evidence().levers["tensor_parallel"] == "1"
+    assert engine.effective().settings["tensor_parallel"] == "1"

@@ -9,7 +9,7 @@ import pytest
 from support.transformers_models import NANO, PROMPTS, load, prepare, save_llama, tokens
 
 from infertui.errors import EngineError
-from infertui.targets.engine.transformers.effective import quantization_in_force
+from infertui.targets.engine.transformers.inspection import quantization_in_force
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -42,8 +42,8 @@ def test_linear_layers_are_held_in_fewer_bits(word: str, bits: int, dtype: str) 
     # Scales, and zero points for groups, take a little of what is saved.
     assert elements * (size - bits / 8) * 0.8 < saved <= elements * (size - bits / 8)
     assert [len(ids) for ids in tokens(engine, 5)] == [5] * len(PROMPTS)
-    found = engine.evidence()
-    assert found.levers["quantization"] == word
+    found = engine.effective()
+    assert found.settings["quantization"] == word
     assert found.facts["quantization"].startswith("weight-only")
     assert ("unpacks the weights in every step" in found.reasons.get("quantization", "")) == (word == "int4")
     assert loaded.versions["torchao"]
@@ -75,8 +75,8 @@ def test_quantised_models_go_with_other_modes(mode: str) -> None:
     try:
         prepare(engine, PROMPTS, 6)
         assert tokens(engine, 6) == tokens(load(quantization="int8")[0], 6)
-        assert engine.evidence().levers["mode"] == mode
-        assert engine.evidence().levers["quantization"] == "int8"
+        assert engine.effective().settings["mode"] == mode
+        assert engine.effective().settings["quantization"] == "int8"
     finally:
         engine.close()
 

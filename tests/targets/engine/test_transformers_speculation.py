@@ -46,12 +46,12 @@ def speculate(engine: TransformersEngine) -> tuple[list[list[int]], list[int]]:
 
 def test_prompt_lookup_gives_the_same_tokens_in_fewer_steps(saved: Path, expected: list[list[int]]) -> None:
     engine, _ = load(str(saved), speculation="prompt-lookup")
-    assert "speculation" in engine.evidence().unseen
+    assert "speculation" in engine.effective().unseen
     produced, steps = speculate(engine)
     assert produced == expected
-    found = engine.evidence()
-    assert found.levers["speculation"] == "prompt-lookup"
-    assert found.levers["mode"] == "eager"
+    found = engine.effective()
+    assert found.settings["speculation"] == "prompt-lookup"
+    assert found.settings["mode"] == "eager"
     assert sum(steps) == LENGTH
     assert found.counters["forwards"] == len(steps) < LENGTH
     assert found.counters["accepted_tokens"] == LENGTH - len(steps) > 0
@@ -63,8 +63,8 @@ def test_the_model_as_its_own_draft_is_accepted_whole(saved: Path, expected: lis
     produced, steps = speculate(engine)
     assert produced == expected
     assert steps == [5] * (LENGTH // 5)
-    found = engine.evidence()
-    assert found.levers["speculation"] == "draft-model"
+    found = engine.effective()
+    assert found.settings["speculation"] == "draft-model"
     # The last draft is cut to what is still wanted, which leaves room for the model's own token.
     assert found.counters["drafted_tokens"] == found.counters["accepted_tokens"] == 4 * len(steps)
 
@@ -75,10 +75,10 @@ def test_the_pads_id_in_a_prompt_is_seen_by_the_draft(saved: Path) -> None:
     pad = engine._pad_id
     for prompt in ((pad, 17, 90, pad, 5, 17, pad), (5, pad, pad, 3)):
         plain = tokens(load(str(saved))[0], LENGTH, (prompt,))
-        before = engine.evidence().counters
+        before = engine.effective().counters
         generated = engine.generate(Batch((prompt,), LENGTH), Stamps())
         assert generated.read() == plain
-        after = engine.evidence().counters
+        after = engine.effective().counters
         drafted, accepted = (after[name] - before.get(name, 0) for name in ("drafted_tokens", "accepted_tokens"))
         assert drafted == accepted == 4 * LENGTH // 5
 
@@ -89,16 +89,16 @@ def test_another_draft_changes_the_speed_and_not_the_tokens(
     engine, _ = load(str(saved), speculation="draft-model", draft_model=str(another), draft_tokens=4)
     produced, steps = speculate(engine)
     assert produced == expected
-    counters = engine.evidence().counters
+    counters = engine.effective().counters
     assert counters["drafted_tokens"] > counters["accepted_tokens"]
     assert counters["accepted_tokens"] == LENGTH - len(steps)
     speculate(engine)
-    assert engine.evidence().counters["forwards"] == 2 * len(steps)
+    assert engine.effective().counters["forwards"] == 2 * len(steps)
 
 
 def test_the_number_of_drafted_tokens_is_the_one_asked_for(saved: Path) -> None:
-    def most(**levers: Any) -> int:
-        engine, _ = load(str(saved), speculation="prompt-lookup", **levers)
+    def most(**settings: Any) -> int:
+        engine, _ = load(str(saved), speculation="prompt-lookup", **settings)
         return max(speculate(engine)[1])
 
     assert most(draft_tokens=2) == 3
@@ -163,4 +163,4 @@ def test_other_modes_do_not_go_with_it(saved: Path, mode: str) -> None:
 def test_without_speculation_none_is_in_force(saved: Path) -> None:
     engine, _ = load(str(saved))
     tokens(engine, 8, (PROMPT,))
-    assert engine.evidence().levers["speculation"] == "none"
+    assert engine.effective().settings["speculation"] == "none"

@@ -37,9 +37,9 @@ PROMPTS = ((5, 17, 90, 3), (42,), (7, 7, 8, 200, 11, 12, 13))
 CAPACITY = Capacity(sequences=3, prompt_tokens=160, output_tokens=40)
 
 
-def request(model: str, options: dict[str, Any] | None = None, **levers: Any) -> LoadRequest:
+def request(model: str, options: dict[str, Any] | None = None, **settings: Any) -> LoadRequest:
     own = VllmOptions(**{"engine_core": "in-process", **(options or {})})  # in this process, to be looked into
-    engine = EngineConfig(name="vllm", vllm=own, **{"mode": "eager", **levers})
+    engine = EngineConfig(name="vllm", vllm=own, **{"mode": "eager", **settings})
     return LoadRequest(ModelConfig(id=model), engine, DeviceConfig(threads=1), capacity=CAPACITY)
 
 
@@ -63,9 +63,9 @@ class Running:
     def check(self) -> EffectiveSettings:
         """As a run does it: what was asked for has to be in force."""
         check_loaded(self.config, self.loaded)
-        evidence = self.engine.evidence()
-        check(self.config, SPEC, evidence)
-        return evidence
+        effective = self.engine.effective()
+        check(self.config, SPEC, effective)
+        return effective
 
     def close(self) -> None:
         self.engine.close()
@@ -182,9 +182,9 @@ def test_the_same_prompt_twice_is_computed_twice(plain: Running) -> None:
 
 
 def test_its_own_metrics_stand_beside_ours(plain: Running) -> None:
-    before = plain.engine.evidence()
+    before = plain.engine.effective()
     _, sink = plain.generate(Batch(PROMPTS, output_len=16))
-    grown = growth(before, plain.engine.evidence())
+    grown = growth(before, plain.engine.effective())
     assert grown["own_requests"] == 3
     assert grown["own_generated_tokens"] == 3 * 16
     decode = [stamps[-1][0] - stamps[0][0] for stamps in sink.sequences.values()]
@@ -223,16 +223,16 @@ def test_prompts_are_encoded_as_transformers_does(plain: Running, saved: Path) -
 
 
 def test_eager_is_found_by_looking_and_nothing_else_is_claimed(plain: Running) -> None:
-    evidence = plain.check()
-    assert evidence.levers["mode"] == "eager"
-    assert (evidence.compiled, evidence.graphs) == ("no", "no")
-    assert evidence.levers["quantization"] == "none"
+    effective = plain.check()
+    assert effective.settings["mode"] == "eager"
+    assert (effective.compiled, effective.graphs) == ("no", "no")
+    assert effective.settings["quantization"] == "none"
     pretenses: tuple[dict[str, Any], ...] = (
         {"mode": "compile"}, {"quantization": "int8"}, {"speculation": "prompt-lookup"},
     )  # fmt: skip
     for pretended in pretenses:
         with pytest.raises(EngineError, match="in force"):
-            check(EngineConfig(name="vllm", **pretended), SPEC, evidence)
+            check(EngineConfig(name="vllm", **pretended), SPEC, effective)
 
 
 def test_int8_quantizes_every_linear_layer(saved: Path) -> None:
@@ -241,7 +241,7 @@ def test_int8_quantizes_every_linear_layer(saved: Path) -> None:
     running = Running(request(str(saved), quantization="int8"))
     assert running.loaded.quantized_layers == 2 * 4
     assert running.loaded.dtype == "float32"
-    assert running.check().levers["quantization"] == "int8"
+    assert running.check().settings["quantization"] == "int8"
     plain_bytes = 4 * (397_952 + 2 * 48 * 128)
     matrices = 2 * (128 * (128 + 64 + 64) + 128 * 128 + 3 * 128 * 256)
     assert running.loaded.weight_bytes is not None
@@ -265,9 +265,9 @@ def test_a_model_that_drafts_for_itself_is_always_right(saved: Path) -> None:
 @pytest.mark.parametrize(("model", "draft"), [(NANO, "saved"), ("saved", NANO)])
 def test_random_weights_are_for_both_models_or_for_neither(model: str, draft: str, saved: Path) -> None:
     names = {"saved": str(saved)}
-    levers: dict[str, Any] = {"speculation": "draft-model", "draft_model": names.get(draft, draft)}
+    settings: dict[str, Any] = {"speculation": "draft-model", "draft_model": names.get(draft, draft)}
     with pytest.raises(EngineError, match="both models or for neither"):
-        Running(request(names.get(model, model), **levers))
+        Running(request(names.get(model, model), **settings))
 
 
 def test_a_synthetic_model_is_loaded_without_weights_and_a_pool_of_fixed_size_holds(tmp_path: Path) -> None:
@@ -280,9 +280,9 @@ def test_a_synthetic_model_is_loaded_without_weights_and_a_pool_of_fixed_size_ho
     running = Running(request(f"synthetic:{config}", options, dtype="bfloat16"))
     assert running.loaded.random_weights
     assert running.loaded.dtype == "bfloat16"
-    evidence = running.check()
-    assert evidence.levers["vllm.kv_cache_mib"] == "9"
-    assert evidence.levers["vllm.max_num_batched_tokens"] == "224"
+    effective = running.check()
+    assert effective.settings["vllm.kv_cache_mib"] == "9"
+    assert effective.settings["vllm.max_num_batched_tokens"] == "224"
     ids, _ = running.generate(Batch(PROMPTS, output_len=8))
     assert [len(each) for each in ids] == [8, 8, 8]
     assert running.engine.encode("ab") == [97, 98]
@@ -291,17 +291,17 @@ def test_a_synthetic_model_is_loaded_without_weights_and_a_pool_of_fixed_size_ho
 
 def test_compiled_code_runs_and_changes_no_token(saved: Path) -> None:
     running = Running(request(str(saved), mode="compile"))
-    evidence = running.check()
-    assert evidence.levers["mode"] == "compile"
-    assert (evidence.compiled, evidence.graphs) == ("fresh", "no")
-    assert evidence.facts["compiled"].startswith("1 of 1 parts")
+    effective = running.check()
+    assert effective.settings["mode"] == "compile"
+    assert (effective.compiled, effective.graphs) == ("fresh", "no")
+    assert effective.facts["compiled"].startswith("1 of 1 parts")
     ids, _ = running.generate(Batch(PROMPTS, output_len=12))
     assert ids == greedy_of_transformers(saved, PROMPTS, 12)
     leave_as_read_from_the_cache(running)
     ids, _ = running.generate(Batch(PROMPTS, output_len=12))
     assert ids == greedy_of_transformers(saved, PROMPTS, 12)
-    evidence = running.check()
-    assert (evidence.levers["mode"], evidence.compiled) == ("compile", "cache")
+    effective = running.check()
+    assert (effective.settings["mode"], effective.compiled) == ("compile", "cache")
     running.close()
 
 
@@ -342,8 +342,8 @@ def test_by_default_it_is_set_up_as_the_library_sets_itself_up(saved: Path) -> N
 
 def test_the_sizes_of_the_workload_are_an_option_and_told(saved: Path) -> None:
     running = Running(request(str(saved), {"sizes": "workload", "detokenize": False}))
-    evidence = running.check()
-    assert (evidence.levers["vllm.sizes"], evidence.levers["vllm.detokenize"]) == ("workload", "false")
+    effective = running.check()
+    assert (effective.settings["vllm.sizes"], effective.settings["vllm.detokenize"]) == ("workload", "false")
     assert running.loaded.details["scheduler"].startswith("3 sequences of up to 200 positions")
     assert running.loaded.details["output"] == "no text is made of the tokens"
     ids, _ = running.generate(Batch(PROMPTS, output_len=6))
@@ -366,7 +366,7 @@ def test_a_batch_of_more_sequences_than_the_library_would_take_at_once_is_not_ma
 
 def test_two_ranks_hold_half_the_weights_each_and_agree_with_one(saved: Path) -> None:
     running = Running(request(str(saved), tensor_parallel=2))
-    assert running.check().levers["tensor_parallel"] == "2"
+    assert running.check().settings["tensor_parallel"] == "2"
     looks = running.engine._look()
     assert [look["formats"] for look in looks] == [looks[0]["formats"]] * 2
     assert running.loaded.weight_bytes == pytest.approx(4 * (397_952 + 2 * 48 * 128), rel=0.01)

@@ -35,8 +35,8 @@ def run(folder: Path, *options: str) -> dict[str, Any]:
 
 
 def facts(result: dict[str, Any]) -> tuple[str, str, str]:
-    evidence = result["evidence"]
-    return evidence["levers"]["mode"], evidence.get("compiled", ""), evidence.get("graphs", "")
+    effective = result["evidence"]
+    return effective["levers"]["mode"], effective.get("compiled", ""), effective.get("graphs", "")
 
 
 def test_a_filled_cache_changes_where_code_comes_from_and_nothing_else(folder: Path) -> None:

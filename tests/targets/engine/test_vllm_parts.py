@@ -15,7 +15,7 @@ from infertui.models.resolve import resolve
 from infertui.targets.engine.base import Capacity, EffectiveSettings, LoadRequest, probe
 from infertui.targets.engine.executed import executed
 from infertui.targets.engine.verify import check
-from infertui.targets.engine.vllm import effective
+from infertui.targets.engine.vllm import inspection
 from infertui.targets.engine.vllm.arguments import (
     Argument,
     accept,
@@ -39,9 +39,9 @@ EVERYTHING: dict[str, Any] = {
 WORKLOAD = Capacity(sequences=8, prompt_tokens=100, output_tokens=156)
 
 
-def request(*, model: str = TINY, capacity: Capacity | None = WORKLOAD, **levers: Any) -> LoadRequest:
+def request(*, model: str = TINY, capacity: Capacity | None = WORKLOAD, **settings: Any) -> LoadRequest:
     return LoadRequest(
-        ModelConfig(id=model), EngineConfig(name="vllm", **levers), DeviceConfig(name="cpu"), capacity=capacity
+        ModelConfig(id=model), EngineConfig(name="vllm", **settings), DeviceConfig(name="cpu"), capacity=capacity
     )
 
 
@@ -51,7 +51,7 @@ def arguments(asked: LoadRequest, draft: str = "") -> list[Argument]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_lever_is_an_argument_of_the_version(version: str) -> None:
+def test_every_option_is_an_argument_of_the_version(version: str) -> None:
     taken = accept(arguments(request(**EVERYTHING)), VERSIONS[version], version)
     assert taken["enforce_eager"] is True
     assert taken["tensor_parallel_size"] == 2
@@ -77,7 +77,7 @@ def test_an_unknown_quantization_names_version_and_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "lever"),
+    ("missing", "option"),
     [
         ("speculative_config", "engine.speculation"),
         ("quantization", "engine.quantization"),
@@ -90,11 +90,11 @@ def test_an_unknown_quantization_names_version_and_remedy() -> None:
         ("enable_prefix_caching", "computed every time"),
     ],
 )
-def test_an_argument_that_the_version_lacks_fails_naming_the_lever(missing: str, lever: str) -> None:
+def test_an_argument_that_the_version_lacks_fails_naming_the_option(missing: str, option: str) -> None:
     with pytest.raises(EngineError) as caught:
         accept(arguments(request(**EVERYTHING)), VERSIONS["0.33.0"] - {missing}, "9.9.9")
     assert f"vLLM 9.9.9 has no argument {missing}" in caught.value.message
-    assert lever in caught.value.message
+    assert option in caught.value.message
     assert caught.value.remedy
 
 
@@ -103,7 +103,7 @@ def test_an_argument_that_nothing_needs_is_left_out() -> None:
     assert "generation_config" not in taken
 
 
-def test_levers_at_their_defaults_are_not_passed() -> None:
+def test_options_at_their_defaults_are_not_passed() -> None:
     names = {argument.name for argument in arguments(request())}
     assert not names & {"quantization", "speculative_config", "tensor_parallel_size", "kv_cache_dtype", "hf_overrides"}
 
@@ -131,7 +131,7 @@ _POSITION = 2 * 22 * 4 * 64
 
 
 @pytest.mark.parametrize(
-    ("levers", "expected"),
+    ("settings", "expected"),
     [
         ({}, _POSITION * 2 * (8 * 2 + 2) * 128),
         ({"vllm": VllmOptions(kv_cache_dtype="fp8")}, _POSITION * (8 * 2 + 2) * 128),
@@ -141,8 +141,8 @@ _POSITION = 2 * 22 * 4 * 64
         ({"vllm": VllmOptions(kv_cache_mib=3)}, 3 << 20),
     ],
 )
-def test_the_pool_is_what_the_workload_fills_in_whole_pages(levers: dict[str, Any], expected: int) -> None:
-    assert kv_pool_bytes(request(**levers), resolve(TINY), None, "bfloat16") == expected
+def test_the_pool_is_what_the_workload_fills_in_whole_pages(settings: dict[str, Any], expected: int) -> None:
+    assert kv_pool_bytes(request(**settings), resolve(TINY), None, "bfloat16") == expected
 
 
 def test_the_pool_has_room_for_one_sequence_of_the_longest_that_the_library_takes() -> None:
@@ -235,7 +235,7 @@ OWN = {"engine_core": "process", "sizes": "library", "detokenize": "true", "own_
 def found(*looks: dict[str, Any], **asked: Any) -> EffectiveSettings:
     config = EngineConfig(name="vllm", **asked)
     every = [{**LOOK, **look} for look in looks]
-    return effective.evidence(every, [], {}, asked=config, cached_tokens=0, own=OWN)
+    return inspection.effective(every, [], {}, asked=config, cached_tokens=0, own=OWN)
 
 
 def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
@@ -246,7 +246,7 @@ def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lever", "word", "look"),
+    ("option", "word", "look"),
     [
         ("mode", "compile", {"compiled": 0}),
         ("mode", "eager", {"compiled": 0}),  # graphs were captured all the same
@@ -267,13 +267,13 @@ def test_reasons_are_given_for_what_was_asked_for_and_is_not_there() -> None:
         ("vllm", VllmOptions(own_metrics=True), {}),
     ],
 )
-def test_what_is_not_in_force_is_not_claimed(lever: str, word: Any, look: dict[str, Any]) -> None:
+def test_what_is_not_in_force_is_not_claimed(option: str, word: Any, look: dict[str, Any]) -> None:
     with pytest.raises(EngineError, match="in force"):
-        check(EngineConfig(name="vllm", **{lever: word}), SPEC, found(look))
+        check(EngineConfig(name="vllm", **{option: word}), SPEC, found(look))
 
 
 @pytest.mark.parametrize(
-    ("lever", "word", "look"),
+    ("option", "word", "look"),
     [
         ("mode", "compile", {}),
         ("mode", "compile", {"compiled_read": 1, "pieces_read": 3, "pieces_compiled": 0}),
@@ -287,8 +287,8 @@ def test_what_is_not_in_force_is_not_claimed(lever: str, word: Any, look: dict[s
         ("vllm", VllmOptions(max_num_batched_tokens=2048), {}),
     ],
 )
-def test_what_is_in_force_is_said(lever: str, word: Any, look: dict[str, Any]) -> None:
-    check(EngineConfig(name="vllm", **{lever: word}), SPEC, found(look))
+def test_what_is_in_force_is_said(option: str, word: Any, look: dict[str, Any]) -> None:
+    check(EngineConfig(name="vllm", **{option: word}), SPEC, found(look))
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ def test_what_is_in_force_is_said(lever: str, word: Any, look: dict[str, Any]) -
     ],
 )
 def test_compiling_and_graphs_are_facts_apart(look: dict[str, Any], facts: tuple[str, str], word: str) -> None:
-    evidence = found(look)
-    assert (evidence.compiled, evidence.graphs) == facts
-    assert executed(evidence.levers["mode"], *facts) == word
+    inspection = found(look)
+    assert (inspection.compiled, inspection.graphs) == facts
+    assert executed(inspection.settings["mode"], *facts) == word
 
 
 def test_ranks_of_which_one_read_the_cache_have_some_of_each() -> None:
@@ -324,9 +324,9 @@ def test_a_cache_is_named_beside_the_parts_that_came_from_it() -> None:
 
 
 def test_ranks_that_differ_are_in_force_as_neither() -> None:
-    evidence = found({"quantized": {"int8": 4}}, {})
-    assert evidence.levers["quantization"] == "int8/none"
-    assert evidence.levers["tensor_parallel"] == "2"
+    inspection = found({"quantized": {"int8": 4}}, {})
+    assert inspection.settings["quantization"] == "int8/none"
+    assert inspection.settings["tensor_parallel"] == "2"
 
 
 def test_the_librarys_own_times_are_sums_in_microseconds() -> None:
@@ -337,14 +337,14 @@ def test_the_librarys_own_times_are_sums_in_microseconds() -> None:
         SimpleNamespace(name="vllm:spec_decode_num_accepted_tokens", value=12),
         SimpleNamespace(name="vllm:kv_cache_usage_perc", value=0.5),
     ]
-    assert effective.counters(metrics) == {
+    assert inspection.counters(metrics) == {
         "own_ttft_us": 12500, "own_e2e_us": 1_500_000, "own_requests": 4, "drafted_tokens": 20, "accepted_tokens": 12,
     }  # fmt: skip
 
 
 def test_the_dtype_is_that_of_the_weights_that_are_not_quantized() -> None:
-    assert effective.weights_dtype({"formats": {"int8": 900, "bfloat16": 100, "float32": 20}}) == "bfloat16"
-    assert effective.weights_dtype({"formats": {"int8": 900}}) == "none"
+    assert inspection.weights_dtype({"formats": {"int8": 900, "bfloat16": 100, "float32": 20}}) == "bfloat16"
+    assert inspection.weights_dtype({"formats": {"int8": 900}}) == "none"
 
 
 def test_the_probe_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,11 +27,11 @@ EVIL = HOSTILE.replace("\x00", "")
 
 
 def knowledge(count: int = 2) -> MachineInfo:
-    mirror = ClientState()
+    client_state = ClientState()
     engines = (Probe("transformers", False, EVIL, remedy="Install it."), Probe("simulator", True, ""))
     facts = RunnerFacts("0", 1, 1, HOST, "", gpus=gpus(count, mig=2 if count else 0), engines=engines)
-    mirror.take(Snapshot(0, facts, False, ()))
-    return MachineInfo.of(mirror, (LocalModel("org/here", "hub", "/c", GIB, True, dtype="float16"),))
+    client_state.take(Snapshot(0, facts, False, ()))
+    return MachineInfo.of(client_state, (LocalModel("org/here", "hub", "/c", GIB, True, dtype="float16"),))
 
 
 def page(form: Form, view: View | None = None, *, ascii_only: bool = False) -> Page:
@@ -148,7 +148,7 @@ def test_every_key_of_the_schema_has_a_line_with_an_engine_that_heeds_it() -> No
     everywhere = set()
     for name, spec in SPECS.items():
         form.set("engine.name", name)
-        if "speculation" in spec.levers:
+        if "speculation" in spec.common:
             form.set("engine.speculation", "draft-model")
         everywhere |= keys_shown(form)
         ids = [row.id for row in build_rows(form, everything_open(), 80)]
@@ -179,7 +179,7 @@ def test_what_the_engine_does_not_heed_is_found_and_says_why() -> None:
     assert "only with the engine vllm" in lines_of(form, view)
 
 
-def test_the_words_of_a_lever_are_the_engine_s_and_auto_says_what_it_comes_to() -> None:
+def test_the_words_of_an_option_are_the_engine_s_and_auto_says_what_it_comes_to() -> None:
     form = Form(from_preset("demo", {}))
     form.set("engine.name", "vllm")
     line = next(line for line in lines_of(form).splitlines() if line.strip().startswith("mode "))
@@ -261,9 +261,9 @@ def test_what_stands_above_the_form() -> None:
 
 
 def test_what_never_ran_is_said_before_a_remedy_that_may_be_cut() -> None:
-    mirror = ClientState()
+    client_state = ClientState()
     engines = (Probe("tensorrt-llm", False, "not installed", remedy="Long words. " * 30),)
-    mirror.take(Snapshot(0, RunnerFacts("0", 1, 1, HOST, "", engines=engines), False, ()))
-    notes = {option.value: option.note for option in engine_options(MachineInfo.of(mirror, ()))}
+    client_state.take(Snapshot(0, RunnerFacts("0", 1, 1, HOST, "", engines=engines), False, ()))
+    notes = {option.value: option.note for option in engine_options(MachineInfo.of(client_state, ()))}
     assert notes["tensorrt-llm"].startswith("not run on hardware")
     assert "not installed" in notes["tensorrt-llm"]

@@ -49,15 +49,15 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def bench(
     control: FakeControl | None = None, *, environ: dict[str, str] | None = None, known: bool = True, **options: Any
 ) -> Bench:
-    mirror = ClientState()
+    client_state = ClientState()
     if known:
         engines = (Probe("transformers", False, "torch is missing", remedy="Install it."), Probe("simulator", True, ""))
         facts = RunnerFacts("0", 1, 1, HOST, "2026-01-01T00:00:00+00:00", gpus=gpus(2), engines=engines)
-        mirror.take(Snapshot(0, facts, False, ()))
+        client_state.take(Snapshot(0, facts, False, ()))
     fake = control or FakeControl()
     fake.answers["forecast"] = fake.answers["forecast"] if control else FITS
     pane: Any = partial(ConfigPane, environ={"HOME": str(Path.cwd()), **(environ or {})})
-    return Bench(pane, mirror, control=fake, **options)
+    return Bench(pane, client_state, control=fake, **options)
 
 
 def play(acts: Play, *, size: tuple[int, int] = (120, 36), on: Bench | None = None) -> None:
@@ -393,7 +393,7 @@ def test_a_model_that_is_not_here_says_how_to_download_it() -> None:
     play(scene)
 
 
-def test_another_engine_shows_its_own_options_and_says_which_levers_it_reset() -> None:
+def test_another_engine_shows_its_own_options_and_says_which_options_it_reset() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
         await go_to(pilot, "engine.mode")
         await pilot.press("l", "l")

@@ -7,7 +7,7 @@ from support.fake_control import FakeControl
 from support.pane_bench import Act, Bench, act
 from support.results import make_results, write_results
 from support.results_stage import StoredControl
-from support.scenes import mirror
+from support.scenes import client_state
 from support.screens import app_over, drive, text_of
 from textual.pilot import Pilot
 
@@ -43,7 +43,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def bench(**options: Any) -> Bench:
-    return Bench(CostPane, mirror(), control=Stored(), **options)
+    return Bench(CostPane, client_state(), control=Stored(), **options)
 
 
 async def look(bench: Bench, pilot: Pilot[None], *runs: str) -> None:
@@ -78,7 +78,7 @@ def test_the_run_under_the_cursor() -> None:
 def test_results_that_changed_are_read_again() -> None:
     async def steps(bench: Bench, pilot: Pilot[None]) -> None:
         await look(bench, pilot, FIRST.id)
-        bench.mirror.results_version += 1
+        bench.client_state.results_version += 1
         bench.pane.show(ALL_TOPICS)
         await look(bench, pilot, FIRST.id)
         assert len(bench.calls) == 2

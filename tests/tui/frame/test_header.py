@@ -9,61 +9,61 @@ from infertui.tui.themes import DEFAULT_PALETTE
 AT = Condition(version="1.2.3", clock="09:41")
 
 
-def mirror_of(**more: object) -> ClientState:
-    mirror = ClientState()
-    mirror.take(machine(**more).told)  # type: ignore[arg-type]
-    return mirror
+def client_state_of(**more: object) -> ClientState:
+    client_state = ClientState()
+    client_state.take(machine(**more).told)  # type: ignore[arg-type]
+    return client_state
 
 
-def line(mirror: ClientState | None, width: int, condition: Condition = AT) -> str:
-    text = header_text(mirror, condition, width, DEFAULT_PALETTE, UNICODE)
+def line(client_state: ClientState | None, width: int, condition: Condition = AT) -> str:
+    text = header_text(client_state, condition, width, DEFAULT_PALETTE, UNICODE)
     assert text.cell_len <= width
     return text.plain
 
 
 def test_what_matters_least_goes_first() -> None:
-    mirror = mirror_of(gpus=8, entries=(entry(1, "running", estimate_s=60.0), entry(2, estimate_s=60.0)))
-    progress = mirror.progress["run1"]
+    client_state = client_state_of(gpus=8, entries=(entry(1, "running", estimate_s=60.0), entry(2, estimate_s=60.0)))
+    progress = client_state.progress["run1"]
     progress.measured, progress.measured_seconds = 5, 10.0
-    wide = line(mirror, 140)
+    wide = line(client_state, 140)
     assert wide.startswith(
         " infertui 1.2.3  gpu-box  8× H100  run 1/2  sweep bs=1  measure 50%  ETA 0:10  all in 1:10 "
     )
     assert wide.endswith("09:41")
-    assert "ETA 0:10" in line(mirror, 70)
-    assert "infertui 1.2.3" not in line(mirror, 80)
-    assert line(mirror, 30).strip() == "run 1/2  measure 50%"
+    assert "ETA 0:10" in line(client_state, 70)
+    assert "infertui 1.2.3" not in line(client_state, 80)
+    assert line(client_state, 30).strip() == "run 1/2  measure 50%"
     for width in range(1, 141):
-        line(mirror, width)
+        line(client_state, width)
 
 
 def test_trouble_is_never_left_out() -> None:
     trouble = Condition(version="1", clock="", trouble="runner gone, trying again", read_only=True, frozen=True)
-    mirror = mirror_of(gpus=8, entries=(entry(1, "running"),))
-    assert "runner gone, trying again" in line(mirror, 30, trouble)
-    assert "FROZEN" in line(mirror, 60, trouble)
+    client_state = client_state_of(gpus=8, entries=(entry(1, "running"),))
+    assert "runner gone, trying again" in line(client_state, 30, trouble)
+    assert "FROZEN" in line(client_state, 60, trouble)
     assert "connecting" in line(None, 40, replace(trouble, trouble="connecting"))
 
 
 def test_hostile_names_stay_text() -> None:
-    mirror = mirror_of()
-    assert mirror.runner is not None
-    host = replace(mirror.runner.host, hostname="box\x1b[2J\u202e[/x]")
-    mirror.runner = replace(mirror.runner, host=host)
-    shown = line(mirror, 100)
+    client_state = client_state_of()
+    assert client_state.runner is not None
+    host = replace(client_state.runner.host, hostname="box\x1b[2J\u202e[/x]")
+    client_state.runner = replace(client_state.runner, host=host)
+    shown = line(client_state, 100)
     assert "\x1b" not in shown
     assert "\u202e" not in shown
     assert "[/x]" in shown
 
 
 def test_gpus_in_words() -> None:
-    assert gpu_summary(mirror_of(gpus=0), UNICODE) == "no GPU"
-    assert gpu_summary(mirror_of(gpus=1), UNICODE) == "H100"
-    assert gpu_summary(mirror_of(gpus=4), ASCII) == "4x H100"
-    mirror = mirror_of(gpus=2)
+    assert gpu_summary(client_state_of(gpus=0), UNICODE) == "no GPU"
+    assert gpu_summary(client_state_of(gpus=1), UNICODE) == "H100"
+    assert gpu_summary(client_state_of(gpus=4), ASCII) == "4x H100"
+    client_state = client_state_of(gpus=2)
     lost = sample(2)
-    mirror.samples.append(replace(lost, gpus=(replace(lost.gpus[0], lost="fell off the bus"), lost.gpus[1])))
-    assert gpu_summary(mirror, UNICODE) == "2× H100 (1 lost)"
+    client_state.samples.append(replace(lost, gpus=(replace(lost.gpus[0], lost="fell off the bus"), lost.gpus[1])))
+    assert gpu_summary(client_state, UNICODE) == "2× H100 (1 lost)"
 
 
 def test_times() -> None:

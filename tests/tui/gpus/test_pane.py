@@ -1,7 +1,7 @@
 import pytest
 from support.fake_control import FakeControl
 from support.pane_bench import Bench, act, look_at, repaints
-from support.scenes import HOSTILE, entry, facts, gpus, mirror, sample, uuid
+from support.scenes import HOSTILE, client_state, entry, facts, gpus, sample, uuid
 from textual.pilot import Pilot
 
 from infertui.errors import InfertuiError
@@ -27,7 +27,7 @@ def tick(known: ClientState, seconds: int, **changes: object) -> None:
 @pytest.mark.parametrize("size", [(160, 13), (120, 12), (80, 9), (80, 12), (60, 10), (40, 12)])
 @pytest.mark.parametrize("count", [1, 8])
 def test_every_gpu_is_there_at_every_size(count: int, size: tuple[int, int]) -> None:
-    text = look_at(bench(mirror(gpus(count), RUNNING)), size=size)
+    text = look_at(bench(client_state(gpus(count), RUNNING)), size=size)
     for index in range(count):
         assert f"{sample(gpus(count), 89).gpus[index].power_w:.0f}" in text
     assert "60.7" in text
@@ -43,17 +43,17 @@ def test_more_gpus_than_lines_scroll_with_the_selection() -> None:
         await pilot.press("k", "up")
         assert bench.pane.selected == uuid(13)
 
-    act(bench(mirror(gpus(16))), play, size=(80, 9))
+    act(bench(client_state(gpus(16))), play, size=(80, 9))
 
 
 def test_a_lost_gpu_is_said_in_words_and_the_others_go_on() -> None:
-    text = look_at(bench(mirror(gpus(8), lost=[5])), size=(120, 12))
+    text = look_at(bench(client_state(gpus(8), lost=[5])), size=(120, 12))
     assert "5  lost: GPU is lost (Xid 79)" in text
     assert "7  H100" in text
 
 
 def test_without_a_gpu_the_machine_itself_is_shown() -> None:
-    text = look_at(bench(mirror(unavailable="the NVIDIA driver library was not found")), size=(80, 9))
+    text = look_at(bench(client_state(unavailable="the NVIDIA driver library was not found")), size=(80, 9))
     assert "No GPU: the NVIDIA driver library was not found" in text
     for word in ("CPU", "RAM", "swap", "load", "120W", "34.5/512G"):
         assert word in text
@@ -64,12 +64,12 @@ def test_before_the_first_snapshot_it_says_what_it_waits_for() -> None:
 
 
 def test_ascii_terminals_get_ascii() -> None:
-    text = look_at(bench(mirror(gpus(8, mig=2), RUNNING), ascii_only=True), size=(120, 14))
+    text = look_at(bench(client_state(gpus(8, mig=2), RUNNING), ascii_only=True), size=(120, 14))
     assert "".join(line[1:-1] for line in text.splitlines()[1:-1]).isascii()
 
 
 def test_hostile_reasons_and_names_stay_text() -> None:
-    known = mirror(gpus(1))
+    known = client_state(gpus(1))
     known.runner = facts(unavailable=HOSTILE)
     text = look_at(bench(known), size=(100, 9))
     assert "[/foo]" in text
@@ -84,11 +84,11 @@ def test_the_same_mirror_twice_repaints_nothing() -> None:
             await pilot.pause()
         assert found == []
 
-    act(bench(mirror(gpus(8), RUNNING)), play)
+    act(bench(client_state(gpus(8), RUNNING)), play)
 
 
 def test_a_sample_repaints_only_the_cells_that_differ() -> None:
-    known = mirror(gpus(8), busy=0)
+    known = client_state(gpus(8), busy=0)
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         tick(known, 89, busy=0)  # the same readings again
@@ -106,7 +106,7 @@ def test_a_sample_repaints_only_the_cells_that_differ() -> None:
 
 
 def test_topics_of_others_are_none_of_its_business() -> None:
-    known = mirror(gpus(8))
+    known = client_state(gpus(8))
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         tick(known, 100, busy=8)
@@ -118,7 +118,7 @@ def test_topics_of_others_are_none_of_its_business() -> None:
 
 
 def test_readings_that_stay_out_are_marked_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = mirror(gpus(2))
+    known = client_state(gpus(2))
     now = [1000.0]
     monkeypatch.setattr("infertui.tui.gpus.pane.monotonic", lambda: now[0])
 
@@ -153,13 +153,13 @@ def test_h_shows_and_hides_the_history() -> None:
         await pilot.pause()
         assert "utilization" not in bench.text
 
-    act(bench(mirror(gpus(8))), play, size=(130, 24))
+    act(bench(client_state(gpus(8))), play, size=(130, 24))
 
 
 @pytest.mark.parametrize("seconds", [2, 31, 47, 93, 250, 1200])
 def test_the_newest_reading_of_the_history_stands_at_the_right_where_the_axis_says_now(seconds: int) -> None:
     infos = gpus(1)
-    known = mirror(infos)
+    known = client_state(infos)
     known.samples.clear()
     for second in range(seconds + 1):
         tick(known, second)
@@ -180,13 +180,13 @@ def test_history_says_when_it_has_no_room_or_no_business() -> None:
         await pilot.press("h")
         assert "no room" in str(bench.told[-1][1])
 
-    act(bench(mirror(gpus(2))), play, size=(80, 7))
+    act(bench(client_state(gpus(2))), play, size=(80, 7))
 
     async def slow(bench: Bench, pilot: Pilot[None]) -> None:
         await pilot.press("h")
         assert "slow link" in str(bench.told[-1][1])
 
-    act(bench(mirror(gpus(2)), settings=Settings(slow_link=True)), slow)
+    act(bench(client_state(gpus(2)), settings=Settings(slow_link=True)), slow)
 
 
 def test_the_processes_of_the_selected_gpu_are_asked_for() -> None:
@@ -206,7 +206,7 @@ def test_the_processes_of_the_selected_gpu_are_asked_for() -> None:
         await pilot.pause()
         assert not isinstance(bench.screen, ProcessesScreen)
 
-    act(bench(mirror(gpus(2)), control=control), play)
+    act(bench(client_state(gpus(2)), control=control), play)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_no_processes_is_said_in_words(answer: object, words: str) -> None:
         await pilot.pause()
         assert words in bench.text
 
-    act(bench(mirror(gpus(1)), control=control), play)
+    act(bench(client_state(gpus(1)), control=control), play)
 
 
 def test_a_click_selects_and_a_double_click_opens() -> None:
@@ -236,7 +236,7 @@ def test_a_click_selects_and_a_double_click_opens() -> None:
         await pilot.pause()
         assert isinstance(bench.screen, ProcessesScreen)
 
-    act(bench(mirror(gpus(8))), play)
+    act(bench(client_state(gpus(8))), play)
 
 
 def test_resizing_storms_do_no_harm() -> None:
@@ -248,11 +248,11 @@ def test_resizing_storms_do_no_harm() -> None:
         assert "0 " in bench.text
         assert "61" in bench.text
 
-    act(bench(mirror(gpus(8), RUNNING)), play)
+    act(bench(client_state(gpus(8), RUNNING)), play)
 
 
 def test_why_there_is_no_gpu_and_what_to_do_are_two_sentences() -> None:
-    known = mirror(unavailable="the driver library was not found\nInstall the driver, or do without.")
+    known = client_state(unavailable="the driver library was not found\nInstall the driver, or do without.")
     text = look_at(bench(known), size=(60, 12))
     assert "No GPU: the driver library was not found. Install the" in text
     assert "driver, or do without." in text

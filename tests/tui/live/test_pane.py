@@ -1,6 +1,6 @@
 import pytest
 from support.pane_bench import Bench, act, look_at, repaints
-from support.scenes import HOSTILE, S, entry, gpus, mirror, progress, uuid
+from support.scenes import HOSTILE, S, client_state, entry, gpus, progress, uuid
 from textual.pilot import Pilot
 
 from infertui.runner.control import EventEnvelope
@@ -15,7 +15,7 @@ RUNNING = entry(5, "running", name="bs=4")
 
 
 def bench(*entries: Entry, **options: object) -> Bench:
-    return Bench(LivePane, mirror(gpus(2), entries), **options)  # type: ignore[arg-type]
+    return Bench(LivePane, client_state(gpus(2), entries), **options)  # type: ignore[arg-type]
 
 
 def charts(bench: Bench) -> int:
@@ -68,7 +68,7 @@ def test_the_same_mirror_twice_repaints_nothing() -> None:
 def test_the_next_rate_moves_figures_and_charts() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         beat = Progressed("run-5", 1090 * S, "measure", batch=3, step=40, tokens=160, tokens_per_s=1777.0, resident=0)
-        bench.mirror.take(EventEnvelope(2, beat))
+        bench.client_state.take(EventEnvelope(2, beat))
         with repaints(bench) as found:
             bench.pane.show(frozenset({"live"}))
         await pilot.pause()
@@ -101,8 +101,8 @@ def test_phases_that_were_seen_to_begin_are_marked_and_timed(monkeypatch: pytest
     now = [10_000 * S]
     monkeypatch.setattr("infertui.tui.live.pane.monotonic_ns", lambda: now[0])
     starting = bench(RUNNING)
-    known = starting.mirror.progress["run-5"] = progress("run-5", "spawn")
-    newest = starting.mirror.sample
+    known = starting.client_state.progress["run-5"] = progress("run-5", "spawn")
+    newest = starting.client_state.sample
     assert newest is not None
     began = newest.t_ns  # the runner's clock, of which the samples tell
     known.entered = [(began, "spawn")]
@@ -124,7 +124,7 @@ def test_phases_that_were_seen_to_begin_are_marked_and_timed(monkeypatch: pytest
 
 def test_notes_are_the_last_lines_and_harmless() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        bench.mirror.take(EventEnvelope(2, Noted("run-5", "warning", HOSTILE)))
+        bench.client_state.take(EventEnvelope(2, Noted("run-5", "warning", HOSTILE)))
         bench.pane.show(frozenset({"live"}))
         await pilot.pause()
         assert "! [/foo]" in bench.text.splitlines()[-2]
@@ -134,9 +134,9 @@ def test_notes_are_the_last_lines_and_harmless() -> None:
 
 
 def test_a_run_that_has_just_begun_is_shown_without_figures() -> None:
-    just_begun = Bench(LivePane, mirror(gpus(2), [RUNNING], runs={}))
+    just_begun = Bench(LivePane, client_state(gpus(2), [RUNNING], runs={}))
     assert "#5 demo bs=4" in look_at(just_begun)
-    assert uuid(0) not in look_at(Bench(LivePane, mirror((), [RUNNING], runs={}, ticks=0)))
+    assert uuid(0) not in look_at(Bench(LivePane, client_state((), [RUNNING], runs={}, ticks=0)))
 
 
 def test_resizing_storms_do_no_harm() -> None:

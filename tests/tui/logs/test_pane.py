@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 from support.fake_control import FakeControl
 from support.pane_bench import Bench, act, look_at, repaints
-from support.scenes import HOSTILE, entry, mirror
+from support.scenes import HOSTILE, client_state, entry
 from textual.pilot import Pilot
 
 from infertui.errors import InfertuiError
@@ -25,7 +25,7 @@ def control(log: str = LOG) -> FakeControl:
 
 
 def bench(*entries: Entry, log: str = LOG, **options: object) -> Bench:
-    return Bench(LogsPane, mirror(entries=entries), control=control(log), **options)  # type: ignore[arg-type]
+    return Bench(LogsPane, client_state(entries=entries), control=control(log), **options)  # type: ignore[arg-type]
 
 
 async def look(bench: Bench, pilot: Pilot[None]) -> None:
@@ -83,7 +83,7 @@ def test_a_run_that_has_ended_is_read_once_and_for_all() -> None:
 def test_after_its_end_a_run_is_read_once_more() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await look(bench, pilot)
-        bench.mirror.take(
+        bench.client_state.take(
             EventEnvelope(2, EntryChanged(replace(RUNNING, state="finished", ended="2026-05-01T10:00:00Z")))
         )
         for _ in range(3):
@@ -115,8 +115,8 @@ def test_a_slow_link_reads_seldom() -> None:
 def test_notes_and_faults_stand_where_they_came_with_their_time() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await look(bench, pilot)
-        bench.mirror.take(EventEnvelope(2, Noted("run-5", "warning", "stopped early")))
-        bench.mirror.faults = ("GPU 3 was lost",)
+        bench.client_state.take(EventEnvelope(2, Noted("run-5", "warning", "stopped early")))
+        bench.client_state.faults = ("GPU 3 was lost",)
         bench.pane.show(frozenset({"live"}))
         await pilot.pause()
         fault, note = (line.strip("│▸ ") for line in bench.text.splitlines()[-3:-1])

@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 from support.pane_bench import Bench, act, look_at, repaints
 from support.runs import simulated
-from support.scenes import HOSTILE, entry, mirror, sweep
+from support.scenes import HOSTILE, client_state, entry, sweep
 from textual.pilot import Pilot
 
 from infertui.config.schema import Config
@@ -17,7 +17,7 @@ from infertui.tui.state import ALL_TOPICS
 
 
 def bench(*entries: Entry, **options: object) -> Bench:
-    return Bench(QueuePane, mirror(entries=entries), **options)  # type: ignore[arg-type]
+    return Bench(QueuePane, client_state(entries=entries), **options)  # type: ignore[arg-type]
 
 
 async def press(bench: Bench, pilot: Pilot[None], *keys: str) -> None:
@@ -158,7 +158,7 @@ def test_retry_is_for_what_has_ended() -> None:
 
 def test_a_paused_queue_goes_on() -> None:
     waiting = bench(entry(1))
-    waiting.mirror.paused = True
+    waiting.client_state.paused = True
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         assert "PAUSED" in bench.text
@@ -213,7 +213,7 @@ def test_one_entry_that_changes_repaints_one_line() -> None:
     entries = [entry(number) for number in range(1, 8)]
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        bench.mirror.take(EventEnvelope(2, EntryChanged(replace(entries[3], state="skipped"))))
+        bench.client_state.take(EventEnvelope(2, EntryChanged(replace(entries[3], state="skipped"))))
         with repaints(bench) as found:
             bench.pane.show(frozenset({"queue"}))
         assert [region.y for _, regions in found for region in regions] == [3]
@@ -224,7 +224,7 @@ def test_one_entry_that_changes_repaints_one_line() -> None:
 def test_the_cursor_stays_with_its_run_when_others_go() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await press(bench, pilot, "j", "j")
-        bench.mirror.take(EventEnvelope(2, EntriesOrdered((2, 3))))
+        bench.client_state.take(EventEnvelope(2, EntriesOrdered((2, 3))))
         bench.pane.show(frozenset({"queue"}))
         await press(bench, pilot, "d")
         assert bench.calls == [("duplicate", ((3,),))]
@@ -242,7 +242,7 @@ def test_a_key_that_is_quicker_than_the_answer_takes_a_run_out_once() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await press(bench, pilot, "x", "x")
         assert [call for call in bench.calls if call[0] == "remove"] == [("remove", ((1,),))]
-        bench.mirror.take(EventEnvelope(bench.mirror.number + 1, EntriesOrdered((2,))))
+        bench.client_state.take(EventEnvelope(bench.client_state.number + 1, EntriesOrdered((2,))))
         bench.pane.show(ALL_TOPICS)
         await press(bench, pilot, "u", "u")
         assert len([call for call in bench.calls if call[0] == "submit"]) == 1

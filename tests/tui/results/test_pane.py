@@ -57,7 +57,7 @@ class Scene:
         await self.pilot.pause()
 
     async def results_changed(self) -> None:
-        self.app.mirror.results_version += 1
+        self.app.client_state.results_version += 1
         self.pane.show(frozenset({"results"}))
         await self.settle()
 

@@ -241,13 +241,13 @@ class LlamaCppEngine:
         finally:
             api.llama_free(context)
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         """By the file, by the context, and by llama.cpp's own account of loading."""
         api, account, options, context = self._library.api, self._account, self._options, self._context
         n_ctx, n_batch, n_ubatch = (
             int(ask(context)) for ask in (api.llama_n_ctx, api.llama_n_batch, api.llama_n_ubatch)
         )
-        levers = {
+        settings = {
             "dtype": self._weights.dtype,
             "quantization": self._weights.quantization,
             "llama_cpp.n_gpu_layers": str(account.offloaded or 0),
@@ -272,7 +272,7 @@ class LlamaCppEngine:
         }
         for (device, purpose), size in account.buffers.items():
             facts[f"{clean(device)} {purpose} buffer"] = format_bytes(size)
-        return EffectiveSettings(levers=levers, counters=_counters(perf), facts=facts, reasons=self._reasons())
+        return EffectiveSettings(settings=settings, counters=_counters(perf), facts=facts, reasons=self._reasons())
 
     def _reasons(self) -> dict[str, str]:
         reasons = {}

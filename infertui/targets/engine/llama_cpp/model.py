@@ -32,7 +32,7 @@ class Weights(Struct, frozen=True):
 
     @property
     def quantization(self) -> str:
-        """The word of the lever: `none` for weights in a plain number format."""
+        """The word of the option: `none` for weights in a plain number format."""
         return self.file.quantization
 
     @property

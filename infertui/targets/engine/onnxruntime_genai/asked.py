@@ -85,7 +85,7 @@ def provider_of(request: LoadRequest) -> Provider:
 
 
 def recipe(request: LoadRequest, source: ModelSource) -> Recipe:
-    """What is to be made for a request. Raises ConfigError for levers that do not go together."""
+    """What is to be made for a request. Raises ConfigError for options that do not go together."""
     engine, options = request.engine, request.engine.onnxruntime_genai
     provider = provider_of(request)
     kind: DeviceKind = "cpu" if provider == "cpu" else "cuda"

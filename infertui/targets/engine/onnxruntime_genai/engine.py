@@ -137,7 +137,7 @@ class OnnxruntimeGenaiEngine:
     def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """Nothing is compiled; the library captures graphs anew in the first step of every batch."""
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         held, found = self._contents, self._executed
         facts = {
             "weights": _types_told(held),
@@ -150,7 +150,7 @@ class OnnxruntimeGenaiEngine:
         }
         if held.block_size:
             facts["quantized_in_groups_of"] = str(held.block_size)
-        levers = {
+        settings = {
             "dtype": held.dtype,
             "quantization": held.quantization,
             "mode": "cudagraph" if found.replayed else "eager",
@@ -158,10 +158,10 @@ class OnnxruntimeGenaiEngine:
             "onnxruntime_genai.prompt_logits": held.prompt_logits,
         }
         if held.activations:
-            levers["onnxruntime_genai.activations"] = held.activations
+            settings["onnxruntime_genai.activations"] = held.activations
         if found.replayed:
             facts["graph_evidence"] = "the profile tells operators of a prompt, and none of a later step"
-        return EffectiveSettings(levers=levers, facts=facts, graphs="replayed" if found.replayed else "no")
+        return EffectiveSettings(settings=settings, facts=facts, graphs="replayed" if found.replayed else "no")
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
         import numpy as np

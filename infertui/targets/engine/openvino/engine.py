@@ -34,7 +34,7 @@ from infertui.targets.engine.base import (
     ScoringWay,
     Sink,
 )
-from infertui.targets.engine.openvino.effective import PRECISIONS, Told, listening
+from infertui.targets.engine.openvino.inspection import PRECISIONS, Told, listening
 from infertui.targets.engine.openvino.source import OpenvinoSource, prepared, shown
 from infertui.text import clean
 from infertui.units import format_bytes
@@ -153,7 +153,7 @@ class OpenvinoEngine:
     def prepare(self, plan: GenerationPlan, enter: Callable[[Getting], None]) -> None:
         """What there is to compile is compiled while loading."""
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         compiled = {key: clean(value) for key, value in self._compiled.items()}
         group = compiled.get("DYNAMIC_QUANTIZATION_GROUP_SIZE", "unknown")
         kv_cache = compiled.get("KV_CACHE_PRECISION", "unknown")
@@ -169,10 +169,10 @@ class OpenvinoEngine:
             **{key.lower(): compiled[key] for key in _TOLD if key in compiled},
             **self._last,
         }
-        levers = {"dtype": self._dtype, "quantization": self._quantization, "openvino.kv_cache": kv_cache}
+        settings = {"dtype": self._dtype, "quantization": self._quantization, "openvino.kv_cache": kv_cache}
         if self._quantization != "none" or group == "0":  # where nothing is quantized, it changes nothing
-            levers["openvino.dynamic_quantization"] = "unknown" if group == "unknown" else str(group != "0").lower()
-        return EffectiveSettings(levers=levers, facts=facts)
+            settings["openvino.dynamic_quantization"] = "unknown" if group == "unknown" else str(group != "0").lower()
+        return EffectiveSettings(settings=settings, facts=facts)
 
     def generate(self, batch: Batch, sink: Sink) -> Generated:
         import numpy as np
@@ -292,7 +292,7 @@ class OpenvinoEngine:
         pass
 
     def memory(self) -> EngineMemory:
-        """The library counts none but the KV cache, which `evidence` has."""
+        """The library counts none but the KV cache, which `effective` tells."""
         return EngineMemory()
 
 
@@ -351,9 +351,9 @@ def _compiled(
 
 
 def _check_settings(asked: Mapping[str, Any], compiled: Mapping[str, str], scheduled: Mapping[str, str]) -> None:
-    """Raise EngineError where what no lever speaks of is not as it was asked for, by what the library says of itself.
+    """Raise EngineError where what no option speaks of is not as it was asked for, by what the library says of itself.
 
-    Where it says nothing of the compiled model, evidence has no levers to show, which fails a run that asked for some.
+    Where it says nothing of the compiled model, there are no options to show, which fails a run that asked for some.
     """
     held = scheduled.get("enable_prefix_caching", "unknown")
     if held != "false":

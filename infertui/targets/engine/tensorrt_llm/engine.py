@@ -32,7 +32,7 @@ from infertui.targets.engine.base import (
     LoadRequest,
     Sink,
 )
-from infertui.targets.engine.tensorrt_llm import builtengine, effective, options, stream
+from infertui.targets.engine.tensorrt_llm import builtengine, inspection, options, stream
 from infertui.targets.engine.tensorrt_llm import installation as trial
 from infertui.targets.engine.tensorrt_llm.build import cache
 from infertui.targets.engine.tensorrt_llm.builtengine import BuiltEngine
@@ -59,7 +59,7 @@ class TensorrtLlmEngine:
     _source: ModelSource
     _tokenizer: Tokenizer
     _engine_config: EngineConfig
-    _expected: effective.Expected
+    _expected: inspection.Expected
     _built: BuiltEngine | None = None
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class TensorrtLlmEngine:
             )
         return Generated(counts, lambda: [answer.ids() for answer in answers])
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         found = self._look_at_built() if self._built else self._look()
         own = self._own
         counters = {
@@ -158,7 +158,7 @@ class TensorrtLlmEngine:
                 facts["acceptance"] = "says nothing: the weights are random"
         if own.timed:
             facts["own_ttft"] = f"{own.ttft_us / own.timed / 1000:.3f} ms, mean by the library's own clock"
-        return EffectiveSettings(found.levers, counters, facts, found.reasons)
+        return EffectiveSettings(found.settings, counters, facts, found.reasons)
 
     def synchronize(self) -> None:
         """A batch has ended when its last token was received; other processes drive the device."""
@@ -288,9 +288,9 @@ class TensorrtLlmEngine:
         )
         return found
 
-    def _expect(self, capacity: Capacity, engine: EngineConfig) -> effective.Expected:
+    def _expect(self, capacity: Capacity, engine: EngineConfig) -> inspection.Expected:
         shape = self._source.shape
-        return effective.Expected(
+        return inspection.Expected(
             parameters=shape.parameters if shape.exact else None,
             sequences=capacity.sequences,
             tensor_parallel=engine.tensor_parallel,
@@ -300,7 +300,7 @@ class TensorrtLlmEngine:
     def _check_pool(self, capacity: Capacity) -> None:
         """Refuse a KV pool that would make the run measure something else."""
         log = self._startup()
-        if why := effective.reuse(self._llm.args, log):
+        if why := inspection.reuse(self._llm.args, log):
             raise EngineError(
                 f"TensorRT-LLM {self._version} reuses KV blocks of earlier prompts although that was turned off: {why}",
                 remedy="Repeated prompts would be measured as cache hits; use another version.",
@@ -323,14 +323,14 @@ class TensorrtLlmEngine:
         return self._log
 
     def _look(self) -> EffectiveSettings:
-        return effective.look(self._llm.args, self._startup(), self._expected, self._version)
+        return inspection.look(self._llm.args, self._startup(), self._expected, self._version)
 
     def _look_at_built(self) -> EffectiveSettings:
         built = self._built
         assert built is not None  # noqa: S101
         log = self._startup()
         return EffectiveSettings(
-            levers={
+            settings={
                 "dtype": built.dtype,
                 "mode": "engine",
                 "quantization": built.quantization,
@@ -342,7 +342,7 @@ class TensorrtLlmEngine:
                 "tensorrt_llm.chunked_prefill": str(bool(getattr(self._llm.args, "enable_chunked_prefill", 0))).lower(),
             },
             facts={
-                "kv_pool": effective.kv_pool(self._llm.args, log),
+                "kv_pool": inspection.kv_pool(self._llm.args, log),
                 "engine_dir": clean(str(built.path)),
                 "engine_built_by": built.version or "unknown",
                 "engine_max_batch_size": str(built.max_batch_size),
@@ -357,7 +357,7 @@ class TensorrtLlmEngine:
         return written if given == expand(written) else clean(str(given))
 
     def _loaded(self, request: LoadRequest, library: Any) -> Loaded:
-        found = (self._look_at_built() if self._built else self._look()).levers
+        found = (self._look_at_built() if self._built else self._look()).settings
         shape = self._source.shape
         log = self._startup()
         versions, paths = _origin(library, self._version)
@@ -382,7 +382,7 @@ class TensorrtLlmEngine:
             special_ids=self._tokenizer.all_special_ids,
             max_positions=positions,
             random_weights=self._source.kind == "synthetic",
-            memory_policy=effective.kv_pool(self._llm.args, log),
+            memory_policy=inspection.kv_pool(self._llm.args, log),
             warms_by_shape=True,
             paths=paths,
             details=details,

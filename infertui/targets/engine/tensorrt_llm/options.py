@@ -188,7 +188,7 @@ def for_pytorch(
 ) -> dict[str, Any]:
     """Arguments of `tensorrt_llm.LLM` but the model, all of which the installed version takes.
 
-    Raises EngineError for a lever that it lacks.
+    Raises EngineError for an option that it lacks.
     """
     options = engine.tensorrt_llm
     needed: dict[str, Any] = {

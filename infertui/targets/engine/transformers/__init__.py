@@ -1,7 +1,7 @@
-"""Hugging Face Transformers on PyTorch, with all the levers."""
+"""Hugging Face Transformers on PyTorch, with all the options."""
 
 from infertui.targets.engine.transformers.asked import check
-from infertui.targets.engine.transformers.effective import probe
 from infertui.targets.engine.transformers.engine import create
+from infertui.targets.engine.transformers.inspection import probe
 
 __all__ = ["check", "create", "probe"]

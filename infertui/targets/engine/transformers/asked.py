@@ -1,4 +1,4 @@
-"""Levers that do not go together in Transformers, known from the request and the files alone."""
+"""Options that do not go together in Transformers, known from the request and the files alone."""
 
 from infertui.config.schema import EngineConfig
 from infertui.errors import ConfigError
@@ -28,7 +28,7 @@ def check(request: LoadRequest, source: ModelSource) -> None:
 
 
 def check_options(engine: EngineConfig, mode: str, source: ModelSource) -> None:
-    """Raise ConfigError for levers that do not go together, before anything is loaded."""
+    """Raise ConfigError for options that do not go together, before anything is loaded."""
     options = engine.transformers
     if options.graph_step != "model" and mode != "cudagraph":
         raise ConfigError(

@@ -95,16 +95,16 @@ class ContinuousMode:
             running -= result.is_finished()
         return outputs
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         """The mode is told by the cache that the scheduler made and by the steps that it ran."""
         if not self._steps:
             return EffectiveSettings(counters=self._counters(), facts=self._facts, unseen=("mode",))
         graphs: Graphs = "no" if self._facts["cuda_graphs"] == "no" else "captured"
         if graphs == "captured" and self._replays and self._replays.count:
             graphs = "replayed"
-        levers = {"mode": "continuous"} if "Paged" in self._cache else {}
+        settings = {"mode": "continuous"} if "Paged" in self._cache else {}
         return EffectiveSettings(
-            levers=levers, counters=self._counters(), facts=self._facts, compiled="no", graphs=graphs
+            settings=settings, counters=self._counters(), facts=self._facts, compiled="no", graphs=graphs
         )
 
     def _counters(self) -> dict[str, int]:
@@ -139,7 +139,7 @@ class ContinuousMode:
                 "safety_margin": 0.0,  # the pages suffice for all
                 "seed": 0,
             }
-            if "auto_switch_to_flash" in known:  # the attention is a lever of its own
+            if "auto_switch_to_flash" in known:  # the attention is an option of its own
                 options["auto_switch_to_flash"] = False
             config = transformers.ContinuousBatchingConfig(**options)
             start = self._held.model.init_continuous_batching

@@ -27,7 +27,7 @@ from infertui.targets.engine.base import (
     Sink,
 )
 from infertui.targets.engine.resident import reset_resident_peak_of, resident_peak_of
-from infertui.targets.engine.transformers import effective, loading, parallel
+from infertui.targets.engine.transformers import inspection, loading, parallel
 from infertui.targets.engine.transformers.asked import check_options, meaningless
 from infertui.targets.engine.transformers.continuous import ContinuousMode
 from infertui.targets.engine.transformers.generate import GenerateMode, LibraryLoop
@@ -85,7 +85,7 @@ class TransformersEngine:
         self._facts: dict[str, str] = {}
 
     def load(self, request: LoadRequest) -> Loaded:
-        status = effective.probe()
+        status = inspection.probe()
         if not status.available:
             raise EngineError(f"Transformers cannot be used: {status.reason}", remedy=status.remedy)
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -131,27 +131,27 @@ class TransformersEngine:
                 # Whole weights were here before they were divided; the allocator would keep their place.
                 torch.cuda.empty_cache()
             self._facts["memory_of_allocator"] = "rank 0 alone; what the driver counts is of all ranks"
-            self._facts["weight_bytes_per_rank"] = ", ".join(map(str, _gathered(effective.weight_bytes(self._model))))
+            self._facts["weight_bytes_per_rank"] = ", ".join(map(str, _gathered(inspection.weight_bytes(self._model))))
             if self._ranks:
                 self._way = parallel.ParallelMode(self._way, self._ranks, self._model)
         text_config = self._model.config.get_text_config()
-        dtype, mixed = effective.dtype_in_force(self._model)
-        word, quantized, classes = effective.quantization_in_force(self._model)
+        dtype, mixed = inspection.dtype_in_force(self._model)
+        word, quantized, classes = inspection.quantization_in_force(self._model)
         self._facts |= {"weight_dtypes": mixed} if mixed else {}
         self._facts |= {"quantized_modules": classes} if classes else {}
-        versions, paths = effective.libraries(self._device)
+        versions, paths = inspection.libraries(self._device)
         return Loaded(
             engine="transformers",
             versions=versions,
             paths=paths,
             device=str(self._device),
-            device_name=effective.device_name(self._device),
-            device_uuid=effective.device_uuid(self._device),
+            device_name=inspection.device_name(self._device),
+            device_uuid=inspection.device_uuid(self._device),
             dtype=dtype,
-            attention=effective.attention_in_force(self._model),
+            attention=inspection.attention_in_force(self._model),
             parameters=sum(tensor.numel() for tensor in self._model.parameters()),
-            weight_bytes=effective.weight_bytes(self._model),
-            lookup_bytes=effective.lookup_bytes(self._model),
+            weight_bytes=inspection.weight_bytes(self._model),
+            lookup_bytes=inspection.lookup_bytes(self._model),
             kv_token_bytes=kv_bytes_per_token(source.shape, dtype),
             quantized_layers=quantized if word != "none" else None,
             vocabulary=int(text_config.vocab_size),
@@ -228,23 +228,25 @@ class TransformersEngine:
     def score(self, ids: Sequence[int], going_on: Callable[[], None]) -> float:
         return log_likelihood(self._model, ids, going_on)
 
-    def evidence(self) -> EffectiveSettings:
-        found = self._way.evidence()
-        attention = effective.attention_in_force(self._model)
-        levers = {
-            "dtype": effective.compute_in_force(effective.dtype_in_force(self._model)[0], self._device),
+    def effective(self) -> EffectiveSettings:
+        found = self._way.effective()
+        attention = inspection.attention_in_force(self._model)
+        settings = {
+            "dtype": inspection.compute_in_force(inspection.dtype_in_force(self._model)[0], self._device),
             "attention": attention,
-            "quantization": effective.quantization_in_force(self._model)[0],
+            "quantization": inspection.quantization_in_force(self._model)[0],
             "speculation": "none",
             "tensor_parallel": "1",
         }
         facts = dict(self._facts)
         if "sdpa" in attention:
-            facts["sdpa_kernels"] = effective.sdpa_kernels() if self._device.type == "cuda" else "CPU"
+            facts["sdpa_kernels"] = inspection.sdpa_kernels() if self._device.type == "cuda" else "CPU"
         reasons = dict(found.reasons)
-        if levers["quantization"] == "int4" and self._device.type == "cpu":
+        if settings["quantization"] == "int4" and self._device.type == "cpu":
             reasons["quantization"] = loading.UNPACKING
-        return msgspec.structs.replace(found, levers=levers | found.levers, facts=facts | found.facts, reasons=reasons)
+        return msgspec.structs.replace(
+            found, settings=settings | found.settings, facts=facts | found.facts, reasons=reasons
+        )
 
     def synchronize(self) -> None:
         if self._device.type == "cuda":

@@ -169,7 +169,7 @@ class LibraryLoop:
         check_count(watch, tokens)
         return Generated([tokens] * len(batch.prompts), lambda: output[:, width:].tolist())
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         """The mode is told by the cache that `generate` used and by whether compiled steps ran."""
         counters: dict[str, int] = {}
         facts = {"cache": self._cache}
@@ -178,7 +178,7 @@ class LibraryLoop:
         compiled: Compiled = "no"
         graphs: Graphs = "no"
         compilation = self._compilation
-        levers: dict[str, str] = {}
+        settings: dict[str, str] = {}
         if compilation:
             counters = {"compiled_graphs": compilation.graphs, "compiled_steps": compilation.calls}
             if self._held.device.type == "cuda":
@@ -186,7 +186,7 @@ class LibraryLoop:
             facts |= compilation.facts()
             if compilation.in_force:
                 mode, compiled, graphs = "compile", compilation.source, compilation.captured
-                levers["transformers.tuning"] = compilation.tuning
+                settings["transformers.tuning"] = compilation.tuning
             elif compilation.graphs and compilation.calls:
                 reasons["mode"] = "the compiler of PyTorch was another than inductor"
             else:
@@ -201,14 +201,14 @@ class LibraryLoop:
             return EffectiveSettings(
                 counters=counters, facts=facts, unseen=("mode", "speculation", "transformers.tuning")
             )
-        levers["mode"] = mode
+        settings["mode"] = mode
         if self._speculation:
-            drafts = self._speculation.evidence()
-            levers |= drafts.levers
+            drafts = self._speculation.effective()
+            settings |= drafts.settings
             counters |= drafts.counters
             facts |= drafts.facts
         return EffectiveSettings(
-            levers=levers, counters=counters, facts=facts, reasons=reasons, compiled=compiled, graphs=graphs
+            settings=settings, counters=counters, facts=facts, reasons=reasons, compiled=compiled, graphs=graphs
         )
 
     def release(self) -> None:

@@ -112,13 +112,13 @@ class GraphMode:
 
         return Generated([batch.output_len] * len(batch.prompts), read)
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         if self._graph is None:
-            return EffectiveSettings(levers={"mode": "none"}, reasons={"mode": "no step was captured"})
+            return EffectiveSettings(settings={"mode": "none"}, reasons={"mode": "no step was captured"})
         replayed = self._replays == self._steps  # none of either, where one token is all that was asked for
         step = self._step_in_force()
         return EffectiveSettings(
-            levers={
+            settings={
                 "mode": "cudagraph" if replayed else "none",
                 "transformers.graph_step": step,
                 "transformers.tuning": self._tuning or "none",

@@ -13,7 +13,7 @@ from infertui.errors import EngineError, InfertuiError, ModelError
 from infertui.models.memory.estimate import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource
 from infertui.models.tokenizers import ByteTokenizer, NoTokenizer, has_tokenizer
-from infertui.targets.engine.transformers.effective import weight_word
+from infertui.targets.engine.transformers.inspection import weight_word
 from infertui.text import clean, error_text
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _linears(model: Any) -> list[tuple[str, Any]]:
 
 
 def _config(word: str, layers: list[Any], device: "torch.device") -> tuple[Any, dict[str, str]]:
-    """torchao's config, and facts. It is kept from changing inductor's settings: they are levers of their own."""
+    """torchao's config, and facts. It is kept from changing inductor's settings: they are options of their own."""
     import torch
     from torchao import quantization as ao
 

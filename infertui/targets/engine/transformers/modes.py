@@ -28,8 +28,8 @@ class ExecutionMode(Protocol):
 
     def generate(self, batch: Batch, sink: Sink) -> Generated: ...
 
-    def evidence(self) -> EffectiveSettings:
-        """What it found in force while it generated; levers that it cannot see are left out."""
+    def effective(self) -> EffectiveSettings:
+        """What it found in force while it generated; options that it cannot see are left out."""
         ...
 
     def release(self) -> None:

@@ -212,17 +212,17 @@ class ParallelMode:
             raise lockstep.raised
         return generated
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         """Adds how many ranks the group has and how many weights are divided."""
         import torch.distributed as dist
 
-        found = self._inner.evidence()
+        found = self._inner.effective()
         world = dist.get_world_size()
         tensors = list(self._model.parameters())
         divided = sum(is_divided(tensor) for tensor in tensors)
         return msgspec.structs.replace(
             found,
-            levers={**found.levers, "tensor_parallel": str(world if divided else 1)},
+            settings={**found.settings, "tensor_parallel": str(world if divided else 1)},
             facts={
                 **found.facts,
                 "ranks": f"{world} over {dist.get_backend()}",

@@ -72,7 +72,7 @@ class Speculation:
         """Tokens of the step that has just ended."""
         return self._gained
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         """The word is that of the candidate generator that was at work."""
         word = {
             "": "none",
@@ -83,7 +83,7 @@ class Speculation:
         if self._draft is not None:
             facts["draft_model"] = f"{type(self._draft).__name__}, {self._draft.num_parameters():,} parameters"
         return EffectiveSettings(
-            levers={"speculation": word},
+            settings={"speculation": word},
             counters={
                 "forwards": self._forwards,
                 "drafted_tokens": self._drafted,

@@ -35,7 +35,7 @@ from infertui.targets.engine.base import (
 from infertui.targets.engine.contract import PROCESS_DIED
 from infertui.targets.engine.resident import reset_resident_peak_of, resident_peak_of
 from infertui.targets.engine.transformers.loading import load_tokenizer
-from infertui.targets.engine.vllm import arguments, effective
+from infertui.targets.engine.vllm import arguments, inspection
 from infertui.targets.engine.vllm import arguments as surroundings
 from infertui.targets.engine.vllm.arguments import probe
 from infertui.targets.engine.vllm.asked import draft_of
@@ -195,11 +195,11 @@ class VllmEngine:
         first = looks[0]
         config = self._engine.vllm_config
         random = source.kind == "synthetic"
-        self._sizes = effective.sizes(
+        self._sizes = inspection.sizes(
             (config.scheduler_config.max_num_seqs, config.model_config.max_model_len), request.capacity
         )
         blocks, positions = config.cache_config.num_gpu_blocks, config.cache_config.block_size
-        pool = effective.described(looks)["kv_cache"]
+        pool = inspection.described(looks)["kv_cache"]
         self._facts = {
             "engine_core": type(self._engine.engine_core).__name__,
             "prefix_cache": "on" if config.cache_config.enable_prefix_caching else "off",
@@ -223,7 +223,7 @@ class VllmEngine:
             device=first["device"],
             device_name=clean(first["device_name"]),
             device_uuid=first["device_uuid"],
-            dtype=effective.weights_dtype(first),
+            dtype=inspection.weights_dtype(first),
             attention=", ".join(first["attention"]),
             # Ranks hold some weights twice: their sum is no count of the model's parameters.
             parameters=first["parameters"] if len(looks) == 1 else None,
@@ -236,7 +236,7 @@ class VllmEngine:
             threads=first["threads"],
             warms_by_shape=True,
             quantized_layers=sum(first["quantized"].values()),
-            details={**self._facts, **effective.described(looks)},
+            details={**self._facts, **inspection.described(looks)},
         )
 
     def encode(self, text: str) -> list[int]:
@@ -308,9 +308,9 @@ class VllmEngine:
             raise EngineError("vLLM gave no likelihood for each token of the prompt")
         return float(sum(entry[token].logprob for token, entry in zip(ids[1:], likely[1:], strict=True)))
 
-    def evidence(self) -> EffectiveSettings:
+    def effective(self) -> EffectiveSettings:
         inside = hasattr(self._engine.engine_core, "engine_core")
-        return effective.evidence(
+        return inspection.effective(
             self._look(),
             self._engine.get_metrics() if self._engine.log_stats else (),
             self._facts,

@@ -131,7 +131,7 @@ class Form:
     def set(self, key: str, value: Value) -> str:
         """Give `key` a value; an axis over it ends. Raises ConfigError.
 
-        Another engine puts levers that it does not take back to their defaults; returns what is to be said of that.
+        Another engine puts options that it does not take back to their defaults; returns what is to be said of that.
         """
         field = field_of(key)
         assert field is not None  # noqa: S101

@@ -45,9 +45,9 @@ class MachineInfo(Struct, frozen=True):
     models: tuple[LocalModel, ...] | None = None
 
     @classmethod
-    def of(cls, mirror: ClientState, models: tuple[LocalModel, ...] | None) -> "MachineInfo":
+    def of(cls, client_state: ClientState, models: tuple[LocalModel, ...] | None) -> "MachineInfo":
         """What the mirror knows."""
-        facts = mirror.runner
+        facts = client_state.runner
         if facts is None:
             return cls(models=models)
         return cls(facts.engines, facts.gpus, facts.gpus_unavailable, known=True, models=models)

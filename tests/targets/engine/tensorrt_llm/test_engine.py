@@ -66,10 +66,10 @@ def verdict(asked: LoadRequest, folder: Path) -> EffectiveSettings:
         try:
             check_loaded(asked.engine, engine.load(asked))
             engine.generate(BATCH, Stamps())
-            before = engine.evidence()
+            before = engine.effective()
             check(asked.engine, SPEC, before)
             engine.generate(BATCH, Stamps())
-            after = engine.evidence()
+            after = engine.effective()
             check(asked.engine, SPEC, after)
             check_growth(asked.engine, growth(before, after), BATCH.output_len)
             return after
@@ -90,7 +90,7 @@ def test_every_line_loads_generates_and_proves_what_is_in_force(line: str, insta
         loaded = engine.load(request())
         sink = Stamps()
         generated = engine.generate(BATCH, sink)
-        evidence = engine.evidence()
+        effective = engine.effective()
         closing(engine)
 
     assert list(generated.counts) == [6, 6, 6]
@@ -103,14 +103,14 @@ def test_every_line_loads_generates_and_proves_what_is_in_force(line: str, insta
     assert loaded.device_uuid == "GPU-aaaa"
     assert loaded.random_weights
     assert loaded.memory_policy == "KV pool of 160 tokens, 512 MiB, reserved at load"
-    assert evidence.levers == {
+    assert effective.settings == {
         "dtype": "bfloat16", "mode": "cudagraph", "quantization": "none", "speculation": "none",
         "tensor_parallel": "1", "tensorrt_llm.backend": "pytorch", "tensorrt_llm.kv_cache_dtype": "auto",
         "tensorrt_llm.chunked_prefill": "false", "tensorrt_llm.max_num_tokens": "8192",
         "tensorrt_llm.overlap_scheduler": "on",
     }  # fmt: skip
-    assert evidence.facts["graphs_captured"] == "1, 2, 3"
-    assert evidence.facts["looked_at"] == "llm.args and its log"
+    assert effective.facts["graphs_captured"] == "1, 2, 3"
+    assert effective.facts["looked_at"] == "llm.args and its log"
     told = trtllm.calls(package)[0]
     assert told["load_format"] == "dummy"
     assert told["skip_tokenizer_init"] is True
@@ -159,12 +159,12 @@ def test_a_long_prompt_raises_the_token_budget_unless_it_is_chunked(install: Ins
         ({"tensor_parallel": 2}, {"tensor_parallel": "2"}),
     ],
 )
-def test_each_lever_acts_and_is_proven(
+def test_each_option_acts_and_is_proven(
     line: str, engine: dict[str, Any], found: dict[str, str], install: Install, tmp_path: Path
 ) -> None:
     install(line, gpus=2)
-    levers = verdict(request(**engine), tmp_path).levers
-    assert found.items() <= levers.items()
+    settings = verdict(request(**engine), tmp_path).settings
+    assert found.items() <= settings.items()
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -172,14 +172,14 @@ def test_each_lever_acts_and_is_proven(
 def test_speculation_by_the_names_of_each_line(line: str, speculation: str, install: Install, tmp_path: Path) -> None:
     package = install(line, tokens_each=3)
     draft = "" if speculation == "prompt-lookup" else "synthetic:nano"
-    evidence = verdict(request(speculation=speculation, draft_model=draft, draft_tokens=5), tmp_path)
+    effective = verdict(request(speculation=speculation, draft_model=draft, draft_tokens=5), tmp_path)
 
-    assert evidence.levers["speculation"] == speculation
+    assert effective.settings["speculation"] == speculation
     # Two iterations of three tokens for each of 6 requests; 1.0 has no metrics: a full draft counts for each.
     drafted = 5 * 2 * 6 if line == "1.0" else 4 * 2 * 6
-    assert evidence.counters["drafted_tokens"] == drafted
-    assert evidence.counters["accepted_tokens"] == 4 * 6
-    assert evidence.facts["acceptance"] == "says nothing: the weights are random"
+    assert effective.counters["drafted_tokens"] == drafted
+    assert effective.counters["accepted_tokens"] == 4 * 6
+    assert effective.facts["acceptance"] == "says nothing: the weights are random"
     config = trtllm.calls(package)[0]["speculative_config"]
     assert config["max_draft_len"] == 5
     if draft:
@@ -210,7 +210,7 @@ def test_multi_token_prediction_needs_its_layers(install: Install, tmp_path: Pat
 
     found = verdict(request(f"synthetic:{tmp_path}/mtp.json", speculation="mtp"), tmp_path)
 
-    assert found.levers["speculation"] == "mtp"
+    assert found.settings["speculation"] == "mtp"
     told = trtllm.calls(package)[0]
     assert told["speculative_config"]["num_nextn_predict_layers"] == 1
     assert not Path(told["model"]).exists(), "the folder made for a config of another name is removed"
@@ -232,16 +232,16 @@ def test_responses_with_new_tokens_alone_are_understood(install: Install, tmp_pa
 @pytest.mark.parametrize("line", LINES)
 def test_its_own_times_stand_beside_ours(line: str, install: Install, tmp_path: Path) -> None:
     install(line)
-    evidence = verdict(request(), tmp_path)
-    counters = evidence.counters
+    effective = verdict(request(), tmp_path)
+    counters = effective.counters
     assert counters["own_requests"] == 6
     if line == "1.0":
         assert counters["own_timed_requests"] == 0
-        assert "own_ttft" not in evidence.facts
+        assert "own_ttft" not in effective.facts
     else:
         assert counters["own_ttft_us"] == 6 * 20_000
         assert counters["own_decode_us"] == 6 * 10_000
-        assert evidence.facts["own_ttft"].startswith("20.000 ms")
+        assert effective.facts["own_ttft"].startswith("20.000 ms")
 
 
 def test_sampling_says_every_choice(install: Install) -> None:
@@ -302,14 +302,14 @@ def test_weights_that_take_twice_the_room_are_not_in_16_bit(install: Install, tm
 
 def test_weights_that_take_what_they_should_are_believed(install: Install, tmp_path: Path) -> None:
     install(weights_gib=2.1)
-    assert verdict(request("synthetic:tinyllama-1.1b", dtype="float16"), tmp_path).levers["dtype"] == "float16"
+    assert verdict(request("synthetic:tinyllama-1.1b", dtype="float16"), tmp_path).settings["dtype"] == "float16"
 
 
 def test_a_pool_other_than_asked_for_is_told(install: Install, tmp_path: Path) -> None:
     install(kv_tokens=96)
-    evidence = verdict(request(), tmp_path)
-    assert evidence.facts["kv_pool"] == "KV pool of 96 tokens, 512 MiB, reserved at load"
-    assert evidence.facts["kv_tokens_asked"] == "160"
+    effective = verdict(request(), tmp_path)
+    assert effective.facts["kv_pool"] == "KV pool of 96 tokens, 512 MiB, reserved at load"
+    assert effective.facts["kv_tokens_asked"] == "160"
 
 
 def test_a_pool_in_which_sequences_would_wait_is_refused(install: Install, tmp_path: Path) -> None:
@@ -329,10 +329,10 @@ def test_outputs_that_fall_short_are_counted_as_they_are(install: Install, tmp_p
 
 def test_without_a_log_the_config_objects_speak(install: Install, tmp_path: Path) -> None:
     install(silent=True)
-    evidence = verdict(request(mode="cudagraph"), tmp_path)
-    assert evidence.levers["mode"] == "cudagraph"
-    assert evidence.facts["looked_at"] == "llm.args alone"
-    assert evidence.facts["kv_pool"] == "KV pool of 160 tokens, reserved at load"
+    effective = verdict(request(mode="cudagraph"), tmp_path)
+    assert effective.settings["mode"] == "cudagraph"
+    assert effective.facts["looked_at"] == "llm.args alone"
+    assert effective.facts["kv_pool"] == "KV pool of 160 tokens, reserved at load"
 
 
 # -- quantized checkpoints
@@ -353,7 +353,7 @@ def test_fp8_is_a_property_of_the_checkpoint(install: Install, tmp_path: Path) -
     with pytest.raises(EngineError, match="this one is quantized as awq-4bit"):
         verdict(request(awq, quantization="fp8"), tmp_path)
     fp8 = quantized(tmp_path / "fp8", quantization_config={"quant_method": "fp8"})
-    assert verdict(request(fp8, quantization="fp8"), tmp_path).levers["quantization"] == "fp8"
+    assert verdict(request(fp8, quantization="fp8"), tmp_path).settings["quantization"] == "fp8"
 
 
 def test_an_export_of_model_optimizer_is_fp8_and_the_library_may_say_otherwise(
@@ -362,7 +362,7 @@ def test_an_export_of_model_optimizer_is_fp8_and_the_library_may_say_otherwise(
     model = quantized(tmp_path / "modelopt")
     (tmp_path / "modelopt/hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
     install()
-    assert verdict(request(model, quantization="fp8"), tmp_path).levers["quantization"] == "fp8"
+    assert verdict(request(model, quantization="fp8"), tmp_path).settings["quantization"] == "fp8"
     install(quant_algo="W4A16_AWQ")
     for name in [name for name in sys.modules if name.startswith("tensorrt_llm")]:
         del sys.modules[name]
@@ -373,7 +373,7 @@ def test_an_export_of_model_optimizer_is_fp8_and_the_library_may_say_otherwise(
 # -- refusals and failures
 
 
-def test_a_lever_that_a_version_lacks_is_named_with_the_version(install: Install, tmp_path: Path) -> None:
+def test_an_option_that_a_version_lacks_is_named_with_the_version(install: Install, tmp_path: Path) -> None:
     package = install()
     setup = json.loads((package / "_fake.json").read_text())
     setup["surface"]["versions"]["1.2"]["without"] = {
@@ -391,7 +391,7 @@ def test_a_lever_that_a_version_lacks_is_named_with_the_version(install: Install
         with pytest.raises(EngineError, match=message) as caught:
             verdict(request(**engine), tmp_path)
         assert caught.value.remedy
-    assert verdict(request(), tmp_path).levers["tensorrt_llm.chunked_prefill"] == "false"
+    assert verdict(request(), tmp_path).settings["tensorrt_llm.chunked_prefill"] == "false"
 
 
 @pytest.mark.parametrize(
@@ -543,11 +543,11 @@ def test_a_built_engine_runs_and_is_what_its_config_says(
     folder = built(tmp_path / "engine")
     asked = request(local, dtype="float16", options={"backend": "engine", "engine_dir": str(folder)})
 
-    evidence = verdict(asked, tmp_path)
+    effective = verdict(asked, tmp_path)
 
-    assert evidence.levers["mode"] == "engine"
-    assert evidence.levers["tensorrt_llm.engine_dir"] == str(folder)
-    assert evidence.facts["engine_built_by"] == "1.2.1"
+    assert effective.settings["mode"] == "engine"
+    assert effective.settings["tensorrt_llm.engine_dir"] == str(folder)
+    assert effective.facts["engine_built_by"] == "1.2.1"
     told = trtllm.calls(package)[0]
     assert told["model"] == str(folder)
     assert "cuda_graph_config" not in told

@@ -57,7 +57,7 @@ def test_a_worker_loads_measures_and_finds_its_log(tmp_path: Path) -> None:
     workers.play(scenario())
 
 
-def test_a_lever_that_is_not_in_force_ends_the_run(tmp_path: Path) -> None:
+def test_an_option_that_is_not_in_force_ends_the_run(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with workers.started(tmp_path / "log", **environment(tmp_path, no_capture=True)) as worker:
             async for _ in worker.load(command(mode="cudagraph"), timeout_s=workers.HANG_S):

@@ -334,7 +334,7 @@ def test_a_saved_form_is_what_later_changes_are_compared_with() -> None:
     assert toml_text.loads(form.toml().encode(), "x")["workload"]
 
 
-def test_another_engine_keeps_the_levers_that_it_takes_and_resets_the_others_with_a_note() -> None:
+def test_another_engine_keeps_the_options_that_it_takes_and_resets_the_others_with_a_note() -> None:
     form = demo()
     form.set("engine.dtype", "bfloat16")
     form.set("engine.mode", "cudagraph")

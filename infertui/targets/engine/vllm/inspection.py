@@ -63,7 +63,7 @@ def graphs(look: Mapping[str, Any]) -> Graphs:
 
 
 def mode(look: Mapping[str, Any]) -> str:
-    """The lever: `compile` where compiled code runs, `eager` where none does and nothing was captured either."""
+    """The option: `compile` where compiled code runs, `eager` where none does and nothing was captured either."""
     if compiled(look) != "no":
         return "compile"
     return "eager" if graphs(look) == "no" else "graphs"
@@ -97,7 +97,7 @@ def options(look: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def evidence(
+def effective(
     looks: Sequence[Mapping[str, Any]],
     metrics: Iterable[Any],
     facts: Mapping[str, str],
@@ -106,7 +106,7 @@ def evidence(
     cached_tokens: int,
     own: Mapping[str, str],
 ) -> EffectiveSettings:
-    """Levers as every rank has them (`/` between where ranks differ), counters, and the facts with those of the looks.
+    """Options as every rank has them (`/` between where ranks differ), counters, and the facts with those of the looks.
 
     `metrics` are vLLM's own: objects with `name` and `value`, or `sum` and `count` in seconds. `asked` is only for the
     reasons, which speak of what was asked for and is not there. `cached_tokens` is how many prompt tokens came from a
@@ -117,7 +117,7 @@ def evidence(
     def of_all(word: Any) -> str:
         return "/".join(dict.fromkeys(str(word(look)) for look in looks))
 
-    levers = {
+    settings = {
         "dtype": of_all(weights_dtype),
         "mode": of_all(mode),
         "quantization": of_all(quantization),
@@ -126,9 +126,9 @@ def evidence(
         **options(first, own),
     }
     reasons = {}
-    if levers["quantization"] == "none" and asked.quantization != "auto":
+    if settings["quantization"] == "none" and asked.quantization != "auto":
         reasons["quantization"] = f"none of the {first['linear_layers']} linear layers is quantized"
-    if levers["mode"] != "compile" and asked.mode != "eager":
+    if settings["mode"] != "compile" and asked.mode != "eager":
         reasons["mode"] = (
             f"compilation mode {first['compile_mode']}, backend {first['compile_backend'] or 'none'}, "
             f"{first['compiled']} of {first['compilable']} parts compiled"
@@ -136,7 +136,7 @@ def evidence(
     moved = {"cached_prompt_tokens": cached_tokens, "graph_replays": first["graph_replays"] or 0}
     sources = {compiled(look) for look in looks}
     return EffectiveSettings(
-        levers=levers,
+        settings=settings,
         counters={**counters(metrics), **moved},
         facts={**facts, **described(looks)},
         reasons=reasons,

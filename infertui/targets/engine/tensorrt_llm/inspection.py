@@ -38,10 +38,10 @@ class Expected(Struct, frozen=True):
 
 
 def look(args: Any, log: StartupLog, expected: Expected, version: str) -> EffectiveSettings:
-    """The levers of the PyTorch backend in force."""
+    """The options of the PyTorch backend in force."""
     reasons: dict[str, str] = {}
     quantization = _quantization(args, log, expected, reasons)
-    levers = {
+    settings = {
         "dtype": _dtype(args, log, expected, quantization, reasons),
         "mode": _mode(args, log, expected, version, reasons),
         "quantization": quantization,
@@ -55,11 +55,11 @@ def look(args: Any, log: StartupLog, expected: Expected, version: str) -> Effect
         f"{_TABLE}.max_num_tokens": str(log.max_num_tokens or getattr(args, "max_num_tokens", None)),
         OVERLAP: "off" if getattr(args, "disable_overlap_scheduler", False) or log.overlap_off else "on",
     }
-    if levers["speculation"] == "none" and getattr(args, "speculative_config", None) is None:
+    if settings["speculation"] == "none" and getattr(args, "speculative_config", None) is None:
         reasons["speculation"] = f"TensorRT-LLM {version} holds no speculative_config"
     if log.overlap_off:
         reasons[OVERLAP] = one_line(log.overlap_off)
-    return EffectiveSettings(levers=levers, facts=_facts(args, log), reasons=reasons)
+    return EffectiveSettings(settings=settings, facts=_facts(args, log), reasons=reasons)
 
 
 def reuse(args: Any, log: StartupLog) -> str:
