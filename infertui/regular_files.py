@@ -75,6 +75,14 @@ def is_dir(path: Path) -> bool:
         return False
 
 
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether both names belong to one file, also by links; no where one is not there."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
 def opened(path: str | Path, *, buffering: int = -1) -> BufferedReader:
     """The regular file `path`, open for reading. A device is refused unopened, since opening one may do things."""
     return os.fdopen(_descriptor(path, os.O_RDONLY), "rb", buffering)  # type: ignore[return-value]

@@ -10,9 +10,11 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from infertui.formats.request_log.entry import LogEntry
+from infertui.formats.request_log.entry import LogEntry, is_date
 
 _FEWEST_GAPS = 2
+_FEWEST_SECONDS = 2.0
+"""Rounding to whole seconds adds 1/6 s2 to the variance of gaps: to that of a Poisson process of these 4 %."""
 BINS = 12
 
 
@@ -34,6 +36,9 @@ class Lengths(Struct, frozen=True):
 class Arrivals(Struct, frozen=True):
     """When requests came. `burstiness` is the coefficient of variation of the gaps between them: 1 is Poisson's, 0 is
     a clock's. `peak` is the most within any one second. Seconds, requests per second.
+
+    `own_clock`: the stamps are no dates, and are taken as seconds. `coarse`: they are whole seconds, with gaps that are
+    too short for these to tell how even they are.
     """
 
     count: int
@@ -43,6 +48,8 @@ class Arrivals(Struct, frozen=True):
     peak: int
     gap_p50: float | None
     gap_p99: float | None
+    own_clock: bool = False
+    coarse: bool = False
 
 
 class Concurrency(Struct, frozen=True):
@@ -82,6 +89,8 @@ def audit(entries: Iterable[LogEntry], tokens: Callable[[str], int] | None = Non
         _take(entry.output_tokens, entry.output, tokens, outputs, output_characters)
         if entry.at is not None:
             times.append((entry.at, entry.duration))
+    if any(is_date(at) for at, _ in times):
+        times = [one for one in times if is_date(one[0])]  # two clocks have no gap between them
     times.sort(key=lambda one: one[0])
     return Audit(
         entries=count,
@@ -148,17 +157,19 @@ def _arrivals(times: Sequence[float]) -> Arrivals | None:
     span = times[-1] - times[0]
     gaps = sorted(one - other for other, one in pairwise(times))
     mean = span / len(gaps)
+    coarse = mean < _FEWEST_SECONDS and all(at == int(at) for at in times)
     burstiness = None
-    if mean > 0 and len(gaps) >= _FEWEST_GAPS:
+    if mean > 0 and len(gaps) >= _FEWEST_GAPS and not coarse:
         burstiness = math.sqrt(math.fsum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1)) / mean
     peak = first = 0
     for last, at in enumerate(times):
         while at - times[first] >= 1:
             first += 1
         peak = max(peak, last - first + 1)
+    median, longest = (gaps[max(0, math.ceil(len(gaps) * share) - 1)] for share in (0.5, 0.99))
     return Arrivals(
-        len(times), span, len(gaps) / span if span > 0 else None, burstiness, peak,
-        gaps[max(0, math.ceil(len(gaps) * 0.5) - 1)], gaps[max(0, math.ceil(len(gaps) * 0.99) - 1)],
+        len(times), span, len(gaps) / span if span > 0 else None, burstiness, peak, None if coarse else median,
+        None if coarse else longest, own_clock=not is_date(times[0]), coarse=coarse,
     )  # fmt: skip
 
 

@@ -83,3 +83,23 @@ def test_no_times_are_too_odd(times: list[tuple[float, float | None]]) -> None:
         assert found.arrivals.burstiness is None or math.isfinite(found.arrivals.burstiness)
     if found.concurrency is not None:
         assert 1 <= found.concurrency.most <= found.concurrency.count
+
+
+def test_whole_seconds_tell_how_even_long_gaps_are_and_not_short_ones() -> None:
+    draw, at, times = random.Random(3), 1.7e9, list[float]()
+    for _ in range(2000):
+        at += draw.expovariate(10.0)
+        times.append(float(int(at)))
+    rounded = audit(LogEntry(at=one) for one in times).arrivals
+    assert rounded is not None
+    assert (rounded.coarse, rounded.burstiness, rounded.gap_p50) == (True, None, None)
+    assert rounded.rate == pytest.approx(10.0, rel=0.1)
+    even = audit(LogEntry(at=1.7e9 + 5 * at) for at in range(10)).arrivals
+    assert even is not None
+    assert (even.coarse, even.burstiness, even.gap_p50) == (False, 0.0, 5.0)
+
+
+def test_stamps_of_two_clocks_have_no_gap_between_them() -> None:
+    found = audit(LogEntry(at=at, duration=1.0) for at in (1.0, 2.0, 1.7e9, 1.7e9 + 4, 1.7e9 + 8)).arrivals
+    assert found is not None
+    assert (found.count, found.span_s, found.own_clock) == (3, 8.0, False)

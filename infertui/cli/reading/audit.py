@@ -48,11 +48,17 @@ def audit(
     from infertui.formats.reader import SourceFile
     from infertui.formats.request_log.source import LogFile
     from infertui.metrics.filter import parse_arguments
+    from infertui.regular_files import is_same_file
     from infertui.text import clean
 
     wanted = targets or []
     if any(not term.key or term.of_config for term in parse_arguments(wanted)):
         raise UsageError("--target is a bound of a figure", remedy='Write it like --target "ttft<500ms".')
+    if output is not None and is_same_file(output, file):
+        raise UsageError(
+            f"--output {clean(str(output))} is the file that is read, which it would replace",
+            remedy="Name another one, as in -o workload.toml.",
+        )
     tokens = _counter(model) if model else None
     with SourceFile.open(file) as source:
         log = LogFile(source)
@@ -64,6 +70,10 @@ def audit(
         notes.append(f"{log.skipped.count:,} passed over, the first: {log.skipped.first}")
     if log.cut:
         notes.append(f"only the first {found.entries:,} entries were read")
+    if found.arrivals is not None and found.arrivals.own_clock:
+        notes.append("the time stamps are no dates, and are taken as seconds: rates are wrong where they are not")
+    if found.arrivals is not None and found.arrivals.coarse:
+        notes.append("the time stamps are whole seconds: too coarse for the gaps between so many requests")
     config = None if output is None else _workload(found, file, model, wanted, notes)
     if as_json:
         say_json({"file": clean(str(file)), "form": log.form, "audit": found, "notes": notes}, indent=1)
@@ -100,7 +110,7 @@ def _print(found: "Audit") -> None:
 
 
 def _print_lengths(name: str, lengths: "Lengths", found: "Audit") -> None:
-    asked = ", as asked for at most" if name == "outputs" and found.asked else ""
+    asked = f", {found.asked:,} as asked for at most" if name == "outputs" and found.asked else ""
     say(f"\n{name}, {lengths.unit} ({lengths.count:,} of {found.entries:,} entries{asked})")
     say(
         f"  p50 {lengths.p50:,}  p90 {lengths.p90:,}  p99 {lengths.p99:,}  max {lengths.most:,}"

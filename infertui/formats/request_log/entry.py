@@ -16,6 +16,7 @@ MOST_TOKENS = 10_000_000
 """No request has more."""
 _YEAR_1980, _YEAR_2200 = 315_532_800.0, 7_258_118_400.0
 _LONGEST_S = 86_400.0
+_LONGEST_DAY = len("2026-W49-2")
 _PROMPT_TOKENS = (
     "prompttokens", "inputtokens", "inputlen", "inputlength", "promptlen", "promptlength", "isl", "contexttokens",
     "requesttokens", "numprompttokens", "numprefilltokens", "prompttokencount",
@@ -117,7 +118,10 @@ def _finite(value: object) -> float | None:
 
 
 def moment_of(value: object) -> float | None:
-    """Seconds of a time stamp: ISO 8601, or a number of s, ms, us or ns since 1970; a small one as it is."""
+    """Seconds of a time stamp: ISO 8601, or a number of s, ms, us or ns since 1970; a small one as it is.
+
+    A day without a time is none: all requests of it would have come at midnight.
+    """
     number = _finite(value)
     if number is not None:
         if number < 0:
@@ -126,7 +130,7 @@ def moment_of(value: object) -> float | None:
             if _YEAR_1980 <= number / scale <= _YEAR_2200:
                 return number / scale
         return number if number < _YEAR_1980 else None
-    if isinstance(value, str) and 8 <= len(value) < 50:
+    if isinstance(value, str) and _LONGEST_DAY < len(value.strip()) < 50:
         try:
             stamp = datetime.fromisoformat(value.strip())
         except ValueError:
@@ -136,6 +140,11 @@ def moment_of(value: object) -> float | None:
         except (OverflowError, OSError, ValueError):
             return None
     return None
+
+
+def is_date(at: float) -> bool:
+    """Whether seconds are those since 1970, and not of a clock of the log's own."""
+    return at >= _YEAR_1980
 
 
 def _duration(found: Mapping[str, object], at: float | None) -> float | None:

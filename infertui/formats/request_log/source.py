@@ -6,6 +6,7 @@ A line that cannot be read is passed over and counted: logs end in the middle of
 import csv
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
@@ -63,9 +64,12 @@ class LogFile:
         start = self._source.first_character()
         if not start:
             self._source.refuse("", "is empty")
-        first = next((line for _, line in self._source.lines()), b"").decode(errors="replace").strip()
+        head = [line.decode(errors="replace").strip() for _, line in islice(self._source.lines(), 3)]
+        first = head[0] if head else ""
         if start == "[":
             return "JSON"
+        if len(head) == 3 and all(isinstance(_decoded(line), dict) for line in head[1:]):
+            return "JSON lines"  # whose first one was cut off, or is broken
         if start in '{"':
             if _decoded(first) is not None:
                 return "JSON lines"

@@ -67,3 +67,28 @@ def test_wrong_requests_name_what_is_wrong(tmp_path: Path) -> None:
         refused = audit(*arguments)
         assert refused.exit_code
         assert word in str(refused.exception), (arguments, refused.exception)
+
+
+def test_the_log_itself_is_never_written_over(tmp_path: Path) -> None:
+    file = log(tmp_path)
+    link = tmp_path / "link.toml"
+    link.symlink_to(file)
+    for out in (file, link, tmp_path / "no" / ".." / "log.jsonl"):
+        (tmp_path / "no").mkdir(exist_ok=True)
+        before = file.read_bytes()
+        refused = audit(str(file), "-o", str(out))
+        assert "is the file that is read" in str(refused.exception)
+        assert file.read_bytes() == before
+
+
+def test_what_stamps_cannot_tell_is_not_told(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text('{"created": 1700000000}\n' * 5 + '{"created": 1700000001}\n' * 5)
+    whole = audit(str(file))
+    assert "burstiness n/a" in whole.stdout
+    assert "gaps" not in whole.stdout
+    assert "whole seconds" in whole.output
+    file.write_text("".join(f'{{"timestamp": {at * 500}, "input_length": 5}}\n' for at in range(4)))
+    assert "taken as seconds" in audit(str(file)).output
+    file.write_text("date,prompt_tokens\n2026-12-01,5\n2026-12-01,6\n2026-12-02,7\n")
+    assert "arrivals: n/a" in audit(str(file)).stdout

@@ -124,3 +124,13 @@ def test_every_prefix_of_a_log_is_read_up_to_its_torn_line(seed: int, data: st.D
 def test_no_bytes_end_in_anything_but_entries_or_a_clear_error(content: bytes) -> None:
     with contextlib.suppress(FormatError):
         read(content)
+
+
+def test_a_log_whose_first_line_was_cut_off_is_one_of_json_lines() -> None:
+    form, entries, skipped = read('mpt": "x"}\n{"prompt": "a"}\n{"prompt": "b"}\n')
+    assert (form, [entry.prompt for entry in entries], skipped) == ("JSON lines", ["a", "b"], 1)
+
+
+def test_a_day_is_no_moment() -> None:
+    assert [moment_of(text) for text in ("2026-12-01", "2026-W49-2", " 2026-12-01 ")] == [None] * 3
+    assert moment_of("2026-12-01T00:00") == 1_796_083_200.0  # date -u -d 2026-12-01 +%s
