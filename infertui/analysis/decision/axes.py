@@ -27,6 +27,8 @@ class AxisSeries(Struct, frozen=True):
     fixed: str
     points: tuple[tuple[float, Result], ...]
     failed: tuple[float, ...] = ()
+    repeats: tuple[tuple[Result, ...], ...] = ()
+    """All runs of each point."""
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -59,15 +61,19 @@ def axis_series(results: Iterable[Result], key: str, fewest: int = 2) -> list[Ax
     series = []
     for group in groups.values():
         at: dict[float, Result] = {}
+        same: dict[float, list[Result]] = {}
         for result in group:
             x = _number(result, key)
-            before = at.get(x) if x is not None else None
-            if x is not None and (before is None or _worth(result) >= _worth(before)):
+            if x is None:
+                continue
+            same.setdefault(x, []).append(result)
+            if x not in at or _worth(result) >= _worth(at[x]):
                 at[x] = result
         points = tuple((x, at[x]) for x in sorted(at) if _speed(at[x]))
         failed = tuple(x for x in sorted(at) if not _speed(at[x]))
         if len(points) >= fewest:
-            series.append(AxisSeries(key, short_name(key), "", points, failed))
+            repeats = tuple(tuple(same[x]) for x, _ in points)
+            series.append(AxisSeries(key, short_name(key), "", points, failed, repeats))
     return _told_apart(series)
 
 

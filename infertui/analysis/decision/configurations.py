@@ -161,7 +161,7 @@ def configuration(group: Group, name: str, cost: Callable[[Result], float | None
     def figure(key: str) -> float | None:
         return metric_of(key).number(result)
 
-    speed, low, high, over, count = _throughput(group)
+    speed, low, high, over, count = throughput_of(group)
     return Configuration(
         name=name, runs=tuple(clean(one.id) for one in group.results), run=clean(result.id), against=against(result),
         throughput=speed, low=low, high=high, interval_over=over, observations=count, latency=figure("latency"),
@@ -170,8 +170,11 @@ def configuration(group: Group, name: str, cost: Callable[[Result], float | None
     )  # fmt: skip
 
 
-def _throughput(group: Group) -> tuple[float | None, float | None, float | None, Rest, int]:
-    """Over runs where there are enough of them: processes differ by more than iterations do."""
+def throughput_of(group: Group) -> tuple[float | None, float | None, float | None, Rest, int]:
+    """It, both ends of its interval, what that is over, and how many.
+
+    Over runs where there are enough of them: processes differ by more than iterations do.
+    """
     metric = metric_of("throughput")
     speeds = [value for result in group.valid if (value := metric.number(result))]
     if len(speeds) >= FEWEST and (mean := geometric_mean(speeds)) is not None:

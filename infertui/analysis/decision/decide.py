@@ -5,6 +5,7 @@ Nothing is called better or worse without an interval that says so, and every st
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import Literal
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from infertui.analysis.decision.configurations import (
     reasons_unlike,
     task_of,
     task_words,
+    throughput_of,
 )
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome
 from infertui.measure.comparison import Better, Bounds, Ratio, independent_ratio
@@ -47,9 +49,10 @@ AXES = ("workload.batch_size", "workload.input_len", "workload.output_len")
 
 
 class Recommendation(Struct, frozen=True):
-    """What to use for a goal. `rivals` are configurations that cannot be told apart from it, by their runs.
+    """What to use for a goal. `rivals` are configurations that cannot be told apart from it, by their runs, `untold`
+    those of them for want of an interval.
 
-    `sure`: every other one is worse for sure. Of goals without intervals it is so where all are beyond the band.
+    `sure`: every other one is worse for sure, which goals without intervals never are.
     `value` is the figure of the goal. Without a `run` nothing can be recommended, and `why` says so.
     """
 
@@ -62,6 +65,7 @@ class Recommendation(Struct, frozen=True):
     sure: bool = False
     interval: bool = False
     why: str = ""
+    untold: tuple[str, ...] = ()
 
 
 class Avoided(Struct, frozen=True):
@@ -95,11 +99,14 @@ class ImpactPoint(Struct, frozen=True):
     ratio_high: float | None = None
     outcome: Outcome = ""
     efficiency: float | None = None
+    runs: tuple[str, ...] = ()
+    """All of this value; the throughput is over them where there are enough."""
 
 
 class Impact(Struct, frozen=True):
     """What a setting does, all else being equal. Of batches `best` is the least whose throughput is not below the
-    highest for sure, `efficient` the largest that scales with `EFFICIENT` or better; of valid runs alone.
+    highest for sure, by intervals: None where that one has none. `efficient` is the largest up to which all scale with
+    `EFFICIENT` or better. Of valid runs alone.
     """
 
     key: str
@@ -246,19 +253,15 @@ def _choice(goal: Goal, candidates: Sequence[Configuration], able: int, equal_wi
         # Of those that are alike in this the fastest.
         near = [entry for entry in known if abs(entry[0] / value - 1) <= equal_within]
         value, best = max(near, key=lambda entry: entry[1].throughput or 0.0)
-    rivals = []
-    for other, one in known:
-        if one is best:
-            continue
-        if goal == "throughput":
-            behind = outcome_text(ratio_of(one, best), equal_within) == "worse"
-        else:
-            behind = abs(other / value - 1) > equal_within
-        if not behind:
-            rivals.append(one.run)
+        return Recommendation(
+            goal, best.run, best.name, value, len(known), tuple(one.run for _, one in near if one is not best)
+        )
+    beside = {one.run: ratio_of(one, best) for _, one in known if one is not best}
+    rivals = tuple(run for run, ratio in beside.items() if outcome_text(ratio, equal_within) != "worse")
+    untold = tuple(run for run in rivals if _ends(beside[run]) == (None, None))
     return Recommendation(
-        goal, best.run, best.name, value, len(known), tuple(rivals), sure=not rivals and len(known) > 1,
-        interval=goal == "throughput" and best.low is not None,
+        goal, best.run, best.name, value, len(known), rivals, sure=not rivals and len(known) > 1,
+        interval=best.low is not None, untold=untold,
     )  # fmt: skip
 
 
@@ -287,47 +290,51 @@ def _avoid(stood: Sequence[Configuration], groups: Sequence[Group]) -> Iterable[
 
 
 def _impact(series: AxisSeries, equal_within: float) -> Impact:
-    bounds = {result.id: _bounds(result) for _, result in series.points}
-    valid = [(x, result) for x, result in series.points if not against(result)]
-    first = valid[0] if valid else None
+    made = [_point(x, chosen, same) for (x, chosen), same in zip(series.points, series.repeats, strict=True)]
+    first = next((one for one in made if not one.against), None)
     batches = series.key == AXES[0]
-
-    def point(x: float, result: Result) -> ImpactPoint:
-        low, high = bounds[result.id]
-        speed = metric_of("throughput").number(result) or 0.0
-        made = ImpactPoint(
-            x, clean(result.id), speed, low, high, metric_of("ttft").number(result),
-            metric_of("latency").number(result), against(result),
-        )  # fmt: skip
-        if first is None or made.against or result is first[1]:
-            return made
-        ratio = _ratio(result, first[1])
-        ends = _ends(ratio)
-        scaling = ratio.value / (x / first[0]) if ratio and batches and first[0] > 0 else None
-        return replace(
-            made, ratio=ratio.value if ratio else None, ratio_low=ends[0], ratio_high=ends[1],
-            outcome=outcome_text(ratio, equal_within), efficiency=scaling,
-        )  # fmt: skip
-
-    points = tuple(point(x, result) for x, result in series.points)
+    points = tuple(_against_first(one, first, equal_within, scales=batches) for one in made)
+    valid = [one for one in points if not one.against]
     best = efficient = None
     if batches and len(valid) > 1:
-        fastest = max((result for _, result in valid), key=lambda result: metric_of("throughput").number(result) or 0)
-        best = next(
-            x for x, result in valid
-            if result is fastest or outcome_text(_ratio(result, fastest), equal_within) in ("equal", "unclear")
-        )  # fmt: skip
-        scaled = [one.value for one in points if one.efficiency is not None and one.efficiency >= EFFICIENT]
-        efficient = max(scaled, default=valid[0][0])
+        best = _best_batch(valid, equal_within)
+        scaling = takewhile(lambda one: one is valid[0] or (one.efficiency or 0.0) >= EFFICIENT, valid)
+        efficient = [one.value for one in scaling][-1]
     model = clean(series.points[0][1].setup.model or "n/a")
     words = series.fixed if series.fixed.startswith(model) else ", ".join(filter(None, (model, series.fixed)))
     return Impact(series.key, series.heading, words, points, series.failed, best, efficient)
 
 
-def _ratio(result: Result, base: Result) -> Ratio | None:
-    one, other = metric_of("throughput").number(result), metric_of("throughput").number(base)
-    return independent_ratio(one or 0.0, other or 0.0, _bounds(result), _bounds(base))
+def _point(x: float, chosen: Result, same: tuple[Result, ...]) -> ImpactPoint:
+    speed, low, high, _, _ = throughput_of(Group(same, chosen))
+    return ImpactPoint(
+        x, clean(chosen.id), speed or 0.0, low, high, metric_of("ttft").number(chosen),
+        metric_of("latency").number(chosen), against(chosen), runs=tuple(clean(one.id) for one in same),
+    )  # fmt: skip
 
 
-def _bounds(result: Result) -> Bounds:
-    return metric_of("low").number(result), metric_of("high").number(result)
+def _against_first(one: ImpactPoint, first: ImpactPoint | None, equal_within: float, *, scales: bool) -> ImpactPoint:
+    if first is None or one.against or one is first:
+        return one
+    ratio = _ratio(one, first)
+    low, high = _ends(ratio)
+    return replace(
+        one, ratio=ratio.value if ratio else None, ratio_low=low, ratio_high=high,
+        outcome=outcome_text(ratio, equal_within),
+        efficiency=ratio.value / (one.value / first.value) if ratio and scales and first.value > 0 else None,
+    )  # fmt: skip
+
+
+def _best_batch(valid: Sequence[ImpactPoint], equal_within: float) -> float | None:
+    """None where the highest has no interval: nothing can be told apart from it then."""
+    fastest = max(valid, key=lambda one: one.throughput)
+    if fastest.low is None:
+        return None
+    beside = {one.value: ratio for one in valid if (ratio := _ratio(one, fastest)) and ratio.interval is not None}
+    return next(
+        (x for x, ratio in beside.items() if outcome_text(ratio, equal_within) in ("equal", "unclear")), fastest.value
+    )
+
+
+def _ratio(one: ImpactPoint, base: ImpactPoint) -> Ratio | None:
+    return independent_ratio(one.throughput, base.throughput, (one.low, one.high), (base.low, base.high))

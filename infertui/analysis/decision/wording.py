@@ -45,7 +45,7 @@ def configuration_rows(task: TaskAdvice) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
-def _runs(one: Configuration) -> str:
+def _runs(one: Configuration | ImpactPoint) -> str:
     more = len(one.runs) - 1
     return one.run + (f" +{more}" if more else "")
 
@@ -107,9 +107,14 @@ def choice_text(choice: Recommendation, advice: Advice) -> str:
     several = choice.candidates > 2
     others = f"the {choice.candidates - 1} others are" if several else "the other is"
     if choice.rivals:
-        within = f"the fastest of those within {band_text(advice.equal_within)}, beside"
-        kind = "not below it for sure:" if choice.goal == "throughput" else within
-        return f"{text}; {kind} {_named(choice.rivals)}"
+        if choice.goal != "throughput":
+            return (
+                f"{text}; the fastest of those within {band_text(advice.equal_within)}, beside {_named(choice.rivals)}"
+            )
+        close = [run for run in choice.rivals if run not in choice.untold]
+        told = [f"not below it for sure: {_named(close)}"] if close else []
+        told += [f"without an interval nothing is sure of {_named(choice.untold)}"] if choice.untold else []
+        return "; ".join((text, *told))
     if choice.interval:
         return f"{text}; {others} slower for sure"
     return f"{text}; {others} beyond {band_text(advice.equal_within)}, by single figures without an interval"
@@ -170,7 +175,7 @@ def _impact_row(impact: Impact, one: ImpactPoint) -> tuple[str, ...]:
     notes += ["best"] if one.value == impact.best else []
     return (
         f"{one.value:g}", _bounded(one.throughput, one.low, one.high),
-        NOT_AVAILABLE if one.against else ratio, *scaling, _seconds(one.ttft), _seconds(one.latency), one.run,
+        NOT_AVAILABLE if one.against else ratio, *scaling, _seconds(one.ttft), _seconds(one.latency), _runs(one),
         "; ".join(notes),
     )  # fmt: skip
 
@@ -214,8 +219,21 @@ def impact_lines(impact: Impact) -> Iterator[str]:
             f"Best batch: {impact.best:g} ({format_number(best.throughput)} tok/s, run {best.run}), the least whose"
             " throughput is not below the highest for sure."
         )
-        if impact.best == last.value:
+        if impact.best == max((*(one.value for one in impact.points), *impact.failed)):
             yield f"It is the largest that was measured: a larger one may be faster (run {last.run})."
+    elif impact.key == AXES[0]:
+        most = max(known, key=lambda one: one.throughput)
+        yield (
+            f"The highest throughput is that of batch {most.value:g} ({format_number(most.throughput)} tok/s, run"
+            f" {most.run}); it has no interval, so that the best batch is not known."
+        )
+    apart = [one for one in known if one.low is None and one.value != impact.best]
+    if impact.best is not None and apart:
+        several = "s" if len(apart) > 1 else ""
+        yield (
+            f"Batch{'es' if several else ''} {', '.join(f'{one.value:g}' for one in apart)} had no interval, and no"
+            f" part in that (run{several} {_named([one.run for one in apart])})."
+        )
     if impact.efficient is not None:
         yield f"Scaling efficiency is {EFFICIENT:.0%} or better up to batch {impact.efficient:g}."
     if impact.failed:

@@ -157,6 +157,61 @@ def test_batches_of_another_size_are_not_comparable_and_scale() -> None:
     assert "a larger one may be faster" in " ".join(wording.impact_lines(faster))
 
 
+def test_a_batch_without_an_interval_is_not_the_best_for_being_small() -> None:
+    """A third of the highest throughput is not near it, whether somebody measured how sure that is or not."""
+    runs = [run("b1", 100.0, batch=1), run("b8", 600.0, 0.0, batch=8), run("b32", 2000.0, batch=32)]
+    (impact,) = advise(runs).impacts
+    said = " ".join(wording.impact_lines(impact))
+    assert impact.best == 32
+    assert "Batch 8 had no interval, and no part in that (run run-b8)." in said
+    (unsure,) = advise([*runs[:2], run("b32", 2000.0, 0.0, batch=32)]).impacts
+    assert unsure.best is None
+    assert "that of batch 32 (2,000 tok/s, run run-b32); it has no interval" in " ".join(wording.impact_lines(unsure))
+    advice = advise(runs)
+    found = choice(advice, "throughput")
+    assert (found.run, found.rivals, found.untold, found.sure) == ("run-b32", ("run-b8",), ("run-b8",), False)
+    assert "without an interval nothing is sure of run-b8" in wording.choice_text(found, advice)
+
+
+def test_batches_scale_up_to_the_first_that_does_not() -> None:
+    """Of 1, 2 and 4 the second has 75 % of what twice the first would be, and the third 95 % again."""
+    runs = [run("b1", 100.0), run("b2", 150.0, batch=2), run("b4", 380.0, batch=4)]
+    (impact,) = advise(runs).impacts
+    assert impact.efficient == 1
+
+
+def test_what_failed_or_was_disturbed_beyond_the_best_was_measured_all_the_same() -> None:
+    runs = [run("b1", 100.0), run("b2", 200.0, batch=2)]
+    beyond = (
+        run("b4", 0.0, 0.0, batch=4, state="failed", error=Error("out-of-memory", "no room")),
+        run("b4", 300.0, batch=4, verdict=Verdict(invalid=("noisy",))),
+    )
+    for last in beyond:
+        (impact,) = advise([*runs, last]).impacts
+        assert impact.best == 2
+        assert "a larger one may be faster" not in " ".join(wording.impact_lines(impact))
+
+
+def test_repeats_of_a_value_count_in_its_impact_as_in_the_table() -> None:
+    runs = [run(f"b{size}-{at}", speed * size, 0.1, batch=size)
+            for size in (1, 8) for at, speed in enumerate((90.0, 100.0, 110.0))]  # fmt: skip
+    advice = advise(runs)
+    (impact,) = advice.impacts
+    told = {one.runs: (one.throughput, one.low, one.high) for one in advice.tasks[0].configurations}
+    assert {one.runs: (one.throughput, one.low, one.high) for one in impact.points} == told
+    assert [one.efficiency for one in impact.points] == [None, pytest.approx(1.0)]
+
+
+def test_figures_without_intervals_make_nothing_sure_and_the_fastest_is_so_among_those_alike() -> None:
+    """Latencies of 1, 1.015 and 1.03 s: the third is near the second, and not near the least."""
+    runs = [run(f"b{size}", size * 32 / seconds, batch=size) for size, seconds in ((1, 1.0), (2, 1.015), (4, 1.03))]
+    advice = advise(runs)
+    found = choice(advice, "latency")
+    assert (found.run, found.rivals, found.sure) == ("run-b2", ("run-b1",), False)
+    alone = choice(advise([run("a", 100.0), run("b", 200.0, mode="compile")]), "latency")
+    assert (alone.rivals, alone.sure, alone.interval) == ((), False, False)
+
+
 def test_lengths_have_an_impact_of_their_own() -> None:
     runs = [run("short", 100.0, prompt=64), run("long", 80.0, prompt=512), run("more", 90.0, output=128)]
     found = {impact.key: impact for impact in advise(runs).impacts}
