@@ -25,6 +25,10 @@ class Card(Struct, frozen=True):
         """Whether so many bytes, with what others use, are within the ceiling."""
         return not self.total or size + self.others <= self.ceiling * self.total
 
+    def allows(self, share: float | None) -> bool:
+        """Whether this part of the card is within the ceiling where nobody else uses it."""
+        return share is None or share <= self.ceiling
+
     def fits_now(self, size: float) -> bool:
         """Whether so many bytes are free at all."""
         return not self.total or size + self.others <= self.total

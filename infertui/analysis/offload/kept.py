@@ -35,7 +35,8 @@ ProfileName = Literal["fast", "balanced", "performance", "cpu_fallback", "least_
 class Profile(Struct, frozen=True, omit_defaults=True):
     """A measured point under a name. Bytes, shares of 1, seconds, joules, tokens a second; None is not available.
 
-    `n_ctx` and `n_batch` are what was asked for; `positions` is the context that was in force.
+    `n_ctx` and `n_batch` are what was asked for; `positions` is the context that was in force. `doubt` is why its run
+    is marked invalid.
     """
 
     n_gpu_layers: Whole
@@ -51,11 +52,12 @@ class Profile(Struct, frozen=True, omit_defaults=True):
     vram: Whole | None = None
     vram_share: float | None = None
     run: str = ""
+    doubt: str = ""
 
 
 class KeptProfiles(Struct, frozen=True, omit_defaults=True):
     """The profiles of a model in one form, with one engine, on one kind of GPU. `quantization` and `dtype` are what was
-    asked of the engine; `layers` are all that can be on the GPU."""
+    asked of the engine; `layers` are all that can be on the GPU; `build` is that of the engine's library."""
 
     model: str
     engine: str
@@ -69,6 +71,7 @@ class KeptProfiles(Struct, frozen=True, omit_defaults=True):
     ceiling: float = 0.85
     study: str = ""
     measured: str = ""
+    build: str = ""
     schema: Literal[1] = 1
 
 

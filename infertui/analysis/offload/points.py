@@ -1,6 +1,6 @@
 """The measured points of a study, read of ordinary results: one a number of layers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -54,6 +54,12 @@ class OffloadPoint(Struct, frozen=True):
     def no_room(self) -> bool:
         """Whether it failed for want of memory."""
         return self.failure in NO_ROOM
+
+
+def believed(points: Sequence[OffloadPoint]) -> list[OffloadPoint]:
+    """The measured points that are valid; where none is, those that are not."""
+    measured = [point for point in points if point.measured]
+    return [point for point in measured if not point.doubts] or measured
 
 
 def layers_key(engine: str) -> str:

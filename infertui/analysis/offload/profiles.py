@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.kept import Profile, ProfileName
-from infertui.analysis.offload.points import OffloadPoint
+from infertui.analysis.offload.points import OffloadPoint, believed
 
 BandName = Literal["fast", "balanced", "performance", "cpu_fallback"]
 Purpose = Literal["least_time", "most_tokens", "least_energy"]
@@ -49,7 +49,8 @@ _PURPOSES: dict[Purpose, tuple[str, Callable[[OffloadPoint], float | None]]] = {
 def profiles_of(
     points: Sequence[OffloadPoint], card: Card, *, n_ctx: int | None, n_batch: int | None, positions: int | None = None
 ) -> dict[ProfileName, Profile]:
-    """The profiles that the points give: in each band the fastest, and for each purpose the best within the ceiling.
+    """The profiles that the points give: in each band the fastest, and for each purpose the best, within the ceiling.
+    Of a purpose what others use now counts, too. Points of invalid runs are taken where there is no other.
 
     A band without a measured point has no profile.
     """
@@ -58,12 +59,14 @@ def profiles_of(
         return Profile(
             point.layers, recommended_for, n_ctx, n_batch, positions, point.throughput, point.low, point.high,
             point.seconds_per_token, point.joules_per_token, point.vram, point.vram_share, point.run,
+            point.doubts[0] if point.doubts else "",
         )  # fmt: skip
 
     good = [point for point in points if point.measured]
     found: dict[ProfileName, Profile] = {}
     for band in BANDS:
-        within = [point for point in good if point.layers > 0 and band.holds(point.vram_share)]
+        inside = [point for point in good if band.holds(point.vram_share) and card.allows(point.vram_share)]
+        within = believed([point for point in inside if point.layers > 0])
         if within:
             best = max(within, key=lambda point: point.throughput or 0.0)
             found[band.name] = profile(best, band.recommended_for)
@@ -71,7 +74,8 @@ def profiles_of(
         found["cpu_fallback"] = profile(alone[0], _FALLBACK_FOR)
     allowed = [point for point in good if point.vram is None or card.fits(point.vram)]
     for name, (recommended_for, worth) in _PURPOSES.items():
-        rated = [(value, point) for point in allowed if (value := worth(point)) is not None]
+        able = believed([point for point in allowed if worth(point) is not None])
+        rated = [(value, point) for point in able if (value := worth(point)) is not None]
         if rated:
             found[name] = profile(max(rated, key=lambda entry: entry[0])[1], recommended_for)
     return found

@@ -16,9 +16,10 @@ from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.coarse import Estimate, memory_line
 from infertui.analysis.offload.fit import between, line_through
 from infertui.analysis.offload.kept import Profile, ProfileName
-from infertui.analysis.offload.points import OffloadPoint
+from infertui.analysis.offload.points import OffloadPoint, believed
 from infertui.analysis.offload.profiles import profiles_of
 from infertui.integers import Whole
+from infertui.measure.comparison import Ratio, independent_ratio
 
 LITTLE = 0.05
 """The gain in throughput that no longer pays, as a share."""
@@ -26,14 +27,16 @@ LITTLE = 0.05
 
 class Row(Struct, frozen=True):
     """A point, and how it stands to no layers on the GPU. `times_cpu` is its throughput as a multiple of that one's,
-    `gain` the change as a share; `within_ceiling` None where its memory is not known. `estimated` is what the memory
-    estimate says of it, in bytes."""
+    from `times_low` to `times_high`, `gain` the change as a share; `within_ceiling` None where its memory is not known.
+    `estimated` is what the memory estimate says of it, in bytes."""
 
     point: OffloadPoint
     times_cpu: float | None = None
     gain: float | None = None
     within_ceiling: bool | None = None
     estimated: Whole | None = None
+    times_low: float | None = None
+    times_high: float | None = None
 
 
 class LayerMemory(Struct, frozen=True):
@@ -95,7 +98,9 @@ class OffloadStudy(Struct, frozen=True):
     card: Card
     rows: tuple[Row, ...] = ()
     optimum: Whole | None = None
-    """Layers of the fastest point within the ceiling; None where none was measured."""
+    """Layers of the fastest point within the ceiling, of valid runs where there are any; None without a point."""
+    beside: tuple[Whole, ...] = ()
+    """Layers of the other points within the ceiling that are not slower for sure."""
     layer_memory: LayerMemory = LayerMemory()
     diminishing: Diminishing | None = None
     thermal: Thermal = Thermal()
@@ -120,8 +125,8 @@ def study_of(
 ) -> OffloadStudy:
     """What the points, fewest layers first, come to; `estimate` is that of memory."""
     good = [point for point in points if point.measured]
-    cpu = next((point.throughput for point in good if point.layers == 0), None)
-    allowed = [point for point in good if point.vram is None or card.fits(point.vram)]
+    cpu = next((point for point in good if point.layers == 0), None)
+    allowed = believed([point for point in good if point.vram is None or card.fits(point.vram)])
     best = max(allowed, key=lambda point: point.throughput or 0.0, default=None)
     line = memory_line(good)
     told = line_through([(float(p.layers), float(p.buffers)) for p in good if p.buffers is not None and p.layers])
@@ -132,6 +137,7 @@ def study_of(
         card,
         rows=tuple(_row(point, cpu, card, estimate) for point in points),
         optimum=best.layers if best else None,
+        beside=tuple(point.layers for point in allowed if best and point is not best and not _slower(point, best)),
         layer_memory=LayerMemory(
             line.slope if line else None,
             line.error if line else None,
@@ -177,11 +183,24 @@ def _most_beyond(ordered: Sequence[OffloadPoint], at: int, end: Callable[[Offloa
     return max((end(point) for point in ordered[at + 1 :]), default=0.0)
 
 
-def _row(point: OffloadPoint, cpu: float | None, card: Card, estimate: Estimate) -> Row:
-    times = point.throughput / cpu if point.measured and point.throughput and cpu else None
+def _row(point: OffloadPoint, cpu: OffloadPoint | None, card: Card, estimate: Estimate) -> Row:
+    ratio = _ratio(point, cpu) if point.measured and cpu else None
+    span = ratio.interval if ratio and point is not cpu else None
     within = card.fits(point.vram) if point.measured and point.vram is not None and card.total else None
     estimated = estimate(point.layers) if card.total else None
-    return Row(point, times, None if times is None else times - 1, within, estimated)
+    times, low, high = ratio.value if ratio else None, span.low if span else None, span.high if span else None
+    return Row(point, times, None if times is None else times - 1, within, estimated, low, high)
+
+
+def _ratio(point: OffloadPoint, base: OffloadPoint) -> Ratio | None:
+    return independent_ratio(
+        point.throughput or 0.0, base.throughput or 0.0, (point.low, point.high), (base.low, base.high)
+    )
+
+
+def _slower(point: OffloadPoint, best: OffloadPoint) -> bool:
+    ratio = _ratio(point, best)
+    return ratio is not None and bool(ratio.differs) and ratio.value < 1
 
 
 def _thermal(points: Sequence[OffloadPoint]) -> Thermal:

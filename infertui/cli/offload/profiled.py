@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from infertui.analysis.offload.kept import KeptProfiles, Profile, ProfileName, each_profiles
 from infertui.analysis.offload.points import NO_ROOM, layers_key
 from infertui.analysis.offload.profiles import Chosen, choose_profile, label, steps_below, wanted_by_size
-from infertui.cli.offload.study import claiming
+from infertui.cli.offload.study import build_of, claiming
 from infertui.cli.running.foreground import FAILED, INVALID, OK
 from infertui.config.parse import FlatValue, build, flat_values
 from infertui.config.schema import Config, ModelConfig
@@ -52,6 +52,8 @@ class Profiled(Struct, frozen=True):
     kept: KeptProfiles
     chosen: Chosen
     base: Config
+    otherwise: str = ""
+    """What is not as it was when the profile was measured."""
 
     @property
     def told(self) -> str:
@@ -61,7 +63,9 @@ class Profiled(Struct, frozen=True):
         cpu = ", without the GPU" if found.cpu else ""
         why = f": {'; '.join(found.why)}" if found.why else ""
         layers = f"{found.profile.n_gpu_layers} of {self.kept.layers} layers"
-        return f"profile {label(found.name)}, {layers}{where}{cpu}{why}"
+        doubt = f"; its run was INVALID: {clean(found.profile.doubt)}" if found.profile.doubt else ""
+        other = f"; {self.otherwise}" if self.otherwise else ""
+        return f"profile {label(found.name)}, {layers}{where}{cpu}{why}{other}{doubt}"
 
     def below(self, reason: str) -> "Profiled | None":
         """With the next profile below, since this one had no room; None where none is left."""
@@ -178,12 +182,16 @@ def _with_options(config: Config, kept: KeptProfiles, given: set[str]) -> Config
 
 
 def _with(base: Config, kept: KeptProfiles, chosen: Chosen) -> Profiled:
-    labels = base.labels | {LABEL: chosen.name} | ({WHY: "; ".join(chosen.why)} if chosen.why else {})
+    installed = build_of(base)
+    other = kept.build and installed and kept.build != installed
+    otherwise = f"measured with {clean(kept.build)}, and this is {installed}" if other else ""
+    why = "; ".join((*chosen.why, *([otherwise] if otherwise else [])))
+    labels = base.labels | {LABEL: chosen.name} | ({WHY: why} if why else {})
     layers: dict[str, FlatValue] = {layers_key(kept.engine): chosen.profile.n_gpu_layers}
     config = replace(build(flat_values(base) | layers), labels=labels)
     if chosen.cpu:
         config = replace(config, device=replace(config.device, name="cpu"))
-    return Profiled(config, kept, chosen, base)
+    return Profiled(config, kept, chosen, base, otherwise)
 
 
 def _axes(config: Config) -> tuple[Mapping[str, object], ...]:

@@ -88,6 +88,13 @@ def _why_no_gpu(config: Config, cards: Sequence[CardNow], gpus: tuple[GpuInfo, .
     return "no NVIDIA GPU was found" if not cards else "the run would use no GPU"
 
 
+def build_of(config: Config) -> str:
+    """The engine's library as it is installed: its version, and of CUDA what it was built for."""
+    status = choose(config.engine).status
+    told = [f"{name} {version}" for name, version in status.versions.items()]
+    return clean(" ".join([*told, *([f"(CUDA {status.cuda})"] if status.cuda else [])]))
+
+
 def claiming(config: Config) -> Config:
     """`config`; the simulator claims the first GPU there is where it was not told one."""
     options = config.engine.simulator
@@ -205,6 +212,7 @@ class Offloading:
                 ceiling=found.card.ceiling,
                 study=found.study,
                 measured=datetime.now().astimezone().isoformat(timespec="seconds"),
+                build=build_of(self.plan.config),
             )
         )
 

@@ -85,10 +85,12 @@ def finding_lines(study: OffloadStudy) -> list[str]:
     lines = [_optimum_line(study)]
     memory = study.layer_memory
     if memory.measured is not None:
-        spread = f" +- {memory.error / _MIB:.2g}" if memory.error is not None else ""
+        error = (
+            f" (standard error {memory.error / _MIB:.2f}, {memory.points} points)" if memory.error is not None else ""
+        )
         told = f"; by the engine's own buffers {memory.buffers / _MIB:.1f}" if memory.buffers else ""
         of_model = f"; weights / layers: {memory.of_model / _MIB:.1f}" if memory.of_model else ""
-        lines.append(f"memory: {memory.measured / _MIB:.1f}{spread} MiB per layer, measured{told}{of_model}")
+        lines.append(f"memory: {memory.measured / _MIB:.1f} MiB per layer{error}, measured{told}{of_model}")
     errors = [row.estimated / row.point.vram - 1 for row in study.rows if row.estimated is not None and row.point.vram]
     if errors:
         lines.append(f"memory estimate: {min(errors):+.1%} to {max(errors):+.1%} against what {len(errors)} runs held")
@@ -98,12 +100,18 @@ def finding_lines(study: OffloadStudy) -> list[str]:
             f"diminishing returns: from {some.layers} layers on ({some.low} to {some.high}) all further ones together"
             f" add less than {some.less_than:.0%}"
         )
-    elif len([row for row in study.rows if row.point.measured and row.within_ceiling is not False]) > 2:
-        lines.append("diminishing returns: none up to the most layers, which still pay")
+    elif (
+        len(
+            within := [row.point.layers for row in study.rows if row.point.measured and row.within_ceiling is not False]
+        )
+        > 2
+    ):
+        lines.append(f"diminishing returns: none up to {max(within)} layers, the most measured{_under(study)}")
     heat = study.thermal
     if heat.highest is not None:
         rise = f", {heat.rise:.0f} C above rest" if heat.rise is not None else ""
-        slope = f", {heat.per_layer:+.2f} C per layer" if heat.per_layer is not None else ""
+        known = heat.per_layer is not None and heat.error is not None
+        slope = f", {heat.per_layer:+.2f} C per layer (standard error {heat.error:.2f})" if known else ""
         lines.append(f"heat: up to {heat.highest:.0f} C{rise}{slope}")
     lines.append(f"runs: {study.runs} of {study.exhaustive} that an exhaustive sweep would take")
     return [clean(line) for line in [*lines, *(f"note: {note}" for note in study.notes)]]
@@ -115,13 +123,23 @@ def _optimum_line(study: OffloadStudy) -> str:
         return f"optimum: none: no point was measured under {_ceiling(study)} of the memory"
     point = best.point
     speed = f"{format_number(point.throughput or 0.0)} tok/s"
-    times = f", {best.times_cpu:.2f} times the CPU's" if best.times_cpu is not None and point.layers else ""
+    span = "" if best.times_low is None else f" ({best.times_low:.2f} to {best.times_high:.2f})"
+    times = f", {best.times_cpu:.2f} times the CPU's{span}" if best.times_cpu is not None and point.layers else ""
     share = f", {point.vram_share:.0%} of the memory" if point.vram_share is not None else ""
-    under = f" under the ceiling of {_ceiling(study)}" if study.card.total else ""
+    under = _under(study) if point.vram is not None else ""
     card = study.card
     left = card.total - card.others - point.vram if card.total and point.vram is not None else None
     room = f"; {format_bytes(left)} are left there for other programs" if left is not None and left > 0 else ""
-    return f"optimum: {point.layers} of {study.subject.layers} layers{under}: {speed}{times}{share}{room}"
+    beside = ", ".join(map(str, study.beside))
+    close = f"; not slower for sure: {beside} layers" if beside else ""
+    if beside and point.low is None:
+        close = "; it has no interval, so that nothing is sure of the others"
+    doubt = f"; INVALID: {point.doubts[0]}" if point.doubts else ""
+    return f"optimum: {point.layers} of {study.subject.layers} layers{under}: {speed}{times}{share}{room}{close}{doubt}"
+
+
+def _under(study: OffloadStudy) -> str:
+    return f" under the ceiling of {_ceiling(study)}" if study.card.total else ""
 
 
 def profile_lines(study: OffloadStudy) -> list[str]:
@@ -134,11 +152,12 @@ def _profile_rows(profiles: Mapping[ProfileName, Profile]) -> list[str]:
     for name in (*reversed(LADDER), *(name for name in profiles if name not in LADDER)):
         found = profiles.get(name)
         if found is None:
-            rows.append((label(name), "-", "no measured point takes that share of the memory"))
+            rows.append((label(name), "-", "no measured point within the ceiling takes that share of the memory"))
             continue
         speed = f"{format_number(found.throughput)} tok/s" if found.throughput is not None else NOT_AVAILABLE
         share = f", {found.vram_share:.0%} of the memory" if found.vram_share is not None else ""
-        rows.append((label(name), str(found.n_gpu_layers), f"{speed}{share}; {found.recommended_for}"))
+        doubt = "; its run is INVALID" if found.doubt else ""
+        rows.append((label(name), str(found.n_gpu_layers), f"{speed}{share}; {found.recommended_for}{doubt}"))
     first, second = (max(len(row[at]) for row in rows) for at in (0, 1))
     return [f"  {name:<{first}}  {layers:>{second}}  {clean(text)}" for name, layers, text in rows]
 
@@ -148,7 +167,8 @@ def kept_lines(kept: KeptProfiles) -> list[str]:
     form = f", {kept.quantization}" if kept.quantization != "auto" else ""
     memory = f" with {format_bytes(kept.gpu_memory)}" if kept.gpu_memory else ""
     where = f"on {kept.gpu}{memory}" if kept.gpu else "without a GPU"
-    head = f"{kept.model}{form} with {kept.engine} {where}, measured {kept.measured[:10]} by {kept.study}"
+    with_ = f" with {kept.build}" if kept.build else ""
+    head = f"{kept.model}{form} with {kept.engine} {where}, measured {kept.measured[:10]} by {kept.study}{with_}"
     return [clean(head), *_profile_rows(kept.profiles)]
 
 

@@ -1,8 +1,11 @@
 """What a study's points come to: expected values by SciPy and by hand."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from scipy.stats import linregress
 from support.offload_law import MIB, Law
 
@@ -11,6 +14,7 @@ from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.fit import between, line_through
 from infertui.analysis.offload.points import OffloadPoint
 from infertui.analysis.offload.study import OffloadStudy, Subject, diminishing, study_of
+from infertui.cli.offload.text import finding_lines, profile_lines
 from infertui.errors import UsageError
 
 
@@ -87,6 +91,63 @@ def test_diminishing_returns_begin_where_all_further_layers_add_less_than_a_twen
     assert wide is not None
     # 1.06 x speed passes 0.94 x 40 / 1.05 = 35.81 at 33.78 tok/s: 13.96 layers.
     assert wide.low == 14
+
+
+def test_an_invalid_point_is_the_optimum_only_where_none_is_valid() -> None:
+    fast = replace(point(9, 50.0, 0.01), doubts=("the GPU throttled",))
+    points = [point(0, 10.0, 0.01), point(5, 20.0, 0.01), fast]
+    subject = Subject("m", "llama-cpp", layers=9)
+    found = study_of("profile-1", subject, Card(), points, asked=(), notes=())
+    assert found.optimum == 5
+    assert found.profiles["most_tokens"].n_gpu_layers == 5
+    assert not any("INVALID" in line for line in finding_lines(found))
+    alone = study_of("profile-1", subject, Card(), [fast], asked=(), notes=())
+    assert alone.optimum == 9
+    assert finding_lines(alone)[0].endswith("INVALID: the GPU throttled")
+    assert alone.profiles["most_tokens"].doubt == "the GPU throttled"
+    assert "most tokens   9  50.0 tok/s; many requests: most tokens a second; its run is INVALID" in "".join(
+        profile_lines(alone)
+    )
+
+
+def test_the_optimum_says_how_sure_it_is() -> None:
+    """20 +- 5 % and 20.5 +- 5 % are not told apart; 20.5 over 10 is 2.05, by sqrt(2) x ln(1.05 / 0.95) / 2 each way."""
+    points = [point(0, 10.0, 0.05), point(5, 20.0, 0.05), point(9, 20.5, 0.05)]
+    found = study_of("profile-1", Subject("m", "llama-cpp", layers=9), Card(), points, asked=(), notes=())
+    assert (found.optimum, found.beside) == (9, (5,))
+    reach = math.exp(math.hypot(math.log(1.05 / 0.95) / 2, math.log(1.05 / 0.95) / 2))
+    row = found.rows[2]
+    assert (row.times_low, row.times_high) == pytest.approx((2.05 / reach, 2.05 * reach))
+    assert "2.05 times the CPU's (1.91 to 2.20)" in finding_lines(found)[0]
+    assert finding_lines(found)[0].endswith("not slower for sure: 5 layers")
+    bare = [OffloadPoint(0, throughput=10.0), OffloadPoint(5, throughput=30.0)]
+    single = study_of("profile-1", Subject("m", "llama-cpp", layers=9), Card(), bare, asked=(), notes=())
+    assert finding_lines(single)[0].endswith("it has no interval, so that nothing is sure of the others")
+
+
+def test_a_lower_ceiling_leaves_no_profile_above_it_and_says_how_far_it_was_looked() -> None:
+    law = Law(23, total_mib=6144)
+    card = Card(6144 * MIB, ceiling=0.6)  # 600 + 200 n of 6144 MiB: 12 layers are 49 %, 16 are 62 %
+    points = [law.point(number) for number in (0, 8, 12, 16, 23)]
+    found = study_of("profile-1", Subject("m", "llama-cpp", layers=23), card, points, asked=(), notes=())
+    assert found.profiles.keys() == {"cpu_fallback", "fast", "least_time", "most_tokens"}
+    assert "none up to 12 layers, the most measured under the ceiling of 60%" in "".join(finding_lines(found))
+
+
+def test_a_slope_is_told_with_its_standard_error_or_not_at_all() -> None:
+    heat = [(0, 40.0), (8, 43.0), (16, 44.0), (24, 46.0)]
+    points = [
+        OffloadPoint(at, throughput=10.0 + at, temperature=warm, vram=(100 + 20 * at + at % 3) * MIB)
+        for at, warm in heat
+    ]
+    subject = Subject("m", "llama-cpp", layers=24)
+    said = "\n".join(finding_lines(study_of("profile-1", subject, Card(), points, asked=(), notes=())))
+    warm = linregress(*zip(*heat, strict=True))
+    assert f"{warm.slope:+.2f} C per layer (standard error {warm.stderr:.2f})" in said
+    held = linregress([8, 16, 24], [100 + 20 * at + at % 3 for at in (8, 16, 24)])
+    assert f"{held.slope:.1f} MiB per layer (standard error {held.stderr:.2f}, 3 points)" in said
+    two = "\n".join(finding_lines(study_of("profile-1", subject, Card(), points[:2], asked=(), notes=())))
+    assert "C per layer" not in two
 
 
 def test_layers_that_pay_to_the_last_have_no_such_point() -> None:

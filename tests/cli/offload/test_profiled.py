@@ -142,3 +142,18 @@ def test_of_several_forms_one_has_to_be_named_and_the_engine_need_not(
     output, error = typed(tmp_path, 0, *command, "--quantization", "q8_0")
     assert error is None
     assert "profile CPU_FALLBACK, 0 of 5 layers" in output
+
+
+def test_profiles_of_another_build_are_taken_and_that_is_told(typed: Typed, tmp_path: Path) -> None:
+    points = [LAW.point(layers) for layers in (0, 13)]
+    found = profiles_of(points, LAW.card, n_ctx=None, n_batch=None)
+    kept = KeptProfiles(
+        "synthetic:nano", "simulator", found, gpu="NVIDIA Stub", gpu_memory=LAW.total_mib * MIB, layers=23,
+        build="infertui 0.0.0",
+    )  # fmt: skip
+    keep_profiles(kept, {"XDG_CONFIG_HOME": str(tmp_path)})
+    output, error = typed(tmp_path, 0, "run", "synthetic:nano", "--profile", "fast", *SETTINGS, "--dry-run")
+    assert error is None
+    assert "measured with infertui 0.0.0, and this is infertui" in output
+    listed, _ = typed(tmp_path, 0, "profile", "--kept")
+    assert "with infertui 0.0.0" in listed
