@@ -25,12 +25,14 @@ def curve(
     axis: str = "",
     width: int = WIDTH,
     height: int = HEIGHT,
+    gutter: int = 0,
     ascii_only: bool = False,
 ) -> list[str]:
     """A chart of `points`, in any order, from zero up; nothing with fewer than two different x.
 
     `crosses` are the x of what failed, `marks` the x that are pointed at below the axis. `text` writes a value of y,
-    `axis` says what x is. The chart is `width` cells wide and `height` rows high, beside its labels.
+    `axis` says what x is. The chart is `width` cells wide and `height` rows high, beside its labels,
+    which take `gutter` cells at least: charts with equal ones stand exactly below each other.
     """
     ordered = sorted(points)
     everywhere = [x for x, _ in ordered] + list(crosses)
@@ -47,7 +49,7 @@ def curve(
     ends = {place(*point) for point in ordered}
     drawn = _ascii(dots, ends, width, height) if ascii_only else _braille(dots, width, height)
     labels = {0: text(top), (height - 1) // 2: text(top / 2), height - 1: "0"}
-    gutter = max(len(label) for label in labels.values())
+    gutter = max(gutter, *(len(label) for label in labels.values()))
     bar, floor, corner = ("|", "-", "+") if ascii_only else ("│", "─", "└")
     lines = [title, *(f"{labels.get(row, ''):>{gutter}} {bar}{line}".rstrip() for row, line in enumerate(drawn))]
     base = [floor] * width

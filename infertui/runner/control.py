@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from infertui.analysis.bench import Bench
 from infertui.analysis.compare import Comparison
+from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.models.local import LocalModel
@@ -296,6 +297,11 @@ class RunnerApi:
     @asks("GET", "/benches")
     async def bench(self, out: str, bench: str) -> Bench:
         """The paired result of a bench, as far as it was measured."""
+
+    @asks("POST", "/curves", reply="curves")
+    async def curves(self, out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
+        """Throughput and memory of runs over each number that sets them apart, all else being equal; none where no
+        number does, over three values at least."""
 
     @changes("DELETE", "/runs", "delete runs")
     async def delete(self, out: str, runs: Sequence[str]) -> None:

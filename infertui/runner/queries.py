@@ -17,6 +17,8 @@ import msgspec
 from infertui import regular_files
 from infertui.analysis.bench import Bench, bench_report
 from infertui.analysis.compare import compare
+from infertui.analysis.decision.curves import curves_of
+from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.analysis.limits import derivation
 from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.results.details import RunDetails, read_details
@@ -94,6 +96,8 @@ def folder(out: str) -> Path:
 
 MOST_COMPARED = 24
 """Runs that are compared at once: more than anybody reads side by side."""
+MOST_IN_CURVES = 1000
+"""Runs that curves are made of: a result is 20 kB in memory."""
 COMPARE_S = 600.0
 """What reading them may take: a run can have a million requests."""
 T = TypeVar("T")
@@ -148,6 +152,17 @@ def benched(out: str, bench: str) -> Bench:
     if not results:
         raise UsageError(f"{clean(out)} holds no result of the bench {clean(bench)}")
     return bench_report(results)
+
+
+def curves_of_runs(out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
+    """Curves over each number that was swept in these runs. Runs without a result that can be read are left out.
+
+    Raises UsageError for too many of them.
+    """
+    asked = set(runs)
+    if len(asked) > MOST_IN_CURVES:
+        raise UsageError(f"{len(asked):,} runs are too many to draw: up to {MOST_IN_CURVES:,}")
+    return tuple(curves_of(Store(folder(out)).results_of(asked)))
 
 
 def _bench_of(result: Result) -> str:

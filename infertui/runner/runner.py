@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 import infertui
 from infertui.analysis.bench import Bench
+from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.config.parse import decode
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
@@ -44,7 +45,7 @@ from infertui.runner.execution.fingerprint import git_revision
 from infertui.runner.execution.finishing import error_of
 from infertui.runner.execution.loading import Fit, choose, foresee_fit
 from infertui.runner.execution.progress import RunProgress
-from infertui.runner.queries import Reports, abandonable, benched, compared
+from infertui.runner.queries import Reports, abandonable, benched, compared, curves_of_runs
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.scheduling.device_slots import devices_of, slot_name, slot_of
 from infertui.runner.scheduling.placement import Placement, duration_of, estimate_duration, kind_of
@@ -267,6 +268,9 @@ class Runner(RunnerApi):
 
     async def bench(self, out: str, bench: str) -> Bench:
         return await run_blocking(lambda: benched(out, bench))
+
+    async def curves(self, out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
+        return await run_blocking(lambda: curves_of_runs(out, runs))
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         await run_blocking(lambda: self._reports.delete(out, runs))

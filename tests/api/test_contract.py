@@ -153,6 +153,27 @@ def test_runs_are_compared_with_the_first(opened: Opened, tmp_path: Path) -> Non
     play(scenario())
 
 
+def test_what_a_sweep_varied_makes_curves(opened: Opened, tmp_path: Path) -> None:
+    out = str(tmp_path / "reports")
+
+    async def scenario() -> None:
+        async with opened() as control:
+            await control.submit(submission(tmp_path, *(simulated(workload__batch_size=size) for size in (1, 2, 4))))
+            await mirrored(control, ended)
+            page = await control.results(ResultQuery(out))
+            runs = [row.id for row in page.rows]
+            (found,) = await control.curves(out, runs)
+            assert (found.key, [point.x for point in found.points]) == ("workload.batch_size", [1, 2, 4])
+            assert {point.run for point in found.points} == set(runs)
+            assert await control.curves(out, runs[:2]) == ()
+            assert await control.curves(out, ["nowhere"]) == ()
+            for wrong, said in ((("reports", runs), "absolute"), ((out, [str(at) for at in range(1001)]), "too many")):
+                with pytest.raises(UsageError, match=said):
+                    await control.curves(*wrong)
+
+    play(scenario())
+
+
 def test_a_bench_is_measured_in_turn_and_told_in_pairs(opened: Opened, tmp_path: Path) -> None:
     out = str(tmp_path / "reports")
     arms = [("slow", simulated()), ("fast", simulated(engine__simulator__step_ms=2.5))]

@@ -49,6 +49,7 @@ class FakeControl(RunnerApi):
             "processes": None,
             "results": ResultPage(total=0, matching=0, offset=0, rows=()),
             "compare": Compared(()),
+            "curves": (),
             "bench": Bench("bench", 0, 0, (), (), (), ()),
             "details": RunDetails(id="run", folder="/run", toml=""),
         }

@@ -12,13 +12,14 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from infertui.analysis.bench import Bench
+from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.errors import InfertuiError
 from infertui.results.details import RunDetails, read_details
 from infertui.results.index import ResultPage, ResultQuery
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.control import Compared, RunnerApi
-from infertui.runner.queries import Reports, benched, compared, open_table
+from infertui.runner.queries import Reports, benched, compared, curves_of_runs, open_table
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui import themes
 from infertui.tui.frame.context import Severity
@@ -47,6 +48,10 @@ class StoredControl(FakeControl):
     async def compare(self, out: str, runs: Sequence[str]) -> Compared:
         self._ask("compare", out, tuple(runs))
         return compared(Reports(), out, runs, threading.Event())
+
+    async def curves(self, out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
+        self._ask("curves", out, tuple(runs))
+        return curves_of_runs(out, runs)
 
     async def bench(self, out: str, bench: str) -> Bench:
         self._ask("bench", out, bench)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from infertui.errors import UsageError
 from infertui.metrics.varying import Varied
-from infertui.results.table import ResultRow
+from infertui.results.table import ResultQuery, ResultRow
 from infertui.tui.frame.actions import sign
 from infertui.tui.frame.context import AppContext
 from infertui.tui.notify import tell_refused
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_REPEATED = 100
 MOST_COMPARED = 24
+MOST_DRAWN = 1000
 _MOST_NAMED = 3
 
 
@@ -36,6 +37,38 @@ def compare(app: "App[Any]", app_context: AppContext, rows: Sequence[ResultRow])
         from infertui.tui.results.compare import CompareScreen
 
         app.push_screen(CompareScreen(app_context, rows, out=str(app_context.out)))
+
+
+def curve(app: "App[Any]", app_context: AppContext, query: ResultQuery, matching: int, marked: Sequence[str]) -> None:
+    """Draw throughput and memory over what varies in the marked runs, or in all that match where fewer than two are."""
+    alone = len(marked) < 2
+    count = matching if alone else len(marked)
+    if count > MOST_DRAWN:
+        less = "filter first" if alone else "mark fewer"
+        app_context.say(f"{count:,} runs are too many to draw: {less}, up to {MOST_DRAWN:,}.", "warning")
+        return
+    below = app.screen
+
+    async def read(control: "RunnerApi") -> None:
+        from infertui.tui.results.curve.dialog import CurveScreen
+        from infertui.tui.results.result_table import all_matching
+
+        runs = list(await all_matching(control, query, MOST_DRAWN)) if alone else marked
+        found = await control.curves(str(app_context.out), runs)
+        if not found:
+            app_context.say(f"No curve: {no_curve(len(runs), alone=alone)}.", "warning")
+        elif app.screen is below:  # else somebody has gone on meanwhile
+            app.push_screen(CurveScreen(app_context, found))
+
+    app_context.intend(read)
+
+
+def no_curve(count: int, *, alone: bool) -> str:
+    """Why so many runs, the marked ones or `alone` all that match, make no curve."""
+    if count < 3:
+        return "a curve takes three runs at least"
+    which = f"{'the' if alone else 'the marked'} {count:,} runs"
+    return f"among {which} no number has three values while all else is the same"
 
 
 def run_again(app_context: AppContext, rows: Sequence[ResultRow], queued: Callable[[], None]) -> None:

@@ -37,6 +37,7 @@ ACTIONS = (
     Action("results.reverse", "S", "Reverse", "sort the other way round"),
     Action("results.compare", "c", "Compare", "the marked runs side by side, or this one with the baseline"),
     Action("results.baseline", "b", "Baseline", "compare all runs with this one, or with none"),
+    Action("results.curve", "v", "Curve", "tok/s and memory over the number that varies in the marked runs, or in all"),
     Action("results.run-again", "R", "Run again", "queue the marked runs, or this one, once more", writes=True),
     Action("results.bench", "B", "Bench", "measure the marked configurations in turn, several rounds", writes=True),
     Action("results.load", "L", "Load", "load the run's config into the Config pane"),
@@ -288,6 +289,10 @@ class ResultsPane(Pane):
     def action_compare(self) -> None:
         """Side by side."""
         acts.compare(self.app, self.app_context, self._compared)
+
+    def action_curve(self) -> None:
+        """A curve over what varies in the marked runs, or in all that match."""
+        acts.curve(self.app, self.app_context, self._query(), self._table.pages.matching, list(self._selection.marked))
 
     def action_bench(self) -> None:
         """Measure the marked configurations in turn."""

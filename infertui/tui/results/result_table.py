@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 MOST_MARKED = 5000
 
 
+async def all_matching(control: "RunnerApi", query: ResultQuery, most: int) -> dict[str, ResultRow]:
+    """The rows that match `query` by their ids, about so many of them at most."""
+    found: dict[str, ResultRow] = {}
+    while True:
+        page = await control.results(replace(query, limit=min(most, MAX_LIMIT), offset=len(found)))
+        found |= {row.id: row for row in page.rows}
+        if not page.rows or len(found) >= min(page.matching, most):
+            return found
+
+
 class ResultTable(PanePart):
     """Shows the answer to one query, with what is marked of it and the baseline; asks for one page at a time."""
 
@@ -197,12 +207,7 @@ class ResultTable(PanePart):
 
     async def mark_all(self, control: "RunnerApi", query: ResultQuery) -> None:
         """Mark all that match `query`, as many as may be."""
-        found: dict[str, ResultRow] = {}
-        while True:
-            page = await control.results(replace(query, limit=MAX_LIMIT, offset=len(found)))
-            found |= {row.id: row for row in page.rows}
-            if not page.rows or len(found) >= min(page.matching, MOST_MARKED):
-                break
+        found = await all_matching(control, query, MOST_MARKED)
         self.selection.marked, self.list.marked = found, set(found)
         self.draw()
 

@@ -1,0 +1,1 @@
+"""Curves over what a sweep varied, in front of the results."""
