@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 from infertui.text import hide
 
-_NAME = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE)
+_NAME = re.compile(
+    r"(?:^|_)(?:TOKEN|(?:API)?KEY|SECRET|PAT|PASS|PASSPHRASE|CREDENTIALS?)$|PASSW(?:OR)?D$|._PWD$", re.IGNORECASE
+)
 
 
 def is_credential(name: str) -> bool:

@@ -32,7 +32,7 @@ def played(points: dict[int, OffloadPoint], most: int, card: Card) -> list[Offlo
         point = points[layers]
         assert point.vram is not None
         assert card.total is not None
-        if not card.fits_now(point.vram):
+        if not replace(card, ceiling=1.0).fits(point.vram):
             found.append(OffloadPoint(layers, failure="out-of-memory", error="no room"))
         else:
             found.append(replace(point, vram_share=point.vram / card.total))

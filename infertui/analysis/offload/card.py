@@ -29,10 +29,6 @@ class Card(Struct, frozen=True):
         """Whether this part of the card is within the ceiling where nobody else uses it."""
         return share is None or share <= self.ceiling
 
-    def fits_now(self, size: float) -> bool:
-        """Whether so many bytes are free at all."""
-        return not self.total or size + self.others <= self.total
-
 
 def parse_ceiling(text: str) -> float:
     """`85%` or `0.85` as a share. Raises UsageError."""

@@ -76,9 +76,11 @@ class Profiled(Struct, frozen=True):
         for name in steps_below(self.kept.profiles, found.name):
             profile = self.kept.profiles.get(name)
             if profile is not None:
-                return _with(self.base, self.kept, Chosen(name, profile, why))
+                return _with(self.base, self.kept, Chosen(name, profile, why), self.otherwise)
         profile = found.profile if found.name == "cpu_fallback" else None
-        return None if profile is None else _with(self.base, self.kept, Chosen(found.name, profile, why, cpu=True))
+        if profile is None:
+            return None
+        return _with(self.base, self.kept, Chosen(found.name, profile, why, cpu=True), self.otherwise)
 
 
 def profiled(resolved: Resolved, asked: str) -> Profiled:
@@ -102,7 +104,8 @@ def profiled(resolved: Resolved, asked: str) -> Profiled:
             f"none of the kept profiles of {clean(kept.model)} can be taken now ({have})",
             remedy=f"`infertui profile {clean(kept.model)}` measures them anew.",
         )
-    return _with(_as_kept(resolved, kept), kept, chosen)
+    base = _as_kept(resolved, kept)
+    return _with(base, kept, chosen, _other_build(base, kept))
 
 
 def engine_of_kept(model: str) -> str | None:
@@ -181,10 +184,15 @@ def _with_options(config: Config, kept: KeptProfiles, given: set[str]) -> Config
     return build(flat_values(config) | taken) if taken else config
 
 
-def _with(base: Config, kept: KeptProfiles, chosen: Chosen) -> Profiled:
-    installed = build_of(base)
-    other = kept.build and installed and kept.build != installed
-    otherwise = f"measured with {clean(kept.build)}, and this is {installed}" if other else ""
+def _other_build(config: Config, kept: KeptProfiles) -> str:
+    """That the engine's library is another one than was measured; empty where it is not, or nobody knows."""
+    installed = build_of(config)
+    if not kept.build or not installed or kept.build == installed:
+        return ""
+    return f"measured with {clean(kept.build)}, and this is {installed}"
+
+
+def _with(base: Config, kept: KeptProfiles, chosen: Chosen, otherwise: str) -> Profiled:
     why = "; ".join((*chosen.why, *([otherwise] if otherwise else [])))
     labels = base.labels | {LABEL: chosen.name} | ({WHY: why} if why else {})
     layers: dict[str, FlatValue] = {layers_key(kept.engine): chosen.profile.n_gpu_layers}

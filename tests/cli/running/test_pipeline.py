@@ -128,6 +128,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
         (("synthetic:nano", "--baseline", "transformers:fast"), "transformers knows no"),
         (("synthetic:nano", "--name", "a/b"), "is no name of a folder"),
         (("synthetic:nano", "--name", ".."), "is no name of a folder"),
+        (("synthetic:nano", "--name", "a\nb"), "is no name of a folder"),
         (("synthetic:nano", "--name", "20260101-run"), "is the folder of a run"),
         (("synthetic:nano", "--set", "sweep.grid.workload.batch_size=1,2"), "a pipeline has no sweep"),
         (("synthetic:nano", "--isl", "many"), "workload.input_len"),

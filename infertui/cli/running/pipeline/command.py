@@ -219,8 +219,11 @@ def _wanted(asked: PipelineFlags) -> "tuple[Path, PipelineFile]":
     base = _base(asked)
     sides = engines if baseline == BASELINE else (baseline, *engines)
     name = asked.name or name_of(base, sides, quick=asked.quick)
-    if name in (".", "..") or "/" in name or "\0" in name or name.startswith("."):
-        raise UsageError(f"--name {quoted(name)} is no name of a folder", remedy="Name it without / and leading dots.")
+    if name in (".", "..") or "/" in name or "\0" in name or name.startswith(".") or not name.isprintable():
+        raise UsageError(
+            f"--name {quoted(name)} is no name of a folder",
+            remedy="Name it without /, leading dots and control characters.",
+        )
     folder = asked.out / name
     if is_run_folder(folder):
         raise UsageError(f"{clean(str(folder))} is the folder of a run", remedy="Name another one with --name.")
