@@ -59,9 +59,9 @@ def _rows(
     whose = _engine(known) if known else ""
     for result in results:
         engine = _engine(result)
-        mode = clean(ran(result)) or "-"
+        mode = clean(ran(result)) or NOT_AVAILABLE
         marks = ", ".join(caveats(result)) or "-"
-        what = (clean(result.id), clean(engine), mode, form(result) or "-", _perplexity(result, known), marks)
+        what = (clean(result.id), clean(engine), mode, form(result) or NOT_AVAILABLE, _perplexity(result, known), marks)
         if (temperature := result.setup.temperature or 0.0) > 0:
             sampled = f"sampled at temperature {temperature:g}: it need not say the same"
             yield (*what, "0", "-", "-", *(("-",) if bleu else ()), sampled)

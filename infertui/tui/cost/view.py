@@ -109,7 +109,7 @@ def several(view: CostView, width: int, height: int, look: RenderContext) -> Lin
     for cost in view.costs:
         known = cost.tokens is not None and cost.price is not None
         shown = money(cost.tokens.output, cost.price.currency) if cost.tokens and cost.price else NOT_AVAILABLE
-        ratio = f"{times(cost.ratio)}{'!' * bool(cost.unlike)}" if cost.ratio is not None else "-"
+        ratio = f"{times(cost.ratio)}{'!' * bool(cost.unlike)}" if cost.ratio is not None else NOT_AVAILABLE
         name = (cost.name if namesakes[cost.name] == 1 else cost.id) + ("" if cost.valid else " (invalid)")
         lines.append(
             beside(

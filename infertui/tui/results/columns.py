@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from infertui.analysis.outcome import EQUAL_WITHIN
-from infertui.metrics.metric import Metric
+from infertui.metrics.metric import NOT_AVAILABLE, Metric
 from infertui.metrics.registry import metrics
 from infertui.metrics.units import Unit
 from infertui.metrics.varying import IDENTITY, Varied, column_of, setting_text
@@ -21,7 +21,6 @@ from infertui.tui.widgets.cells import Align, RenderContext, beside, fit
 from infertui.units import format_number
 
 GAP = 2
-NONE = "-"
 _DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
 # Flags that say that the figures of the row are wrong, in contrast to those that a reader should merely know.
 _AGAINST = frozenset(
@@ -84,7 +83,7 @@ def figure(name: str, scale: float = 1.0) -> Callable[[ResultRow, int], str]:
 
     def cell(row: ResultRow, width: int) -> str:
         value = getattr(row, name)
-        return NONE if value is None else _number(value / scale, width)
+        return NOT_AVAILABLE if value is None else _number(value / scale, width)
 
     return cell
 
@@ -94,7 +93,7 @@ def _with_unit(name: str, unit: Unit) -> Callable[[ResultRow, int], str]:
 
     def cell(row: ResultRow, width: int) -> str:
         value = getattr(row, name)
-        return NONE if value is None else unit.text(value)
+        return NOT_AVAILABLE if value is None else unit.text(value)
 
     return cell
 
@@ -102,7 +101,7 @@ def _with_unit(name: str, unit: Unit) -> Callable[[ResultRow, int], str]:
 def _memory(row: ResultRow, width: int) -> str:
     """`3.53 proc`: the value and whose it is."""
     if row.vram is None:
-        return NONE
+        return NOT_AVAILABLE
     whose = f" {_WHOSE[row.vram_of]}" if row.vram_of else ""
     return _number(row.vram / 2**30, width - len(whose)) + whose
 
@@ -119,7 +118,7 @@ def _number(value: float, width: int) -> str:
 def _text(name: str) -> Callable[[ResultRow, int], str]:
     def cell(row: ResultRow, width: int) -> str:
         value = getattr(row, name)
-        return NONE if value is None else str(value) or NONE
+        return NOT_AVAILABLE if value is None else str(value) or NOT_AVAILABLE
 
     return cell
 
@@ -134,7 +133,7 @@ def short_model(model: str, width: int) -> str:
 
 
 def _engine(row: ResultRow, width: int) -> str:
-    return (row.engine if len(row.engine) <= width else short_engine(row.engine)) or NONE
+    return (row.engine if len(row.engine) <= width else short_engine(row.engine)) or NOT_AVAILABLE
 
 
 def local_time(started: str, width: int) -> str:
@@ -142,13 +141,13 @@ def local_time(started: str, width: int) -> str:
     try:
         moment = datetime.fromisoformat(started).astimezone()
     except (ValueError, OverflowError, OSError):
-        return started or NONE
+        return started or NOT_AVAILABLE
     return f"{moment:%Y-%m-%d %H:%M:%S}" if width >= 19 else f"{moment:%m-%d %H:%M}"
 
 
 def _speed(row: ResultRow, width: int) -> str:
     if row.throughput is None:
-        return NONE
+        return NOT_AVAILABLE
     shown = _number(row.throughput, width)
     if row.low is None or row.high is None:
         return shown
@@ -167,15 +166,15 @@ def _joules(row: ResultRow, width: int) -> str:
 
 
 def _drift(row: ResultRow, width: int) -> str:
-    return NONE if row.drift is None else f"{row.drift * 100:+.1f}"
+    return NOT_AVAILABLE if row.drift is None else f"{row.drift * 100:+.1f}"
 
 
 def _dtype(row: ResultRow, width: int) -> str:
-    return _DTYPES.get(row.dtype, row.dtype) or NONE
+    return _DTYPES.get(row.dtype, row.dtype) or NOT_AVAILABLE
 
 
 def _model(row: ResultRow, width: int) -> str:
-    return short_model(row.model, width) or NONE
+    return short_model(row.model, width) or NOT_AVAILABLE
 
 
 def _started(row: ResultRow, width: int) -> str:
@@ -209,13 +208,13 @@ COLUMNS: dict[Column, ColumnSpec] = {metric.key: _spec(metric) for metric in met
 RATIOS: dict[RatioColumn, ColumnSpec] = {
     key: ColumnSpec(
         key, heading_of(key), f"{metric.label} over the baseline's; = equal within 2 %, ~ unclear, ( ) unlike runs",
-        2 if key == MAIN else 7, 8, 8, lambda row, width: NONE,
+        2 if key == MAIN else 7, 8, 8, lambda row, width: NOT_AVAILABLE,
     )
     for key, metric in OF.items()
 } | {
     GAIN: ColumnSpec(
         GAIN, "gain", "change of tok/s from the baseline's; = equal within 2 %, ~ unclear, ( ) unlike runs", 7, 8, 9,
-        lambda row, width: NONE,
+        lambda row, width: NOT_AVAILABLE,
     )
 }  # fmt: skip
 SPECS: dict[Shown, ColumnSpec] = {**COLUMNS, **RATIOS}
@@ -246,7 +245,7 @@ def _varied_spec(found: Varied) -> ColumnSpec:
     narrow = max(len(found.heading), min(found.width, 8))
 
     def cell(row: ResultRow, width: int) -> str:
-        return setting_text(row.asked.get(found.key)) or NONE
+        return setting_text(row.asked.get(found.key)) or NOT_AVAILABLE
 
     return ColumnSpec(
         found.key, found.heading, f"{found.key} as asked for", 1 if found.swept else _LOW, narrow,
@@ -377,9 +376,9 @@ def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: 
     colours = look.palette
     found = row_ratio(key, row, baseline, look.settings.equal_within)
     if baseline is not None and row.id == baseline.id:
-        return fit("base" if key == MAIN else NONE, width, look, style=colours.muted, align="right")
+        return fit("base" if key == MAIN else NOT_AVAILABLE, width, look, style=colours.muted, align="right")
     if found is None:
-        return fit(NONE, width, look, align="right")
+        return fit(NOT_AVAILABLE, width, look, align="right")
     sure = found.outcome not in ("equal", "unclear") and not found.unlike
     style = (colours.ok if found.better else colours.warning) if sure and found.outcome else ""
     return fit(found.text, width, look, style=style if sure else colours.muted, align="right")
@@ -432,5 +431,5 @@ def _copied(row: ResultRow, spec: ColumnSpec, baseline: ResultRow | None, equal_
         return str(row.model)
     if (of := _ratio_key(spec.key)) is not None:
         found = row_ratio(of, row, baseline, equal_within)
-        return NONE if found is None else found.text
+        return NOT_AVAILABLE if found is None else found.text
     return (spec.number or spec.cell)(row, 1000)

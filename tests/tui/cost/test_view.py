@@ -77,7 +77,7 @@ def test_other_work_is_said() -> None:
 def test_marked_runs_have_a_line_each() -> None:
     lines = drawn(COST, replace(COST, name="other", ratio=None, valid=False), width=50)
     assert lines[1].split() == ["llama", "bs=8", "10.0", "USD", "0.71x"]
-    assert lines[2].split() == ["other", "(invalid)", "10.0", "USD", "-"]
+    assert lines[2].split() == ["other", "(invalid)", "10.0", "USD", "n/a"]
     many = drawn(*[COST] * 30, height=6)
     assert len(many) == 6
     assert many[-1] == "and 26 more"

@@ -77,7 +77,7 @@ def test_a_row_is_read_in_the_units_of_its_header() -> None:
 def test_what_is_not_available_is_a_dash_never_zero() -> None:
     row = replace(ROW, throughput=None, ttft=None, tpot=None, vram=None, joules_per_token=None, form="", low=None)
     shown = row_text(row, arrange(Settings().columns, 160), 160, LOOK).plain
-    assert shown.split().count("-") == 6
+    assert shown.split().count("n/a") == 6
     assert " 0" not in shown.replace("2026-11-20", "").replace("09:", "")
 
 
