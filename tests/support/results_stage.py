@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from support.fake_control import FakeControl
+from support.settled import settled
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter
 from textual.pilot import Pilot
@@ -152,6 +153,6 @@ class ResultsStage(App[None]):
 
 async def settle(app: ResultsStage, pilot: Pilot[Any]) -> None:
     """Wait until what was asked for is there and drawn."""
-    await app.workers.wait_for_complete()
+    await settled(app)
     await pilot.pause()
     await pilot.pause()

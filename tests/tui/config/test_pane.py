@@ -9,6 +9,7 @@ import pytest
 from support.fake_control import FakeControl
 from support.pane_bench import Bench, act
 from support.scenes import HOST, HOSTILE, gpus
+from support.settled import settled
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -71,7 +72,7 @@ def play(acts: Play, *, size: tuple[int, int] = (120, 36), on: Bench | None = No
 
 async def settle(pilot: Pilot[None]) -> None:
     """Until nothing is under way."""
-    await pilot.app.workers.wait_for_complete()
+    await settled(pilot.app)
     await pilot.pause()
     await pilot.pause()
 

@@ -9,6 +9,7 @@ from support.results import make_results, write_results
 from support.results_stage import StoredControl
 from support.scenes import client_state
 from support.screens import app_over, drive, text_of
+from support.settled import settled
 from textual.pilot import Pilot
 
 from infertui.analysis.cost.prices import load_prices, user_file
@@ -50,7 +51,7 @@ async def look(bench: Bench, pilot: Pilot[None], *runs: str) -> None:
     """The cursor in Results came to these, and has rested."""
     bench.pane.look_at(runs)
     bench.pane.read()
-    await bench.workers.wait_for_complete()
+    await settled(bench)
     await pilot.pause()
 
 

@@ -2,6 +2,7 @@ import pytest
 from support.fake_control import FakeControl
 from support.pane_bench import Bench, act, look_at, repaints
 from support.scenes import HOSTILE, client_state, entry, facts, gpus, sample, uuid
+from support.settled import settled
 from textual.pilot import Pilot
 
 from infertui.errors import InfertuiError
@@ -196,7 +197,7 @@ def test_the_processes_of_the_selected_gpu_are_asked_for() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await pilot.press("j", "i")
         await pilot.pause()
-        await bench.workers.wait_for_complete()
+        await settled(bench)
         await pilot.pause()
         assert control.calls[-1] == ("processes", (uuid(1),))
         assert "123" in bench.text
@@ -221,7 +222,7 @@ def test_no_processes_is_said_in_words(answer: object, words: str) -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await pilot.press("enter")
         await pilot.pause()
-        await bench.workers.wait_for_complete()
+        await settled(bench)
         await pilot.pause()
         assert words in bench.text
 

@@ -3,6 +3,7 @@ from msgspec.structs import replace
 from support.fake_control import FakeControl
 from support.pane_bench import Bench, act, look_at, repaints
 from support.scenes import HOSTILE, client_state, entry
+from support.settled import settled
 from textual.pilot import Pilot
 
 from infertui.errors import InfertuiError
@@ -31,7 +32,7 @@ def bench(*entries: Entry, log: str = LOG, **options: object) -> Bench:
 async def look(bench: Bench, pilot: Pilot[None]) -> None:
     """What the pane does once a second."""
     bench.pane.poll()
-    await bench.workers.wait_for_complete()
+    await settled(bench)
     await pilot.pause()
 
 
@@ -198,7 +199,7 @@ def test_brackets_change_the_run() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await look(bench, pilot)
         await pilot.press("]")
-        await bench.workers.wait_for_complete()
+        await settled(bench)
         await pilot.pause()
         assert bench.calls[-1] == ("details", ("/reports", "run-6"))
         assert "run-6" in bench.text.splitlines()[0]
@@ -209,7 +210,7 @@ def test_brackets_change_the_run() -> None:
 def test_a_run_without_a_log_is_not_said_not_to_have_run() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         bench.pane.poll()
-        await bench.workers.wait_for_complete()
+        await settled(bench)
         await pilot.pause()
         assert "This run wrote no log." in bench.text
 

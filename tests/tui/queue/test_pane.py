@@ -3,6 +3,7 @@ from msgspec.structs import replace
 from support.pane_bench import Bench, act, look_at, repaints
 from support.runs import simulated
 from support.scenes import HOSTILE, client_state, entry, sweep
+from support.settled import settled
 from textual.pilot import Pilot
 
 from infertui.config.schema import Config
@@ -22,7 +23,7 @@ def bench(*entries: Entry, **options: object) -> Bench:
 
 async def press(bench: Bench, pilot: Pilot[None], *keys: str) -> None:
     await pilot.press(*keys)
-    await bench.workers.wait_for_complete()
+    await settled(bench)
     await pilot.pause()
 
 

@@ -8,6 +8,7 @@ import pytest
 from support.foreign_files import dumped, vllm_serve
 from support.results import as_imported, make_results
 from support.results_stage import ResultsStage
+from support.settled import settled
 
 from infertui.config.fields import FIELDS
 from infertui.formats.commit import keep
@@ -49,7 +50,7 @@ def test_an_imported_run_is_a_row_with_a_mark_and_cannot_be_repeated(tmp_path: P
 
             async def press(*keys: str) -> None:
                 await pilot.press(*keys)
-                await app.workers.wait_for_complete()
+                await settled(app)
                 await pilot.pause()
 
             pane = app.query_one(ResultsPane)

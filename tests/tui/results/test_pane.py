@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from support.fake_control import FakeControl
 from support.results import make_results, write_results
 from support.results_stage import ResultsStage, StoredControl
+from support.settled import settled
 from textual.pilot import Pilot
 
 from infertui.errors import EngineError
@@ -51,9 +52,9 @@ class Scene:
         await self.settle()
 
     async def settle(self) -> None:
-        await self.app.workers.wait_for_complete()
+        await settled(self.app)
         await self.pilot.pause()
-        await self.app.workers.wait_for_complete()
+        await settled(self.app)
         await self.pilot.pause()
 
     async def results_changed(self) -> None:
