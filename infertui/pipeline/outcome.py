@@ -22,7 +22,7 @@ from infertui.metrics.registry import metric_of
 from infertui.pipeline.plan import rounds_text
 from infertui.pipeline.state import PipelineFile
 from infertui.results.result import Result
-from infertui.text import clean, shorten
+from infertui.text import clean, one_line, shorten
 from infertui.units import format_number
 
 WIDTH = 80
@@ -203,7 +203,7 @@ def _marks(pipeline: PipelineFile, found: Found, width: int) -> Iterator[str]:
     if bench.missing:
         marks.append(f"{bench.missing} runs are missing: the same command measures them")
     for text in marks[:_MOST_NOTES]:
-        yield shorten(clean(text), width)
+        yield one_line(text, width)
     if len(marks) > _MOST_NOTES:
         yield f"{len(marks) - _MOST_NOTES} more in the report"
 

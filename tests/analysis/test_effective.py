@@ -117,7 +117,10 @@ def test_no_table_shows_a_fallback_or_another_programs_figures_unmarked(tmp_path
     assert ["fallback, not vllm" in row for row in rows] == [False, True, False]
     assert ["external: llama-bench" in row for row in rows] == [False, False, True]
     (tmp_path / "results.jsonl").write_bytes(
-        b"".join(msgspec.json.encode(one) + b"\n" for one in (good, fallen, other))
+        b"".join(
+            msgspec.json.encode(replace(one, id=f"{one.id}-{number}")) + b"\n"
+            for number, one in enumerate((good, fallen, other))
+        )
     )
     lines = infertui("results", "--out", str(tmp_path), cwd=tmp_path).stdout.splitlines()
     assert ["cudagraph" in line for line in lines] == [False, True, True, True]

@@ -103,7 +103,9 @@ def test_telemetry_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_results_end_where_nobody_reads_them_any_more(tmp_path: Path, form: str) -> None:
     made(tmp_path / "reports", 30, folders=False)
     index = tmp_path / "reports" / "results.jsonl"
-    index.write_bytes(index.read_bytes() * 60 + b"torn\n")  # who reads to the end is warned of its last line
+    lines = index.read_bytes()
+    copies = (lines.replace(b'{"id":"', f'{{"id":"{number}-'.encode()) for number in range(60))
+    index.write_bytes(b"".join(copies) + b"torn\n")  # who reads to the end is warned of its last line
     command = f'"{sys.executable}" -m infertui results {form} | head -1; echo "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=clean_environment(), capture_output=True,
                           text=True, check=False, timeout=60)  # fmt: skip
