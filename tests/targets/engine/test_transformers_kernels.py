@@ -15,6 +15,8 @@ from infertui.targets.engine.transformers.fused import FusedWeights, why_not
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install infertui[transformers]")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
+pytestmark = pytest.mark.timeout(400)  # the interpreter is slow, and more so beside others
+
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, dict[str, list[list[int]]]]:
