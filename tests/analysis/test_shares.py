@@ -55,7 +55,7 @@ def test_layers_may_be_said_to_be_any_number(layers: str) -> None:
     shares_of_line(msgspec.json.encode(odd))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     loaded=values_of(Loaded), summary=values_of(Summary), effective=values_of(EffectiveSettings), at=st.integers(0, 64)
 )

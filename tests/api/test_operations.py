@@ -84,7 +84,7 @@ def test_the_runner_does_each_operation_as_it_is_written_down(operation: Operati
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS.values() if not one.stream], ids=lambda one: one.name)
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_what_is_asked_and_replied_crosses_unchanged(operation: Operation, data: st.DataObject) -> None:
     arguments = {name: data.draw(values_of(kind)) for name, kind in operation.parameters.items()}

@@ -171,7 +171,7 @@ def test_a_million_lines_need_no_more_memory_than_their_figures(tmp_path: Path) 
         return most
 
     peak(100)  # what is imported on first use
-    assert peak(20_000) - peak(5_000) < 15_000 * 100
+    assert peak(8_000) - peak(2_000) < 6_000 * 100
 
 
 def test_an_interrupted_import_leaves_nothing_and_says_so(tmp_path: Path) -> None:
