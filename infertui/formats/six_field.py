@@ -18,6 +18,8 @@ from infertui.measure.summary import Summary, with_drift, with_interval
 
 FIELDS = ("prompt", "latency", "tokens", "memory_mb", "power_w", "tps")
 NAME = "six-field JSONL"
+_MAY_LACK = ("memory_mb", "power_w")
+_LACKING = ("N/A", "n/a")
 SOURCE = f"a program that the file does not name ({NAME})"
 
 
@@ -158,8 +160,15 @@ def _batch(batch: list[RequestRecord], index: int, start: float) -> Iterator[Req
         yield msgspec.structs.replace(record, batch=index, start=start, batch_seconds=seconds)
 
 
+def _nulled(value: object) -> object:
+    """`value` with null for what a CPU lacks, where others write N/A."""
+    if not isinstance(value, dict):
+        return value
+    return {key: None if key in _MAY_LACK and found in _LACKING else found for key, found in value.items()}
+
+
 def _record(source: SourceFile, number: int, line: bytes) -> RequestRecord:
-    table = JsonObject(source.decode(line, first_line=number), f"line {number}", source.name)
+    table = JsonObject(_nulled(source.decode(line, first_line=number)), f"line {number}", source.name)
     prompt = table.values.get("prompt")
     if not isinstance(prompt, str):
         table.refuse("prompt", "is not text" if "prompt" in table.values else "is not there")

@@ -407,6 +407,14 @@ def test_six_field_is_one_observation_without_throughput() -> None:
     assert found.loaded.details == {"largest memory_mb": "512", "mean power_w": "300"}
 
 
+def test_six_field_with_words_for_what_a_cpu_lacks() -> None:
+    lacking = six_field([0.5, 0.6]).replace(b"512.0", b'"N/A"').replace(b"300.0", b'"N/A"')
+    found = only(lacking)
+    assert lacking.count(b"N/A") == 4
+    assert [(record.memory_mb, record.power_w) for record in lines(found)] == [(None, None)] * 2
+    assert found.summary.latency == describe([0.5, 0.6])
+
+
 def test_six_field_with_the_batch_size_told() -> None:
     found = only(six_field([0.5, 0.6, 0.7, 0.8, 0.9]), batch_size=2)
     # Batches of 2, 2 and 1 take as long as their slowest: 0.6, 0.8 and 0.9 s.
