@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, inspect
 
-from infertui.config.engines.registry import SPECS
+from infertui.config.engines.registry import SPECS, engine_called
 from infertui.config.engines.registry import words as option_words
 from infertui.config.schema import DTYPE_ALIASES, Config, Dtype
 from infertui.errors import ConfigError
@@ -179,6 +179,8 @@ class Field(Struct, frozen=True, kw_only=True):
             near = difflib.get_close_matches(value[:_LONGEST_KEY].lower(), [*self.choices, *self.aliases], n=1)
             if self.path == "engine.dtype" and value.lower() in option_words("quantization"):
                 remedy = f"That is of quantized weights: engine.quantization = {show(value.lower())}."
+            elif self.path == "engine.name" and (meant := engine_called(value)):
+                remedy = f'Did you mean "{meant}"?'
             elif near:
                 remedy = f'Did you mean "{self.aliases.get(near[0], near[0])}"?'
             elif path == self.path and self.type in ("integer", "number") and _SEVERAL.search(value):

@@ -20,6 +20,7 @@ from msgspec import Struct
 from infertui import paths
 from infertui.config import toml
 from infertui.config.engine_options import NAME, named_engines
+from infertui.config.engines.registry import engine_called
 from infertui.config.fields import FIELDS, SECTIONS, TABLES, field_of, nearest, parse_text, show
 from infertui.config.parse import FlatValue, axis_key, build, check_axis, flatten
 from infertui.config.precision import as_the_engine_says, key_of_precision, precision_of
@@ -54,6 +55,10 @@ def unknown(name: str) -> ConfigError:
     """The error for a name that is neither a preset nor a file."""
     near = difflib.get_close_matches(name[:100], names(), n=1, cutoff=0.5)
     remedy = f"Did you mean {near[0]}? " if near else ""
+    if engine := engine_called(name):
+        own = [one for one in names() if flatten(preset(one)).get(NAME) == engine]
+        remedy = f"{engine} is an engine: infertui run gpu-medium --engine {engine}. "
+        remedy += f"Presets with it: {', '.join(own)}. " if own else ""
     return ConfigError(
         "",
         f"there is no preset or file {quoted(name, 100)}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from infertui.config.engine_options import COMMON_OPTIONS, option_fields, path_of, words
-from infertui.config.engines.registry import SPECS
+from infertui.config.engines.registry import SPECS, engine_called
 from infertui.config.engines.spec import EngineSpec
 from infertui.config.fields import FIELDS, Field, Value, parse_text
 from infertui.config.parse import FlatValue, axis_key, build, flat_values
@@ -44,7 +44,8 @@ def parse_arm(text: str, flag: str) -> ArmSpec:
     engine, *parts = (part.strip() for part in text.split(":"))
     if engine not in SPECS:
         near = difflib.get_close_matches(engine, SPECS, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
+        meant = engine_called(engine) or (near[0] if near else "")
+        hint = f"Did you mean {meant}? " if meant else ""
         raise UsageError(f"{flag}: there is no engine {quoted(engine)}", remedy=f"{hint}Engines: {', '.join(SPECS)}.")
     values: dict[str, Value] = {"engine.name": engine}
     for part in parts:

@@ -120,6 +120,15 @@ def test_a_mistyped_choice_is_answered_with_the_nearest() -> None:
         parse_text("engine.dtype", "flaot16")
 
 
+@pytest.mark.parametrize(
+    ("word", "engine"),
+    [("onnx", "onnxruntime-genai"), ("TRT", "tensorrt-llm"), ("pytorch", "transformers"), ("llama_cpp", "llama-cpp")],
+)
+def test_an_engine_by_another_name_is_answered_with_its_own(word: str, engine: str) -> None:
+    with pytest.raises(ConfigError, match=f'Did you mean "{engine}"'):
+        parse_text("engine.name", word)
+
+
 def test_several_values_for_one_key_point_to_the_sweep() -> None:
     with pytest.raises(ConfigError, match=r'\[sweep\.grid\] "workload\.batch_size" = "1,2,4"'):
         parse_text("workload.batch_size", "1,2,4")

@@ -302,6 +302,9 @@ def test_what_a_target_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("target", "parts"),
     [
         ("baselin", ['"baselin"', "cpu-baseline", "Did you mean baseline?"]),
+        ("vllm", ["vllm is an engine", "infertui run gpu-medium --engine vllm"]),
+        ("llamacpp", ["--engine llama-cpp", "Presets with it: llama-cpp, llama-cpp-13b"]),
+        ("tensorrt-llm", ["--engine tensorrt-llm", "Presets with it: trtllm."]),
         ("missing.toml", ["no file missing.toml"]),
         ("a/b", ["no file a/b"]),
         ("\0", ["no preset or file"]),

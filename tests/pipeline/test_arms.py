@@ -31,6 +31,7 @@ def test_words_say_which_option_they_are_of(text: str, values: dict[str, object]
     ("text", "told"),
     [
         ("transfomers", "Did you mean transformers"),
+        ("onnx", "Did you mean onnxruntime-genai"),
         ("transformers:quick", "transformers knows no \"quick\""),
         ("transformers:modes=eager", "Did you mean mode"),
         ("llama-cpp:compile", "knows no \"compile\""),

@@ -82,6 +82,21 @@ def _told(name: str, problem: str) -> str:
 SPECS: dict[str, EngineSpec] = _specs()
 
 
+_ALSO_CALLED = {
+    "huggingface": "transformers", "hf": "transformers", "pytorch": "transformers", "torch": "transformers",
+    "trt": "tensorrt-llm", "tensorrt": "tensorrt-llm", "trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm",
+    "ggml": "llama-cpp", "gguf": "llama-cpp", "llamacpp": "llama-cpp", "llama.cpp": "llama-cpp",
+    "openvino-genai": "openvino", "onnx": "onnxruntime-genai", "onnxruntime": "onnxruntime-genai",
+    "ort": "onnxruntime-genai",
+}  # fmt: skip
+
+
+def engine_called(word: str) -> str | None:
+    """The engine that people mean by a word; None for what is none."""
+    plain = word.lower().replace("_", "-")
+    return plain if plain in SPECS else _ALSO_CALLED.get(plain)
+
+
 def words(option: CommonOption) -> tuple[str, ...]:
     """Every word that some engine takes for an option, in the order of the engines."""
     return tuple(dict.fromkeys(word for spec in SPECS.values() for word in spec.common.get(option, ())))
