@@ -97,6 +97,8 @@ app.command(epilog=SERVE_EXAMPLES)(serve)
 app.add_typer(engines.app, name="engines")
 app.command(epilog=BUILD_EXAMPLES)(build)
 app.add_typer(models.app, name="models")
+for _word in ("pull", "download"):
+    app.command(_word, hidden=True)(models.pull)
 app.add_typer(external.app, name="external")
 app.add_typer(config.app, name="config")
 

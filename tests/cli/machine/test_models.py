@@ -12,6 +12,7 @@ from support.hub import Puller, serving
 from typer.testing import CliRunner
 
 from infertui.cli.machine.models import app
+from infertui.cli.main import app as program
 from infertui.errors import ModelError, UsageError
 from infertui.models.resolve import synthetic_names
 
@@ -98,6 +99,12 @@ def test_errors_are_raised_for_the_main_program() -> None:
 )
 def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
     assert run.invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("word", ["pull", "download"])
+def test_it_is_found_without_the_word_models_too(word: str) -> None:
+    done = run.invoke(program, [word, "../nothing"])
+    assert "'../nothing' is not the id of a model" in str(done.exception)
 
 
 def test_a_pull_in_a_terminal_draws_a_bar_and_ctrl_c_ends_it(tmp_path: Path) -> None:
