@@ -318,15 +318,16 @@ def collect(
         traceable=sum(1 for run in found if batches[run.result.id].n),
         lost=frozenset(run.result.id for run in found if requests_lost(folder_of(run.result.id), run.result)),
         untraced=tuple(untraced),
-        advice=_advice(results, folder_of(results[0].id).parent.name, baseline, equal_within),
+        advice=_advice(results, folder_of, baseline, equal_within),
     )
 
 
-def _advice(results: Sequence[Result], out: str, baseline: str, equal_within: float) -> Advice:
+def _advice(results: Sequence[Result], folder_of: Callable[[str], Path], baseline: str, equal_within: float) -> Advice:
     cost, currency, why = priced(results, load_prices())
     return advise(
-        results, baseline=baseline, cost=cost, currency=currency, priced=why, out=out, equal_within=equal_within
-    )
+        results, baseline=baseline, cost=cost, currency=currency, priced=why, equal_within=equal_within,
+        out=folder_of(results[0].id).parent.name, is_kept=lambda run: (folder_of(run) / "run.toml").is_file(),
+    )  # fmt: skip
 
 
 def _benches(results: Sequence[Result], equal_within: float, *, with_invalid: bool) -> Iterator[Bench]:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.decision.axes import AxisSeries, axis_series
+from infertui.analysis.decision.command import repeating
 from infertui.analysis.decision.configurations import (
     Configuration,
     Group,
@@ -138,8 +139,8 @@ class Advice(Struct, frozen=True):
     equal_within: float = EQUAL_WITHIN
     currency: str = ""
     priced: str = ""
-    out: str = ""
-    """The folder of the runs, as commands name it."""
+    repeats: dict[str, str] = {}
+    """The command that repeats a recommended run, by its id; none of an imported one."""
 
 
 def advise(
@@ -153,9 +154,12 @@ def advise(
     currency: str = "",
     priced: str = "",
     out: str = "reports",
+    is_kept: Callable[[str], bool] = lambda _: True,
     equal_within: float = EQUAL_WITHIN,
 ) -> Advice:
     """What these runs bear. `baseline` is the id of a run, for its task; `cost` gives that of a million tokens.
+
+    `out` is the folder of the runs, as commands name it; `is_kept` says of which the config is kept there as a file.
 
     Of runs that never were loaded the device is not known: they stand with the task that is theirs otherwise.
     """
@@ -170,7 +174,10 @@ def advise(
     impacts = [
         _impact(one, equal_within) for key in AXES for one in axis_series(results, key)
     ]  # fmt: skip
-    return Advice(tuple(told), tuple(impacts), tuple(limit_texts), equal_within, currency, priced, out)
+    by_id = {result.id: result for result in results}
+    chosen = dict.fromkeys(choice.run for task in told for choice in task.choices if choice.run)
+    repeats = {run: text for run in chosen if (text := repeating(by_id[run], out if is_kept(run) else ""))}
+    return Advice(tuple(told), tuple(impacts), tuple(limit_texts), equal_within, currency, priced, repeats)
 
 
 def _place_unloaded(tasks: dict[tuple[object, ...], list[Result]]) -> None:

@@ -1,6 +1,5 @@
 """Advice in words: tables as headings and cells, and sentences, each of which names its runs. Pure."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from infertui.analysis.decision.configurations import Configuration
@@ -122,8 +121,9 @@ def choice_text(choice: Recommendation, advice: Advice) -> str:
 
 def commands(task: TaskAdvice, advice: Advice) -> Iterator[str]:
     """What repeats the runs that are recommended, each once."""
-    for run in dict.fromkeys(choice.run for choice in task.choices if choice.run):
-        yield shlex.join(["infertui", "run", f"{advice.out}/{run}/run.toml"])
+    for run in dict.fromkeys(choice.run for choice in task.choices):
+        if run in advice.repeats:
+            yield advice.repeats[run]
 
 
 def goal_value(choice: Recommendation, advice: Advice) -> str:

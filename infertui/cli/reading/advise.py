@@ -85,7 +85,8 @@ def advise(
     options = {"goals": wanted} if wanted else {}
     advice = decide(
         found, baseline=base, limits=terms, limit_texts=texts, cost=cost, currency=currency, priced=why,
-        out=str(store.root), equal_within=band_of(equal_within), **options,
+        out=str(store.root), is_kept=lambda run: (store.root / run / "run.toml").is_file(),
+        equal_within=band_of(equal_within), **options,
     )  # fmt: skip
     if as_json:
         say_json(advice, indent=1)

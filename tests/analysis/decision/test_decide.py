@@ -278,6 +278,10 @@ def test_the_command_says_it_and_repeats_it(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in runs))
     done = told(["--out", str(tmp_path), "--goal", "throughput"])
     assert done.exit_code == 0, done.output
+    assert "infertui run --set model.id=m/one --set engine.mode=compile" in done.stdout  # no folder of the run is there
+    (tmp_path / "run-fast").mkdir()
+    (tmp_path / "run-fast" / "run.toml").touch()
+    done = told(["--out", str(tmp_path), "--goal", "throughput"])
     assert f"infertui run {tmp_path}/run-fast/run.toml" in done.stdout
     assert "least memory" not in done.stdout
     found = json.loads(told([str(tmp_path / "results.jsonl"), "--json", "--baseline", "run-fast"]).stdout)
