@@ -66,7 +66,8 @@ def profile(
         str, typer.Option("--vram-ceiling", metavar="SHARE", help="Of the GPU's memory, others' use counted.")
     ] = "85%",
     quantization: Annotated[
-        str | None, typer.Option("--quantization", metavar="NAME", help="Format of the weights: q4_0, q8_0.")
+        str | None,
+        typer.Option("--quantization", metavar="NAME", help="Format of the weights: q4_0, q4_k_m, q8_0 and others."),
     ] = None,
     device: DeviceFlag = None,
     batch_size: Annotated[
