@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, OutFlag, Ui, UiFlag, refuse_with_queue
-from infertui.cli.output import say, say_json, warn
+from infertui.cli.output import console, say, say_json, warn
 from infertui.env_file import with_env_file
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ def profile(
         str | None, typer.Option("--batch", metavar="N", help="Most prompt tokens handed over at once (n_batch).")
     ] = None,
     ceiling: Annotated[
-        str, typer.Option("--vram-ceiling", metavar="SHARE", help="Of the GPU's memory, others' use counted.")
-    ] = "85%",
+        str | None,
+        typer.Option("--vram-ceiling", metavar="SHARE", help="Of the GPU's memory, others' use counted; 85%."),
+    ] = None,
     quantization: Annotated[
         str | None,
         typer.Option("--quantization", metavar="NAME", help="Format of the weights: q4_0, q4_k_m, q8_0 and others."),
@@ -112,12 +113,13 @@ def profile(
         "engine.quantization": ("--quantization", quantization),
     }
     if resume:
+        from infertui.analysis.offload.card import parse_ceiling
         from infertui.cli.offload.study import continued
 
         changed = [model, layers, context, batch, *(value for _, value in flags.values()), *(sets or []), quick, full]
         if any(changed):
             raise UsageError("--continue goes on with a study as it was: nothing of what it measures can be changed")
-        study = continued(out, resume)
+        study = continued(out, resume, None if ceiling is None else parse_ceiling(ceiling))
     else:
         if not model:
             raise UsageError("which model?", remedy="infertui profile MODEL, or --continue ID.")
@@ -187,12 +189,12 @@ def _config(
     return load(None, environ=with_env_file(), sets=sets, flags=given).config
 
 
-def _begun(config: "Config", wanted: _Wanted, ceiling: str, out: Path) -> "Offloading":
-    from infertui.analysis.offload.card import parse_ceiling
+def _begun(config: "Config", wanted: _Wanted, ceiling: str | None, out: Path) -> "Offloading":
+    from infertui.analysis.offload.card import CEILING, parse_ceiling
     from infertui.analysis.offload.plan import most_layers
     from infertui.cli.offload.study import Offloading, claiming, new_plan, place_of
 
-    share = parse_ceiling(ceiling)
+    share = CEILING if ceiling is None else parse_ceiling(ceiling)
     config = claiming(config)
     layers = wanted.of(most_layers(config))
     place = place_of(config, share)
@@ -219,11 +221,15 @@ def _list(study: "Offloading") -> None:
     plan = study.plan
     for note in study.notes:
         say(f"note: {note}")
+    missing = study.missing()
+    if not missing:
+        say("nothing is left to measure")
+        return
     if plan.layers:
-        for layers in study.missing():
+        for layers in missing:
             say(plan.variant(layers).name)
         return
-    say(f"from coarse to fine: at most {plan.runs} of {plan.most + 1} points, first {study.missing()[0]} layers")
+    say(f"from coarse to fine: at most {plan.runs} of {plan.most + 1} points, first {missing[0]} layers")
     if guess := study.foreseen():
         ceiling = f"{100 * plan.card.ceiling:.3g}%"
         say(f"by the memory estimate {guess} of {plan.most} layers fit under {ceiling} of the memory")
@@ -263,7 +269,8 @@ def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) ->
         say_json(found)
     else:
         say("")
-        for line in study_lines(found, ascii_only=ascii_only):
+        width = console().width if sys.stdout.isatty() else None
+        for line in study_lines(found, ascii_only=ascii_only, width=width):
             say(line)
     if code == INTERRUPTED:
         tell_interrupted(study)

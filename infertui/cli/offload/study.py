@@ -304,8 +304,11 @@ class _Watching:
         self._view.__exit__(*exception)
 
 
-def continued(out: Path, name: str) -> Offloading:
-    """A study of before, by its name or a beginning of it that no other has. Raises UsageError and StoreError."""
+def continued(out: Path, name: str, ceiling: float | None = None) -> Offloading:
+    """A study of before, by its name or a beginning of it that no other has, with its own ceiling or this one.
+
+    Raises UsageError and StoreError.
+    """
     folders = [folder for folder in opened(out).folders_with(PROFILE) if name and folder.name.startswith(name)]
     exact = [folder for folder in folders if folder.name == name]
     if len(exact or folders) != 1:
@@ -318,7 +321,7 @@ def continued(out: Path, name: str) -> Offloading:
     _must_not_wait(folder.name)
     kept = read_study(folder / PROFILE)
     config = load(str(folder / CONFIG), environ={}).config
-    place = place_of(config, kept.card.ceiling)
+    place = place_of(config, kept.card.ceiling if ceiling is None else ceiling)
     plan = OffloadPlan(kept.study, config, kept.subject.layers, place.card, kept.asked)
     return Offloading(plan, place, out, kept.notes)
 

@@ -16,14 +16,15 @@ _HEAD = (
     "", "layers", "VRAM GB", "VRAM %", "tok/s", "95 %", "prefill tok/s", "ms/token", "GPU %", "C", "+C", "tok/s/W",
     "J/token", "x CPU", "gain", "",
 )  # fmt: skip
+_FIRST_LEFT_OUT = ("+C", "C", "GPU %", "prefill tok/s", "tok/s/W", "J/token", "gain", "VRAM GB", "ms/token")
 _LONGEST_ERROR = 60
 OPTIMUM = "*"
 
 
-def study_lines(study: OffloadStudy, *, ascii_only: bool = False) -> list[str]:
-    """All of it, for a terminal or a file."""
+def study_lines(study: OffloadStudy, *, ascii_only: bool = False, width: int | None = None) -> list[str]:
+    """All of it, for a terminal of a `width` or a file."""
     return [
-        *head_lines(study), "", *table_lines(study), "", *finding_lines(study), "",
+        *head_lines(study), "", *table_lines(study, width), "", *finding_lines(study), "",
         *profile_lines(study), *curve_lines(study, ascii_only=ascii_only),
     ]  # fmt: skip
 
@@ -39,16 +40,25 @@ def head_lines(study: OffloadStudy) -> list[str]:
     return [clean(f"{study.study}: {subject.model}{form} with {subject.engine} {gpu}")]
 
 
-def table_lines(study: OffloadStudy) -> list[str]:
-    """A row a point, its columns aligned; an error takes what is left of its row."""
+def table_lines(study: OffloadStudy, width: int | None = None) -> list[str]:
+    """A row a point, its columns aligned; an error takes what is left of its row. Columns for which a terminal of this
+    `width` has no room are left out, and named."""
     rows = [_HEAD, *(_cells(row, study.optimum) for row in study.rows)]
     shown = [index for index in range(len(_HEAD)) if index < 2 or any(row[index] for row in rows[1:])]
     widths = {index: max(len(row[index]) for row in rows) for index in shown}
     last = len(_HEAD) - 1
-    return [
+    left_out = []
+    for index in (_HEAD.index(name) for name in _FIRST_LEFT_OUT):
+        if width is None or sum(widths[one] + 2 for one in shown if one != last) <= width:
+            break
+        if index in shown:
+            shown.remove(index)
+            left_out.append(_HEAD[index])
+    lines = [
         "  ".join(row[index] if index == last else f"{row[index]:>{widths[index]}}" for index in shown).rstrip()
         for row in rows
     ]
+    return [*lines, f"(no room for {', '.join(left_out)})"] if left_out else lines
 
 
 def _cells(row: Row, optimum: int | None) -> tuple[str, ...]:

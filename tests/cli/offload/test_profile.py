@@ -115,12 +115,16 @@ def test_a_study_that_is_interrupted_goes_on(tmp_path: Path, nvml_stub: Path) ->
     study = errors.rpartition("--continue ")[2].strip()
     before = {run.id for run in Store(tmp_path / "reports").results(warn=pytest.fail) if run.state == "finished"}
     assert before
-    done = infertui("profile", "--continue", study[:-2], "--json", cwd=tmp_path, environment=environment)
+    higher = ("--vram-ceiling", "90%")
+    done = infertui("profile", "--continue", study[:-2], *higher, "--json", cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
+    assert '"ceiling":0.9' in done.stdout.replace(" ", "")
     found = msgspec.json.decode(done.stdout, type=OffloadStudy)
     assert before <= {row.point.run for row in found.rows}, "what was measured is not measured again"
     assert found.runs == 6
     assert law.speed(found.optimum or 0) >= 0.95 * law.best()[1]
+    again = infertui("profile", "--continue", study[:-2], "--dry-run", cwd=tmp_path, environment=environment)
+    assert (again.returncode, again.stdout) == (0, "nothing is left to measure\n"), again.stderr
 
 
 @pytest.mark.parametrize(
@@ -133,6 +137,7 @@ def test_a_study_that_is_interrupted_goes_on(tmp_path: Path, nvml_stub: Path) ->
         (("synthetic:nano", "--layers", "0,x"), "--layers"),
         (("synthetic:nano", "--layers", "0,2.5"), "2.5 is no number of layers"),
         (("synthetic:nano", "--vram-ceiling", "850%"), "--vram-ceiling '850%'"),
+        (("--continue", "profile-2020", "--vram-ceiling", "850%"), "--vram-ceiling '850%'"),
         (("synthetic:nano", "--engine", "simulator", "--ctx", "4096"), "simulator has no n_ctx"),
         (("synthetic:nano", "--set", "engine.llama_cpp.n_gpu_layers=3"), "--layers LIST says which"),
         (("synthetic:nano", "--set", "sweep.grid.workload.batch_size=1,2"), "--layers LIST says which"),
