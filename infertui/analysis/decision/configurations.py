@@ -115,7 +115,8 @@ def _configuration(result: Result) -> tuple[object, ...]:
     asked = asked_of(result)
     values = tuple(sorted((key, str(value)) for key, value in asked.values.items() if _counts(key)))
     loaded = result.loaded
-    return (asked.whole, values, loaded.engine if loaded else "", result.source, result.imported and result.id)
+    engine_of = loaded.engine if loaded else told(result, "engine.name")
+    return (asked.whole, values, engine_of, result.source, result.imported and result.id)
 
 
 def names_of(groups: Sequence[Group], without: str = "") -> list[str]:

@@ -291,8 +291,8 @@ def _avoid(stood: Sequence[Configuration], groups: Sequence[Group]) -> Iterable[
             Avoided(one.name, one.run, stood[other].run, stood[other].name, 1 - ratio.value, 1 - high, 1 - low)
         )
     yield from sorted(losses, key=lambda one: -(one.loss or 0.0))
-    for one in stood:
-        if one.against:
+    for one, group in zip(stood, groups, strict=True):
+        if one.against and group.chosen.state != "interrupted":  # that was somebody's wish, or a power cut
             yield Avoided(one.name, one.run, problem=one.against)
 
 

@@ -121,6 +121,14 @@ def test_invalid_failed_and_fallen_back_runs_are_never_recommended() -> None:
     assert problems["run-fallback"] == "a fallback, not vllm"
 
 
+def test_a_run_that_was_cut_off_is_one_of_its_configuration_and_no_reason_to_avoid_it() -> None:
+    cut = run("cut", 0.0, 0.0, mode="compile", state="interrupted", loaded=None)
+    advice = advise([run("base", 100.0), run("fast", 150.0, mode="compile"), cut])
+    assert {one.runs for one in advice.tasks[0].configurations} == {("run-base",), ("run-fast", "run-cut")}
+    alone = advise([run("base", 100.0), cut])
+    assert [one.run for one in alone.tasks[0].avoid] == []
+
+
 def test_of_a_task_in_which_nothing_is_valid_that_is_said_once() -> None:
     advice = advise([run("failed", 0.0, 0.0, state="failed", summary=RUN.summary.__class__(1, 1, 1, 0, 0, 0.0))])
     (task,) = advice.tasks
