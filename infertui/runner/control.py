@@ -34,7 +34,7 @@ from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Grows with every change that a client or a runner of another version would misread."""
 
 
