@@ -24,6 +24,7 @@ from infertui.analysis.compare import Comparison
 from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
+from infertui.integers import Whole
 from infertui.models.local import LocalModel
 from infertui.results.details import RunDetails
 from infertui.results.table import ResultPage, ResultQuery
@@ -143,6 +144,22 @@ class Compared(Struct, frozen=True):
 
     runs: tuple[Comparison, ...]
     bench: Bench | None = None
+
+
+class StudyOutline(Struct, frozen=True):
+    """What a study of a model's layers could measure: so many can be on the GPU of this name, the output layer counting
+    as one where the engine has it so; or why none can be there."""
+
+    layers: Whole
+    gpu: str = ""
+    why_none: str = ""
+
+
+class StudyBegun(Struct, frozen=True):
+    """A study by its name, which `infertui profile --continue` takes, and the entries of its runs."""
+
+    study: str
+    ids: tuple[int, ...]
 
 
 CALL_TIMEOUT_S = 60.0
@@ -272,6 +289,14 @@ class RunnerApi:
     @asks("POST", "/forecast", timeout_s=FORECAST_TIMEOUT_S)
     async def forecast(self, config: Config) -> Forecast:
         """Whether a config fits, and how long it will take."""
+
+    @asks("POST", "/studies/outline", timeout_s=FORECAST_TIMEOUT_S)
+    async def study_outline(self, config: Config) -> StudyOutline:
+        """How many layers of the model of a config can be on the GPU, for a study of that."""
+
+    @changes("POST", "/studies", "begin a study")
+    async def begin_study(self, config: Config, layers: Sequence[int], out: str) -> StudyBegun:
+        """Queue a run of a config for each of these numbers of layers on the GPU; -1 stands for all of them."""
 
     @asks("GET", "/models")
     async def models(self) -> tuple[LocalModel, ...]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 import infertui
 from infertui.analysis.bench import Bench
 from infertui.analysis.decision.sweep_curve import SweepCurve
+from infertui.analysis.offload.layers import chosen
 from infertui.config.parse import decode
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
@@ -38,6 +39,8 @@ from infertui.runner.control import (
     RunnerApi,
     RunnerFacts,
     Snapshot,
+    StudyBegun,
+    StudyOutline,
     Submission,
 )
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
@@ -45,7 +48,8 @@ from infertui.runner.execution.fingerprint import git_revision
 from infertui.runner.execution.finishing import error_of
 from infertui.runner.execution.loading import Fit, choose, foresee_fit
 from infertui.runner.execution.progress import RunProgress
-from infertui.runner.queries import Reports, abandonable, benched, compared, curves_of_runs
+from infertui.runner.offloading import TITLE, begun, outline_of
+from infertui.runner.queries import Reports, abandonable, benched, compared, curves_of_runs, folder
 from infertui.runner.recovery import REASON, recover
 from infertui.runner.scheduling.device_slots import devices_of, slot_name, slot_of
 from infertui.runner.scheduling.placement import Placement, duration_of, estimate_duration, kind_of
@@ -247,6 +251,17 @@ class Runner(RunnerApi):
             free=fit.free,
             seconds=seconds,
         )
+
+    async def study_outline(self, config: Config) -> StudyOutline:
+        return await run_blocking(lambda: outline_of(config), MODEL_S)
+
+    async def begin_study(self, config: Config, layers: Sequence[int], out: str) -> StudyBegun:
+        def begin() -> tuple[str, list[Variant]]:
+            study = begun(config, lambda most: chosen(layers, most), folder(out))
+            return study.plan.study, study.for_queue()
+
+        name, variants = await run_blocking(begin, MODEL_S)
+        return StudyBegun(name, await self.submit(Submission(TITLE, tuple(variants), out)))
 
     async def models(self) -> tuple[LocalModel, ...]:
         return tuple(await run_blocking(local_models))

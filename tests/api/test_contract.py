@@ -174,6 +174,29 @@ def test_what_a_sweep_varied_makes_curves(opened: Opened, tmp_path: Path) -> Non
     play(scenario())
 
 
+def test_a_study_of_layers_is_begun_and_can_be_continued(opened: Opened, tmp_path: Path) -> None:
+    out = tmp_path / "reports"
+
+    async def scenario() -> None:
+        async with opened() as control:
+            config = simulated(engine__simulator__layers=4, device__name="cpu")
+            outline = await control.study_outline(config)
+            assert (outline.layers, outline.gpu, outline.why_none) == (4, "", "device.name is cpu")
+            begun = await control.begin_study(config, [0, 2, -1], str(out))
+            client_state = await mirrored(control, ended)
+            (entry,) = client_state.entries.values()  # without a GPU there is one point
+            assert (entry.id, entry.title, entry.state) == (*begun.ids, "profile", "finished")
+            assert entry.config.labels["study"] == begun.study
+            assert entry.config.engine.simulator.n_gpu_layers == 0
+            assert {file.name for file in (out / begun.study).iterdir()} == {"profile.json", "study.toml"}
+            with pytest.raises(UsageError, match="no layers to put on a GPU"):
+                await control.begin_study(simulated(), [0], str(out))
+            with pytest.raises(UsageError, match="absolute"):
+                await control.begin_study(config, [0], "reports")
+
+    play(scenario())
+
+
 def test_a_bench_is_measured_in_turn_and_told_in_pairs(opened: Opened, tmp_path: Path) -> None:
     out = str(tmp_path / "reports")
     arms = [("slow", simulated()), ("fast", simulated(engine__simulator__step_ms=2.5))]

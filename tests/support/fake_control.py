@@ -19,6 +19,8 @@ from infertui.runner.control import (
     RunnerApi,
     RunnerFacts,
     Snapshot,
+    StudyBegun,
+    StudyOutline,
 )
 from infertui.telemetry.readings import HostFacts
 
@@ -46,6 +48,8 @@ class FakeControl(RunnerApi):
             "duplicate": (3,),
             "forecast": Forecast(lines=("fits",), fits=True),
             "models": (),
+            "study_outline": StudyOutline(23, "NVIDIA Stub"),
+            "begin_study": StudyBegun("profile-20260101-000000-abcd", (1, 2)),
             "processes": None,
             "results": ResultPage(total=0, matching=0, offset=0, rows=()),
             "compare": Compared(()),

@@ -27,20 +27,25 @@ def every(most: int) -> tuple[int, ...]:
     return tuple(range(most + 1))
 
 
-def custom(text: str, most: int) -> tuple[int, ...]:
+def custom(text: str, most: int, *, where: str = "--layers") -> tuple[int, ...]:
     """A list with ranges, as in `0,10,20-40+5`; -1 stands for all, and so does whatever is above them.
 
-    Raises UsageError for what is no list of layers.
+    Raises UsageError for what is no list of layers; `where` is what was typed.
     """
     try:
         found = points(text)
     except ConfigError as error:
-        raise UsageError(f"--layers: {error.problem}", remedy=f"Allowed: {error.allowed}; -1 for all.") from None
+        raise UsageError(f"{where}: {error.problem}", remedy=f"Allowed: {error.allowed}; -1 for all.") from None
     if wrong := [value for value in found if value != int(value) or value < -1]:
         raise UsageError(
-            f"--layers: {wrong[0]:g} is no number of layers", remedy=f"Allowed: 0 to {most}, -1 for all of them."
+            f"{where}: {wrong[0]:g} is no number of layers", remedy=f"Allowed: 0 to {most}, -1 for all of them."
         )
-    return _distinct(most if value < 0 else min(int(value), most) for value in found)
+    return chosen((int(value) for value in found), most)
+
+
+def chosen(values: Iterable[int], most: int) -> tuple[int, ...]:
+    """These of the `most` layers: a negative one stands for all, and so does whatever is above them."""
+    return _distinct(most if value < 0 else min(value, most) for value in values)
 
 
 def budget(most: int) -> int:

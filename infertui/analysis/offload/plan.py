@@ -16,6 +16,14 @@ from infertui.models.resolve import resolve
 
 STUDY = "study"
 """The label of all runs of a study: its id."""
+USUAL: dict[str, FlatValue] = {
+    "measurement.min_seconds": 5.0,
+    "measurement.max_seconds": 20.0,
+    "quality.perplexity": "off",
+    "quality.reference": "none",
+}
+"""Settings of a study's runs where nothing else is asked for; quality is left out, as layers on another device say the
+same."""
 _NOT_BY_LAYERS = {
     "transformers": "it holds a model on one device as a whole, and has no option for layers elsewhere",
     "vllm": "it holds all layers on the GPU; what can be chosen there is the memory of its KV cache: "

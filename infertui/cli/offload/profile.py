@@ -13,8 +13,8 @@ from infertui.env_file import with_env_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infertui.cli.offload.study import Offloading
     from infertui.config.schema import Config
+    from infertui.runner.offloading import Offloading
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -41,7 +41,6 @@ Profiles by the share of the GPU's memory: [bold]FAST[/bold] below 50 %, [bold]B
 
 A run that fails for want of memory is a row of the table, and the study goes on. Exit code 3: a run was invalid.
 """
-_MIN_SECONDS, _MAX_SECONDS = 5.0, 20.0
 
 
 def profile(
@@ -158,7 +157,8 @@ class _Wanted:
 def _config(
     flags: "Mapping[str, tuple[str, object]]", engine: str, context: str | None, batch: str | None, sets: list[str]
 ) -> "Config":
-    """The config of the study's runs. Quality is not looked at: layers on another device say the same."""
+    """The config of the study's runs."""
+    from infertui.analysis.offload.plan import USUAL
     from infertui.config.fields import FIELDS
     from infertui.config.sources import DEFAULT, load
     from infertui.errors import UsageError
@@ -179,27 +179,15 @@ def _config(
             "a study lets the number of layers vary, and nothing else",
             remedy=f"--layers LIST says which; leave {table}.n_gpu_layers and sweeps away.",
         )
-    usual: dict[str, object] = {
-        "measurement.min_seconds": _MIN_SECONDS,
-        "measurement.max_seconds": _MAX_SECONDS,
-        "quality.perplexity": "off",
-        "quality.reference": "none",
-    }
-    given |= {key: ("profile", value) for key, value in usual.items() if asked.sources.get(key) == DEFAULT}
+    given |= {key: ("profile", value) for key, value in USUAL.items() if asked.sources.get(key) == DEFAULT}
     return load(None, environ=with_env_file(), sets=sets, flags=given).config
 
 
 def _begun(config: "Config", wanted: _Wanted, ceiling: str | None, out: Path) -> "Offloading":
     from infertui.analysis.offload.card import CEILING, parse_ceiling
-    from infertui.analysis.offload.plan import most_layers
-    from infertui.cli.offload.study import Offloading, claiming, new_plan, place_of
+    from infertui.runner.offloading import begun
 
-    share = CEILING if ceiling is None else parse_ceiling(ceiling)
-    config = claiming(config)
-    layers = wanted.of(most_layers(config))
-    place = place_of(config, share)
-    notes = [f"no layer was put on a GPU: {place.why_none}"] if place.why_none else []
-    return Offloading(new_plan(config, place, layers), place, out, notes)
+    return begun(config, wanted.of, out, CEILING if ceiling is None else parse_ceiling(ceiling))
 
 
 def _list_kept(*, as_json: bool) -> None:
@@ -237,23 +225,16 @@ def _list(study: "Offloading") -> None:
 
 def _enqueue(study: "Offloading", *, as_json: bool) -> None:
     from infertui.cli.running.enqueue import enqueue
-    from infertui.errors import UsageError
+    from infertui.runner.offloading import TITLE
 
-    plan = study.plan
-    if not plan.layers:
-        raise UsageError(
-            "a study from coarse to fine decides by what it has measured, and cannot be queued whole",
-            remedy="Queue --quick, --full or --layers LIST; or leave --queue away.",
-        )
-    study.keep()
-    enqueue(study.next_variants(), title="profile", out=study.out, as_json=as_json)
+    enqueue(study.for_queue(), title=TITLE, out=study.out, as_json=as_json)
     if not as_json:
-        say(f"Afterwards: infertui profile --continue {plan.study}")
+        say(f"Afterwards: infertui profile --continue {study.plan.study}")
 
 
 def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) -> int:
     """Measure what is missing, print and keep what was found, and return the exit code."""
-    from infertui.cli.offload.study import tell_interrupted
+    from infertui.cli.offload.study import measure, tell_interrupted
     from infertui.cli.offload.text import study_lines
     from infertui.cli.running.foreground import INTERRUPTED
     from infertui.errors import StoreError
@@ -263,7 +244,7 @@ def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) ->
         say(f"note: {note}", stream=stream)
     most = "" if study.plan.layers else "at most "
     say(f"{study.plan.study}: {most}{study.plan.runs} of {study.plan.most + 1} points", stream=stream)
-    code = study.measure(ui, quiet=as_json)
+    code = measure(study, ui, quiet=as_json)
     found = study.found()
     if as_json:
         say_json(found)

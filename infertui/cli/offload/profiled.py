@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from infertui.analysis.offload.kept import KeptProfiles, Profile, ProfileName, each_profiles
 from infertui.analysis.offload.points import NO_ROOM, layers_key
 from infertui.analysis.offload.profiles import Chosen, choose_profile, label, steps_below, wanted_by_size
-from infertui.cli.offload.study import build_of, claiming
 from infertui.cli.running.foreground import FAILED, INVALID, OK
 from infertui.config.parse import FlatValue, build, flat_values
 from infertui.config.schema import Config, ModelConfig
@@ -21,6 +20,7 @@ from infertui.config.sweep import rooted
 from infertui.errors import UsageError
 from infertui.results.upgrade import error_kind
 from infertui.runner.execution.loading import choose, planned_gpus
+from infertui.runner.offloading import build_of, claiming
 from infertui.telemetry.cards import cards_now
 from infertui.text import clean, one_line
 from infertui.units import format_bytes

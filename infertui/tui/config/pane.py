@@ -25,6 +25,7 @@ from infertui.tui.config.form.editor import FormEditor
 from infertui.tui.config.form.form import Form
 from infertui.tui.config.form.form_list import FormList
 from infertui.tui.config.form.notes import Notes, above
+from infertui.tui.config.profiling import profile
 from infertui.tui.config.queueing import put_back, queue
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
@@ -38,6 +39,9 @@ FIRST = "demo"
 ACTIONS = (
     Action("config.run", "r", "Run", "queue what the form holds; puts an edited entry back", writes=True),
     Action("config.run-first", "R", "Run first", "queue it before everything that waits", footer=False, writes=True),
+    Action(
+        "config.profile", "P", "Profile", "measure it with more and more layers on the GPU", footer=False, writes=True
+    ),
     Action("config.next", "l,right", "Change", "the next choice, or the next sensible number", footer=False),
     Action("config.previous", "h,left", "Change", "the previous choice or number", footer=False),
     Action("config.switch", "space", "Switch", "switch on or off; fold or unfold", footer=False),
@@ -267,6 +271,16 @@ class ConfigPane(Pane):
     def action_run_first(self) -> None:
         """Queue it before everything that waits."""
         self._submit(front=True)
+
+    def action_profile(self) -> None:
+        """A study of layers on the GPU."""
+        self.editor.leave_typing()
+        if (problem := self.form.problem) is not None:
+            self.app_context.say(f"Not queued: {problem}", "error")
+            self.editor.go_to(problem.path)
+            return
+        answer = self._estimate.question.answer
+        profile(self.app, self.app_context, self.form, answer.seconds if answer else None)
 
     def _submit(self, *, front: bool) -> None:
         if (problem := self.form.problem) is not None:
