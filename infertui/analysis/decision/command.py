@@ -7,11 +7,11 @@ from infertui.results.result import Result
 
 def repeating(result: Result, folder: str) -> str:
     """From the config that is kept below `folder`, else spelled out; empty for an imported run, which has none."""
-    if result.config is None:
+    has_config, changed = result.setup.changed
+    if not has_config:
         return ""
     if folder:
         return shlex.join(["infertui", "run", f"{folder}/{result.id}/run.toml"])
-    _, changed = result.setup.changed
     words = (f"{key}={_text(value)}" for key, value in changed.items() if not key.startswith(("labels.", "sweep.")))
     return shlex.join(["infertui", "run", *(word for text in words for word in ("--set", text))])
 
