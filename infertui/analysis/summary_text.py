@@ -189,8 +189,17 @@ def headline(result: Result) -> str:
         parts.append(setup.target.name or "unknown")
     lengths = (("batch", setup.batch_size), ("in", setup.input_len or setup.prompts), ("out", setup.output_len))
     shown = ((name, value) for name, value in lengths if value is not None)
-    parts.append(", ".join(f"{name} {value}" for name, value in shown))
+    parts += [", ".join(f"{name} {value}" for name, value in shown), _sampling(setup)]
     return clean("  ".join(part for part in parts if part))
+
+
+def _sampling(setup: Setup) -> str:
+    """How tokens were drawn; empty of greedy runs, which most are, and where it is not known."""
+    if not setup.temperature:
+        return ""
+    limits = (("temperature", 0.0), ("top_k", 0), ("top_p", 1.0))
+    found = ((name, setup.get(f"workload.{name}"), none) for name, none in limits)
+    return "sampled, " + ", ".join(f"{name} {value}" for name, value, none in found if value not in (None, none))
 
 
 def verdict_lines(result: Result) -> list[tuple[str, str]]:

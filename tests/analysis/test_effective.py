@@ -141,3 +141,12 @@ def test_the_table_of_results_knows_what_was_in_force() -> None:
 def test_a_run_that_loaded_nothing_names_the_engine_that_was_asked_for() -> None:
     failed = replace(measured(), loaded=None)
     assert failed.own_config.engine.name in headline(failed)
+
+
+def test_a_run_that_sampled_says_how_and_a_greedy_one_nothing() -> None:
+    greedy = measured()
+    config = greedy.own_config
+    workload = replace(config.workload, temperature=0.7, top_p=0.9)
+    sampled = replace(greedy, config=replace(config, workload=workload))
+    assert headline(sampled) == headline(greedy) + "  sampled, temperature 0.7, top_p 0.9"
+    assert "top_p" not in headline(replace(sampled, config=replace(config, workload=replace(workload, top_p=1.0))))
