@@ -15,13 +15,14 @@ from infertui.pipeline.steps import left_of, needs_build
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.scheduling.device_slots import CPU
+from infertui.telemetry.cards import gpus_now
 from infertui.telemetry.readings import GpuInfo
 
 
 def outlook(pipeline: PipelineFile, store: Store) -> Outlook:
     """Look at the machine, the model and earlier runs. Raises ModelError for a model that is not here nor on a hub."""
     base = pipeline.base
-    seen = machine.gpus()
+    seen = gpus_now()
     waiting = is_to_be_pulled(base.model.id, base.model.revision)
     source = None if waiting else machine.found_model(base)
     arms, left_out = _arms(pipeline, seen, waiting=waiting)

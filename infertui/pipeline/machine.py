@@ -13,7 +13,6 @@ from infertui.pipeline.state import LeftOut, PipelineArm
 from infertui.runner.execution.loading import choose
 from infertui.runner.scheduling.device_slots import CPU, slot_of
 from infertui.runner.scheduling.vetting import refusals
-from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
 from infertui.telemetry.readings import GpuInfo
 
 LOOK_S = 120.0
@@ -26,20 +25,6 @@ class Possible(Struct, frozen=True):
     arms: tuple[PipelineArm, ...]
     lanes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
-
-
-def gpus() -> tuple[GpuInfo, ...]:
-    """The GPUs of this machine; none without a driver."""
-    try:
-        nvml = Nvml.open()
-    except NvmlUnavailableError:
-        return ()
-    try:
-        return nvml.devices()
-    except NvmlUnavailableError:
-        return ()
-    finally:
-        nvml.close()
 
 
 def model_here(config: Config) -> ModelSource | None:

@@ -25,6 +25,7 @@ from infertui.pipeline.state import STEPS, SUMMARY, LeftOut, PipelineFile, Step,
 from infertui.report.produce import ReportOrder
 from infertui.results.result import Result
 from infertui.results.runs import Store, write_whole
+from infertui.telemetry.cards import gpus_now
 from infertui.telemetry.readings import GpuInfo
 from infertui.text import clean, one_line
 from infertui.units import format_count, format_seconds
@@ -66,7 +67,7 @@ class Steps:
     @property
     def _seen(self) -> tuple[GpuInfo, ...]:
         if self._gpus is None:
-            self._gpus = machine.gpus()
+            self._gpus = gpus_now()
         return self._gpus
 
     # The model

@@ -1,10 +1,15 @@
 """The memory of the GPUs now, for who has no sampler at hand."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from msgspec import Struct
 
 from infertui.integers import Whole
 from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
 from infertui.telemetry.readings import GpuInfo
+
+_T = TypeVar("_T")
 
 
 class CardNow(Struct, frozen=True):
@@ -16,11 +21,22 @@ class CardNow(Struct, frozen=True):
 
 def cards_now() -> tuple[CardNow, ...]:
     """All GPUs; none where there is no driver."""
+    return _each(lambda nvml, gpu: CardNow(gpu, nvml.sample(gpu).memory_used))
+
+
+def gpus_now() -> tuple[GpuInfo, ...]:
+    """The same without their memory."""
+    return _each(lambda _, gpu: gpu)
+
+
+def _each(read: Callable[[Nvml, GpuInfo], _T]) -> tuple[_T, ...]:
     try:
         nvml = Nvml.open()
     except NvmlUnavailableError:
         return ()
     try:
-        return tuple(CardNow(gpu, nvml.sample(gpu).memory_used) for gpu in nvml.devices())
+        return tuple(read(nvml, gpu) for gpu in nvml.devices())
+    except NvmlUnavailableError:
+        return ()
     finally:
         nvml.close()

@@ -1,5 +1,6 @@
 """`infertui profile`: how many layers of a model to put on this GPU, measured."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -264,7 +265,9 @@ def _measure(study: "Offloading", ui: Ui, *, as_json: bool, ascii_only: bool) ->
         warn(f"the profiles could not be kept for `infertui run --profile`: {error.message}")
         profiles = None
     if profiles is not None:
-        form = f" --quantization {found.subject.quantization}" if found.subject.quantization != "auto" else ""
+        subject = found.subject
+        form = ["--quantization", subject.quantization] if subject.quantization != "auto" else []
         say(f"profiles: {profiles}", stream=stream)
-        say(f"infertui run --model {found.subject.model}{form} --profile auto", stream=stream)
+        command = ["infertui", "run", "--model", subject.model, *form, "--profile", "auto"]
+        say(shlex.join(command), stream=stream)
     return code

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -139,5 +140,6 @@ def read_study(path: Path) -> OffloadStudy:
 
 def tell_interrupted(study: Offloading) -> None:
     """How an interrupted study goes on."""
-    where = "" if str(study.out) == "reports" else f" --out {clean(str(study.out))}"
-    say(f"infertui: it goes on with: infertui profile --continue {study.plan.study}{where}", err=True)
+    where = [] if str(study.out) == "reports" else ["--out", clean(str(study.out))]
+    command = shlex.join(["infertui", "profile", "--continue", study.plan.study, *where])
+    say(f"infertui: it goes on with: {command}", err=True)

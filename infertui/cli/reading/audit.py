@@ -1,5 +1,6 @@
 """`infertui audit`: a file of prompts or a log of requests as lengths and arrivals, and as a workload to measure."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,8 @@ def audit(
             say(f"note: {note}", err=True)
     if output is not None and config is not None:
         _write(output, config)
-        say(f"wrote {clean(str(output))}: infertui run {clean(str(output))}", err=as_json)
+        command = shlex.join(["infertui", "run", clean(str(output))])
+        say(f"wrote {clean(str(output))}: {command}", err=as_json)
 
 
 def _counter(model: str) -> "Callable[[str], int]":

@@ -3,15 +3,12 @@
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from infertui.cli.output import say, say_json
 from infertui.metrics.registry import metric_of
-
-if TYPE_CHECKING:
-    from infertui.telemetry.readings import GpuInfo
 
 app = typer.Typer(help="Run another program's benchmark and keep its results, marked as its own.", no_args_is_help=True)
 
@@ -33,6 +30,7 @@ def llama_bench(
     import msgspec
 
     from infertui.runner.external.llama_bench import gguf_path, run_llama_bench
+    from infertui.telemetry.cards import gpus_now
     from infertui.text import clean
     from infertui.units import format_number
 
@@ -42,7 +40,7 @@ def llama_bench(
         context.args,
         binary=binary,
         out=Path(out),
-        gpus=_gpus(),
+        gpus=gpus_now(),
         told=lambda line: say(line, err=True),
     )
     if as_json:
@@ -74,6 +72,7 @@ def trtllm_bench(
     import msgspec
 
     from infertui.runner.external.trtllm_bench import BenchOrder, run_trtllm_bench
+    from infertui.telemetry.cards import gpus_now
     from infertui.text import clean
     from infertui.units import format_number
 
@@ -89,7 +88,9 @@ def trtllm_bench(
         backend="engine" if engine_dir else "pytorch",
         engine_dir=engine_dir,
     )
-    result = run_trtllm_bench(order, binary=binary, out=Path(out), gpus=_gpus(), told=lambda line: say(line, err=True))
+    result = run_trtllm_bench(
+        order, binary=binary, out=Path(out), gpus=gpus_now(), told=lambda line: say(line, err=True)
+    )
     if as_json:
         say_json({"results": [msgspec.to_builtins(result)]})
         return
@@ -102,19 +103,6 @@ def trtllm_bench(
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _gpus() -> "tuple[GpuInfo, ...]":
-    """The GPUs of this machine; none without a driver."""
-    from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
-
-    try:
-        nvml = Nvml.open()
-        gpus = nvml.devices()
-        nvml.close()
-    except NvmlUnavailableError:
-        return ()
-    return gpus
 
 
 def _end_on_signals() -> None:

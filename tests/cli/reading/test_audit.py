@@ -27,7 +27,7 @@ def log(folder: Path) -> Path:
 
 
 def test_a_log_is_shown_and_written_as_a_workload(tmp_path: Path) -> None:
-    out = tmp_path / "new" / "workload.toml"
+    out = tmp_path / "new one" / "workload.toml"
     done = audit(str(log(tmp_path)), "--target", "ttft<500ms", "-o", str(out))
     assert done.exit_code == 0, done.output
     assert "p50 104  p90 108  p99 109  max 109" in done.stdout
@@ -37,6 +37,7 @@ def test_a_log_is_shown_and_written_as_a_workload(tmp_path: Path) -> None:
     assert (load.prompts, load.input_len, load.output_len, load.batch_size) == ("random", 104, 40, 2)
     assert config.labels["target"] == "ttft<500ms"
     assert config.labels["audited"] == "log.jsonl"
+    assert f"infertui run '{out}'" in done.output
 
 
 def test_prompts_that_a_run_can_take_are_taken(tmp_path: Path) -> None:
