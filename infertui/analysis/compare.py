@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from infertui.analysis.comparability import Difference, differences, unlike
 from infertui.analysis.outcome import Basis, ComparedFigure
-from infertui.measure.comparison import Ratio, Totals, ratio
+from infertui.measure.comparison import Ratio, Totals, independent_ratio, ratio
 from infertui.measure.dependence import FEWEST, SEEN_FROM
 from infertui.measure.energy import NOTED_ERROR
 from infertui.measure.statistics import CONFIDENCE, Interval
@@ -109,14 +109,25 @@ def _by_batches(
     ]
     kept = all(side.numerators for side in sides)
     found = ratio(*sides) if kept else of_two(*values)
+    if metric.key == "throughput" and not any(side.numerators for side in sides):
+        found = _of_own_intervals(results)
     if row.whole and None not in wholes:
         values = wholes
         error = math.hypot(*(error_share(result) or 0.0 for result in results))
         found = _recentred(found, of_two(*values), error)
     fewest = min(len(side.numerators) for side in sides)
-    depend = found is not None and found.correlation is not None
-    wanting = _NOT_BY_ITERATION if not kept else "" if fewest < FEWEST else _DEPEND if depend else _NO_SPREAD
+    wanting = "" if fewest < FEWEST else _DEPEND if found is not None and found.correlation is not None else _NO_SPREAD
+    if not kept:
+        wanting = "" if found is not None and found.interval is not None else _NOT_BY_ITERATION
     return _figure(metric, row, (values[0], values[1]), found, observations=fewest, wanting=wanting)
+
+
+def _of_own_intervals(results: tuple[Result, Result]) -> Ratio | None:
+    """The ratio of two throughputs by the intervals that the runs were kept with: nothing else is left of them."""
+    (base, value), low, high = (
+        [metric_of(key).number(result) for result in results] for key in ("throughput", "low", "high")
+    )
+    return independent_ratio(value or 0.0, base or 0.0, (low[1], high[1]), (low[0], high[0]))
 
 
 def _itl_p99(

@@ -227,6 +227,19 @@ def test_what_an_imported_file_does_not_tell_is_not_available() -> None:
     assert throughput.verdict.endswith("not kept by iteration, so how sure is not known")
 
 
+def test_runs_of_which_no_iteration_is_left_are_compared_by_their_own_intervals() -> None:
+    kept = replace(MEASURED[0].summary, output_throughput=100.0, output_throughput_interval=Interval(98.0, 102.0))
+    other = replace(kept, output_throughput=150.0, output_throughput_interval=Interval(147.0, 153.0))
+    found = compare(replace(MEASURED[0], summary=kept), replace(MEASURED[0], id="b", summary=other), ([], []))
+    throughput = found.figures[0].ratio
+    assert throughput is not None
+    assert throughput.interval is not None
+    # Half widths of the logarithms, 0.0200 on each side, add up as squares: 1.5 over and times exp(0.0283).
+    assert throughput.value == 1.5
+    assert (round(throughput.interval.low, 2), round(throughput.interval.high, 2)) == (1.46, 1.54)
+    assert found.figures[1].wanting == "not kept by iteration, so how sure is not known"
+
+
 def marks(one: Result, other: Result) -> Sequence[str]:
     return compare(one, other, (batches(1.0), batches(1.0))).unlike
 
