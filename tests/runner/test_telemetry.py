@@ -155,5 +155,5 @@ def test_cpu_time_of_a_process_and_those_below_it() -> None:
         spent = cpu_seconds(process.pid)
         process.communicate(b"\n")
     assert spent is not None
-    assert spent >= 0.1
+    assert spent >= 0.09  # the kernel counts in hundredths, and rounds each process down
     assert cpu_seconds(process.pid) is None
