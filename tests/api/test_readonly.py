@@ -11,10 +11,13 @@ from infertui.api.operations import OPERATIONS
 from infertui.api.readonly import ReadOnly
 from infertui.runner.control import changes
 
-WATCHING = {"snapshot", "events", "forecast", "models", "processes", "results", "details", "compare", "bench"}
+WATCHING = {
+    "snapshot", "events", "forecast", "study_outline", "models", "processes", "results", "details", "compare", "bench",
+    "curves",
+}  # fmt: skip
 CHANGING = {
     "submit", "cancel", "skip", "retry", "duplicate", "edit", "move", "remove", "clear", "pause", "resume", "delete",
-    "stop",
+    "stop", "begin_study",
 }  # fmt: skip
 
 
