@@ -64,6 +64,8 @@ def test_no_more_runs_are_compared_than_can_be_read(tmp_path: Path) -> None:
 def test_a_run_whose_folder_is_gone_is_compared_by_its_line(tmp_path: Path) -> None:
     runs = write_results(tmp_path, 40)  # no folders
     found = compared(Reports(), str(tmp_path), [runs[0], runs[1]], threading.Event())
-    (throughput, *_) = found.runs[0].figures
+    throughput, latency, *_ = found.runs[0].figures
     assert throughput.first is not None
-    assert throughput.ratio is None or throughput.ratio.interval is None
+    assert throughput.ratio is not None
+    assert throughput.ratio.interval is not None, "of the intervals in the two lines"
+    assert latency.ratio is None or latency.ratio.interval is None
