@@ -36,6 +36,11 @@ class SweepCurve(Struct, frozen=True):
     failed: tuple[float, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What was varied, and of what."""
+        return f"{self.heading}, {self.fixed}" if self.fixed else self.heading
+
+    @property
     def fastest(self) -> SweepPoint:
         """The valid point with the most tokens per second; any where none is valid."""
         return max(self.points, key=lambda point: (point.valid, point.throughput))
@@ -65,7 +70,7 @@ def throughput_lines(
     against = sum(not point.valid for point in one.points)
     doubt = f" ({against} of {len(one.points)} runs are invalid)" if against else ""
     return curve(
-        [(point.x, point.throughput) for point in one.points], title=f"output tok/s over {_what(one)}{doubt}",
+        [(point.x, point.throughput) for point in one.points], title=f"output tok/s over {one.title}{doubt}",
         axis=one.heading, crosses=one.failed, marks=tuple(marks), width=size.width, height=size.height,
         gutter=size.gutter, ascii_only=ascii_only,
     )  # fmt: skip
@@ -76,11 +81,7 @@ def memory_lines(one: SweepCurve, *, ascii_only: bool = False, size: ChartSize =
     if not one.memory_changes:
         return []
     return curve(
-        [(point.x, point.memory) for point in one.points if point.memory], title=f"memory over {_what(one)}",
+        [(point.x, point.memory) for point in one.points if point.memory], title=f"memory over {one.title}",
         axis=one.heading, text=format_bytes, crosses=one.failed, width=size.width, height=size.height,
         gutter=size.gutter, ascii_only=ascii_only,
     )  # fmt: skip
-
-
-def _what(one: SweepCurve) -> str:
-    return f"{one.heading}, {one.fixed}" if one.fixed else one.heading

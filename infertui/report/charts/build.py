@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from infertui.analysis.decision.axes import axis_series, swept_numbers
+from infertui.analysis.decision.curves import curves_of
 from infertui.analysis.limits import limits_of
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import form, ran
@@ -298,25 +298,21 @@ def _tradeoff(material: ReportData) -> PlannedChart | None:
 def _curves(material: ReportData) -> PlannedChart | None:
     """Of every number that a sweep varied, and that has three values or more."""
     results = [run.result for run in material.subjects]
-    series = [one for key in swept_numbers(results) for one in axis_series(results, key, 3)][:MOST_PANELS]
-    if not series:
+    found = curves_of(results)[:MOST_PANELS]
+    if not found:
         return None
-    low, high, memory = metric_of("low"), metric_of("high"), metric_of("vram")
     panels = tuple(
         curves.Curve(
-            one.heading, clean(f"{one.heading}{f', {one.fixed}' if one.fixed else ''}"),
+            one.heading, clean(one.title),
             tuple(
-                curves.CurvePoint(
-                    clean(result.id), x, metric_of("throughput").number(result) or 0.0, low.number(result),
-                    high.number(result), memory.number(result),
-                )
-                for x, result in one.points
+                curves.CurvePoint(clean(point.run), point.x, point.throughput, point.low, point.high, point.memory)
+                for point in one.points
             ),
             one.failed,
         )
-        for one in series
+        for one in found
     )  # fmt: skip
-    shown = {result.id for one in series for _, result in one.points}
+    shown = {point.run for one in found for point in one.points}
     caption = (
         "Output tok/s (line, 95 % intervals) and memory (dashed) over what was swept, all else being equal; a cross: "
         "no run finished there. Of a value measured several times the last valid run."

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from infertui.report.charts.style import MARKERS, MUTED, SERIES, SMALL, figure, round_ticks, text_of, written_out
+from infertui.report.charts.style import MARKERS, MUTED, SERIES, SMALL, multiples, round_ticks, text_of, written_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,14 +45,9 @@ class Curves(Struct, frozen=True, tag="curves"):
 
 def draw(data: Curves) -> "Figure":
     """The panels under RC, two side by side."""
-    across = 2 if len(data.curves) > 1 else 1
-    down = -(-len(data.curves) // across)
-    made = figure(_ROW * down + 0.3)
-    cells = list(made.subplots(down, across, squeeze=False).flat)
-    for axes, curve in zip(cells, data.curves, strict=False):
+    made, cells, across = multiples(len(data.curves), _ROW)
+    for axes, curve in zip(cells, data.curves, strict=True):
         _panel(axes, curve, _TITLE * 2 // across)
-    for axes in cells[len(data.curves) :]:
-        axes.set_visible(False)
     return made
 
 

@@ -9,7 +9,7 @@ from infertui.report.charts.style import (
     MUTED,
     SERIES,
     SMALL,
-    figure,
+    multiples,
     round_ticks,
     text_of,
     time_unit,
@@ -49,14 +49,9 @@ class Courses(Struct, frozen=True, tag="courses"):
 
 def draw(data: Courses) -> "Figure":
     """The courses under RC, two side by side."""
-    across = 2 if len(data.courses) > 1 else 1
-    down = -(-len(data.courses) // across)
-    made = figure(_ROW * down + 0.3)
-    cells = list(made.subplots(down, across, squeeze=False).flat)
-    for axes, course in zip(cells, data.courses, strict=False):
+    made, cells, across = multiples(len(data.courses), _ROW)
+    for axes, course in zip(cells, data.courses, strict=True):
         _course(axes, course, _TITLE * 2 // across)
-    for axes in cells[len(data.courses) :]:
-        axes.set_visible(False)
     made.supxlabel("time since measuring began, s", fontsize=SMALL, color=MUTED)
     return made
 

@@ -68,6 +68,17 @@ def figure(height: float) -> "Figure":
     return made
 
 
+def multiples(count: int, row: float) -> "tuple[Figure, list[Axes], int]":
+    """A figure of so many panels, two side by side, in rows of that many inches; the panels, and how many a row has."""
+    across = 2 if count > 1 else 1
+    down = -(-count // across)
+    made = figure(row * down + 0.3)
+    cells = list(made.subplots(down, across, squeeze=False).flat)
+    for axes in cells[count:]:
+        axes.set_visible(False)
+    return made, cells[:count], across
+
+
 def text_of(text: str, width: int) -> str:
     """Foreign text as a chart takes it: one line without control characters, cut to `width` characters."""
     return one_line(text.strip(), width)
