@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from infertui.analysis.comparability import Difference, differences, unlike
 from infertui.analysis.outcome import Basis, ComparedFigure
-from infertui.measure.comparison import Ratio, Totals, independent_ratio, ratio
+from infertui.measure.comparison import Bounds, Ratio, Totals, independent_ratio, ratio
 from infertui.measure.dependence import FEWEST, SEEN_FROM
 from infertui.measure.energy import NOTED_ERROR
 from infertui.measure.statistics import CONFIDENCE, Interval
@@ -108,9 +108,10 @@ def _by_batches(
         for side, whole in zip(sides, wholes, strict=True)
     ]
     kept = all(side.numerators for side in sides)
-    found = ratio(*sides) if kept else of_two(*values)
     if metric.key == "throughput" and not any(side.numerators for side in sides):
-        found = _of_own_intervals(results)
+        found = throughput_ratio(results[1], results[0])
+    else:
+        found = ratio(*sides) if kept else of_two(*values)
     if row.whole and None not in wholes:
         values = wholes
         error = math.hypot(*(error_share(result) or 0.0 for result in results))
@@ -122,12 +123,14 @@ def _by_batches(
     return _figure(metric, row, (values[0], values[1]), found, observations=fewest, wanting=wanting)
 
 
-def _of_own_intervals(results: tuple[Result, Result]) -> Ratio | None:
-    """The ratio of two throughputs by the intervals that the runs were kept with: nothing else is left of them."""
-    (base, value), low, high = (
-        [metric_of(key).number(result) for result in results] for key in ("throughput", "low", "high")
-    )
-    return independent_ratio(value or 0.0, base or 0.0, (low[1], high[1]), (low[0], high[0]))
+def throughput_ratio(result: Result, baseline: Result) -> Ratio | None:
+    """The throughput of a run over a baseline's, by the intervals that both results hold."""
+    value, base = (metric_of("throughput").number(one) or 0.0 for one in (result, baseline))
+    return independent_ratio(value, base, _bounds(result), _bounds(baseline))
+
+
+def _bounds(result: Result) -> Bounds:
+    return metric_of("low").number(result), metric_of("high").number(result)
 
 
 def _itl_p99(

@@ -4,27 +4,13 @@ Comparing the two by their iterations (`analysis.compare`) is more exact; this i
 """
 
 from infertui.analysis.comparability import unlike
+from infertui.analysis.compare import throughput_ratio
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome, outcome_of
-from infertui.measure.comparison import Bounds, Ratio, independent_ratio
 from infertui.metrics.metric import NOT_AVAILABLE, Column, Metric
-from infertui.metrics.registry import metric_of
 from infertui.metrics.units import CHANGE, NUMBER
 from infertui.results.result import Result
 
 _MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~", "": "~"}
-
-
-def throughput_ratio(result: Result, baseline: Result) -> Ratio | None:
-    """The throughput of a run over a baseline's."""
-    metric = metric_of("throughput")
-    value, base = metric.number(result), metric.number(baseline)
-    if value is None or base is None:
-        return None
-    return independent_ratio(value, base, _bounds(result), _bounds(baseline))
-
-
-def _bounds(result: Result) -> Bounds:
-    return metric_of("low").number(result), metric_of("high").number(result)
 
 
 def relative_columns(baseline: Result, equal_within: float = EQUAL_WITHIN) -> list[Metric]:
