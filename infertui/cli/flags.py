@@ -13,6 +13,26 @@ ModelFlag = Annotated[
 ]
 DeviceFlag = Annotated[str | None, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
 InputLenFlag = Annotated[str | None, typer.Option("--input-len", "--isl", metavar="N", help="Prompt tokens, exactly.")]
+BatchSizeFlag = Annotated[str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch.")]
+OutputLenFlag = Annotated[
+    str | None, typer.Option("--output-len", "--osl", metavar="N", help="Tokens to generate, exactly.")
+]
+NewTokensFlag = Annotated[
+    str | None,
+    typer.Option("--output-len", "--osl", "--max-new-tokens", metavar="N", help="Tokens to generate, exactly."),
+]
+IterationsFlag = Annotated[
+    str | None, typer.Option("--iterations", "-n", metavar="N", help="Batches to measure in each run.")
+]
+LabelFlag = Annotated[
+    list[str] | None, typer.Option("--label", metavar="K=V", help="A note kept with the results; repeatable.")
+]
+SetFlag = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the config; repeatable.")
+]
+SetInAllFlag = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key, in all of them; repeatable.")
+]
 OutFlag = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where runs are kept.")]
 UiFlag = Annotated[
     Ui, typer.Option("--ui", help="What to show meanwhile; auto: a live view in a terminal, else plain lines.")

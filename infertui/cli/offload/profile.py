@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, OutFlag, Ui, UiFlag, refuse_with_queue
+from infertui.cli.flags import (
+    REPORTS,
+    DeviceFlag,
+    InputLenFlag,
+    IterationsFlag,
+    OutFlag,
+    OutputLenFlag,
+    SetFlag,
+    Ui,
+    UiFlag,
+    refuse_with_queue,
+)
 from infertui.cli.output import console, say, say_json, warn
 from infertui.env_file import with_env_file
 
@@ -75,15 +86,9 @@ def profile(
         str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences generated together.")
     ] = None,
     input_len: InputLenFlag = None,
-    output_len: Annotated[
-        str | None, typer.Option("--output-len", "--osl", metavar="N", help="Tokens to generate, exactly.")
-    ] = None,
-    iterations: Annotated[
-        str | None, typer.Option("--iterations", "-n", metavar="N", help="Batches to measure in each run.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the config; repeatable.")
-    ] = None,
+    output_len: OutputLenFlag = None,
+    iterations: IterationsFlag = None,
+    sets: SetFlag = None,
     resume: Annotated[
         str, typer.Option("--continue", metavar="ID", help="Measure what a study still lacks, and show all of it.")
     ] = "",

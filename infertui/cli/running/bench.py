@@ -10,13 +10,18 @@ from msgspec import Struct
 
 from infertui.cli.flags import (
     REPORTS,
+    BatchSizeFlag,
     DeviceFlag,
     EqualWithinFlag,
     InputLenFlag,
+    IterationsFlag,
+    LabelFlag,
     ModelFlag,
     OutFlag,
+    OutputLenFlag,
     PullFlag,
     ReportFlag,
+    SetInAllFlag,
     Ui,
     UiFlag,
     band_of,
@@ -83,22 +88,12 @@ def bench(
     ] = None,
     model: ModelFlag = None,
     device: DeviceFlag = None,
-    batch_size: Annotated[
-        str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch.")
-    ] = None,
+    batch_size: BatchSizeFlag = None,
     input_len: InputLenFlag = None,
-    output_len: Annotated[
-        str | None, typer.Option("--output-len", "--osl", metavar="N", help="Tokens to generate, exactly.")
-    ] = None,
-    iterations: Annotated[
-        str | None, typer.Option("--iterations", "-n", metavar="N", help="Batches to measure in each run.")
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="K=V", help="A note kept with the results; repeatable.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key, in all of them; repeatable.")
-    ] = None,
+    output_len: OutputLenFlag = None,
+    iterations: IterationsFlag = None,
+    label: LabelFlag = None,
+    sets: SetInAllFlag = None,
     resume: Annotated[
         str,
         typer.Option("--continue", metavar="ID", help="Measure what a bench still lacks, of --repeat rounds in all."),

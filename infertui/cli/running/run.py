@@ -13,9 +13,11 @@ from infertui.cli.flags import (
     DeviceFlag,
     InputLenFlag,
     ModelFlag,
+    NewTokensFlag,
     OutFlag,
     PullFlag,
     ReportFlag,
+    SetFlag,
     Ui,
     UiFlag,
     pairs,
@@ -152,10 +154,7 @@ def run(
         str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch; a list sweeps: 1,2,4.")
     ] = None,
     input_len: InputLenFlag = None,
-    output_len: Annotated[
-        str | None,
-        typer.Option("--output-len", "--osl", "--max-new-tokens", metavar="N", help="Tokens to generate, exactly."),
-    ] = None,
+    output_len: NewTokensFlag = None,
     prompts_file: Annotated[
         str | None, typer.Option("--prompts-file", metavar="FILE", help="Prompts: lines, JSON, JSONL, ShareGPT or CSV.")
     ] = None,
@@ -181,9 +180,7 @@ def run(
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="K=V", help="A note kept with the result; repeatable.")
     ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the config; repeatable.")
-    ] = None,
+    sets: SetFlag = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option("--sweep", metavar="KEY=RANGE", help="An axis: 1,2,4 or 0-40+10 or 1-64*2; repeatable."),

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import Struct
 
-from infertui.cli.flags import REPORTS, DeviceFlag, InputLenFlag, OutFlag, Ui, UiFlag, pairs
+from infertui.cli.flags import (
+    REPORTS,
+    BatchSizeFlag,
+    DeviceFlag,
+    InputLenFlag,
+    LabelFlag,
+    NewTokensFlag,
+    OutFlag,
+    SetInAllFlag,
+    Ui,
+    UiFlag,
+    pairs,
+)
 from infertui.cli.output import say, say_json
 
 if TYPE_CHECKING:
@@ -91,14 +103,9 @@ def pipeline(
     rounds: Annotated[
         int | None, typer.Option("--rounds", "-r", min=1, max=1000, metavar="N", help="Rounds; 5, or 3 with --quick.")
     ] = None,
-    batch_size: Annotated[
-        str | None, typer.Option("--batch-size", "-b", metavar="N", help="Sequences in a batch.")
-    ] = None,
+    batch_size: BatchSizeFlag = None,
     input_len: InputLenFlag = None,
-    output_len: Annotated[
-        str | None,
-        typer.Option("--output-len", "--osl", "--max-new-tokens", metavar="N", help="Tokens to generate, exactly."),
-    ] = None,
+    output_len: NewTokensFlag = None,
     dtype: Annotated[
         str | None, typer.Option("--dtype", metavar="TYPE", help="auto, float32, float16 or bfloat16, of all of them.")
     ] = None,
@@ -109,12 +116,8 @@ def pipeline(
     fallback: Annotated[
         bool, typer.Option("--fallback", help="Measure Transformers, marked so, where an engine cannot be used.")
     ] = False,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="K=V", help="A note kept with the results; repeatable.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key, in all of them; repeatable.")
-    ] = None,
+    label: LabelFlag = None,
+    sets: SetInAllFlag = None,
     out: OutFlag = REPORTS,
     charts: Annotated[bool, typer.Option("--charts/--no-charts", help="Draw charts, which needs matplotlib.")] = True,
     anew: Annotated[bool, typer.Option("--anew", help="Choose and measure again, also what is there.")] = False,
