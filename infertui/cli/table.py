@@ -30,7 +30,7 @@ def print_table(
             table.add_column(title, overflow="fold", no_wrap=index == 0)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row), style="dim" if faint(row) else "")
-        if blocks and _width([head, *rows]) > shown.width:
+        if blocks and sum(width + 2 for width in _widths([head, *rows])) > shown.width:
             _print_blocks(head, rows)
         else:
             shown.print(table)
@@ -40,11 +40,11 @@ def print_table(
         say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
 
 
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    """Cells that the table takes, with two between columns."""
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Cells that each column takes."""
     from rich.cells import cell_len
 
-    return sum(max(map(cell_len, column)) + 2 for column in zip(*rows, strict=True))
+    return [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
 
 
 def _print_blocks(head: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
@@ -54,7 +54,7 @@ def _print_blocks(head: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.text import Text
 
     shown = console()
-    widest = [_width([[cell] for cell in column]) - 2 for column in zip(head, *rows, strict=True)]
+    widest = _widths([head, *rows])
     short = [index for index, width in enumerate(widest) if index and width <= _SHORT]
     above = [index for index in range(1, len(head)) if index not in short]
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from infertui.config.parse import FlatValue, flat_values
+from infertui.config.fields import FIELDS
 from infertui.config.schema import Config
 from infertui.results.upgrade import SCHEMA, upgraded
 
@@ -44,9 +44,10 @@ def changed_keys(config: Config) -> Table:
     return _changed(msgspec.to_builtins(config), _DEFAULTS)
 
 
-def default_of(key: str) -> FlatValue | None:
+def default_of(key: str) -> object:
     """What a config has for a key that it does not name; None for a label."""
-    return flat_values(Config()).get(key)
+    field = FIELDS.get(key)
+    return None if field is None or field.is_table else field.default
 
 
 def _changed(table: Table, defaults: Table, above: str = "") -> Table:
