@@ -19,6 +19,7 @@ from infertui.config.sweep import Variant
 from infertui.errors import StoreError, UsageError
 from infertui.integers import Whole
 from infertui.results.jsonl import store_error
+from infertui.results.runs import write_whole
 from infertui.text import clean, one_line
 
 FILE, LOCK, SUMMARY = "pipeline.json", "pipeline.lock", "summary.txt"
@@ -137,18 +138,8 @@ def read(folder: Path) -> PipelineFile | None:
 
 def write(folder: Path, pipeline: PipelineFile) -> None:
     """Replace the file, so that it is whole whenever this process, or the machine, ends. Raises StoreError."""
-    path = folder / FILE
-    partial = folder / f"{FILE}.partial"
-    try:
-        with partial.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(pipeline), indent=2) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise store_error(path, error) from error
+    content = msgspec.json.format(msgspec.json.encode(pipeline), indent=2) + b"\n"
+    write_whole(folder / FILE, content, durable=True)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def read_lines(path: Path, kind: type[T], *, warn: Callable[[str], None]) -> Ite
 def decoded_lines(path: Path, decode: Callable[[bytes], T], *, warn: Callable[[str], None]) -> Iterator[T]:
     """As `read_lines`, with what makes a value of a line, and raises as msgspec does for one that cannot be read."""
     try:
-        stream = regular_files.opened(path)
+        stream = regular_files.opened(path, buffering=_BLOCK)
     except FileNotFoundError:
         return
     except OSError as error:

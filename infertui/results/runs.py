@@ -36,7 +36,7 @@ from infertui.measure.records import BatchRecord
 from infertui.results.jsonl import JsonlWriter, decoded_lines, lines_holding, read_lines, store_error
 from infertui.results.result import Fingerprint, Result
 from infertui.results.results_file import append_line, remove_lines, replace_line
-from infertui.results.upgrade import NewerSchemaError, decode_result
+from infertui.results.upgrade import NewerSchemaError, decode_result, id_of
 from infertui.text import clean, one_line
 
 OUTPUTS = "outputs.jsonl"
@@ -176,26 +176,27 @@ class RunFolder:
             self._claim.close()
 
 
-class _Head(Struct, frozen=True, gc=False):
-    id: str = ""
-
-
-_head = msgspec.json.Decoder(_Head)
-
-
-def _id_of(line: bytes) -> str:
-    return _head.decode(line).id
-
-
 def _ids(lines: Iterator[bytes]) -> Iterator[str]:
     for line in lines:
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            yield _id_of(line)
+            yield id_of(line)
 
 
 def _twice(ids: Iterator[str]) -> set[str]:
     """Those that come more than once."""
     return {run for run, lines in Counter(ids).items() if lines > 1}
+
+
+def _once(results: Iterator[Result], twice: Collection[str]) -> Iterator[Result]:
+    """Each run once: one that is there `twice` as it was last, behind the others."""
+    last: dict[str, Result] = {}
+    for result in results:
+        if result.id in twice:
+            last.pop(result.id, None)
+            last[result.id] = result
+        else:
+            yield result
+    yield from last.values()
 
 
 def _nobody(_: str) -> None: ...
@@ -270,21 +271,15 @@ class Store:
 
     def each_result(self, *, warn: Callable[[str], None]) -> Iterator[Result]:
         """All results, oldest first, one at a time as they are read: of a run that is there twice its last line."""
-        twice = _twice(decoded_lines(self.index, _id_of, warn=_nobody))
-        last: dict[str, Result] = {}
-        for result in decoded_lines(self.index, decode_result, warn=warn):
-            if result.id in twice:
-                last[result.id] = result
-            else:
-                yield result
-        yield from last.values()
+        twice = _twice(decoded_lines(self.index, id_of, warn=_nobody))
+        yield from _once(decoded_lines(self.index, decode_result, warn=warn), twice)
 
     def results_of(self, runs: Collection[str]) -> list[Result]:
         """The results of these runs, oldest first, of a run that is there twice its last line; those that cannot be
         read are left out. Only their lines are decoded whole."""
 
         def wanted(line: bytes) -> Result | None:
-            return decode_result(line) if _id_of(line) in runs else None
+            return decode_result(line) if id_of(line) in runs else None
 
         found = {result.id: result for result in decoded_lines(self.index, wanted, warn=_nobody) if result}
         return list(found.values())
@@ -316,22 +311,20 @@ class Store:
         needles = [msgspec.json.encode(text)[1:-1] for text in texts]
         newer: list[NewerSchemaError] = []
         missing = set(texts)
-        twice = _twice(_ids(lines_holding(self.index, needles)))
-        last: dict[str, Result] = {}
-        for line in lines_holding(self.index, needles):
-            try:
-                result = decode_result(line)
-            except NewerSchemaError as error:
-                newer.append(error)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            else:
-                missing -= {text for text in missing if result.id.startswith(text)}
-                if result.id in twice:
-                    last[result.id] = result
+
+        def found() -> Iterator[Result]:
+            for line in lines_holding(self.index, needles):
+                try:
+                    result = decode_result(line)
+                except NewerSchemaError as error:
+                    newer.append(error)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    continue
                 else:
+                    missing.difference_update({text for text in missing if result.id.startswith(text)})
                     yield result
-        yield from last.values()
+
+        yield from _once(found(), _twice(_ids(lines_holding(self.index, needles))))
         for one in newer:
             if one.run.startswith(tuple(missing)):
                 raise StoreError(f"{clean(one.run)} cannot be read: {one}")
@@ -404,12 +397,17 @@ def encode_result(result: Result) -> bytes:
     return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file whole or not at all; `durable`: also if the machine ends. Raises StoreError."""
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise store_error(path, error) from error

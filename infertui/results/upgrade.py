@@ -4,6 +4,7 @@ A step turns the JSON object of one schema into that of the next. Keys that were
 does not have takes its default. A step stays for ever, and with it a kept line in tests/results/lines/.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
@@ -37,6 +38,7 @@ class _Head(Struct, frozen=True, gc=False):
 
 
 _head = msgspec.json.Decoder(_Head)
+_BEGUN = re.compile(rb'\{"id":"([^"\\]+)"')
 _result = msgspec.json.Decoder(Result)
 _line = msgspec.json.Decoder(Line)
 
@@ -75,6 +77,15 @@ def upgraded(line: bytes | bytearray) -> Line:
     for step in _STEPS[head.schema :]:
         found = step(found)
     return found | {"schema": SCHEMA}
+
+
+def id_of(line: bytes | bytearray) -> str:
+    """The id of the run that a line is about; empty where it has none. Raises what msgspec raises for what is no JSON.
+
+    Lines that infertui wrote begin with it, and are not looked at any further.
+    """
+    begun = _BEGUN.match(line)
+    return begun[1].decode() if begun else _head.decode(line).id
 
 
 def check_schema(schema: int, run: str) -> None:
