@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from msgspec import Meta, defstruct, field
 
+from infertui.config.endpoint import YEAR_S, LoadConfig, TargetConfig
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.engines.onnxruntime_genai import OnnxruntimeGenaiOptions
 from infertui.config.engines.openvino import OpenvinoOptions
@@ -31,7 +32,6 @@ DTYPE_ALIASES: dict[str, Dtype] = {
     "bf16": "bfloat16",
 }  # fmt: skip
 
-_YEAR_S = 31_536_000
 _GPU = r"([0-9]{1,3}|(GPU|MIG)-[0-9A-Za-z/-]+)"
 
 # `extra={"allowed": ...}` says in words what a pattern means; errors, `config keys` and generated files show it.
@@ -184,14 +184,14 @@ class MeasurementConfig(Section, frozen=True):
         float,
         Meta(
             ge=0,
-            le=_YEAR_S,
+            le=YEAR_S,
             description="keep measuring batches for at least this long in total (5 s bound the error of energy to 2 "
             "%); 0: stop after `iterations`",
         ),
     ] = 0.0
     max_seconds: Annotated[
         float,
-        Meta(ge=0, le=_YEAR_S, description="start no new batch once measuring has taken this long; 0: no limit"),
+        Meta(ge=0, le=YEAR_S, description="start no new batch once measuring has taken this long; 0: no limit"),
     ] = 0.0
     sample_hz: Annotated[
         float,
@@ -201,12 +201,12 @@ class MeasurementConfig(Section, frozen=True):
             description="samples of GPU and host per second while measuring; 0: no sampling while measuring",
         ),
     ] = 10.0
-    load_timeout_s: Annotated[float, Meta(gt=0, le=_YEAR_S, description="give up when loading takes longer")] = 1800.0
-    step_timeout_s: Annotated[float, Meta(gt=0, le=_YEAR_S, description="give up when one token step takes longer")] = (
+    load_timeout_s: Annotated[float, Meta(gt=0, le=YEAR_S, description="give up when loading takes longer")] = 1800.0
+    step_timeout_s: Annotated[float, Meta(gt=0, le=YEAR_S, description="give up when one token step takes longer")] = (
         300.0
     )
     total_timeout_s: Annotated[
-        float, Meta(ge=0, le=_YEAR_S, description="give up when the run takes longer; 0: no limit")
+        float, Meta(ge=0, le=YEAR_S, description="give up when the run takes longer; 0: no limit")
     ] = 0.0
     fresh_process: Annotated[
         bool, Meta(description="start a new worker even where the loaded model could be used again")
@@ -305,7 +305,7 @@ class QualityConfig(Section, frozen=True):
     ] = ""
     text_tokens: Annotated[int, Meta(ge=16, le=1 << 20, description="most tokens of the text to score")] = 1024
     score_timeout_s: Annotated[
-        float, Meta(gt=0, le=_YEAR_S, description="give up perplexity when scoring takes longer")
+        float, Meta(gt=0, le=YEAR_S, description="give up perplexity when scoring takes longer")
     ] = 120.0
     max_perplexity_rise: Annotated[
         float,
@@ -366,6 +366,8 @@ class Config(Section, frozen=True):
     validity: ValidityConfig = field(default_factory=ValidityConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
+    load: LoadConfig = field(default_factory=LoadConfig)
     labels: Annotated[dict[str, str], Meta(description="your own key = value notes, kept with the results")] = field(
         default_factory=dict
     )

@@ -41,6 +41,11 @@ class Request(Struct, frozen=True, omit_defaults=True):
     steps, where they are not those that all of its batch share. `prompt_tokens` and `tokens` were counted, of what
     `asked_prompt_tokens` and `asked_tokens` wanted; None is whatever comes. `error` says why it failed; empty: it did
     not. `output` holds the generated ids where they were read, and `prompt_sha256` then tells the prompt.
+
+    Of a server: `error_kind` is the class of its failure, a word of `targets.endpoint.dialect.ErrorKind`;
+    `first_output_ns` is the first token that is not reasoning; `cached_tokens` are those of the prompt that it had
+    cached, `reasoning_tokens` are among `tokens`. Who counted `tokens` is told by `counted`, and `local_tokens` is how
+    many a tokenizer here makes of the text. `server` holds its own timings in seconds, see `ServerAnswer.server`.
     """
 
     prompt: str
@@ -58,6 +63,13 @@ class Request(Struct, frozen=True, omit_defaults=True):
     first_byte_ns: int | None = None
     output: tuple[int, ...] = ()
     prompt_sha256: str = ""
+    error_kind: str = ""
+    first_output_ns: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    counted: str = ""
+    local_tokens: int | None = None
+    server: dict[str, float] = {}
 
     @property
     def ttft(self) -> float | None:

@@ -38,6 +38,8 @@ def test_the_table_follows_the_schema() -> None:
         "validity",
         "quality",
         "device",
+        "target",
+        "load",
         "labels",
         "sweep",
     )

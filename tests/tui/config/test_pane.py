@@ -292,7 +292,7 @@ def test_fields_are_found_by_name_and_by_what_others_call_them() -> None:
         await pilot.press("slash", *"trust", "escape")
         await settle(pilot)
         assert stage.pane.editor.key == "workload.output_len"
-        await pilot.press("slash", *"timeout", "down", "enter")
+        await pilot.press("slash", *"step_timeout", "enter")
         await settle(pilot)
         assert stage.pane.editor.key == "measurement.step_timeout_s"
 

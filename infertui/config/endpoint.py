@@ -1,0 +1,125 @@
+"""Of the config what concerns endpoints: servers behind a URL, what they are asked, and when."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from infertui.config.section import Section
+
+YEAR_S = 31_536_000
+
+
+class TargetConfig(Section, frozen=True):
+    """What answers: an engine that is run here, or an endpoint, a server behind a URL."""
+
+    kind: Annotated[
+        Literal["engine", "endpoint"], Meta(description="engine: [engine] in a process here; endpoint: a server at url")
+    ] = "engine"
+    url: Annotated[
+        str,
+        Meta(description="of the server, as in http://127.0.0.1:8000, https://host/v1 or unix:/run/server.sock"),
+    ] = ""
+    api: Annotated[
+        Literal[
+            "auto",
+            "openai-chat",
+            "openai-completions",
+            "openai-responses",
+            "anthropic-messages",
+            "tgi",
+            "triton",
+            "ollama-chat",
+            "ollama-generate",
+            "llama-server",
+            "sglang",
+        ],
+        Meta(description="dialect that the server is asked in; auto: what it is found to answer to"),
+    ] = "auto"
+    model: Annotated[
+        str, Meta(description="name that the server knows the model by; empty: the first that it lists")
+    ] = ""
+    streaming: Annotated[bool, Meta(description="ask for tokens as they come; without it there is no TTFT")] = True
+    tokenizer: Annotated[
+        str, Meta(description="directory or id of a tokenizer that counts tokens here, beside the server; empty: none")
+    ] = ""
+    api_key_env: Annotated[
+        str, Meta(description="environment variable that holds the API key, which is never kept; empty: OPENAI_API_KEY")
+    ] = ""
+    api_key_file: Annotated[str, Meta(description="file that holds the API key instead", extra={"path": True})] = ""
+    headers: Annotated[
+        str,
+        Meta(description='further headers of every request as a JSON object, as in {"X-Team": "a"}; no credentials'),
+    ] = ""
+    body: Annotated[
+        str, Meta(description='further fields of every request as a JSON object, as in {"repetition_penalty": 1.1}')
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="certificates to trust, PEM; empty: those of the system", extra={"path": True})
+    ] = ""
+    insecure: Annotated[bool, Meta(description="do not check the server's certificate")] = False
+    request_timeout_s: Annotated[float, Meta(gt=0, le=YEAR_S, description="a request that takes longer has failed")] = (
+        600.0
+    )
+    metrics_url: Annotated[
+        str, Meta(description="the server's Prometheus page; auto: /metrics where there is one; none: do not look")
+    ] = "auto"
+
+
+class LoadConfig(Section, frozen=True):
+    """What an endpoint is asked, and when. Lengths and prompts are those of [workload]."""
+
+    concurrency: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65536,
+            description="requests in flight, each followed by the next; with a request_rate the most at a time; 0: "
+            "one, or with a request_rate as many as come",
+        ),
+    ] = 0
+    request_rate: Annotated[
+        float,
+        Meta(ge=0, le=1e6, description="requests a second, sent whether or not earlier ones are answered; 0: as above"),
+    ] = 0.0
+    arrival: Annotated[
+        Literal["poisson", "constant", "gamma"], Meta(description="how the times of a request_rate are spaced")
+    ] = "poisson"
+    burstiness: Annotated[
+        float,
+        Meta(gt=0, le=1000, description="shape of gamma arrivals: 1 is Poisson, below it bursts, above it more even"),
+    ] = 1.0
+    ramp_s: Annotated[
+        float, Meta(ge=0, le=YEAR_S, description="seconds over which concurrency or rate grow to their level, in line")
+    ] = 0.0
+    steps: Annotated[
+        str,
+        Meta(description="levels one after the other, as in 10:30,20:30: rate or concurrency 10 for 30 s, then 20"),
+    ] = ""
+    trace: Annotated[
+        str,
+        Meta(
+            description="file of arrivals and lengths: Mooncake or other JSONL with time stamps, Azure's CSV; replaces "
+            "rate, lengths and prompts",
+            extra={"path": True},
+        ),
+    ] = ""
+    lengths: Annotated[
+        Literal["fixed", "normal", "uniform"],
+        Meta(description="how input_len and output_len of [workload], which are the means, vary over requests"),
+    ] = "fixed"
+    length_spread: Annotated[
+        float,
+        Meta(ge=0, le=1, description="as a share of the mean: standard deviation (normal), half width (uniform)"),
+    ] = 0.0
+    shared_prefix: Annotated[
+        float,
+        Meta(ge=0, le=1, description="share of a prompt's tokens with which all prompts begin; else each begins anew"),
+    ] = 0.0
+    turns: Annotated[int, Meta(ge=1, le=1000, description="turns of a conversation; each is a request")] = 1
+    ignore_eos: Annotated[
+        bool, Meta(description="ask for exactly output_len tokens, where the server's dialect can say that")
+    ] = True
+    slo: Annotated[
+        str,
+        Meta(description="what a request has to keep to be good, as in ttft.p99<200ms tpot.mean<20ms; for goodput"),
+    ] = ""
