@@ -19,7 +19,7 @@ from infertui.measure.itl import merge_gaps, summarise_gaps
 from infertui.measure.quality import Quality
 from infertui.measure.statistics import describe
 from infertui.metrics.registry import metrics
-from infertui.metrics.table import csv_header, csv_values, text_cells
+from infertui.metrics.table import cells, csv_header, csv_values
 from infertui.report.document import ReportTable
 from infertui.report.run_details import listing
 from infertui.results.result import DeviceFigures, Result
@@ -79,7 +79,9 @@ def views(run: Result) -> dict[str, dict[str, str]]:
     return {
         "screen": {spec.label: spec.cell(row, spec.wide) for spec in COLUMNS.values()},
         "copied": dict(zip(copied_header(everything), copied(row, everything), strict=True)),
-        "text": dict(zip((metric.text_heading for metric in metrics("text")), text_cells(run), strict=True)),
+        "text": dict(
+            zip((metric.text_heading for metric in metrics("text")), cells(run, metrics("text")), strict=True)
+        ),
         "markdown": dict(zip(head[2:-2].split(" | "), body[2:-2].split(" | "), strict=True)),
         "report": {column.name: cell.text for column, cell in zip(table.columns, table.rows[0], strict=True)},
         "csv": dict(zip(titles, values, strict=True)),

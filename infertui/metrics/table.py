@@ -50,11 +50,6 @@ def cells(result: "Result", columns: Sequence[Metric]) -> list[str]:
     return [clean(metric.write(result)) for metric in columns]
 
 
-def text_cells(result: "Result", columns: Sequence[Metric] | None = None) -> list[str]:
-    """What stands in the table of `infertui results`, under its usual columns or others."""
-    return cells(result, metrics("text") if columns is None else columns)
-
-
 class Rows:
     """Gathers the rows of a table whose columns follow from what varies among them. It holds cells, and no results."""
 

@@ -13,7 +13,7 @@ from infertui.measure.statistics import Independence, Interval
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
 from infertui.metrics.registry import metric_of, metrics
-from infertui.metrics.table import text_cells
+from infertui.metrics.table import cells
 
 MEASURED = next(result for result in make_results(50) if result.state == "finished" and result.verdict.valid)
 
@@ -34,7 +34,7 @@ def test_views_say_the_same(interval: Interval | None, rests_on: Independence, t
     )
     result = replace(MEASURED, summary=summary)
     names = [metric.text_heading for metric in metrics("text")]
-    assert text_cells(result)[names.index("95 %")] == table
+    assert cells(result, metrics("text"))[names.index("95 %")] == table
     assert dict(figures(result))["output throughput"] == "  ".join(part for part in ("100 tok/s", words) if part)
     beside = table.replace("-", " to ") if table != "n/a" else ""
     assert metric_of("throughput_bounds").write(result) == f"100 ({beside})" if beside else "100"
