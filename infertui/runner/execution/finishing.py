@@ -21,24 +21,21 @@ from infertui.text import clean
 from infertui.worker.failure import WorkerError
 
 
-def state_of(
-    ended: BaseException | None, measured: Measurement, *, scored: bool, ended_by: str
-) -> tuple[State, Error | None]:
+def state_of(ended: BaseException | None, *, failure: str, complete: bool, ended_by: str) -> tuple[State, Error | None]:
     """The state of a run that `ended` with this, and why it failed.
 
-    `scored`: all was measured, so that being cancelled takes nothing away. `ended_by`: who or what cancelled it.
+    `failure`: why it did though nothing was raised. `complete`: all was measured, so that being cancelled takes nothing
+    away. `ended_by`: who or what cancelled it.
     """
     if isinstance(ended, asyncio.CancelledError):
-        return ("finished" if scored else "interrupted"), None
+        return ("finished" if complete else "interrupted"), None
     if ended_by and isinstance(ended, WorkerError) and "signal" in ended.details:
         return "interrupted", None  # what ends the runner was sent to the worker, too
     if isinstance(ended, InfertuiError):
         return "failed", error_of(ended)
     if isinstance(ended, Exception):
         return "failed", _internal_error(ended)
-    if measured.batches and not measured.good:
-        return "failed", Error("error", f"every batch failed: {measured.batches[0].error}")
-    return "finished", None
+    return ("failed", Error("error", failure)) if failure else ("finished", None)
 
 
 def result_of(begun: Result, measured: Measurement, *, known: KnownLimits, idle: dict[str, float]) -> Result:

@@ -1,0 +1,70 @@
+"""What a kind of run does between its folder and its result: that of an engine in a worker, that of an endpoint."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from infertui.errors import StoreError
+from infertui.results.result import Result
+from infertui.results.runs import RunFolder, Store
+from infertui.runner.execution.loading import WorkerSlot
+from infertui.runner.execution.reporter import RunReporter
+from infertui.runner.idle import IdlePower
+from infertui.runner.telemetry import SampleRates
+from infertui.telemetry.sampler import Sampler
+
+
+class RunContext(Struct, frozen=True):
+    """Where a run is executed: its folder, the machine's telemetry, the device's worker. `number` of `total` in its
+    series. `make_room` ends idle workers that hold memory of its devices."""
+
+    folder: RunFolder
+    store: Store
+    sampler: Sampler
+    rates: SampleRates
+    slot: WorkerSlot
+    idle: IdlePower
+    make_room: Callable[[], Awaitable[None]]
+    reporter: RunReporter
+    number: int
+    total: int
+
+
+class RunKind(Protocol):
+    """One run of a kind. Calls come in the order of the methods here; `settle` only where `execute` did not return."""
+
+    async def execute(self) -> None:
+        """Prepare and measure. Raises InfertuiError for whatever keeps it from being measured."""
+        ...
+
+    async def settle(self) -> StoreError | None:
+        """Stop at once, and keep what is complete; what could not be kept is returned."""
+        ...
+
+    async def ended(self) -> None:
+        """It is over, be it cut off: what is still to be read of the machine is read, within seconds."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is measured, so that being cancelled takes nothing away."""
+        ...
+
+    @property
+    def failure(self) -> str:
+        """Why it failed though it came to its end, as all of its requests did; empty: it did not."""
+        ...
+
+    @property
+    def heavy(self) -> bool:
+        """Whether summing up takes so long that it is done in a thread."""
+        ...
+
+    def result(self, begun: Result) -> Result:
+        """The result of a run of which `begun` says how it ended, and its phases."""
+        ...
+
+    async def judged(self, result: Result) -> Result:
+        """With what other runs say of it."""
+        ...
