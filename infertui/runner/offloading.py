@@ -20,9 +20,10 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant, rooted
 from infertui.config.toml import write
-from infertui.errors import InfertuiError, UsageError
+from infertui.errors import InfertuiError, ModelError, UsageError
 from infertui.load.prompts import load_prompts
 from infertui.metrics.registry import metric_of
+from infertui.models.content import content_mark
 from infertui.models.resolve import resolve
 from infertui.results.jsonl import store_error
 from infertui.results.result import Result
@@ -88,6 +89,14 @@ def build_of(config: Config) -> str:
     status = choose(config.engine).status
     told = [f"{name} {version}" for name, version in status.versions.items()]
     return clean(" ".join([*told, *([f"(CUDA {status.cuda})"] if status.cuda else [])]))
+
+
+def content_of(config: Config) -> str:
+    """What marks the files of the model; empty where nobody can tell."""
+    try:
+        return content_mark(resolve(config.model.id, config.model.revision))
+    except ModelError:
+        return ""
 
 
 def claiming(config: Config) -> Config:
@@ -205,6 +214,7 @@ class Offloading:
                 study=found.study,
                 measured=datetime.now().astimezone().isoformat(timespec="seconds"),
                 build=build_of(self.plan.config),
+                content=content_of(self.plan.config),
             )
         )
 

@@ -7,6 +7,7 @@ from infertui.integers import Whole
 
 CEILING = 0.85
 """The share of the memory that is to be in use at most, unless told otherwise."""
+_SURELY_PERCENT = 10
 
 
 class Card(Struct, frozen=True):
@@ -31,12 +32,17 @@ class Card(Struct, frozen=True):
 
 
 def parse_ceiling(text: str) -> float:
-    """`85%` or `0.85` as a share. Raises UsageError."""
+    """`85%`, `85` or `0.85` as a share. Raises UsageError."""
     number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
-        found = float(number) / (100 if percent or float(number) > 1 else 1)
+        value = float(number)
     except ValueError:
-        found = 0.0
+        value = 0.0
+    if not percent and 1 < value < _SURELY_PERCENT:
+        raise UsageError(
+            f"--vram-ceiling {text!r} is neither a share of 1 nor clearly percent", remedy="Write 85% or 0.85."
+        )
+    found = value / (100 if percent or value > 1 else 1)
     if not 0 < found <= 1:
         raise UsageError(f"--vram-ceiling {text!r} is no share of the memory", remedy="Allowed: 1% to 100%, as in 85%.")
     return found

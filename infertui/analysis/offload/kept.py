@@ -6,7 +6,7 @@ They are read by `infertui run --profile`, and may be changed by hand.
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from infertui import regular_files
 from infertui.config.toml_text import loads
-from infertui.errors import StoreError
+from infertui.errors import ConfigError, StoreError
 from infertui.integers import Whole
 from infertui.paths import config_dir
 from infertui.results.jsonl import store_error
@@ -57,7 +57,8 @@ class Profile(Struct, frozen=True, omit_defaults=True):
 
 class KeptProfiles(Struct, frozen=True, omit_defaults=True):
     """The profiles of a model in one form, with one engine, on one kind of GPU. `quantization` and `dtype` are what was
-    asked of the engine; `layers` are all that can be on the GPU; `build` is that of the engine's library."""
+    asked of the engine; `layers` are all that can be on the GPU; `build` is that of the engine's library; `content`
+    marks the model's files, so that others of the same name are told apart."""
 
     model: str
     engine: str
@@ -72,6 +73,7 @@ class KeptProfiles(Struct, frozen=True, omit_defaults=True):
     study: str = ""
     measured: str = ""
     build: str = ""
+    content: str = ""
     schema: Literal[1] = 1
 
 
@@ -92,14 +94,19 @@ def keep_profiles(found: KeptProfiles, environ: Mapping[str, str] = os.environ) 
     return path
 
 
-def each_profiles(environ: Mapping[str, str] = os.environ) -> Iterator[KeptProfiles]:
-    """All that are kept. Raises StoreError for a file that cannot be read, which names it."""
+def each_profiles(
+    environ: Mapping[str, str] = os.environ, *, broken: Callable[[StoreError], None] = lambda _: None
+) -> Iterator[KeptProfiles]:
+    """All that are kept. A file that cannot be read is left out, and `broken` gets the error, which names it."""
     try:
         paths = sorted(profiles_folder(environ).glob("*.toml"))
     except OSError:
         return
     for path in paths:
-        yield _read(path)
+        try:
+            yield _read(path)
+        except StoreError as error:
+            broken(error)
 
 
 def _read(path: Path) -> KeptProfiles:
@@ -109,7 +116,7 @@ def _read(path: Path) -> KeptProfiles:
         return msgspec.convert(tables, KeptProfiles)
     except OSError as error:
         raise store_error(path, error) from error
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (ConfigError, msgspec.MsgspecError, ValueError) as error:
         raise StoreError(
             f"{shown} holds no profiles: {one_line(error, 200)}",
             remedy="Mend it, or delete it and say `infertui profile` again.",

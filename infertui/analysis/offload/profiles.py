@@ -97,12 +97,11 @@ def wanted_by_size(total: int | None) -> BandName:
     return "fast" if total < _SMALL else "balanced" if total < _MIDDLE else "performance"
 
 
-def choose_profile(
-    profiles: Mapping[ProfileName, Profile], asked: ProfileName, total: int | None, free: int | None
-) -> Chosen | None:
-    """The profile that was asked for, or the first below it that there is and that fits into what is free.
+def choose_profile(profiles: Mapping[ProfileName, Profile], asked: ProfileName, card: Card) -> Chosen | None:
+    """The profile that was asked for, or the first below it that there is and that fits into what is free of the card
+    under its ceiling.
 
-    None where no profile is left, not even of the CPU. Without a GPU, `total` None, only that of the CPU is taken.
+    None where no profile is left, not even of the CPU. Without a GPU, total None, only that of the CPU is taken.
     """
     why: list[str] = []
     for name in (asked, *steps_below(profiles, asked)):
@@ -110,12 +109,15 @@ def choose_profile(
         if profile is None:
             why.append(f"no point was measured for {label(name)}")
         elif name == "cpu_fallback":
-            full = total is None or (free is not None and profile.vram is not None and profile.vram > free)
+            full = card.total is None or (profile.vram is not None and not card.fits(profile.vram))
             return Chosen(name, profile, tuple(why), cpu=full)
-        elif total is None:
+        elif card.total is None:
             why.append(f"{label(name)} needs a GPU, and none is found")
-        elif free is not None and profile.vram is not None and profile.vram > free:
-            why.append(f"{label(name)} takes {_gib(profile.vram)}, and {_gib(free)} are free")
+        elif profile.vram is not None and not card.fits(profile.vram):
+            free = card.total - card.others
+            under = "" if profile.vram > free else f" under the ceiling of {100 * card.ceiling:.3g}%"
+            room = free if not under else max(0.0, card.ceiling * card.total - card.others)
+            why.append(f"{label(name)} takes {_gib(profile.vram)}, and {_gib(room)} are free{under}")
         else:
             return Chosen(name, profile, tuple(why))
     return None

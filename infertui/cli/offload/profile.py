@@ -200,7 +200,7 @@ def _list_kept(*, as_json: bool) -> None:
     from infertui.analysis.offload.kept import each_profiles, profiles_folder
     from infertui.cli.offload.text import kept_lines
 
-    found = list(each_profiles())
+    found = list(each_profiles(broken=lambda error: warn(f"{error.message}; it is left out")))
     if as_json:
         say_json(found)
         return

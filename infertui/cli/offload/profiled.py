@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.kept import KeptProfiles, Profile, ProfileName, each_profiles
 from infertui.analysis.offload.points import NO_ROOM, layers_key
 from infertui.analysis.offload.profiles import Chosen, choose_profile, label, steps_below, wanted_by_size
+from infertui.cli.output import warn
 from infertui.cli.running.foreground import FAILED, INVALID, OK
 from infertui.config.parse import FlatValue, build, flat_values
 from infertui.config.schema import Config, ModelConfig
@@ -20,7 +22,7 @@ from infertui.config.sweep import rooted
 from infertui.errors import UsageError
 from infertui.results.upgrade import error_kind
 from infertui.runner.execution.loading import choose, planned_gpus
-from infertui.runner.offloading import build_of, claiming
+from infertui.runner.offloading import build_of, claiming, content_of
 from infertui.telemetry.cards import cards_now
 from infertui.text import clean, one_line
 from infertui.units import format_bytes
@@ -35,14 +37,6 @@ WORDS = (AUTO, "fast", "balanced", "performance", CPU, "least-time", "most-token
 LABEL, WHY = "profile", "profile_why"
 _TAKEN = ("n_ctx", "n_batch")
 _LONGEST = 200
-
-
-class Memory(Struct, frozen=True):
-    """The GPU that a run would use: its name, and bytes in all and free. None, and no name, without one."""
-
-    gpu: str = ""
-    total: int | None = None
-    free: int | None = None
 
 
 class Profiled(Struct, frozen=True):
@@ -86,18 +80,18 @@ class Profiled(Struct, frozen=True):
 def profiled(resolved: Resolved, asked: str) -> Profiled:
     """The config with the profile that was asked for, or the one below it for which there is room now.
 
-    Raises UsageError where no profiles are kept that fit, and StoreError for kept ones that cannot be read.
+    Raises UsageError where no profiles are kept that fit.
     """
     if asked not in WORDS:
         raise UsageError(f"there is no profile {clean(asked)!r}", remedy=f"Allowed: {', '.join(WORDS)}.")
-    kept, memory = _kept_for(resolved)
+    kept, card = _kept_for(resolved)
     key = layers_key(kept.engine)
     if resolved.sources.get(key, DEFAULT) != DEFAULT or any(key in axes for axes in _axes(resolved.config)):
         raise UsageError(
             f"--profile says how many layers are on the GPU, and {key} is given as well", remedy="Leave one of them."
         )
-    name = wanted_by_size(memory.total) if asked == AUTO else _name(asked)
-    chosen = choose_profile(kept.profiles, name, memory.total, memory.free)
+    name = wanted_by_size(card.total) if asked == AUTO else _name(asked)
+    chosen = choose_profile(kept.profiles, name, card)
     if chosen is None:
         have = ", ".join(label(one) for one in kept.profiles) or "none"
         raise UsageError(
@@ -116,14 +110,21 @@ def engine_of_kept(model: str) -> str | None:
     return engines.pop() if len(engines) == 1 else None
 
 
-def _kept_for(resolved: Resolved) -> tuple[KeptProfiles, Memory]:
-    """The profiles of the model, in the form that was asked for, of the GPU that there is."""
+def _kept_for(resolved: Resolved) -> tuple[KeptProfiles, Card]:
+    """The profiles of the model, in the form that was asked for, of the GPU that there is, and its memory now under
+    their ceiling."""
     config = rooted(resolved.config)
     model, revision = config.model.id, config.model.revision
     remedy = f"`infertui profile {clean(model)}` measures them."
-    named = [kept for kept in each_profiles() if (kept.model, kept.revision) == (model, revision)]
+    every = each_profiles(broken=lambda error: warn(f"{error.message}; it is left out"))
+    named = [kept for kept in every if (kept.model, kept.revision) == (model, revision)]
     if not named:
         raise UsageError(f"no profiles of {clean(model)} are kept", remedy=remedy)
+    content = content_of(config)
+    same = [kept for kept in named if not kept.content or not content or kept.content == content]
+    if not same:
+        raise UsageError(f"the profiles of {clean(model)} were measured with other files of that name", remedy=remedy)
+    named = same
     for key in ("engine.name", "engine.quantization", "engine.dtype"):
         if resolved.sources.get(key, DEFAULT) != DEFAULT:
             name = key.removeprefix("engine.").replace("name", "engine")
@@ -135,11 +136,11 @@ def _kept_for(resolved: Resolved) -> tuple[KeptProfiles, Memory]:
                     f"no profiles of {clean(model)} with {key} = {clean(str(value))} are kept: {', '.join(others)}",
                     remedy=remedy,
                 )
-    here = [(kept, _memory(_as_kept(resolved, kept))) for kept in named]
-    fitting = [(kept, now) for kept, now in here if not now.gpu or (kept.gpu, kept.gpu_memory) == (now.gpu, now.total)]
+    here = [(kept, *_card(_as_kept(resolved, kept), kept.ceiling)) for kept in named]
+    fitting = [(kept, card) for kept, gpu, card in here if not gpu or (kept.gpu, kept.gpu_memory) == (gpu, card.total)]
     if not fitting:
         measured = ", ".join(dict.fromkeys(f"{kept.gpu} with {format_bytes(kept.gpu_memory or 0)}" for kept in named))
-        now = f"{here[0][1].gpu} with {format_bytes(here[0][1].total or 0)}"
+        now = f"{here[0][1]} with {format_bytes(here[0][2].total or 0)}"
         raise UsageError(
             f"the profiles of {clean(model)} were measured on {clean(measured)}, and this is {clean(now)}",
             remedy=f"`infertui profile {clean(model)}` measures this one.",
@@ -153,14 +154,14 @@ def _kept_for(resolved: Resolved) -> tuple[KeptProfiles, Memory]:
     return max(plain if len(forms) > 1 else fitting, key=lambda entry: entry[0].measured)
 
 
-def _memory(config: Config) -> Memory:
+def _card(config: Config, ceiling: float) -> tuple[str, Card]:
+    """The GPU that a run would use, by its name, and its memory; without one no name, and no total."""
     cards = cards_now()
     planned = planned_gpus(config, tuple(card.info for card in cards), choose(config.engine))
     if not planned:
-        return Memory()
+        return "", Card()
     found = next(card for card in cards if card.info is planned[0])
-    total = found.info.memory_total
-    return Memory(found.info.name, total, None if total is None or found.used is None else total - found.used)
+    return found.info.name, Card(found.info.memory_total, found.used or 0, min(1.0, ceiling))
 
 
 def _as_kept(resolved: Resolved, kept: KeptProfiles) -> Config:

@@ -16,7 +16,7 @@ from infertui.analysis.offload.kept import (
 )
 from infertui.analysis.offload.points import OffloadPoint
 from infertui.analysis.offload.profiles import choose_profile, profiles_of, steps_below, wanted_by_size
-from infertui.errors import StoreError, UsageError
+from infertui.errors import UsageError
 
 GIB = 1 << 30
 LAW = Law(23, total_mib=6144)  # 600 + 200 n MiB of 6144: 12 layers are under 50 %, 18 under 70 %, 23 under 85 %
@@ -90,17 +90,32 @@ def test_the_size_of_the_card_says_what_auto_asks_for(total_gib: float | None, a
     ],
 )  # fmt: skip
 def test_it_steps_down_to_what_is_free(asked: ProfileName, free_mib: int, taken: str, cpu: bool) -> None:
-    chosen = choose_profile(law_profiles(), asked, 6144 * MIB, free_mib * MIB)
+    chosen = choose_profile(law_profiles(), asked, Card(6144 * MIB, (6144 - free_mib) * MIB, 1.0))
     assert chosen is not None
     assert (chosen.name, chosen.cpu) == (taken, cpu)
     assert bool(chosen.why) == (taken != asked)
 
 
 def test_without_a_gpu_it_is_that_of_the_cpu() -> None:
-    chosen = choose_profile(law_profiles(), "performance", None, None)
+    chosen = choose_profile(law_profiles(), "performance", Card())
     assert chosen is not None
     assert (chosen.name, chosen.cpu) == ("cpu_fallback", True)
-    assert choose_profile({"fast": Profile(9)}, "fast", None, None) is None
+    assert choose_profile({"fast": Profile(9)}, "fast", Card()) is None
+
+
+def test_it_steps_down_to_what_is_under_the_ceiling_with_what_others_use() -> None:
+    profiles: dict[ProfileName, Profile] = {"performance": Profile(9, vram=600), "fast": Profile(4, vram=300)}
+
+    def taken(others: int, ceiling: float) -> tuple[str, tuple[str, ...]] | None:
+        found = choose_profile(profiles, "performance", Card(1000, others, ceiling))
+        return (found.name, found.why) if found else None
+
+    assert taken(200, 0.8) == ("performance", ())
+    low = taken(201, 0.8)
+    assert low is not None
+    assert low[0] == "fast"
+    assert "are free under the ceiling of 80%" in low[1][0]
+    assert taken(501, 0.8) is None, "there is no profile of the CPU"
 
 
 def test_what_a_purpose_is_stepped_down_to_has_fewer_layers() -> None:
@@ -116,13 +131,23 @@ def test_they_are_kept_by_model_form_and_gpu(tmp_path: Path) -> None:
     assert keep_profiles(first, environ) == path, "the same ones are put in their place"
     assert sorted(each_profiles(environ), key=lambda kept: kept.quantization) == [first, other]
     (profiles_folder(environ) / "a.toml").write_text("model = 3")
-    with pytest.raises(StoreError, match="holds no profiles"):
-        list(each_profiles(environ))
+    (profiles_folder(environ) / "b.toml").mkdir()
+    (profiles_folder(environ) / "c.toml").write_bytes(b"\xff\x00")
+    told: list[str] = []
+    found = list(each_profiles(environ, broken=lambda error: told.append(error.message)))
+    assert sorted(kept.quantization for kept in found) == ["auto", "q4_0"]
+    assert ["a.toml holds no profiles" in told[0], "b.toml" in told[1], "c.toml" in told[2]] == [True, True, True]
 
 
 @pytest.mark.parametrize(("text", "share"), [("85%", 0.85), ("0.85", 0.85), ("85", 0.85), ("0.5%", 0.005), ("100%", 1)])
 def test_a_ceiling_is_a_share_or_percent(text: str, share: float) -> None:
     assert parse_ceiling(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["1.5", "2", "8.5", "9.99"])
+def test_what_may_be_percent_or_not_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(UsageError, match=r"Write 85% or 0\.85"):
+        parse_ceiling(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1%", "101%", "nan", "much"])

@@ -9,10 +9,13 @@ from support.offload_law import MIB, Law
 from support.runs import clean_environment, infertui
 from typer.testing import CliRunner
 
+from infertui import paths
 from infertui.analysis.offload.kept import KeptProfiles, Profile, keep_profiles
 from infertui.analysis.offload.profiles import profiles_of
 from infertui.cli.main import app
 from infertui.errors import UsageError
+from infertui.models.content import content_mark
+from infertui.models.resolve import resolve
 
 LAW = Law(23, total_mib=12288, layer_mib=400)  # FAST 13 layers, BALANCED 20, PERFORMANCE 23: 5800, 8600, 9800 MiB
 Typed = Callable[..., tuple[str, BaseException | None]]
@@ -62,9 +65,12 @@ def environment(home: Path, stub: Path, used_mib: int = 0, total_mib: int = LAW.
     ("asked", "used_mib", "said"),
     [
         ("auto", 0, "profile PERFORMANCE, 23 of 23 layers"),
-        ("auto", 3000, "profile BALANCED, 20 of 23 layers on NVIDIA Stub: PERFORMANCE takes 9.6 GiB, and 9.1 GiB are"),
+        ("auto", 600, "profile PERFORMANCE, 23 of 23 layers"),
+        ("auto", 700, "BALANCED, 20 of 23 layers on NVIDIA Stub: PERFORMANCE takes 9.6 GiB, and 9.5"),
+        ("auto", 3000, "FAST, 13 of 23 layers on NVIDIA Stub: PERFORMANCE takes 9.6 GiB, and 9.1 GiB are"),
         ("fast", 0, "profile FAST, 13 of 23 layers"),
-        ("performance", 5000, "profile FAST, 13 of 23 layers"),
+        ("performance", 4600, "profile FAST, 13 of 23 layers"),
+        ("performance", 5000, "profile CPU_FALLBACK, 0 of 23 layers"),
         ("cpu", 0, "profile CPU_FALLBACK, 0 of 23 layers"),
         ("auto", 12000, "profile CPU_FALLBACK, 0 of 23 layers on NVIDIA Stub, without the GPU"),
         ("most-tokens", 0, "profile most tokens, 23 of 23 layers"),
@@ -116,6 +122,34 @@ def test_profiles_of_another_card_are_not_taken(typed: Typed, kept: Path, monkey
     _, error = typed(kept, 0, "run", "synthetic:nano", "--profile", "auto", *SETTINGS, "--dry-run")
     assert "were measured on NVIDIA Stub with 12.0 GiB, and this is NVIDIA Other with 12.0 GiB" in str(error)
     assert "infertui profile synthetic:nano" in str(error)
+
+
+def test_a_broken_file_is_left_out_and_told(typed: Typed, kept: Path) -> None:
+    (kept / "infertui" / "profiles" / "a.toml").write_text("model = 3")
+    for words in (("run", "synthetic:nano", "--profile", "fast", *SETTINGS, "--dry-run"), ("profile", "--kept")):
+        output, error = typed(kept, 0, *words)
+        assert error is None
+        assert "a.toml holds no profiles" in output
+        assert "FAST" in output
+
+
+def test_profiles_of_other_files_of_that_name_are_not_taken(typed: Typed, tmp_path: Path) -> None:
+    model = tmp_path / "model.json"
+    shipped = (paths.data() / "models" / "nano" / "config.json").read_text()
+    model.write_text(shipped)
+    found = profiles_of([LAW.point(0), LAW.point(13)], LAW.card, n_ctx=None, n_batch=None)
+    name = f"synthetic:{model}"
+    kept = KeptProfiles(
+        name, "simulator", found, gpu="NVIDIA Stub", gpu_memory=LAW.total_mib * MIB, layers=23,
+        content=content_mark(resolve(name)),
+    )  # fmt: skip
+    keep_profiles(kept, {"XDG_CONFIG_HOME": str(tmp_path)})
+    command = ("run", name, "--profile", "fast", *SETTINGS, "--dry-run")
+    _, error = typed(tmp_path, 0, *command)
+    assert error is None
+    model.write_text(shipped.replace("{", '{"changed": 1,', 1))
+    _, error = typed(tmp_path, 0, *command)
+    assert "were measured with other files of that name" in str(error)
 
 
 def test_kept_profiles_are_listed(typed: Typed, kept: Path) -> None:
