@@ -16,7 +16,7 @@ from infertui.endings import NOT_FOR_WORKERS
 from infertui.errors import InfertuiError
 from infertui.targets.engine.peaks.peaks import Refused, Told, measure
 from infertui.text import clean
-from infertui.worker.child import watch_lifeline
+from infertui.worker.lifeline import watch_lifeline
 
 MAX_LINE = 1 << 20
 

@@ -18,13 +18,14 @@ import traceback
 
 from msgspec.structs import replace
 
-from infertui.endings import ENDING, NOT_FOR_WORKERS
+from infertui.endings import NOT_FOR_WORKERS
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.measure.clock import Clock, MonotonicClock
 from infertui.targets.base import Target
 from infertui.targets.engine.resident import resident
 from infertui.targets.kinds import kind_of
 from infertui.text import clean
+from infertui.worker.lifeline import watch_lifeline
 from infertui.worker.protocol import (
     AnyCommand,
     Cancel,
@@ -49,21 +50,6 @@ from infertui.worker.session import Session, out_of_memory_details
 from infertui.worker.stamps import Cancelled, Progress
 
 HEARTBEAT_S = 0.2
-
-
-def watch_lifeline(lifeline: int, *others: int) -> None:
-    """Fork the watchdog. It holds nothing but the lifeline, and takes the process group with it at its end."""
-    if os.fork():
-        os.close(lifeline)
-        return
-    for descriptor in others:
-        os.close(descriptor)
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        while os.read(lifeline, 1):
-            pass
-    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 class Link:

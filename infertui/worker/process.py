@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +12,7 @@ import msgspec
 
 from infertui.measure.clock import NS_PER_S
 from infertui.worker.failure import LastSigns, WorkerError, host_available, log_tail, of_exit, oom_kills
+from infertui.worker.piped import PipedChild
 from infertui.worker.protocol import (
     MAX_LINE,
     AnyEvent,
@@ -47,20 +46,8 @@ STEPPING = ("warmup", "measure")
 class WorkerProcess:
     """A worker process and its pipes. Use as an async context manager: leaving it leaves nothing behind."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        transport: asyncio.ReadTransport,
-        commands: int,
-        lifeline: int,
-        log: Path,
-    ) -> None:
-        self._process = process
-        self._reader = reader
-        self._transport = transport
-        self._commands = commands
-        self._lifeline = lifeline
+    def __init__(self, child: PipedChild, log: Path) -> None:
+        self._child = child
         self._log = log
         self._signs = LastSigns(oom_kills=oom_kills())
         self._phase = "spawn"
@@ -71,56 +58,23 @@ class WorkerProcess:
 
         `python` is the interpreter, of whichever environment holds the engine; infertui has to be importable there.
         """
-        events_read, events_write = os.pipe()
-        commands_read, commands_write = os.pipe()
-        lifeline_read, lifeline_write = os.pipe()
-        theirs = (events_write, commands_read, lifeline_read)
-        try:
-            with log.open("ab") as output:
-                process = await asyncio.create_subprocess_exec(
-                    python,
-                    *("-P", "-m", "infertui.worker.child", *map(str, theirs)),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=theirs,
-                    start_new_session=True,
-                    env=dict(environment),
-                )
-        except BaseException:
-            for descriptor in (events_read, commands_write, lifeline_write):
-                os.close(descriptor)
-            raise
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-        reader = asyncio.StreamReader(limit=MAX_LINE)
-        loop = asyncio.get_running_loop()
-        try:
-            transport, _ = await loop.connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(events_read, "rb", 0)
-            )
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            os.close(commands_write)
-            os.close(lifeline_write)
-            raise
-        return cls(process, reader, transport, commands_write, lifeline_write, log)
+        child = await PipedChild.spawn("infertui.worker.child", log, environment, most_line=MAX_LINE, python=python)
+        return cls(child, log)
 
     @property
     def pid(self) -> int:
         """Also the id of its process group."""
-        return self._process.pid
+        return self._child.pid
 
     @property
     def alive(self) -> bool:
         """Whether the process has not ended."""
-        return self._process.returncode is None
+        return self._child.alive
 
     async def send(self, command: Command) -> None:
         """Send a command whole. Raises WorkerError when the worker is gone."""
         try:
-            await asyncio.to_thread(_write_all, self._commands, encode(command))
+            await self._child.write(encode(command))
         except OSError as error:
             raise await self._epitaph() from error
 
@@ -228,20 +182,13 @@ class WorkerProcess:
         if self.alive:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(LEAVE_GRACE_S):
-                    await asyncio.to_thread(_write_all, self._commands, encode(Shutdown()))
-                    await self._process.wait()
+                    await self._child.write(encode(Shutdown()))
+                    await self._child.wait()
         await self.kill()
 
     async def kill(self) -> None:
         """Kill the whole process group now and release the pipes. Safe to call again."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        await self._process.wait()
-        self._transport.close()
-        for descriptor in (self._commands, self._lifeline):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._commands = self._lifeline = -1
+        await self._child.kill()
 
     async def __aenter__(self) -> Self:
         return self
@@ -253,7 +200,7 @@ class WorkerProcess:
         """The next event. Raises WorkerError for a failure, the end of the pipe, or silence for longer than that."""
         try:
             async with asyncio.timeout(max(0.0, within_s)):
-                line = await self._reader.readline()
+                line = await self._child.reader.readline()
         except TimeoutError:
             line = await self._unread(complaint)
         if not line.endswith(b"\n"):
@@ -272,7 +219,7 @@ class WorkerProcess:
         """What came while nobody listened: after the runner was suspended, its clocks ring before it reads."""
         try:
             async with asyncio.timeout(UNREAD_GRACE_S):
-                return await self._reader.readline()
+                return await self._child.reader.readline()
         except TimeoutError:
             raise self._too_long(complaint) from None
 
@@ -290,11 +237,5 @@ class WorkerProcess:
             self._phase = "idle"
 
     async def _epitaph(self) -> WorkerError:
-        code = await self._process.wait()
+        code = await self._child.wait()
         return of_exit(code, self._phase, self._signs, self._log)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
