@@ -93,7 +93,10 @@ class LoadConfig(Section, frozen=True):
     ] = 0.0
     steps: Annotated[
         str,
-        Meta(description="levels one after the other, as in 10:30,20:30: rate or concurrency 10 for 30 s, then 20"),
+        Meta(
+            description="levels one after the other, as in 10:30,20:30: 10 for 30 s, then 20 for 30 s, then it ends; "
+            "of request_rate where that is set, else of concurrency"
+        ),
     ] = ""
     trace: Annotated[
         str,
