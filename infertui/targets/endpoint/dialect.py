@@ -55,7 +55,10 @@ class ChatMessage(Struct, frozen=True):
 
 
 class AskedRequest(Struct, frozen=True):
-    """What one request asks of a server. `output_tokens` None: as the server likes; `exactly`: past end of sequence."""
+    """What one request asks of a server. `output_tokens` None: as the server likes; `exactly`: past end of sequence.
+
+    `without` are fields of bodies that the server was found to refuse: what they say is left out, or said otherwise.
+    """
 
     model: str
     messages: tuple[ChatMessage, ...]
@@ -67,12 +70,14 @@ class AskedRequest(Struct, frozen=True):
     top_p: float = 1.0
     seed: int | None = None
     extra: Mapping[str, object] = {}
-    """Further fields of the body, which replace those of the dialect."""
+    """Further fields of the body, which replace those of the dialect; None takes one out."""
+    without: tuple[str, ...] = ()
 
 
 class ReceivedAnswer(Struct, frozen=True):
     """A response as it came: pieces of its body, each with the monotonic nanoseconds at which it arrived.
 
+    `status` is 0 where none came; names of `headers` are in lower case.
     `whole`: the body ended in order, by its length or its last chunk. `broken` says by which fault it ended, where the
     client knows: one of the words of `ErrorKind`, and `message` what it was.
     """

@@ -22,7 +22,8 @@ class ClientCommand(Struct, frozen=True, tag_field="type"):
 class PreparePart(ClientCommand, frozen=True, tag="prepare"):
     """Get ready to execute part `part` of `parts` of a plan. Answered by `PartPrepared` or `ClientFailure`.
 
-    `api` and `model` are what was found of the endpoint, and `prompts` those of the workload, none for random ones.
+    `api`, `model` and `without` (see `AskedRequest`) are what was found of the endpoint, and `prompts` those of the
+    workload, none for random ones.
     """
 
     target: TargetConfig
@@ -31,6 +32,7 @@ class PreparePart(ClientCommand, frozen=True, tag="prepare"):
     api: Api
     model: str
     prompts: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     part: int = 0
     parts: int = 1
 
