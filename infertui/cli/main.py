@@ -59,11 +59,13 @@ from infertui.cli.running.pipeline.command import pipeline
 from infertui.cli.running.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.running.run import run
 from infertui.cli.streams import flush, guard
+from infertui.cli.unknown import Commands
 from infertui.env_file import use_env_file
 from infertui.errors import InfertuiError, UsageError
 
 app = typer.Typer(
     name="infertui",
+    cls=Commands,
     invoke_without_command=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -11,6 +11,7 @@ paragraph, what it is for.
 
 import difflib
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -29,6 +30,8 @@ from infertui.config.schema import Config
 from infertui.config.toml_text import loads
 from infertui.env_file import Environment
 from infertui.errors import ConfigError, UsageError
+from infertui.paths import expand
+from infertui.regular_files import exists, is_dir, is_file
 from infertui.text import clean, quoted
 
 _SUFFIX = ".toml"
@@ -62,7 +65,7 @@ def unknown(name: str) -> ConfigError:
     return ConfigError(
         "",
         f"there is no preset or file {quoted(name, 100)}",
-        allowed="a TOML file, or a preset: " + ", ".join(names()),
+        allowed="a TOML file, a model as of --model, or a preset: " + ", ".join(names()),
         remedy=remedy + "`infertui config presets` says what each is for.",
     )
 
@@ -88,6 +91,8 @@ _GENERIC = {
     "CUDA_VISIBLE_DEVICES": "device.visible",
 }
 _GENERIC_NAMES = tuple(_GENERIC)
+_MODEL = "model.id"
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _NO_GPU = ("", "NoDevFiles")
 _VARIABLES = {field.environment: field for field in FIELDS.values()}
 _SECTION_VARIABLES = tuple(
@@ -127,13 +132,20 @@ def load(
     sets: Sequence[str] = (),
     flags: Mapping[str, tuple[str, object]] | None = None,
 ) -> Resolved:
-    """The config that a command line asks for. `target` is a preset, a TOML file, or None for the defaults.
+    """The config that a command line asks for. `target` is a preset, a TOML file, a model, or None for the defaults.
 
-    Ending in `.toml` or with a `/` it is a file, otherwise a preset, or a file where there is no such preset.
+    What `names_model` takes is a model. Ending in `.toml` or with a `/` it is a file, otherwise a preset, or a file
+    where there is no such preset.
     `sets` are `key=value` texts, `flags` maps a key to the flag's name and its value (None: not given).
     Raises ConfigError or UsageError.
     """
-    layers = [flag_layer(flags or {}), set_layer(sets), environment_layer(environ)]
+    flags = dict(flags or {})
+    if target is not None and names_model(target):
+        flag, other = flags.get(_MODEL, ("", None))
+        if other is not None:
+            raise UsageError(f"{clean(target)[:100]} is a model, and {flag} names another", remedy="Leave one of them.")
+        flags[_MODEL], target = ("MODEL", target), None
+    layers = [flag_layer(flags), set_layer(sets), environment_layer(environ)]
     if target is not None:
         layers.append(file_layer(target) if _names_file(target) else preset_layer(target))
     return resolve([*layers, default_layer()])
@@ -265,6 +277,19 @@ def _axis(path: str, value: object, source: str) -> FlatValue:
 
 def _axis_over(path: str, values: Mapping[str, FlatValue]) -> FlatValue | None:
     return next((values[axis] for table in SECTIONS["sweep"] if (axis := f"sweep.{table}.{path}") in values), None)
+
+
+def names_model(target: str) -> bool:
+    """Whether a target can only be a model: `synthetic:NAME`, a GGUF file, a folder with a config.json, or ORG/NAME
+    where nothing on disk begins like that."""
+    if target.startswith("synthetic:") or target.lower().endswith(".gguf"):
+        return True
+    if target in names() or target.endswith(_SUFFIX):
+        return False
+    path = expand(target)
+    if is_dir(path):
+        return is_file(path / "config.json")
+    return bool(_HUB_ID.fullmatch(target)) and not exists(path) and not is_dir(path.parent)
 
 
 def _names_file(target: str) -> bool:

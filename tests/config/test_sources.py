@@ -53,6 +53,26 @@ def test_the_order_of_precedence(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("target", ["synthetic:nano", "m.GGUF", "models/", "models", "org/name", "./m.gguf"])
+def test_a_model_stands_where_a_preset_could(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "config.json").write_text("{}")
+    resolved = load(target, environ={"MODEL_ID": "another"}, flags={"model.id": ("--model", None)})
+    assert resolved.config.model.id == target
+    assert resolved.sources["model.id"] == "MODEL"
+    with pytest.raises(UsageError, match="is a model, and --model names another"):
+        load(target, environ={}, flags={"model.id": ("--model", "x")})
+
+
+@pytest.mark.parametrize("target", ["empty", "empty/", "empty/name", "a/b/c", "/org/name", "org/", "~/x"])
+def test_what_may_be_a_file_is_no_model(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"no file|folder|no preset or file"):
+        load(target, environ={})
+
+
 def test_a_preset_stands_over_the_defaults() -> None:
     resolved = load("gpu-batch4", environ={"BATCH_SIZE": "8"})
     assert resolved.config.workload.output_len == 200
@@ -306,7 +326,7 @@ def test_what_a_target_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("llamacpp", ["--engine llama-cpp", "Presets with it: llama-cpp, llama-cpp-13b"]),
         ("tensorrt-llm", ["--engine tensorrt-llm", "Presets with it: trtllm."]),
         ("missing.toml", ["no file missing.toml"]),
-        ("a/b", ["no file a/b"]),
+        ("a/b/c", ["no file a/b/c"]),
         ("\0", ["no preset or file"]),
         ("", ["no preset or file"]),
     ],

@@ -17,7 +17,8 @@ from infertui.text import clean
 app = typer.Typer(no_args_is_help=True, help="Look at, write and check configurations.")
 
 Target = Annotated[
-    str | None, typer.Argument(metavar="PRESET|FILE", help="A preset or a TOML file; the defaults if left out.")
+    str | None,
+    typer.Argument(metavar="PRESET|FILE|MODEL", help="A preset, a TOML file or a model; the defaults if left out."),
 ]
 Sets = Annotated[
     list[str] | None,

@@ -73,7 +73,9 @@ EPILOG += compare.EXIT_CODES
 def bench(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PRESET|FILE|RUN]...", help="What to compare, the baseline first; a run repeats it."),
+        typer.Argument(
+            metavar="[PRESET|FILE|MODEL|RUN]...", help="What to compare, the baseline first; a run repeats it."
+        ),
     ] = None,
     vary: Annotated[
         list[str] | None,

@@ -114,7 +114,10 @@ class RunFlags(Struct, frozen=True, kw_only=True):
 
 def run(
     target: Annotated[
-        str | None, typer.Argument(metavar="[PRESET|FILE]", help="A preset (`infertui config presets`) or a TOML file.")
+        str | None,
+        typer.Argument(
+            metavar="[PRESET|FILE|MODEL]", help="A preset (`infertui config presets`), a TOML file, or a model."
+        ),
     ] = None,
     model: ModelFlag = None,
     engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help=f"{_ENGINES}.")] = None,
