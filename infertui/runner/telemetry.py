@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 import psutil
+from msgspec import Struct
 
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.energy import above_idle, energy_figures, of_batches
@@ -47,6 +48,22 @@ def power_of(sample: Sample, gpus: Sequence[GpuInfo]) -> float | None:
         return sample.host.cpu_power_w
     readings = {reading.uuid: reading.power_now_w for reading in sample.gpus}
     return _sum([readings.get(gpu.uuid) for gpu in gpus])
+
+
+class MeasuredWindow(Struct, frozen=True):
+    """From when to when was measured, monotonic nanoseconds, and the seconds of that in which it was."""
+
+    start_ns: int
+    end_ns: int
+    measured_s: float
+
+
+def window_of(batches: Sequence[BatchRecord]) -> MeasuredWindow | None:
+    """From the first batch to the end of the last, of which those count that did not fail."""
+    if not batches:
+        return None
+    measured_s = sum(batch.seconds for batch in batches if not batch.error)
+    return MeasuredWindow(batches[0].start_ns, batches[-1].end_ns, measured_s)
 
 
 class RunTelemetry:
@@ -117,26 +134,25 @@ class RunTelemetry:
 
     def figures(
         self,
-        batches: Sequence[BatchRecord],
+        window: MeasuredWindow | None,
         before: Counters | None,
         after: Counters | None,
         *,
         tokens: int,
         idle: dict[str, float],
     ) -> tuple[PowerFigures | None, DeviceFigures | None]:
-        """Figures over the window from the first measured batch to the end of the last; energy of the batches alone.
+        """Figures over the measured window; energy of what was measured in it alone.
 
         `idle` maps a GPU's UUID, or "" for the CPU packages, to the watts that it draws at rest.
         """
-        if not batches:
+        if window is None:
             return None, None
-        start_ns, end_ns = batches[0].start_ns, batches[-1].end_ns
+        start_ns, end_ns, measured_s = window.start_ns, window.end_ns, window.measured_s
         readings = window_readings(self._sampler.window(start_ns, end_ns), start_ns, end_ns, before, after)
         uuids = {gpu.uuid for gpu in self._gpus}
         gpus = [entry for entry in readings.gpus if entry.uuid in uuids]
         power = self._gpu_power(gpus) if gpus else _cpu_power(readings, before, after)
         at_rest = _sum([idle.get(uuid) for uuid in uuids or {""}])
-        measured_s = sum(batch.seconds for batch in batches if not batch.error)
         return per_token(power, readings.length_s, measured_s, tokens, at_rest), self._device(readings, gpus)
 
     def _gpu_power(self, gpus: Sequence[GpuReadings]) -> PowerFigures:

@@ -5,7 +5,7 @@ from runner.test_telemetry import INFOS, Recorded, batch
 from support.scenes import S, loaded, sample
 
 from infertui.measure.records import BatchRecord, EngineMemory
-from infertui.runner.telemetry import RunTelemetry
+from infertui.runner.telemetry import RunTelemetry, window_of
 from infertui.telemetry.readings import Counters, GpuCounters, HostCounters
 
 
@@ -17,14 +17,14 @@ def test_energy_of_the_cpu_packages_is_the_difference_of_their_counters() -> Non
 
     edges = edge(1002 * S - S // 10, 5_000_000), edge(1008 * S + S // 10, 625_000_000)
     telemetry = RunTelemetry(Recorded([]))
-    power, _ = telemetry.figures([batch()], *edges, tokens=100, idle={"": 40.0})
+    power, _ = telemetry.figures(window_of([batch()]), *edges, tokens=100, idle={"": 40.0})
     assert power is not None
     assert (power.domain, power.source) == ("cpu-package", "counter")
     assert power.energy_j == pytest.approx(600)
     assert power.mean_power_w == pytest.approx(100)
     assert power.joules_per_token == pytest.approx(6.0)
     assert power.joules_per_token_above_idle == pytest.approx(3.6)  # (600 - 40 x 6) / 100
-    nothing, _ = telemetry.figures([batch()], None, None, tokens=100, idle={})
+    nothing, _ = telemetry.figures(window_of([batch()]), None, None, tokens=100, idle={})
     assert nothing is not None
     assert (nothing.source, nothing.energy_j, nothing.joules_per_token) == (None, None, None)
 
@@ -44,7 +44,7 @@ def test_energy_and_throughput_count_the_same_seconds() -> None:
     telemetry = RunTelemetry(Recorded([sample(INFOS, tick) for tick in range(11)]))
     telemetry.device_is(loaded(), INFOS[:1])
     edges = edge(1000 * S, 0), edge(1000 * S + 21 * S // 5, 420_000)
-    power, _ = telemetry.figures(batches, *edges, tokens=800, idle={idle: 25.0})
+    power, _ = telemetry.figures(window_of(batches), *edges, tokens=800, idle={idle: 25.0})
     assert power is not None
     assert (power.window_s, power.span_s) == pytest.approx((4.0, 4.2))
     assert power.energy_j == pytest.approx(400)
@@ -65,14 +65,14 @@ def test_several_sources_are_as_good_as_the_worse_one() -> None:
         return Counters(t_ns, gpus, HostCounters(t_ns))
 
     edges = edge(1002 * S, 0), edge(1008 * S, 3_000_000)
-    power, _ = telemetry.figures([batch()], *edges, tokens=100, idle={})
+    power, _ = telemetry.figures(window_of([batch()]), *edges, tokens=100, idle={})
     assert power is not None
     assert power.source == "integral"
     assert power.energy_j is not None
     assert power.energy_j > 3000
     assert "no energy counter" in power.reason
     telemetry.device_is(loaded())
-    alone, _ = telemetry.figures([batch()], *edges, tokens=100, idle={})
+    alone, _ = telemetry.figures(window_of([batch()]), *edges, tokens=100, idle={})
     assert alone is not None
     assert (alone.source, alone.reason) == ("counter", "")
     assert alone.energy_j == pytest.approx(3000)

@@ -11,7 +11,7 @@ from support.scenes import S, gpus, loaded, sample
 
 import infertui.runner.telemetry
 from infertui.measure.records import BatchRecord, EngineMemory
-from infertui.runner.telemetry import RunTelemetry, cpu_seconds, power_of
+from infertui.runner.telemetry import RunTelemetry, cpu_seconds, power_of, window_of
 from infertui.telemetry.readings import Counters, GpuCounters, GpuInfo, GpuProcess, HostCounters, Sample
 from infertui.telemetry.sampler import Sampler
 
@@ -45,7 +45,7 @@ def figures(planned: int, samples: list[Sample]) -> Any:
     telemetry = RunTelemetry(Recorded(samples))
     telemetry.device_is(loaded(), INFOS[:planned])
     idle = {info.uuid: 70.0 for info in INFOS}
-    return telemetry.figures([batch()], None, None, tokens=100, idle=idle)
+    return telemetry.figures(window_of([batch()]), None, None, tokens=100, idle=idle)
 
 
 @pytest.mark.parametrize(("held", "known"), [((3 << 30, 1 << 30), 4 << 30), ((3 << 30, None), None)])
@@ -60,7 +60,7 @@ def test_memory_of_processes_is_known_where_that_of_each_is(held: tuple[int | No
         telemetry = RunTelemetry(Listed([sample(INFOS, tick) for tick in range(11)]))
         telemetry.device_is(loaded(), INFOS[:1])
         telemetry.read_processes(os.getpgrp())
-        _, device = telemetry.figures([batch()], None, None, tokens=100, idle={})
+        _, device = telemetry.figures(window_of([batch()]), None, None, tokens=100, idle={})
     finally:
         child.communicate()
     assert device is not None
@@ -98,7 +98,7 @@ def test_clocks_held_down_on_one_of_several_gpus() -> None:
         )
         for t_s in (1000, 1010)
     )
-    _, device = telemetry.figures([batch()], before, after, tokens=100, idle={})
+    _, device = telemetry.figures(window_of([batch()]), before, after, tokens=100, idle={})
     assert device is not None
     assert device.violation_s is not None
     assert device.violation_s["thermal"] == pytest.approx(2.0)
@@ -139,7 +139,7 @@ def test_whose_the_time_of_the_cpus_was(
         telemetry.read_worker_cpu(1)
     before = Counters(0, host=HostCounters(0, cpu_busy_s=1.0, cpu_total_s=2.0, swapped=0))
     after = Counters(0, host=HostCounters(0, cpu_busy_s=1.0 + busy_s, cpu_total_s=2.0 + cpus_s, swapped=8192))
-    _, device = telemetry.figures([batch()], before, after, tokens=1, idle={})
+    _, device = telemetry.figures(window_of([batch()]), before, after, tokens=1, idle={})
     assert device is not None
     assert (device.cpu_busy, device.cpu_others) == pytest.approx(expected)
     assert device.swapped == 8192

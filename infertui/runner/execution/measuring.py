@@ -8,7 +8,7 @@ from infertui.results.runs import RunFolder, outputs_of
 from infertui.runner.blocking import call_with_timeout
 from infertui.runner.events import BatchMeasured
 from infertui.runner.execution.reporter import RunReporter
-from infertui.runner.telemetry import RunTelemetry, SampleRates
+from infertui.runner.telemetry import RunTelemetry, SampleRates, window_of
 from infertui.targets.engine.base import EffectiveSettings
 from infertui.telemetry.readings import Counters
 from infertui.telemetry.sampler import Sampler
@@ -92,7 +92,7 @@ class Measurement:
 
     def figures(self, *, tokens: int, idle: dict[str, float]) -> tuple[PowerFigures | None, DeviceFigures | None]:
         """What telemetry says of the measured batches, see `RunTelemetry.figures`."""
-        return self.telemetry.figures(self.batches, self._before, self._after, tokens=tokens, idle=idle)
+        return self.telemetry.figures(window_of(self.batches), self._before, self._after, tokens=tokens, idle=idle)
 
     async def _counters(self) -> Counters | None:
         counters = await call_with_timeout(self._sampler.counters, DRIVER_S)
