@@ -9,6 +9,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+DEFAULT_LOAD_S = 30.0
+"""For how long requests are sent where neither their number nor `max_seconds` is given."""
+
 
 class PlannedRequest(Struct, frozen=True):
     """One request of a plan.

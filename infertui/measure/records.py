@@ -10,10 +10,11 @@ from infertui.integers import Whole
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import Gaps
 
-Phase = Literal["spawn", "load", "compile", "capture", "warmup", "measure", "score"]
+Phase = Literal["spawn", "load", "compile", "capture", "probe", "warmup", "measure", "score"]
 """What a run goes through, in this order.
 
-Only what an engine does apart has its `compile` and `capture`, and only what is scored for quality its `score`.
+Only what an engine does apart has its `compile` and `capture`, and only what is scored for quality its `score`. An
+endpoint is looked at in `probe`, and has no `spawn` and `load` but where its server is started here.
 """
 Activity = Literal[Phase, "prepare", "idle"]
 """What a worker is at."""
@@ -205,6 +206,86 @@ class RequestRecord(Struct, frozen=True):
     first_byte: float | None = None
     asked_prompt_tokens: Whole | None = None
     asked_tokens: Whole | None = None
+    error_kind: str = ""
+    first_output: float | None = None
+    cached_tokens: Whole | None = None
+    reasoning_tokens: Whole | None = None
+    counted: str = ""
+    local_tokens: Whole | None = None
+    server: dict[str, float] = {}
+
+
+def request_record(request: Request, *, origin_ns: int) -> RequestRecord:
+    """The line of a request that was part of no batch."""
+
+    def since(stamp_ns: int | None) -> float | None:
+        return None if stamp_ns is None else (stamp_ns - origin_ns) / NS_PER_S
+
+    failed = bool(request.error)
+    return RequestRecord(
+        prompt=request.prompt,
+        prompt_tokens=request.prompt_tokens,
+        tokens=request.tokens,
+        latency=None if failed else request.latency,
+        ttft=request.ttft,
+        tpot=None if request.itl is None else request.itl.per_token,
+        itl=request.itl,
+        tps=None if failed else request.tps,
+        memory_mb=None,
+        power_w=None,
+        energy_j=None,
+        start=(request.sent_ns - origin_ns) / NS_PER_S,
+        batch=None,
+        error=request.error,
+        own_times=True,
+        due=since(request.due_ns),
+        end=since(request.end_ns),
+        first_byte=since(request.first_byte_ns),
+        asked_prompt_tokens=request.asked_prompt_tokens,
+        asked_tokens=request.asked_tokens,
+        error_kind=request.error_kind,
+        first_output=since(request.first_output_ns),
+        cached_tokens=request.cached_tokens,
+        reasoning_tokens=request.reasoning_tokens,
+        counted=request.counted,
+        local_tokens=request.local_tokens,
+        server=request.server,
+    )
+
+
+def request_of(record: RequestRecord) -> Request:
+    """The request that such a line tells of, without its text; its stamps count from the start of measuring.
+
+    Of one that failed the lines do not tell when its last token came.
+    """
+
+    def at(seconds: float | None) -> int | None:
+        return None if seconds is None else round(seconds * NS_PER_S)
+
+    start = record.start
+    sent_ns = round(start * NS_PER_S)
+    return Request(
+        prompt="",
+        prompt_tokens=record.prompt_tokens or 0,
+        tokens=record.tokens,
+        due_ns=round((start if record.due is None else record.due) * NS_PER_S),
+        sent_ns=sent_ns,
+        end_ns=round((start if record.end is None else record.end) * NS_PER_S),
+        first_ns=None if record.ttft is None else sent_ns + round(record.ttft * NS_PER_S),
+        last_ns=None if record.latency is None else sent_ns + round(record.latency * NS_PER_S),
+        itl=record.itl,
+        error=record.error,
+        asked_prompt_tokens=record.asked_prompt_tokens,
+        asked_tokens=record.asked_tokens,
+        first_byte_ns=at(record.first_byte),
+        error_kind=record.error_kind,
+        first_output_ns=at(record.first_output),
+        cached_tokens=record.cached_tokens,
+        reasoning_tokens=record.reasoning_tokens,
+        counted=record.counted,
+        local_tokens=record.local_tokens,
+        server=record.server,
+    )
 
 
 def request_records(

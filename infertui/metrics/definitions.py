@@ -48,6 +48,8 @@ _LISTED: frozenset[View] = EVERYWHERE - {"report"}
 _TEXT: frozenset[View] = _REPORTED | {"text"}
 _DOCUMENTED: frozenset[View] = frozenset({"markdown", "report"})
 _PEAK: frozenset[View] = _DOCUMENTED | _CSV
+_TARGET = ("config.target.kind",)
+"""Whether an engine or an endpoint was asked decides which keys of a config hold."""
 _GAPS = ("summary.itl.count", "summary.itl.steps")
 
 
@@ -87,15 +89,15 @@ METRICS = (
 
     # What ran
     Metric(key="model", label="model", help="the model", unit=TEXT, read=_asked("model"),
-           needs=("config.model.id", "told"),
+           needs=(*_TARGET, "config.model.id", "config.target.model", "told"),
            views=_REPORTED_TOO, screen=Column(1, 13, 32), settings=("model.id",)),
     Metric(key="engine_requested", label="engine asked for", help="the engine that was asked for", unit=TEXT,
            read=lambda result: result.setup.target.name, views=_CSV),
     Metric(key="engine_used", label="engine used", help="the engine that ran", unit=TEXT, read="loaded.engine",
            views=_CSV),
     Metric(key="engine", label="engine", help="the engine that ran it", unit=TEXT, read=reads.engine,
-           needs=("loaded.engine", "config.engine.name", "imported", "told"), views=_TEXT,
-           screen=Column(4, 6, 12), text=Column(2), settings=("engine.name",)),
+           needs=("loaded.engine", *_TARGET, "config.target.url", "config.engine.name", "imported", "told"),
+           views=_TEXT, screen=Column(4, 6, 12), text=Column(2), settings=("engine.name",)),
     Metric(key="source", label="source", help="the program that measured", unit=TEXT, views=_CSV,
            read=lambda result: result.source or "infertui"),
     Metric(key="imported", label="imported from", help="the file that its figures were read from", unit=TEXT,
@@ -130,8 +132,8 @@ METRICS = (
 
     # What it was asked to do
     Metric(key="batch_size", label="batch", help="batch size", unit=COUNT, read=_asked("batch_size"),
-           needs=("config.workload.batch_size", "told"), aliases=("batch", "b", "bs"), screen=Column(2, 3, 5, "b"),
-           text=Column(2, heading="b"), settings=("workload.batch_size",)),
+           needs=(*_TARGET, "config.workload.batch_size", "told"), aliases=("batch", "b", "bs"),
+           screen=Column(2, 3, 5, "b"), text=Column(2, heading="b"), settings=("workload.batch_size",)),
     Metric(key="prompt_tokens_per_request", label="prompt tokens", help="prompt tokens of a request, on average",
            unit=NUMBER, read=reads.prompt_tokens_per_request, statistic="mean", level="request", views=_DOCUMENTS,
            show=wording.prompt_tokens_text),

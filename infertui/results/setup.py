@@ -60,12 +60,19 @@ class Setup:
     @property
     def target(self) -> TargetName:
         """What was asked to answer."""
+        if self.is_endpoint:
+            return TargetName("endpoint", self._text("target.url"))
         return TargetName("engine", self._text("engine.name"))
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether a server behind a URL was asked."""
+        return self.get("target.kind") == "endpoint"
 
     @property
     def model(self) -> str | None:
         """The id of the model, or the name of its file."""
-        return self._text("model.id")
+        return self._text("target.model") or None if self.is_endpoint else self._text("model.id")
 
     @property
     def revision(self) -> str | None:
@@ -74,8 +81,19 @@ class Setup:
 
     @property
     def batch_size(self) -> int | None:
-        """Sequences generated together."""
-        return self._whole("workload.batch_size")
+        """Sequences generated together; an endpoint batches as it likes."""
+        return None if self.is_endpoint else self._whole("workload.batch_size")
+
+    @property
+    def concurrency(self) -> int | None:
+        """Requests in flight that an endpoint was asked to have, or the most of them; 0: no limit was set."""
+        return self._whole("load.concurrency")
+
+    @property
+    def request_rate(self) -> float | None:
+        """Requests a second that an endpoint was asked for; 0: each followed the one before."""
+        found = self.get("load.request_rate")
+        return float(found) if isinstance(found, int | float) else None
 
     @property
     def input_len(self) -> int | None:

@@ -22,8 +22,8 @@ class RunEvent(Struct, frozen=True, tag_field="event"):
 class RunStarted(RunEvent, frozen=True, tag="started"):
     """A run has its folder; nothing is loaded yet. `number` of `total` in this series.
 
-    At least `wanted` of its `unit` will be measured, for at least `min_seconds`: batches of `batch_size` requests, or
-    requests as they are due.
+    At least `wanted` of its `unit` will be measured, for at least `min_seconds`: batches of `batch_size` requests. Of
+    requests as they are due it is over with `wanted`, or after `min_seconds`; 0 of either: that does not end it.
     """
 
     name: str
@@ -68,6 +68,38 @@ class Progressed(RunEvent, frozen=True, tag="progress"):
     tokens: int
     tokens_per_s: float | None
     resident: int
+
+
+class LoadProgressed(RunEvent, frozen=True, tag="load"):
+    """How a load on an endpoint goes: a few times a second. `elapsed` seconds after its start.
+
+    `level` is what is asked for now, in requests in flight or requests a second as `by` says. Rates and times are over
+    the last few seconds: tokens and requests a second, TTFT from when a request was due and ITL in seconds. `lag` and
+    `late` are how late the client's loop, and requests were at most, in seconds; `cpu` is the most of one core that one
+    of its processes used. `steady`: whether what is measured has settled, None while that cannot be told, and `verdict`
+    says why in words.
+    """
+
+    t_ns: int
+    phase: Phase
+    elapsed: float
+    level: float
+    by: Literal["concurrency", "request_rate"]
+    in_flight: int
+    sent: int
+    done: int
+    failed: int
+    requests_per_s: float | None = None
+    tokens_per_s: float | None = None
+    ttft_p50: float | None = None
+    ttft_p99: float | None = None
+    itl_p50: float | None = None
+    itl_p99: float | None = None
+    lag: float = 0.0
+    late: float = 0.0
+    cpu: float = 0.0
+    steady: bool | None = None
+    verdict: str = ""
 
 
 class BatchMeasured(RunEvent, frozen=True, tag="batch"):
@@ -115,6 +147,7 @@ AnyRunEvent = (
     | PhaseEntered
     | ModelLoaded
     | Progressed
+    | LoadProgressed
     | BatchMeasured
     | Sampled
     | Noted

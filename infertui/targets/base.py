@@ -22,12 +22,14 @@ from infertui.targets.engine.contract import (
     Sink,
 )
 
-TargetKind = Literal["engine"]
-"""`engine`: a library that runs the model, in the worker. A word of results: it is not to be changed."""
+TargetKind = Literal["engine", "endpoint"]
+"""`engine`: a library that runs the model, in the worker; `endpoint`: a server behind a URL. Words of results: they are
+not to be changed."""
 
 
 class TargetName(Struct, frozen=True):
-    """What was asked to answer: of an engine its name. None is what a file of another program does not tell."""
+    """What was asked to answer: an engine by its name, an endpoint by its URL. None is what a file of another program
+    does not tell."""
 
     kind: TargetKind
     name: str | None

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from infertui.measure.records import RequestRecord
+from infertui.measure.itl import summarise_gaps
+from infertui.measure.records import Request, RequestRecord, request_of, request_record
 from infertui.report.series import read_batches
 from infertui.results.details import read_details
 from infertui.results.jsonl import read_lines
@@ -16,8 +17,13 @@ from infertui.results.observations import REQUESTS, read_observations
 from infertui.runner.recovery import batches_of
 
 FILES = sorted((Path(__file__).parent / "request_lines").iterdir())
-BATCHES = {"1-without-stretches": [8, 8], "2-without-due": [2, 2, 2, 2], "3-as-of-today": [2, 2, 2, 2]}
-"""Requests of each batch; the last batch of the second and the third file failed."""
+BATCHES = {
+    "1-without-stretches": [8, 8],
+    "2-without-due": [2, 2, 2, 2],
+    "3-without-servers": [2, 2, 2, 2],
+    "4-as-of-today": [2, 2, 2, 2],
+}
+"""Requests of each batch; the last batch of the files after the first failed."""
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def test_what_a_request_was_due_at_and_asked_for_comes_back() -> None:
             for request in batch.requests:
                 assert request.due_ns == request.sent_ns == batch.start_ns
                 assert request.end_ns == batch.end_ns
-                assert (request.asked_tokens is None) == (file != FILES[-1])
+                assert (request.asked_tokens is None) == (file.name < "3")
     first = msgspec.json.decode(FILES[-1].read_bytes().splitlines()[0], type=RequestRecord)
     late = msgspec.structs.replace(first, start=3.5, due=3.25)
     (batch,) = batches_of([late])
@@ -110,3 +116,19 @@ def test_times_that_nothing_can_have_taken_take_no_other_batch_with_them(key: st
     value = (seconds,) if key == "stretches" else seconds
     spoilt = [msgspec.structs.replace(told[0], **{key: value}), *told[1:]]
     assert batches_of(spoilt) == batches_of(told)[1:]
+
+
+def test_a_request_of_an_endpoint_comes_back_as_it_was_but_for_its_text() -> None:
+    s = 10**9
+    gaps = summarise_gaps([2 * s, 3 * s, 5 * s], [1, 2, 1])
+    told = Request(
+        "hello", 7, 4, due_ns=0, sent_ns=s // 2, end_ns=6 * s, first_ns=2 * s, last_ns=5 * s, itl=gaps, first_byte_ns=s,
+        asked_tokens=4, first_output_ns=3 * s, cached_tokens=3, reasoning_tokens=1, counted="server", local_tokens=5,
+        server={"prefill": 0.25},
+    )  # fmt: skip
+    failed = Request("", 7, 1, 0, 0, s, first_ns=s, last_ns=s, error="it broke", error_kind="reset")
+    for request in (told, failed):
+        record = msgspec.json.decode(msgspec.json.encode(request_record(request, origin_ns=0)), type=RequestRecord)
+        assert record.batch is None
+        kept = msgspec.structs.replace(request, prompt="", last_ns=None if request.error else request.last_ns)
+        assert request_of(record) == kept

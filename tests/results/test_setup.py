@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.results import as_imported, make_results
 
+from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.fields import FIELDS
 from infertui.config.parse import flat_values
+from infertui.config.schema import Config
 from infertui.results.setup import JUDGED, Setup
 from infertui.targets.base import TargetName
 
@@ -48,3 +50,13 @@ def test_labels_of_an_imported_run_are_those_of_whoever_imported_it() -> None:
     setup = Setup(None, {"labels.site": "lab", "labels.a.b": "c", "model.id": "gpt2"})
     assert setup.labels == {"site": "lab", "a.b": "c"}
     assert (setup.get("labels.site"), setup.get("labels.other")) == ("lab", None)
+
+
+def test_of_an_endpoint_the_model_is_the_server_s_and_there_is_no_batch() -> None:
+    target = TargetConfig(kind="endpoint", url="http://127.0.0.1:1", model="served")
+    setup = Setup(Config(target=target, load=LoadConfig(concurrency=8, request_rate=2.5)), {})
+    assert (setup.target.kind, setup.target.name) == ("endpoint", "http://127.0.0.1:1")
+    assert (setup.model, setup.batch_size, setup.concurrency, setup.request_rate) == ("served", None, 8, 2.5)
+    unknown = Setup(Config(target=TargetConfig(kind="endpoint")), {})
+    assert unknown.model is None
+    assert Setup(Config(), {}).batch_size == 1

@@ -14,6 +14,7 @@ from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
     Estimated,
+    LoadProgressed,
     ModelLoaded,
     Noted,
     PhaseEntered,
@@ -27,8 +28,10 @@ from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import Sample
 
 RATES = 600
-OPTIONAL: tuple[Phase, ...] = ("compile", "capture", "score")
+OPTIONAL: tuple[Phase, ...] = ("compile", "capture", "probe", "score")
 """Phases that a run has only where its engine compiles or captures, and where a text is scored afterwards."""
+OF_ENDPOINTS: tuple[Phase, ...] = ("probe", "warmup", "measure")
+"""The phases of every run on an endpoint."""
 
 
 class RunProgress(Struct):
@@ -45,6 +48,8 @@ class RunProgress(Struct):
     """Those that are measured."""
     measured_tokens: int = 0
     measured_seconds: float = 0.0
+    load: LoadProgressed | None = None
+    """How a load on an endpoint goes."""
     step: int = 0
     batch: int = 0
     tokens_per_s: float | None = None
@@ -66,6 +71,8 @@ class RunProgress(Struct):
     def phases(self) -> tuple[Phase, ...]:
         """The phases that this run has, as far as is known yet, in order."""
         begun = {phase for _, phase in self.entered} | {self.phase}
+        if self.unit == "request":
+            return tuple(phase for phase in get_args(Phase) if phase in OF_ENDPOINTS or phase in begun)
         return tuple(phase for phase in get_args(Phase) if phase not in OPTIONAL or phase in begun)
 
     def seconds_in(self, phase: Phase) -> float | None:
@@ -97,6 +104,12 @@ class RunProgress(Struct):
                 if event.tokens_per_s is not None:
                     self.rates.append((event.t_ns, event.tokens_per_s))
                     del self.rates[:-RATES]
+            case LoadProgressed():
+                self.load, self.measured = event, event.done
+                self.tokens_per_s, self.ttft = event.tokens_per_s, event.ttft_p50
+                if event.tokens_per_s is not None:
+                    self.rates.append((event.t_ns, event.tokens_per_s))
+                    del self.rates[:-RATES]
             case BatchMeasured(batch=batch):
                 self.ttft, self.itl = batch.ttft, batch.itl
                 if batch.phase == "warmup":
@@ -122,8 +135,19 @@ class RunProgress(Struct):
         """How much of the measuring is done, token steps counted: 0 to 1. A text is scored when all of it is."""
         if self.started is None or self.phase != "measure":
             return 1.0 if self.phase == "score" else 0.0
+        if self.load is not None:
+            return self._load_fraction
         within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured else 0.0
         return min(1.0, (self.measured + within) / self.wanted)
+
+    @property
+    def _load_fraction(self) -> float:
+        """Of the requests or the seconds of a load, whichever is farther: the first of both ends it."""
+        if self.started is None or self.load is None:
+            return 0.0
+        shares = [self.load.done / self.started.wanted] if self.started.wanted else []
+        shares += [self.load.elapsed / self.started.min_seconds] if self.started.min_seconds else []
+        return min(1.0, max(shares, default=0.0))
 
     @property
     def wanted(self) -> int:
@@ -140,5 +164,8 @@ class RunProgress(Struct):
         """Seconds of measuring left, at the pace so far; None before the first unit is measured."""
         if self.started is None or not self.measured:
             return None
+        if self.load is not None:
+            done = self._load_fraction
+            return (1 - done) * self.load.elapsed / done if done else None
         per_unit = self.measured_seconds / self.measured
         return max(0.0, (1 - self.fraction) * self.wanted * per_unit)

@@ -15,9 +15,12 @@ CPU = "cpu"
 def slot_of(config: Config, gpus: tuple[GpuInfo, ...], choice: Choice | None = None) -> str:
     """The device that a config runs on, as the name of a lane: `cpu`, `gpu0`, `gpu0:1` of a MIG instance.
 
+    An endpoint computes elsewhere, or beside whatever else runs here: its run has the machine to itself, as on the CPU.
     A run whose layers are divided takes several: `gpu0+1`. A config that cannot run goes to `cpu`; running it says
     why. Without a `choice` it is made here, which is nothing for an event loop.
     """
+    if config.target.kind == "endpoint":
+        return CPU
     try:
         used = planned_gpus(config, gpus, choice or choose(config.engine))
     except InfertuiError:

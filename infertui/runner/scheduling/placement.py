@@ -16,6 +16,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.schema import CommonEngineOptions, Config, DeviceConfig, EngineConfig, WorkloadConfig
 from infertui.errors import InfertuiError
 from infertui.load.batches import iterations_of
+from infertui.load.plan import DEFAULT_LOAD_S
 from infertui.load.prompts import load_prompts
 from infertui.results.result import Result
 from infertui.runner.blocking import call_with_timeout
@@ -46,6 +47,9 @@ on an H200: 0.2 and 0.1, with a spread of 0.3."""
 
 def kind_of(config: Config, lane: str) -> str:
     """What runs must share to foretell each other: everything that decides the speed but batch and lengths."""
+    if config.target.kind == "endpoint":
+        told = msgspec.json.encode((config.target, config.load), order="sorted")
+        return f"{config.target.model}|endpoint|{lane}|{hashlib.sha256(told).hexdigest()[:16]}"
     model, engine = config.model, config.engine
     settings = {name: getattr(engine, name) for name in CommonEngineOptions.__struct_fields__ if name != "fallback"}
     options = getattr(engine, spec.table, None) if (spec := SPECS.get(engine.name)) else None
@@ -86,6 +90,8 @@ def estimate_duration(config: Config, earlier: Sequence[Duration], pool: int | N
     how much is measured and is None, not known, so is the time.
     """
     workload, measurement = config.workload, config.measurement
+    if config.target.kind == "endpoint":
+        return load_seconds(config)
     if not earlier or (pool is None and not (measurement.iterations or workload.num_prompts)):
         return None
     iterations = iterations_of(workload, measurement, pool or 0)
@@ -99,6 +105,17 @@ def estimate_duration(config: Config, earlier: Sequence[Duration], pool: int | N
     if measurement.max_seconds:
         measured = min(measured, measurement.max_seconds)
     return load + (warmup or USUAL_WARMUP_BATCHES) * batch_s + measured
+
+
+def load_seconds(config: Config) -> float | None:
+    """Of a load on an endpoint, as far as its config bounds it: requests that are waited for take what they take."""
+    rate, requests, limit = config.load.request_rate, config.workload.num_prompts, config.measurement.max_seconds
+    bounds = [limit] if limit else []
+    if requests and rate:
+        bounds.append(requests / rate)
+    if not requests and not limit and not config.load.trace:
+        bounds.append(DEFAULT_LOAD_S)
+    return min(bounds, default=None)
 
 
 def _distance(known: Duration, config: Config) -> float:
@@ -164,7 +181,7 @@ class Placement:
 
         A file that cannot be read, or not soon, has no number; an engine that does not answer soon is not known.
         """
-        configs = list(configs)
+        configs = [config for config in configs if config.target.kind == "engine"]
         wanted = {_pool_of(config.workload): config.workload for config in configs if _counts(config)}
         engines = {_asked_of(config.engine): config.engine for config in configs}
 
@@ -186,12 +203,12 @@ class Placement:
     def placed(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries with their lanes and estimates."""
         gpus = self._gpus()
-        lanes: dict[tuple[DeviceConfig, EngineConfig], str] = {}
+        lanes: dict[tuple[str, DeviceConfig, EngineConfig], str] = {}
         earlier: dict[str, list[Duration]] = {}
         placed = []
         for entry in entries:
             config = entry.config
-            where = (config.device, config.engine)
+            where = (config.target.kind, config.device, config.engine)
             if where not in lanes:
                 lanes[where] = slot_of(config, gpus, self._choice(config.engine))
             kind = kind_of(config, lanes[where])

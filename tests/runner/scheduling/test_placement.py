@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support.runs import simulated
 
-from infertui.config.schema import Config
+from infertui.config.endpoint import LoadConfig, TargetConfig
+from infertui.config.schema import Config, MeasurementConfig, WorkloadConfig
 from infertui.runner.scheduling import placement
 from infertui.runner.scheduling.placement import Placement, kind_of
 from infertui.runner.scheduling.queue_store import Duration, Entry
@@ -68,3 +69,17 @@ def test_only_an_estimate_that_moved_is_told() -> None:
         earlier[0] = Duration(KIND, 1, 1, 0.0, step, 0)
         assert len(place.foreseen_anew(waiting, earlier[0])) == told
     assert place.foreseen_anew(waiting, Duration("other", 1, 1, 0.0, 9.0, 0)) == []
+
+
+def test_a_load_takes_what_its_config_bounds() -> None:
+    def load(requests: int = 0, rate: float = 0.0, limit: float = 0.0) -> Config:
+        return Config(
+            target=TargetConfig(kind="endpoint", url="http://127.0.0.1:1"),
+            load=LoadConfig(request_rate=rate),
+            workload=WorkloadConfig(num_prompts=requests),
+            measurement=MeasurementConfig(max_seconds=limit),
+        )
+
+    found = placed(load(), load(100), load(100, 4.0), load(100, 4.0, 20.0), load(limit=60.0))
+    assert [entry.estimate_s for entry in found] == [30, None, 25, 20, 60]
+    assert {entry.lane for entry in found} == {"cpu"}
