@@ -1,11 +1,12 @@
 """Tables of results: the metrics that a view shows, their headings, and a result's cells under them. Pure."""
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from infertui.errors import UsageError
 from infertui.metrics.metric import NOT_AVAILABLE, Metric, Value
-from infertui.metrics.registry import find, metrics
+from infertui.metrics.registry import metrics
 from infertui.metrics.varying import (
     IDENTITY,
     AskedSettings,
@@ -17,32 +18,50 @@ from infertui.metrics.varying import (
     setting_text,
     with_varying,
 )
-from infertui.text import clean
+from infertui.text import clean, quoted
 
 if TYPE_CHECKING:
     from infertui.results.result import Result
 
+_ALIKE = 4
 
-def chosen(names: Sequence[str]) -> list[Metric]:
-    """The columns of a table by their headings or keys, or by keys of the config, as in `workload.seed`.
 
-    Raises UsageError for one that there is not.
+def chosen(names: Sequence[str], others: Sequence[Metric] = ()) -> list[Metric]:
+    """The columns of a table by their headings or keys, or by keys of the config, as in `workload.seed`; case does not
+    matter where nothing differs by it alone. `others` can be named, too.
+
+    Raises UsageError for one that there is not, with those that are called alike.
     """
-    known = {metric.heading: metric for metric in metrics("markdown")}
-    found = [(name, known.get(name) or _named(name)) for name in names]
+    known = _names(others)
+    found = [(name, known.get(name) or known.get(name.lower()) or _setting(name)) for name in names]
     if unknown := [name for name, metric in found if metric is None]:
+        near = get_close_matches(unknown[0].lower(), known, n=12, cutoff=0.5)
+        alike = list({known[name].key: known[name].heading for name in near}.values())[:_ALIKE]
+        listed = f"Called alike: {', '.join(alike)}. " if alike else ""
+        every = ", ".join(metric.heading for metric in metrics("markdown"))
         raise UsageError(
-            f"there is no column {clean(unknown[0])!r}",
-            remedy=f"Columns: {', '.join(known)}; or a key of the config, as in workload.seed.",
+            f"there is no column {quoted(unknown[0], 60)}",
+            remedy=f"{listed}Columns: {every}; or a key of the config, as in workload.seed.",
         )
     return [metric for _, metric in found if metric is not None]
 
 
-def _named(name: str) -> Metric | None:
-    if is_setting(name):
-        return setting_metric(name)
-    metric = find(name.lower())
-    return metric if metric is not None and metric.views & {"markdown", "text", "csv"} else None
+def _names(others: Sequence[Metric]) -> dict[str, Metric]:
+    """The columns of tables by all that they are called. Where two are called alike, headings of documents go first."""
+    offered = [*others, *(metric for metric in metrics() if metric.views & {"markdown", "text", "csv"})]
+    found: dict[str, Metric] = {metric.heading: metric for metric in metrics("markdown")}
+    for metric in offered:
+        for name in (metric.key, *metric.aliases):
+            found.setdefault(name, metric)
+    for metric in offered:
+        for name in (metric.heading, metric.text_heading, metric.csv_heading):
+            for written in (name, name.lower()):
+                found.setdefault(written, metric)
+    return found
+
+
+def _setting(name: str) -> Metric | None:
+    return setting_metric(name) if is_setting(name) else None
 
 
 def cells(result: "Result", columns: Sequence[Metric]) -> list[str]:

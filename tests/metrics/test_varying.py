@@ -165,7 +165,27 @@ def test_columns_that_are_asked_for(tmp_path: Path) -> None:
     assert told(out, "--columns", "+workload.seed")[0].split()[-1] == "seed"
     assert told(out, "--csv", "--columns", "id,workload.seed") == ["id,workload.seed", "run-a,0"]
     refused = CliRunner().invoke(app, ["results", "--out", str(out), "--columns", "speed"])
-    assert "there is no column 'speed'" in str(refused.exception)
+    assert 'there is no column "speed"' in str(refused.exception)
+
+
+def test_columns_are_found_by_any_of_their_headings_and_near_ones_are_named(tmp_path: Path) -> None:
+    out = written(tmp_path, [run("a")])
+    told(out, "--columns", "ttft p50,p50_tpot_s,B,vram %,J/tok,throughput")
+    head = told(out, "--csv", "--columns", "ttft p50,p50_tpot_s,B,vram %,J/tok,throughput")[0]
+    assert head == "p50_ttft_s,p50_tpot_s,batch_size,vram_share,joules_per_token,output_throughput"
+    refused = CliRunner().invoke(app, ["results", "--out", str(out), "--columns", "ttft p5"])
+    assert "Called alike: TTFT p50, TTFT p99" in str(refused.exception)
+    assert "Called alike" not in str(CliRunner().invoke(app, ["results", "--columns", "\x1bqqqqq"]).exception)
+
+
+def test_the_columns_of_a_baseline_can_be_named_with_one(tmp_path: Path) -> None:
+    out = written(tmp_path, [run("a"), run("b")])
+    assert told(out, "--csv", "--columns", "id,gain", "--baseline", "run-a")[0] == "id,gain,times_baseline"
+    assert told(out, "--columns", "id,X BASE,gain", "--baseline", "run-a")[0].split() == ["run", "x", "base", "gain"]
+    assert told(out, "--columns", "+gain", "--baseline", "run-a")[0].split().count("gain") == 1
+    refused = CliRunner().invoke(app, ["results", "--out", str(out), "--columns", "id,Gain"])
+    assert "gain is against another run's throughput" in str(refused.exception)
+    assert "--baseline RUN" in str(refused.exception)
 
 
 def test_the_gain_over_a_baseline_says_how_sure_it_is(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from infertui.metrics.metric import NOT_AVAILABLE, Column, Metric
 from infertui.metrics.units import CHANGE, NUMBER
 from infertui.results.result import Result
 
+RELATIVE = frozenset({"gain", "x base", "times_baseline"})
+"""What columns against a baseline are called."""
 _MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~", "": "~"}
 
 

@@ -128,10 +128,11 @@ def _print_columns(
     from infertui.metrics.table import chosen
 
     names = [name.strip() for name in columns.removeprefix("+").split(",") if name.strip()]
-    asked = chosen(names)
     against = relative_columns(runs_named(store, [baseline])[0]) if baseline else []
+    asked = chosen(names, against) if baseline else _without_baseline(names)
     own = asked if names and not columns.startswith("+") else None
-    added = [*([] if own is not None else asked), *against]
+    keys = {metric.key for metric in asked}
+    added = [*([] if own is not None else asked), *(one for one in against if one.key not in keys)]
     derived = any(metric.derived for metric in asked)
 
     def rows(*warned: "Callable[[str], None]") -> "Iterator[Result]":
@@ -147,6 +148,20 @@ def _print_columns(
     else:
         return _print_table(rows(), own, added)
     return True
+
+
+def _without_baseline(names: "Sequence[str]") -> "list[Metric]":
+    """The columns of these names. Raises UsageError, also for one that only a baseline gives."""
+    from infertui.analysis.decision.relative import RELATIVE
+    from infertui.errors import UsageError
+    from infertui.metrics.table import chosen
+
+    for name in names:
+        if name.lower() in RELATIVE:
+            raise UsageError(
+                f"{name.lower()} is against another run's throughput", remedy="--baseline RUN says which, and adds it."
+            )
+    return chosen(names)
 
 
 def _print_csv(
