@@ -112,8 +112,12 @@ def bench_title(bench: Bench) -> str:
 
 def bench_notes(bench: Bench) -> list[str]:
     """What speaks against it as a whole."""
-    invalid, left_out = (f"invalid {text}" for text in bench.invalid), (f"left out {text}" for text in bench.left_out)
-    return [*invalid, *left_out, *_failed(bench)]
+    return [*(f"invalid {text}" for text in bench.invalid), *rounds_left_out(bench), *_failed(bench)]
+
+
+def rounds_left_out(bench: Bench) -> list[str]:
+    """The rounds that do not count, and why."""
+    return [f"left out {text}" for text in bench.left_out]
 
 
 def _failed(bench: Bench) -> Iterator[str]:
@@ -203,4 +207,7 @@ def _notes(notes: Sequence[str], width: int) -> list[str]:
     return [MARGIN + line for note in notes for line in textwrap.wrap(note, width - len(MARGIN))]
 
 
-__all__ = ["bench_lines", "bench_notes", "bench_title", "escaped", "lines", "markdown", "signs_text", "table"]
+__all__ = [
+    "bench_lines", "bench_notes", "bench_title", "escaped", "lines", "markdown", "rounds_left_out", "signs_text",
+    "table",
+]  # fmt: skip

@@ -19,6 +19,7 @@ from infertui.runner.scheduling.queue_store import Duration
 
 REPORT_S = 10.0
 """Reading the runs, and drawing a dozen charts."""
+UNDRAWN_REPORT_S = 1.0
 COMPILE_S = 60.0
 _COMPILED = frozenset({"compile", "cudagraph"})
 

@@ -11,7 +11,7 @@ from infertui.config.engines.registry import BUILT_IN, SPECS
 from infertui.config.fields import FIELDS
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config
-from infertui.pipeline.estimate import REPORT_S, Estimate
+from infertui.pipeline.estimate import REPORT_S, UNDRAWN_REPORT_S, Estimate
 from infertui.pipeline.state import STEPS, LeftOut, PipelineFile, Step
 
 TENSORRT_LLM = "tensorrt-llm"
@@ -119,13 +119,13 @@ class Outlook(Struct, frozen=True):
     """What cannot be measured here, as far as that is known."""
 
 
-def plan(pipeline: PipelineFile, outlook: Outlook) -> PipelinePlan:
-    """The steps of a pipeline, those that are done as they were told."""
+def plan(pipeline: PipelineFile, outlook: Outlook, *, charts: bool = True) -> PipelinePlan:
+    """The steps of a pipeline, those that are done as they were told; `charts`: the report is to have some."""
     making = {
         "pull": _pull(pipeline, outlook), "choose": _choose(pipeline, outlook), "build": _build(outlook),
         "measure": _measure(pipeline, outlook),
         "compare": ("medians, intervals and verdicts over the rounds", Estimate(0.0)),
-        "report": ("report.html, report.md, report.json and charts", Estimate(REPORT_S)),
+        "report": _report(charts=charts),
     }  # fmt: skip
     steps = []
     for step in STEPS:
@@ -166,6 +166,12 @@ def _build(outlook: Outlook) -> _Planned:
     if outlook.builds:
         return f"TensorRT engines for {', '.join(outlook.builds)}", None
     return "nothing: engines convert what they need while they load", Estimate(0.0)
+
+
+def _report(*, charts: bool) -> _Planned:
+    if charts:
+        return "report.html, report.md, report.json and charts", Estimate(REPORT_S)
+    return "report.html, report.md and report.json, without charts", Estimate(UNDRAWN_REPORT_S)
 
 
 def _measure(pipeline: PipelineFile, outlook: Outlook) -> _Planned:

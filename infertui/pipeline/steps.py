@@ -195,7 +195,7 @@ class Steps:
             left_out=tuple(outcome.notes(self.pipeline)),
         )
         written = self._host.report(order, found.results, self._store)
-        return f"{clean(str(written.paths[0]))}, report.md, report.json, {written.charts} charts"
+        return written.told
 
 
 def needs_build(config: Config) -> bool:

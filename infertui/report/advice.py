@@ -1,6 +1,9 @@
 """The sections of a report that decide: what settings do, what to use for a goal, what to avoid."""
 
+import re
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from infertui.analysis.decision import wording
 from infertui.analysis.decision.decide import Impact, TaskAdvice
@@ -18,6 +21,8 @@ from infertui.report.document import (
 )
 
 _MOST_TASKS = 6
+_INVALID = re.compile(r" is invalid: .*", re.DOTALL)
+_TOLD_ELSEWHERE = ("invalid", "failed", "interrupted")
 _MOST_IMPACTS = 12
 _LEFT = frozenset({"configuration", "run", "verdict", ""})
 
@@ -25,7 +30,7 @@ _LEFT = frozenset({"configuration", "run", "verdict", ""})
 def recommendations(material: ReportData) -> ReportSection | None:
     """For each task with two configurations or more: the table, what to use, what to avoid."""
     advice = material.advice
-    told = [task for task in advice.tasks if len(task.configurations) > 1]
+    told = [_briefly(task) for task in advice.tasks if len(task.configurations) > 1]
     blocks: list[Block] = []
     for task in told[:_MOST_TASKS]:
         blocks.append(_configurations(task))
@@ -41,6 +46,26 @@ def recommendations(material: ReportData) -> ReportSection | None:
     if (more := len(told) - _MOST_TASKS) > 0:
         blocks.append(Paragraph(f"{more} more tasks: `infertui advise` tells of all."))
     return ReportSection("advice", "What to use", tuple(blocks)) if blocks else None
+
+
+def _briefly(task: TaskAdvice) -> TaskAdvice:
+    """Without the reasons why runs are invalid or have failed, which the cautions tell of each run."""
+
+    def brief(why: str) -> str:
+        return next((word for word in _TOLD_ELSEWHERE if why.startswith(f"{word}:")), why)
+
+    return replace(
+        task,
+        configurations=tuple(
+            replace(one, against=brief(one.against), unlike=without_reasons(one.unlike)) for one in task.configurations
+        ),
+        avoid=tuple(replace(one, problem=brief(one.problem)) for one in task.avoid),
+    )
+
+
+def without_reasons(unlike: Sequence[str]) -> tuple[str, ...]:
+    """Why two runs are unlike; of invalid ones no more than that they are."""
+    return tuple(dict.fromkeys(_INVALID.sub(" is invalid", text) for text in unlike))
 
 
 def impacts(material: ReportData) -> ReportSection | None:

@@ -51,6 +51,12 @@ class WrittenReport(Struct, frozen=True):
         """Of all files."""
         return sum(path.stat().st_size for path in self.paths)
 
+    @property
+    def told(self) -> str:
+        """What there is now, in a line."""
+        charts = f", {self.charts} chart{'s' if self.charts > 1 else ''}" if self.charts else ""
+        return f"{clean(str(self.paths[0]))}, report.md, report.json{charts}"
+
 
 def produce(
     order: ReportOrder,

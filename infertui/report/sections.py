@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from infertui import __version__
 from infertui.analysis.bench import Bench, headline, variation_text
 from infertui.analysis.compare import ComparedFigure, Comparison
-from infertui.analysis.compare_text import bench_notes, bench_title
+from infertui.analysis.compare_text import bench_title, rounds_left_out
 from infertui.analysis.outcome import p_text
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import DIVERGED, diverged
 from infertui.metrics.wording import interval_in_words
-from infertui.report.advice import impacts, recommendations
+from infertui.report.advice import impacts, recommendations, without_reasons
 from infertui.report.charts.build import PlannedChart
 from infertui.report.data import Candidate, Ranking, ReportData, ReportRun, throughput
 from infertui.report.document import (
@@ -29,9 +29,11 @@ from infertui.report.document import (
 )
 from infertui.report.run_details import listing, run_details
 from infertui.results.observations import REQUESTS
+from infertui.results.result import Result
 from infertui.text import clean
 from infertui.units import format_number
 
+CAUTIONS = "Before you believe it"
 _MOST_CONTESTS = 8
 _MOST_REASONS = 12
 
@@ -122,7 +124,7 @@ def benches(material: ReportData) -> ReportSection | None:
     blocks: list[Block] = []
     for bench in material.benches:
         blocks.append(Paragraph(f"{bench_title(bench)}."))
-        blocks += [Callout("warning", text) for text in bench_notes(bench)]
+        blocks += [Callout("warning", text) for text in (*_believed_not(material, bench), *rounds_left_out(bench))]
         runs = tuple(run for arm in bench.arms for run in arm.runs)
         arms = tuple(
             (
@@ -148,6 +150,15 @@ def benches(material: ReportData) -> ReportSection | None:
     return ReportSection("benches", "Benches", tuple(blocks)) if blocks else None
 
 
+def _believed_not(material: ReportData, bench: Bench) -> Iterator[str]:
+    """Which runs of a bench are invalid or have failed; why is told among the cautions."""
+    own = [run for run in material.subjects if run.result.bench and run.result.bench.bench == bench.bench]
+    for word in dict.fromkeys(run.against for run in own if run.against):
+        numbers = [str(run.number) for run in own if run.against == word]
+        runs = f"Run {numbers[0]} is" if len(numbers) == 1 else f"Runs {', '.join(numbers)} are"
+        yield f"{runs} {word}: see {CAUTIONS!r}."
+
+
 def cautions(material: ReportData) -> ReportSection | None:
     """What has to be known before any figure is believed: invalid runs, and comparisons of unlike things."""
     against = [
@@ -163,15 +174,18 @@ def cautions(material: ReportData) -> ReportSection | None:
         if run.result.id in material.lost
     ]
     against += material.untraced
+    said = {text for run in material.subjects if run.against for text in _as_unlike(run.result)}
     unlike: dict[str, list[int]] = {}
     for contest in material.contests:
         for entrant in contest.entrants:
             for text in entrant.comparison.unlike:
-                unlike.setdefault(text, []).append(entrant.subject.number)
+                if text not in said:
+                    unlike.setdefault(text, []).append(entrant.subject.number)
     for bench in material.benches:
         for one in bench.comparisons:
             for text in one.unlike:
-                unlike.setdefault(text, []).append(0)
+                if text not in said:
+                    unlike.setdefault(text, []).append(0)
     told = [text if len(numbers) == 1 else f"{text} ({len(numbers)} comparisons)" for text, numbers in unlike.items()]
     blocks: list[Block] = []
     if against:
@@ -184,7 +198,7 @@ def cautions(material: ReportData) -> ReportSection | None:
     if told:
         blocks.append(Callout("warning", "Unlike things are compared:"))
         blocks.append(_cut(told))
-    return ReportSection("cautions", "Before you believe it", tuple(blocks)) if blocks else None
+    return ReportSection("cautions", CAUTIONS, tuple(blocks)) if blocks else None
 
 
 def comparison(material: ReportData) -> ReportSection | None:
@@ -276,7 +290,7 @@ def _said(contest: Ranking) -> Iterator[str]:
     if found is not None:
         yield f"Against the baseline, run {baseline.number}, {baseline.label}: {throughput(found.comparison).verdict}."
         if found.comparison.unlike:
-            yield f"These two are unlike: {'; '.join(found.comparison.unlike[:3])}."
+            yield f"These two are unlike: {'; '.join(without_reasons(found.comparison.unlike)[:3])}."
     elif able > 1:
         yield "It is the baseline."
     if winner.result.quality is not None and winner.result.quality.beyond:
@@ -300,6 +314,13 @@ def _alone(contest: Ranking) -> str:
 def _speed(run: ReportRun) -> str:
     spread = interval_in_words(run.result.summary)
     return f"{format_number(run.speed or 0.0)} tok/s" + (f" ({spread})" if spread else "")
+
+
+def _as_unlike(result: Result) -> Iterator[str]:
+    """How comparisons tell that a run is not to be believed, by its id or the name of its config in a bench."""
+    for name in (result.id, *([result.bench.arm] if result.bench else [])):
+        yield clean(f"{name} is {result.state}")
+        yield from (clean(f"{name} is invalid: {reason}") for reason in result.verdict.invalid)
 
 
 def _why(run: ReportRun) -> str:

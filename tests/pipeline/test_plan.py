@@ -36,6 +36,17 @@ def test_what_is_asked_for_takes_its_rounds_of_all_and_the_report() -> None:
     assert half.estimate.seconds == pytest.approx(5 * 20.0 * 9 / 15 + 10.0)
 
 
+def test_no_charts_are_announced_where_none_are_to_be_drawn() -> None:
+    outlook = Outlook({"transformers:eager": Estimate(10.0), "llama-cpp": Estimate(4.0)})
+    report = plan(of(engines=("llama-cpp",)), outlook, charts=False).steps[-1]
+    assert report.what == "report.html, report.md and report.json, without charts"
+    drawn = plan(of(engines=("llama-cpp",)), outlook).steps[-1]
+    assert drawn.what.endswith("and charts")
+    assert report.estimate is not None
+    assert drawn.estimate is not None
+    assert report.estimate.seconds < drawn.estimate.seconds
+
+
 def test_where_the_fastest_is_looked_for_each_is_tried_and_the_slowest_could_be_chosen() -> None:
     runs = {"transformers:eager": Estimate(10.0), "llama-cpp": Estimate(4.0), "openvino": Estimate(6.0)}
     trials = {"llama-cpp": Estimate(1.0), "openvino": Estimate(2.0)}

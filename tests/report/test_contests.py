@@ -15,7 +15,7 @@ from infertui.report.charts.bars import Bars
 from infertui.report.charts.build import charts
 from infertui.report.data import subjects
 from infertui.report.document import Callout, ReportTable
-from infertui.report.sections import cautions, verdict
+from infertui.report.sections import cautions, compose, verdict
 from infertui.results.result import Result
 
 H200 = Path("reports/h200-engines")
@@ -55,6 +55,19 @@ def test_the_fastest_valid_run_wins_and_the_lead_is_the_comparisons() -> None:
     warned = cautions(gathered(H200, others))
     assert warned is not None
     assert "hw-thermal" in str(warned)
+
+
+@pytest.mark.parametrize("benched", [False, True])
+def test_why_a_run_is_invalid_is_told_among_the_cautions_and_with_the_run_and_else_referred_to(benched: bool) -> None:
+    results = modes()
+    broken = msgspec.structs.replace(results[0], verdict=Verdict(invalid=("the GPU was hot",)))
+    if benched:
+        broken = msgspec.structs.replace(broken, bench=Place("bench-1", "eager", 1, 1, baseline=True))
+    document = compose(gathered(H200, [broken, *results[1:]]), [], title="t", date="d")
+    found = {section.key: str(section).count("the GPU was hot") for section in document.sections}
+    assert {name: count for name, count in found.items() if count} == {"cautions": 1, "each": 1}
+    told = {section.key: str(section) for section in document.sections}
+    assert ("is invalid: see 'Before you believe it'" in told.get("benches", "")) == benched
 
 
 def test_a_run_and_its_twin_are_not_told_apart() -> None:

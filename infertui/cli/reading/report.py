@@ -197,8 +197,7 @@ def _tell(written: "WrittenReport") -> None:
             for text in (getattr(block, "head", ""), getattr(block, "text", ""), *listed):
                 if text:
                     say(clean(text))
-    html, charts = clean(str(written.paths[0])), written.charts
-    say(f"{html}, report.md, report.json, {charts} charts: {format_bytes(written.bytes)}")
+    say(f"{written.told}: {format_bytes(written.bytes)}")
 
 
 def _results(path: Path) -> "Iterator[Result]":

@@ -147,7 +147,7 @@ def _foretell(asked: PipelineFlags) -> None:
     folder, wanted = _wanted(asked)
     taken_up = _taken_up(asked, folder, wanted)
     seen = outlook(taken_up, opened(asked.out))
-    planned = plan(taken_up, seen)
+    planned = plan(taken_up, seen, charts=asked.charts)
     if asked.as_json:
         say_json(_plan_document(taken_up, folder, planned, seen), indent=2)
         return
@@ -173,7 +173,7 @@ def _run(asked: PipelineFlags) -> int:
         taken_up = _taken_up(asked, folder, wanted)
         if not taken_up.finished:
             seen = outlook(taken_up, store)
-            planned = plan(taken_up, seen)
+            planned = plan(taken_up, seen, charts=asked.charts)
             for line in _plan_lines(taken_up, folder, planned, seen):
                 say(line, stream=stream)
             if not _may_begin(asked, planned, seen):
