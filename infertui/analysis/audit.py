@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from infertui.formats.request_log.entry import LogEntry, is_date
+from infertui.load.log_entry import LogEntry, is_date
 
 _FEWEST_GAPS = 2
 _FEWEST_SECONDS = 2.0

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from infertui.config.endpoint import LoadConfig
 from infertui.config.schema import WorkloadConfig
-from infertui.errors import ConfigError
 from infertui.load.arrivals import DueTimes, UnitArrivals
 from infertui.load.lengths import INPUT, OUTPUT, PlannedLengths
 from infertui.load.levels import levels_of
-from infertui.load.plan import PlannedRequest
+from infertui.load.plan import LoadPlan, PlannedRequest
 from infertui.load.texts import Encode, MadeTexts, TokenScale
+from infertui.load.traces import BLOCK_TOKENS, TracedRequest, read_trace
 
 
 def plan_of(
@@ -23,13 +23,19 @@ def plan_of(
     salt: int = 0,
     scale: TokenScale | None = None,
     encode: Encode | None = None,
-) -> "SeededPlan":
+) -> LoadPlan:
     """The plan of requests that [load] and [workload] describe; `prompts` are the workload's, none for random ones.
 
+    A trace is read here.
+
     `salt` tells apart the texts of plans that are otherwise equal, so that a server has none of them in its cache;
-    arrivals and lengths stay. For `scale` and `encode` see `MadeTexts`. Raises ConfigError for what cannot be planned.
+    arrivals and lengths stay. For `scale` and `encode` see `MadeTexts`. Raises ConfigError for what cannot be planned;
+    what contradicts itself is refused by `checks.check_load`.
     """
-    return SeededPlan(load, workload, prompts, MadeTexts(workload.seed, salt=salt, scale=scale, encode=encode))
+    texts = MadeTexts(workload.seed, salt=salt, scale=scale, encode=encode)
+    if load.trace:
+        return TracePlan(read_trace(load.trace), workload, texts)
+    return SeededPlan(load, workload, prompts, texts)
 
 
 class SeededPlan:
@@ -43,8 +49,6 @@ class SeededPlan:
         texts: MadeTexts,
         arrivals: DueTimes | None = None,
     ) -> None:
-        if not prompts and not workload.input_len:
-            raise ConfigError("workload.input_len", "is 0, and random prompts have no length", allowed="1 and above")
         self._load, self._workload, self._prompts, self._texts = load, workload, prompts, texts
         if arrivals is None and load.request_rate:
             unit = UnitArrivals(load.arrival, load.burstiness, workload.seed)
@@ -112,7 +116,46 @@ class SeededPlan:
 
     def _prompt(self, index: int, tokens: int | None, shared: float) -> str:
         if not self._prompts:
-            assert tokens is not None  # noqa: S101 (refused above)
+            assert tokens is not None  # noqa: S101 (refused by check_load)
             return self._texts.unique(index, tokens, shared)
         prompt = self._prompts[index % len(self._prompts)]
         return prompt if tokens is None else self._texts.of_prompt(prompt, index, tokens, shared)
+
+
+class TracePlan:
+    """A `LoadPlan` that repeats a trace. Nothing of it can be adjusted."""
+
+    def __init__(self, trace: Sequence[TracedRequest], workload: WorkloadConfig, texts: MadeTexts) -> None:
+        self._trace, self._workload, self._texts = trace, workload, texts
+
+    @property
+    def count(self) -> int:
+        return min(len(self._trace), self._workload.num_prompts or len(self._trace))
+
+    def requests(self, part: int = 0, parts: int = 1, first: int = 0) -> Iterator[PlannedRequest]:
+        return map(self._request, range(first + (part - first) % parts, self.count, parts))
+
+    def adjusted(
+        self,
+        at: float,
+        *,
+        request_rate: float | None = None,
+        input_len: int | None = None,
+        output_len: int | None = None,
+        shared_prefix: float | None = None,
+    ) -> "TracePlan":
+        return self
+
+    def _request(self, index: int) -> PlannedRequest:
+        traced = self._trace[index]
+        prompt, tokens = traced.prompt, traced.prompt_tokens
+        if prompt is None:
+            assert tokens is not None  # noqa: S101 (refused when it was read)
+            prompt = self._texts.blocks(traced.blocks, BLOCK_TOKENS, tokens, index)
+        return PlannedRequest(
+            index=index,
+            prompt=prompt,
+            due=traced.at,
+            prompt_tokens=tokens,
+            output_tokens=traced.output_tokens or self._workload.output_len,
+        )

@@ -1,4 +1,4 @@
-"""MadeTexts of a wanted number of tokens, each beginning in its own way.
+"""Texts of a wanted number of tokens, each beginning in its own way.
 
 Where a tokenizer is at hand the number is exact. Without one it rests on words that common tokenizers make one token of
 each, and on what the server was seen to count for a known text.
@@ -18,10 +18,10 @@ Encode = Callable[[str], Sequence[int]]
 POOL = 4096
 """Words in a row, of which texts are cut."""
 _DISTINCT = 1 << 32
-"""MadeTexts that are told apart by how they begin."""
+"""Texts that are told apart by how they begin."""
 _LEAST_WORDS = 16
 _TRIES = 16
-_TOKENS_PER_WORD_OF_PROSE = 1.3
+_TOKENS_PER_WORD_OF_PROSE = 1.2
 _LONGEST_WORD = 64
 
 
@@ -51,7 +51,11 @@ def scale_of(counts: Sequence[tuple[int, int]]) -> TokenScale:
 
 
 def bundled_words() -> tuple[str, ...]:
-    """Common English words, of lower case, all different."""
+    """Common English words, of lower case, all different.
+
+    Each is one token, first or after a blank, in the vocabularies of Llama 2 and 3, Qwen 2, GPT-2 and NeoX, Falcon,
+    Phi-3, DeepSeek, Command R, StarCoder, SmolLM2, MPT, Baichuan, Aquila and BERT, where this was looked at.
+    """
     return tuple((paths.data() / "words.txt").read_text(encoding="utf-8").split())
 
 
@@ -83,37 +87,41 @@ class MadeTexts:
 
     def unique(self, number: int, tokens: int, shared: float = 0.0) -> str:
         """A text of so many tokens, of which the first share is that of all such texts."""
-        return self._fitted(tokens, self._scale.words(tokens), lambda words: self._own(number, words, shared))
+        return self._fitted(tokens, lambda words: self._own(number, words, shared), exact=self._exact)
 
     def of_prompt(self, prompt: str, number: int, tokens: int, shared: float = 0.0) -> str:
         """The same, and after its beginning it goes on with a prompt, cut, or again and again from the start."""
         if prompt not in self._split:
             self._split[prompt] = _pieces(prompt)
         pieces = self._split[prompt]
+        if not pieces:
+            return self.unique(number, tokens, shared)
 
         def made(words: int) -> str:
             alike = round(words * shared)
             lead = self._digits_of(number)[: max(0, words - alike)]
             rest = max(0, words - alike - len(lead))
-            if pieces and not self._encode:
-                rest = max(1, round(rest / _TOKENS_PER_WORD_OF_PROSE)) if rest else 0
-            body = (pieces * math.ceil(rest / len(pieces)))[:rest] if pieces else []
+            if rest and not self._encode:
+                rest = max(1, round(rest / _TOKENS_PER_WORD_OF_PROSE))
+            body = (pieces * math.ceil(rest / len(pieces)))[:rest]
             return "".join((self._cut(0, alike), *lead, *body))[1:]
 
-        return self._fitted(tokens, self._scale.words(tokens), made, always=True)
+        return self._fitted(tokens, made, exact=False)
 
-    def blocks(self, names: Sequence[int], size: int, tokens: int) -> str:
-        """A text of blocks of `size` tokens, the last of them shorter: those of one name are alike in all texts."""
-        scale = self._scale
-        left, parts = scale.words(tokens), []
+    def blocks(self, names: Sequence[int], size: int, tokens: int, number: int) -> str:
+        """A text of blocks of `size` tokens, the last of them cut: those of one name are alike in all texts.
+
+        What the blocks do not fill is the text's own, as `unique` has it by the text's number.
+        """
+        left, parts = self._scale.words(tokens), []
+        each = max(1, round(size / self._scale.per_word))
         for name in names:
-            words = min(left, max(1, round(size / scale.per_word)))
-            if words <= 0:
+            if left <= 0:
                 break
-            parts.append(self._block(name, words))
-            left -= words
-        if left > 0:  # more tokens than the blocks hold
-            parts.append(self._cut(0, left))
+            parts.append(self._block(name, min(left, each)))
+            left -= each
+        if left > 0:
+            parts.append(self._block(number, left))
         return "".join(parts)[1:]
 
     def known(self, words: int, number: int = 0) -> str:
@@ -146,25 +154,35 @@ class MadeTexts:
         again = self._twice[ends[start] : ends[start + POOL]] * rounds if rounds else ""
         return again + self._twice[ends[start] : ends[start + rest]]
 
-    def _fitted(self, tokens: int, words: int, made: Callable[[int], str], *, always: bool = False) -> str:
-        """The text whose tokens are nearest to those wanted; exact where any number of words is."""
-        text = made(words)
-        if self._encode is None or (self._exact and not always):
-            return text
-        best, best_off = text, math.inf
-        tried: dict[int, int] = {}
+    def _fitted(self, tokens: int, made: Callable[[int], str], *, exact: bool) -> str:
+        """Of as many words as make so many tokens. `exact`: with a tokenizer that is known to make one of each word."""
+        words = self._scale.words(tokens)
+        if self._encode is None or exact:
+            return made(words)
+        fewest, most = 0, tokens + 1  # words: of the one it is known that they are not too many, of the other that
+        best, count = "", 0
         for _ in range(_TRIES):
-            tried[words] = len(self._encode(text))
-            off = tried[words] - tokens
-            if abs(off) < best_off:
-                best, best_off = text, abs(off)
-            if not off:
-                break
-            words = max(1, words - (round(off * words / tried[words]) or (1 if off > 0 else -1)))
-            if words in tried:
-                break
             text = made(words)
-        return best
+            counted = len(self._encode(text))
+            if counted > tokens:
+                most = words
+            else:
+                fewest, best, count = words, text, counted
+            if counted == tokens or most - fewest <= 1:
+                break
+            words = min(max(round(words * tokens / max(1, counted)), fewest + 1), most - 1)
+        return self._filled(best, tokens, count, made(fewest + 1)) or made(1)
+
+    def _filled(self, text: str, tokens: int, count: int, longer: str) -> str:
+        """A text of fewer tokens with as much behind it as they lack: words of one token, or parts of a longer text."""
+        if self._encode is None or count == tokens:
+            return text
+        if self._exact:
+            return text + self._cut(POOL // 2, tokens - count)
+        for end in range(len(text) + 1, min(len(longer), len(text) + _LONGEST_WORD) + 1):
+            if len(self._encode(longer[:end])) == tokens:
+                return longer[:end]
+        return text
 
     def _learned(self, encode: Encode) -> TokenScale:
         if self._exact:

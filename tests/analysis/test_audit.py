@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.analysis.audit import audit, lengths
-from infertui.formats.request_log.entry import LogEntry
+from infertui.load.log_entry import LogEntry
 
 
 def test_lengths_by_hand() -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from infertui.config.endpoint import LoadConfig
 from infertui.config.schema import WorkloadConfig
-from infertui.errors import ConfigError
 from infertui.load.plan import LoadPlan, PlannedRequest
 from infertui.load.planner import plan_of
 
@@ -122,11 +121,6 @@ def test_adjusting_changes_what_follows() -> None:
         (5, 7, after[0].prompt)
     }
     assert len(after[0].prompt.split()) == 5
-
-
-def test_random_prompts_need_a_length() -> None:
-    with pytest.raises(ConfigError, match=r"workload\.input_len"):
-        plan_of(LoadConfig(), WorkloadConfig(prompts="random"))
 
 
 def test_given_prompts_are_taken_as_they_are_and_in_turn() -> None:

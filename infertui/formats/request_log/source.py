@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from infertui.formats.reader import SourceFile, kind
-from infertui.formats.request_log.entry import LogEntry, entry_of
+from infertui.load.log_entry import LogEntry, entry_of
 from infertui.text import one_line
 
 MOST_ENTRIES = 5_000_000

@@ -19,7 +19,9 @@ from infertui.config.fields import FIELDS
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError, UsageError
+from infertui.load.checks import check_load
 from infertui.load.prompts import load_prompts
+from infertui.load.traces import read_trace
 from infertui.models.resolve import resolve
 from infertui.runner.blocking import call_with_timeout
 from infertui.runner.execution.loading import (
@@ -122,7 +124,9 @@ class _Look:
         self._known: dict[Hashable, object] = {}
 
     def problem(self, config: Config) -> InfertuiError | None:
-        key = (config.model, config.engine, config.device, config.workload, config.quality)
+        key = (
+            config.model, config.engine, config.device, config.workload, config.quality, config.target, config.load,
+        )  # fmt: skip
         return self._once(key, lambda: self._problem(config))
 
     def _problem(self, config: Config) -> InfertuiError | None:
@@ -139,7 +143,12 @@ class _Look:
 
     def _check(self, config: Config) -> None:
         workload, engine, model = config.workload, config.engine, config.model
+        check_load(config.target, config.load, workload)
         prompts = self._once(("prompts", workload.prompts, workload.prompts_file), lambda: load_prompts(workload))
+        if config.target.kind == "endpoint":
+            if trace := config.load.trace:
+                self._once(("trace", trace), lambda: len(read_trace(trace)))
+            return
         choice = self._once(("engine", engine), lambda: choose(engine))
         require_usable(choice)
         gpus = planned_gpus(config, self._gpus, choice)

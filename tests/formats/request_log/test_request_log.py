@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infertui.formats.reader import FormatError, SourceFile
-from infertui.formats.request_log.entry import LogEntry, entry_of, moment_of
 from infertui.formats.request_log.source import LogFile
+from infertui.load.log_entry import LogEntry, entry_of, moment_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),

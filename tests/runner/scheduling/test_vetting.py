@@ -285,6 +285,26 @@ def test_an_entry_that_leaves_while_it_is_looked_at_holds_nothing_up(
     assert (entry.name, entry.state) == ("other", "finished")
 
 
+def test_loads_are_for_endpoints_and_their_traces_are_read(tmp_path: Path) -> None:
+    (tmp_path / "trace").write_text("no trace")
+    url = {"target.kind": "endpoint", "target.url": "http://127.0.0.1:9"}
+    found = asyncio.run(
+        refusals(
+            [
+                simulated(**{"load.request_rate": 5.0}),
+                simulated(**url, **{"load.request_rate": 5.0}),
+                simulated(**url, **{"load.steps": "5"}),
+                simulated(**url, **{"load.trace": str(tmp_path / "trace")}),
+                simulated(**url, **{"workload.prompts_file": str(tmp_path / "none")}),
+            ],
+            (),
+        )
+    )
+    assert [error and error.path for error in found if error is None or isinstance(error, ConfigError)] == [
+        "load.request_rate", None, "load.steps", "load.trace", "workload.prompts_file",
+    ]  # fmt: skip
+
+
 def test_a_check_that_is_broken_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(request: object, source: object) -> None:
         raise TypeError("a bug of another package")
