@@ -1,0 +1,1 @@
+"""What the answers look like, dialect by dialect."""

@@ -1,0 +1,1 @@
+"""HTTP: connections, how bodies are framed, paths and pages."""
