@@ -70,7 +70,7 @@ class AskedRequest(Struct, frozen=True):
     top_p: float = 1.0
     seed: int | None = None
     extra: Mapping[str, object] = {}
-    """Further fields of the body, which replace those of the dialect; None takes one out."""
+    """Further fields of the body, which replace those of the dialect; objects are merged, and None takes one out."""
     without: tuple[str, ...] = ()
 
 

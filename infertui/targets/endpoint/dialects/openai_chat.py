@@ -4,7 +4,8 @@ https://platform.openai.com/docs/api-reference/chat
 """
 
 from infertui.targets.endpoint.dialect import Api, AskedRequest, ReceivedAnswer, ServerAnswer
-from infertui.targets.endpoint.dialects.openai_shapes import encoded, openai_fields, openai_headers, read_openai
+from infertui.targets.endpoint.dialects.asking import encoded, json_headers, role_messages
+from infertui.targets.endpoint.dialects.openai_shapes import openai_fields, read_openai
 
 
 class OpenAiChat:
@@ -16,11 +17,11 @@ class OpenAiChat:
         return "/v1/chat/completions"
 
     def headers(self, key: str) -> dict[str, str]:
-        return openai_headers(key)
+        return json_headers(key)
 
     def body(self, asked: AskedRequest) -> bytes:
-        messages = [{"role": message.role, "content": message.content} for message in asked.messages]
-        return encoded(asked, {"model": asked.model, "messages": messages} | openai_fields(asked))
+        said = {"model": asked.model, "messages": role_messages(asked.messages)}
+        return encoded(asked, said | openai_fields(asked))
 
     def read(self, received: ReceivedAnswer, *, streaming: bool) -> ServerAnswer:
         return read_openai(received, streaming=streaming)

@@ -4,8 +4,8 @@ https://platform.openai.com/docs/api-reference/completions
 """
 
 from infertui.targets.endpoint.dialect import Api, AskedRequest, ReceivedAnswer, ServerAnswer
-from infertui.targets.endpoint.dialects.conversation import one_prompt
-from infertui.targets.endpoint.dialects.openai_shapes import encoded, openai_fields, openai_headers, read_openai
+from infertui.targets.endpoint.dialects.asking import encoded, json_headers, one_prompt
+from infertui.targets.endpoint.dialects.openai_shapes import openai_fields, read_openai
 
 
 class OpenAiCompletions:
@@ -17,7 +17,7 @@ class OpenAiCompletions:
         return "/v1/completions"
 
     def headers(self, key: str) -> dict[str, str]:
-        return openai_headers(key)
+        return json_headers(key)
 
     def body(self, asked: AskedRequest) -> bytes:
         return encoded(asked, {"model": asked.model, "prompt": one_prompt(asked.messages)} | openai_fields(asked))

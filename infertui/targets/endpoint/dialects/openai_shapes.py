@@ -7,28 +7,22 @@ from msgspec import Struct
 
 from infertui.targets.endpoint.dialect import AskedRequest, ReceivedAnswer, ServerAnswer, TokenUsage
 from infertui.targets.endpoint.dialects.reading import (
+    DONE,
     TOO_LONG,
     UNNAMED,
     JsonShape,
     StreamReading,
     UnreadableError,
     at_once,
-    body_of,
     count,
-    cut_short,
     foreign_message,
     is_one_json,
-    refusal,
+    read_answer,
     seconds,
     server_message,
     unanswered,
 )
 from infertui.targets.endpoint.sse import EventTooLongError, events
-from infertui.text import one_line
-
-DONE = b"[DONE]"
-FAILED = frozenset({"error", "abort", "aborted", "cancelled", "insufficient_system_resource", "network_error"})
-"""Reasons for an end that are none: vLLM's, SGLang's, DeepSeek's, Zhipu's."""
 
 
 class PromptDetails(Struct, frozen=True):
@@ -116,14 +110,6 @@ class Chunk(Struct, frozen=True):
 _CHUNK = JsonShape(Chunk, forgiven=("usage", "timings", "object", "message"))
 
 
-def openai_headers(key: str) -> dict[str, str]:
-    """JSON, and the key as a bearer's."""
-    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-    if key:
-        headers["authorization"] = f"Bearer {key}"
-    return headers
-
-
 def openai_fields(asked: AskedRequest) -> dict[str, object]:
     """The fields of a body but for the prompt. `ignore_eos` is known to vLLM, SGLang and llama-server.
 
@@ -145,18 +131,10 @@ def openai_fields(asked: AskedRequest) -> dict[str, object]:
     return fields
 
 
-def encoded(asked: AskedRequest, fields: dict[str, object]) -> bytes:
-    """A body of these fields, without those that the server refuses, and with those that a user wants."""
-    wanted = {name: value for name, value in fields.items() if name not in asked.without} | dict(asked.extra)
-    return msgspec.json.encode({name: value for name, value in wanted.items() if value is not None})
-
-
 def read_openai(received: ReceivedAnswer, *, streaming: bool) -> ServerAnswer:
     """An answer of chat or completions."""
-    if (refused := refusal(received)) is not None:
-        return refused
-    # A stream of one JSON: the server cannot stream, or has failed before it did.
-    return _stream(received) if streaming and not is_one_json(received) else _at_once(received)
+    stream = _stream if streaming and not is_one_json(received) else None
+    return read_answer(received, _CHUNK, stream=stream, whole=_whole)
 
 
 def _stream(received: ReceivedAnswer) -> ServerAnswer:
@@ -192,7 +170,7 @@ def _stream(received: ReceivedAnswer) -> ServerAnswer:
                 ends = choice.finish_reason is not None
                 take(stamp, said, thought, total, ends=ends)
                 if ends:
-                    finish(reading, choice.finish_reason or "")
+                    reading.end(choice.finish_reason or "")
             if chunk.timings is not None:
                 timed(reading, chunk.timings)
     except UnreadableError as error:
@@ -210,13 +188,7 @@ def _take_error(reading: StreamReading, chunk: Chunk) -> None:
         reading.fail("in-stream", told or UNNAMED)
 
 
-def _at_once(received: ReceivedAnswer) -> ServerAnswer:
-    if (short := cut_short(received)) is not None:
-        return short
-    try:
-        chunk = _CHUNK.read(body_of(received))
-    except UnreadableError as error:
-        return unanswered(received, "malformed", str(error))
+def _whole(received: ReceivedAnswer, chunk: Chunk) -> ServerAnswer:
     reading = StreamReading()
     if chunk.error or not chunk.choices:
         _take_error(reading, chunk)
@@ -227,7 +199,7 @@ def _at_once(received: ReceivedAnswer) -> ServerAnswer:
         more_said, more_thought = (choice.text or "", "") if message is None else spoken(message)
         said += more_said
         thought += more_thought
-        finish(reading, choice.finish_reason or "")
+        reading.end(choice.finish_reason or "")
     reading.usage = usage
     if chunk.usage is not None:
         reading.server = usage_times(chunk.usage)
@@ -238,14 +210,6 @@ def _at_once(received: ReceivedAnswer) -> ServerAnswer:
     return at_once(
         received, text=said, reasoning=thought, usage=reading.usage, finish=reading.finish, server=reading.server
     )
-
-
-def finish(reading: StreamReading, reason: str) -> None:
-    """Why generation ended, as the server says."""
-    if reason in FAILED:
-        reading.fail("in-stream", f"it ended with {reason}")
-    if reason:
-        reading.finish = one_line(reason, 40)
 
 
 def spoken(message: Message) -> tuple[str, str]:

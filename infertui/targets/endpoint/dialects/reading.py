@@ -1,18 +1,23 @@
 """What all dialects read alike: foreign JSON, refusals, and what a stream comes to in the end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import DecodeError, Struct, ValidationError
 
 from infertui.targets.endpoint.dialect import ErrorKind, ReceivedAnswer, ServerAnswer, TokenUsage
+from infertui.targets.endpoint.sse import EventTooLongError, events, json_lines
 from infertui.text import one_line, quoted
 
+FAILED = frozenset({"error", "abort", "aborted", "cancelled", "insufficient_system_resource", "network_error"})
+"""Reasons for an end that are none: vLLM's, SGLang's, DeepSeek's, Zhipu's."""
+DONE = b"[DONE]"
 MOST_TOKENS = 1 << 53
 _MESSAGE = 300
 _DEEPEST_MESSAGE = 4
 TOO_LONG = "an event of over 16 MiB"
+CUT_OFF = "the answer ended in its middle"
 UNNAMED = "an error that says nothing"
 
 Shape = TypeVar("Shape", bound=Struct)
@@ -132,7 +137,7 @@ def foreign_message(data: bytes) -> str:
 
 
 def is_one_json(received: ReceivedAnswer) -> bool:
-    """Whether an answer that should have come as events came at once, as one JSON: some servers cannot stream."""
+    """Whether an answer came as one JSON though events were asked for: that server cannot stream, or failed before."""
     return _begins(received, b"{")
 
 
@@ -207,6 +212,13 @@ class StreamReading:
             if self.first_output is None:
                 self.first_output = stamp
 
+    def end(self, reason: str) -> None:
+        """Why generation ended, as the server says; empty: it does not."""
+        if reason in FAILED:
+            self.fail("in-stream", f"it ended with {reason}")
+        if reason:
+            self.finish = one_line(reason, 40)
+
     def fail(self, kind: ErrorKind, message: str) -> None:
         """The first failure is the one that counts."""
         if not self.error:
@@ -241,11 +253,46 @@ class StreamReading:
         if received.broken not in ("", "cut-off", "reset") or (received.broken and not self.done):
             self.fail(received.broken, one_line(received.message, _MESSAGE))
         elif not (received.whole or self.done):
-            self.fail("cut-off", "the answer ended in its middle")
+            self.fail("cut-off", CUT_OFF)
         elif not tokens:
             self.fail("empty", "an answer without a token")
         elif wants_finish and not self.finish:
             self.fail("no-finish", "the answer ended without saying why generation did")
+
+
+Take = Callable[[StreamReading, int, str, bytes], None]
+"""Takes an event into a reading: its stamp, name and data. It may raise `UnreadableError`."""
+
+
+def read_events(received: ReceivedAnswer, take: Take) -> StreamReading:
+    """All server-sent events of a stream, taken one after the other; events named `error` are failures."""
+    reading = StreamReading()
+    try:
+        for stamp, name, data in events(received.pieces, whole=received.whole):
+            if name == "error":
+                reading.fail("in-stream", foreign_message(data) or UNNAMED)
+            elif data.strip() == DONE:
+                reading.done = True
+            elif data:
+                take(reading, stamp, name, data)
+    except UnreadableError as error:
+        reading.fail("malformed", str(error))
+    except EventTooLongError:
+        reading.fail("too-long", TOO_LONG)
+    return reading
+
+
+def read_lines(received: ReceivedAnswer, take: Take) -> StreamReading:
+    """The same of a stream of JSON lines, which have no names."""
+    reading = StreamReading()
+    try:
+        for stamp, line in json_lines(received.pieces, whole=received.whole):
+            take(reading, stamp, "", line)
+    except UnreadableError as error:
+        reading.fail("malformed", str(error))
+    except EventTooLongError:
+        reading.fail("too-long", TOO_LONG)
+    return reading
 
 
 def at_once(
@@ -284,10 +331,23 @@ def unanswered(received: ReceivedAnswer, kind: ErrorKind, message: str) -> Serve
     return ServerAnswer(error=kind, message=message, first_byte_ns=first_byte(received))
 
 
-def cut_short(received: ReceivedAnswer) -> ServerAnswer | None:
-    """The failure of a body that was to come at once, where it did not come whole."""
+def read_answer(
+    received: ReceivedAnswer,
+    shape: JsonShape[Shape],
+    *,
+    stream: Callable[[ReceivedAnswer], ServerAnswer] | None,
+    whole: Callable[[ReceivedAnswer, Shape], ServerAnswer],
+) -> ServerAnswer:
+    """An answer by the way in which it came: no answer, a stream, or without `stream` one JSON of that shape."""
+    if (refused := refusal(received)) is not None:
+        return refused
+    if stream is not None:
+        return stream(received)
     if received.broken:
         return unanswered(received, received.broken, one_line(received.message, _MESSAGE))
     if not received.whole:
-        return unanswered(received, "cut-off", "the answer ended in its middle")
-    return None
+        return unanswered(received, "cut-off", CUT_OFF)
+    try:
+        return whole(received, shape.read(body_of(received)))
+    except UnreadableError as error:
+        return unanswered(received, "malformed", str(error))
