@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from msgspec import Struct
+from rich.cells import cell_len
 from rich.text import Text
 
 from infertui.analysis.outcome import ComparedFigure
@@ -15,6 +16,7 @@ from infertui.measure.comparison import paired
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.text import clean
+from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.cells import RenderContext, beside, clock, fit
 from infertui.tui.widgets.lines import cut
 from infertui.units import format_number
@@ -73,18 +75,20 @@ _SHORT_ENGINES = {
 # Words that fit where there are nine cells.
 _BRIEF = {"interrupted": "cut off", "RUN warmup": "RUN warm", "RUN compile": "RUN comp", "RUN capture": "RUN capt"}
 _TINY = 32
-_LEAST_NAME = 7
+_LEAST_NAME, _LEAST_OWN = 7, 11
 _COMPACT = 60
 _FULL = 100
 
 
 class QueueGroup(Struct, frozen=True):
-    """Neighbouring entries that were submitted together. One that was moved apart stands in several parts."""
+    """Neighbouring entries that were submitted together. One that was moved apart stands in several parts. `shared` are
+    the words that are in the names of all of them."""
 
     key: Hashable
     title: str
     entries: tuple[Entry, ...]
     folded: bool
+    shared: frozenset[str] = frozenset()
 
 
 class Line(Struct, frozen=True):
@@ -114,7 +118,8 @@ def lines_of(entries: Iterable[Entry], folded: Collection[Hashable]) -> list[Lin
     for part in parts:
         number = seen[part[0].group] = seen.get(part[0].group, 0) + 1
         key = ("group", part[0].group, number)
-        group = QueueGroup(key, part[0].title, tuple(part), key in folded)
+        shared = frozenset.intersection(*(frozenset(safe(entry.name).split()) for entry in part))
+        group = QueueGroup(key, part[0].title, tuple(part), key in folded, shared)
         if len(part) > 1:
             lines.append(Line(key, group))
         if len(part) == 1 or not group.folded:
@@ -191,7 +196,7 @@ def line_text(line: Line, width: int, shown: QueueContext) -> Text:
     """A line in at most `width` cells."""
     if line.entry is None:
         return _group_text(line.group, width, shown)
-    return _entry_text(line.entry, width, shown, within=line.within)
+    return _entry_text(line.entry, width, shown, line.group if line.within else None)
 
 
 def state_mark(entry: Entry, progress: RunProgress | None, look: RenderContext) -> tuple[str, str, str]:
@@ -261,12 +266,44 @@ def short_engine(name: str) -> str:
     return _SHORT_ENGINES.get(name, name)
 
 
-def _entry_text(entry: Entry, width: int, shown: QueueContext, *, within: bool) -> Text:
+def short_name(name: str, shared: Collection[str], room: int, look: RenderContext) -> str:
+    """What tells an entry from the others of its group, in `room` cells: its name, else without the words that all
+    have, else the values alone, else the end of these, where the axis stands that varies fastest."""
+    shown = safe(name)
+    if cell_len(shown) <= room:
+        return shown
+    own = " ".join(word for word in shown.split() if word not in shared) or shown
+    if cell_len(own) <= room:
+        return own
+    values = " ".join(word.rpartition("=")[2] or word for word in own.split())
+    if cell_len(values) <= room:
+        return values
+    end = values[-room:] if room > 0 else ""
+    while cell_len(end) >= room and end:
+        end = end[1:]
+    return look.glyph("…", "~") + end
+
+
+def _alone(entry: Entry, room: int) -> str:
+    """What an entry without a group is called: the first that has room of its title and name, its name, and that
+    without the model's."""
+    model = short_model(entry.config.model.id)
+    short = " ".join(word for word in entry.name.split() if word != model)
+    found = (text for text in (entry.name, short) if text and cell_len(safe(text)) <= room)
+    return entry.label if cell_len(safe(entry.label)) <= room else next(found, entry.label)
+
+
+def _entry_text(entry: Entry, width: int, shown: QueueContext, group: QueueGroup | None) -> Text:
     look = shown.look
     progress = shown.progress.get(entry.run) if entry.state == "running" else None
     glyph, word, style = state_mark(entry, progress, look)
-    label = (entry.name or entry.title) if within else entry.label
-    indent = "  " if within else ""
+    indent = "  " if group else ""
+
+    def label(room: int) -> Text:
+        if group is None or not entry.name:
+            return fit(indent + (entry.title if group else _alone(entry, room)), room, look)
+        return fit(indent + short_name(entry.name, group.shared, room - len(indent), look), room, look)
+
     result = outcome(entry, progress, shown.now)
     result_style = style if entry.state in ("failed", "refused", "interrupted") or entry.valid is False else ""
     number = fit(str(entry.id), 4, look, style=look.palette.muted, align="right")
@@ -279,25 +316,25 @@ def _entry_text(entry: Entry, width: int, shown: QueueContext, *, within: bool) 
         result = outcome(entry, progress, shown.now, brief=True)
         if width < _TINY:
             indent, result = indent[:1], result.replace(" tok/s", "/s")
-        most = max(left // 2, left - _LEAST_NAME)
+        most = max(left // 2, left - (_LEAST_OWN if group else _LEAST_NAME))
         if len(result) >= most:
             result = result.replace("tok/s", "t/s")
         room = min(most, len(result) + 1) if result else 0
-        name = fit(indent + label, max(0, left - room), look)
+        name = label(max(0, left - room))
         return beside(number, state, Text(" "), name, fit(" " * bool(room) + result, room, look, style=result_style))
     state = fit(f" {glyph} {word}", 15, look, style=style)
     lane = fit(entry.lane, 6, look, style=muted)
     if width < _FULL:
         left = width - 26
-        names = max(8, left * 2 // 5)
-        cells = [fit(indent + label, names, look), Text(" "), lane]
+        names = max(8, left // 2)
+        cells = [label(names), Text(" "), lane]
         return beside(number, state, *cells, fit(result, max(0, left - names), look, style=result_style))
     model = fit(short_model(entry.config.model.id), 17, look)
     engine = fit(short_engine(entry.config.engine.name), 7, look, style=muted)
     batch = fit(f"b{entry.config.workload.batch_size}", 6, look, style=muted)
     left = width - 57
     names = min(30, max(12, left // 2))
-    cells = [fit(indent + label, names, look), Text("  "), model, engine, batch, lane]
+    cells = [label(names), Text("  "), model, engine, batch, lane]
     return beside(number, state, *cells, fit(result, max(0, left - names), look, style=result_style))
 
 

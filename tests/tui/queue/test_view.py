@@ -3,12 +3,23 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from support.scenes import HOSTILE, entry, progress, sweep
 from support.structs import values_of
 
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import Entry
-from infertui.tui.queue.view import Line, QueueContext, entries_of, entry_key, heading, line_text, lines_of, time_left
+from infertui.tui.queue.view import (
+    Line,
+    QueueContext,
+    entries_of,
+    entry_key,
+    heading,
+    line_text,
+    lines_of,
+    short_name,
+    time_left,
+)
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 
@@ -48,6 +59,36 @@ def test_a_group_that_was_moved_apart_stands_in_parts_with_keys_of_their_own() -
 def test_a_group_says_how_far_it_is() -> None:
     group = lines_of(sweep(1, 12, running=3), ())[0]
     assert line_text(group, 80, shown("run-4")).plain.startswith(" ▾ demo sweep  3/12  RUN  ETA 6:01")
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_differs_between_the_entries_of_a_group_is_seen_where_room_is_short(plain: bool) -> None:
+    names = [f"tinyllama-1.1b-chat a temperature=0.75 n_gpu_layers={layers}" for layers in (10, 20)]
+    lines = lines_of([entry(at, group=5, name=name) for at, name in enumerate(names, 1)], ())
+
+    def drawn(width: int) -> list[str]:
+        return [line_text(line, width, shown(plain=plain)).plain for line in lines[1:]]
+
+    for width in (260, 120, 100, 80):
+        assert ["n_gpu_layers=10" in text for text in drawn(width)] == [True, False], width
+        assert ["n_gpu_layers=20" in text for text in drawn(width)] == [False, True], width
+    for width in (60, 50, 40, 30, 24):
+        assert "10" in drawn(width)[0], width
+        assert "20" in drawn(width)[1], width
+
+
+def test_an_entry_alone_leaves_its_title_and_model_out_before_what_it_sets() -> None:
+    one = entry(1, "finished", title="my study", name="nano n_gpu_layers=10")
+    assert "my study nano n_gpu_layers=10" in text_of(one, 240)
+    assert " nano n_gpu_layers=10" in text_of(one, 80)
+    assert " n_gpu_layers=10 " in text_of(one, 64)
+    assert "my stu" in text_of(one, 34)
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=60), st.sets(st.text(min_size=1, max_size=5)), st.integers(0, 40))
+def test_a_short_name_has_room(name: str, shared: set[str], room: int) -> None:
+    assert cell_len(short_name(name, shared, room, RenderContext(DEFAULT_PALETTE))) <= max(1, room)
 
 
 def test_a_group_that_is_done_names_its_best_and_counts_failures() -> None:
