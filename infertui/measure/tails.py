@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from infertui.measure.comparison import Ratio
 from infertui.measure.dependence import SEEN_FROM, Scatter, certainty, scatter
-from infertui.measure.itl import MOST_BUCKET, bucket_bounds
+from infertui.measure.itl import MOST_BUCKET, bucket_bounds, bucket_seconds
 from infertui.measure.statistics import CONFIDENCE, Interval, exponential, samples_needed, student_quantile
 
 
@@ -66,6 +66,30 @@ def tail_interval(
     return Interval(value * exponential(-low), value * exponential(high))
 
 
+def percentile_bounds(
+    parts: Sequence[GapCounts], value: float | None, percent: float
+) -> tuple[float | None, Interval | None]:
+    """A percentile of the gaps of one run, `value` or else as the histogram has it, with its 95 % interval.
+
+    Made as those of `tail_interval`; there is none where that has none.
+    """
+    if not parts:
+        return value, None
+    side = _Side(parts, percent)
+    value = side.percentile if value is None else value
+    if side.scatter is None:
+        return value, None
+    known = certainty([side.scatter])
+    at_least = max(known.variances[0], side.independent)
+    if not known.enough or side.worth(at_least) < samples_needed(percent):
+        return value, None
+    reach = student_quantile((1 + CONFIDENCE) / 2, known.degrees[0]) * math.sqrt(at_least)
+    bounds = side.bounds(reach)
+    if bounds is None:
+        return value, None
+    return value, Interval(value * exponential(-bounds[0]), value * exponential(bounds[1]))
+
+
 class _Side:
     """One run: its pooled gaps, its percentile, and how the share beyond it varies from batch to batch."""
 
@@ -83,6 +107,11 @@ class _Side:
             [_beyond(part.histogram, bucket, partly) for part in parts],
             [sum(part.histogram.values()) for part in parts],
         )
+
+    @property
+    def percentile(self) -> float:
+        """The middle of its bucket, within the extremes, in seconds."""
+        return min(max(bucket_seconds(self._bucket), self._low), self._high)
 
     @property
     def independent(self) -> float:

@@ -128,7 +128,9 @@ class Circumstances(Struct, frozen=True):
     """Which engine ran instead of which, and why; empty when it was the one that was asked for."""
 
 
-class _Finding(Struct, frozen=True):
+class Reason(Struct, frozen=True):
+    """One thing that a verdict says, in words and as a mark, and whether it counts against the run."""
+
     text: str
     mark: str = ""
     against: bool = False
@@ -144,6 +146,11 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances, limits: Threshold
         *_steadiness(batches, seen, limits),
         *_remarks(seen),
     ]
+    return verdict_of(found)
+
+
+def verdict_of(found: Sequence[Reason]) -> Verdict:
+    """Of all that was found, in this order."""
     against, beside = [one for one in found if one.against], [one for one in found if not one.against]
     return Verdict(
         invalid=tuple(one.text for one in against),
@@ -152,19 +159,17 @@ def judge(batches: Sequence[BatchRecord], seen: Circumstances, limits: Threshold
     )
 
 
-def _completeness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+def _completeness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[Reason]:
     """Whether what was asked for was done, and often enough."""
     good = [batch for batch in batches if not batch.error]
     if not batches:
-        yield _Finding("nothing was measured", "", against=True)
+        yield Reason("nothing was measured", "", against=True)
     elif len(good) < len(batches):
         first = next(batch.error for batch in batches if batch.error)
-        yield _Finding(
-            f"{len(batches) - len(good)} of {len(batches)} batches failed: {first}", "failures", against=True
-        )
+        yield Reason(f"{len(batches) - len(good)} of {len(batches)} batches failed: {first}", "failures", against=True)
     if good and len(good) < limits.min_iterations:
         few = f"too few samples: {_count(len(good), 'measured batch', 'measured batches')}, fewer than"
-        yield _Finding(f"{few} {limits.min_iterations}", "few", against=True)
+        yield Reason(f"{few} {limits.min_iterations}", "few", against=True)
     lengths = {(request.tokens, request.asked_tokens) for batch in good for request in batch.requests}
     pairs = {(got, seen.output_len if asked is None else asked) for got, asked in lengths}
     for what, mark, wrong in (
@@ -174,14 +179,14 @@ def _completeness(batches: Sequence[BatchRecord], seen: Circumstances, limits: T
         if wrong:
             told, wanted = (", ".join(map(str, sorted(set(each)))) for each in zip(*wrong, strict=True))
             text = f"output length {what}: {told} tokens where {wanted} were asked for"
-            yield _Finding(text, mark, against=True)
+            yield Reason(text, mark, against=True)
 
 
-def _clocks(seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+def _clocks(seen: Circumstances, limits: Thresholds) -> Iterable[Reason]:
     """Whether something from outside held the GPU's clocks down."""
     reasons, shares = seen.throttles or (), seen.throttle_shares or {}
     told = [
-        name + (f" in {_percent(shares[name])} of the samples" if shares.get(name) else "")
+        name + (f" in {percent(shares[name])} of the samples" if shares.get(name) else "")
         for name in sorted(DISTURBING_THROTTLES & set(reasons))
     ]
     held = {
@@ -193,30 +198,30 @@ def _clocks(seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
     if told:
         hot = any("thermal" in name for name in (*held, *(set(reasons) & DISTURBING_THROTTLES)))
         mark = "thermal" if hot else "throttle"
-        yield _Finding(f"the GPU was throttled: {', '.join(told)}", mark, against=limits.throttling)
+        yield Reason(f"the GPU was throttled: {', '.join(told)}", mark, against=limits.throttling)
     capped = POWER_CAP in reasons
     if capped:
         power_s = (seen.violation_s or {}).get("power", 0.0)
         much = f" for {power_s:.1f} of {seen.window_s:.1f} s" if power_s >= 0.05 and seen.window_s else ""
-        yield _Finding(f"the GPU ran at its power limit{much}", POWER_CAP)
+        yield Reason(f"the GPU ran at its power limit{much}", POWER_CAP)
     if limits.max_clock_fall and seen.clock_fall is not None and seen.clock_fall > limits.max_clock_fall:
-        text = f"the GPU's clock fell by {_percent(seen.clock_fall)} while measuring"
+        text = f"the GPU's clock fell by {percent(seen.clock_fall)} while measuring"
         # At its power limit a GPU moves its clock all the time, and that belongs to what is measured.
-        more = ", as its power limit made it" if capped else f", by more than {_percent(limits.max_clock_fall)}"
-        yield _Finding(text + more, "clocks", against=not capped)
+        more = ", as its power limit made it" if capped else f", by more than {percent(limits.max_clock_fall)}"
+        yield Reason(text + more, "clocks", against=not capped)
 
 
-def _company(seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+def _company(seen: Circumstances, limits: Thresholds) -> Iterable[Reason]:
     """Whether others used what the run needs."""
     if seen.foreign_processes:
         text = f"another process used the GPU: {', '.join(seen.foreign_processes)}"
-        yield _Finding(text, "foreign", against=limits.foreign_processes)
+        yield Reason(text, "foreign", against=limits.foreign_processes)
     if seen.lost_gpus:
-        yield _Finding(f"telemetry of the GPU was lost: {', '.join(seen.lost_gpus)}", "gpu-lost", against=True)
+        yield Reason(f"telemetry of the GPU was lost: {', '.join(seen.lost_gpus)}", "gpu-lost", against=True)
     swapped = None if seen.swapped is None else seen.swapped / 2**20
     if limits.max_swap_mib and swapped is not None and swapped > limits.max_swap_mib:
         text = f"the host swapped {swapped:.0f} MiB in and out while measuring, more than {limits.max_swap_mib:g}"
-        yield _Finding(text, "swap", against=True)
+        yield Reason(text, "swap", against=True)
     busy, others = seen.host_busy, seen.others_cpu
     if busy is None or others is None or not limits.max_others_cpu:
         return
@@ -225,20 +230,20 @@ def _company(seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
             f"the host's CPUs were {busy:.0f} % busy, {others:.0f} % with others than the run,"
             f" more than {limits.max_others_cpu:g} %"
         )
-        yield _Finding(text, "host-busy", against=True)
+        yield Reason(text, "host-busy", against=True)
 
 
-def _own_cost(batches: Sequence[BatchRecord], limits: Thresholds) -> Iterable[_Finding]:
+def _own_cost(batches: Sequence[BatchRecord], limits: Thresholds) -> Iterable[Reason]:
     """Whether what was measured is the measuring."""
     share = client_share(batches)
     if limits.max_client_share and share is not None and share > limits.max_client_share:
         # A digit more than of the threshold: 5.04 % is more than 5 %.
         text = f"infertui's own calls took at least {share * 100:.3g} % of the time, more than "
-        text += _percent(limits.max_client_share)
-        yield _Finding(text, "client", against=True)
+        text += percent(limits.max_client_share)
+        yield Reason(text, "client", against=True)
 
 
-def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[Reason]:
     """Whether the iterations took equally long, from the beginning."""
     good = [batch for batch in batches if not batch.error and batch.seconds]
     what, rates = speeds(good)
@@ -247,20 +252,20 @@ def _steadiness(batches: Sequence[BatchRecord], seen: Circumstances, limits: Thr
         # A warm-up gives up in the end. Where the figures then stood still, all was warm, and only noise kept it going.
         went_on = moved is None or (abs(moved.change) > NOTED_DRIFT and moved.real)
         text = "warm-up was not steady when measuring began"
-        yield _Finding(text, "unsteady", against=limits.steady_warmup and went_on)
+        yield Reason(text, "unsteady", against=limits.steady_warmup and went_on)
     yield from _warming(good, seen, limits)
     if moved is not None and moved.real and abs(moved.change) > min(NOTED_DRIFT, limits.max_drift or NOTED_DRIFT):
         wide = bool(limits.max_drift) and abs(moved.change) > limits.max_drift
         text = f"{what} drifted by {moved.change:+.0%} {SHAPES[moved.shape]}"
-        yield _Finding(text + _beyond(limits.max_drift, wide), "drift", against=wide)
+        yield Reason(text + _beyond(limits.max_drift, wide), "drift", against=wide)
     if good and bounds_of(good).independence == "missing":
-        yield _Finding(_DEPENDENT)
+        yield Reason(_DEPENDENT)
     spread = describe(rates)
     share = spread.std / spread.mean if spread and spread.std and spread.mean else 0.0
     if share > min(NOTED_VARIATION, limits.max_variation or NOTED_VARIATION):
         wide = bool(limits.max_variation) and share > limits.max_variation
         text = f"{what} varied by {share:.0%} between iterations"
-        yield _Finding(text + _beyond(limits.max_variation, wide), "noisy", against=wide)
+        yield Reason(text + _beyond(limits.max_variation, wide), "noisy", against=wide)
 
 
 _DEPENDENT = (
@@ -269,7 +274,7 @@ _DEPENDENT = (
 )
 
 
-def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[_Finding]:
+def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Thresholds) -> Iterable[Reason]:
     """Whether iterations went on becoming faster, as the last batches of the warm-up did.
 
     How far the plateau is off cannot be told from a line: the rise while measuring is what is known. A warm-up that was
@@ -282,8 +287,8 @@ def _warming(good: Sequence[BatchRecord], seen: Circumstances, limits: Threshold
         return
     rise = joined.change * (len(good) - 1) / (len(rates) - 1)
     if rise > NOTED_RISE and _at_most(rates[-len(good) :]) > rise / 2:
-        text = f"{what} still rose, by {_percent(rise)} while measuring: the warm-up was not over, and it would rise on"
-        yield _Finding(text, "warming", against=limits.steady_warmup and rise > NOTED_DRIFT)
+        text = f"{what} still rose, by {percent(rise)} while measuring: the warm-up was not over, and it would rise on"
+        yield Reason(text, "warming", against=limits.steady_warmup and rise > NOTED_DRIFT)
 
 
 def _at_most(rates: Sequence[float]) -> float:
@@ -301,23 +306,24 @@ def _at_most(rates: Sequence[float]) -> float:
     return (slope + 3 * math.sqrt(apart / (n - 2) / spread)) * (n - 1) / mean
 
 
-def _remarks(seen: Circumstances) -> Iterable[_Finding]:
+def _remarks(seen: Circumstances) -> Iterable[Reason]:
     """What a reader should know besides."""
     if seen.fallback:
-        yield _Finding(f"FALLBACK: {seen.fallback}")
+        yield Reason(f"FALLBACK: {seen.fallback}")
     if seen.stopped:
-        yield _Finding(f"stopped early: {seen.stopped}")
+        yield Reason(f"stopped early: {seen.stopped}")
     if seen.remote_code:
-        yield _Finding("code that came with the model was allowed to run (model.trust_remote_code)")
+        yield Reason("code that came with the model was allowed to run (model.trust_remote_code)")
     if seen.random_weights:
-        yield _Finding("random weights: the speed is the architecture's, the text means nothing")
+        yield Reason("random weights: the speed is the architecture's, the text means nothing")
 
 
 def _beyond(limit: float, crossed: bool) -> str:
-    return f", by more than {_percent(limit)}" if crossed else ""
+    return f", by more than {percent(limit)}" if crossed else ""
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Of a share of 1, with two digits below ten percent."""
     return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
 
 

@@ -1,0 +1,1 @@
+"""From the requests of a load on an endpoint to its figures."""

@@ -1,0 +1,134 @@
+"""The requests of a load as arrays, in the order of their ends, whichever order they came in."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.itl import Gaps, bucket_seconds
+from infertui.measure.load.slo import SloTerm
+from infertui.measure.records import Request
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+ABORTED = "aborted"
+"""The kind of error of a request that this side ended: it neither failed nor was done."""
+
+
+class Columns(Struct, frozen=True, eq=False):
+    """Seconds after an origin, and counts; NaN is not available. One entry a request, in the order of their ends.
+
+    `first` and `last` are its first and last token, `first_tokens` those that came with the first; `end` is when it was
+    over. `good` neither failed nor was ended by this side, and `aborted` was.
+    """
+
+    requests: tuple[Request, ...]
+    due: "Floats"
+    sent: "Floats"
+    first: "Floats"
+    first_output: "Floats"
+    last: "Floats"
+    end: "Floats"
+    tokens: "Floats"
+    first_tokens: "Floats"
+    prompt_tokens: "Floats"
+    tpot: "Floats"
+    good: "Flags"
+    aborted: "Flags"
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    @property
+    def failed(self) -> "Flags":
+        """Those that failed."""
+        return ~(self.good | self.aborted)
+
+    def latency(self, name: str) -> "Floats":
+        """One of ttft, ttfo, tpot, e2e, ttft_due, e2e_due; NaN where there is none."""
+        if name == "tpot":
+            return self.tpot
+        ends = {"ttft": self.first, "ttfo": self.first_output, "e2e": self.last}[name.removesuffix("_due")]
+        return ends - (self.due if name.endswith("_due") else self.sent)
+
+    def own(self, term: SloTerm) -> "Floats":
+        """Each request's own value of what a term is about."""
+        if term.latency != "itl":
+            return self.latency(term.latency)
+        return _floats(_gap(request.itl, term.statistic) for request in self.requests)
+
+    def where(self, chosen: "Flags") -> "Columns":
+        """Some of them."""
+        import numpy as np
+
+        at = np.flatnonzero(chosen)
+        names = [name for name in self.__struct_fields__ if name != "requests"]
+        return Columns(tuple(self.requests[each] for each in at), *(getattr(self, name)[at] for name in names))
+
+
+def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:
+    """Of all requests."""
+    import numpy as np
+
+    ordered = tuple(sorted(requests, key=lambda one: (one.end_ns, one.sent_ns, one.due_ns, one.tokens)))
+    nan = float("nan")
+
+    def since(stamps: Iterable[int | None]) -> "Floats":
+        return _floats(nan if stamp is None else (stamp - origin_ns) / NS_PER_S for stamp in stamps)
+
+    first = since(one.first_ns for one in ordered)
+    last = since(one.last_ns for one in ordered)
+    end = since(one.end_ns for one in ordered)
+    tokens = _floats(one.tokens for one in ordered)
+    later = _floats(nan if one.itl is None else one.itl.tokens or one.itl.count for one in ordered)
+    per_token = _floats(nan if one.itl is None or one.itl.mean is None else one.itl.per_token for one in ordered)
+    alone = np.isnan(later)
+    later = np.where(alone, np.where((tokens > 1) & (last > first), tokens - 1, 0), later)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.where(later > 0, (last - first) / later, nan)
+    aborted = np.array([one.error_kind == ABORTED for one in ordered], dtype=bool)
+    return Columns(
+        requests=ordered,
+        due=since(one.due_ns for one in ordered),
+        sent=since(one.sent_ns for one in ordered),
+        first=first,
+        first_output=since(one.first_output_ns for one in ordered),
+        last=last,
+        end=end,
+        tokens=tokens,
+        first_tokens=np.maximum(tokens - later, 0),
+        prompt_tokens=_floats(one.prompt_tokens for one in ordered),
+        tpot=np.where(alone, spread, per_token),
+        good=np.array([not one.error and not one.error_kind for one in ordered], dtype=bool),
+        aborted=aborted,
+    )
+
+
+def _gap(gaps: Gaps | None, statistic: str) -> float | None:
+    """One of a request's own gaps. Their p95 is not kept: it is read from the histogram."""
+    if gaps is None:
+        return None
+    if statistic in ("", "p95"):
+        return gaps.maximum if not statistic else _p95(gaps)
+    return {"mean": gaps.mean, "p50": gaps.p50, "p90": gaps.p90, "p99": gaps.p99}[statistic]
+
+
+def _p95(gaps: Gaps) -> float | None:
+    left = 0.95 * (gaps.count - 1)
+    for bucket, count in sorted(gaps.histogram.items()):
+        left -= count
+        if left < 0:
+            return min(max(bucket_seconds(bucket), gaps.minimum or 0.0), gaps.maximum or float("inf"))
+    return gaps.maximum
+
+
+def _floats(values: Iterable[float | int | None]) -> "Floats":
+    import numpy as np
+
+    return np.fromiter((float("nan") if each is None else each for each in values), dtype=float)
