@@ -5,6 +5,7 @@ The API key does not travel here: a client finds it in its environment under `KE
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from infertui.config.endpoint import LoadConfig, TargetConfig
@@ -112,7 +113,10 @@ class ClientMeter(Struct, frozen=True):
     """How much the client itself stood between the server and the figures, over all of its work.
 
     `cpu_s` of `wall_s`; how late the event loop was, in seconds; how late requests were sent after they were due.
-    `start_s` is from its start to the first request, connections included. `connections` were opened.
+    `start_s` is from the start of the process until it could have sent its first request, connections included, without
+    the time in which it waited for a command. `connections` were opened; `retried` requests were sent a second time,
+    since the server had closed a kept connection as they came; `skipped` turns were not sent, since one before them
+    had failed.
     """
 
     cpu_s: float
@@ -124,6 +128,8 @@ class ClientMeter(Struct, frozen=True):
     late_max_s: float
     start_s: float
     connections: int
+    retried: int = 0
+    skipped: int = 0
 
 
 class ClientDone(ClientEvent, frozen=True, tag="done"):
@@ -143,3 +149,25 @@ class ClientFailure(ClientEvent, frozen=True, tag="failure"):
 
 AnyClientCommand = PreparePart | StartLoad | AdjustLoad | StopLoad
 AnyClientEvent = PartPrepared | LoadSnapshot | RequestsDone | LoadAdjusted | ClientDone | ClientFailure
+
+MAX_LINE = 256 << 20
+"""Of commands, which may hold many prompts, and of events."""
+
+_encoder = msgspec.json.Encoder()
+_events: msgspec.json.Decoder[AnyClientEvent] = msgspec.json.Decoder(AnyClientEvent)
+_commands: msgspec.json.Decoder[AnyClientCommand] = msgspec.json.Decoder(AnyClientCommand)
+
+
+def encode(message: ClientCommand | ClientEvent) -> bytes:
+    """One line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_event(line: bytes) -> AnyClientEvent:
+    """Raises `msgspec.DecodeError` for anything else than an event."""
+    return _events.decode(line)
+
+
+def decode_command(line: bytes) -> AnyClientCommand:
+    """Raises `msgspec.DecodeError` for anything else than a command."""
+    return _commands.decode(line)

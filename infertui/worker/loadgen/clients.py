@@ -1,0 +1,154 @@
+"""The runner's handle on its load generators: one or several processes that execute one plan together."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from msgspec.structs import replace
+
+from infertui.measure.clock import NS_PER_S
+from infertui.worker.failure import LastSigns, WorkerError, log_tail, of_exit, oom_kills
+from infertui.worker.loadgen.protocol import (
+    KEY_VARIABLE,
+    MAX_LINE,
+    AdjustLoad,
+    AnyClientCommand,
+    AnyClientEvent,
+    ClientDone,
+    ClientFailure,
+    PartPrepared,
+    PreparePart,
+    StartLoad,
+    StopLoad,
+    decode_event,
+    encode,
+)
+from infertui.worker.piped import PipedChild
+from infertui.worker.protocol import FailureKind
+
+MODULE = "infertui.worker.loadgen"
+PREPARE_TIMEOUT_S = 120.0
+AHEAD_S = 0.02
+"""How far ahead of the start it is told: the clients need so long to hear of it."""
+
+
+class LoadClients:
+    """Load generators and their pipes. Use as an async context manager: leaving it leaves nothing behind.
+
+    What one of them told before it failed is kept: it is handed on before the failure is raised.
+    """
+
+    def __init__(self, children: tuple[PipedChild, ...], log: Path) -> None:
+        self._children = children
+        self._log = log
+        self._signs = LastSigns(oom_kills=oom_kills())
+        self._readers: list[asyncio.Task[None]] = []
+        self._heard: asyncio.Queue[tuple[int, AnyClientEvent | WorkerError]] = asyncio.Queue()
+
+    @classmethod
+    async def spawn(cls, log: Path, environment: Mapping[str, str], *, parts: int = 1, key: str = "") -> Self:
+        """Start so many, whose output goes to `log`. `key` is the API key, which they take from their environment."""
+        theirs = {**environment, KEY_VARIABLE: key} if key else environment
+        children: list[PipedChild] = []
+        try:
+            for _ in range(parts):
+                children.append(await PipedChild.spawn(MODULE, log, theirs, most_line=MAX_LINE))
+        except BaseException:
+            for child in children:
+                await child.kill()
+            raise
+        return cls(tuple(children), log)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the processes, by part; also the ids of their process groups."""
+        return tuple(child.pid for child in self._children)
+
+    async def prepare(self, command: PreparePart, *, timeout_s: float = PREPARE_TIMEOUT_S) -> None:
+        """Give each its part of the plan. Raises WorkerError when one cannot execute it, dies, or takes too long."""
+        for part, child in enumerate(self._children):
+            self._readers.append(asyncio.create_task(self._listen(part, child)))
+            await self._send(part, replace(command, part=part, parts=len(self._children)))
+        waited = set(range(len(self._children)))
+        try:
+            async with asyncio.timeout(timeout_s):
+                while waited:
+                    part, event = await self._next()
+                    if isinstance(event, PartPrepared):
+                        waited.discard(part)
+        except TimeoutError:
+            raise WorkerError(
+                "timeout",
+                f"the load generators were not ready within {timeout_s:g} s",
+                remedy=f"Their last output is in {self._log}.",
+                log_tail=log_tail(self._log),
+            ) from None
+
+    async def start(self, *, at_ns: int | None = None, spread_s: float = 0.0) -> int:
+        """Begin at a time, or at once; that time. All of them count the plan's from there."""
+        at_ns = time.monotonic_ns() + int(AHEAD_S * NS_PER_S) if at_ns is None else at_ns
+        await self._send_all(StartLoad(at_ns, spread_s))
+        return at_ns
+
+    async def adjust(self, command: AdjustLoad) -> None:
+        """Another level from now on. Each answers with `LoadAdjusted`, among the events."""
+        await self._send_all(command)
+
+    async def stop(self, *, drain: bool) -> None:
+        """Send nothing new. Each answers with `ClientDone`, once what is in flight has ended or is aborted."""
+        await self._send_all(StopLoad(drain))
+
+    async def events(self) -> AsyncIterator[tuple[int, AnyClientEvent]]:
+        """What they tell, with the number of the part, until all are done. Raises WorkerError when one fails."""
+        left = len(self._children)
+        while left:
+            part, event = await self._next()
+            yield part, event
+            left -= isinstance(event, ClientDone)
+
+    async def close(self) -> None:
+        """End all of them now, whatever they are at. Nothing of them is left afterwards. Safe to call again."""
+        for child in self._children:
+            await child.kill()
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def _send_all(self, command: AnyClientCommand) -> None:
+        for part in range(len(self._children)):
+            await self._send(part, command)
+
+    async def _send(self, part: int, command: AnyClientCommand) -> None:
+        with contextlib.suppress(OSError):  # it has ended: what reads its events tells how, after what it said before
+            await self._children[part].write(encode(command))
+
+    async def _listen(self, part: int, child: PipedChild) -> None:
+        """Hand on what one of them says, until it ends."""
+        while (line := await child.reader.readline()).endswith(b"\n"):
+            try:
+                event = decode_event(line)
+            except msgspec.DecodeError as error:
+                problem = f"a load generator sent a message that cannot be read: {error}"
+                self._heard.put_nowait((part, WorkerError("error", problem)))
+                return
+            self._heard.put_nowait((part, event))
+        self._heard.put_nowait((part, of_exit(await child.wait(), "the load", self._signs, self._log)))
+
+    async def _next(self) -> tuple[int, AnyClientEvent]:
+        part, event = await self._heard.get()
+        if isinstance(event, WorkerError):
+            raise event
+        if isinstance(event, ClientFailure):
+            kind: FailureKind = "usage" if event.kind in ("usage", "config") else "error"
+            raise WorkerError(kind, event.message, remedy=event.remedy, log_tail=log_tail(self._log))
+        return part, event

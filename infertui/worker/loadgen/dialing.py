@@ -1,0 +1,145 @@
+"""How the server is reached: TCP, TLS or a unix socket."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from infertui.config.endpoint import TargetConfig
+from infertui.errors import ConfigError
+from infertui.targets.endpoint.dialect import ErrorKind
+from infertui.text import error_text, quoted
+from infertui.worker.loadgen.connection import ServerConnection
+
+if TYPE_CHECKING:
+    import ssl
+
+CONNECT_TIMEOUT_S = 10.0
+_KEY = "target.url"
+
+
+class Address(Struct, frozen=True):
+    """What a URL says. `authority` is for the Host header; `base` is the path in front of a dialect's."""
+
+    host: str = ""
+    port: int = 0
+    authority: str = ""
+    base: str = ""
+    tls: bool = False
+    socket_path: str = ""
+
+    def path(self, below: str) -> str:
+        """A dialect's path; a URL may end in the version with which that begins, as in https://host/v1."""
+        for version in ("/v1", "/v2"):
+            if self.base.endswith(version) and below.startswith(version + "/"):
+                return self.base + below.removeprefix(version)
+        return self.base + below
+
+
+def parse_address(url: str) -> Address:
+    """Raises ConfigError for what is no URL of a server."""
+    allowed = "http://HOST:PORT, https://HOST/v1, unix:/PATH"
+    if url.startswith("unix:"):
+        path = url.removeprefix("unix:")
+        path = path.removeprefix("//") if path.startswith("///") else path
+        if not path.startswith("/"):
+            raise ConfigError(_KEY, f"{quoted(url)} names no socket", allowed=allowed)
+        return Address(authority="localhost", socket_path=unquote(path))
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = parts.hostname
+    except ValueError as error:
+        raise ConfigError(_KEY, f"{quoted(url)} is no URL: {error_text(error)}", allowed=allowed) from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(_KEY, f"{quoted(url)} is no URL of a server", allowed=allowed)
+    if parts.username or parts.password:
+        raise ConfigError(_KEY, "holds a login", allowed=allowed, remedy="Give a key by target.api_key_env.")
+    tls = parts.scheme == "https"
+    shown = f"[{host}]" if ":" in host else host
+    return Address(
+        host=host,
+        port=port if port is not None else (443 if tls else 80),
+        authority=shown if port is None else f"{shown}:{port}",
+        base=parts.path.rstrip("/"),
+        tls=tls,
+    )
+
+
+class DialError(Exception):
+    """No connection; `kind` says why."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Dialer:
+    """Opens connections to one address, whose name it looks up once."""
+
+    def __init__(self, address: Address, target: TargetConfig) -> None:
+        """Raises ConfigError for certificates that cannot be read."""
+        self._address = address
+        self._tls = tls_context(target) if address.tls else None
+        self._found: list[str] = []
+
+    async def open(self, make: Callable[[], ServerConnection]) -> ServerConnection:
+        """Raises DialError."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await self._open(make)
+        except TimeoutError:
+            raise DialError("connect", f"no connection within {CONNECT_TIMEOUT_S:g} s") from None
+        except OSError as error:
+            kind: ErrorKind = "tls" if self._tls is not None and _of_tls(error) else "connect"
+            raise DialError(kind, error_text(error)) from None
+
+    async def _open(self, make: Callable[[], ServerConnection]) -> ServerConnection:
+        loop = asyncio.get_running_loop()
+        if self._address.socket_path:
+            return (await loop.create_unix_connection(make, self._address.socket_path))[1]
+        if not self._found:
+            found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+            self._found = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        name = self._address.host if self._tls is not None else None
+        for number, host in enumerate(self._found):
+            try:
+                opened = await loop.create_connection(
+                    make, host, self._address.port, ssl=self._tls, server_hostname=name
+                )
+            except OSError:
+                if number + 1 == len(self._found):
+                    raise
+                continue
+            if number:  # the one that answers, from now on first
+                self._found.insert(0, self._found.pop(number))
+            return opened[1]
+        raise OSError(f"{self._address.host} has no address")
+
+
+def tls_context(target: TargetConfig) -> "ssl.SSLContext":
+    """Raises ConfigError for a `ca_file` that cannot be read."""
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=target.ca_file or None)
+    except OSError as error:
+        raise ConfigError(
+            "target.ca_file",
+            f"{quoted(target.ca_file)} cannot be read: {error_text(error)}",
+            allowed="certificates, PEM",
+        ) from None
+    if target.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _of_tls(error: OSError) -> bool:
+    import ssl
+
+    return isinstance(error, ssl.SSLError | ConnectionAbortedError | ConnectionResetError)

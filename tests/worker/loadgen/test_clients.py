@@ -1,0 +1,49 @@
+"""Real load generators against a real server: what is asked, when, and what is told of it."""
+
+from pathlib import Path
+
+from support.loads import load, part_command
+from support.raw_servers import Asking, raw_server, say_hello
+from support.workers import play
+
+from infertui.config.endpoint import LoadConfig
+from infertui.config.schema import WorkloadConfig
+from infertui.load.planner import plan_of
+
+
+def planned_prompts(count: int, concurrency: int) -> list[str]:
+    workload = WorkloadConfig(input_len=4, output_len=2, num_prompts=count)
+    return sorted(planned.prompt for planned in plan_of(LoadConfig(concurrency=concurrency), workload).requests())
+
+
+def test_a_plan_is_executed_whole_and_told(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with raw_server(say_hello) as server:
+            told = await load(tmp_path, part_command(server.url, count=20, concurrency=4))
+        planned = planned_prompts(20, concurrency=4)
+        assert sorted(asking.prompt for asking in server.asked) == planned
+        assert server.peak <= 4
+        assert told.kinds == [""] * 20
+        assert [request.tokens for request in told.requests] == [2] * 20
+        for request in told.requests:
+            assert request.first_byte_ns is not None
+            assert request.first_ns is not None
+            assert request.due_ns <= request.sent_ns < request.first_byte_ns <= request.first_ns <= request.end_ns
+        last = told.snapshots[-1]
+        assert (last.sent, last.done, last.failed, last.in_flight) == (20, 20, 0, 0)
+        assert told.done[0].why == "plan"
+        assert told.done[0].meter.connections == 4
+
+    play(scenario())
+
+
+def test_several_clients_send_each_request_of_one_plan_once(tmp_path: Path) -> None:
+    async def scenario() -> list[Asking]:
+        async with raw_server(say_hello) as server:
+            told = await load(tmp_path, part_command(server.url, count=21, concurrency=5), parts=2)
+        assert told.kinds == [""] * 21
+        assert server.peak <= 5
+        return server.asked
+
+    asked = play(scenario())
+    assert sorted(asking.prompt for asking in asked) == planned_prompts(21, concurrency=5)
