@@ -7,7 +7,7 @@ alone.
 import math
 import struct
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -83,6 +83,26 @@ def independent_ratio(value: float, base: float, bounds: Bounds, base_bounds: Bo
         return Ratio(ratio)
     reach = math.exp(math.hypot(halves[0], halves[1]))
     return Ratio(ratio, Interval(ratio / reach, ratio * reach))
+
+
+class Throughput(Protocol):
+    """A speed and both ends of its interval; None is not known."""
+
+    @property
+    def throughput(self) -> float | None: ...
+
+    @property
+    def low(self) -> float | None: ...
+
+    @property
+    def high(self) -> float | None: ...
+
+
+def rates_ratio(one: Throughput, base: Throughput) -> Ratio | None:
+    """The throughput of one over that of the other, as `independent_ratio`; None where one has none."""
+    if one.throughput is None or base.throughput is None:
+        return None
+    return independent_ratio(one.throughput, base.throughput, (one.low, one.high), (base.low, base.high))
 
 
 def _half_width(bounds: Bounds) -> float | None:

@@ -14,7 +14,7 @@ from infertui.analysis.comparability import unlike
 from infertui.analysis.outcome import Outcome, outcome_of
 from infertui.config.engines.registry import SPECS
 from infertui.config.sweep import short_name
-from infertui.measure.comparison import Ratio, geometric_mean, independent_ratio
+from infertui.measure.comparison import Ratio, geometric_mean
 from infertui.measure.dependence import FEWEST
 from infertui.measure.statistics import CONFIDENCE, student_quantile
 from infertui.metrics.metric import NOT_AVAILABLE
@@ -187,13 +187,6 @@ def throughput_of(group: Group) -> tuple[float | None, float | None, float | Non
     low, high = metric_of("low").number(result), metric_of("high").number(result)
     over: Rest = "iterations" if low is not None else ""
     return metric.number(result), low, high, over, result.summary.observations or result.summary.iterations or 0
-
-
-def ratio_of(one: Configuration, base: Configuration) -> Ratio | None:
-    """The throughput of one over that of the other."""
-    if one.throughput is None or base.throughput is None:
-        return None
-    return independent_ratio(one.throughput, base.throughput, (one.low, one.high), (base.low, base.high))
 
 
 def reasons_unlike(base: Group, group: Group) -> tuple[str, ...]:

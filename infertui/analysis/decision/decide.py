@@ -21,14 +21,13 @@ from infertui.analysis.decision.configurations import (
     grouped,
     names_of,
     outcome_text,
-    ratio_of,
     reasons_unlike,
     task_of,
     task_words,
     throughput_of,
 )
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome
-from infertui.measure.comparison import Better, Bounds, Ratio, independent_ratio
+from infertui.measure.comparison import Better, Bounds, Ratio, rates_ratio
 from infertui.metrics.filter import Term, holds
 from infertui.metrics.registry import metric_of
 from infertui.results.result import Result
@@ -232,7 +231,7 @@ def _against_baseline(
     one = found[at]
     if at == base:
         return replace(one, baseline=True)
-    ratio = ratio_of(one, found[base])
+    ratio = rates_ratio(one, found[base])
     low, high = _ends(ratio)
     return replace(
         one, ratio=ratio.value if ratio else None, ratio_low=low, ratio_high=high,
@@ -263,7 +262,7 @@ def _choice(goal: Goal, candidates: Sequence[Configuration], able: int, equal_wi
         return Recommendation(
             goal, best.run, best.name, value, len(known), tuple(one.run for _, one in near if one is not best)
         )
-    beside = {one.run: ratio_of(one, best) for _, one in known if one is not best}
+    beside = {one.run: rates_ratio(one, best) for _, one in known if one is not best}
     rivals = tuple(run for run, ratio in beside.items() if outcome_text(ratio, equal_within) != "worse")
     untold = tuple(run for run in rivals if _ends(beside[run]) == (None, None))
     return Recommendation(
@@ -282,7 +281,7 @@ def _avoid(stood: Sequence[Configuration], groups: Sequence[Group]) -> Iterable[
     for place, at in enumerate(able):
         # The fastest that is comparable with it tells the loss.
         other = next((one for one in able[:place] if not any(reasons_unlike(groups[one], groups[at]))), None)
-        ratio = None if other is None else ratio_of(stood[at], stood[other])
+        ratio = None if other is None else rates_ratio(stood[at], stood[other])
         low, high = _ends(ratio)
         if other is None or ratio is None or low is None or high is None or 1 - high < AVOIDED_LOSS:
             continue
@@ -323,7 +322,7 @@ def _point(x: float, chosen: Result, same: tuple[Result, ...]) -> ImpactPoint:
 def _against_first(one: ImpactPoint, first: ImpactPoint | None, equal_within: float, *, scales: bool) -> ImpactPoint:
     if first is None or one.against or one is first:
         return one
-    ratio = _ratio(one, first)
+    ratio = rates_ratio(one, first)
     low, high = _ends(ratio)
     return replace(
         one, ratio=ratio.value if ratio else None, ratio_low=low, ratio_high=high,
@@ -337,11 +336,7 @@ def _best_batch(valid: Sequence[ImpactPoint], equal_within: float) -> float | No
     fastest = max(valid, key=lambda one: one.throughput)
     if fastest.low is None:
         return None
-    beside = {one.value: ratio for one in valid if (ratio := _ratio(one, fastest)) and ratio.interval is not None}
+    beside = {one.value: ratio for one in valid if (ratio := rates_ratio(one, fastest)) and ratio.interval is not None}
     return next(
         (x for x, ratio in beside.items() if outcome_text(ratio, equal_within) in ("equal", "unclear")), fastest.value
     )
-
-
-def _ratio(one: ImpactPoint, base: ImpactPoint) -> Ratio | None:
-    return independent_ratio(one.throughput, base.throughput, (one.low, one.high), (base.low, base.high))

@@ -19,7 +19,7 @@ from infertui.analysis.offload.kept import Profile, ProfileName
 from infertui.analysis.offload.points import OffloadPoint, believed
 from infertui.analysis.offload.profiles import profiles_of
 from infertui.integers import Whole
-from infertui.measure.comparison import Ratio, independent_ratio
+from infertui.measure.comparison import rates_ratio
 
 LITTLE = 0.05
 """The gain in throughput that no longer pays, as a share."""
@@ -184,7 +184,7 @@ def _most_beyond(ordered: Sequence[OffloadPoint], at: int, end: Callable[[Offloa
 
 
 def _row(point: OffloadPoint, cpu: OffloadPoint | None, card: Card, estimate: Estimate) -> Row:
-    ratio = _ratio(point, cpu) if point.measured and cpu else None
+    ratio = rates_ratio(point, cpu) if point.measured and cpu else None
     span = ratio.interval if ratio and point is not cpu else None
     within = card.fits(point.vram) if point.measured and point.vram is not None and card.total else None
     estimated = estimate(point.layers) if card.total else None
@@ -192,14 +192,8 @@ def _row(point: OffloadPoint, cpu: OffloadPoint | None, card: Card, estimate: Es
     return Row(point, times, None if times is None else times - 1, within, estimated, low, high)
 
 
-def _ratio(point: OffloadPoint, base: OffloadPoint) -> Ratio | None:
-    return independent_ratio(
-        point.throughput or 0.0, base.throughput or 0.0, (point.low, point.high), (base.low, base.high)
-    )
-
-
 def _slower(point: OffloadPoint, best: OffloadPoint) -> bool:
-    ratio = _ratio(point, best)
+    ratio = rates_ratio(point, best)
     return ratio is not None and bool(ratio.differs) and ratio.value < 1
 
 

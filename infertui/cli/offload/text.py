@@ -17,6 +17,8 @@ _HEAD = (
     "J/token", "x CPU", "gain", "",
 )  # fmt: skip
 _FIRST_LEFT_OUT = ("+C", "C", "GPU %", "prefill tok/s", "tok/s/W", "J/token", "gain", "VRAM GB", "ms/token")
+_NOTABLE = 0.02
+"""The share of the GPU from which on it is told that others have taken more of it."""
 _LONGEST_ERROR = 60
 OPTIMUM = "*"
 
@@ -123,8 +125,21 @@ def finding_lines(study: OffloadStudy) -> list[str]:
         known = heat.per_layer is not None and heat.error is not None
         slope = f", {heat.per_layer:+.2f} C per layer (standard error {heat.error:.2f})" if known else ""
         lines.append(f"heat: up to {heat.highest:.0f} C{rise}{slope}")
+    lines += _others_lines(study)
     lines.append(f"runs: {study.runs} of {study.exhaustive} that an exhaustive sweep would take")
     return [clean(line) for line in [*lines, *(f"note: {note}" for note in study.notes)]]
+
+
+def _others_lines(study: OffloadStudy) -> list[str]:
+    """That other programs took more of the GPU while runs were measured than when the study began."""
+    card = study.card
+    most = max((row.point.others for row in study.rows if row.point.others is not None), default=0)
+    if not card.total or most - card.others < _NOTABLE * card.total:
+        return []
+    return [
+        f"others: up to {format_bytes(most)} of the GPU were in use by other programs during runs, and "
+        f"{format_bytes(card.others)} when the study began, which is what the ceiling counts"
+    ]
 
 
 def _optimum_line(study: OffloadStudy) -> str:
