@@ -19,6 +19,16 @@ class TargetConfig(Section, frozen=True):
         str,
         Meta(description="of the server, as in http://127.0.0.1:8000, https://host/v1 or unix:/run/server.sock"),
     ] = ""
+    serve: Annotated[
+        Literal["none", "vllm", "llama-server", "sglang", "trtllm", "transformers"],
+        Meta(
+            description="server that infertui starts for the run, instead of one at url, with the model and the engine "
+            "options of the config; none: there is one"
+        ),
+    ] = "none"
+    serve_args: Annotated[
+        str, Meta(description="further arguments of that server, as in a shell: --max-num-seqs 64")
+    ] = ""
     api: Annotated[
         Literal[
             "auto",

@@ -18,6 +18,19 @@ def check_load(target: TargetConfig, load: LoadConfig, workload: WorkloadConfig)
     if target.kind == "engine":
         _for_endpoints(target, load)
         return
+    if target.url and target.serve != "none":
+        raise ConfigError(
+            "target.url",
+            f"names a server, and target.serve = {target.serve} starts one",
+            remedy="Leave one of them out.",
+        )
+    if not target.url and target.serve == "none":
+        raise ConfigError(
+            "target.url", "is empty: there is nothing to ask",
+            remedy="Give the server's URL, or let infertui start one: target.serve = llama-server.",
+        )  # fmt: skip
+    if target.serve_args and target.serve == "none":
+        raise ConfigError("target.serve_args", "is for a server that infertui starts, and target.serve is none")
     if workload.batch_size != 1:
         raise ConfigError(
             "workload.batch_size", "is for engines: a server makes its own batches",

@@ -66,6 +66,21 @@ def test_what_contradicts_itself_is_refused_by_name(load: dict[str, Any], worklo
     assert error.remedy or error.allowed
 
 
+def test_there_is_one_server() -> None:
+    started = {"kind": "endpoint", "serve": "llama-server"}
+    assert refused(started, {}, {}) is None
+    assert refused({**started, "serve_args": "--mlock"}, {}, {}) is None
+    for target, key in (
+        ({"kind": "endpoint"}, "target.url"),
+        ({**started, "url": "http://127.0.0.1:1"}, "target.url"),
+        ({**ENDPOINT, "serve_args": "--mlock"}, "target.serve_args"),
+        ({"serve": "vllm"}, "target.serve"),
+    ):
+        error = refused(target, {}, {})
+        assert error is not None
+        assert error.path == key
+
+
 def test_an_engine_has_no_load_and_no_target() -> None:
     assert refused({}, {}, {"batch_size": 8}) is None
     for target, load, key in (

@@ -34,10 +34,12 @@ from infertui.runner.execution.loading import (
     require_usable,
 )
 from infertui.runner.execution.quality import scored_text
+from infertui.targets.endpoint.servers import check_server
 from infertui.targets.engine.base import LoadRequest, check, spec_of
 from infertui.targets.engine.torch_build import NO_CUDA
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.usable import hindrance
+from infertui.worker.serving.launch import find_program
 
 
 def check_needs(choice: Choice, gpus: Sequence[GpuInfo]) -> None:
@@ -148,6 +150,9 @@ class _Look:
         if config.target.kind == "endpoint":
             if trace := config.load.trace:
                 self._once(("trace", trace), lambda: len(read_trace(trace)))
+            if config.target.serve != "none":
+                check_server(config)
+                find_program(config)
             return
         choice = self._once(("engine", engine), lambda: choose(engine))
         require_usable(choice)

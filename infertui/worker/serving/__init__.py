@@ -1,0 +1,1 @@
+"""Servers that are started for a run, and ended with it."""
