@@ -19,6 +19,7 @@ from support.formats import outline
 from infertui.analysis.cost.prices import FILE as PRICES
 from infertui.analysis.offload.kept import KeptProfiles, profiles_folder
 from infertui.analysis.offload.study import OffloadStudy
+from infertui.analysis.tuning.segment import Segment
 from infertui.api import runtime, wire
 from infertui.api.http import routes
 from infertui.api.operations import HELLO, OPERATIONS
@@ -37,6 +38,7 @@ from infertui.results.result import Result
 from infertui.results.runs import BEGUN, OUTPUTS, RESULT, SUPERSEDED, Begun, Output
 from infertui.runner.control import EventEnvelope, RunnerApi
 from infertui.runner.scheduling.queue_store import Duration, Entry, QueueStore
+from infertui.runner.tuning.folder import KeptTuning
 from infertui.targets.engine.environments import ProbeAnswer as InterpreterAnswer
 from infertui.targets.engine.environments import chosen_file
 from infertui.targets.engine.peaks.peaks import Told
@@ -64,6 +66,8 @@ STRUCTURES: dict[str, Any] = {
     "a theme": themes._File,
     "report.json": ReportFile,
     "profile.json": OffloadStudy,
+    "tuning.json": KeptTuning,
+    "segments.jsonl": Segment,
     "profiles/": KeptProfiles,
     "runner.lock, start.lock": runtime.Holder,
     "shapes/": ShapeAnswer,

@@ -60,6 +60,8 @@ from infertui.cli.running.pipeline.command import EPILOG as PIPELINE_EXAMPLES
 from infertui.cli.running.pipeline.command import pipeline
 from infertui.cli.running.run import EPILOG as RUN_EXAMPLES
 from infertui.cli.running.run import run
+from infertui.cli.running.tune import EPILOG as TUNE_EXAMPLES
+from infertui.cli.running.tune import tune
 from infertui.cli.streams import flush, guard
 from infertui.cli.unknown import Commands
 from infertui.env_file import use_env_file
@@ -85,6 +87,7 @@ app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=ADVISE_EXAMPLES)(advise)
 app.command(epilog=AUDIT_EXAMPLES)(audit)
 app.command(epilog=BENCH_EXAMPLES)(bench)
+app.command(epilog=TUNE_EXAMPLES)(tune)
 app.command(epilog=PROFILE_EXAMPLES)(profile)
 app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=COST_EXAMPLES)(cost)

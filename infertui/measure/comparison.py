@@ -113,8 +113,8 @@ def _half_width(bounds: Bounds) -> float | None:
     return math.log(high / low) / 2
 
 
-def ratio(first: Totals, second: Totals) -> Ratio | None:
-    """How many times `first` is `second`, with a 95 % interval and a rank test; None without observations.
+def ratio(first: Totals, second: Totals, *, confidence: float = CONFIDENCE) -> Ratio | None:
+    """How many times `first` is `second`, with an interval (95 %) and a rank test; None without observations.
 
     The interval is Welch's of the difference of the logarithms: each side has its own scatter, and where there are
     enough observations to see that they depend on one another, it is wider (see `dependence`). Where they are worth
@@ -133,7 +133,7 @@ def ratio(first: Totals, second: Totals) -> Ratio | None:
     known = certainty(found)
     if not known.enough:
         return Ratio(value, correlation=known.correlation)
-    reach = student_quantile((1 + CONFIDENCE) / 2, known.welch) * math.sqrt(sum(known.variances))
+    reach = student_quantile((1 + confidence) / 2, known.welch) * math.sqrt(sum(known.variances))
     low, high = value * exponential(-reach), value * exponential(reach)
     if not high < math.inf:
         return None

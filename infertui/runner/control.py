@@ -32,10 +32,11 @@ from infertui.runner.blocking import MODEL_S
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import Entry
+from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningRequest, TuningView
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Grows with every change that a client or a runner of another version would misread."""
 
 
@@ -73,7 +74,23 @@ class ResultsChanged(QueueEvent, frozen=True, tag="results"):
     out: str
 
 
-AnyQueueEvent = EntryChanged | EntriesOrdered | PausedChanged | Measured | ResultsChanged
+class TuningChanged(QueueEvent, frozen=True, tag="tuning"):
+    """A tuning session is new, or something about it is."""
+
+    tuning: TuningView
+
+
+class TuningMeasured(QueueEvent, frozen=True, tag="tuning-point"):
+    """A tuning session goes on: a point of its charts, and the segment under way."""
+
+    tuning: str
+    point: TuningPoint
+    live: TuningLive
+
+
+AnyQueueEvent = (
+    EntryChanged | EntriesOrdered | PausedChanged | Measured | ResultsChanged | TuningChanged | TuningMeasured
+)
 AnyEvent = AnyRunEvent | AnyQueueEvent
 
 
@@ -113,6 +130,10 @@ class Snapshot(Struct, frozen=True):
     """The last minutes, oldest first, at most one a second."""
     faults: tuple[str, ...] = ()
     clients: int = 0
+    tunings: tuple[TuningView, ...] = ()
+    """Tuning sessions under way, and the last that ended."""
+    points: dict[str, tuple[TuningPoint, ...]] = {}
+    """Of these, by id, oldest first."""
 
 
 class Submission(Struct, frozen=True):
@@ -297,6 +318,35 @@ class RunnerApi:
     @changes("POST", "/studies", "begin a study")
     async def begin_study(self, config: Config, layers: Sequence[int], out: str) -> StudyBegun:
         """Queue a run of a config for each of these numbers of layers on the GPU; -1 stands for all of them."""
+
+    @changes("POST", "/tuning", "begin a tuning session", reply="tuning")
+    async def begin_tuning(self, request: TuningRequest) -> str:
+        """Hold a device, load the model and measure on, segment by segment; the session's id. It takes a device that is
+        free: it does not wait in the queue."""
+
+    @changes("POST", "/tuning/turn", "turn knobs")
+    async def turn(self, tuning: str, changes: dict[str, str]) -> None:
+        """Change keys of a tuning session's config: the segment under way ends with its batch, and another begins."""
+
+    @changes("POST", "/tuning/undo", "undo a change of knobs")
+    async def undo_turn(self, tuning: str) -> None:
+        """Go back to the setting before."""
+
+    @changes("POST", "/tuning/mark", "mark a baseline")
+    async def mark_segment(self, tuning: str, segment: int) -> None:
+        """Hold segments against this one, too; 0: against none."""
+
+    @changes("POST", "/tuning/climb", "climb along a knob")
+    async def climb(self, tuning: str, key: str, budget_s: float) -> None:
+        """Let a tuning session try values of a key by itself, for so many seconds, and stay at the best."""
+
+    @changes("POST", "/tuning/pin", "pin a segment", reply="run")
+    async def pin_segment(self, tuning: str, segment: int) -> str:
+        """Make a segment an ordinary run, whose config repeats it; its id."""
+
+    @changes("POST", "/tuning/end", "end a tuning session")
+    async def end_tuning(self, tuning: str) -> None:
+        """End it with the batch under way."""
 
     @asks("GET", "/models")
     async def models(self) -> tuple[LocalModel, ...]:

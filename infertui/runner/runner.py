@@ -57,6 +57,8 @@ from infertui.runner.scheduling.queue import Queue, accepted, accepted_variant, 
 from infertui.runner.scheduling.queue_store import Entry, EntryState, QueueStore
 from infertui.runner.scheduling.scheduler import Dispatcher
 from infertui.runner.scheduling.vetting import LIMIT_S, vetted
+from infertui.runner.tuning.host import TuningSessions
+from infertui.runner.tuning.state import TuningRequest
 from infertui.targets.engine.environments import probe_all, probe_known
 from infertui.telemetry.host import host_facts
 from infertui.telemetry.readings import GpuProcess, Sample
@@ -109,6 +111,7 @@ class Runner(RunnerApi):
             keep_loaded_s=keep_loaded_s,
             cpu_exclusive=cpu_exclusive,
         )
+        self._tunings = TuningSessions(self._dispatcher, self._sampler, self._tell)
         self._progress: dict[str, RunProgress] = {}
         self._history: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
         self._shown_ns = 0
@@ -263,6 +266,28 @@ class Runner(RunnerApi):
         name, variants = await run_blocking(begin, MODEL_S)
         return StudyBegun(name, await self.submit(Submission(TITLE, tuple(variants), out)))
 
+    async def begin_tuning(self, request: TuningRequest) -> str:
+        with self._being_looked_at():
+            return await self._tunings.begin(request)
+
+    async def turn(self, tuning: str, changes: dict[str, str]) -> None:
+        await self._tunings.turn(tuning, changes)
+
+    async def undo_turn(self, tuning: str) -> None:
+        self._tunings.undo(tuning)
+
+    async def mark_segment(self, tuning: str, segment: int) -> None:
+        self._tunings.mark(tuning, segment)
+
+    async def climb(self, tuning: str, key: str, budget_s: float) -> None:
+        self._tunings.climb(tuning, key, budget_s)
+
+    async def pin_segment(self, tuning: str, segment: int) -> str:
+        return await self._tunings.pin(tuning, segment)
+
+    async def end_tuning(self, tuning: str) -> None:
+        self._tunings.end(tuning)
+
     async def models(self) -> tuple[LocalModel, ...]:
         return tuple(await run_blocking(local_models))
 
@@ -293,6 +318,7 @@ class Runner(RunnerApi):
 
     async def stop(self, *, now: bool = False) -> None:
         running = [entry.label for entry in self._queue.entries if entry.state == "running"]
+        running += self._tunings.under_way
         if running and not now:
             raise UsageError(
                 f"{len(running)} under way: {', '.join(running)}",
@@ -401,6 +427,8 @@ class Runner(RunnerApi):
             samples=tuple(self._history),
             faults=(*(fault.message for fault in self._sampler.faults), *self._queue.faults),
             clients=self._hub.readers,
+            tunings=self._tunings.views,
+            points=self._tunings.points,
         )
 
     def _runner_facts(self) -> RunnerFacts:

@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from msgspec.structs import replace
+
 from infertui.runner.control import (
     EntriesOrdered,
     EntryChanged,
@@ -11,10 +13,13 @@ from infertui.runner.control import (
     ResultsChanged,
     RunnerFacts,
     Snapshot,
+    TuningChanged,
+    TuningMeasured,
 )
 from infertui.runner.events import AnyRunEvent, RunFinished
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import Entry
+from infertui.runner.tuning.state import TuningPoint, TuningView
 from infertui.telemetry.readings import Sample
 from infertui.tui.frame.topics import ALL_TOPICS, Topic
 
@@ -22,6 +27,8 @@ __all__ = ["ALL_TOPICS", "HISTORY", "ClientState", "Topic"]
 
 HISTORY = 600
 """Samples that are kept for charts."""
+TUNING_POINTS = 1200
+"""Points of a tuning session that are kept for its charts."""
 TOLD = 3
 """Runs whose end is announced at once: after a while of not looking nobody reads more."""
 
@@ -47,6 +54,11 @@ class ClientState:
         """The last runs that ended since someone emptied this."""
         self.refused: deque[Entry] = deque(maxlen=TOLD)
         """The last entries that waited and were refused when their turn came, likewise."""
+
+        self.tunings: dict[str, TuningView] = {}
+        """Tuning sessions by id, the last begun one last."""
+        self.points: dict[str, deque[TuningPoint]] = {}
+        """Of these, for their charts."""
 
     @property
     def sample(self) -> Sample | None:
@@ -82,6 +94,14 @@ class ClientState:
             case ResultsChanged():
                 self.results_version += 1
                 return frozenset({"results"})
+            case TuningChanged(tuning=tuning):
+                self.tunings[tuning.id] = tuning
+                return frozenset({"tuning"})
+            case TuningMeasured(tuning=name, point=point, live=live):
+                self.points.setdefault(name, deque(maxlen=TUNING_POINTS)).append(point)
+                if (known := self.tunings.get(name)) is not None and known.status != "ended":
+                    self.tunings[name] = replace(known, live=live)
+                return frozenset({"tuning"})
             case event:
                 return self._of_run(event)
 
@@ -92,6 +112,8 @@ class ClientState:
         self.samples.clear()
         self.samples.extend(snapshot.samples)
         self.faults = snapshot.faults
+        self.tunings = {tuning.id: tuning for tuning in snapshot.tunings}
+        self.points = {name: deque(points, maxlen=TUNING_POINTS) for name, points in snapshot.points.items()}
         self.results_version += 1
         return ALL_TOPICS
 

@@ -29,6 +29,7 @@ from infertui.worker.lifeline import watch_lifeline
 from infertui.worker.protocol import (
     AnyCommand,
     Cancel,
+    Conclude,
     Event,
     Failure,
     FailureKind,
@@ -61,6 +62,7 @@ class Link:
         self._lock = threading.Lock()
         self._inbox: queue.SimpleQueue[AnyCommand] = queue.SimpleQueue()
         self.cancelled = threading.Event()
+        self.concluded = threading.Event()
 
     def emit(self, event: Event) -> None:
         """Send an event whole, or end the process when nobody listens any more."""
@@ -73,19 +75,23 @@ class Link:
                 os._exit(1)
 
     def listen(self) -> None:
-        """Read commands until the pipe ends. Cancel raises the flag at once, whatever waits before it."""
+        """Read commands until the pipe ends. Cancel and Conclude raise their flags at once, whatever waits before."""
         for line in self._commands:
             command = decode_command(line)
             if isinstance(command, Cancel):
                 self.cancelled.set()
+            elif isinstance(command, Conclude):
+                self.concluded.set()
             self._inbox.put(command)
         self._inbox.put(Shutdown())
 
     def receive(self) -> AnyCommand:
-        """The next command. Taking a `Cancel` out of the queue lowers the flag: what it stopped has ended."""
+        """The next command. Taking one out of the queue that raised a flag lowers it: what it stopped has ended."""
         command = self._inbox.get()
         if isinstance(command, Cancel):
             self.cancelled.clear()
+        elif isinstance(command, Conclude):
+            self.concluded.clear()
         return command
 
     def await_proceed(self) -> None:
@@ -144,6 +150,7 @@ class Child:
                 emit=self._link.emit,
                 await_proceed=self._link.await_proceed,
                 cancelled=self._link.cancelled.is_set,
+                concluded=self._link.concluded.is_set,
             )
             self._outputs = session.outputs.kept
             session.run()

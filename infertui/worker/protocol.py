@@ -66,6 +66,13 @@ class Cancel(Command, frozen=True, tag="cancel"):
     """Stop at the next token step and keep what was measured. Answered by `Failure` of kind cancelled."""
 
 
+class Conclude(Command, frozen=True, tag="conclude"):
+    """End measuring at the next boundary between batches, with all that was measured. Without a measured batch it is
+    answered by `Failure` of kind cancelled, and the model stays loaded as well. It is sent while a `Measure` is under
+    way; after that it changes nothing.
+    """
+
+
 class Shutdown(Command, frozen=True, tag="shutdown"):
     """Leave. The end of the pipe means the same."""
 
@@ -171,7 +178,7 @@ class Failure(Event, frozen=True, tag="failure"):
     details: dict[str, str] = {}
 
 
-AnyCommand = LoadModel | Measure | Score | FindGaps | Proceed | Cancel | Shutdown
+AnyCommand = LoadModel | Measure | Score | FindGaps | Proceed | Cancel | Conclude | Shutdown
 AnyEvent = (
     WorkerHello
     | PhaseStarted

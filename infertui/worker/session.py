@@ -90,7 +90,9 @@ class Session:
         emit: Callable[[Event], None],
         await_proceed: Callable[[], None],
         cancelled: Callable[[], bool],
+        concluded: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`concluded` is asked between batches: whether to end with those that are measured."""
         self._target = target
         self._command = command
         self._clock = clock
@@ -98,6 +100,7 @@ class Session:
         self._emit = emit
         self._await_proceed = await_proceed
         self._cancelled = cancelled
+        self._concluded = concluded
         self._loaded = target.loaded
         self.outputs = OutputPicker()
         self._good = False
@@ -173,6 +176,8 @@ class Session:
         started = self._clock.now_ns()
         steps: list[float] = []
         while not (state := warmup_state(steps, (self._clock.now_ns() - started) / NS_PER_S, count=count)).done:
+            if self._concluded():
+                raise Cancelled
             # The widest batch first: it reaches every length of the KV cache that measuring will.
             chosen = (widths[max(widths)] + len(steps)) % self._looked_at
             batch = self._run_batch("warmup", len(steps), self._source.batch(chosen))
@@ -213,6 +218,10 @@ class Session:
         limit = measurement.max_seconds
         started, measured_s, index = self._clock.now_ns(), 0.0, 0
         while index < wanted or (measured_s < measurement.min_seconds and index < wanted + MOST_FURTHER):
+            if self._concluded():
+                if not index:
+                    raise Cancelled
+                return ""
             if limit and index and (self._clock.now_ns() - started) / NS_PER_S >= limit:
                 return f"max_seconds ({limit:g} s) after {index} of {wanted} iterations" if index < wanted else ""
             measured_s += self._run_batch("measure", index, self._source.batch(index)).seconds

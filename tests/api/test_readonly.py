@@ -17,7 +17,7 @@ WATCHING = {
 }  # fmt: skip
 CHANGING = {
     "submit", "cancel", "skip", "retry", "duplicate", "edit", "move", "remove", "clear", "pause", "resume", "delete",
-    "stop", "begin_study",
+    "stop", "begin_study", "begin_tuning", "turn", "undo_turn", "mark_segment", "climb", "pin_segment", "end_tuning",
 }  # fmt: skip
 
 

@@ -15,7 +15,16 @@ from support.workers import load, load_command, measure, measure_command, play, 
 
 from infertui.worker.failure import WorkerError
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import AnyEvent, BatchDone, Heartbeat, LoadDone, Measure, MeasureDone, PhaseStarted
+from infertui.worker.protocol import (
+    AnyEvent,
+    BatchDone,
+    Conclude,
+    Heartbeat,
+    LoadDone,
+    Measure,
+    MeasureDone,
+    PhaseStarted,
+)
 
 
 @pytest.fixture
@@ -134,6 +143,48 @@ def test_cancel_in_any_phase(log: Path, phase: str) -> None:
                 events = await measure(worker, measure_command(iterations=1))
                 assert isinstance(events[-1], MeasureDone)
         assert not worker.alive
+
+    play(scenario())
+
+
+def test_conclude_ends_at_a_batch_and_keeps_all_of_them(log: Path) -> None:
+    async def scenario() -> None:
+        async with started(log) as worker:
+            await load(worker, ttft_ms=1.0, step_ms=1.0)
+            batches: list[BatchDone] = []
+
+            async def watch(event: AnyEvent) -> None:
+                if isinstance(event, BatchDone) and event.batch.phase == "measure":
+                    batches.append(event)
+                    if len(batches) == 3:
+                        await worker.send(Conclude())
+
+            events = await measure(worker, measure_command(iterations=1_000_000), on_event=watch)
+            assert isinstance(events[-1], MeasureDone)
+            assert 3 <= len(batches) < 1_000_000
+            assert all(done.batch.tokens == 4 and not done.batch.error for done in batches)
+            assert [done.batch.index for done in batches] == list(range(len(batches)))
+            # One that comes too late changes nothing.
+            await worker.send(Conclude())
+            assert isinstance((await measure(worker, measure_command(iterations=1)))[-1], MeasureDone)
+
+    play(scenario())
+
+
+def test_conclude_before_a_batch_is_measured_leaves_the_model_loaded(log: Path) -> None:
+    async def scenario() -> None:
+        async with started(log) as worker:
+            await load(worker, ttft_ms=1.0, step_ms=1.0)
+
+            async def watch(event: AnyEvent) -> None:
+                if isinstance(event, BatchDone):
+                    assert event.batch.phase == "warmup"
+                    await worker.send(Conclude())
+
+            with pytest.raises(WorkerError) as failure:
+                await measure(worker, measure_command(iterations=1, warmup=100_000), on_event=watch)
+            assert failure.value.kind == "cancelled"
+            assert isinstance((await measure(worker, measure_command(iterations=1)))[-1], MeasureDone)
 
     play(scenario())
 

@@ -47,6 +47,8 @@ class EngineSpec(Struct, frozen=True, kw_only=True):
     needs: Mapping[CommonOption, Mapping[str, Need]] = {}
     not_run_on_hardware: str = ""
     """Says so, where the adapter was written from documents and never ran against the library itself."""
+    adapts: tuple[str, ...] = ()
+    """Keys of a config, such as `device.threads`, that it takes anew with the model loaded."""
     gpu_layers: str = ""
     """The option of its own table that says how many layers are held on the GPU; empty where there is none."""
 

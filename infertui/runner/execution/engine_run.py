@@ -1,5 +1,6 @@
 """A run of an engine in a worker: loaded, measured batch by batch, scored."""
 
+import asyncio
 import time
 
 from msgspec.structs import replace
@@ -9,12 +10,14 @@ from infertui.results.result import Result
 from infertui.runner.blocking import call_with_timeout
 from infertui.runner.events import RunStarted
 from infertui.runner.execution.finishing import result_of
-from infertui.runner.execution.kind import RunContext
+from infertui.runner.execution.kind import ConcludedError, RunContext
 from infertui.runner.execution.measuring import Measurement
 from infertui.runner.execution.preparing import Preparation, what_to_measure
 from infertui.runner.execution.quality import QualityGuard
 from infertui.runner.peaks import KnownLimits, look_up
-from infertui.worker.protocol import BatchDone, Measure
+from infertui.worker.failure import WorkerError
+from infertui.worker.process import WorkerProcess
+from infertui.worker.protocol import BatchDone, Conclude, Measure
 
 MANY_BATCHES = 1000
 LOOK_UP_S = 5.0
@@ -41,6 +44,10 @@ class EngineRun:
         )
         self._quality = QualityGuard(config, context.store)
         self._known = KnownLimits()
+        self._concluding = asyncio.Event()
+
+    def conclude(self) -> None:
+        self._concluding.set()
 
     async def execute(self) -> None:
         config, measured = self._config, self._measurement
@@ -56,9 +63,7 @@ class EngineRun:
         )
         several = ready.gpus if len(ready.gpus) > 1 else ()
         measured.telemetry.device_is(ready.loaded, several, self._context.idle.degrees())
-        loading_s = self._reporter.seconds.get("load", 0.0)
-        async for event in ready.worker.measure(command, deadline=deadline, loading_s=loading_s):
-            await measured.take(ready.worker, event)
+        await self._measure(ready.worker, command, deadline)
         reusable = True
         if measured.good:
             so_far = replace(begun, effective=measured.effective)
@@ -66,6 +71,22 @@ class EngineRun:
             reusable = reusable and await self._quality.look_closer(ready.worker, so_far)
         if config.measurement.fresh_process or not reusable:
             await self._context.slot.clear()
+
+    async def _measure(self, worker: WorkerProcess, command: Measure, deadline: float | None) -> None:
+        """Raises ConcludedError where it was to end before it measured, and WorkerError."""
+        if self._concluding.is_set():
+            raise ConcludedError
+        told, loading_s = False, self._reporter.seconds.get("load", 0.0)
+        try:
+            async for event in worker.measure(command, deadline=deadline, loading_s=loading_s):
+                await self._measurement.take(worker, event)
+                if self._concluding.is_set() and not told:  # not before `Measure` was sent: a heartbeat comes soon
+                    told = True
+                    await worker.send(Conclude())
+        except WorkerError as error:
+            if told and error.kind == "cancelled":
+                raise ConcludedError from error
+            raise
 
     async def settle(self) -> StoreError | None:
         """Stop the worker at once, keep the batches that it had finished, and let it go: what failed is not reused."""

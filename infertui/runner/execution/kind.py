@@ -31,8 +31,17 @@ class RunContext(Struct, frozen=True):
     total: int
 
 
+class ConcludedError(Exception):
+    """Raised by `execute` where it was to end before anything was measured; what is loaded can be used again."""
+
+
 class RunKind(Protocol):
-    """One run of a kind. Calls come in the order of the methods here; `settle` only where `execute` did not return."""
+    """One run of a kind. Calls come in the order of the methods here, but for `conclude`, which may come at any moment;
+    `settle` only where `execute` did not return, and did not raise `ConcludedError`."""
+
+    def conclude(self) -> None:
+        """Let `execute` end measuring at the next boundary, as if all was measured by then."""
+        ...
 
     async def execute(self) -> None:
         """Prepare and measure. Raises InfertuiError for whatever keeps it from being measured."""

@@ -20,7 +20,7 @@ from infertui.runner.events import AnyRunEvent, RunFinished, Sampled
 from infertui.runner.execution.engine_run import EngineRun
 from infertui.runner.execution.fingerprint import fingerprint
 from infertui.runner.execution.finishing import keep, state_of
-from infertui.runner.execution.kind import RunContext, RunKind
+from infertui.runner.execution.kind import ConcludedError, RunContext, RunKind
 from infertui.runner.execution.loading import WorkerSlot
 from infertui.runner.execution.reporter import RunReporter
 from infertui.runner.idle import IdlePower
@@ -28,6 +28,7 @@ from infertui.runner.telemetry import SampleRates
 from infertui.telemetry.readings import Sample
 from infertui.telemetry.sampler import Sampler
 
+CONCLUDED = "it was ended before it measured"
 KINDS: dict[str, Callable[[Result, RunContext], RunKind]] = {"engine": EngineRun}
 
 
@@ -92,6 +93,11 @@ class Execution:
         """The run's id."""
         return self._folder.id
 
+    def conclude(self) -> None:
+        """Let measuring end at the next boundary, with all that was measured; without any it is `interrupted`. What is
+        loaded stays so."""
+        self._kind.conclude()
+
     async def run(self) -> Result:
         """Execute, and return the result: `interrupted` when this was cancelled, however often."""
         self._task = asyncio.current_task()
@@ -126,7 +132,9 @@ class Execution:
         Summing up does not wait: it computes, for a million batches half a minute, and events go on meanwhile.
         """
         kind, reporter = self._kind, self._reporter
-        if ended:
+        if isinstance(ended, ConcludedError):
+            ended, self.ended_by = asyncio.CancelledError(), self.ended_by or CONCLUDED
+        elif ended:
             self._full = await kind.settle() or self._full
         await kind.ended()
         state, error = state_of(

@@ -39,6 +39,14 @@ def devices_of(lane: str) -> frozenset[str]:
     return frozenset((first, *(f"gpu{label}" for label in others)))
 
 
+def is_free(lane: str, busy: AbstractSet[str], *, cpu_exclusive: bool = True) -> bool:
+    """Whether a lane may be taken at once, given those under way; one on the CPU needs the machine to itself."""
+    held = {device for other in busy for device in devices_of(other)}
+    if cpu_exclusive and (CPU in held or (lane == CPU and held)):
+        return False
+    return not devices_of(lane) & held
+
+
 def startable(
     waiting: Sequence[Entry],
     busy: AbstractSet[str],

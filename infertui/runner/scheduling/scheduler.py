@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from infertui.config.sweep import Variant
-from infertui.errors import StoreError
+from infertui.errors import StoreError, UsageError
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.blocking import MODEL_S, finish_despite_cancel
@@ -18,7 +19,7 @@ from infertui.runner.execution.finishing import error_of
 from infertui.runner.execution.loading import WorkerSlot
 from infertui.runner.execution.run import Execution
 from infertui.runner.idle import IdlePower
-from infertui.runner.scheduling.device_slots import CPU, devices_of, slot_name, startable
+from infertui.runner.scheduling.device_slots import CPU, devices_of, is_free, slot_name, startable
 from infertui.runner.scheduling.queue import Queue, in_a_line, settled, stamp
 from infertui.runner.scheduling.queue_store import Entry, EntryState
 from infertui.runner.scheduling.vetting import refusals
@@ -33,6 +34,21 @@ Ended = Callable[[Entry, Result | None, Exception | None], None]
 """Told when an entry has ended: with its result, or why there is none."""
 
 
+class Occupant(Protocol):
+    """What is under way on a device: a run, or what measures several there."""
+
+    ended_by: str
+    """Who or what cancels it, told before that."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Take a telemetry sample."""
+        ...
+
+
+Executing = Callable[[Variant, Path, Callable[[AnyRunEvent], None]], Execution]
+"""Makes a run of a config, kept in that folder and told in that way, for the device that is held."""
+
+
 @dataclass
 class Lane:
     """One device: its worker, and the run that is under way on it."""
@@ -41,7 +57,7 @@ class Lane:
     entry: int | None = None
     begun: Entry | None = None
     """That entry as it was when its turn came; the queue may know another by now, or none."""
-    execution: Execution | None = None
+    execution: Occupant | None = None
     task: asyncio.Task[Result | None] | None = None
     ending: EntryState | None = None
     """How a run that is being cancelled will be called."""
@@ -104,6 +120,46 @@ class Dispatcher:
             if lane.entry == entry:
                 lane.end(state, f"it was {state}")
 
+    def require_free(self, name: str) -> None:
+        """Raise UsageError while a device, or a part of it, is in use."""
+        busy = {other for other, lane in self._lanes.items() if lane.task}
+        if self._closing or not is_free(name, busy, cpu_exclusive=self._cpu_exclusive):
+            under_way = [lane.begun.label for lane in self._lanes.values() if lane.task and lane.begun]
+            raise UsageError(
+                f"{name} is not free" + (f": {clean(', '.join(under_way))} is under way" if under_way else ""),
+                remedy="Wait for what uses it, or cancel that.",
+            )
+
+    def occupy(
+        self, name: str, occupant: Occupant, work: Callable[[Executing], Coroutine[Any, Any, None]]
+    ) -> asyncio.Task[None]:
+        """Hold a device for `occupant` as long as its `work` lasts, which is given what makes runs there.
+
+        No entry of the queue starts there meanwhile. Raises UsageError as `require_free` does.
+        """
+        self.require_free(name)
+        lane = self._lanes.setdefault(name, Lane())
+        if lane.unloading:
+            lane.unloading.cancel()
+        lane.entry, lane.begun, lane.ending, lane.execution = None, None, None, occupant
+
+        def execution(variant: Variant, out: Path, emit: Callable[[AnyRunEvent], None]) -> Execution:
+            return self._execution(name, lane, variant, out, emit)
+
+        async def run() -> None:
+            await work(execution)
+
+        task = asyncio.create_task(run())
+        lane.task = task
+        task.add_done_callback(lambda _: self._vacated(lane))
+        return task
+
+    def vacate(self, occupant: Occupant, why: str) -> None:
+        """Cancel what an occupant does; what it measured is kept."""
+        for lane in self._lanes.values():
+            if lane.execution is occupant:
+                lane.end("cancelled", why)
+
     def sampled(self, sample: Sample, *, watched: bool) -> None:
         """Take a sample of the machine; `watched`: somebody looks on, and gets them more often."""
         self._rates.watched(watched)
@@ -152,20 +208,37 @@ class Dispatcher:
             self._emit(RunRefused("", entry.label, number, len(group), error_of(wrong)))
             self._ended(self._queue.get(entry.id), None, None)
             return None
-        lane.execution = Execution(
-            Variant(entry.label, entry.config, {}, entry.place),
-            store=Store(Path(entry.out)),
+        variant = Variant(entry.label, entry.config, {}, entry.place)
+        execution = self._execution(
+            entry.lane, lane, variant, Path(entry.out), self._emit, number=number, total=len(group)
+        )
+        lane.execution = execution
+        self._queue.note(replace(entry, state="running", run=execution.id, started=stamp()))
+        return await execution.run()
+
+    def _execution(
+        self,
+        name: str,
+        lane: Lane,
+        variant: Variant,
+        out: Path,
+        emit: Callable[[AnyRunEvent], None],
+        *,
+        number: int = 1,
+        total: int = 1,
+    ) -> Execution:
+        return Execution(
+            variant,
+            store=Store(out),
             sampler=self._sampler,
             rates=self._rates,
             slot=lane.slot,
-            emit=self._emit,
+            emit=emit,
             number=number,
-            total=len(group),
+            total=total,
             idle=self._idle,
-            make_room=lambda: self._make_room(entry.lane),
+            make_room=lambda: self._make_room(name),
         )
-        self._queue.note(replace(entry, state="running", run=lane.execution.id, started=stamp()))
-        return await lane.execution.run()
 
     async def _make_room(self, name: str) -> None:
         """End the idle workers that hold memory of this lane's devices for another lane."""
@@ -181,6 +254,14 @@ class Dispatcher:
         result = None if task.cancelled() or error else task.result()
         if begun or error:
             self._settle(self._queue.get(number), result, error if isinstance(error, Exception) else None, ending)
+        self._follow(lane)
+
+    def _vacated(self, lane: Lane) -> None:
+        lane.ending, lane.execution, lane.task = None, None, None
+        self._follow(lane)
+
+    def _follow(self, lane: Lane) -> None:
+        """A device is free: keep what is loaded there for a while, and start what waits."""
         if not self._closing:
             loop = asyncio.get_running_loop()
             lane.unloading = loop.call_later(self._keep_loaded_s, self._unload, lane)

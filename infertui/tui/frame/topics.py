@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-Topic = Literal["runner", "queue", "machine", "live", "results"]
-ALL_TOPICS: frozenset[Topic] = frozenset({"runner", "queue", "machine", "live", "results"})
+Topic = Literal["runner", "queue", "machine", "live", "tuning", "results"]
+ALL_TOPICS: frozenset[Topic] = frozenset({"runner", "queue", "machine", "live", "tuning", "results"})

@@ -1,0 +1,195 @@
+"""The knobs of a config: which keys a tuning session turns, what each takes, and what turning it asks of the target."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.config.engine_options import applies, drafts, owner_of, words_with
+from infertui.config.engines.registry import SPECS
+from infertui.config.engines.spec import EngineSpec
+from infertui.config.fields import FIELDS, Field, Value, parse_text
+from infertui.config.parse import FlatValue, build, flat_values
+from infertui.config.schema import Config
+from infertui.config.sweep import short_name
+from infertui.errors import ConfigError
+
+Effect = Literal["live", "prepare", "reload"]
+"""What a change asks for: `live` nothing, `prepare` that the engine gets ready anew, `reload` that the model is loaded
+again. Each of them is followed by a warm-up."""
+
+_PREPARED = ("batch_size", "input_len", "output_len", "prompts", "prompts_file", "temperature", "top_k", "top_p")
+"""Keys of `[workload]` that are part of what an engine gets ready for (`GenerationPlan`)."""
+_SIZED = ("batch_size", "input_len", "output_len", "prompts", "prompts_file")
+"""Those that an engine which is sized at load reserves memory for (`Capacity`)."""
+_NOT_TURNED = frozenset({"workload.num_prompts", "engine.fallback"})
+"""How much is measured is the session's to say, and a fallback is nothing to tune."""
+_TURNED = ("workload", "engine")
+_LATER = ("device.threads",)
+_DOUBLED_FROM = 64
+"""Integers whose range is wider than this are stepped by doubling."""
+_TENTHS_UP_TO = 100
+"""Numbers that reach no further than this are stepped by tenths, or by a twentieth where they end at 1."""
+
+
+class Knob(Struct, frozen=True):
+    """One key that can be turned. `words` are those that the engine takes; a number has its limits."""
+
+    key: str
+    label: str
+    value: Value
+    default: Value
+    effect: Effect
+    description: str
+    allowed: str
+    words: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    whole: bool = False
+
+
+def knobs_of(config: Config) -> tuple[Knob, ...]:
+    """The knobs of a config, those of the workload first; of the engine's options those that it takes."""
+    spec, flat = SPECS[config.engine.name], flat_values(config)
+    found = [field for field in FIELDS.values() if _is_knob(field, spec, config.engine.speculation)]
+    return tuple(
+        _knob(field, spec, flat) for field in sorted(found, key=lambda field: not field.path.startswith("workload."))
+    )
+
+
+def _is_knob(field: Field, spec: EngineSpec, speculation: str) -> bool:
+    path = field.path
+    if path in _NOT_TURNED or field.is_table or field.type == "text":
+        return False
+    if path in _LATER:
+        return True
+    section = path.partition(".")[0]
+    if section not in _TURNED:
+        return False
+    if section == "workload":
+        return True
+    return applies(spec, path) and (path != "engine.draft_tokens" or drafts(path, speculation))
+
+
+def _knob(field: Field, spec: EngineSpec, flat: Mapping[str, FlatValue]) -> Knob:
+    value, default = flat[field.path], field.default
+    assert isinstance(value, bool | int | float | str)  # noqa: S101
+    assert isinstance(default, bool | int | float | str)  # noqa: S101
+    words = words_with(field.path, (spec,))
+    return Knob(
+        key=field.path,
+        label=short_name(field.path),
+        value=value,
+        default=default,
+        effect=effect_of(spec, field.path),
+        description=field.description,
+        allowed=f"one of {', '.join(words)}" if words and field.type == "choice" else field.limits,
+        words=words,
+        minimum=field.minimum,
+        maximum=field.maximum,
+        whole=field.type == "integer",
+    )
+
+
+def effect_of(spec: EngineSpec, key: str) -> Effect:
+    """What turning the knob asks of an engine."""
+    section, _, name = key.partition(".")
+    if key in spec.adapts:
+        return "prepare"
+    if section in ("model", "device", "engine"):
+        return "reload"
+    if section == "workload" and name in _SIZED and spec.sized_at_load:
+        return "reload"
+    return "prepare" if section == "workload" and name in _PREPARED else "live"
+
+
+def effect_between(before: Config, after: Config) -> Effect:
+    """The most that one of the keys asks for in which two configs differ."""
+    if before.engine.name != after.engine.name:
+        return "reload"
+    spec = SPECS[after.engine.name]
+    found = {effect_of(spec, key) for key in changed_keys(before, after)}
+    return "reload" if "reload" in found else "prepare" if "prepare" in found else "live"
+
+
+def changed_keys(before: Config, after: Config) -> dict[str, Value]:
+    """The keys in which `after` differs, with its values. Tables of other engines than its own do not count."""
+    old, new = flat_values(before), flat_values(after)
+    return {
+        key: value
+        for key, value in new.items()
+        if isinstance(value, bool | int | float | str)
+        and old.get(key) != value
+        and ((owner := owner_of(key)) is None or owner.name == after.engine.name)
+    }
+
+
+def turned(config: Config, changes: Mapping[str, str]) -> Config:
+    """`config` with keys changed to what these texts stand for. Raises ConfigError for a key or value that cannot be,
+    and where keys contradict each other.
+
+    With another engine, options that it does not take go back to their defaults unless they were changed as well.
+    """
+    flat = flat_values(config)
+    for key, text in changes.items():
+        if key.partition(".")[0] in ("sweep", "measurement", "validity", "quality", "target", "load"):
+            raise ConfigError(key, "is no knob of a tuning session", allowed="keys of workload, engine, device, model")
+        flat[key] = parse_text(key, text)
+    if flat["engine.name"] != config.engine.name and (spec := SPECS.get(str(flat["engine.name"]))):
+        for path, field in FIELDS.items():
+            if path not in changes and path.startswith("engine.") and not applies(spec, path):
+                flat[path] = field.default  # type: ignore[assignment]  # no table is below [engine]
+    return build(flat)
+
+
+def stepped(knob: Knob, direction: int) -> Value | None:
+    """The next value up (1) or down (-1); None at the end of what is allowed.
+
+    Words follow their order; whole numbers of a wide range go by powers of two, others by one; small numbers by tenths,
+    larger ones by doubling.
+    """
+    value = knob.value
+    if isinstance(value, bool):
+        return (not value) if value != (direction > 0) else None
+    if isinstance(value, str):
+        if value not in knob.words:
+            return None
+        at = knob.words.index(value) + direction
+        return knob.words[at] if 0 <= at < len(knob.words) else None
+    if knob.minimum is None or knob.maximum is None:
+        return None
+    found = _whole_step(knob, int(value), direction) if knob.whole else _number_step(knob, value, direction)
+    # The end itself counts as a step; at 0 or -1 stands what means "the default" or "all".
+    found = min(max(found, knob.minimum), knob.maximum)
+    if found == value:
+        return None
+    return int(found) if knob.whole else float(found)
+
+
+def _whole_step(knob: Knob, value: int, direction: int) -> int:
+    assert knob.minimum is not None  # noqa: S101
+    assert knob.maximum is not None  # noqa: S101
+    if knob.maximum - knob.minimum <= _DOUBLED_FROM or value < 1 or (value == 1 and direction < 0):
+        return value + direction
+    power = 1 << (value.bit_length() - 1)
+    if direction > 0:
+        return power * 2
+    return power if power != value else power // 2
+
+
+def _number_step(knob: Knob, value: float, direction: int) -> float:
+    assert knob.maximum is not None  # noqa: S101
+    if knob.maximum <= 1:
+        return round(value + direction * 0.05, 2)
+    if knob.maximum <= _TENTHS_UP_TO:
+        return round(value + direction * 0.1, 1)
+    if value == 0:
+        return 1.0 if direction > 0 else 0.0
+    return value * 2 if direction > 0 else value / 2
+
+
+def text_of(value: Value) -> str:
+    """A value as it is typed: `turned` reads it back."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,204 @@
+"""A segment of a tuning session: one setting, measured by itself, and held against others.
+
+Whoever looks again and again, and stops when there is a difference, finds one more often than once in 20 where there is
+none. So a segment that goes on is looked at when it has 3, 4, 6, 9, 13 ... observations, the k-th time with an
+interval of 1 - 0.05 / (k (k + 1)): by Boole's inequality the chance of any false difference stays at 5 %, as the sum of
+1 / (k (k + 1)) is 1. A segment whose length was fixed beforehand is looked at once, at its end, at 95 %. The best of m
+segments was chosen by its figure: against it, the 5 % are divided by m (Bonferroni).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from infertui.analysis.outcome import EQUAL_WITHIN
+from infertui.analysis.tuning.knobs import Effect
+from infertui.config.fields import Value
+from infertui.integers import Whole
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.comparison import Ratio, Totals, ratio
+from infertui.measure.dependence import FEWEST
+from infertui.measure.records import BatchRecord
+from infertui.measure.statistics import CONFIDENCE
+from infertui.metrics.observed import throughput
+from infertui.metrics.registry import metric_of
+from infertui.results.observations import Observation
+from infertui.results.result import Error, Result, State
+
+Finding = Literal["better", "worse", "equal", "unclear"]
+GROWTH = 1.5
+FIGURES = (
+    "throughput", "low", "high", "ttft", "ttft_p99", "itl", "itl_p99", "vram", "power", "joules_per_token",
+    "iterations", "failed",
+)  # fmt: skip
+"""The metrics that are kept of a segment, by their keys."""
+
+
+class SegmentRatio(Struct, frozen=True):
+    """The throughput of a segment as a multiple of another segment's, with its interval at that `confidence`.
+
+    `looks` is how often it was looked at so far: once, where its length was fixed beforehand. None is not available.
+    `processes`: the model was loaded anew between them, and what differs from process to process counts as well.
+    """
+
+    segment: Whole
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = CONFIDENCE
+    looks: Whole = 1
+    finding: Finding = "unclear"
+    processes: bool = False
+
+
+class Segment(Struct, frozen=True):
+    """One setting and what was measured of it: a line of segments.jsonl. Numbers count from 1.
+
+    `run` is its run in the session's folder. `changes` are the keys in which it differs from the segment before, `name`
+    those that differ from the first one. `returned`: the change before failed, and the last good setting is back.
+    `pinned` is the run that it became among the ordinary results. `figures` are metrics by key, of which None is not
+    available. `began` and `seconds`: when its change was made, in seconds from the session's start, and how long it
+    lasted, getting ready included.
+    """
+
+    number: Whole
+    run: str
+    name: str
+    changes: dict[str, Value]
+    effect: Effect
+    state: State
+    began: float
+    seconds: float
+    figures: dict[str, float | None] = {}
+    phases: dict[str, float] = {}
+    previous: SegmentRatio | None = None
+    best: SegmentRatio | None = None
+    baseline: SegmentRatio | None = None
+    error: Error | None = None
+    invalid: tuple[str, ...] = ()
+    returned: bool = False
+    pinned: str = ""
+    step: Whole = 0
+    """The step of the script that it is, from 1; 0 of none."""
+    process: Whole = 0
+    """Grows with every load of the model."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether it has a throughput."""
+        return self.figures.get("throughput") is not None
+
+
+def figures_of(result: Result) -> dict[str, float | None]:
+    """What is kept of a result; None is not available."""
+    return {key: metric_of(key).number(result) for key in FIGURES}
+
+
+def observed(batches: Iterable[BatchRecord]) -> Totals:
+    """Tokens over seconds of batches; failed ones are left out."""
+    return throughput(
+        [
+            Observation(batch.tokens, batch.seconds, None, None, None, None, stretches=_stretches(batch))
+            for batch in batches
+            if not batch.error
+        ]
+    )
+
+
+def _stretches(batch: BatchRecord) -> tuple[float, ...]:
+    return tuple(length / NS_PER_S for length in batch.stretches_ns)
+
+
+def looks_until(observations: int) -> tuple[int, int]:
+    """How often a segment with so many observations has been looked at, and with how many the last time."""
+    looks, at = 0, 0
+    following = FEWEST
+    while following <= observations:
+        looks, at = looks + 1, following
+        following = max(following + 1, int(following * GROWTH))
+    return looks, at
+
+
+def confidence_at(look: int) -> float:
+    """Of the interval of the so manieth look, from 1."""
+    return 1 - (1 - CONFIDENCE) / (look * (look + 1))
+
+
+def against(
+    other: int, theirs: Totals, ours: Totals, *, fixed: bool, among: int = 1, processes: bool = False
+) -> SegmentRatio:
+    """Our throughput as a multiple of that of segment `other`.
+
+    `fixed`: how long is measured was said beforehand, and this is the end. `among`: the other was chosen as the best of
+    so many.
+    """
+    looks, at = (1, len(ours.numerators)) if fixed else looks_until(len(ours.numerators))
+    confidence = CONFIDENCE if fixed else confidence_at(max(1, looks))
+    confidence = 1 - (1 - confidence) / max(1, among)
+    found = ratio(theirs, _first(ours, at), confidence=confidence) if at else None
+    if found is None or found.interval is None:
+        value = ours.value / theirs.value if ours.numerators and theirs.numerators and theirs.value > 0 else None
+        return SegmentRatio(other, value, confidence=confidence, looks=looks, processes=processes)
+    return SegmentRatio(
+        other,
+        found.value,
+        found.interval.low,
+        found.interval.high,
+        confidence,
+        looks,
+        finding_of(found),
+        processes,
+    )
+
+
+def _first(totals: Totals, count: int) -> Totals:
+    return Totals(totals.numerators[:count], totals.denominators[:count], totals.stretches[:count])
+
+
+def finding_of(found: Ratio) -> Finding:
+    """`equal` where 1 is in the interval, and all of it within 2 %."""
+    if found.interval is None:
+        return "unclear"
+    if found.differs:
+        return "better" if found.value > 1 else "worse"
+    low, high = found.interval.low, found.interval.high
+    return "equal" if low >= 1 - EQUAL_WITHIN and high <= 1 + EQUAL_WITHIN else "unclear"
+
+
+def best_of(segments: Iterable[Segment]) -> Segment | None:
+    """The segment of highest throughput, the earliest of equal ones; None where none was measured."""
+    measured = [segment for segment in segments if segment.measured]
+    return max(measured, key=lambda segment: (segment.figures["throughput"] or 0.0, -segment.number), default=None)
+
+
+def comparisons(
+    number: int,
+    ours: Totals,
+    segments: Sequence[Segment],
+    observed_of: Mapping[int, Totals],
+    *,
+    process: int,
+    fixed: bool,
+    baseline: int = 0,
+) -> tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None]:
+    """Segment `number` against the measured one before it, the best of those before, and the baseline.
+
+    None where there is no other, or this is it.
+    """
+    others = [one for one in segments if one.measured and one.number in observed_of and one.number != number]
+
+    def held(other: Segment | None, among: int = 1) -> SegmentRatio | None:
+        if other is None:
+            return None
+        return against(
+            other.number,
+            observed_of[other.number],
+            ours,
+            fixed=fixed,
+            among=among,
+            processes=other.process != process,
+        )
+
+    marked = next((one for one in others if one.number == baseline), None)
+    return held(others[-1] if others else None), held(best_of(others), len(others)), held(marked)

@@ -1,0 +1,141 @@
+"""What a segment under way comes to: its batches as they end, its comparisons, and the points of the charts."""
+
+from collections.abc import Mapping, Sequence
+
+from infertui.analysis.tuning.segment import Segment, SegmentRatio, against, comparisons, looks_until
+from infertui.measure.clock import NS_PER_S
+from infertui.measure.comparison import Totals
+from infertui.measure.itl import merge_gaps
+from infertui.measure.records import BatchRecord
+from infertui.measure.statistics import describe
+from infertui.runner.tuning.state import TuningLive, TuningPoint
+
+HOPELESS = 5
+POINT_S = 0.5
+"""Seconds between two points, at the least."""
+
+
+class Gathering:
+    """Of segment `number`, which began at `began` of its session. `others` are those before it, with what of them was
+    observed."""
+
+    def __init__(
+        self, number: int, name: str, began: float, others: Sequence[Segment], observed_of: Mapping[int, Totals]
+    ) -> None:
+        self.number, self.name, self.began = number, name, began
+        self.process = 0
+        self.baseline = 0
+        self.versus = 0
+        """The segment that it is to be clear against; 0: the one before."""
+        self.among = 1
+        """Of how many that one was chosen as the best."""
+        self._others, self._observed_of = others, observed_of
+        self._tokens: list[float] = []
+        self._seconds: list[float] = []
+        self._stretches: list[tuple[float, ...]] = []
+        self._recent: list[BatchRecord] = []
+        self._point_at = began
+        self._looks = 0
+        self._failed = 0
+        self._looks_at_versus = 0
+        self._clear = False
+        self._marked = 0
+        self._found: tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None] = (None, None, None)
+
+    @property
+    def observed(self) -> Totals:
+        """Tokens over seconds of the batches so far."""
+        return Totals(tuple(self._tokens), tuple(self._seconds), tuple(self._stretches))
+
+    def take(self, batch: BatchRecord) -> None:
+        """Take a measured batch; one that failed tells nothing of the speed."""
+        if batch.error:
+            self._failed += 1
+            return
+        self._tokens.append(float(batch.tokens))
+        self._seconds.append(batch.seconds)
+        self._stretches.append(tuple(length / NS_PER_S for length in batch.stretches_ns))
+        self._recent.append(batch)
+
+    def looked(self) -> tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None]:
+        """Against the one before, the best and the baseline, as of the last look that was due."""
+        looks, _ = looks_until(len(self._tokens))
+        if looks != self._looks or self.baseline != self._marked:
+            self._looks, self._marked = looks, self.baseline
+            self._found = self.compared(fixed=False)
+        return self._found
+
+    def compared(self, *, fixed: bool) -> tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None]:
+        """The same now; `fixed`: this is the only look, and when it is was said beforehand."""
+        return comparisons(
+            self.number,
+            self.observed,
+            self._others,
+            self._observed_of,
+            process=self.process,
+            fixed=fixed,
+            baseline=self.baseline,
+        )
+
+    @property
+    def batches(self) -> int:
+        """How many are measured."""
+        return len(self._seconds)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether every batch so far failed, and that were several: it would go on failing."""
+        return self._failed >= HOPELESS and not self._seconds
+
+    @property
+    def clear(self) -> bool:
+        """Whether it can be said how it compares with `versus`."""
+        if not self.versus or self.versus not in self._observed_of:
+            previous, _, _ = self.looked()
+            return previous is not None and previous.finding != "unclear"
+        looks, _ = looks_until(len(self._tokens))
+        if looks != self._looks_at_versus:
+            self._looks_at_versus = looks
+            theirs = self._observed_of[self.versus]
+            found = against(self.versus, theirs, self.observed, fixed=False, among=self.among)
+            self._clear = found.finding != "unclear"
+        return self._clear
+
+    def live(self) -> TuningLive:
+        """As it is shown."""
+        seconds = sum(self._seconds)
+        previous, best, baseline = self.looked()
+        return TuningLive(
+            self.number,
+            self.name,
+            self.began,
+            batches=len(self._seconds),
+            seconds=seconds,
+            throughput=sum(self._tokens) / seconds if seconds else None,
+            previous=previous,
+            best=best,
+            baseline=baseline,
+        )
+
+    def point(self, now: float, *, vram: int | None, power: float | None) -> TuningPoint | None:
+        """The next point, of the batches since the last one; None where it is too early, or nothing was measured."""
+        if not self._recent or now - self._point_at < POINT_S:
+            return None
+        batches, self._recent, self._point_at = self._recent, [], now
+        seconds = sum(batch.seconds for batch in batches)
+        throughput = sum(batch.tokens for batch in batches) / seconds if seconds else None
+        firsts = [request.ttft for batch in batches for request in batch.requests if request.ttft is not None]
+        ttft = describe(firsts, independent=len(batches))
+        gaps = merge_gaps(batch.itl for batch in batches if batch.itl)
+        return TuningPoint(
+            now,
+            self.number,
+            throughput=throughput,
+            ttft=ttft.p50 if ttft else None,
+            ttft_p99=ttft.p99 if ttft else None,
+            itl=gaps.p50 if gaps else None,
+            itl_p99=gaps.p99 if gaps else None,
+            vram=vram,
+            power=power,
+            joules_per_token=power / throughput if power is not None and throughput else None,
+        )
