@@ -105,6 +105,18 @@ class Levels(Struct, frozen=True):
             yield self.end, 0
 
 
+def is_open(load: LoadConfig) -> bool:
+    """Whether requests are due at times of their own, and not when others have ended."""
+    return bool(load.request_rate or load.trace)
+
+
+def in_flight(load: LoadConfig) -> Iterator[tuple[float, int]]:
+    """How many requests may be in flight, as (seconds, level) at each change; none: as many as come."""
+    if not is_open(load):
+        return levels_of(load).whole()
+    return iter([(0.0, load.concurrency)] if load.concurrency else [])
+
+
 def levels_of(load: LoadConfig) -> Levels:
     """What [load] describes: of request_rate where that is set, else of concurrency. Raises ConfigError for steps."""
     if load.steps:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infertui.config.endpoint import LoadConfig
 from infertui.errors import ConfigError
-from infertui.load.levels import Levels, LevelSegment, levels_of, parse_steps, share_of
+from infertui.load.levels import Levels, LevelSegment, in_flight, is_open, levels_of, parse_steps, share_of
 
 
 def test_a_rate_holds_from_the_beginning_and_without_end() -> None:
@@ -31,6 +31,14 @@ def test_a_ramp_rises_in_line_to_the_rate() -> None:
 def test_a_ramp_of_requests_in_flight_goes_up_by_one_at_a_time() -> None:
     assert list(levels_of(LoadConfig(concurrency=4, ramp_s=8)).whole()) == [(0, 1), (2, 2), (4, 3), (6, 4)]
     assert len(list(levels_of(LoadConfig(concurrency=65536, ramp_s=0.1)).whole())) == 65536
+
+
+def test_what_is_due_at_times_has_at_most_so_many_in_flight() -> None:
+    assert list(in_flight(LoadConfig(request_rate=5, steps="1:1,2:1"))) == []
+    assert list(in_flight(LoadConfig(request_rate=5, concurrency=3, ramp_s=9))) == [(0, 3)]
+    assert list(in_flight(LoadConfig(trace="x"))) == []
+    assert list(in_flight(LoadConfig(concurrency=3))) == [(0, 3)]
+    assert (is_open(LoadConfig(trace="x")), is_open(LoadConfig(concurrency=3))) == (True, False)
 
 
 def test_steps_follow_one_another_and_end() -> None:

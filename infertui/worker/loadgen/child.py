@@ -8,15 +8,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from typing import Any
 
 import uvloop
 
-from infertui.config.endpoint import LoadConfig
 from infertui.endings import NOT_FOR_WORKERS
 from infertui.errors import ConfigError, InfertuiError
-from infertui.load.levels import levels_of, share_of
+from infertui.load.levels import in_flight, is_open, share_of
 from infertui.load.plan import LoadPlan
 from infertui.measure.clock import NS_PER_S
 from infertui.text import error_text
@@ -102,11 +101,11 @@ class LoadClient:
             self._link.emit,
             timeout_s=target.request_timeout_s,
             streaming=target.streaming,
-            open_loop=bool(load.request_rate),
+            open_loop=is_open(load),
             part=command.part,
             parts=command.parts,
         )
-        most = max((level for _, level in _levels(load)), default=0)
+        most = max((level for _, level in in_flight(load)), default=0)
         connections = share_of(most, command.part, command.parts) if most else OPEN_LOOP_CONNECTIONS
         await self._executor.prepare(min(connections, MOST_CONNECTIONS))
         gc.collect()
@@ -117,7 +116,7 @@ class LoadClient:
 
     def _start(self, command: StartLoad) -> None:
         executor, prepared = self._ready()
-        executor.start(command.at_ns, _levels(prepared.load), spread_s=command.spread_s)
+        executor.start(command.at_ns, in_flight(prepared.load), spread_s=command.spread_s)
         self._started_ns = command.at_ns
         self._run(self._report(executor))
 
@@ -177,13 +176,6 @@ class LoadClient:
         sys.stderr.flush()
         message = f"{type(error).__name__}: {error_text(error)}"
         self._link.emit(ClientFailure(_now(), "error", message, "The load generator's log has the traceback."))
-
-
-def _levels(load: LoadConfig) -> Iterable[tuple[float, int]]:
-    """Of requests in flight, over time; none: as many as come."""
-    if load.request_rate:
-        return ((0.0, load.concurrency),) if load.concurrency else ()
-    return levels_of(load).whole()
 
 
 def main(argv: list[str]) -> None:

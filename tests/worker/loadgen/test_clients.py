@@ -1,7 +1,9 @@
 """Real load generators against a real server: what is asked, when, and what is told of it."""
 
+import json
 from pathlib import Path
 
+import pytest
 from support.loads import load, part_command
 from support.raw_servers import Asking, raw_server, say_hello
 from support.workers import play
@@ -47,3 +49,19 @@ def test_several_clients_send_each_request_of_one_plan_once(tmp_path: Path) -> N
 
     asked = play(scenario())
     assert sorted(asking.prompt for asking in asked) == planned_prompts(21, concurrency=5)
+
+
+def test_a_trace_is_sent_at_its_times_and_whole(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    lines = [{"timestamp": 40 * number, "input_length": 5 + number, "output_length": 2} for number in range(12)]
+    trace.write_text("\n".join(map(json.dumps, lines)))
+
+    async def scenario() -> None:
+        async with raw_server(say_hello) as server:
+            told = await load(tmp_path, part_command(server.url, trace=str(trace)), parts=2)
+        assert sorted(len(asking.prompt.split()) for asking in server.asked) == list(range(5, 17))
+        assert told.kinds == [""] * 12
+        dues = sorted(request.due_ns for request in told.requests)
+        assert [due - dues[0] for due in dues] == pytest.approx([40e6 * number for number in range(12)], abs=2)
+
+    play(scenario())
