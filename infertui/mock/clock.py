@@ -38,13 +38,17 @@ class Due(Protocol):
 
 
 class Deadlines:
-    """Calls `step` of what was added, never before its deadline."""
+    """Calls `step` of what was added, never before its deadline.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, spin_ns: int) -> None:
-        self._loop, self._spin_ns = loop, spin_ns
+    `apart_ns`: least time between two wake-ups, which costs lateness and saves as much work; with it nothing is spun.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, spin_ns: int, apart_ns: int = 0) -> None:
+        self._loop, self._spin_ns, self._apart_ns = loop, 0 if apart_ns else spin_ns, apart_ns
         self._heap: list[tuple[int, int, Due]] = []
         self._number = 0
         self._armed_ns = NEVER
+        self._not_before_ns = 0
         self._busy = False
         self.longest_slice_ns = 0
         libc = ctypes.CDLL(None, use_errno=True)
@@ -74,7 +78,7 @@ class Deadlines:
     def _arm(self, at_ns: int) -> None:
         self._armed_ns = at_ns
         # 0 would switch the timer off; a time that is past fires at once. Setting it clears what it has told.
-        wake_ns = max(at_ns - self._spin_ns, 1) if at_ns != NEVER else 0
+        wake_ns = max(at_ns - self._spin_ns, self._not_before_ns, 1) if at_ns != NEVER else 0
         self._spec.s, self._spec.ns = divmod(wake_ns, 1_000_000_000)
         self._settime(self._fd, _TFD_TIMER_ABSTIME, self._spec_address, None)
 
@@ -104,4 +108,5 @@ class Deadlines:
         finally:
             self._busy = False
             self.longest_slice_ns = max(self.longest_slice_ns, now_ns - began_ns)
+            self._not_before_ns = began_ns + self._apart_ns if self._apart_ns else 0
             self._arm(heap[0][0] if heap else NEVER)

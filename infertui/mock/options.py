@@ -24,7 +24,8 @@ class MockOptions(Struct, frozen=True, kw_only=True):
 
     `osl` 0: as many tokens as are asked for. `slots` 0: any number at once. `prefill_rate`, in prompt tokens a second,
     adds the time of tokens that are not cached to `ttft_s`; 0: none. `kv_blocks` is the size of the KV cache in blocks
-    of 16 tokens. `stop_after`: requests after which nothing listens any more; 0: never.
+    of 16 tokens. `coalesce_s`: least time between two wake-ups. `stop_after`: requests after which nothing listens any
+    more; 0: never.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +53,7 @@ class MockOptions(Struct, frozen=True, kw_only=True):
     tls_key: str = ""
     api_key: str = ""
     spin_s: float = 60e-6
+    coalesce_s: float = 0.0
     read_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
 
@@ -76,6 +78,8 @@ def check(options: MockOptions) -> MockOptions:
         ("--ttft", options.ttft_s),
         ("--itl", options.itl_s),
         ("--itl-per-stream", options.itl_per_stream_s),
+        ("--coalesce", options.coalesce_s),
+        ("--spin", options.spin_s),
     ):
         if not 0 <= value <= LONGEST_S:
             raise ConfigError(name, f"{value:g} s", allowed="0 s to a day")

@@ -39,21 +39,32 @@ class Style(Struct, frozen=True):
 
 
 class Timing:
-    """The deadlines of one request's tokens, in nanoseconds: absolute, so that no lateness adds up."""
+    """The deadlines of one request's tokens, in nanoseconds: absolute, so that no lateness adds up.
+
+    `more_ns`: what load adds to the time between two tokens, asked anew for each.
+    """
 
     def __init__(
-        self, begin_ns: int, first_ns: int, itl_ns: Callable[[], int], *, spread_ns: int, random: Random | None
+        self,
+        begin_ns: int,
+        first_ns: int,
+        itl_ns: int,
+        *,
+        more_ns: Callable[[], int] | None,
+        spread_ns: int,
+        random: Random,
     ) -> None:
         self.begin_ns, self.first_ns = begin_ns, first_ns
         self._base_ns, self._token = first_ns, 0
-        self._itl_ns, self._spread_ns, self._random = itl_ns, spread_ns, random
+        self._itl_ns, self._more_ns, self._spread_ns, self._random = itl_ns, more_ns, spread_ns, random
 
     def at(self, token: int) -> int:
         """When a token is due, counted from 0; asked in ascending order."""
         if token > self._token:
-            self._base_ns += self._itl_ns() * (token - self._token)
+            itl_ns = self._itl_ns if self._more_ns is None else self._itl_ns + self._more_ns()
+            self._base_ns += itl_ns * (token - self._token)
             self._token = token
-        if self._random is None or not token:
+        if not self._spread_ns or not token:
             return self._base_ns
         return self._base_ns + self._random.randint(-self._spread_ns, self._spread_ns)
 
@@ -131,7 +142,7 @@ def at_once(answer: MockAnswer, timing: Timing, style: Style, *, ticking: bool) 
     body = answer.whole(text, reasoning, tool)
     if style.fails:
         body = answer.error()[0].data
-    elif style.malformed:
+    elif style.malformed or style.stop_half:
         body = body[: len(body) // 2]
     elif style.huge:
         body = body[:-1] + b',"mock_huge":"' + b"x" * HUGE_LINE_BYTES + b'"}'

@@ -38,7 +38,9 @@ class MockHost:
     def __init__(self, options: MockOptions) -> None:
         self.options = check(options)
         self.loop = asyncio.get_running_loop()
-        self.deadlines = Deadlines(self.loop, spin_ns=round(options.spin_s * 1e9))
+        self.deadlines = Deadlines(
+            self.loop, spin_ns=round(options.spin_s * 1e9), apart_ns=round(options.coalesce_s * 1e9)
+        )
         self.serving = Serving(self.options, self.deadlines)
         self.pages = Pages(self)
         self.url = ""

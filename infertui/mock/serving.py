@@ -101,9 +101,10 @@ class Serving:
         timing = Timing(
             at_ns,
             first_ns,
-            self._itl_now,
+            self._itl_ns,
+            more_ns=self._slower_by if self._per_stream_ns else None,
             spread_ns=self._itl_spread_ns,
-            random=random if self._itl_spread_ns else None,
+            random=random,
         )
         style, answer = self._style(reply.fault), self.answer_of(reply)
         if asked.streaming:
@@ -125,8 +126,8 @@ class Serving:
             steps = dripping(steps)
         reply.begin(steps, self.deadlines)
 
-    def _itl_now(self) -> int:
-        return self._itl_ns + self._per_stream_ns * max(len(self.floor.running) - 1, 0)
+    def _slower_by(self) -> int:
+        return self._per_stream_ns * max(len(self.floor.running) - 1, 0)
 
     def _style(self, fault: str) -> Style:
         worn = self.worn

@@ -1,5 +1,6 @@
 """What the mock knows of what it did: the truth, and how late its own writes were."""
 
+from bisect import bisect_left
 from collections import deque
 from math import sqrt
 from time import monotonic_ns
@@ -79,16 +80,13 @@ class Histogram:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self._latest, self._place = -1.0, 0
 
     def add(self, value: float, times: int = 1) -> None:
         """A value, some times."""
-        place = 0
-        for place, bound in enumerate(self.bounds):  # noqa: B007
-            if value <= bound:
-                break
-        else:
-            place = len(self.bounds)
-        self.counts[place] += times
+        if value != self._latest:  # gaps between tokens are mostly the same
+            self._latest, self._place = value, bisect_left(self.bounds, value)
+        self.counts[self._place] += times
         self.total += value * times
 
 

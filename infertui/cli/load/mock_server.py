@@ -101,6 +101,12 @@ def mock_server(
     spin: Annotated[
         str, typer.Option("--spin", metavar="TIME", help="Wait actively for so long before a deadline; 0: never.")
     ] = "60us",
+    coalesce: Annotated[
+        str,
+        typer.Option(
+            "--coalesce", metavar="TIME", help="Wake up at most so often, for less CPU; writes are late by up to it."
+        ),
+    ] = "0us",
     describe: Annotated[
         bool, typer.Option("--describe", help="Print what a client has to find, with the formula, and stop.")
     ] = False,
@@ -151,6 +157,7 @@ def mock_server(
             tls_key=tls_key,
             api_key=_key(api_key_env),
             spin_s=seconds(spin, name="--spin"),
+            coalesce_s=seconds(coalesce, name="--coalesce"),
         )
     )
     if describe:

@@ -43,6 +43,7 @@ def _bare(steps: Iterator[Step], framing: Framing) -> Iterator[Step]:
 def _by_length(steps: Iterator[Step], framing: Framing) -> Iterator[Step]:
     known = list(steps)
     length = sum(len(data) for _, data, _ in known)
+    length = 2 * length + 1 if framing.unfinished else length
     head = framing.head.replace(b"\r\n\r\n", b"\r\ncontent-length: %d\r\n\r\n" % length)
     return _bare(iter(known), Framing(way="close", head=head))
 
