@@ -106,7 +106,7 @@ class Serving:
             spread_ns=self._itl_spread_ns,
             random=random,
         )
-        style, answer = self._style(reply.fault), self.answer_of(reply)
+        style, answer = self._style(reply.fault, streaming=asked.streaming), self.answer_of(reply)
         if asked.streaming:
             steps = streamed(answer, timing, Wire(self.worn, tight=answer.tight), style)
             if "split-segments" in self.worn:
@@ -129,7 +129,7 @@ class Serving:
     def _slower_by(self) -> int:
         return self._per_stream_ns * max(len(self.floor.running) - 1, 0)
 
-    def _style(self, fault: str) -> Style:
+    def _style(self, fault: str, *, streaming: bool) -> Style:
         worn = self.worn
         end = Wire(worn, tight=False)
         return Style(
@@ -146,7 +146,7 @@ class Serving:
             no_done="no-done" in worn,
             no_finish="no-finish" in worn,
             fails="error-in-stream" in worn,
-            stop_half=fault in _HALF or "cut-stream" in worn,
+            stop_half=fault in _HALF or ("cut-stream" in worn and streaming),
             malformed=fault == "malformed",
             huge=fault == "huge-line",
         )

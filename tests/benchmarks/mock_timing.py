@@ -75,7 +75,8 @@ async def load(mock: MockProcess, streams: int) -> tuple[list[tuple[float, float
     for number in range(streams):  # spread over one round: a wave would measure its own queue
         over = asyncio.Event()
         ends.append(over)
-        await loop.create_connection(lambda over=over: Stream(request, until, found, over), place.hostname, place.port)  # type: ignore[misc]
+        stream = Stream(request, until, found, over)
+        await loop.create_connection(lambda stream=stream: stream, place.hostname or "", place.port or 0)  # type: ignore[misc]
         await asyncio.sleep(max(until - SECONDS + round_s * (number + 1) / streams - time.monotonic(), 0))
     for over in ends:
         await over.wait()
