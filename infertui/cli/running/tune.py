@@ -242,12 +242,12 @@ async def _followed(asked: TuneFlags, runner: "Runner", name: str, shown: "_Show
 
 
 async def _pin(asked: TuneFlags, runner: "Runner", name: str, shown: "_Shown") -> None:
-    for number in _chosen(asked.pin, shown.segments):
+    for number in _chosen(asked.pin, shown.every):
         run = await runner.pin_segment(name, number)
         say(f"infertui: segment {number} is the run {run}", err=True)
 
 
-def _chosen(which: str, segments: "list[Segment]") -> list[int]:
+def _chosen(which: str, segments: "tuple[Segment, ...]") -> list[int]:
     """The numbers of the segments that are to be pinned. Raises UsageError."""
     from infertui.analysis.tuning.segment import best_of
     from infertui.errors import UsageError
@@ -271,22 +271,29 @@ class _Shown:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._error = ""
-        self._known: set[int] | None = None
+        self._told: set[int] = set()
         self.segments: list[Segment] = []
+        """Those of this time."""
+        self.every: tuple[Segment, ...] = ()
 
     def begun(self, name: str, out: Path) -> None:
-        """The session has its folder."""
+        """The session has its folder; what an earlier one measured there is not told again."""
+        from infertui.runner.tuning.folder import TuningFolder
         from infertui.text import clean
 
+        self._told |= {one.number for one in TuningFolder.found(out, name).segments() if one.step or one.pinned}
         say(f"infertui: {name} in {clean(str(out))}", err=True)
 
     def take(self, view: "TuningView") -> None:
         """Print what is new."""
         from infertui.analysis.tuning.wording import segment_line
 
-        known = len(self.segments)
-        self.segments, self._error = list(view.segments), view.error
-        for segment in self.segments[known:]:
+        self._error, self.every = view.error, view.segments
+        for segment in view.segments:
+            if segment.number in self._told:
+                continue
+            self._told.add(segment.number)
+            self.segments.append(segment)
             if not segment.measured and segment.error is None:
                 continue  # the next change came before it measured
             progress("")
@@ -317,4 +324,5 @@ class _Shown:
             say(f"infertui: {self._error}", err=True)
         if self._error or any(segment.error is not None for segment in self.segments):
             return FAILED
-        return INVALID if any(segment.invalid for segment in self.segments) else OK
+        finished = [segment for segment in self.segments if segment.state == "finished"]
+        return INVALID if any(segment.invalid for segment in finished) else OK
