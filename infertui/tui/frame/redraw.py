@@ -55,6 +55,7 @@ class RedrawScheduler:
         self.periods = {
             "machine": max(1 / settings.gauge_hz, SLOW_GAUGES_S if slow else 0.0),
             "live": max(1 / settings.chart_hz, SLOW_LIVE_S if slow else 0.0),
+            "tuning": max(1 / settings.chart_hz, SLOW_LIVE_S if slow else 0.0),
             "queue": quick,
             "runner": quick,
             "results": max(quick, 0.5),
