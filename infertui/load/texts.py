@@ -8,6 +8,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 from msgspec import Struct
@@ -50,6 +51,10 @@ def scale_of(counts: Sequence[tuple[int, int]]) -> TokenScale:
     return TokenScale(per_word, least - per_word * few)
 
 
+KNOWN_WORDS = (32, 128)
+"""Sizes of texts from which a server's scale is learned: see `MadeTexts.known` and `scale_of`."""
+
+
 def bundled_words() -> tuple[str, ...]:
     """Common English words, of lower case, all different.
 
@@ -83,7 +88,6 @@ class MadeTexts:
         self._ends = list(accumulate((len(word) for word in drawn + drawn), initial=0))
         self._pool = "".join(drawn)
         self._twice = self._pool * 2
-        self._split: dict[str, list[str]] = {}
 
     def unique(self, number: int, tokens: int, shared: float = 0.0) -> str:
         """A text of so many tokens, of which the first share is that of all such texts."""
@@ -91,9 +95,7 @@ class MadeTexts:
 
     def of_prompt(self, prompt: str, number: int, tokens: int, shared: float = 0.0) -> str:
         """The same, and after its beginning it goes on with a prompt, cut, or again and again from the start."""
-        if prompt not in self._split:
-            self._split[prompt] = _pieces(prompt)
-        pieces = self._split[prompt]
+        pieces = _pieces(prompt)
         if not pieces:
             return self.unique(number, tokens, shared)
 
@@ -205,6 +207,7 @@ def _of_one_token(words: Sequence[str], encode: Encode) -> tuple[str, ...]:
     return found if len(encode(" ".join(row))) == len(row) else ()
 
 
+@lru_cache(maxsize=1024)
 def _pieces(prompt: str) -> list[str]:
     """A prompt's words, each with a blank in front; long runs without blanks, as of Chinese, in parts."""
     pieces = []

@@ -141,6 +141,8 @@ class _TraceFile:
         at = self._time(value, entry)
         if entry.prompt is None and entry.prompt_tokens is None:
             self._refuse("tells neither a prompt nor how many tokens it has", _ALLOWED)
+        if entry.prompt is not None and not _is_text(entry.prompt):
+            self._refuse("has a prompt with half of a surrogate pair, which no server can be sent", "whole characters")
         return TracedRequest(
             at,
             entry.prompt,
@@ -172,3 +174,11 @@ class _TraceFile:
 
     def _refuse(self, what: str, allowed: str) -> NoReturn:
         raise ConfigError(_KEY, f"line {self._line} of {self._name} {what}", allowed=allowed)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -83,6 +83,7 @@ def test_dates_in_ms_are_dates_in_mooncakes_form_too(tmp_path: Path) -> None:
         ('{"timestamp": true, "input_length": 2}\n', "has no time stamp"),
         ('{"timestamp": NaN, "input_length": 2}\n', "has no time stamp"),
         ('{"timestamp": 1' + "0" * 400 + ', "input_length": 2}\n', "has no time stamp"),
+        ('{"timestamp": 1, "prompt": "a \\ud800 b"}\n', "half of a surrogate pair"),
         ('{"timestamp": 1}\n', "tells neither a prompt nor"),
         ('{"timestamp": 1, "input_length": -5}\n', "tells neither a prompt nor"),
         ('{"timestamp": 1, "input_length": 1.5}\n', "tells neither a prompt nor"),
