@@ -37,21 +37,19 @@ class TokenScale(Struct, frozen=True):
         return max(1, round((tokens - self.overhead) / self.per_word))
 
 
-def scale_of(counts: Sequence[tuple[int, int]]) -> TokenScale:
+def scale_of(counts: Sequence[tuple[int, int]]) -> TokenScale | None:
     """From texts of known words the tokens that were counted: pairs of two different sizes, of which the outer count.
 
-    Counts that no tokenizer makes of these words teach nothing.
+    None for counts that no tokenizer makes of these words, and for those of one size.
     """
     if not counts or min(counts)[0] == max(counts)[0]:
-        return TokenScale()
+        return None
     (few, least), (many, most) = min(counts), max(counts)
     per_word = (most - least) / (many - few)
-    if not 0.5 <= per_word <= 20:
-        return TokenScale()
-    return TokenScale(per_word, least - per_word * few)
+    return TokenScale(per_word, least - per_word * few) if 0.5 <= per_word <= 20 else None
 
 
-KNOWN_WORDS = (32, 128)
+KNOWN_WORDS = (64, 320)
 """Sizes of texts from which a server's scale is learned: see `MadeTexts.known` and `scale_of`."""
 
 
@@ -127,8 +125,14 @@ class MadeTexts:
         return "".join(parts)[1:]
 
     def known(self, words: int, number: int = 0) -> str:
-        """A text of so many words, for which a server tells how many tokens it counts. See `scale_of`."""
-        return self._own(number, words, 0.0)
+        """A text of so many words, for which a server tells how many tokens it counts. See `scale_of`.
+
+        After its beginning come all words in turn, so that between `KNOWN_WORDS` all of them stand once.
+        """
+        lead = self._digits_of(number)[:words]
+        rest = words - len(lead)
+        body = (self._words * math.ceil(rest / len(self._words)))[:rest]
+        return "".join((*lead, *body))[1:]
 
     def _own(self, number: int, words: int, shared: float) -> str:
         alike = round(words * shared)
@@ -190,7 +194,7 @@ class MadeTexts:
         if self._exact:
             return TokenScale()
         few, many = ("".join((self._words * 2)[:number])[1:] for number in (64, 256))
-        return scale_of([(64, len(encode(few))), (256, len(encode(many)))])
+        return scale_of([(64, len(encode(few))), (256, len(encode(many)))]) or TokenScale()
 
 
 def salt_of(name: str) -> int:

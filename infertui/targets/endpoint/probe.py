@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from infertui.config.endpoint import TargetConfig
 from infertui.errors import ConfigError, EngineError, InfertuiError
+from infertui.load.texts import KNOWN_WORDS, MadeTexts, TokenScale, scale_of
 from infertui.measure.clock import NS_PER_S
 from infertui.targets.endpoint.address import EndpointAddress, parse_url
 from infertui.targets.endpoint.dialect import Api, AskedRequest, ChatMessage, Dialect, ReceivedAnswer, ServerAnswer
@@ -28,6 +29,9 @@ WAIT_S = 600.0
 TOKENS = 24
 """Asked for in the one short request, whose natural answer is shorter."""
 _PROMPT = "Answer with the one word yes."
+_NO_SCALE = "it does not tell how many tokens it counts of a text: prompts have about the length that is asked for"
+_SOME = 4
+"""Tokens of an answer that is asked for because of the prompt: a first one may be of no text."""
 _POLL_S = 1.0
 _LONGEST_REQUEST_S = 600.0
 _MOST_REFUSED = 6
@@ -55,7 +59,8 @@ class EndpointFacts(Struct, frozen=True):
 
     `without`: fields that it refuses, see `AskedRequest`. `ignores_eos`: whether an answer went on to the length that
     was asked for; None: that was not asked. `streams`: tokens came one after the other. `token_s` is the time of one,
-    in seconds, and `first_s` that of the first. `notes` are sentences for a person.
+    in seconds, and `first_s` that of the first. `scale`: what it counts of a text's tokens, where that was asked for.
+    `notes` are sentences for a person.
     """
 
     server: str
@@ -71,6 +76,7 @@ class EndpointFacts(Struct, frozen=True):
     token_s: float | None = None
     first_s: float | None = None
     metrics_path: str = ""
+    scale: TokenScale | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -83,9 +89,16 @@ class _NotThisWayError(Exception):
 
 
 async def probe(
-    target: TargetConfig, *, exactly: bool = True, wait_s: float = WAIT_S, told: Told | None = None
+    target: TargetConfig,
+    *,
+    exactly: bool = True,
+    scale: bool = False,
+    wait_s: float = WAIT_S,
+    told: Told | None = None,
 ) -> EndpointFacts:
     """Ask a server what it is, and one short request. `told` hears what is waited for.
+
+    `scale`: ask two more, of texts from which it shows how many tokens it counts.
 
     Raises:
         ConfigError: a value of `target` is wrong, or does not fit the server.
@@ -117,8 +130,28 @@ async def probe(
             failure = failure or refused.error
             continue
         facts = _facts(identity, api, model, sent, answer, streaming=target.streaming, exactly=exactly)
+        if scale:
+            facts = replace(facts, scale=await _learned_scale(trial, until))
+            if facts.scale is None:
+                facts = replace(facts, notes=(*facts.notes, _NO_SCALE))
         return replace(facts, without=trial.without, notes=(*facts.notes, *trial.notes))
     raise failure or EngineError(f"{address.shown} answers to no dialect that is known here")
+
+
+async def _learned_scale(trial: "_Trial", until: float) -> TokenScale | None:
+    """What the server counts of texts of known words, which it has never seen; None where it does not tell."""
+    texts, counts = MadeTexts(0, salt=time.time_ns()), []
+    for number, words in enumerate(KNOWN_WORDS):
+        try:
+            _, answer = await trial.ask(
+                texts.known(words, number), _SOME, exactly=False, until=until, told=lambda _: None
+            )
+        except (InfertuiError, _NotThisWayError):
+            return None
+        if answer.usage.prompt_tokens is None:
+            return None
+        counts.append((words, answer.usage.prompt_tokens))
+    return scale_of(counts)
 
 
 def _page_headers(api: Api, key: str) -> dict[str, str]:
@@ -170,13 +203,15 @@ class _Trial:
         """What was refused."""
         return tuple(f"it refuses {name}: asked without" for name in self.without)
 
-    async def ask(self, *, exactly: bool, until: float, told: Told) -> tuple[int, ServerAnswer]:
+    async def ask(
+        self, prompt: str = _PROMPT, tokens: int = TOKENS, *, exactly: bool, until: float, told: Told
+    ) -> tuple[int, ServerAnswer]:
         """When it was asked, and what came. Raises EngineError, ConfigError, _NotThisWayError."""
         target, dialect = self._target, self._dialect
         path = dialect.path(self._model, streaming=target.streaming)
         timeout_s = min(target.request_timeout_s, _LONGEST_REQUEST_S)
         while True:
-            body = dialect.body(self._asked(exactly=exactly))
+            body = dialect.body(self._asked(prompt, tokens, exactly=exactly))
             sent = time.monotonic_ns()
 
             async def once(body: bytes = body) -> ReceivedAnswer:
@@ -205,11 +240,11 @@ class _Trial:
                 )
             return sent, answer
 
-    def _asked(self, *, exactly: bool) -> AskedRequest:
+    def _asked(self, prompt: str, tokens: int, *, exactly: bool) -> AskedRequest:
         return AskedRequest(
             model=self._model,
-            messages=(ChatMessage("user", _PROMPT),),
-            output_tokens=TOKENS,
+            messages=(ChatMessage("user", prompt),),
+            output_tokens=tokens,
             exactly=exactly,
             streaming=self._target.streaming,
             extra=self._fields,

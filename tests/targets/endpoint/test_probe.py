@@ -1,6 +1,8 @@
 """What is found of a server before a load: of mock servers, and of servers whose bytes are written here."""
 
 import asyncio
+import json
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from support.scripted_server import Heard, Script, Scripted, scripted
 
 from infertui.config.endpoint import TargetConfig
 from infertui.errors import ConfigError, EngineError, InfertuiError
+from infertui.load.texts import MadeTexts, bundled_words
 from infertui.mock.options import MockOptions
 from infertui.mock.server import MockServer
 from infertui.targets.endpoint import probe as probing
@@ -41,6 +44,34 @@ def test_every_dialect_of_the_mock_server(api: str) -> None:
     assert facts.first_s is not None
     assert facts.first_s >= 0.01
     assert "json" not in " ".join(facts.notes)
+
+
+@pytest.mark.parametrize("api", ["openai-chat", "openai-completions", "anthropic-messages", "llama-server"])
+def test_prompts_have_the_tokens_that_the_server_counts(api: str) -> None:
+    """The mock server counts a token for four bytes of what it is sent, and some around that."""
+    with MockServer(MockOptions(ttft_s=0.001, itl_s=0.001)) as server:
+        target = TargetConfig(kind="endpoint", url=server.url, api=api, model="mock")  # type: ignore[arg-type]
+        facts = asyncio.run(probe(target, scale=True))
+        assert facts.scale is not None
+        words = bundled_words()
+        assert facts.scale.per_word == pytest.approx(sum(len(word) + 1 for word in words) / len(words) / 4, rel=0.02)
+        for tokens in (100, 1000) if api == "openai-chat" else ():
+            before = server.stats()["prompt_tokens"]
+            for seed in range(20):
+                text = MadeTexts(seed, scale=facts.scale).unique(7, tokens)
+                body = {"model": "mock", "max_tokens": 1, "messages": [{"role": "user", "content": text}]}
+                urllib.request.urlopen(server.url + CHAT, json.dumps(body).encode()).read()  # noqa: S310
+            assert (server.stats()["prompt_tokens"] - before) / 20 == pytest.approx(tokens, rel=0.03)
+    assert not any("counts of a text" in note for note in facts.notes)
+
+
+def test_a_server_that_counts_no_prompt_leaves_lengths_to_the_words() -> None:
+    with MockServer(MockOptions(ttft_s=0.001, itl_s=0.001)) as server:
+        facts = asyncio.run(
+            probe(TargetConfig(kind="endpoint", url=server.url, api="triton", model="mock"), scale=True)
+        )
+    assert facts.scale is None
+    assert any("how many tokens it counts of a text" in note for note in facts.notes)
 
 
 @pytest.mark.parametrize(
