@@ -52,6 +52,8 @@ class _Search:
         self._most, self._card, self._estimate = most, card, estimate
         self._good = [point for point in self._points if point.measured]
         self._line = memory_line(self._good)
+        self._above = [point for point in self._good if point.layers > 0 and point.vram is not None]
+        self._by_line = len(self._above) >= 2
 
     def wanted(self) -> list[int]:
         """What is worth measuring, the most valuable first; some of it may be measured already."""
@@ -70,11 +72,12 @@ class _Search:
         exact = next((point.vram for point in self._good if point.layers == layers), None)
         if exact is not None:
             return exact
-        above = [point for point in self._good if point.layers > 0 and point.vram is not None]
-        if self._line is not None and len(above) >= 2:
+        if self._line is not None and self._by_line:
             return self._line.at(layers)
         guess = self._estimate(layers)
-        nearest = above[0] if above else next((point for point in self._good if point.vram is not None), None)
+        nearest = (
+            self._above[0] if self._above else next((point for point in self._good if point.vram is not None), None)
+        )
         if guess is not None and nearest is not None and nearest.vram is not None and nearest.layers > 0:
             return guess + nearest.vram - (self._estimate(nearest.layers) or nearest.vram)
         if guess is not None:
@@ -103,6 +106,8 @@ class _Search:
         if any(p.no_room and fits(self._predicted(p.layers) or 0.0) for p in self._points if p.layers > low):
             return (low + high + 1) // 2  # something takes more than is known: the line does not tell where it ends
         under = [layers for layers in told if fits(self._predicted(layers) or 0.0)]
+        if not under and not self._by_line:
+            return (low + high + 1) // 2  # an estimate alone does not rule out all that is left
         return max(under, default=low)
 
     def _gaps(self, top: int | None) -> list[int]:

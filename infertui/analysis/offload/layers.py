@@ -8,7 +8,7 @@ from infertui.errors import ConfigError, UsageError
 _MOST = 0.8
 """What `quick` calls most of the layers, as a share."""
 _PARTS = 8
-FEWEST = 5
+FEWEST = 6
 """A study from coarse to fine may measure so many, however few layers there are."""
 
 

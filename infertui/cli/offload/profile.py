@@ -45,7 +45,7 @@ EPILOG = """[bold]Examples[/bold]
   infertui run --model model.gguf --profile auto      (runs with what it found)
 
 Without --quick, --full or --layers it goes from coarse to fine: none, the most that fit under the ceiling, the edges of
-the profiles, then where speed changes most; at most a quarter of the runs of an exhaustive sweep.
+the profiles, then where speed changes most; at most a quarter of the runs of an exhaustive sweep, or six.
 
 Profiles by the share of the GPU's memory: [bold]FAST[/bold] below 50 %, [bold]BALANCED[/bold] 50 to 70 %,
 [bold]PERFORMANCE[/bold] 70 to 85 %, [bold]CPU_FALLBACK[/bold] without layers there. They are kept, by model and GPU, in

@@ -161,7 +161,7 @@ def test_lists_of_layers_stay_within_the_model_and_name_none_twice(most: int) ->
         assert list(found) == sorted(set(found))
         assert (found[0], found[-1]) == (0, most)
     assert len(layers.full(most)) == min(most, 8) + 1
-    assert layers.budget(most) <= max(5, (most + 1) / 4)
+    assert layers.budget(most) == min(most + 1, max(6, (most + 1) // 4))
 
 
 def test_layers_by_hand() -> None:
