@@ -1,14 +1,11 @@
 """Helpers for tests that drive real load generators."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from msgspec.structs import replace
 
 from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.schema import WorkloadConfig
@@ -24,12 +21,14 @@ from infertui.worker.loadgen.protocol import (
 )
 
 
-def part_command(url: str, *, count: int = 0, target: dict[str, Any] | None = None, **load: Any) -> PreparePart:
+def part_command(
+    url: str, *, count: int = 0, tokens: int = 6, target: dict[str, Any] | None = None, **load: Any
+) -> PreparePart:
     """A load of short random prompts in the dialect of chat completions; `count` requests, 0: without end."""
     return PreparePart(
         target=TargetConfig(kind="endpoint", url=url, **(target or {})),
         load=LoadConfig(**load),
-        workload=WorkloadConfig(input_len=4, output_len=2, num_prompts=count),
+        workload=WorkloadConfig(input_len=4, output_len=tokens, num_prompts=count),
         api="openai-chat",
         model="mock",
     )
@@ -82,12 +81,3 @@ async def load(log: Path, command: PreparePart, *, parts: int = 1, spread_s: flo
         await spawned.start(spread_s=spread_s)
         await listen(spawned, told)
     return told
-
-
-def with_lengths(command: PreparePart, **workload: int) -> PreparePart:
-    return replace(command, workload=replace(command.workload, **workload))
-
-
-async def forever() -> None:
-    """Until it is cancelled."""
-    await asyncio.Event().wait()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from infertui.measure.itl import Gaps, summarise_gaps
 from infertui.measure.records import Request
-from infertui.targets.endpoint.dialect import Dialect, ErrorKind, ReceivedAnswer, ServerAnswer
+from infertui.targets.endpoint.dialect import Dialect, ReceivedAnswer, ServerAnswer
 from infertui.text import one_line, shorten
 from infertui.worker.loadgen.connection import MOST_BYTES, InFlight
 from infertui.worker.loadgen.protocol import ClientEvent, RequestsDone
@@ -85,9 +85,8 @@ def gaps_of(answer: ServerAnswer) -> Gaps | None:
 def request_of(flight: InFlight, answer: ServerAnswer) -> Request:
     """Its record."""
     planned = flight.planned
-    kind: ErrorKind = answer.error or flight.broken
+    kind = answer.error
     usage = answer.usage
-    message = answer.message or flight.message
     return Request(
         prompt=shorten(planned.prompt, KEPT_PROMPT),
         prompt_tokens=usage.prompt_tokens or planned.prompt_tokens or 0,
@@ -98,7 +97,7 @@ def request_of(flight: InFlight, answer: ServerAnswer) -> Request:
         first_ns=answer.steps[0] if answer.steps else None,
         last_ns=answer.steps[-1] if answer.steps else None,
         itl=gaps_of(answer),
-        error=(one_line(message) or kind) if kind else "",
+        error=(one_line(answer.message) or kind) if kind else "",
         asked_prompt_tokens=planned.prompt_tokens,
         asked_tokens=planned.output_tokens,
         first_byte_ns=flight.first_byte_ns,

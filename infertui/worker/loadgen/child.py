@@ -18,10 +18,11 @@ from infertui.errors import ConfigError, InfertuiError
 from infertui.load.levels import in_flight, is_open, share_of
 from infertui.load.plan import LoadPlan
 from infertui.measure.clock import NS_PER_S
+from infertui.targets.endpoint.address import parse_url
 from infertui.text import error_text
 from infertui.worker.lifeline import watch_lifeline
 from infertui.worker.loadgen.asking import Asker
-from infertui.worker.loadgen.dialing import Dialer, parse_address
+from infertui.worker.loadgen.dialing import Dialer
 from infertui.worker.loadgen.executor import Executor
 from infertui.worker.loadgen.link import ClientLink
 from infertui.worker.loadgen.protocol import (
@@ -83,15 +84,16 @@ class LoadClient:
         from infertui.targets.endpoint.dialects.registry import dialect_of
 
         target, load = command.target, command.load
-        address = parse_address(target.url)
+        address = parse_url(target.url)
         dialect = dialect_of(command.api)
         asker = Asker(dialect, address, command.model, self._key, target=target, load=load, workload=command.workload)
         self._plan = plan_of(load, command.workload, command.prompts)
-        share = share_of(load.concurrency or 1, command.part, command.parts)
+        most = max((level for _, level in in_flight(load)), default=0)
+        connections = share_of(most, command.part, command.parts) if most else OPEN_LOOP_CONNECTIONS
         turns = Turns(
             self._plan.requests(command.part, command.parts),
             asker.make,
-            ahead=min(max(16, share), MOST_AHEAD),
+            ahead=min(max(16, connections), MOST_AHEAD),
             ahead_bytes=AHEAD_BYTES,
         )
         self._executor = Executor(
@@ -105,20 +107,18 @@ class LoadClient:
             part=command.part,
             parts=command.parts,
         )
-        most = max((level for _, level in in_flight(load)), default=0)
-        connections = share_of(most, command.part, command.parts) if most else OPEN_LOOP_CONNECTIONS
         await self._executor.prepare(min(connections, MOST_CONNECTIONS))
         gc.collect()
         gc.freeze()
         gc.disable()
         self._executor.meter.prepare_ns = _now() - self._born_ns
         self._link.emit(PartPrepared(_now(), pid=os.getpid()))
+        self._run(self._report(self._executor))
 
     def _start(self, command: StartLoad) -> None:
         executor, prepared = self._ready()
         executor.start(command.at_ns, in_flight(prepared.load), spread_s=command.spread_s)
         self._started_ns = command.at_ns
-        self._run(self._report(executor))
 
     def _adjust(self, command: AdjustLoad) -> None:
         executor, _ = self._ready()

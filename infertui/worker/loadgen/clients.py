@@ -10,6 +10,8 @@ from typing import Self
 import msgspec
 from msgspec.structs import replace
 
+from infertui.errors import ConfigError
+from infertui.load.levels import MOST_CONCURRENCY, MOST_RATE
 from infertui.measure.clock import NS_PER_S
 from infertui.worker.failure import LastSigns, WorkerError, log_tail, of_exit, oom_kills
 from infertui.worker.loadgen.protocol import (
@@ -95,7 +97,8 @@ class LoadClients:
         return at_ns
 
     async def adjust(self, command: AdjustLoad) -> None:
-        """Another level from now on. Each answers with `LoadAdjusted`, among the events."""
+        """Another level from now on. Each answers with `LoadAdjusted`, among the events. Raises ConfigError."""
+        _check(command)
         await self._send_all(command)
 
     async def stop(self, *, drain: bool) -> None:
@@ -152,3 +155,18 @@ class LoadClients:
             kind: FailureKind = "usage" if event.kind in ("usage", "config") else "error"
             raise WorkerError(kind, event.message, remedy=event.remedy, log_tail=log_tail(self._log))
         return part, event
+
+
+def _check(command: AdjustLoad) -> None:
+    if command.request_rate is not None and not 0 < command.request_rate <= MOST_RATE:
+        raise ConfigError(
+            "load.request_rate", f"is {command.request_rate:g}", allowed=f"above 0, at most {MOST_RATE:g}"
+        )
+    for key, value, low, high in (
+        ("load.concurrency", command.concurrency, 0, MOST_CONCURRENCY),
+        ("load.shared_prefix", command.shared_prefix, 0, 1),
+        ("workload.input_len", command.input_len, 1, 1 << 22),
+        ("workload.output_len", command.output_len, 1, 1 << 20),
+    ):
+        if value is not None and not low <= value <= high:
+            raise ConfigError(key, f"is {value:g}", allowed=f"{low} to {high:,}")

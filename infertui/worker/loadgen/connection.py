@@ -154,10 +154,11 @@ class ServerConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         flight, self.flight = self.flight, None
-        parser, self._parser = self._parser, None
+        told = self._parser is None
         self._transport = None
+        self._release()
         if flight is None:
-            if parser is not None:
+            if not told:
                 self._owner.closed_unused(self, None)
             return
         self._stamp = _now()

@@ -4,12 +4,10 @@ import asyncio
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
-
-from msgspec import Struct
 
 from infertui.config.endpoint import TargetConfig
 from infertui.errors import ConfigError
+from infertui.targets.endpoint.address import EndpointAddress
 from infertui.targets.endpoint.dialect import ErrorKind
 from infertui.text import error_text, quoted
 from infertui.worker.loadgen.connection import ServerConnection
@@ -18,55 +16,6 @@ if TYPE_CHECKING:
     import ssl
 
 CONNECT_TIMEOUT_S = 10.0
-_KEY = "target.url"
-
-
-class Address(Struct, frozen=True):
-    """What a URL says. `authority` is for the Host header; `base` is the path in front of a dialect's."""
-
-    host: str = ""
-    port: int = 0
-    authority: str = ""
-    base: str = ""
-    tls: bool = False
-    socket_path: str = ""
-
-    def path(self, below: str) -> str:
-        """A dialect's path; a URL may end in the version with which that begins, as in https://host/v1."""
-        for version in ("/v1", "/v2"):
-            if self.base.endswith(version) and below.startswith(version + "/"):
-                return self.base + below.removeprefix(version)
-        return self.base + below
-
-
-def parse_address(url: str) -> Address:
-    """Raises ConfigError for what is no URL of a server."""
-    allowed = "http://HOST:PORT, https://HOST/v1, unix:/PATH"
-    if url.startswith("unix:"):
-        path = url.removeprefix("unix:")
-        path = path.removeprefix("//") if path.startswith("///") else path
-        if not path.startswith("/"):
-            raise ConfigError(_KEY, f"{quoted(url)} names no socket", allowed=allowed)
-        return Address(authority="localhost", socket_path=unquote(path))
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        host = parts.hostname
-    except ValueError as error:
-        raise ConfigError(_KEY, f"{quoted(url)} is no URL: {error_text(error)}", allowed=allowed) from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigError(_KEY, f"{quoted(url)} is no URL of a server", allowed=allowed)
-    if parts.username or parts.password:
-        raise ConfigError(_KEY, "holds a login", allowed=allowed, remedy="Give a key by target.api_key_env.")
-    tls = parts.scheme == "https"
-    shown = f"[{host}]" if ":" in host else host
-    return Address(
-        host=host,
-        port=port if port is not None else (443 if tls else 80),
-        authority=shown if port is None else f"{shown}:{port}",
-        base=parts.path.rstrip("/"),
-        tls=tls,
-    )
 
 
 class DialError(Exception):
@@ -80,7 +29,7 @@ class DialError(Exception):
 class Dialer:
     """Opens connections to one address, whose name it looks up once."""
 
-    def __init__(self, address: Address, target: TargetConfig) -> None:
+    def __init__(self, address: EndpointAddress, target: TargetConfig) -> None:
         """Raises ConfigError for certificates that cannot be read."""
         self._address = address
         self._tls = tls_context(target) if address.tls else None

@@ -70,6 +70,7 @@ class Executor:
         self._pieces = 0
         self._working = self._stopping = False
         self._start_ns = 0
+        self._awaited_ns = 0
         self._levels: Iterator[tuple[float, int]] = iter(())
 
     async def prepare(self, connections: int) -> None:
@@ -103,7 +104,10 @@ class Executor:
     def change_level(self, total: int, at_ns: int, spread_s: float) -> None:
         """Instead of whatever level the plan had for now and later."""
         self._levels = iter(())
-        if self._target != _UNBOUNDED:
+        if self._open and not total:
+            self._allowed = self._target = _UNBOUNDED
+            self._fill(at_ns)
+        else:
             self.set_level(total, at_ns, spread_s)
 
     def replan(self, plan: LoadPlan) -> None:
@@ -268,12 +272,16 @@ class Executor:
     def _await_arrival(self) -> None:
         planned = self._turns.peek()
         if planned is not None:
-            self._pacer.at(self._due_ns(planned.due), self._arrived)
+            self._awaited_ns = self._due_ns(planned.due)
+            self._pacer.at(self._awaited_ns, self._arrived)
 
-    def _arrived(self, _at_ns: int) -> None:
+    def _arrived(self, at_ns: int) -> None:
+        if at_ns != self._awaited_ns:
+            return  # the plan is another one since
         while (planned := self._turns.peek()) is not None:
             due_ns = self._due_ns(planned.due)
             if due_ns > _now():
+                self._awaited_ns = due_ns
                 self._pacer.at(due_ns, self._arrived)
                 break
             staged = self._turns.take()

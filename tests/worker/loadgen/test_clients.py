@@ -14,7 +14,7 @@ from infertui.load.planner import plan_of
 
 
 def planned_prompts(count: int, concurrency: int) -> list[str]:
-    workload = WorkloadConfig(input_len=4, output_len=2, num_prompts=count)
+    workload = WorkloadConfig(input_len=4, output_len=6, num_prompts=count)
     return sorted(planned.prompt for planned in plan_of(LoadConfig(concurrency=concurrency), workload).requests())
 
 
