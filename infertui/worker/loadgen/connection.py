@@ -89,6 +89,10 @@ class ServerConnection(asyncio.Protocol):
         self._kept_from_ns = 0
         self._kept = False
         self._interim = False
+        self._complete = False
+        """The parser has seen the end of the answer."""
+        self._used_up = False
+        """It is not to be used again."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)
@@ -149,7 +153,12 @@ class ServerConnection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._break("malformed", "the server changed to another protocol")
         except httptools.HttpParserError as error:
-            self._break("malformed", f"not an answer in HTTP/1.1: {error}")
+            if self._complete:
+                self._used_up = True
+            else:
+                self._break("malformed", f"not an answer in HTTP/1.1: {error}")
+        if self._complete:
+            self._end()
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -183,11 +192,15 @@ class ServerConnection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        if self.flight is None:  # nobody asked for it
+            self.abandon()
+            return
+        if self._complete:
+            self._used_up = True
+            return
         self._first_ns = self._stamp
         self._headers = {}
         self._head = True
-        if self.flight is None:
-            self.abandon()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -195,7 +208,7 @@ class ServerConnection(asyncio.Protocol):
         self._headers[key] = text if before is None else f"{before}, {text}"
 
     def on_headers_complete(self) -> None:
-        if self._parser is None or self.flight is None:
+        if self._parser is None or self.flight is None or self._complete:
             return
         status = self._parser.get_status_code()
         self._interim = status < _FIRST_FINAL
@@ -210,24 +223,31 @@ class ServerConnection(asyncio.Protocol):
             self._break("too-long", f"an answer of more than {MOST_BYTES >> 20} MiB")
 
     def on_message_complete(self) -> None:
+        parser = self._parser
+        if not self._interim and self.flight is not None and parser is not None:
+            self._complete = self.flight.whole = True
+            self._finish(self.flight)
+            self._used_up = self._used_up or not parser.should_keep_alive()
+
+    def _end(self) -> None:
+        """The answer is whole, and what came with it was looked at."""
+        self._complete = False
         flight, transport = self.flight, self._transport
-        if self._interim or flight is None or self._parser is None or transport is None:
-            return
         self.flight = None
-        flight.whole = True
-        self._finish(flight)
+        if flight is None or transport is None:
+            return
         self._kept_from_ns = 0
-        if self._parser.should_keep_alive() and not transport.get_write_buffer_size() and not transport.is_closing():
-            self._owner.ended(self, flight)
-        else:
+        if self._used_up or transport.get_write_buffer_size() or transport.is_closing():
             self._release()
             transport.close()
             self._owner.ended(None, flight)
+        else:
+            self._owner.ended(self, flight)
 
     def _finish(self, flight: InFlight) -> None:
         flight.end_ns = self._stamp
         flight.first_byte_ns = self._first_ns
-        flight.headers = self._headers
+        flight.headers, self._headers = self._headers, {}
         self._body = []
 
     def _break(self, kind: ErrorKind, message: str) -> None:

@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from infertui.load.levels import share_of
-from infertui.load.plan import LoadPlan
+from infertui.load.plan import PlannedRequest
 from infertui.measure.clock import NS_PER_S
 from infertui.targets.endpoint.dialect import Dialect
 from infertui.worker.loadgen.answers import AnswerReading
@@ -17,15 +16,15 @@ from infertui.worker.loadgen.meter import BEAT_NS, ClientMetering
 from infertui.worker.loadgen.pacer import Pacer
 from infertui.worker.loadgen.pool import Pool
 from infertui.worker.loadgen.protocol import ClientEvent, ClientMeter, LoadSnapshot
+from infertui.worker.loadgen.slots import Slots
 from infertui.worker.loadgen.turns import Staged, Turns
 
 SNAPSHOT_NS = NS_PER_S // 4
-FIRST_REST_NS, LONGEST_REST_NS = NS_PER_S // 20, NS_PER_S
+MOST_BACKLOG = 1024
 PREPARE_S = 3.0
 OPEN_LOOP_RESERVE = 32
 """Connections that wait for requests beside those in use: a new one takes a while to open."""
 _now = time.monotonic_ns
-_UNBOUNDED = 1 << 60
 _NOTHING_HEARD = ("connect", "tls", "reset")
 
 
@@ -55,15 +54,10 @@ class Executor:
         self._reading = AnswerReading(dialect, emit, streaming=streaming)
         self._timeout_ns = int(timeout_s * NS_PER_S)
         self._open = open_loop
-        self._part, self._parts = part, parts
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(self._loop)
         self._pool = Pool(dialer, lambda: ServerConnection(self), refused=self._refused, sent=self._sent)
-        self._allowed = _UNBOUNDED if open_loop else 0
-        self._target = self._allowed
-        self._rising = 0
-        self._resting = 0
-        self._refusals = 0
+        self._slots = Slots(self._pacer, self._fill, part=part, parts=parts, bounded=not open_loop)
         self._backlog: deque[tuple[Staged, int]] = deque()
         self._active: dict[InFlight, ServerConnection] = {}
         self._watching = False
@@ -71,7 +65,8 @@ class Executor:
         self._working = self._stopping = False
         self._start_ns = 0
         self._awaited_ns = 0
-        self._levels: Iterator[tuple[float, int]] = iter(())
+        self._held = False
+        """More is due than is kept of what is due."""
 
     async def prepare(self, connections: int) -> None:
         """Open connections and make requests ahead, so that the first is sent when it is due."""
@@ -83,36 +78,20 @@ class Executor:
         """The plan's times count from `at_ns`. `levels` are those of requests in flight over all parts, by second."""
         self.meter.begin()
         self._start_ns = at_ns
-        self._levels = iter(levels)
-        self._next_level(spread_s)
+        self._slots.follow(levels, at_ns, spread_s=spread_s, over=self._let_run_out)
         if self._open:
             self._await_arrival()
         self._pacer.at(max(at_ns, _now()) + BEAT_NS, self._beat)
         self._pacer.at(max(at_ns, _now()) + SNAPSHOT_NS, self._tell_now)
         self._work_soon()
 
-    def set_level(self, total: int, at_ns: int, spread_s: float) -> None:
-        """Of requests in flight over all parts, from a time on; more begin spread over some time."""
-        self._target = share_of(total, self._part, self._parts)
-        self._allowed = min(self._allowed, self._target)
-        more = self._target - self._allowed - self._rising
-        for number in range(more):
-            share = (number * self._parts + self._part) / (more * self._parts)
-            self._rising += 1
-            self._pacer.at(at_ns + int(share * spread_s * NS_PER_S), self._rise)
-
     def change_level(self, total: int, at_ns: int, spread_s: float) -> None:
-        """Instead of whatever level the plan had for now and later."""
-        self._levels = iter(())
-        if self._open and not total:
-            self._allowed = self._target = _UNBOUNDED
-            self._fill(at_ns)
-        else:
-            self.set_level(total, at_ns, spread_s)
+        """Of requests in flight over all parts, instead of whatever the plan had for now and later."""
+        self._slots.change(total, at_ns, spread_s)
 
-    def replan(self, plan: LoadPlan) -> None:
-        """What was not sent yet is that of another plan."""
-        self._turns.replan(lambda first: plan.requests(self._part, self._parts, first))
+    def replan(self, requests: Callable[[int], Iterator[PlannedRequest]]) -> None:
+        """What was not sent yet is that of another plan, which is asked for its requests from an index on."""
+        self._turns.replan(requests)
         if self._open:
             self._await_arrival()
         self._work_soon()
@@ -123,7 +102,7 @@ class Executor:
         self._stopping = True
         self._turns.drop()
         self._backlog.clear()
-        self._allowed = self._target = 0
+        self._slots.close()
         self._pool.reserve = 0
         if not drain:
             self.in_flight -= len(self._pool.waiting)
@@ -163,11 +142,11 @@ class Executor:
         self.in_flight -= 1
         self._pieces += len(flight.body)
         if flight.first_byte_ns is not None:
-            self._refusals = 0
+            self._slots.answered()
         elif flight.broken in _NOTHING_HEARD:
-            self._rest()
+            self._slots.rest()
         if connection is not None:
-            following = self._next(flight.end_ns) if self.in_flight < self._allowed - self._resting else None
+            following = self._next(flight.end_ns) if self.in_flight < self._slots.room else None
             if following is None:
                 self._pool.keep(connection)
             else:
@@ -201,14 +180,14 @@ class Executor:
         self.sent += 1
         self.in_flight -= 1
         self._reading.add(flight)
-        self._rest()
+        self._slots.rest()
         self._fill(flight.end_ns)
         self._work_soon()
 
     # When something is sent.
 
     def _fill(self, due_ns: int) -> None:
-        while self.in_flight < self._allowed - self._resting:
+        while self.in_flight < self._slots.room:
             flight = self._next(due_ns)
             if flight is None:
                 return
@@ -222,47 +201,19 @@ class Executor:
                 if not self._backlog:
                     return None
                 staged, due_ns = self._backlog.popleft()
+                if self._held and len(self._backlog) < MOST_BACKLOG // 2:
+                    self._held = False
+                    self._await_arrival()
             while staged is None:
                 if self._turns.peek() is None:
                     return None
                 staged = self._turns.take()
         return InFlight(staged.planned, staged.wire, staged.messages, due_ns)
 
-    def _next_level(self, spread_s: float) -> None:
-        """Waits for the next change of the level. When none is left and it is 0, all is over."""
-        levels = self._levels
-        seconds, level = next(levels, (0.0, None))
-        if level is None:
-            if not self._target:
-                self._turns.drop()
-                self._work_soon()
-            return
-
-        def change(at_ns: int) -> None:
-            if levels is self._levels:
-                self.set_level(level, at_ns, spread_s)
-                self._next_level(0.0)
-
-        self._pacer.at(self._start_ns + int(seconds * NS_PER_S), change)
-
-    def _rise(self, at_ns: int) -> None:
-        self._rising -= 1
-        if self._allowed < self._target:
-            self._allowed += 1
-            self._fill(at_ns)
-
-    def _rest(self) -> None:
-        """One less in flight for a while: a server that refuses at once must not be asked as fast as can be."""
-        if self._allowed == _UNBOUNDED:
-            return
-        rest_ns = FIRST_REST_NS << min(self._refusals // max(1, self._allowed), 10)
-        self._refusals += 1
-        self._resting += 1
-        self._pacer.at(_now() + min(rest_ns, LONGEST_REST_NS), self._rested)
-
-    def _rested(self, at_ns: int) -> None:
-        self._resting -= 1
-        self._fill(at_ns)
+    def _let_run_out(self) -> None:
+        """The plan's levels are over, and so is the plan."""
+        self._turns.drop()
+        self._work_soon()
 
     def _due_ns(self, due: float | None) -> int:
         if due is None:
@@ -284,6 +235,9 @@ class Executor:
                 self._awaited_ns = due_ns
                 self._pacer.at(due_ns, self._arrived)
                 break
+            if len(self._backlog) >= MOST_BACKLOG:
+                self._held = True
+                break
             staged = self._turns.take()
             if staged is not None:
                 self._backlog.append((staged, due_ns or _now()))
@@ -292,9 +246,9 @@ class Executor:
 
     def _watch(self, _at_ns: int) -> None:
         """Ends what has taken too long. All have the same time, so the one that was sent first is the next."""
-        now_ns = _now()
-        for flight, connection in tuple(self._active.items()):
-            if flight.sent_ns + self._timeout_ns > now_ns:
+        while self._active:
+            flight, connection = next(iter(self._active.items()))
+            if flight.sent_ns + self._timeout_ns > _now():
                 self._pacer.at(flight.sent_ns + self._timeout_ns, self._watch)
                 return
             connection.break_off("timeout", f"not answered within {self._timeout_ns / NS_PER_S:g} s")
