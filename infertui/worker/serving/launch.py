@@ -29,7 +29,8 @@ from infertui.worker.failure import WorkerError, log_tail
 from infertui.worker.protocol import FailureKind
 
 POLL_S = 0.1
-ANSWER_S = 2.0
+ANSWER_S = 10.0
+"""SGLang answers whether it is well by generating a token."""
 END_S = 15.0
 """A server gives back its GPUs within this, or is killed."""
 KILLED_S = 5.0
@@ -76,7 +77,7 @@ class ServedEndpoint:
         """Wait until it answers. Raises WorkerError where it ends before, or takes longer than `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while True:
-            if self.alive and await self._answers(path) and self.alive:
+            if await self._answers(path, min(ANSWER_S, max(POLL_S, deadline - time.monotonic()))) and self.alive:
                 if await asyncio.to_thread(_listens, self.pid, self._port):
                     return
                 raise self._error("error", f"another program than {self._name} answers on port {self._port}")
@@ -108,10 +109,10 @@ class ServedEndpoint:
         await self._process.wait()
         await asyncio.to_thread(_kill_marked, self._mark)
 
-    async def _answers(self, path: str) -> bool:
+    async def _answers(self, path: str, within_s: float) -> bool:
         """Whether the port answers that path with 200."""
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(within_s):
                 reader, writer = await asyncio.open_connection(HOST, self._port, limit=_MOST_HEAD)
                 try:
                     writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
