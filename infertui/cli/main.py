@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from infertui import __version__
+from infertui.cli.load.capacity import EPILOG as CAPACITY_EXAMPLES
+from infertui.cli.load.capacity import capacity
 from infertui.cli.load.mock_server import EPILOG as MOCK_EXAMPLES
 from infertui.cli.load.mock_server import mock_server
 from infertui.cli.machine import config, engines, models
@@ -106,6 +108,7 @@ app.command(epilog=BUILD_EXAMPLES)(build)
 app.add_typer(models.app, name="models")
 for _word in ("pull", "download"):
     app.command(_word, hidden=True)(models.pull)
+app.command(epilog=CAPACITY_EXAMPLES)(capacity)
 app.command("mock-server", epilog=MOCK_EXAMPLES)(mock_server)
 app.add_typer(external.app, name="external")
 app.add_typer(config.app, name="config")

@@ -14,13 +14,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from infertui.analysis.capacity.observed import LevelSeen, Objective, TermBlocks
+from infertui.analysis.capacity.observed import ERRORS, LevelSeen, Objective, TermBlocks
 from infertui.measure.dependence import certainty, scatter
 from infertui.measure.statistics import Interval, two_sided
 
 DRAWS = 400
 OVERLOAD = 10.0
 """Least use of an objective at a level that is more than a server can do: latencies rise there as long as it lasts."""
+_FOUND, _FALSELY = 0.8, 0.05
+"""How often a stay finds an overload where there is one, and where there is none."""
 SURE = 0.025
 CLIFF = 12.0
 """Percent by which the use of an objective rises with a percent of load, from which the boundary is a cliff."""
@@ -66,13 +68,16 @@ class Use(Struct, frozen=True):
 
 
 class LevelUses(Struct, frozen=True):
-    """All that was seen at one level; an entry of `uses` for each objective, None where nothing is known of it."""
+    """All that was seen at one level; an entry of `uses` for each objective, None where nothing is known of it.
+
+    `overloaded` is how likely it is more than the server can do, by how many of the stays found it so.
+    """
 
     level: float
     seconds: float
     requests: int
     stays: int
-    overloaded: bool
+    overloaded: float
     uses: tuple[Use | None, ...]
 
 
@@ -93,13 +98,14 @@ class Boundary(Struct, frozen=True):
 
 
 def levels_of(observations: Sequence[LevelSeen], wanted: Sequence[Objective]) -> tuple[LevelUses, ...]:
-    """What was seen, by level, ascending; stays at the same one together."""
+    """What was seen, by level, ascending; of several stays at one all together, or those that were not disturbed."""
     by_level: dict[float, list[LevelSeen]] = {}
     for each in observations:
         by_level.setdefault(each.level, []).append(each)
     found = []
-    for level, stays in sorted(by_level.items()):
-        overloaded = stays[-1].overloaded
+    for level, all_stays in sorted(by_level.items()):
+        stays = [stay for stay in all_stays if not stay.disturbed] or all_stays
+        overloaded = _overloaded(sum(stay.overloaded for stay in stays), len(stays))
         uses = [_use(objective, [stay.terms[at] for stay in stays]) for at, objective in enumerate(wanted)]
         found.append(
             LevelUses(
@@ -196,7 +202,8 @@ def _curves(
             curves[number] = [
                 (point[0], value if share else math.exp(value)) for point, value in zip(points, rising, strict=True)
             ]
-    overloaded = next((level.level for level in levels if level.overloaded), None)
+    over = [level.level for level in levels if level.overloaded > (0.5 if rng is None else rng.random())]
+    overloaded = min(over, default=None)
     if overloaded is not None:
         for number, points_of in curves.items():
             curves[number] = [(level, max(use, OVERLOAD) if level >= overloaded else use) for level, use in points_of]
@@ -229,6 +236,8 @@ def _use(objective: Objective, stays: Sequence[TermBlocks]) -> Use | None:
             return None
         error = math.sqrt(variance) if known else 1.0
         return Use(total / count / objective.allowed, 1 / max(error, 1e-4) ** 2, error, max(degrees, 1))
+    if objective.name == ERRORS and not total:
+        return Use(1 / _HUGE, count)  # none is no sign of some, however few requests there were
     share = total / count
     independent = (1 - share) / share / count if 0 < share < 1 else 0.0
     worth = count * min(1.0, independent / variance) if variance > 0 and independent else count
@@ -244,6 +253,14 @@ def _variance(pairs: Sequence[tuple[float, float]]) -> tuple[float, int, bool]:
         return 0.0, 1, False
     known = certainty([found])
     return known.variances[0], known.degrees[0], True
+
+
+def _overloaded(found: int, stays: int) -> float:
+    """By Bayes, both as likely beforehand: a stay at a level that is too much shows it, one at another seldom does."""
+    if not found:
+        return 0.0
+    odds = (_FALSELY / _FOUND) ** found * ((1 - _FALSELY) / (1 - _FOUND)) ** (stays - found)
+    return 1 / (1 + odds)
 
 
 def _student(rng: random.Random, degrees: int) -> float:

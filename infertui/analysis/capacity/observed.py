@@ -45,7 +45,8 @@ class LevelSeen(Struct, frozen=True):
     """One stay at a level. `terms` are those of `objectives`, in their order.
 
     `overloaded`: latencies rose all the time, so that the level is more than the server can do. `stay` counts the stays
-    of a search, and `at` is when this one began, in seconds of measuring.
+    of a search, and `at` is when this one began, in seconds of measuring. `disturbed`: the client itself was measured,
+    or what else ran beside it.
     """
 
     level: float
@@ -55,6 +56,7 @@ class LevelSeen(Struct, frozen=True):
     requests: int
     terms: tuple[TermBlocks, ...]
     overloaded: bool = False
+    disturbed: bool = False
 
 
 def objectives(slo: Slo, attainment: float = ATTAINMENT) -> tuple[Objective, ...]:
@@ -76,16 +78,13 @@ def observe(
     *,
     origin_ns: int,
     level: float,
-    stay: int = 0,
-    at: float = 0.0,
-    overloaded: bool = False,
 ) -> LevelSeen:
     """What requests that ended in the window tell of each objective; those that this side ended tell nothing."""
     columns = columns_of(requests, origin_ns)
     inside = columns.where((columns.end > window.start) & (columns.end <= window.end) & ~columns.aborted)
     failed = inside.failed.astype(float)
     terms = [*(_blocks(inside, term) for term in slo.terms), _of(failed, failed * 0 + 1)]
-    return LevelSeen(level, stay, at, window.seconds, len(inside), tuple(terms), overloaded)
+    return LevelSeen(level, 0, 0.0, window.seconds, len(inside), tuple(terms))
 
 
 def _blocks(columns: Columns, term: SloTerm) -> TermBlocks:

@@ -133,9 +133,8 @@ def _least_sure(levels: Sequence[LevelUses], boundary: Boundary, plan: SearchPla
 
 def _likely_over(level: LevelUses) -> float:
     """How likely it is that some objective is not kept, by what this level alone showed."""
-    if level.overloaded:
-        return 1.0
-    return max((use.over_limit for use in level.uses if use is not None), default=0.5)
+    uses = max((use.over_limit for use in level.uses if use is not None), default=0.5)
+    return max(uses, level.overloaded)
 
 
 def _clear(level: LevelUses, *, fails: bool) -> bool:

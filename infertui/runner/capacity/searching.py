@@ -1,0 +1,246 @@
+"""A search for the most load on a live endpoint: levels are changed while it runs, each stay lasts until it is settled.
+
+Clients go on from level to level. Only after a rate that was too much for the server, whose requests would be in its
+queue for long, do new ones begin, with other prompts: none may find its own in the server's cache.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from infertui.analysis.capacity.boundary import Boundary
+from infertui.analysis.capacity.outcome import CapacityOutcome, Stay, outcome_of
+from infertui.analysis.capacity.search import NextStep, Why, next_step
+from infertui.measure.load.slo import parse_slo
+from infertui.measure.load.summary import AskedLoad
+from infertui.runner.capacity.folder import CapacityFolder
+from infertui.runner.capacity.stay import LevelStay, StayEnd
+from infertui.targets.endpoint.dialect import Api
+from infertui.worker.failure import WorkerError
+from infertui.worker.loadgen.clients import LoadClients
+from infertui.worker.loadgen.protocol import (
+    AdjustLoad,
+    AnyClientEvent,
+    LoadAdjusted,
+    LoadSnapshot,
+    PreparePart,
+    RequestsDone,
+)
+
+LOOK_S = 0.2
+"""How often it is looked whether a level has settled: about as often as clients tell how things are."""
+ABORT_S = 5.0
+"""How long clients may take to end what is in flight."""
+_OTHER_PROMPTS = 7919
+"""By so much the seed grows with new clients."""
+
+
+class EndpointFound(Struct, frozen=True):
+    """What was found of the endpoint. `token_s` is about the time of a token, over which a start is spread."""
+
+    api: Api
+    model: str
+    server: str = ""
+    token_s: float = 0.0
+    without: tuple[str, ...] = ()
+
+
+class StayProgress(Struct, frozen=True):
+    """How a stay goes. `number` counts from 0; `reason` says why it is not settled."""
+
+    number: int
+    level: float
+    why: Why
+    elapsed: float
+    in_flight: int
+    requests: int
+    reason: str
+    boundary: Boundary
+
+
+class StayOver(Struct, frozen=True):
+    """One is over, how, and what is known by it."""
+
+    stay: Stay
+    end: StayEnd
+    boundary: Boundary
+
+
+Told = StayProgress | StayOver
+
+
+class CapacitySearch:
+    """One search, from where its folder ends."""
+
+    def __init__(
+        self,
+        folder: CapacityFolder,
+        found: EndpointFound,
+        *,
+        key: str = "",
+        prompts: tuple[str, ...] = (),
+        stays: Sequence[Stay] = (),
+        tell: Callable[[Told], None] = lambda _: None,
+    ) -> None:
+        self._folder = folder
+        self._plan = folder.record.plan
+        self._config = folder.config
+        self._found = found
+        self._key = key
+        self._prompts = prompts
+        self._tell = tell
+        self._slo = parse_slo(self._config.load.slo)
+        self._stays = list(stays)
+        self._seed = max((stay.seed for stay in stays), default=self._config.workload.seed - _OTHER_PROMPTS)
+        self._spent_s = sum(stay.took_s for stay in stays)
+        self._clients: LoadClients | None = None
+        self._events: asyncio.Task[None] | None = None
+        self._stay: LevelStay | None = None
+        self._adjusted_ns: asyncio.Future[int] | None = None
+
+    async def run(self) -> CapacityOutcome:
+        """Until it is over. What was found is kept, and so it is where this is cancelled or a client fails.
+
+        Raises WorkerError when a client fails, StoreError when nothing can be kept.
+        """
+        ending: Literal["interrupted"] | None = "interrupted"
+        try:
+            while True:
+                step = self._next()
+                if step.level is None:
+                    ending = None
+                    break
+                await self._stay_at(step.level, step)
+        finally:
+            outcome = outcome_of(self._plan, self._stays, ending or step.ending)
+            try:
+                self._folder.conclude(outcome)
+            finally:
+                await self._leave()
+        return outcome
+
+    def _next(self) -> NextStep:
+        return next_step(self._plan, [stay.observation for stay in self._stays], self._spent_s)
+
+    async def _stay_at(self, level: float, step: NextStep) -> None:
+        begin_ns = await self._go_to(level)
+        stay = self._stay = LevelStay(level, self._asked(level), begin_ns=begin_ns, stay_s=self._folder.record.stay_s)
+        number = len(self._stays)
+        end: StayEnd | None = None
+        now_ns = begin_ns
+        while end is None:
+            await self._hear()
+            now_ns = time.monotonic_ns()
+            end = stay.look(now_ns)
+            reason = stay.found.reason if stay.found else "the level is not reached yet"
+            self._tell(
+                StayProgress(
+                    number,
+                    level,
+                    step.why,
+                    stay.elapsed(now_ns),
+                    stay.in_flight,
+                    stay.requests,
+                    reason,
+                    step.boundary,
+                )
+            )
+        self._stay = None
+        kept = stay.result(end, now_ns, number=number, at=self._spent_s, seed=self._seed)
+        self._folder.add(kept)
+        self._stays.append(kept)
+        self._spent_s += kept.took_s
+        self._tell(StayOver(kept, end, self._next().boundary))
+        if end == "overloaded":
+            await self._leave()
+
+    async def _go_to(self, level: float) -> int:
+        """Load the endpoint like that; from when on (monotonic nanoseconds)."""
+        whole = int(level) if self._plan.kind == "concurrency" else None
+        rate = level if whole is None else None
+        clients = self._clients
+        if clients is None:
+            return await self._begin(level)
+        self._adjusted_ns = asyncio.get_running_loop().create_future()
+        await clients.adjust(AdjustLoad(concurrency=whole, request_rate=rate, spread_s=self._found.token_s))
+        while not self._adjusted_ns.done():
+            await self._hear()
+        return self._adjusted_ns.result()
+
+    async def _begin(self, level: float) -> int:
+        """With clients of its own, and prompts that were not used before."""
+        self._seed += _OTHER_PROMPTS
+        config, whole = self._config, self._plan.kind == "concurrency"
+        load = replace(
+            config.load,
+            concurrency=int(level) if whole else 0,
+            request_rate=0.0 if whole else level,
+            ramp_s=0.0,
+            steps="",
+        )
+        workload = replace(config.workload, num_prompts=0, seed=self._seed)
+        self._clients = await LoadClients.spawn(self._folder.log, os.environ, key=self._key)
+        found = self._found
+        await self._clients.prepare(
+            PreparePart(config.target, load, workload, found.api, found.model, self._prompts, found.without)
+        )
+        begin_ns = await self._clients.start(spread_s=found.token_s)
+        self._events = asyncio.create_task(self._listen(self._clients))
+        return begin_ns
+
+    async def _leave(self) -> None:
+        """Abort what is in flight, and end the clients."""
+        clients, events = self._clients, self._events
+        self._clients = self._events = self._stay = None
+        if clients is None:
+            return
+        try:
+            with contextlib.suppress(WorkerError, TimeoutError):
+                await clients.stop(drain=False)
+                if events is not None:
+                    await asyncio.wait_for(events, ABORT_S)
+        finally:
+            await clients.close()
+
+    async def _listen(self, clients: LoadClients) -> None:
+        async for part, event in clients.events():
+            self._take(part, event)
+
+    async def _hear(self) -> None:
+        """A moment of what clients tell. Raises WorkerError where one of them fails."""
+        await asyncio.sleep(LOOK_S)
+        if self._events is not None and self._events.done():
+            self._events.result()
+            raise WorkerError("error", "the load ended by itself", remedy=f"See {self._folder.log}.")
+
+    def _take(self, part: int, event: AnyClientEvent) -> None:
+        match event:
+            case RequestsDone(requests=requests):
+                if self._stay is not None:
+                    self._stay.add(requests)
+            case LoadSnapshot():
+                if self._stay is not None:
+                    self._stay.snapshot(part, event)
+            case LoadAdjusted(t_ns=t_ns):
+                if self._adjusted_ns is not None and not self._adjusted_ns.done():
+                    self._adjusted_ns.set_result(t_ns)
+            case _:
+                pass
+
+    def _asked(self, level: float) -> AskedLoad:
+        load, workload = self._config.load, self._config.workload
+        whole = self._plan.kind == "concurrency"
+        return AskedLoad(
+            concurrency=int(level) if whole else None,
+            rate=None if whole else level,
+            cv={"poisson": 1.0, "constant": 0.0, "gamma": load.burstiness**-0.5}[load.arrival],
+            slo=self._slo,
+            exact_lengths=load.ignore_eos,
+            fresh_prompts=not load.shared_prefix and load.turns == 1 and bool(workload.input_len),
+        )
