@@ -28,7 +28,7 @@ LARGE_CLASSES = {
     "TensorrtLlmEngine": "the engine protocol over three generations of the library",
     "VllmEngine": "the engine protocol over a core in or out of the process",
 }
-FULL_FOLDERS = {"formats": 15, "measure": 16, "targets/engine/transformers": 16}
+FULL_FOLDERS = {"analysis": 15, "formats": 15, "measure": 16, "targets/engine/transformers": 16}
 ONLY_SEE = re.compile(r"See (?:`[^`]+`|[\w .]+)\.")
 
 

@@ -52,6 +52,9 @@ def compare(first: Result, second: Result, observed: tuple[Sequence[Observation]
 
     Where no batches of a side are kept, as of an imported file, its figures are those of its summary, without interval.
     """
+    # Requests that were in flight together depend on one another: a load's own intervals allow for that.
+    ours, theirs = (() if result.load else side for result, side in zip((first, second), observed, strict=True))
+    observed = (ours, theirs)
     figures = tuple(_figures(first, second, observed))
     return Comparison(
         clean(first.id),
@@ -108,8 +111,8 @@ def _by_batches(
         for side, whole in zip(sides, wholes, strict=True)
     ]
     kept = all(side.numerators for side in sides)
-    if metric.key == "throughput" and not any(side.numerators for side in sides):
-        found = throughput_ratio(results[1], results[0])
+    if not any(side.numerators for side in sides):
+        found = _by_own_intervals(metric, results) or of_two(*values)
     else:
         found = ratio(*sides) if kept else of_two(*values)
     if row.whole and None not in wholes:
@@ -127,6 +130,23 @@ def throughput_ratio(result: Result, baseline: Result) -> Ratio | None:
     """The throughput of a run over a baseline's, by the intervals that both results hold."""
     value, base = (metric_of("throughput").number(one) or 0.0 for one in (result, baseline))
     return independent_ratio(value, base, _bounds(result), _bounds(baseline))
+
+
+_INTERVALS = {"ttft_mean": "ttft.mean", "tpot_mean": "tpot.mean", "latency_mean": "e2e.mean"}
+"""Of the figures that are compared, those of which a load holds an interval, with its name there."""
+
+
+def _by_own_intervals(metric: Metric, results: tuple[Result, Result]) -> Ratio | None:
+    """Second over first, by the intervals that both hold; None of other metrics, and where one holds none."""
+    if metric.key == "throughput":
+        return throughput_ratio(results[1], results[0])
+    name = _INTERVALS.get(metric.key)
+    bounds = [result.load.intervals.get(name) if result.load and name else None for result in results]
+    values = [metric.number(result) for result in results]
+    if None in bounds or None in values:
+        return None
+    first, second = ((one.low, one.high) for one in bounds if one is not None)
+    return independent_ratio(values[1] or 0.0, values[0] or 0.0, second, first)
 
 
 def _bounds(result: Result) -> Bounds:

@@ -60,7 +60,7 @@ def _in_force(result: Result) -> str:
     """The options: those that effective settings speak of, and the attention."""
     loaded, effective = result.loaded, result.effective
     settings = dict(effective.settings) if effective else {}
-    if loaded and "attention" not in settings:
+    if loaded and loaded.attention and "attention" not in settings:
         settings["attention"] = loaded.attention
     reasons = effective.reasons if effective else {}
     return "  ".join(

@@ -12,6 +12,7 @@ from typing import Literal
 
 from infertui.analysis.energy import energy_rows
 from infertui.analysis.limits import limit_line, limit_lines
+from infertui.analysis.load_text import load_rows
 from infertui.measure.itl import Gaps
 from infertui.measure.quality import TIE, Quality
 from infertui.measure.statistics import Distribution
@@ -119,10 +120,12 @@ def figures(result: Result, *, brief: bool = False) -> list[tuple[str, str]]:
     ]
     if summary.itl:
         rows.append(("ITL", _gaps(summary.itl)))
+    rows += load_rows(result)
     if (speed := prefill_throughput(result)) is not None:
         rows.append(("prefill", f"{format_number(speed)} tok/s"))
     rows += energy_rows(result)
-    rows.append(("memory", _memory(result)))
+    if result.load is None:  # of a server its own memory is not known
+        rows.append(("memory", _memory(result)))
     rows.append(("device", _device(result)))
     rows += ([("roofline", line)] if (line := limit_line(result)) else []) if brief else limit_lines(result)
     rows += quality_rows(result, brief=brief)
@@ -187,10 +190,19 @@ def headline(result: Result) -> str:
         ]
     else:
         parts.append(setup.target.name or "unknown")
+    if setup.is_endpoint:
+        parts.append(_load(setup))
     lengths = (("batch", setup.batch_size), ("in", setup.input_len or setup.prompts), ("out", setup.output_len))
     shown = ((name, value) for name, value in lengths if value is not None)
     parts += [", ".join(f"{name} {value}" for name, value in shown), _sampling(setup)]
     return clean("  ".join(part for part in parts if part))
+
+
+def _load(setup: Setup) -> str:
+    rate, together = setup.request_rate, setup.concurrency
+    if rate:
+        return f"{format_number(rate)} req/s" + (f", at most {together} in flight" if together else "")
+    return f"concurrency {together or 1}"
 
 
 def _sampling(setup: Setup) -> str:

@@ -15,6 +15,8 @@ import typer
 from infertui import __version__
 from infertui.cli.load.capacity import EPILOG as CAPACITY_EXAMPLES
 from infertui.cli.load.capacity import capacity
+from infertui.cli.load.load import EPILOG as LOAD_EXAMPLES
+from infertui.cli.load.load import load
 from infertui.cli.load.mock_server import EPILOG as MOCK_EXAMPLES
 from infertui.cli.load.mock_server import mock_server
 from infertui.cli.machine import config, engines, models
@@ -83,6 +85,7 @@ app = typer.Typer(
 )
 app.command(epilog=RUN_EXAMPLES)(run)
 app.command(epilog=PIPELINE_EXAMPLES)(pipeline)
+app.command(epilog=LOAD_EXAMPLES)(load)
 app.command("auto", epilog=PIPELINE_EXAMPLES, hidden=True)(pipeline)
 app.command(epilog=RESULTS_EXAMPLES)(results)
 app.command(epilog=COMPARE_EXAMPLES)(compare)

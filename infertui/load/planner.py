@@ -6,13 +6,29 @@ from itertools import islice, repeat
 from msgspec.structs import replace
 
 from infertui.config.endpoint import LoadConfig
-from infertui.config.schema import WorkloadConfig
+from infertui.config.schema import Config, WorkloadConfig
 from infertui.load.arrivals import DueTimes, UnitArrivals
 from infertui.load.lengths import INPUT, OUTPUT, PlannedLengths
 from infertui.load.levels import levels_of
-from infertui.load.plan import LoadPlan, PlannedRequest
+from infertui.load.plan import DEFAULT_LOAD_S, LoadPlan, PlannedRequest
 from infertui.load.texts import Encode, MadeTexts, TokenScale
 from infertui.load.traces import BLOCK_TOKENS, TracedRequest, read_trace
+
+
+def load_seconds(config: Config) -> float | None:
+    """For how long requests are sent, as far as a config bounds it: requests that are waited for take what they take.
+
+    Raises ConfigError for steps that cannot be read.
+    """
+    load, requests, limit = config.load, config.workload.num_prompts, config.measurement.max_seconds
+    bounds = [limit] if limit else []
+    if load.steps and (end := levels_of(load).end) is not None:
+        bounds.append(end)
+    if requests and load.request_rate:
+        bounds.append(requests / load.request_rate)
+    if not requests and not bounds and not load.trace:
+        bounds.append(DEFAULT_LOAD_S)
+    return min(bounds, default=None)
 
 
 def plan_of(

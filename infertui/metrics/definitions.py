@@ -7,7 +7,7 @@ its statistic in its label: `TTFT p50` and `TTFT mean` are two metrics.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from infertui.metrics import observed, reads, wording
+from infertui.metrics import observed, of_loads, reads, wording
 from infertui.metrics.metric import EVERYWHERE, Column, ComparisonRow, Metric, Value, View
 from infertui.metrics.units import (
     BUCKETED,
@@ -144,6 +144,7 @@ METRICS = (
     Metric(key="output_len", label="out", help="output tokens asked for", unit=COUNT, read=_asked("output_len"),
            needs=("config.workload.output_len", "told"), aliases=("out",), views=_TEXT, document="new tokens",
            report="out", screen=Column(8, 4, 6), text=Column(4), settings=("workload.output_len",)),
+    *of_loads.ASKED,
     Metric(key="prompt_tokens", label="prompt tokens in all", help="prompt tokens of all measured batches", unit=COUNT,
            read="summary.prompt_tokens", statistic="total", views=_CSV),
     Metric(key="output_tokens", label="output tokens in all", help="tokens that were generated while measuring",
@@ -183,6 +184,9 @@ METRICS = (
            views=_KEPT, screen=Column(14, 10, 10)),
     Metric(key="diverged", label="diverged", help="whether its outputs are not the reference's", unit=FLAG, views=_CSV,
            read=lambda result: reads.diverged(result) if result.quality is not None else None),
+
+    # Of loads on endpoints
+    *of_loads.FIGURES,
 
     # Times
     Metric(key="ttft", label="TTFT p50", help="time to first token, median", unit=MILLISECONDS,

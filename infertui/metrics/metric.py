@@ -90,6 +90,8 @@ class Metric(Struct, frozen=True, kw_only=True):
     """The key of the column with its ratio to a baseline's; empty for none."""
     settings: tuple[str, ...] = ()
     """Keys of configs that its column tells: where one of these varies among runs, that column is shown."""
+    where_known: bool = False
+    """Its column is left out of a table in which no run has it, unless it was asked for."""
     derived: bool = False
     """Of results that were kept without it, it follows from others: `analysis.limits.with_limits` adds it."""
 

@@ -1,6 +1,6 @@
 """Tables of results: the metrics that a view shows, their headings, and a result's cells under them. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -95,12 +95,18 @@ class Rows:
         keys = {metric.key for metric in self._added}
         shown = [*(one for one in with_varying(self._columns, varied) if one.key not in keys), *self._added]
         places = {metric.key: at for at, metric in enumerate(self._held)}
+        if self._variation is not None:  # else the columns were chosen
+            shown = [one for one in shown if not one.where_known or self._is_known(one, places)]
 
         def cell(metric: Metric, held: list[str], asked: AskedSettings) -> str:
             at = places.get(metric.key)
             return (clean(setting_text(asked.get(metric.key))) or NOT_AVAILABLE) if at is None else held[at]
 
         return shown, [[cell(metric, held, asked) for metric in shown] for held, asked in self._rows]
+
+    def _is_known(self, metric: Metric, places: Mapping[str, int]) -> bool:
+        at = places.get(metric.key)
+        return at is None or any(held[at] != metric.absent for held, _ in self._rows)
 
 
 def csv_columns(varied: Iterable[Varied] = ()) -> list[Metric]:

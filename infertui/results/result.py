@@ -7,6 +7,7 @@ from msgspec import Struct, field
 from infertui.config.schema import Config
 from infertui.config.sweep import Place
 from infertui.integers import Whole
+from infertui.measure.load.figures import LoadFigures
 from infertui.measure.quality import Quality
 from infertui.measure.roofline import DevicePeaks, Limits
 from infertui.measure.summary import Summary
@@ -159,6 +160,8 @@ class Result(Struct, frozen=True):
     ceilings: DevicePeaks | None = None
     limits: Limits | None = None
     quality: Quality | None = None
+    load: LoadFigures | None = None
+    """What only a load on an endpoint has."""
     ended_by: str = ""
     """What cut it off, of a run that is `interrupted`."""
     recomputed: Recomputed | None = None
@@ -171,8 +174,8 @@ class Result(Struct, frozen=True):
 
     @property
     def measured(self) -> bool:
-        """Whether any batch was measured."""
-        return bool(self.summary.iterations)
+        """Whether any batch, or any request of a load, was measured."""
+        return bool(self.summary.iterations) or (self.load is not None and bool(self.summary.requests))
 
     @property
     def has_throughput(self) -> bool:

@@ -116,6 +116,8 @@ class Recomputation:
         folder = self._store.folder_of(old.id)
         if old.imported or old.source:
             return Outcome(old.id, refused="another program measured it")
+        if old.setup.is_endpoint:
+            return Outcome(old.id, refused="figures of a load on an endpoint are not derived anew")
         if not old.summary.iterations:
             return Outcome(old.id, refused="nothing was measured")
         if not folder.is_dir():

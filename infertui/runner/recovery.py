@@ -6,18 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from infertui import regular_files
 from infertui.errors import StoreError
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import merge_sequences
-from infertui.measure.records import BatchRecord, EngineMemory, Request, RequestRecord, grouped
+from infertui.measure.load.figures import LoadFigures
+from infertui.measure.load.summary import summarise_load
+from infertui.measure.load.validity import judge_load
+from infertui.measure.records import BatchRecord, EngineMemory, Request, RequestRecord, grouped, request_of
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Circumstances, judge
 from infertui.results.jsonl import read_lines
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, RESULT, RESULT_BYTES, Begun, Store, boot_id, encode_result, write_whole
 from infertui.results.upgrade import decode_result
+from infertui.runner.endpoint.asked import asked_load
 
 LONGEST_S = 1e9
 """Seconds, of 30 years: what a line tells of more was never measured."""
@@ -73,9 +78,19 @@ def _interrupted(folder: Path, begun: Begun) -> Result:
     why = _what_ended(begun)
     if not lines.exists():
         why += f"; its {lines.name} is gone, and with it whatever was measured"
-    batches = batches_of(read_lines(lines, RequestRecord, warn=lambda _: None))
-    seen = Circumstances(begun.config.workload.output_len, stopped=why)
-    verdict = judge(batches, seen, begun.config.validity)
+    records = read_lines(lines, RequestRecord, warn=lambda _: None)
+    load: LoadFigures | None = None
+    if begun.config.target.kind == "endpoint":
+        asked, requests = asked_load(begun.config), requests_of(records)
+        stop_ns = max((request.sent_ns for request in requests), default=0)
+        summary, load = summarise_load(requests, asked, origin_ns=0, stop_ns=stop_ns)
+        found = judge_load(summary, load, asked)
+        verdict = replace(found, notes=(*found.notes, f"stopped early: {why}"))
+    else:
+        batches = batches_of(records)
+        summary = summarise(batches)
+        seen = Circumstances(begun.config.workload.output_len, stopped=why)
+        verdict = judge(batches, seen, begun.config.validity)
     return Result(
         id=folder.name,
         name=begun.name,
@@ -84,7 +99,8 @@ def _interrupted(folder: Path, begun: Begun) -> Result:
         config=begun.config,
         fingerprint=begun.fingerprint,
         verdict=verdict,
-        summary=summarise(batches),
+        summary=summary,
+        load=load,
         phases={},
         sample_hz=begun.config.measurement.sample_hz,
         ended_by=why,
@@ -111,9 +127,15 @@ def batches_of(records: Iterable[RequestRecord]) -> list[BatchRecord]:
     return [batch for batch in found if len(batch.requests) == size]
 
 
+def requests_of(records: Iterable[RequestRecord]) -> list[Request]:
+    """The requests that lines tell of, without those whose times nothing can have taken."""
+    return [request_of(record) for record in records if _can_be(record)]
+
+
 def _can_be(line: RequestRecord) -> bool:
     """Whether its times can have been measured: anybody may have written into the file."""
-    times = (line.start, line.due, line.ttft, line.latency, line.batch_seconds, *line.stretches)
+    own = (line.start, line.due, line.end, line.first_byte, line.first_output, line.ttft, line.latency)
+    times = (*own, line.batch_seconds, *line.stretches)
     return all(seconds is None or abs(seconds) <= LONGEST_S for seconds in times)
 
 

@@ -24,6 +24,7 @@ from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import fallback_of
 from infertui.metrics.wording import itl_text
 from infertui.results.result import Result
+from infertui.runner.endpoint.wording import client_text, counts_text, level_text, settled_text, speed_parts
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, RunStarted
 from infertui.runner.execution.progress import OPTIONAL, RunProgress
 from infertui.telemetry.readings import GpuSample, HostSample
@@ -96,14 +97,23 @@ def frame(progress: RunProgress, width: int) -> RenderableType:
     rows.add_column(overflow="fold")
     if progress.loaded:
         loaded = progress.loaded
-        text = f"{loaded.engine} {loaded.dtype} {loaded.attention} on {loaded.device_name}"
+        known = (loaded.engine, loaded.dtype, loaded.attention, "on", loaded.device_name)
+        text = " ".join(part for part in known if part)
         instead = fallback_of(loaded)
-        rows.add_row("engine", Text(clean(text), style="warning" if instead else ""))
+        rows.add_row(
+            "endpoint" if progress.unit == "request" else "engine",
+            Text(clean(text), style="warning" if instead else ""),
+        )
         if instead:
             rows.add_row("FALLBACK", Text(instead, style="warning"))
     rows.add_row("phase", _phases(progress))
     rows.add_row("progress", _bar(progress, width))
-    rows.add_row("speed", _speed(progress))
+    if progress.load:
+        rows.add_row("load", Text(f"{level_text(progress.load)}, {settled_text(progress.load)}"))
+        rows.add_row("speed", Text("  ".join(speed_parts(progress.load)) or "-", style="figure"))
+        rows.add_row("client", Text(client_text(progress.load)))
+    else:
+        rows.add_row("speed", _speed(progress))
     if progress.sample:
         for gpu in progress.sample.gpus:
             rows.add_row(f"GPU {gpu.index}", _gpu(gpu))
@@ -151,7 +161,7 @@ def _bar(progress: RunProgress, width: int) -> RenderableType:
             complete_style="ok",
             finished_style="ok",
         ),
-        f"{progress.measured}/{total}",
+        counts_text(progress.load) if progress.load else f"{progress.measured}/{total}",
         left,
     )
     return grid

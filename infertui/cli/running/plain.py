@@ -8,10 +8,12 @@ from infertui.analysis.summary_text import figures, headline, remedy, verdict_li
 from infertui.cli.output import say
 from infertui.metrics.reads import fallback_of
 from infertui.results.result import Result
+from infertui.runner.endpoint.wording import counts_text, level_text, settled_text, speed_parts
 from infertui.runner.events import (
     AnyRunEvent,
     BatchMeasured,
     Estimated,
+    LoadProgressed,
     ModelLoaded,
     Noted,
     PhaseEntered,
@@ -25,6 +27,7 @@ from infertui.units import format_number, format_seconds
 
 # Batches can be much faster than anyone reads.
 BATCH_LINE_S = 1.0
+LOAD_LINE_S = 5.0
 
 
 class PlainView:
@@ -63,6 +66,8 @@ class PlainView:
                 self._say(f"phase {event.phase}{before}")
             case BatchMeasured():
                 self._batch(event)
+            case LoadProgressed():
+                self._load(event)
             case Noted():
                 self._say(f"{event.level}: {clean(event.text)}")
             case RunRefused():
@@ -97,6 +102,14 @@ class PlainView:
         eta = progress.eta_s
         left = f", {format_seconds(eta)} left" if eta and batch.phase == "measure" else ""
         self._say(f"  {batch.phase} {batch.index + 1}{of}: {speed} tok/s{ttft}{left}")
+
+    def _load(self, event: LoadProgressed) -> None:
+        now = time.monotonic()
+        if now - self._last_batch_line < LOAD_LINE_S:
+            return
+        self._last_batch_line = now
+        parts = [level_text(event), counts_text(event), *speed_parts(event), settled_text(event)]
+        self._say(f"  {event.phase} {event.elapsed:.0f} s: {', '.join(parts)}")
 
     def _say(self, line: str) -> None:
         say(line, stream=self._stream)

@@ -50,6 +50,8 @@ class RunProgress(Struct):
     measured_seconds: float = 0.0
     load: LoadProgressed | None = None
     """How a load on an endpoint goes."""
+    ttfts: list[tuple[int, float]] = field(default_factory=list)
+    """Median TTFT of late in seconds, as `rates` are kept; of a load alone."""
     step: int = 0
     batch: int = 0
     tokens_per_s: float | None = None
@@ -84,7 +86,7 @@ class RunProgress(Struct):
 
     def copy(self) -> "RunProgress":
         """This state, which further events leave as it is."""
-        return replace(self, entered=[*self.entered], rates=[*self.rates], notes=[*self.notes])
+        return replace(self, entered=[*self.entered], rates=[*self.rates], ttfts=[*self.ttfts], notes=[*self.notes])
 
     def take(self, event: AnyRunEvent) -> None:
         """Take in the next event."""
@@ -110,6 +112,9 @@ class RunProgress(Struct):
                 if event.tokens_per_s is not None:
                     self.rates.append((event.t_ns, event.tokens_per_s))
                     del self.rates[:-RATES]
+                if event.ttft_p50 is not None:
+                    self.ttfts.append((event.t_ns, event.ttft_p50))
+                    del self.ttfts[:-RATES]
             case BatchMeasured(batch=batch):
                 self.ttft, self.itl = batch.ttft, batch.itl
                 if batch.phase == "warmup":
@@ -133,10 +138,10 @@ class RunProgress(Struct):
     @property
     def fraction(self) -> float:
         """How much of the measuring is done, token steps counted: 0 to 1. A text is scored when all of it is."""
-        if self.started is None or self.phase != "measure":
-            return 1.0 if self.phase == "score" else 0.0
         if self.load is not None:
             return self._load_fraction
+        if self.started is None or self.phase != "measure":
+            return 1.0 if self.phase == "score" else 0.0
         within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured else 0.0
         return min(1.0, (self.measured + within) / self.wanted)
 

@@ -49,6 +49,11 @@ class RunReporter:
         """What each phase took that is over."""
         return self._phases.seconds
 
+    @property
+    def phase(self) -> Phase | None:
+        """The one it is in."""
+        return self._phases.current
+
     def note(self, level: Literal["info", "warning"], text: str) -> None:
         """Say something that is worth a line."""
         self.emit(Noted(self.run, level, text))

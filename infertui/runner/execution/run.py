@@ -16,6 +16,7 @@ from infertui.measure.validity import Verdict
 from infertui.results.result import Result
 from infertui.results.runs import Begun, Store
 from infertui.runner.blocking import finish_despite_cancel
+from infertui.runner.endpoint.load_run import EndpointRun
 from infertui.runner.events import AnyRunEvent, RunFinished, Sampled
 from infertui.runner.execution.engine_run import EngineRun
 from infertui.runner.execution.fingerprint import fingerprint
@@ -29,7 +30,7 @@ from infertui.telemetry.readings import Sample
 from infertui.telemetry.sampler import Sampler
 
 CONCLUDED = "it was ended before it measured"
-KINDS: dict[str, Callable[[Result, RunContext], RunKind]] = {"engine": EngineRun}
+KINDS: dict[str, Callable[[Result, RunContext], RunKind]] = {"engine": EngineRun, "endpoint": EndpointRun}
 
 
 class Execution:
@@ -154,4 +155,6 @@ class Execution:
 
 
 def _default_name(config: Config) -> str:
+    if config.target.kind == "endpoint":
+        return " ".join(part for part in (config.target.model.rsplit("/", 1)[-1], "load") if part)
     return f"{config.model.id.rsplit('/', 1)[-1].removeprefix('synthetic:')} {config.engine.name}"

@@ -16,7 +16,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.schema import CommonEngineOptions, Config, DeviceConfig, EngineConfig, WorkloadConfig
 from infertui.errors import InfertuiError
 from infertui.load.batches import iterations_of
-from infertui.load.plan import DEFAULT_LOAD_S
+from infertui.load.planner import load_seconds
 from infertui.load.prompts import load_prompts
 from infertui.results.result import Result
 from infertui.runner.blocking import call_with_timeout
@@ -105,17 +105,6 @@ def estimate_duration(config: Config, earlier: Sequence[Duration], pool: int | N
     if measurement.max_seconds:
         measured = min(measured, measurement.max_seconds)
     return load + (warmup or USUAL_WARMUP_BATCHES) * batch_s + measured
-
-
-def load_seconds(config: Config) -> float | None:
-    """Of a load on an endpoint, as far as its config bounds it: requests that are waited for take what they take."""
-    rate, requests, limit = config.load.request_rate, config.workload.num_prompts, config.measurement.max_seconds
-    bounds = [limit] if limit else []
-    if requests and rate:
-        bounds.append(requests / rate)
-    if not requests and not limit and not config.load.trace:
-        bounds.append(DEFAULT_LOAD_S)
-    return min(bounds, default=None)
 
 
 def _distance(known: Duration, config: Config) -> float:

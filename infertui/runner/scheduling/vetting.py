@@ -24,6 +24,7 @@ from infertui.load.prompts import load_prompts
 from infertui.load.traces import read_trace
 from infertui.models.resolve import resolve
 from infertui.runner.blocking import call_with_timeout
+from infertui.runner.endpoint.asked import check_endpoint
 from infertui.runner.execution.loading import (
     Choice,
     capacity_of,
@@ -148,6 +149,7 @@ class _Look:
         check_load(config.target, config.load, workload)
         prompts = self._once(("prompts", workload.prompts, workload.prompts_file), lambda: load_prompts(workload))
         if config.target.kind == "endpoint":
+            check_endpoint(config)
             if trace := config.load.trace:
                 self._once(("trace", trace), lambda: len(read_trace(trace)))
             if config.target.serve != "none":

@@ -48,8 +48,30 @@ def heeded(values: Mapping[str, FlatValue], key: str) -> bool:
     return key not in DRAFTING or _swept(values, _SPECULATION) or drafts(key, values.get(_SPECULATION))
 
 
+_OF_ENGINES = ("model.", "engine.", "quality.", "device.")
+_NOT_OF_ENDPOINTS = frozenset(
+    {"workload.batch_size", "measurement.warmup", "measurement.iterations", "measurement.min_seconds"}
+    | {"measurement.load_timeout_s", "measurement.step_timeout_s", "measurement.fresh_process"}
+)
+
+
+def of_target(values: Mapping[str, FlatValue], key: str) -> bool:
+    """Whether a key is heeded with the kind of target that is chosen, or is in the way there."""
+    if key == "target.kind" or _swept(values, key) or _changed(values, key):
+        return True
+    if values.get("target.kind") == "endpoint":
+        return not key.startswith(_OF_ENGINES) and key not in _NOT_OF_ENDPOINTS
+    return not key.startswith(("target.", "load."))
+
+
+def _changed(values: Mapping[str, FlatValue], key: str) -> bool:
+    return key in FIELDS and key in values and values[key] != FIELDS[key].default
+
+
 def shows(values: Mapping[str, FlatValue], key: str) -> bool:
     """Whether the line of `key` shows when nothing is looked for: it means something, or is in the way."""
+    if not of_target(values, key):
+        return False
     if heeded(values, key):
         return True
     at_rest = key in FIELDS and values.get(key) == FIELDS[key].default and not _swept(values, key)

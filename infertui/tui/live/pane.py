@@ -147,7 +147,7 @@ class LivePane(Pane, can_focus=True):
             self._show_charts([])
             return
         head = [head_line(run, width, look, number=at + 1, total=len(running)), phase_line(run, width, look)]
-        if progress.phase == "measure":
+        if progress.phase == "measure" or progress.load is not None:
             head.append(progress_line(run, width, look))
         columns = figure_columns(figures(run), width, look)
         notes = [f"! {note}" for note in progress.notes[-_NOTES:]]
@@ -182,9 +182,12 @@ class LivePane(Pane, can_focus=True):
         speed: Points = [((stamp - origin) / NS_PER_S, rate) for stamp, rate in rates]
         steps: Points = [(x, step_latency(rate, batch)) for x, rate in speed if rate > 0]
         watts: Points = [((stamp - origin) / NS_PER_S, value) for stamp, value in power if stamp >= first]
+        ttfts: Points = [((stamp - origin) / NS_PER_S, 1000 * seconds) for stamp, seconds in progress.ttfts]
         plots = (
             _Plot("tokens/s", "", look.palette.active, speed, window, marks),
-            _Plot("step", "ms", look.palette.accent, steps, window, marks),
+            _Plot("TTFT p50", "ms", look.palette.accent, ttfts, window, marks)
+            if progress.load is not None
+            else _Plot("step", "ms", look.palette.accent, steps, window, marks),
             _Plot("power", "W", look.palette.warning, watts, window, marks),
         )
         return [plot for plot in plots if plot.points]

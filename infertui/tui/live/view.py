@@ -13,6 +13,7 @@ from infertui.runner.execution.progress import OPTIONAL, RunProgress
 from infertui.runner.scheduling.device_slots import devices_of
 from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.telemetry.readings import Sample
+from infertui.tui.live.load_view import compact_load, load_figures, load_line
 from infertui.tui.queue.view import short_engine, short_model
 from infertui.tui.widgets.cells import RenderContext, beside, clock, fit
 from infertui.tui.widgets.gauges import bar
@@ -109,7 +110,8 @@ def head_line(run: LiveRun, width: int, look: RenderContext, *, number: int = 1,
     """Which run it is: label, model, engine, number format, device. `number` of `total` that run side by side."""
     entry, loaded = run.entry, run.progress.loaded
     config = entry.config
-    parts = [short_model(config.model.id)]
+    served = config.target.kind == "endpoint"
+    parts = [config.target.model if served else short_model(config.model.id)]
     if loaded:
         parts += [loaded.engine, loaded.dtype, f"on {loaded.device_name or loaded.device}"]
         if loaded.engine != loaded.engine_requested:
@@ -117,8 +119,9 @@ def head_line(run: LiveRun, width: int, look: RenderContext, *, number: int = 1,
         if loaded.random_weights:
             parts.append("random weights")
     else:
-        parts.append(short_engine(config.engine.name))
-    parts.append(f"batch {config.workload.batch_size}")
+        parts.append(config.target.url if served else short_engine(config.engine.name))
+    parts += [] if served else [f"batch {config.workload.batch_size}"]
+    parts = [part for part in parts if part]
     several = f"[{number}/{total}] " if total > 1 else ""
     label = f"{several}#{entry.id} {entry.label}"
     title = fit(label, min(len(label), width), look, style=look.palette.title)
@@ -170,6 +173,8 @@ def _phase_label(phase: Phase | None, progress: RunProgress) -> str:
 def progress_line(run: LiveRun, width: int, look: RenderContext) -> Text:
     """The bar of the measuring, with iterations, percent and time left."""
     progress = run.progress
+    if progress.load is not None:
+        return load_line(progress.load, progress, width, look)
     tail = f" {progress.measured}/{progress.wanted}  {progress.fraction * 100:3.0f}%"
     if progress.eta_s is not None:
         tail += f"  ETA {clock(progress.eta_s)}"
@@ -182,6 +187,10 @@ def progress_line(run: LiveRun, width: int, look: RenderContext) -> Text:
 def figures(run: LiveRun) -> list[Figure]:
     """Everything worth a figure, the most wanted first."""
     progress = run.progress
+    power = Figure("power", f"{run.power_w:.0f} W" if run.power_w is not None else _MISSING)
+    if progress.load is not None:
+        found = load_figures(progress.load)
+        return [Figure(name, value, strong=name == "tok/s", short=short) for name, value, short in found] + [power]
     itl = progress.itl
     batch = run.entry.config.workload.batch_size
     rate = progress.tokens_per_s if (progress.tokens_per_s or 0.0) > _LEAST_RATE else None
@@ -193,7 +202,7 @@ def figures(run: LiveRun) -> list[Figure]:
         Figure("ITL p50", itl_text(itl) if itl else _MISSING, short="ITL"),
         Figure("ITL p99", itl_text(itl, 99) if itl and itl.known(99) is not None else _MISSING, short="ITL99"),
         Figure("tokens", f"{progress.measured_tokens:,}" if progress.measured_tokens else _MISSING, short="toks"),
-        Figure("power", f"{run.power_w:.0f} W" if run.power_w is not None else _MISSING),
+        power,
     ]
     if run.energy_j is not None:
         kilo = run.energy_j >= 1000
@@ -227,6 +236,9 @@ def figure_columns(items: Sequence[Figure], width: int, look: RenderContext) -> 
 def compact_lines(run: LiveRun, width: int, look: RenderContext) -> list[Text]:
     """Which run, how far, how fast, in four lines for where there are no more."""
     progress = run.progress
+    if progress.load is not None:
+        title = fit(f"#{run.entry.id} {run.entry.label}", width, look, style=look.palette.title)
+        return [title, progress_line(run, width, look), *compact_load(progress.load, width, look)]
     by_name = {item.name: item.value for item in figures(run)}
     return [
         fit(f"#{run.entry.id} {run.entry.label}", width, look, style=look.palette.title),

@@ -94,7 +94,7 @@ class LoadClient:
         address = parse_url(target.url)
         dialect = dialect_of(command.api)
         asker = Asker(dialect, address, command.model, self._key, target=target, load=load, workload=command.workload)
-        self._plan = plan_of(load, command.workload, command.prompts)
+        self._plan = plan_of(load, command.workload, command.prompts, salt=command.salt, scale=command.scale)
         most = max((level for _, level in in_flight(load)), default=0)
         connections = share_of(most, command.part, command.parts) if most else OPEN_LOOP_CONNECTIONS
         turns = Turns(

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.schema import WorkloadConfig
+from infertui.load.texts import TokenScale
 from infertui.measure.records import Request
 from infertui.targets.endpoint.dialect import Api
 
@@ -24,7 +25,7 @@ class PreparePart(ClientCommand, frozen=True, tag="prepare"):
     """Get ready to execute part `part` of `parts` of a plan. Answered by `PartPrepared` or `ClientFailure`.
 
     `api`, `model` and `without` (see `AskedRequest`) are what was found of the endpoint, and `prompts` those of the
-    workload, none for random ones.
+    workload, none for random ones. For `salt` and `scale` see `load.planner.plan_of`.
     """
 
     target: TargetConfig
@@ -34,6 +35,8 @@ class PreparePart(ClientCommand, frozen=True, tag="prepare"):
     model: str
     prompts: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    salt: int = 0
+    scale: TokenScale | None = None
     part: int = 0
     parts: int = 1
 

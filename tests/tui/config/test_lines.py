@@ -153,7 +153,20 @@ def test_every_key_of_the_schema_has_a_line_with_an_engine_that_heeds_it() -> No
         everywhere |= keys_shown(form)
         ids = [row.id for row in build_rows(form, everything_open(), 80)]
         assert len(ids) == len(set(ids))
+    form.set("target.kind", "endpoint")
+    everywhere |= keys_shown(form)
     assert everywhere == set(form.all_keys())
+
+
+def test_an_endpoint_has_lines_of_a_load_and_none_of_engines() -> None:
+    form = Form(from_preset("load", {}))
+    shown = keys_shown(form)
+    assert {"target.url", "load.concurrency", "load.slo", "workload.output_len", "measurement.max_seconds"} <= shown
+    assert not {key for key in shown if key.startswith(("engine.", "model.", "quality.", "device."))}
+    assert "workload.batch_size" not in shown
+    form.set("target.kind", "engine")
+    assert not {key for key in keys_shown(form) if key.startswith("load.")}
+    assert "engine.name" in keys_shown(form)
 
 
 def test_only_what_the_engine_heeds_has_a_line() -> None:

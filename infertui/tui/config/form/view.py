@@ -156,7 +156,7 @@ def build_rows(form: Form, view: View, width: int) -> list[FormRow]:
             if inside:
                 rows += [FormRow(f"#{group.name}", "heading", group.name, text=group.about), *inside]
             continue
-        if (group.name == RUNS and not form.axes()) or (group.engine and not inside):
+        if (group.name == RUNS and not form.axes()) or (group.keys and not inside):
             continue
         rows.append(FormRow(f"#{group.name}", "heading", group.name, text=group.about))
         if not view.folded(group):

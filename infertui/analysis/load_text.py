@@ -1,0 +1,109 @@
+"""What only a load on an endpoint has, as text: rates, objectives, what was in flight, and what the client took."""
+
+from collections.abc import Iterator
+
+from infertui.measure.load.figures import ClientFigures, LoadFigures, TermFigures
+from infertui.measure.statistics import Distribution, Interval
+from infertui.results.result import Result
+from infertui.text import clean
+from infertui.units import format_number, format_seconds
+
+_NEAR = 0.01
+"""Times from due and from sent that differ by less than this share are told once."""
+
+
+def load_rows(result: Result) -> list[tuple[str, str]]:
+    """Name and value of each; none of a run that is no load."""
+    load = result.load
+    if load is None:
+        return []
+    return [(name, clean(text)) for name, text in _rows(result, load) if text]
+
+
+def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
+    yield "request throughput", _rate(load.request_throughput, load.request_throughput_interval)
+    if load.terms:
+        share = "" if load.attainment is None else f"  {load.attainment:.1%} of the requests"
+        yield "goodput", _rate(load.goodput, load.goodput_interval) + share
+        for term in load.terms:
+            yield f"SLO {term.term}", _term(term, binding=len(load.terms) > 1 and term.term == load.binding)
+    yield "TTFT from due", _from_due(load.ttft_due, result.summary.ttft)
+    yield "E2E from due", _from_due(load.latency_due, result.summary.latency)
+    yield "tok/s/user", "" if load.tps_user is None else f"p50 {format_number(load.tps_user.p50 or 0.0)}"
+    yield "in flight", _in_flight(load)
+    yield "window", _window(load)
+    yield "failures", ", ".join(f"{count} {kind}" for kind, count in load.errors.items())
+    yield "tokens", _tokens(load)
+    yield "client", _client(load.client) if load.client else ""
+
+
+def _rate(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return ""
+    bounds = "" if interval is None else f"  (95 %: {format_number(interval.low)} to {format_number(interval.high)})"
+    return f"{format_number(value)} req/s{bounds}"
+
+
+def _term(term: TermFigures, *, binding: bool) -> str:
+    parts = []
+    if term.value is not None and term.verdict is not None:
+        bounds = ""
+        if term.interval is not None:
+            bounds = f" ({format_seconds(term.interval.low)} to {format_seconds(term.interval.high)})"
+        parts.append(f"{term.verdict}: {format_seconds(term.value)}{bounds}")
+    if term.attainment is not None:
+        between = term.attainment_interval
+        shown = "" if between is None else f" ({between.low:.1%} to {between.high:.1%})"
+        parts.append(f"kept by {term.attainment:.1%}{shown}")
+    parts += [f"{term.undetermined} undetermined"] if term.undetermined else []
+    parts += ["binds"] if binding else []
+    return ", ".join(parts)
+
+
+def _from_due(due: Distribution | None, sent: Distribution | None) -> str:
+    """Where it differs from that since they were sent, which the rows of every run tell."""
+    if due is None or sent is None or due.mean is None or sent.mean is None:
+        return ""
+    if abs(due.mean - sent.mean) <= _NEAR * sent.mean:
+        return ""
+    shown = [f"mean {format_seconds(due.mean)}"]
+    shown += [f"p50 {format_seconds(due.p50)}"] if due.p50 is not None else []
+    shown += [f"p99 {format_seconds(due.p99)}"] if due.p99 is not None and "p99" in due.supported else []
+    return "  ".join(shown)
+
+
+def _in_flight(load: LoadFigures) -> str:
+    if load.in_flight is None:
+        return ""
+    asked = f" of {load.asked_concurrency}" if load.asked_concurrency is not None and load.asked_rate is None else ""
+    rate = ""
+    if load.asked_rate is not None and load.offered_rate is not None:
+        rate = f"  {format_number(load.offered_rate)} of {format_number(load.asked_rate)} req/s sent"
+    little = "" if load.littles_ratio is None else f"  Little's law {load.littles_ratio:.3f}"
+    return f"{load.in_flight:.1f}{asked}{rate}{little}"
+
+
+def _window(load: LoadFigures) -> str:
+    word = {True: "settled", False: "NOT settled", None: "not known to have settled"}[load.steadiness.steady]
+    reason = f": {load.steadiness.reason}" if load.steadiness.reason else ""
+    window = load.window
+    seconds = f"{format_seconds(window.seconds)}, from {format_seconds(window.start)} to {format_seconds(window.end)}"
+    return f"{seconds}, {word}{reason}"
+
+
+def _tokens(load: LoadFigures) -> str:
+    parts = [f"{count:,} counted by {'the ' if who == 'server' else ''}{who}" for who, count in load.counted.items()]
+    parts += [f"{load.local_ratio:.3f} as many by the tokenizer here"] if load.local_ratio is not None else []
+    parts += [f"{load.cached_share:.1%} of the prompts cached"] if load.cached_share is not None else []
+    parts += [f"{load.reasoning_share:.1%} reasoning"] if load.reasoning_share else []
+    return ", ".join(parts)
+
+
+def _client(client: ClientFigures) -> str:
+    several = f"{client.processes} processes, " if client.processes > 1 else ""
+    parts = [f"{several}{client.cpu:.2f} core"] if client.cpu is not None else []
+    if client.lag_p99 is not None and client.lag_max is not None:
+        parts.append(f"loop late by {format_seconds(client.lag_p99)} (p99), {format_seconds(client.lag_max)} (max)")
+    if client.late_p99 is not None:
+        parts.append(f"sent {format_seconds(client.late_p99)} late (p99)")
+    return ", ".join(parts)

@@ -1,0 +1,231 @@
+"""`infertui load`: measure a server behind a URL."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infertui.cli.flags import REPORTS, LabelFlag, OutFlag, ReportFlag, SetFlag, Ui, UiFlag, pairs, refuse_with_queue
+from infertui.cli.output import say
+from infertui.env_file import with_env_file
+
+if TYPE_CHECKING:
+    from infertui.config.schema import Config
+    from infertui.config.sources import Resolved
+    from infertui.config.sweep import Variant
+    from infertui.results.result import Result
+
+EPILOG = """[bold]Examples[/bold]
+
+  infertui load http://127.0.0.1:8000
+
+  infertui load http://127.0.0.1:8000 --concurrency 1,4,16,64 --isl 512 --osl 128
+
+  infertui load http://127.0.0.1:8000 --request-rate 4 --max-seconds 120 --slo "ttft.p99<200ms tpot.mean<20ms"
+
+  infertui load https://host/v1 --model NAME --api-key-env MY_KEY
+
+  infertui load unix:/run/server.sock --api llama-server
+
+  infertui load http://127.0.0.1:8000 --trace mooncake.jsonl --queue
+
+  infertui load reports/RUN_ID/run.toml      (repeats that run)
+
+A process of its own sends and stamps the requests, and is measured too: where it was too slow, the run is invalid.
+[bold]infertui mock-server[/bold] is a server with known times to try it on; [bold]infertui config keys load[/bold] has
+every key of a load.
+"""
+PRESET = "load"
+_RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
+_SWEPT = frozenset(
+    {
+        "load.concurrency", "load.request_rate", "workload.input_len", "workload.output_len", "load.shared_prefix",
+        "load.turns",
+    }
+)  # fmt: skip
+
+
+def load(
+    target: Annotated[
+        str, typer.Argument(metavar="URL|FILE", help="The server, as in http://127.0.0.1:8000, or a TOML file.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME", help="As the server lists it; else the first."),
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option("--api", metavar="NAME", help="Dialect: auto, openai-chat, ollama-chat, tgi, ...")
+    ] = None,
+    concurrency: Annotated[
+        str | None,
+        typer.Option("--concurrency", "-c", metavar="N", help="Requests in flight, each followed by the next: 1."),
+    ] = None,
+    request_rate: Annotated[
+        str | None,
+        typer.Option("--request-rate", "--rate", metavar="N", help="Requests a second, whatever is answered by then."),
+    ] = None,
+    arrival: Annotated[
+        str | None, typer.Option("--arrival", metavar="NAME", help="Of a rate: poisson, constant or gamma.")
+    ] = None,
+    burstiness: Annotated[
+        str | None,
+        typer.Option("--burstiness", metavar="SHAPE", help="Gamma arrivals: below 1 bursts."),
+    ] = None,
+    num_prompts: Annotated[
+        str | None, typer.Option("--num-prompts", "--num-requests", metavar="N", help="Requests in all.")
+    ] = None,
+    max_seconds: Annotated[
+        str | None, typer.Option("--max-seconds", "--duration", metavar="S", help="Send for so long: 30.")
+    ] = None,
+    input_len: Annotated[
+        str | None, typer.Option("--isl", "--input-len", metavar="N", help="Prompt tokens, about: 512.")
+    ] = None,
+    output_len: Annotated[
+        str | None, typer.Option("--osl", "--output-len", metavar="N", help="Tokens to generate: 128.")
+    ] = None,
+    prompts_file: Annotated[
+        str | None, typer.Option("--prompts-file", metavar="FILE", help="Prompts as they are, in place of random ones.")
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option("--trace", metavar="FILE", help="Arrivals and lengths: Mooncake, Azure CSV, JSONL.")
+    ] = None,
+    shared_prefix: Annotated[
+        str | None, typer.Option("--shared-prefix", metavar="SHARE", help="Of each prompt, 0 to 1, common to all.")
+    ] = None,
+    turns: Annotated[str | None, typer.Option("--turns", metavar="N", help="Turns of a conversation: 1.")] = None,
+    ramp: Annotated[str | None, typer.Option("--ramp", metavar="S", help="Seconds to grow to the level.")] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="LEVEL:S,...", help="Levels one after the other.")
+    ] = None,
+    slo: Annotated[
+        str | None,
+        typer.Option("--slo", "--goodput", metavar="TERMS", help='Objectives, as in "ttft.p99<200ms tpot.mean<20ms".'),
+    ] = None,
+    no_stream: Annotated[bool, typer.Option("--no-stream", help="Ask for whole answers: there is no TTFT.")] = False,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", metavar="DIR", help="Counts tokens here too, beside the server.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", metavar="NAME", help="Variable with the API key: OPENAI_API_KEY.")
+    ] = None,
+    api_key_file: Annotated[
+        str | None, typer.Option("--api-key-file", metavar="FILE", help="File with the API key instead.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", metavar="NAME:VALUE", help="A further header; repeatable.")
+    ] = None,
+    body: Annotated[
+        str | None, typer.Option("--body", metavar="JSON", help="Further fields of each request, a JSON object.")
+    ] = None,
+    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Of arrivals, lengths and prompts.")] = None,
+    label: LabelFlag = None,
+    sets: SetFlag = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option("--sweep", metavar="KEY=VALUES", help="An axis; repeatable.")
+    ] = None,
+    out: OutFlag = REPORTS,
+    report: ReportFlag = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, a line each.")] = False,
+    ui: UiFlag = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Hand it to the runner in the background.")] = False,
+) -> None:
+    """Measure a server behind a URL under load: TTFT, ITL, throughput, goodput."""
+    given: dict[str, tuple[str, object]] = {
+        "target.model": ("--model", model),
+        "target.api": ("--api", api),
+        "target.streaming": ("--no-stream", False if no_stream else None),
+        "target.tokenizer": ("--tokenizer", tokenizer),
+        "target.api_key_env": ("--api-key-env", api_key_env),
+        "target.api_key_file": ("--api-key-file", api_key_file),
+        "target.headers": ("--header", _headers(header or [])),
+        "target.body": ("--body", body),
+        "load.concurrency": ("--concurrency", concurrency),
+        "load.request_rate": ("--request-rate", request_rate),
+        "load.arrival": ("--arrival", arrival or ("gamma" if burstiness is not None else None)),
+        "load.burstiness": ("--burstiness", burstiness),
+        "load.trace": ("--trace", trace),
+        "load.shared_prefix": ("--shared-prefix", shared_prefix),
+        "load.turns": ("--turns", turns),
+        "load.ramp_s": ("--ramp", ramp),
+        "load.steps": ("--steps", steps),
+        "load.slo": ("--slo", slo),
+        "workload.num_prompts": ("--num-prompts", num_prompts),
+        "workload.input_len": ("--isl", input_len),
+        "workload.output_len": ("--osl", output_len),
+        "workload.prompts_file": ("--prompts-file", prompts_file),
+        "workload.seed": ("--seed", seed),
+        "measurement.max_seconds": ("--max-seconds", max_seconds),
+    }
+    if prompts_file is not None and input_len is None:
+        given["workload.input_len"] = ("--prompts-file", 0)  # as they are
+    flags = {_swept(key, value): (flag, value) for key, (flag, value) in given.items()}
+    for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
+        flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts or [])}
+    resolved = _resolved(target, flags, sets or [])
+    config = resolved.config
+    if dry_run:
+        for variant in _variants(config):
+            say(variant.name or "one configuration")
+    elif queue:
+        _queue(config, target, out, as_json=as_json, ui=ui, report=report)
+    else:
+        raise typer.Exit(_measure(config, out, as_json=as_json, ui=ui, report=report))
+
+
+def _resolved(target: str, flags: dict[str, tuple[str, object]], sets: list[str]) -> "Resolved":
+    """What the command line asks for: a file with what flags change, or the preset with the URL."""
+    from infertui.config import sources
+
+    is_file = target.endswith(".toml")
+    if not is_file:
+        flags["target.url"] = ("URL", target)
+    flags["target.kind"] = ("infertui load", "endpoint")
+    return sources.load(target if is_file else PRESET, environ=with_env_file(), sets=sets, flags=flags)
+
+
+def _headers(texts: list[str]) -> str | None:
+    """What was given as NAME:VALUE, as the config has it. Raises UsageError."""
+    from infertui.errors import UsageError
+    from infertui.text import quoted
+
+    found = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise UsageError(f"--header {quoted(text, 40)} is not of the form NAME:VALUE")
+        found[name.strip()] = value.strip()
+    return json.dumps(found) if found else None
+
+
+def _variants(config: "Config") -> list["Variant"]:
+    from infertui.config.sweep import variants_of
+
+    return variants_of(config, "")
+
+
+def _queue(config: "Config", target: str, out: Path, *, as_json: bool, ui: Ui, report: bool) -> None:
+    from infertui.cli.running.enqueue import enqueue
+
+    refuse_with_queue({"--ui": ui != "auto", "--report": report})
+    enqueue(_variants(config), title=config.target.url or target, out=out, as_json=as_json)
+
+
+def _measure(config: "Config", out: Path, *, as_json: bool, ui: Ui, report: bool) -> int:
+    from infertui.cli.running.foreground import INTERRUPTED, run_in_foreground
+
+    ended: list[Result] = []
+    code = run_in_foreground(_variants(config), out=out, save_json=None, as_json=as_json, ui=ui, take=ended.append)
+    if report and code != INTERRUPTED:
+        from infertui.cli.reading.lookup import opened
+        from infertui.cli.reading.report import report_after
+
+        report_after(out, ended, opened(out))
+    return code
+
+
+def _swept(key: str, value: object) -> str:
+    """A list or range given to a plain flag is an axis of the sweep."""
+    return f"sweep.grid.{key}" if key in _SWEPT and isinstance(value, str) and _RANGE.search(value) else key

@@ -1,0 +1,72 @@
+"""A load's config as those see it who execute it, and who sum it up; with what was found of the endpoint."""
+
+from msgspec.structs import replace
+
+from infertui.config.schema import Config
+from infertui.load.levels import levels_of
+from infertui.measure.load.slo import parse_slo
+from infertui.measure.load.summary import AskedLoad
+from infertui.targets.endpoint.address import parse_url
+from infertui.targets.endpoint.extras import further_fields, further_headers, key_of
+from infertui.targets.endpoint.probe import EndpointFacts
+from infertui.targets.engine.contract import Loaded
+
+
+def check_endpoint(config: Config) -> None:
+    """Raise ConfigError for what can be said against an endpoint and a load without asking anybody."""
+    target = config.target
+    address = parse_url(target.url)
+    further_headers(target)
+    further_fields(target)
+    key_of(target, address)
+    parse_slo(config.load.slo)
+
+
+def asked_load(config: Config) -> AskedLoad:
+    """What was asked of the clients."""
+    load, workload = config.load, config.workload
+    rate = load.request_rate or None
+    spread = {"poisson": 1.0, "constant": 0.0, "gamma": load.burstiness**-0.5}[load.arrival]
+    return AskedLoad(
+        concurrency=load.concurrency or (None if rate or load.trace else 1),
+        rate=None if load.trace else rate,
+        cv=None if load.trace or load.steps or load.ramp_s else spread,
+        ramp_s=load.ramp_s,
+        slo=parse_slo(load.slo),
+        exact_lengths=load.ignore_eos,
+        fresh_prompts=not load.shared_prefix and load.turns == 1 and bool(workload.input_len) and not load.trace,
+    )
+
+
+def level_asked(config: Config) -> float:
+    """Requests a second, or in flight, that are asked for in the end."""
+    if config.load.steps:
+        return levels_of(config.load).segments[-1].level
+    return config.load.request_rate or config.load.concurrency or 1
+
+
+def as_found(config: Config, facts: EndpointFacts) -> Config:
+    """The config with what was found in place of what was left open, so that it repeats this run and no other."""
+    target = replace(config.target, api=facts.api, model=facts.model)
+    return replace(config, target=target, model=replace(config.model, id=facts.model))
+
+
+def loaded_of(facts: EndpointFacts, config: Config) -> Loaded:
+    """What answers, in the words of an engine; what a server does not tell is not known."""
+    name = facts.server or "endpoint"
+    return Loaded(
+        engine=name,
+        versions={name: facts.version} if facts.version else {},
+        device="endpoint",
+        device_name=config.target.url,
+        dtype="",
+        attention="",
+        parameters=None,
+        weight_bytes=None,
+        vocabulary=0,
+        random_weights=False,
+        memory_policy="",
+        max_positions=facts.max_positions,
+        engine_requested=name,
+        details={"api": facts.api, "model": facts.model},
+    )

@@ -1,0 +1,193 @@
+"""Runs on an endpoint, against the mock server: its own counts say what came, and its programme how long it took."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+from support.mock_process import MockProcess, mock_process
+
+from infertui.config.endpoint import LoadConfig, TargetConfig
+from infertui.config.schema import Config, MeasurementConfig, WorkloadConfig
+from infertui.config.sweep import Variant
+from infertui.measure.records import RequestRecord
+from infertui.results.result import Result
+from infertui.results.runs import BEGUN, RESULT, Begun, Store, boot_id
+from infertui.runner.events import AnyRunEvent, LoadProgressed, PhaseEntered, RunFinished, RunStarted
+from infertui.runner.recovery import recover
+from infertui.runner.runner import Runner
+
+OUTPUT = 8
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[MockProcess]:
+    with mock_process("--ttft", "20ms", "--itl", "4ms") as server:
+        yield server
+
+
+def asked(
+    url: str, *, requests: int = 0, seconds: float = 0.0, load: LoadConfig | None = None, **target: Any
+) -> Config:
+    return Config(
+        target=TargetConfig(kind="endpoint", url=url, **target),
+        load=load or LoadConfig(concurrency=4),
+        workload=WorkloadConfig(prompts="random", input_len=16, output_len=OUTPUT, num_prompts=requests),
+        measurement=MeasurementConfig(max_seconds=seconds),
+    )
+
+
+def run(config: Config, out: Path) -> tuple[Result, list[AnyRunEvent]]:
+    events: list[AnyRunEvent] = []
+
+    async def scenario() -> Result:
+        async with Runner(on_event=events.append) as runner:
+            (result,) = await runner.run_all([Variant("", config, {})], out)
+            return result
+
+    return asyncio.run(asyncio.wait_for(scenario(), 60)), events
+
+
+def lines(out: Path, run_id: str) -> list[RequestRecord]:
+    found = (out / run_id / "requests.jsonl").read_bytes().splitlines()
+    return [msgspec.json.decode(line, type=RequestRecord) for line in found]
+
+
+def test_every_request_of_the_plan_is_sent_kept_and_counted(mock: MockProcess, tmp_path: Path) -> None:
+    mock.reset()
+    result, events = run(asked(mock.url, requests=60), tmp_path)
+    load = result.load
+    assert load is not None
+    assert result.state == "finished"
+    assert (result.setup.target.kind, result.setup.model, result.setup.get("target.api")) == (
+        "endpoint", "mock", "openai-chat",
+    )  # fmt: skip
+    records = lines(tmp_path, result.id)
+    assert len(records) == 60
+    assert {(record.tokens, record.error, record.batch) for record in records} == {(OUTPUT, "", None)}
+    assert mock.stats()["outcomes"]["done"] >= 60, "and what was asked to get to know it"
+    ttft = result.summary.ttft
+    assert ttft is not None
+    assert ttft.minimum is not None
+    assert ttft.minimum >= 0.020
+    assert result.summary.output_throughput is not None
+    # Each of four is in flight for at least 20 + 7 x 4 ms.
+    assert result.summary.output_throughput <= 4 * OUTPUT / 0.048
+    assert load.asked_concurrency == 4
+    assert load.counted == {"server": result.summary.output_tokens}
+    started = next(event for event in events if isinstance(event, RunStarted))
+    assert (started.unit, started.wanted) == ("request", 60)
+    phases = [event.phase for event in events if isinstance(event, PhaseEntered)]
+    assert phases[:2] == ["probe", "warmup"]
+    assert isinstance(events[-1], RunFinished)
+    assert not _clients()
+
+
+def test_time_ends_a_load_and_what_is_in_flight_is_waited_for(mock: MockProcess, tmp_path: Path) -> None:
+    config = asked(mock.url, seconds=1.5, load=LoadConfig(request_rate=40.0, arrival="constant"))
+    result, events = run(config, tmp_path)
+    records = lines(tmp_path, result.id)
+    assert result.state == "finished"
+    assert 50 <= len(records) <= 61
+    assert all(record.error == "" for record in records)
+    told = [event for event in events if isinstance(event, LoadProgressed)]
+    assert told
+    assert {event.by for event in told} == {"request_rate"}
+    assert told[-1].level == 40.0
+    assert result.load is not None
+    assert result.load.asked_rate == 40.0
+
+
+def test_the_config_that_is_kept_says_what_was_found(mock: MockProcess, tmp_path: Path) -> None:
+    result, _ = run(asked(mock.url, requests=4), tmp_path)
+    kept = (tmp_path / result.id / "run.toml").read_text()
+    assert 'api = "openai-chat"' in kept
+    assert 'model = "mock"' in kept
+    assert result.own_config.target.model == "mock"
+
+
+def test_a_server_that_always_fails_fails_the_run(tmp_path: Path) -> None:
+    with mock_process("--ttft", "1ms", "--itl", "1ms", "--dressing", "error-in-stream") as server:
+        result, _ = run(asked(server.url, requests=8, api="openai-chat"), tmp_path)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert len(lines(tmp_path, result.id)) in (0, 8)
+
+
+def test_nobody_there_is_an_error_that_says_so(tmp_path: Path) -> None:
+    result, _ = run(asked("http://127.0.0.1:9", requests=8), tmp_path)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "127.0.0.1:9" in result.error.message
+
+
+def test_an_interrupted_load_keeps_what_had_ended(mock: MockProcess, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        reached = asyncio.Event()
+
+        def take(event: AnyRunEvent) -> None:
+            if isinstance(event, LoadProgressed) and event.done >= 8:
+                reached.set()
+
+        async with Runner(on_event=take) as runner:
+            task = asyncio.create_task(runner.run_all([Variant("", asked(mock.url, seconds=600), {})], tmp_path))
+            await reached.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+    (result,) = Store(tmp_path).results(warn=lambda text: pytest.fail(text))
+    assert result.state == "interrupted"
+    records = lines(tmp_path, result.id)
+    ended = [record for record in records if not record.error]
+    assert len(ended) >= 8
+    assert {record.error_kind for record in records} <= {"", "aborted"}
+    assert result.load is not None
+    assert result.load.error_rate == 0
+    assert not _clients()
+
+
+def test_a_client_that_is_killed_fails_the_run_and_keeps_what_it_told(mock: MockProcess, tmp_path: Path) -> None:
+    def kill(event: AnyRunEvent) -> None:
+        if isinstance(event, LoadProgressed) and event.done >= 8:
+            for child in _clients():
+                os.kill(child.pid, signal.SIGKILL)
+
+    async def scenario() -> Result:
+        async with Runner(on_event=kill) as runner:
+            (result,) = await runner.run_all([Variant("", asked(mock.url, seconds=600), {})], tmp_path)
+            return result
+
+    result = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert result.state == "failed"
+    assert len([record for record in lines(tmp_path, result.id) if not record.error]) >= 8
+    assert result.summary.requests is not None
+
+
+def test_a_load_whose_runner_was_killed_is_recovered_from_its_lines(mock: MockProcess, tmp_path: Path) -> None:
+    whole, _ = run(asked(mock.url, requests=80), tmp_path)
+    folder = tmp_path / whole.id
+    begun = Begun(whole.name, whole.started, whole.own_config, whole.fingerprint, boot=boot_id())
+    (folder / BEGUN).write_bytes(msgspec.json.encode(begun))
+    (folder / RESULT).unlink()
+    (tmp_path / "results.jsonl").unlink()
+    (found,) = recover(Store(tmp_path))
+    assert found.state == "interrupted"
+    assert found.load is not None
+    assert found.summary.output_tokens is not None
+    assert found.summary.ttft is not None
+    assert whole.summary.ttft is not None
+    assert found.summary.ttft.minimum == pytest.approx(whole.summary.ttft.minimum, rel=0.2)
+    assert any("killed" in note for note in found.verdict.notes)
+    assert json.loads((folder / RESULT).read_bytes())["load"]["window"]
+
+
+def _clients() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "infertui.worker.loadgen" in child.cmdline()]
