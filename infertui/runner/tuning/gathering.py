@@ -117,9 +117,10 @@ class Gathering:
             baseline=baseline,
         )
 
-    def point(self, now: float, *, vram: int | None, power: float | None) -> TuningPoint | None:
-        """The next point, of the batches since the last one; None where it is too early, or nothing was measured."""
-        if not self._recent or now - self._point_at < POINT_S:
+    def point(self, now: float, *, vram: int | None, power: float | None, last: bool = False) -> TuningPoint | None:
+        """The next point, of the batches since the one before; None where it is too early, unless it is the `last`, and
+        where nothing was measured."""
+        if not self._recent or (now - self._point_at < POINT_S and not last):
             return None
         batches, self._recent, self._point_at = self._recent, [], now
         seconds = sum(batch.seconds for batch in batches)

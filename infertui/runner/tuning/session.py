@@ -269,6 +269,7 @@ class TuningSession:
             self._execution.conclude()
         self._tell()
         result = await self._execution.run()
+        self._point(gathering, last=True)
         previous, best, baseline = gathering.compared(fixed=True) if plan.fixed else gathering.looked()
         segment = Segment(
             number,
@@ -320,15 +321,18 @@ class TuningSession:
 
     def _batch(self, gathering: Gathering, batch: BatchRecord) -> None:
         gathering.take(batch)
-        vram, power = self._readings(self._sample) if self._sample else (None, None)
-        if (point := gathering.point(self.now, vram=vram, power=power)) is not None:
-            self._pointed(point, gathering.live())
+        self._point(gathering)
         plan = self._plan
         if self._execution is None or plan is None:
             return
         enough = self._course.begins_climb and gathering.batches >= FEWEST
         if enough or (plan.until_clear and gathering.clear) or gathering.hopeless:
             self._execution.conclude()
+
+    def _point(self, gathering: Gathering, *, last: bool = False) -> None:
+        vram, power = self._readings(self._sample) if self._sample else (None, None)
+        if (point := gathering.point(self.now, vram=vram, power=power, last=last)) is not None:
+            self._pointed(point, gathering.live())
 
     def _tell(self) -> None:
         self._told(self.view)

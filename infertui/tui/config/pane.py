@@ -12,8 +12,10 @@ from textual.events import Resize
 from infertui.config import sources
 from infertui.config.fields import field_of
 from infertui.config.schema import Config
+from infertui.config.sweep import rooted
 from infertui.env_file import with_env_file
 from infertui.errors import ConfigError, InfertuiError
+from infertui.runner.control import RunnerApi
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.config.choose import Chooser
 from infertui.tui.config.command import command_line
@@ -30,6 +32,7 @@ from infertui.tui.config.queueing import put_back, queue
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
 from infertui.tui.state import Topic
+from infertui.tui.tuning.begin import tune
 from infertui.tui.widgets.pane import Heading, Pane
 
 _OF_FOLDERS = ("HOME", "XDG_CONFIG_HOME")
@@ -42,6 +45,7 @@ ACTIONS = (
     Action(
         "config.profile", "P", "Profile", "measure it with more and more layers on the GPU", footer=False, writes=True
     ),
+    Action("config.tune", "t", "Tune", "keep it loaded, and turn its knobs while it is measured", writes=True),
     Action("config.next", "l,right", "Change", "the next choice, or the next sensible number", footer=False),
     Action("config.previous", "h,left", "Change", "the previous choice or number", footer=False),
     Action("config.switch", "space", "Switch", "switch on or off; fold or unfold", footer=False),
@@ -281,6 +285,19 @@ class ConfigPane(Pane):
             return
         answer = self._estimate.question.answer
         profile(self.app, self.app_context, self.form, answer.seconds if answer else None)
+
+    def action_tune(self) -> None:
+        """A tuning session from the form, or the one under way."""
+        self.editor.leave_typing()
+        if (problem := self.form.problem) is not None:
+            self.app_context.say(f"Not begun: {problem}", "error")
+            self.editor.go_to(problem.path)
+            return
+
+        async def config(_: RunnerApi) -> Config:
+            return rooted(self.form.config())
+
+        tune(self.app, self.app_context, config, self.form.base.label)
 
     def _submit(self, *, front: bool) -> None:
         if (problem := self.form.problem) is not None:

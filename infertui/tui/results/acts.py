@@ -17,6 +17,7 @@ from infertui.tui.terminal.sanitize import safe
 if TYPE_CHECKING:
     from textual.app import App
 
+    from infertui.config.schema import Config
     from infertui.runner.control import RunnerApi
 
 MOST_REPEATED = 100
@@ -90,6 +91,16 @@ def run_again(app_context: AppContext, rows: Sequence[ResultRow], queued: Callab
     if rows:
         what = safe(rows[0].name) if len(rows) == 1 else f"{len(rows)} runs"
         app_context.intend(submit, done=f"Queued {what} once more.")
+
+
+def tune_again(app: "App[Any]", app_context: AppContext, row: ResultRow) -> None:
+    """A tuning session from the run's config, or the one under way."""
+    from infertui.tui.tuning.begin import tune
+
+    async def config(control: "RunnerApi") -> "Config":
+        return await config_of(control, str(app_context.out), row)
+
+    tune(app, app_context, config, row.name)
 
 
 def load(app_context: AppContext, row: ResultRow) -> None:

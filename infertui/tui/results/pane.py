@@ -40,6 +40,7 @@ ACTIONS = (
     Action("results.curve", "v", "Curve", "tok/s and memory over the number that varies in the marked runs, or in all"),
     Action("results.run-again", "R", "Run again", "queue the marked runs, or this one, once more", writes=True),
     Action("results.bench", "B", "Bench", "measure the marked configurations in turn, several rounds", writes=True),
+    Action("results.tune", "t", "Tune", "keep its config loaded, and turn its knobs", writes=True, footer=False),
     Action("results.load", "L", "Load", "load the run's config into the Config pane"),
     Action("results.delete", "D", "Delete", "delete the marked runs, or this one (asks)", writes=True),
     Action("results.columns", "C", "Columns", "choose the columns and their order", footer=False),
@@ -324,6 +325,11 @@ class ResultsPane(Pane):
     def action_run_again(self) -> None:
         """Queue once more."""
         acts.run_again(self.app_context, self._targets, self._table.unmark)
+
+    def action_tune(self) -> None:
+        """A tuning session from its config, or the one under way."""
+        if row := self._table.current:
+            acts.tune_again(self.app, self.app_context, row)
 
     def action_load(self) -> None:
         """Into the Config pane."""
