@@ -24,8 +24,9 @@ ABORTED = "aborted"
 class Columns(Struct, frozen=True, eq=False):
     """Seconds after an origin, and counts; NaN is not available. One entry a request, in the order of their ends.
 
-    `first` and `last` are its first and last token, `first_tokens` those that came with the first; `end` is when it was
-    over. `good` neither failed nor was ended by this side, and `aborted` was.
+    `first` and `last` are its first and last token, `first_tokens` those that came with the first; `answered` is the
+    last, or the end of an answer at once, which has no times of tokens; `end` is when it was over. `good` neither
+    failed nor was ended by this side, and `aborted` was.
     """
 
     requests: tuple[Request, ...]
@@ -34,6 +35,7 @@ class Columns(Struct, frozen=True, eq=False):
     first: "Floats"
     first_output: "Floats"
     last: "Floats"
+    answered: "Floats"
     end: "Floats"
     tokens: "Floats"
     first_tokens: "Floats"
@@ -54,7 +56,7 @@ class Columns(Struct, frozen=True, eq=False):
         """One of ttft, ttfo, tpot, e2e, ttft_due, e2e_due; NaN where there is none."""
         if name == "tpot":
             return self.tpot
-        ends = {"ttft": self.first, "ttfo": self.first_output, "e2e": self.last}[name.removesuffix("_due")]
+        ends = {"ttft": self.first, "ttfo": self.first_output, "e2e": self.answered}[name.removesuffix("_due")]
         return ends - (self.due if name.endswith("_due") else self.sent)
 
     def own(self, term: SloTerm) -> "Floats":
@@ -84,7 +86,16 @@ def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:
 
     first = since(one.first_ns for one in ordered)
     last = since(one.last_ns for one in ordered)
-    end = since(one.end_ns for one in ordered)
+    sent = since(one.sent_ns for one in ordered)
+    end = np.maximum(since(one.end_ns for one in ordered), sent)
+
+    def within(stamps: "Floats", after: "Floats") -> "Floats":
+        """Times that contradict others are none: nobody knows which of them is wrong."""
+        with np.errstate(invalid="ignore"):
+            return np.where((stamps >= after) & (stamps <= end), stamps, nan)
+
+    first = within(first, sent)
+    last = within(last, np.where(np.isnan(first), sent, first))
     tokens = _floats(one.tokens for one in ordered)
     later = _floats(nan if one.itl is None else one.itl.tokens or one.itl.count for one in ordered)
     per_token = _floats(nan if one.itl is None or one.itl.mean is None else one.itl.per_token for one in ordered)
@@ -95,15 +106,16 @@ def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:
     aborted = np.array([one.error_kind == ABORTED for one in ordered], dtype=bool)
     return Columns(
         requests=ordered,
-        due=since(one.due_ns for one in ordered),
-        sent=since(one.sent_ns for one in ordered),
+        due=np.minimum(since(one.due_ns for one in ordered), sent),
+        sent=sent,
         first=first,
-        first_output=since(one.first_output_ns for one in ordered),
+        first_output=within(since(one.first_output_ns for one in ordered), sent),
         last=last,
+        answered=np.where(np.isnan(first) & np.isnan(last), end, last),
         end=end,
         tokens=tokens,
         first_tokens=np.maximum(tokens - later, 0),
-        prompt_tokens=_floats(one.prompt_tokens for one in ordered),
+        prompt_tokens=_floats(one.prompt_tokens or None for one in ordered),
         tpot=np.where(alone, spread, per_token),
         good=np.array([not one.error and not one.error_kind for one in ordered], dtype=bool),
         aborted=aborted,

@@ -56,11 +56,11 @@ class Rates:
         first = columns.where(timed)
         blocks = spread_over(first.first, first.first, first.first_tokens, self._edges)
         blocks = blocks + spread_over(first.first, first.last, first.tokens - first.first_tokens, self._edges)
-        if not np.isfinite(self._done.first).any():  # answers at once, which tell of no times
-            at_once = used & ~timed
-            masses = np.where(columns.aborted, float(known.mean()), columns.tokens)[at_once]
-            blocks = blocks + spread_over(columns.sent[at_once], self._through[at_once], masses, self._edges)
-        return blocks
+        # Answers at once tell of no times, nor how far one was that was ended; of others, what had come is known.
+        at_once = used & ~timed
+        unknown = 0.0 if np.isfinite(self._done.first).any() else float(known.mean())
+        masses = np.where(columns.aborted, unknown, columns.tokens)[at_once]
+        return blocks + spread_over(columns.sent[at_once], self._through[at_once], masses, self._edges)
 
     def prompt_tokens(self) -> "Floats | None":
         """Those of each block, spread over the time until the first token; None where they are not known."""

@@ -160,12 +160,11 @@ def test_few_requests_can_miss_a_percentile_and_cannot_meet_it() -> None:
 
 
 def test_answers_at_once_have_rates_and_no_times_of_tokens() -> None:
-    at_once = [
-        replace(one, first_ns=None, first_output_ns=None, last_ns=one.end_ns) for one in closed_loop(16, 6.0, even)
-    ]
+    at_once = [replace(one, first_ns=None, first_output_ns=None, last_ns=None) for one in closed_loop(16, 6.0, even)]
     summary, load = figures(at_once, concurrency=16)
     assert (summary.ttft, summary.tpot, summary.itl) == (None, None, None)
     assert summary.output_throughput == pytest.approx(16 * TOKENS / LATENCY, rel=0.01)
+    assert mean(summary.latency) == pytest.approx(LATENCY)
     assert load.steadiness.steady
 
 
