@@ -35,7 +35,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     children = [subprocess.Popen([sys.executable, "-c", CHILD], start_new_session=apart).pid for apart in (False, True)]
     with open(os.environ["STUB_RECORD"] + ".part", "w", encoding="utf-8") as file:  # noqa: PTH123
-        json.dump({"arguments": arguments, "children": children, "pid": os.getpid()}, file)
+        json.dump({"arguments": arguments, "children": children, "pid": os.getpid(), "names": sorted(os.environ)}, file)
     os.replace(os.environ["STUB_RECORD"] + ".part", os.environ["STUB_RECORD"])  # noqa: PTH105
     if status := os.environ.get("STUB_ENDS"):
         sys.exit(int(status))

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from infertui.config.schema import Config
+from infertui.credentials import without_credentials
 from infertui.errors import EngineError
 from infertui.targets.endpoint.servers import HOST, PROGRAMS, ServerArguments, ServerProgram, server_arguments
 from infertui.targets.engine.environments import interpreter_for
@@ -140,9 +141,9 @@ async def launched(
 ) -> AsyncIterator[ServedEndpoint]:
     """The server of `target.serve`, ready to answer; what it prints goes to `log`.
 
-    `environment` are its variables: which GPUs it sees is said there. Raises ConfigError and ModelError for what it
-    cannot be told, EngineError where it is not installed, WorkerError where it does not come up. Nothing of it is left
-    behind.
+    `environment` are its variables, of which credentials are left out: which GPUs it sees is said there. Raises
+    ConfigError and ModelError for what it cannot be told, EngineError where it is not installed, WorkerError where it
+    does not come up. Nothing of it is left behind.
     """
     assert config.target.serve != "none"  # noqa: S101 (asked of configs with a server)
     program = PROGRAMS[config.target.serve]
@@ -211,7 +212,7 @@ async def _start(
                 stderr=output,
                 pass_fds=(theirs,),
                 start_new_session=True,
-                env={**environment, "PYTHONUNBUFFERED": "1", MARK: mark, **told.variables},
+                env={**without_credentials(environment), "PYTHONUNBUFFERED": "1", MARK: mark, **told.variables},
             )
     except BaseException:
         os.close(ours)

@@ -96,6 +96,19 @@ def test_it_is_waited_for_until_its_model_is_loaded_and_nothing_of_it_is_left(
     assert "stub with" in (tmp_path / "server.log").read_text()
 
 
+def test_it_gets_no_credentials(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("SOMETHING_ELSE", "told")
+
+    async def scenario() -> None:
+        async with launched(config, tmp_path / "server.log"):
+            pass
+
+    asyncio.run(scenario())
+    assert "SOMETHING_ELSE" in record(tmp_path)["names"]
+    assert "HF_TOKEN" not in record(tmp_path)["names"]
+
+
 def test_two_of_them_have_ports_of_their_own(config: Config, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with launched(config, tmp_path / "1.log") as one, launched(config, tmp_path / "2.log") as other:
