@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from infertui.measure.load.figures import ClientFigures, LoadFigures, TermFigures
 from infertui.measure.statistics import Distribution, Interval
 from infertui.results.result import Result
+from infertui.targets.endpoint.seen import ServerSeen
 from infertui.text import clean
 from infertui.units import format_number, format_seconds
 
@@ -35,6 +36,31 @@ def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
     yield "failures", ", ".join(f"{count} {kind}" for kind, count in load.errors.items())
     yield "tokens", _tokens(load)
     yield "client", _client(load.client) if load.client else ""
+    yield "server", _server(result.server) if result.server else ""
+
+
+def _server(seen: ServerSeen) -> str:
+    """What its own page said."""
+    parts = []
+    if seen.running_mean is not None:
+        parts.append(f"{seen.running_mean:.1f} running")
+    if seen.waiting_mean is not None and seen.waiting_max is not None:
+        parts.append(f"{seen.waiting_mean:.1f} waiting (at most {seen.waiting_max:.0f})")
+    if seen.kv_usage_max is not None:
+        parts.append(f"KV cache up to {seen.kv_usage_max:.0%}")
+    counted = seen.counted
+    if counted is not None:
+        hits = counted.prefix_hit_rate
+        parts += [f"prefix hits {hits:.1%}"] if hits is not None else []
+        parts += [f"{counted.preemptions:.0f} preemptions"] if counted.preemptions is not None else []
+        means = (("TTFT", counted.ttft), ("ITL", counted.itl), ("queue", counted.queue))
+        parts += [
+            f"its {name} mean {format_seconds(mean)}"
+            for name, span in means
+            if span is not None and (mean := span.mean) is not None
+        ]
+        parts += ["restarted meanwhile"] if counted.restarted else []
+    return ", ".join(parts)
 
 
 def _rate(value: float | None, interval: Interval | None) -> str:

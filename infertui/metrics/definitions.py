@@ -89,7 +89,7 @@ METRICS = (
 
     # What ran
     Metric(key="model", label="model", help="the model", unit=TEXT, read=_asked("model"),
-           needs=(*_TARGET, "config.model.id", "config.target.model", "told"),
+           needs=(*_TARGET, "config.model.id", "config.target.model", "config.target.serve", "told"),
            views=_REPORTED_TOO, screen=Column(1, 13, 32), settings=("model.id",)),
     Metric(key="engine_requested", label="engine asked for", help="the engine that was asked for", unit=TEXT,
            read=lambda result: result.setup.target.name, views=_CSV),

@@ -13,6 +13,7 @@ from infertui.measure.roofline import DevicePeaks, Limits
 from infertui.measure.summary import Summary
 from infertui.measure.validity import Verdict
 from infertui.results.setup import JUDGED, Setup, Value
+from infertui.targets.endpoint.seen import ServerSeen
 from infertui.targets.engine.base import EffectiveSettings, Loaded
 from infertui.telemetry.readings import GpuInfo, HostFacts
 
@@ -162,6 +163,8 @@ class Result(Struct, frozen=True):
     quality: Quality | None = None
     load: LoadFigures | None = None
     """What only a load on an endpoint has."""
+    server: ServerSeen | None = None
+    """What a server's own page said of that."""
     ended_by: str = ""
     """What cut it off, of a run that is `interrupted`."""
     recomputed: Recomputed | None = None

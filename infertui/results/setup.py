@@ -72,7 +72,10 @@ class Setup:
     @property
     def model(self) -> str | None:
         """The id of the model, or the name of its file."""
-        return self._text("target.model") or None if self.is_endpoint else self._text("model.id")
+        served_here = self.get("target.serve") not in (None, "none")
+        if self.is_endpoint and not served_here:
+            return self._text("target.model") or None
+        return self._text("model.id")
 
     @property
     def revision(self) -> str | None:

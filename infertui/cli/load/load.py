@@ -29,6 +29,8 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui load unix:/run/server.sock --api llama-server
 
+  infertui load --serve vllm Qwen/Qwen3-0.6B --concurrency 1,16,64 --serve-args "--max-num-seqs 64"
+
   infertui load http://127.0.0.1:8000 --trace mooncake.jsonl --queue
 
   infertui load reports/RUN_ID/run.toml      (repeats that run)
@@ -49,11 +51,22 @@ _SWEPT = frozenset(
 
 def load(
     target: Annotated[
-        str, typer.Argument(metavar="URL|FILE", help="The server, as in http://127.0.0.1:8000, or a TOML file.")
+        str,
+        typer.Argument(
+            metavar="URL|FILE|MODEL",
+            help="As in http://127.0.0.1:8000; a TOML file; a model to --serve.",
+        ),
     ],
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", metavar="NAME", help="As the server lists it; else the first."),
+    ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option("--serve", metavar="NAME", help="Start vllm, llama-server, sglang, trtllm or transformers."),
+    ] = None,
+    serve_args: Annotated[
+        str | None, typer.Option("--serve-args", metavar="ARGS", help="Further arguments of it, as in a shell.")
     ] = None,
     api: Annotated[
         str | None, typer.Option("--api", metavar="NAME", help="Dialect: auto, openai-chat, ollama-chat, tgi, ...")
@@ -135,6 +148,8 @@ def load(
     """Measure a server behind a URL under load: TTFT, ITL, throughput, goodput."""
     given: dict[str, tuple[str, object]] = {
         "target.model": ("--model", model),
+        "target.serve": ("--serve", serve),
+        "target.serve_args": ("--serve-args", serve_args),
         "target.api": ("--api", api),
         "target.streaming": ("--no-stream", False if no_stream else None),
         "target.tokenizer": ("--tokenizer", tokenizer),
@@ -180,8 +195,9 @@ def _resolved(target: str, flags: dict[str, tuple[str, object]], sets: list[str]
     from infertui.config import sources
 
     is_file = target.endswith(".toml")
+    served = flags["target.serve"][1] is not None
     if not is_file:
-        flags["target.url"] = ("URL", target)
+        flags["model.id" if served else "target.url"] = ("MODEL" if served else "URL", target)
     flags["target.kind"] = ("infertui load", "endpoint")
     return sources.load(target if is_file else PRESET, environ=with_env_file(), sets=sets, flags=flags)
 

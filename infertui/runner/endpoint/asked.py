@@ -1,8 +1,12 @@
 """A load's config as those see it who execute it, and who sum it up; with what was found of the endpoint."""
 
+import math
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
-from infertui.config.schema import Config
+from infertui.config.endpoint import TargetConfig
+from infertui.config.schema import Config, DeviceConfig
 from infertui.load.levels import levels_of
 from infertui.measure.load.slo import parse_slo
 from infertui.measure.load.summary import AskedLoad
@@ -11,14 +15,17 @@ from infertui.targets.endpoint.extras import further_fields, further_headers, ke
 from infertui.targets.endpoint.probe import EndpointFacts
 from infertui.targets.engine.contract import Loaded
 
+MOST_IN_FLIGHT, MOST_RATE = 512, 600
+"""What one client process keeps up with, of requests in flight or a second."""
+
 
 def check_endpoint(config: Config) -> None:
     """Raise ConfigError for what can be said against an endpoint and a load without asking anybody."""
     target = config.target
-    address = parse_url(target.url)
     further_headers(target)
     further_fields(target)
-    key_of(target, address)
+    if target.serve == "none":
+        key_of(target, parse_url(target.url))
     parse_slo(config.load.slo)
 
 
@@ -45,20 +52,41 @@ def level_asked(config: Config) -> float:
     return config.load.request_rate or config.load.concurrency or 1
 
 
+def processes_for(config: Config, cpus: int) -> int:
+    """How many client processes a load needs: one core stamps so much in time, and no more."""
+    level = max((segment.level for segment in levels_of(config.load).segments), default=1.0)
+    most = MOST_RATE if config.load.request_rate else MOST_IN_FLIGHT
+    return max(1, min(cpus, math.ceil(level / most)))
+
+
+def server_environment(device: DeviceConfig, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a server that is started here: which GPUs it sees, as an engine of that config would."""
+    shown = device.visible
+    if device.name == "cpu":
+        shown = "-1"
+    elif device.name.startswith("cuda:"):
+        number = int(device.name.removeprefix("cuda:"))
+        listed = [part.strip() for part in shown.split(",") if part.strip()]
+        shown = listed[number] if number < len(listed) else str(number)
+    return {**environ, "CUDA_VISIBLE_DEVICES": shown} if shown else dict(environ)
+
+
 def as_found(config: Config, facts: EndpointFacts) -> Config:
     """The config with what was found in place of what was left open, so that it repeats this run and no other."""
+    if config.target.serve != "none":  # the model is the one that the server was started with
+        return replace(config, target=replace(config.target, api=facts.api))
     target = replace(config.target, api=facts.api, model=facts.model)
     return replace(config, target=target, model=replace(config.model, id=facts.model))
 
 
-def loaded_of(facts: EndpointFacts, config: Config) -> Loaded:
+def loaded_of(facts: EndpointFacts, target: TargetConfig) -> Loaded:
     """What answers, in the words of an engine; what a server does not tell is not known."""
     name = facts.server or "endpoint"
     return Loaded(
         engine=name,
         versions={name: facts.version} if facts.version else {},
         device="endpoint",
-        device_name=config.target.url,
+        device_name=target.url,
         dtype="",
         attention="",
         parameters=None,

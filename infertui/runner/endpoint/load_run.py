@@ -21,7 +21,15 @@ from infertui.measure.load.validity import judge_load
 from infertui.measure.records import Request, request_record
 from infertui.results.result import Result
 from infertui.runner.blocking import call_with_timeout, run_blocking
-from infertui.runner.endpoint.asked import as_found, asked_load, level_asked, loaded_of
+from infertui.runner.endpoint.asked import (
+    as_found,
+    asked_load,
+    level_asked,
+    loaded_of,
+    processes_for,
+    server_environment,
+)
+from infertui.runner.endpoint.page import PageWatch
 from infertui.runner.endpoint.recent import RecentLoad
 from infertui.runner.endpoint.serving import gpus_of, listening_pids
 from infertui.runner.events import RunStarted
@@ -41,11 +49,13 @@ from infertui.worker.loadgen.protocol import (
     PreparePart,
     RequestsDone,
 )
+from infertui.worker.serving.launch import launched
 
 DRIVER_S = 2.0
 DRAIN_S = 60.0
 """How long requests in flight are waited for at the end; those that take longer are aborted, and told as such."""
 ABORT_S = 5.0
+SERVER_LOG = "server.log"
 LOOK_S = 0.5
 """How often it is looked whether the load has settled."""
 MANY_REQUESTS = 2000
@@ -73,19 +83,40 @@ class EndpointRun:
         self._after: Counters | None = None
         self._all_told = False
         self._concluding = asyncio.Event()
+        self._open = contextlib.AsyncExitStack()
+        self._page: PageWatch | None = None
+        self._token_s = 0.0
 
     def conclude(self) -> None:
         self._concluding.set()
 
     async def execute(self) -> None:
+        try:
+            await self._prepare()
+            await self._load()
+        except ConcludedError:
+            await self._close()
+            raise
+        await self._close()
+
+    async def _prepare(self) -> None:
+        """Start the server where it is ours, look at it, and have clients that are ready."""
         config, reporter = self._config, self._reporter
         self._tell_of()
         prompts = () if config.load.trace else await run_blocking(lambda: load_prompts(config.workload))
+        target = config.target
+        if target.serve != "none":
+            reporter.enter("load", time.monotonic_ns())
+            environment = server_environment(config.device, os.environ)
+            served = await self._open.enter_async_context(
+                launched(config, self._context.folder.path / SERVER_LOG, environment)
+            )
+            target = replace(target, url=served.url)
         reporter.enter("probe", time.monotonic_ns())
-        address = parse_url(config.target.url)
-        key = key_of(config.target, address)
+        address = parse_url(target.url)
+        key = key_of(target, address)
         facts = await probe(
-            config.target,
+            target,
             exactly=config.load.ignore_eos,
             scale=bool(config.workload.input_len or config.load.trace),
             told=lambda text: reporter.note("info", text),
@@ -94,12 +125,14 @@ class EndpointRun:
             reporter.note("info", note)
         config = self._config = as_found(config, facts)
         self._context.folder.write_config(write(config))
-        self._begun = replace(self._begun, config=config, loaded=loaded_of(facts, config))
+        self._begun = replace(self._begun, config=config, loaded=loaded_of(facts, target))
         await self._find_gpus(address)
-        self._clients = await LoadClients.spawn(self._context.folder.log, os.environ, key=key)
+        self._page = PageWatch(target, key)
+        parts = processes_for(config, os.cpu_count() or 1)
+        self._clients = await LoadClients.spawn(self._context.folder.log, os.environ, parts=parts, key=key)
         await self._clients.prepare(
             PreparePart(
-                config.target,
+                replace(target, api=facts.api, model=facts.model),
                 config.load,
                 config.workload,
                 facts.api,
@@ -110,17 +143,24 @@ class EndpointRun:
                 scale=facts.scale,
             )
         )
-        if self._concluding.is_set():
+        self._token_s = facts.token_s or 0.0
+
+    async def _load(self) -> None:
+        """Put it under load until the plan or the time is over, and all that was sent has ended."""
+        reporter, clients, page = self._reporter, self._clients, self._page
+        if self._concluding.is_set() or clients is None or page is None:
             raise ConcludedError
-        self._context.rates.ask(reporter, config.measurement.sample_hz)
+        await page.first()
+        self._context.rates.ask(reporter, self._config.measurement.sample_hz)
         self._before = await self._counters()
         reporter.enter("warmup", time.monotonic_ns())
-        self._origin_ns = await self._clients.start(spread_s=facts.token_s or 0.0)
+        self._origin_ns = await clients.start(spread_s=self._token_s)
         self._recent.origin_ns = self._origin_ns
         self._watch = SteadyWatch(self._origin_ns)
-        ending = asyncio.create_task(self._end_in_time(self._clients))
+        page.follow()
+        ending = asyncio.create_task(self._end_in_time(clients))
         try:
-            async for part, event in self._clients.events():
+            async for part, event in clients.events():
                 self._take(part, event)
         finally:
             ending.cancel()
@@ -128,15 +168,23 @@ class EndpointRun:
                 await ending
         self._all_told = True
         reporter.end(time.monotonic_ns())
-        await self._clients.close()
+        self._after = await self._counters()
+        await page.last()
+
+    async def _close(self) -> None:
+        """End the clients, and the server where it was ours."""
+        if self._clients is not None:
+            await self._clients.close()
+        await self._open.aclose()
 
     async def settle(self) -> StoreError | None:
         """Abort what is in flight, and keep what had ended."""
         clients, full = self._clients, None
-        if clients is None:
-            return None
         if self._stop_ns is None:
             self._stop_ns = time.monotonic_ns()
+        if clients is None or not self._origin_ns:
+            await self._close()
+            return None
         with contextlib.suppress(WorkerError, TimeoutError):
             async with asyncio.timeout(ABORT_S):
                 await clients.stop(drain=False)
@@ -145,13 +193,15 @@ class EndpointRun:
                         self._take(part, event)
                     except StoreError as error:
                         full = error
-        await clients.close()
+        await self._close()
         return full
 
     async def ended(self) -> None:
         self._context.rates.release(self._reporter)
         if self._before and not self._after:
             self._after = await self._counters()
+        if self._page is not None:
+            await self._page.last()
 
     @property
     def complete(self) -> bool:
@@ -183,7 +233,9 @@ class EndpointRun:
             idle=self._context.idle.watts(),
         )
         verdict = judge_load(summary, load, asked)
-        return replace(begun, summary=summary, load=load, verdict=verdict, power=power, device=device)
+        window, page = self._window(load), self._page
+        server = page.seen(window.start_ns, window.end_ns) if page and window else None
+        return replace(begun, summary=summary, load=load, verdict=verdict, power=power, device=device, server=server)
 
     async def judged(self, result: Result) -> Result:
         return result

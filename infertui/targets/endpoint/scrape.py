@@ -47,7 +47,10 @@ class ServerScrape(Struct, frozen=True):
 
 
 class HistogramSpan(Struct, frozen=True):
-    """What a histogram gained: `count` observations of `total` seconds; `counts` of them up to each of `bounds`."""
+    """What a histogram gained: `count` observations of `total` seconds; `counts` of them up to each of `bounds`.
+
+    Bounds are finite: all observations are below the last one of the page, which is not.
+    """
 
     count: float
     total: float
@@ -61,13 +64,13 @@ class HistogramSpan(Struct, frozen=True):
 
     def quantile(self, share: float) -> float | None:
         """As PromQL's `histogram_quantile`: linear within a bucket, and the last bound for what lies above it."""
-        if not self.counts or self.counts[-1] <= 0:
+        if not self.counts or self.count <= 0:
             return None
-        rank = share * self.counts[-1]
-        place = next(number for number, count in enumerate(self.counts) if count >= rank)
+        rank = share * self.count
+        place = next((number for number, count in enumerate(self.counts) if count >= rank), None)
+        if place is None:
+            return self.bounds[-1]
         upper = self.bounds[place]
-        if math.isinf(upper):
-            return self.bounds[place - 1] if place else None
         lower, below = (self.bounds[place - 1], self.counts[place - 1]) if place else (min(0.0, upper), 0.0)
         inside = self.counts[place] - below
         return lower + (upper - lower) * ((rank - below) / inside if inside else 0.0)
@@ -206,7 +209,7 @@ def _span(gained: Series) -> HistogramSpan:
     for (name, labels), value in gained.items():
         if name.endswith("_bucket"):
             bound = _bound(labels)
-            if bound is not None:
+            if bound is not None and math.isfinite(bound):
                 buckets[bound] = buckets.get(bound, 0.0) + value
         elif name.endswith("_count"):
             count += value

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import msgspec
 import psutil
 import pytest
 from support.mock_process import MockProcess, mock_process
+from support.sample_gguf import write_sample
 
 from infertui.config.endpoint import LoadConfig, TargetConfig
-from infertui.config.schema import Config, MeasurementConfig, WorkloadConfig
+from infertui.config.schema import Config, DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.config.sweep import Variant
 from infertui.measure.records import RequestRecord
 from infertui.results.result import Result
@@ -77,8 +79,8 @@ def test_every_request_of_the_plan_is_sent_kept_and_counted(mock: MockProcess, t
     assert ttft.minimum is not None
     assert ttft.minimum >= 0.020
     assert result.summary.output_throughput is not None
-    # Each of four is in flight for at least 20 + 7 x 4 ms.
-    assert result.summary.output_throughput <= 4 * OUTPUT / 0.048
+    # Each of four is in flight for at least 20 + 7 x 4 ms; the window is short.
+    assert result.summary.output_throughput <= 1.1 * 4 * OUTPUT / 0.048
     assert load.asked_concurrency == 4
     assert load.counted == {"server": result.summary.output_tokens}
     started = next(event for event in events if isinstance(event, RunStarted))
@@ -187,6 +189,48 @@ def test_a_load_whose_runner_was_killed_is_recovered_from_its_lines(mock: MockPr
     assert found.summary.ttft.minimum == pytest.approx(whole.summary.ttft.minimum, rel=0.2)
     assert any("killed" in note for note in found.verdict.notes)
     assert json.loads((folder / RESULT).read_bytes())["load"]["window"]
+
+
+def test_a_server_that_the_run_starts_is_measured_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of llama-server a program that starts the mock on the port that it is told."""
+    script = tmp_path / "llama-server"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        "port = sys.argv[sys.argv.index('--port') + 1]\n"
+        "command = [sys.executable, '-m', 'infertui', 'mock-server', '--port', port, '--ttft', '5ms', '--itl', '1ms']\n"
+        "os.execv(sys.executable, command)\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    config = asked("", requests=20, serve="llama-server")
+    model = write_sample(tmp_path / "model.gguf")
+    config = msgspec.structs.replace(
+        config,
+        model=ModelConfig(id=str(model)),
+        engine=EngineConfig(name="llama-cpp"),
+        device=DeviceConfig(name="cpu"),
+    )
+    result, events = run(config, tmp_path / "out")
+    assert result.state == "finished", result.error
+    assert result.setup.model == str(model)
+    phases = [event.phase for event in events if isinstance(event, PhaseEntered)]
+    assert phases[:3] == ["load", "probe", "warmup"]
+    assert (tmp_path / "out" / result.id / "server.log").exists()
+    assert 'url = ""' in (tmp_path / "out" / result.id / "run.toml").read_text()
+    assert not [child for child in psutil.Process().children(recursive=True) if "mock-server" in child.cmdline()[3:]]
+
+
+def test_the_server_s_own_page_is_read_while_it_is_under_load(mock: MockProcess, tmp_path: Path) -> None:
+    result, _ = run(asked(mock.url, seconds=3.0), tmp_path)
+    server = result.server
+    assert server is not None
+    assert server.counted is not None
+    assert server.pages >= 3
+    assert server.running_max is not None
+    assert 0 < server.running_max <= 4
+    good = len([record for record in lines(tmp_path, result.id) if not record.error])
+    assert server.counted.output_tokens == pytest.approx(good * OUTPUT, rel=0.1)
 
 
 def _clients() -> list[psutil.Process]:

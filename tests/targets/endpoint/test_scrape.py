@@ -158,10 +158,10 @@ def test_a_server_that_began_anew() -> None:
 
 def test_quantiles_at_their_ends() -> None:
     assert HistogramSpan(0, 0, (), ()).quantile(0.5) is None
-    above = HistogramSpan(4, 9, (1.0, math.inf), (0, 4))
+    above = HistogramSpan(4, 9, (1.0,), (0,))
     assert (above.quantile(0.5), above.quantile(1)) == (1.0, 1.0)
-    assert HistogramSpan(4, 9, (math.inf,), (4,)).quantile(0.5) is None
-    first = HistogramSpan(4, 9, (2.0, math.inf), (4, 4))
+    assert HistogramSpan(4, 9, (), ()).quantile(0.5) is None
+    first = HistogramSpan(4, 9, (2.0,), (4,))
     assert (first.quantile(0), first.quantile(0.5), first.quantile(1)) == (0.0, 1.0, 2.0)
 
 
