@@ -35,6 +35,7 @@ _TIMES = (
 _ENDS = ("endtime", "end", "finishedat", "finished", "completedat")
 _DURATIONS = ("latency", "duration", "elapsed", "e2e", "responsetime", "e2elatency", "elapsedtime")
 _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "millis": 1e-3, "us": 1e-6, "ns": 1e-9}
+_DURATION_FIELDS = tuple((name + unit, scale) for name in _DURATIONS for unit, scale in _SECONDS.items())
 _WITHIN = ("body", "request", "response", "usage", "payload", "data", "metrics")
 _PLAIN = re.compile(r"[^a-z0-9]")
 
@@ -95,7 +96,7 @@ def _fields(value: Mapping[object, object]) -> Iterator[tuple[str, object]]:
 
 def _tokens(found: Mapping[str, object], names: tuple[str, ...]) -> int | None:
     for name in names:
-        value = _finite(found.get(name))
+        value = _finite(found[name]) if name in found else None
         if value is not None and value == int(value) and 0 <= value <= MOST_TOKENS:
             return int(value)
     return None
@@ -148,11 +149,10 @@ def is_date(at: float) -> bool:
 
 
 def _duration(found: Mapping[str, object], at: float | None) -> float | None:
-    for name in _DURATIONS:
-        for unit, scale in _SECONDS.items():
-            value = _finite(found.get(name + unit))
-            if value is not None and 0 <= value * scale <= _LONGEST_S:
-                return value * scale
+    for name, scale in _DURATION_FIELDS:
+        value = _finite(found[name]) if name in found else None
+        if value is not None and 0 <= value * scale <= _LONGEST_S:
+            return value * scale
     ends = next((moment for name in _ENDS if (moment := moment_of(found.get(name))) is not None), None)
     if at is None or ends is None or not 0 <= ends - at <= _LONGEST_S:
         return None

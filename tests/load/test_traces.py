@@ -40,6 +40,26 @@ def test_mooncake(tmp_path: Path) -> None:
     )
 
 
+@given(
+    st.one_of(st.integers(-5, 10**13), st.booleans(), st.floats(), st.none()),
+    st.one_of(st.integers(-5, 10**8), st.floats(0, 1e5), st.none()),
+    st.one_of(st.integers(-5, 10**8), st.none()),
+)
+def test_the_usual_form_is_read_as_any_other(
+    tmp_path_factory: pytest.TempPathFactory, at: object, size: object, out: object
+) -> None:
+    """With another key beside them the same values take the long way."""
+    entry = {"timestamp": at, "input_length": size, "output_length": out}
+    told = []
+    for further in ({}, {"chat_id": 7}):
+        path = trace(tmp_path_factory.getbasetemp(), json.dumps(entry | further), "usual")
+        try:
+            told.append(str(read_trace(path)))
+        except ConfigError as error:
+            told.append(str(error))
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("text", [AZURE, "\ufeff" + AZURE.replace("\n", "\r\n") + "\r\n\r\n"])
 def test_azure(tmp_path: Path, text: str) -> None:
     first, second = read_trace(trace(tmp_path, text, "azure.csv"))
