@@ -1,7 +1,7 @@
 """Deadlines to a hundredth of a millisecond inside an event loop whose own timers count milliseconds.
 
 A timerfd wakes the loop shortly before the earliest deadline, and the rest is spun. What is due at about the same time
-is done in one wake-up; after half a millisecond of it the loop looks at its sockets again.
+is done in one wake-up; after a quarter of a millisecond of it the loop looks at its sockets again.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from infertui.errors import InfertuiError
 _CLOCK_MONOTONIC = 1
 _TFD_TIMER_ABSTIME = 1
 _TFD_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
-_SLICE_NS = 500_000
+_SLICE_NS = 250_000
 NEVER = 1 << 62
 
 
@@ -37,6 +37,27 @@ class Due(Protocol):
         ...
 
 
+class Rounds:
+    """When the loop last looked at its sockets: what it found there had come by then, whenever its turn is.
+
+    Without it the last of many requests that come at once would count from when those before it were read.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._began_ns = 0
+
+    def began_ns(self) -> int:
+        """The beginning of this round, as far as it is known: of the first callback that asks."""
+        if not self._began_ns:
+            self._began_ns = monotonic_ns()
+            self._loop.call_soon(self._over)  # runs before the loop looks again
+        return self._began_ns
+
+    def _over(self) -> None:
+        self._began_ns = 0
+
+
 class Deadlines:
     """Calls `step` of what was added, never before its deadline.
 
@@ -44,6 +65,7 @@ class Deadlines:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, spin_ns: int, apart_ns: int = 0) -> None:
+        self.rounds = Rounds(loop)
         self._loop, self._spin_ns, self._apart_ns = loop, 0 if apart_ns else spin_ns, apart_ns
         self._heap: list[tuple[int, int, Due]] = []
         self._number = 0
@@ -86,8 +108,8 @@ class Deadlines:
         if self._fd < 0:
             return
         heap, spin_ns = self._heap, self._spin_ns
-        began_ns = now_ns = monotonic_ns()
-        self._busy = True
+        began_ns = now_ns = self.rounds.began_ns()
+        self._busy, done = True, False
         try:
             while heap:
                 at_ns = heap[0][0]
@@ -97,8 +119,9 @@ class Deadlines:
                         break
                     while now_ns < at_ns:
                         now_ns = monotonic_ns()
-                elif now_ns - began_ns > _SLICE_NS:
+                elif now_ns - began_ns > _SLICE_NS and done:
                     break
+                done = True
                 due = heappop(heap)[2]
                 next_ns = due.step(now_ns)
                 if next_ns != NEVER:

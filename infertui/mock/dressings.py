@@ -123,6 +123,10 @@ class Wire:
         lines += [self._colon + part for part in (_three(data) if self._lines else (data,))]
         return end.join(lines) + end + end
 
+    def around(self, before: bytes, after: bytes) -> tuple[bytes, bytes]:
+        """What stands around a text between `before` and `after` in an event; twice nothing if that varies."""
+        return (self._colon + before, after + b"\n\n") if self._plain else (b"", b"")
+
     def comment(self, text: bytes) -> bytes:
         """A line that means nothing, and a blank one."""
         return b":%b%b%b" % (text, self.end, self.end)

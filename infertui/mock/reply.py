@@ -6,7 +6,7 @@ from time import monotonic_ns
 from typing import Protocol
 
 from infertui.mock.answers.asked import MockRequest
-from infertui.mock.answers.base import AnswerState
+from infertui.mock.answers.base import AnswerState, MockAnswer
 from infertui.mock.cache import BLOCK
 from infertui.mock.clock import NEVER, Deadlines
 from infertui.mock.script import Step
@@ -36,6 +36,7 @@ class Reply:
         self.ending = "done"
         self.fault = ""
         self.framing = Framing()
+        self.answer: MockAnswer | None = None
         self._floor, self._tallies = floor, tallies
         self._name = name
         self._steps: Iterator[Step] = iter(())

@@ -37,6 +37,11 @@ class Style(Struct, frozen=True):
     malformed: bool = False
     huge: bool = False
 
+    @property
+    def simple(self) -> bool:
+        """Whether a token in the middle is its text and nothing else."""
+        return not (self.swallow or self.reasoning or self.tool) and self.tokens_a_chunk == 1
+
 
 class Timing:
     """The deadlines of one request's tokens, in nanoseconds: absolute, so that no lateness adds up.
@@ -97,7 +102,15 @@ def streamed(answer: MockAnswer, timing: Timing, wire: Wire, style: Style) -> It
     middle = max(stop // 2, 1)
     token = 0
     at_ns = timing.first_ns
+    same = answer.around() if style.simple and not answer.lines else None
+    pre, post = wire.around(*same) if same is not None else (b"", b"")
     while token < stop:
+        if pre and 0 < token < stop - 1 and token + 1 != middle:
+            at_ns = timing.at(token)
+            word = style.words[token % len(style.words)]
+            token += 1
+            yield at_ns, pre + word + post, 1
+            continue
         most = (thoughts if token < thoughts else stop) - token
         gained = min(style.tokens_a_chunk, most)
         at_ns = timing.at(token)

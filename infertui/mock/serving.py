@@ -36,6 +36,7 @@ ANSWERS: dict[str, type[MockAnswer]] = {
     "sglang": SglangAnswer,
 }
 _PING_NS, _SLOW_PING_NS = 100_000_000, 1_000_000_000
+_UNUSED = Random(0)  # noqa: S311
 _HALF = {"stall": "stall", "reset": "reset", "cut": "cut"}
 
 
@@ -52,6 +53,9 @@ class Serving:
         self.faults = FaultPlan(options.faults, rate=options.fault_rate, every=options.fault_every, seed=options.seed)
         self.worn = frozenset(options.dressings)
         self._number = 0
+        self._worn = self._said()
+        self._styles: dict[tuple[str, bool], Style] = {}
+        self._varies = bool(options.ttft_spread_s or options.itl_spread_s or "split-segments" in self.worn)
         self._ttft_ns, self._itl_ns = round(options.ttft_s * NS_PER_S), round(options.itl_s * NS_PER_S)
         self._ttft_spread_ns = round(options.ttft_spread_s * NS_PER_S)
         self._itl_spread_ns = round(options.itl_spread_s * NS_PER_S)
@@ -72,26 +76,26 @@ class Serving:
 
     def answer_of(self, reply: Reply) -> MockAnswer:
         """The dialect's way to answer it."""
+        return ANSWERS[reply.asked.dialect](reply.asked, reply.told, self._worn)
+
+    def _said(self) -> Worn:
         worn, family = self.worn, self.options.family
         reasoning = "reasoning" if "reasoning" in worn else "reasoning_content" if "reasoning-content" in worn else ""
-        return ANSWERS[reply.asked.dialect](
-            reply.asked,
-            reply.told,
-            Worn(
-                reasoning=reasoning,
-                tool="tool-calls-only" in worn,
-                null_role="role-only-null" in worn,
-                continuous_usage=bool(worn & {"continuous-usage", "swallowed-tokens"}),
-                cached_told=self.options.prefix_cache,
-                llama=family == "llama-server",
-                incomplete=family == "openai",
-                no_finish="no-finish" in worn,
-            ),
+        return Worn(
+            reasoning=reasoning,
+            tool="tool-calls-only" in worn,
+            null_role="role-only-null" in worn,
+            continuous_usage=bool(worn & {"continuous-usage", "swallowed-tokens"}),
+            cached_told=self.options.prefix_cache,
+            llama=family == "llama-server",
+            incomplete=family == "openai",
+            no_finish="no-finish" in worn,
         )
 
     def _admit(self, reply: Reply, at_ns: int) -> None:
         asked, told = reply.asked, reply.told
-        random = Random(self.options.seed * 1_000_003 + told.number)  # noqa: S311
+        # Seeding takes longer than all the rest.
+        random = Random(self.options.seed * 1_000_003 + told.number) if self._varies else _UNUSED  # noqa: S311
         first_ns = at_ns + self._ttft_ns
         if self._ttft_spread_ns:
             first_ns += random.randint(-self._ttft_spread_ns, self._ttft_spread_ns)
@@ -106,7 +110,10 @@ class Serving:
             spread_ns=self._itl_spread_ns,
             random=random,
         )
-        style, answer = self._style(reply.fault, streaming=asked.streaming), self.answer_of(reply)
+        kind = reply.fault, asked.streaming
+        if (style := self._styles.get(kind)) is None:
+            style = self._styles[kind] = self._style(reply.fault, streaming=asked.streaming)
+        answer = reply.answer or self.answer_of(reply)
         if asked.streaming:
             steps = streamed(answer, timing, Wire(self.worn, tight=answer.tight), style)
             if "split-segments" in self.worn:

@@ -228,7 +228,7 @@ def test_without_a_length_it_says_64_tokens_of_its_own(url: str) -> None:
         ("/v1/completions", {"prompt": ""}, 400, "prompt"),
         ("/v1/completions", {"prompt": [-1]}, 400, "prompt"),
         ("/v1/messages", {"messages": MESSAGES}, 400, "max_tokens"),
-        ("/generate", {"inputs": 3}, 400, "inputs"),
+        ("/generate", {"inputs": 3}, 422, "inputs"),
         ("/api/chat", {"messages": MESSAGES, "options": {"num_predict": 0.5}}, 400, "options.num_predict"),
         ("/v2/models/other/generate", {"text_input": "x"}, 404, "GET /mock"),
     ],

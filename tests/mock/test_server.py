@@ -114,7 +114,7 @@ def test_generate_belongs_to_whom_it_belongs() -> None:
         assert ask(server.url, "/generate_stream", tgi).status == 404
     with MockServer(MockOptions(family="tgi", **FAST)) as server:
         assert ask(server.url, "/generate", tgi).json() == {"generated_text": " this text"}
-        assert ask(server.url, "/generate", sglang).status == 400
+        assert ask(server.url, "/generate", sglang).status == 422
     with MockServer(MockOptions(family="openai", **FAST)) as server:
         got = ask(server.url, CHAT, BODY | {"stream_options": {"continuous_usage_stats": True}})
         assert (got.status, "continuous_usage_stats" in got.body.decode()) == (400, True)

@@ -63,6 +63,10 @@ class MockAnswer:
     def content(self, text: bytes) -> list[MockEvent]:
         raise NotImplementedError
 
+    def around(self) -> tuple[bytes, bytes] | None:
+        """What stands before and behind the text of a token, where that is the same for all."""
+        return None
+
     def thinking(self, text: bytes) -> list[MockEvent]:
         return self.content(text)
 

@@ -76,11 +76,11 @@ class ChatAnswer(_OpenaiAnswer):
             )
         ]
 
+    def around(self) -> tuple[bytes, bytes] | None:
+        return None if self._counts else self._hot
+
     def content(self, text: bytes) -> list[MockEvent]:
-        if self._counts:
-            return [self._chunk(self._before + text + self._after)]
-        before, after = self._hot
-        return [MockEvent(before + text + after)]
+        return [self._chunk(self._before + text + self._after)]
 
     def thinking(self, text: bytes) -> list[MockEvent]:
         field = self.worn.reasoning.encode()
@@ -121,6 +121,11 @@ class CompletionAnswer(_OpenaiAnswer):
     """/v1/completions."""
 
     kind, prefix = b"text_completion", b"cmpl"
+
+    def around(self) -> tuple[bytes, bytes] | None:
+        if self._counts:
+            return None
+        return self._head + b'{"index":0,"text":"', b'","logprobs":null,"finish_reason":null}' + self._tail
 
     def content(self, text: bytes) -> list[MockEvent]:
         return [self._chunk(b'{"index":0,"text":"%b","logprobs":null,"finish_reason":null}' % text)]

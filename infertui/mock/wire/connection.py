@@ -26,7 +26,8 @@ BACKLOG_LIMIT = 64 * 1024 * 1024
 _PIPELINED = 64
 _REASONS = {
     200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 404: b"Not Found", 405: b"Method Not Allowed",
-    408: b"Request Timeout", 413: b"Content Too Large", 429: b"Too Many Requests",
+    408: b"Request Timeout", 413: b"Content Too Large", 422: b"Unprocessable Entity",
+    424: b"Failed Dependency", 429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error", 503: b"Service Unavailable",
 }  # fmt: skip
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._held = False
         self.since_ns = monotonic_ns()
         self._in_request = False
+        self._round_ns = self.since_ns
 
     # What the transport calls.
 
@@ -89,8 +91,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport is None or self._held:
             return
+        self._round_ns = self._host.deadlines.rounds.began_ns()
         if not self._in_request:
-            self._in_request, self.since_ns = True, monotonic_ns()
+            self._in_request, self.since_ns = True, self._round_ns
         if self._reading_head:
             self._head_bytes += len(data)
         try:
@@ -153,7 +156,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._reading_head, self._in_request = True, False
-        self.since_ns = monotonic_ns()
+        self.since_ns = self._round_ns
         if len(self._ready) >= _PIPELINED:
             raise _RefusedError(400, f"more than {_PIPELINED} requests at once")
         self._ready.append(self._message)
@@ -234,7 +237,7 @@ class Connection(asyncio.Protocol):
         self._keep = False
         self._held = True
         if self._reply is None:
-            self._page(MockPage(status, error_body("openai-chat", status, message)))
+            self._error("openai-chat", status, message)
         else:
             self._drop()
 
@@ -263,17 +266,22 @@ class Connection(asyncio.Protocol):
         if not self._keep:
             self.close()
 
+    def _error(self, dialect: str, status: int, message: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        # TGI has statuses of its own for what it cannot read, and for what fails.
+        told = {400: 422, 500: 424}.get(status, status) if dialect == "tgi" else status
+        self._page(MockPage(told, error_body(dialect, status, message), headers=headers))
+
     def _generate(self, route: MockRoute, message: _Message) -> None:
         host, options, arrived_ns = self._host, self._host.options, self.since_ns
         body = b"".join(message.body)
         if options.api_key and message.key != options.api_key:
-            self._page(MockPage(401, error_body(route.dialect, 401, "Invalid API key")))
+            self._error(route.dialect, 401, "Invalid API key")
             return
         try:
             dialect = route.told_by(body)
             asked = host.read(dialect, body, streaming=route.streaming)
         except AskedWronglyError as error:
-            self._page(MockPage(error.status, error_body(route.dialect, error.status, str(error))))
+            self._error(route.dialect, error.status, str(error))
             return
         fault = self._serving.faults.next()
         if fault:
@@ -285,13 +293,9 @@ class Connection(asyncio.Protocol):
     def _failed(self, fault: str, dialect: str) -> bool:
         """Whether the fault leaves nothing to answer."""
         if fault == "rate-limited":
-            self._page(
-                MockPage(
-                    429, error_body(dialect, 429, "mock: rate limited on purpose"), headers=((b"retry-after", b"1"),)
-                )
-            )
+            self._error(dialect, 429, "mock: rate limited on purpose", headers=((b"retry-after", b"1"),))
         elif fault == "server-error":
-            self._page(MockPage(500, error_body(dialect, 500, "mock: failed on purpose")))
+            self._error(dialect, 500, "mock: failed on purpose")
         elif fault == "overloaded":
             self._page(
                 MockPage(503, b"<html><body><h1>503 mock: overloaded on purpose</h1></body></html>", media=b"text/html")
@@ -316,7 +320,8 @@ class Connection(asyncio.Protocol):
         if "connection-close" in worn or (message.old and way == "chunked"):
             way, self._keep = "close", False
         packed = "gzip" in worn and message.gzip
-        media = serving.answer_of(reply).media if asked.streaming else b"application/json"
+        reply.answer = answer = serving.answer_of(reply)
+        media = answer.media if asked.streaming else b"application/json"
         head = b"HTTP/1.1 200 OK\r\nserver: infertui-mock\r\ncontent-type: %b\r\n%b%b%b\r\n" % (
             media,
             b"content-encoding: gzip\r\n" if packed else b"",
