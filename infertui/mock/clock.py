@@ -131,5 +131,7 @@ class Deadlines:
         finally:
             self._busy = False
             self.longest_slice_ns = max(self.longest_slice_ns, now_ns - began_ns)
-            self._not_before_ns = began_ns + self._apart_ns if self._apart_ns else 0
-            self._arm(heap[0][0] if heap else NEVER)
+            next_ns = heap[0][0] if heap else NEVER
+            # What is overdue because the sockets had their turn does not wait.
+            self._not_before_ns = began_ns + self._apart_ns if self._apart_ns and next_ns > now_ns else 0
+            self._arm(next_ns)
