@@ -1,5 +1,6 @@
 """Helpers for tests that drive real load generators."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,13 +43,19 @@ class Told:
     snapshots: list[LoadSnapshot] = field(default_factory=list)
     adjusted: list[LoadAdjusted] = field(default_factory=list)
     done: list[ClientDone] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
     def kinds(self) -> list[str]:
         """The classes of all ends, none for those in order."""
         return [request.error_kind for request in self.requests]
 
-    def hear(self, event: AnyClientEvent) -> None:
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait, while another task listens, until something holds."""
+        async with self.changed:
+            await self.changed.wait_for(true)
+
+    async def hear(self, event: AnyClientEvent) -> None:
         if isinstance(event, RequestsDone):
             self.requests.extend(event.requests)
         elif isinstance(event, LoadSnapshot):
@@ -57,6 +64,8 @@ class Told:
             self.adjusted.append(event)
         elif isinstance(event, ClientDone):
             self.done.append(event)
+        async with self.changed:
+            self.changed.notify_all()
 
 
 @asynccontextmanager
@@ -68,7 +77,7 @@ async def clients(log: Path, *, parts: int = 1, key: str = "") -> AsyncIterator[
 async def listen(spawned: LoadClients, told: Told, *, until: Callable[[], bool] = lambda: False) -> None:
     """Hear what they tell, until something holds or all are done."""
     async for _, event in spawned.events():
-        told.hear(event)
+        await told.hear(event)
         if until():
             return
 

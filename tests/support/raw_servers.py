@@ -41,6 +41,7 @@ class RawServer:
         self.connections = 0
         self.in_flight = self.peak = 0
         self.changed = asyncio.Condition()
+        self.writers: set[asyncio.StreamWriter] = set()
         self._answer = answer
 
     async def until(self, true: Callable[[], bool]) -> None:
@@ -50,6 +51,7 @@ class RawServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.add(writer)
         connection = self.connections
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
@@ -67,6 +69,7 @@ class RawServer:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.writers.discard(writer)
             writer.close()
 
     async def _count(self, change: int) -> None:
@@ -88,8 +91,12 @@ async def raw_server(
         tcp = await asyncio.start_server(raw.serve, host, 0, ssl=tls)
         server, port = tcp, tcp.sockets[0].getsockname()[1]
         raw.url = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
-    async with server:
-        yield raw
+    try:
+        async with server:
+            yield raw
+    finally:
+        for writer in raw.writers:
+            writer.transport.abort()
 
 
 def event(**fields: Any) -> bytes:
