@@ -24,6 +24,7 @@ from infertui.results.observations import read_observations, requests_lost
 from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of
 from infertui.text import clean
+from infertui.units import format_number
 
 _LABEL = 72
 
@@ -67,7 +68,20 @@ def marks_of(result: Result) -> tuple[str, ...]:
 def workload_of(result: Result) -> tuple[object, ...]:
     """What has to be the same for two runs to be settings of one measurement; None is what a file does not tell."""
     keys = ("model.id", "model.revision", "workload.batch_size", "workload.output_len")
-    return (*(told(result, key) for key in keys), prompts_of(result))
+    return (*(told(result, key) for key in keys), *(told(result, key) for key in _OF_LOADS), prompts_of(result))
+
+
+_OF_LOADS = ("load.concurrency", "load.request_rate", "load.arrival", "load.trace", "load.shared_prefix")
+
+
+def _together(result: Result) -> str:
+    """How many requests were in flight, in words: a batch, or what a load asked for."""
+    setup = result.setup
+    if not setup.is_endpoint:
+        return f"batch {told(result, 'workload.batch_size') or NOT_AVAILABLE}"
+    if setup.request_rate:
+        return f"{format_number(setup.request_rate)} req/s"
+    return f"concurrency {setup.concurrency or 1}"
 
 
 def prompts_of(result: Result) -> str:
@@ -84,16 +98,16 @@ def engine_of(result: Result) -> str:
 
 def workload_words(result: Result) -> str:
     """The same in words."""
-    model, batch, output = (
-        told(result, key) or NOT_AVAILABLE for key in ("model.id", "workload.batch_size", "workload.output_len")
-    )
+    model, output = (told(result, key) or NOT_AVAILABLE for key in ("model.id", "workload.output_len"))
     prompts = prompts_of(result)
-    return clean(f"{model}, batch {batch}, {prompts}{' tokens' if prompts.isdigit() else ''} in, {output} out")
+    return clean(f"{model}, {_together(result)}, {prompts}{' tokens' if prompts.isdigit() else ''} in, {output} out")
 
 
 def workload_short(result: Result) -> str:
     """Model and batch size, for where there is little room."""
     model = str(told(result, "model.id") or NOT_AVAILABLE).rsplit("/", 1)[-1].removeprefix("synthetic:")
+    if result.setup.is_endpoint:
+        return clean(f"{model} {_together(result)}")
     return clean(f"{model} b{told(result, 'workload.batch_size') or '?'}")
 
 

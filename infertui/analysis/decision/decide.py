@@ -45,7 +45,9 @@ AVOIDED_LOSS = 0.1
 EFFICIENT = 0.8
 """Scaling efficiency down to which a larger batch is called efficient."""
 _MOST_AVOIDED = 8
-AXES = ("workload.batch_size", "workload.input_len", "workload.output_len")
+AXES = (
+    "workload.batch_size", "workload.input_len", "workload.output_len", "load.concurrency", "load.request_rate",
+)  # fmt: skip
 
 
 class Recommendation(Struct, frozen=True):

@@ -182,7 +182,8 @@ def _impact_row(impact: Impact, one: ImpactPoint) -> tuple[str, ...]:
 
 def impact_title(impact: Impact) -> str:
     """What is varied, and of what."""
-    what = {AXES[0]: "batch size", AXES[1]: "prompt tokens", AXES[2]: "output tokens"}.get(impact.key, impact.heading)
+    words = ("batch size", "prompt tokens", "output tokens", "requests in flight", "requests a second")
+    what = dict(zip(AXES, words, strict=True)).get(impact.key, impact.heading)
     return f"Impact of {what}: {impact.task}"
 
 

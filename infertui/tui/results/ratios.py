@@ -22,7 +22,10 @@ else:
     RatioColumn = Literal[(*OF, GAIN)]
 """Columns that are there while a baseline is pinned."""
 _MARKS: dict[Outcome, str] = {"equal": "=", "unclear": "~"}
-_ALIKE = ("model", "device", "dtype", "quantization", "form", "batch_size", "input_len", "output_len")
+_ALIKE = (
+    "model", "device", "dtype", "quantization", "form", "batch_size", "concurrency", "request_rate", "input_len",
+    "output_len",
+)  # fmt: skip
 
 
 def times(value: float) -> str:

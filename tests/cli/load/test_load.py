@@ -42,6 +42,11 @@ def test_a_level_each_is_a_run_each_with_a_column_of_its_own(mock: MockProcess, 
     assert [json.loads(line)["id"] for line in found.stdout.splitlines()] == [four["id"]]
     compared = infertui("compare", str(one["id"]), str(four["id"]), cwd=tmp_path)
     assert compared.returncode == 0, compared.stderr
+    told = infertui("report", "--all", "--out", "told", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    written = (tmp_path / "told" / "report.md").read_text()
+    assert "concurrency 1," in written
+    assert "batch 1" not in written
     again = infertui("load", f"reports/{one['id']}/run.toml", "--dry-run", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
 
