@@ -344,6 +344,10 @@ class RunnerApi:
     async def pin_segment(self, tuning: str, segment: int) -> str:
         """Make a segment an ordinary run, whose config repeats it; its id."""
 
+    @changes("POST", "/tuning/gpu", "let settings of a GPU be changed")
+    async def allow_gpu_settings(self, tuning: str) -> None:
+        """Let a tuning session change the power limit and the clocks of its GPUs, which are put back when it ends."""
+
     @changes("POST", "/tuning/end", "end a tuning session")
     async def end_tuning(self, tuning: str) -> None:
         """End it with the batch under way."""

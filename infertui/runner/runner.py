@@ -36,7 +36,6 @@ from infertui.runner.control import (
     Forecast,
     Measured,
     ResultsChanged,
-    RunnerApi,
     RunnerFacts,
     Snapshot,
     StudyBegun,
@@ -58,8 +57,9 @@ from infertui.runner.scheduling.queue_store import Entry, EntryState, QueueStore
 from infertui.runner.scheduling.scheduler import Dispatcher
 from infertui.runner.scheduling.vetting import LIMIT_S, vetted
 from infertui.runner.tuning.host import TuningSessions
-from infertui.runner.tuning.state import TuningRequest
+from infertui.runner.tuning.operations import TuningOperations
 from infertui.targets.engine.environments import probe_all, probe_known
+from infertui.telemetry.gpu_settings import restore_left
 from infertui.telemetry.host import host_facts
 from infertui.telemetry.readings import GpuProcess, Sample
 from infertui.telemetry.sampler import Sampler
@@ -76,7 +76,7 @@ HISTORY_SAMPLES = 180
 """Seconds of history that a snapshot holds."""
 
 
-class Runner(RunnerApi):
+class Runner(TuningOperations):
     """The runner itself, in this process. Use as an async context manager: leaving it leaves no process behind.
 
     Runs start as soon as they are submitted, one at a time on a device. Whoever leaves while runs are under way
@@ -111,7 +111,7 @@ class Runner(RunnerApi):
             keep_loaded_s=keep_loaded_s,
             cpu_exclusive=cpu_exclusive,
         )
-        self._tunings = TuningSessions(self._dispatcher, self._sampler, self._tell)
+        super().__init__(TuningSessions(self._dispatcher, self._sampler, self._tell))
         self._progress: dict[str, RunProgress] = {}
         self._history: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
         self._shown_ns = 0
@@ -133,6 +133,8 @@ class Runner(RunnerApi):
             call_with_timeout(probe_all, READY_TIMEOUT_S),  # remembered, too
         )
         await self._take_up()
+        for text in await call_with_timeout(restore_left, READY_TIMEOUT_S) or ():
+            self._queue.fault(text)
         self._dispatcher.kick()
         return self
 
@@ -146,7 +148,7 @@ class Runner(RunnerApi):
     @property
     def busy(self) -> bool:
         """Whether a run is under way, or would be if the queue were not paused, or is being looked at to be queued."""
-        return self._dispatcher.busy or bool(self._queue.waiting) or self._looking > 0
+        return self._dispatcher.busy or bool(self._queue.waiting) or self._looking + self._tunings.beginning > 0
 
     async def run_all(self, variants: Sequence[Variant], out: Path) -> list[Result]:
         """Run the variants in order. A failed or refused one does not stop the rest; cancelling this ends none of them.
@@ -265,28 +267,6 @@ class Runner(RunnerApi):
 
         name, variants = await run_blocking(begin, MODEL_S)
         return StudyBegun(name, await self.submit(Submission(TITLE, tuple(variants), out)))
-
-    async def begin_tuning(self, request: TuningRequest) -> str:
-        with self._being_looked_at():
-            return await self._tunings.begin(request)
-
-    async def turn(self, tuning: str, changes: dict[str, str]) -> None:
-        await self._tunings.turn(tuning, changes)
-
-    async def undo_turn(self, tuning: str) -> None:
-        self._tunings.undo(tuning)
-
-    async def mark_segment(self, tuning: str, segment: int) -> None:
-        self._tunings.mark(tuning, segment)
-
-    async def climb(self, tuning: str, key: str, budget_s: float) -> None:
-        self._tunings.climb(tuning, key, budget_s)
-
-    async def pin_segment(self, tuning: str, segment: int) -> str:
-        return await self._tunings.pin(tuning, segment)
-
-    async def end_tuning(self, tuning: str) -> None:
-        self._tunings.end(tuning)
 
     async def models(self) -> tuple[LocalModel, ...]:
         return tuple(await run_blocking(local_models))

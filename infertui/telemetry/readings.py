@@ -198,3 +198,16 @@ class Fault(Struct, frozen=True):
     message: str
     uuid: str = ""
     """The device concerned; empty: all of them, or none."""
+
+
+POWER, CLOCK = "power_limit_w", "sm_clock_mhz"
+"""Settings of a GPU by their names: watts, and the megahertz that the SM clock is locked to, 0: it is not."""
+
+
+class GpuSetting(Struct, frozen=True):
+    """A setting that can be changed: what it was, and its limits, of all GPUs that are meant together."""
+
+    name: str
+    was: float
+    low: float
+    high: float

@@ -29,6 +29,8 @@
  *   NVML_STUB_RESET_FILE *  the energy counter starts again from 0 when this file appears
  *   NVML_STUB_DEAD_FILE  *  every call answers "uninitialized" while this file exists
  *   NVML_STUB_HANG_FILE  *  device calls block while this file exists
+ *   NVML_STUB_STATE         folder in which limits and locked clocks that are set are kept, one file a device: what one
+ *                           process sets, another sees; without it nobody may set them: "no permission"
  *
  * stub_calls("nvmlDevice...") counts the calls of one function since it was loaded.
  */
@@ -62,7 +64,7 @@ static struct { const char *name; long calls; } counts[MAX_NAMES];
 static struct {
     char power[256], limit[256], util[256], used[256], temp[256], sm[256], throttle[256], violation[256], mig[256];
     char unsupported[4096], missing[4096], raw[1024], pids[1024], pids_file[1024], name[256];
-    char lost_file[1024], reset_file[1024], dead_file[1024], hang_file[1024];
+    char lost_file[1024], reset_file[1024], dead_file[1024], hang_file[1024], state[1024];
 } set;
 
 static double now(void)
@@ -214,6 +216,7 @@ int nvmlInitWithFlags(unsigned flags)
     text_setting(set.reset_file, sizeof set.reset_file, "NVML_STUB_RESET_FILE", "");
     text_setting(set.dead_file, sizeof set.dead_file, "NVML_STUB_DEAD_FILE", "");
     text_setting(set.hang_file, sizeof set.hang_file, "NVML_STUB_HANG_FILE", "");
+    text_setting(set.state, sizeof set.state, "NVML_STUB_STATE", "");
     for (int i = 0; i < MAX_DEVICES; i++) {
         gpus[i] = (struct device){i, -1};
         for (int j = 0; j < MAX_INSTANCES; j++)
@@ -342,8 +345,62 @@ int nvmlDeviceGetUtilizationRates(struct device *d, struct utilization *rates)
 static double milliwatts(const struct device *d) { return item(set.power, d->index) * 1000; }
 
 int nvmlDeviceGetPowerUsage(struct device *d, unsigned *power) { WHOLE(d); ANSWER(unsigned, power, milliwatts(d)); }
-int nvmlDeviceGetEnforcedPowerLimit(struct device *d, unsigned *limit) { WHOLE(d); ANSWER(unsigned, limit, item(set.limit, d->index) * 1000); }
-int nvmlDeviceGetPowerManagementLimit(struct device *d, unsigned *limit) { WHOLE(d); ANSWER(unsigned, limit, item(set.limit, d->index) * 1000); }
+static void state_path(char *path, size_t size, const char *what, const struct device *d)
+{
+    snprintf(path, size, "%s/%s.%d", set.state, what, d->index);
+}
+
+/* The power limit in milliwatts: as it was set, else as the environment has it. */
+static double power_limit(const struct device *d)
+{
+    char path[1200];
+    double value = item(set.limit, d->index) * 1000;
+    state_path(path, sizeof path, "limit", d);
+    FILE *file = *set.state ? fopen(path, "r") : NULL;
+    if (file) {
+        if (fscanf(file, "%lf", &value) != 1)
+            value = item(set.limit, d->index) * 1000;
+        fclose(file);
+    }
+    return value;
+}
+
+static int keep_state(const char *what, const struct device *d, unsigned one, unsigned other)
+{
+    char path[1200];
+    if (!*set.state)
+        return DENIED;
+    state_path(path, sizeof path, what, d);
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return DENIED;
+    fprintf(file, "%u %u\n", one, other);
+    fclose(file);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(struct device *d, unsigned *limit) { WHOLE(d); ANSWER(unsigned, limit, power_limit(d)); }
+int nvmlDeviceGetPowerManagementLimit(struct device *d, unsigned *limit) { WHOLE(d); ANSWER(unsigned, limit, power_limit(d)); }
+int nvmlDeviceSetPowerManagementLimit(struct device *d, unsigned limit)
+{
+    WHOLE(d);
+    return limit < 200000 || limit > 750000 ? INVALID : keep_state("limit", d, limit, limit);
+}
+int nvmlDeviceSetGpuLockedClocks(struct device *d, unsigned low, unsigned high)
+{
+    WHOLE(d);
+    return low > high || high > 1980 ? INVALID : keep_state("clocks", d, low, high);
+}
+int nvmlDeviceResetGpuLockedClocks(struct device *d)
+{
+    char path[1200];
+    WHOLE(d);
+    if (!*set.state)
+        return DENIED;
+    state_path(path, sizeof path, "clocks", d);
+    unlink(path);
+    return SUCCESS;
+}
 int nvmlDeviceGetPowerManagementDefaultLimit(struct device *d, unsigned *limit) { WHOLE(d); ANSWER(unsigned, limit, 700000); }
 
 int nvmlDeviceGetPowerManagementLimitConstraints(struct device *d, unsigned *low, unsigned *high)

@@ -1,6 +1,8 @@
 """The knobs of a config: which keys a tuning session turns, what each takes, and what turning it asks of the target."""
 
-from collections.abc import Mapping
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -8,16 +10,23 @@ from msgspec import Struct
 from infertui.config.engine_options import applies, drafts, owner_of, words_with
 from infertui.config.engines.registry import SPECS
 from infertui.config.engines.spec import EngineSpec
-from infertui.config.fields import FIELDS, Field, Value, parse_text
+from infertui.config.fields import FIELDS, Field, Value, parse_text, show
 from infertui.config.parse import FlatValue, build, flat_values
 from infertui.config.schema import Config
 from infertui.config.sweep import short_name
 from infertui.errors import ConfigError
+from infertui.telemetry.readings import CLOCK, POWER, GpuSetting
 
 Effect = Literal["live", "prepare", "reload"]
 """What a change asks for: `live` nothing, `prepare` that the engine gets ready anew, `reload` that the model is loaded
 again. Each of them is followed by a warm-up."""
 
+GPU = "gpu."
+"""What the settings of a GPU begin with where they stand beside keys of a config."""
+_GPU_WORDS = {
+    POWER: "power limit in watts, until the session ends",
+    CLOCK: "megahertz that the SM clock is locked to, until the session ends; 0: not locked",
+}
 _PREPARED = ("batch_size", "input_len", "output_len", "prompts", "prompts_file", "temperature", "top_k", "top_p")
 """Keys of `[workload]` that are part of what an engine gets ready for (`GenerationPlan`)."""
 _SIZED = ("batch_size", "input_len", "output_len", "prompts", "prompts_file")
@@ -46,15 +55,17 @@ class Knob(Struct, frozen=True):
     minimum: float | None = None
     maximum: float | None = None
     whole: bool = False
+    step: float = 0.0
+    """By how much a number goes on; 0: as its range has it."""
 
 
-def knobs_of(config: Config) -> tuple[Knob, ...]:
-    """The knobs of a config, those of the workload first; of the engine's options those that it takes."""
+def knobs_of(config: Config, gpu: Sequence[GpuSetting] = ()) -> tuple[Knob, ...]:
+    """The knobs of a config, those of the workload first; of the engine's options those that it takes; last the
+    settings of its GPUs that may be changed."""
     spec, flat = SPECS[config.engine.name], flat_values(config)
     found = [field for field in FIELDS.values() if _is_knob(field, spec, config.engine.speculation)]
-    return tuple(
-        _knob(field, spec, flat) for field in sorted(found, key=lambda field: not field.path.startswith("workload."))
-    )
+    ordered = sorted(found, key=lambda field: not field.path.startswith("workload."))
+    return (*(_knob(field, spec, flat) for field in ordered), *(_gpu_knob(setting, config) for setting in gpu))
 
 
 def _is_knob(field: Field, spec: EngineSpec, speculation: str) -> bool:
@@ -91,6 +102,33 @@ def _knob(field: Field, spec: EngineSpec, flat: Mapping[str, FlatValue]) -> Knob
     )
 
 
+def _gpu_knob(setting: GpuSetting, config: Config) -> Knob:
+    key = f"{GPU}{setting.name}"
+    now = gpu_settings(config).get(setting.name, setting.was)
+    return Knob(
+        key=key,
+        label=key,
+        value=now,
+        default=setting.was,
+        effect="live",
+        description=_GPU_WORDS[setting.name],
+        allowed=f"from {setting.low:g} to {setting.high:g}",
+        minimum=setting.low,
+        maximum=setting.high,
+        step=max(5.0, 5.0 * round((setting.high - setting.low) / 100)),
+    )
+
+
+def gpu_settings(config: Config) -> dict[str, float]:
+    """What a config's labels say that settings of its GPUs are: of a segment that changed some."""
+    found = {}
+    for name in _GPU_WORDS:
+        text = config.labels.get(f"{GPU}{name}", "")
+        with contextlib.suppress(ValueError):
+            found[name] = float(text)
+    return found
+
+
 def effect_of(spec: EngineSpec, key: str) -> Effect:
     """What turning the knob asks of an engine."""
     section, _, name = key.partition(".")
@@ -115,7 +153,8 @@ def effect_between(before: Config, after: Config) -> Effect:
 def changed_keys(before: Config, after: Config) -> dict[str, Value]:
     """The keys in which `after` differs, with its values. Tables of other engines than its own do not count."""
     old, new = flat_values(before), flat_values(after)
-    return {
+    gone: dict[str, Value] = {key: "as before" for key in old if key.startswith(f"labels.{GPU}") and key not in new}
+    return gone | {
         key: value
         for key, value in new.items()
         if isinstance(value, bool | int | float | str)
@@ -124,14 +163,17 @@ def changed_keys(before: Config, after: Config) -> dict[str, Value]:
     }
 
 
-def turned(config: Config, changes: Mapping[str, str]) -> Config:
+def turned(config: Config, changes: Mapping[str, str], gpu: Sequence[GpuSetting] = ()) -> Config:
     """`config` with keys changed to what these texts stand for. Raises ConfigError for a key or value that cannot be,
-    and where keys contradict each other.
+    and where keys contradict each other. Settings of a GPU, `gpu.power_limit_w`, are kept as labels.
 
     With another engine, options that it does not take go back to their defaults unless they were changed as well.
     """
     flat = flat_values(config)
     for key, text in changes.items():
+        if key.startswith(GPU):
+            flat[f"labels.{key}"] = _gpu_value(key, text, gpu)
+            continue
         if key.partition(".")[0] in ("sweep", "measurement", "validity", "quality", "target", "load"):
             raise ConfigError(key, "is no knob of a tuning session", allowed="keys of workload, engine, device, model")
         flat[key] = parse_text(key, text)
@@ -140,6 +182,24 @@ def turned(config: Config, changes: Mapping[str, str]) -> Config:
             if path not in changes and path.startswith("engine.") and not applies(spec, path):
                 flat[path] = field.default  # type: ignore[assignment]  # no table is below [engine]
     return build(flat)
+
+
+def _gpu_value(key: str, text: str, gpu: Sequence[GpuSetting]) -> str:
+    setting = next((setting for setting in gpu if f"{GPU}{setting.name}" == key), None)
+    if setting is None:
+        raise ConfigError(
+            key, "settings of GPUs are not to be changed in this session" if not gpu else "there is no such setting",
+            allowed=", ".join(f"{GPU}{one.name}" for one in gpu),
+            remedy="" if gpu else "They are where that was asked for: --gpu-settings.",
+        )  # fmt: skip
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (setting.low <= value <= setting.high):
+        allowed = f"a number from {setting.low:g} to {setting.high:g}"
+        raise ConfigError(key, f"{show(text)} is not allowed here", allowed=allowed)
+    return f"{value:g}"
 
 
 def stepped(knob: Knob, direction: int) -> Value | None:
@@ -179,6 +239,8 @@ def _whole_step(knob: Knob, value: int, direction: int) -> int:
 
 def _number_step(knob: Knob, value: float, direction: int) -> float:
     assert knob.maximum is not None  # noqa: S101
+    if knob.step:
+        return value + direction * knob.step
     if knob.maximum <= 1:
         return round(value + direction * 0.05, 2)
     if knob.maximum <= _TENTHS_UP_TO:

@@ -1,6 +1,5 @@
 """`infertui tune`: knobs turned one after another on a target that stays loaded, each setting measured by itself."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +68,7 @@ class TuneFlags(Struct, frozen=True, kw_only=True):
     resume: str
     out: Path
     pull: bool
+    gpu_settings: bool
     as_json: bool
 
     def check(self) -> None:
@@ -118,6 +118,13 @@ def tune(
     resume: Annotated[str, typer.Option("--continue", metavar="ID", help="Go on with the script of a session.")] = "",
     out: OutFlag = REPORTS,
     pull: PullFlag = False,
+    gpu_settings: Annotated[
+        bool,
+        typer.Option(
+            "--gpu-settings",
+            help="Let gpu.power_limit_w and gpu.sm_clock_mhz be turned, too; as before afterwards. Needs root.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print each segment as a line of JSON.")] = False,
 ) -> None:
     """Turn knobs on a target that stays loaded, and see what each setting does."""
@@ -132,7 +139,7 @@ def tune(
     asked = TuneFlags(
         target=target, flags=given, sets=tuple(sets or ()), turn=tuple(turn or ()), script=script, climb=climb,
         budget_s=budget, segment_s=segment_seconds, until_clear=until_clear, pin=pin, resume=resume, out=out, pull=pull,
-        as_json=as_json,
+        gpu_settings=gpu_settings, as_json=as_json,
     )  # fmt: skip
     asked.check()
     request = _request(asked)
@@ -174,10 +181,13 @@ def _request(asked: TuneFlags) -> "TuningRequest":
         asked.segment_s if steps else 0.0,
         until_clear=asked.until_clear and bool(steps),
         steps=steps,
+        gpu_settings=asked.gpu_settings,
     )
 
 
 def _measure(asked: TuneFlags, request: "TuningRequest") -> int:
+    import asyncio
+
     from infertui.cli.running.foreground import INTERRUPTED
     from infertui.endings import Asked
 
@@ -193,6 +203,8 @@ def _measure(asked: TuneFlags, request: "TuningRequest") -> int:
 
 
 async def _played(asked: TuneFlags, request: "TuningRequest", shown: "_Shown", ending: "Asked") -> None:
+    import asyncio
+
     from infertui.runner.runner import Runner
 
     task, loop = asyncio.current_task(), asyncio.get_running_loop()

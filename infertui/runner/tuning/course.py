@@ -15,6 +15,7 @@ from infertui.config.schema import Config
 from infertui.errors import UsageError
 from infertui.measure.comparison import Totals
 from infertui.runner.tuning.folder import KeptTuning
+from infertui.telemetry.readings import GpuSetting
 from infertui.text import clean
 
 MOST_CLIMB_S = 86400.0
@@ -52,6 +53,8 @@ class TuningCourse:
         self._kept = kept
         self.config = self.good = start
         """What is measured, and the last of it that worked."""
+        self.gpu: tuple[GpuSetting, ...] = ()
+        """Settings of GPUs that may be changed."""
         self.wanted: dict[str, str] = {}
         """Changes that were asked for, and wait for the end of the segment under way."""
         self.stopping = False
@@ -89,7 +92,7 @@ class TuningCourse:
         """All changes that are wanted with these, and the config that they make. Raises ConfigError, and UsageError
         where they change nothing."""
         wanted = {**self.wanted, **changes}
-        config = turned(self.config, wanted)
+        config = turned(self.config, wanted, self.gpu)
         if config == self.config:
             raise UsageError("nothing changes: that is what is being measured")
         return wanted, config
@@ -106,7 +109,7 @@ class TuningCourse:
 
     def climb(self, key: str, budget_s: float, now: float) -> None:
         """Climb along a knob from here, `now` in seconds. Raises UsageError for what cannot be climbed."""
-        knob = next((knob for knob in knobs_of(self.config) if knob.key == key), None)
+        knob = next((knob for knob in knobs_of(self.config, self.gpu) if knob.key == key), None)
         if knob is None:
             raise UsageError(f"{clean(key)[:80]} is no knob of this session")
         if not 0 < budget_s <= MOST_CLIMB_S:

@@ -51,6 +51,7 @@ class KeptTuning(Struct, frozen=True):
     seconds: float = 0.0
     until_clear: bool = False
     steps: tuple[TuningStep, ...] = ()
+    gpu_settings: bool = False
 
 
 class TuningFolder:

@@ -1,28 +1,32 @@
 """The tuning sessions of a runner: begun, steered and told of."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant, rooted
 from infertui.errors import InfertuiError, UsageError
-from infertui.runner.blocking import MODEL_S, run_blocking
+from infertui.runner.blocking import MODEL_S, finish_despite_cancel, run_blocking
 from infertui.runner.control import AnyQueueEvent, ResultsChanged, Submission, TuningChanged, TuningMeasured
 from infertui.runner.execution.loading import choose, planned_gpus
 from infertui.runner.scheduling.device_slots import slot_of
 from infertui.runner.scheduling.queue import accepted
-from infertui.runner.scheduling.scheduler import Dispatcher
+from infertui.runner.scheduling.scheduler import Dispatcher, Executing
 from infertui.runner.scheduling.vetting import LIMIT_S, refusals
 from infertui.runner.telemetry import power_of
 from infertui.runner.tuning.folder import KeptTuning, TuningFolder, new_id
 from infertui.runner.tuning.session import Readings, TuningSession
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningRequest, TuningView
+from infertui.telemetry.gpu_settings import GpuSettings
 from infertui.telemetry.readings import GpuInfo, Sample
 from infertui.telemetry.sampler import Sampler
 from infertui.text import clean
 
+_log = logging.getLogger(__name__)
 MOST_POINTS = 1200
 """Points that are kept of a session for whoever comes later: ten minutes of them."""
 MOST_ENDED = 4
@@ -37,6 +41,10 @@ class TuningSessions:
         self._dispatcher, self._sampler, self._tell = dispatcher, sampler, tell
         self._sessions: dict[str, TuningSession] = {}
         self._points: dict[str, deque[TuningPoint]] = {}
+        self._devices: dict[str, tuple[GpuInfo, ...]] = {}
+        self._gpus: dict[str, GpuSettings] = {}
+        self.beginning = 0
+        """Sessions that are asked for, and have no device yet."""
 
     @property
     def views(self) -> tuple[TuningView, ...]:
@@ -83,15 +91,49 @@ class TuningSessions:
             await run_blocking(folder.claim)
             if request.continues:
                 await run_blocking(session.take_up, MODEL_S)
-            self._dispatcher.occupy(lane, session, session.work)
+            if request.gpu_settings or folder.kept.gpu_settings:
+                await self._allow(session, devices)
+            self._dispatcher.occupy(lane, session, partial(self._work, session))
         except InfertuiError:
             folder.release()
+            await self._take_back(session.id)
             raise
+        self._devices[session.id] = devices
         self._sessions[session.id] = session
         self._points[session.id] = deque(maxlen=MOST_POINTS)
         self._forget()
         self._told(session.view)
         return session.id
+
+    async def allow(self, tuning: str) -> None:
+        """As `RunnerApi.allow_gpu_settings`."""
+        session = self._session(tuning)
+        if session.view.status == "ended":
+            raise UsageError("that tuning session has ended")
+        if not session.allowed:
+            await self._allow(session, self._devices[tuning])
+
+    async def _allow(self, session: TuningSession, devices: tuple[GpuInfo, ...]) -> None:
+        whole = [gpu.uuid for gpu in devices if gpu.parent is None]
+        if not whole or len(whole) < len(devices):
+            raise UsageError(
+                "there are no settings of a GPU to change: the session uses "
+                + ("a part of a GPU" if devices else "the CPU")
+            )
+        settings = await run_blocking(lambda: GpuSettings(whole))
+        self._gpus[session.id] = settings
+        session.allow(settings)
+
+    async def _work(self, session: TuningSession, execute: Executing) -> None:
+        try:
+            await session.work(execute)
+        finally:
+            await finish_despite_cancel(self._take_back(session.id))
+
+    async def _take_back(self, tuning: str) -> None:
+        if (settings := self._gpus.pop(tuning, None)) is not None:
+            for text in await run_blocking(settings.close):
+                _log.error("a setting of a GPU was not put back: %s", text)
 
     async def turn(self, tuning: str, changes: Mapping[str, str]) -> None:
         """As `RunnerApi.turn`."""
@@ -133,7 +175,7 @@ class TuningSessions:
     def _forget(self) -> None:
         ended = [view.id for view in self.views if view.status == "ended"]
         for name in ended[:-MOST_ENDED]:
-            del self._sessions[name], self._points[name]
+            del self._sessions[name], self._points[name], self._devices[name]
 
     def _told(self, view: TuningView) -> None:
         if view.id in self._sessions:
@@ -156,7 +198,13 @@ def _folder(request: TuningRequest, config: Config, title: str) -> TuningFolder:
         return TuningFolder.found(Path(request.out), request.continues)
     now = datetime.now().astimezone()
     kept = KeptTuning(
-        new_id(now), now.isoformat(timespec="milliseconds"), title, request.seconds, request.until_clear, request.steps
+        new_id(now),
+        now.isoformat(timespec="milliseconds"),
+        title,
+        request.seconds,
+        request.until_clear,
+        request.steps,
+        request.gpu_settings,
     )
     return TuningFolder.begin(Path(request.out), config, kept)
 

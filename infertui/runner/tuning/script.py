@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from infertui import regular_files
-from infertui.analysis.tuning.knobs import text_of
+from infertui.analysis.tuning.knobs import GPU, text_of
 from infertui.config.fields import field_of, show, unknown_key
 from infertui.config.parse import flat_values
 from infertui.config.ranges import axis_values
@@ -85,6 +85,8 @@ def _step(entry: object, where: str) -> TuningStep:
         )  # fmt: skip
     for key, value in changes.items():
         field = field_of(key)
+        if key.startswith(GPU):
+            continue  # what they take is known on the machine alone
         if field is None:
             raise unknown_key(key, value, source=where)
         if not field.is_table:
@@ -98,6 +100,9 @@ def turns(config: Config, texts: Sequence[tuple[str, str]]) -> tuple[TuningStep,
     is the first. Raises ConfigError."""
     steps = [TuningStep()]
     for number, (key, text) in enumerate(texts):
+        if key.startswith(GPU):
+            steps += [TuningStep({key: one.strip()}) for one in text.split(",")]
+            continue
         values = axis_values(key, text)
         if not number and flat_values(config).get(key) == values[0]:
             values = values[1:]

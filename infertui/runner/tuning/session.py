@@ -8,12 +8,13 @@ A change waits for the end of the batch under way.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from infertui.analysis.tuning.knobs import changed_keys, effect_between, turned
+from infertui.analysis.tuning.knobs import changed_keys, effect_between, gpu_settings, turned
 from infertui.analysis.tuning.segment import Segment, figures_of
 from infertui.config.schema import Config, QualityConfig, SweepConfig
 from infertui.config.sweep import Variant, short_name
@@ -22,6 +23,7 @@ from infertui.measure.comparison import Totals
 from infertui.measure.dependence import FEWEST
 from infertui.measure.records import BatchRecord, Phase
 from infertui.results.result import Result
+from infertui.runner.blocking import run_blocking
 from infertui.runner.events import AnyRunEvent, BatchMeasured, ModelLoaded, Noted, PhaseEntered
 from infertui.runner.execution.finishing import error_of
 from infertui.runner.tuning.course import SegmentPlan, TuningCourse
@@ -29,6 +31,7 @@ from infertui.runner.tuning.earlier import name_of, read_earlier
 from infertui.runner.tuning.folder import TuningFolder
 from infertui.runner.tuning.gathering import Gathering
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningStatus, TuningView
+from infertui.telemetry.gpu_settings import GpuSettings
 from infertui.telemetry.readings import Sample
 from infertui.text import clean
 
@@ -76,6 +79,7 @@ class TuningSession:
         self._observed: dict[int, Totals] = {}
         self._course = TuningCourse(folder.kept, self._start)
         self._taken_up: Config | None = None
+        self._gpu: GpuSettings | None = None
         self._marked = 0
         self._execution: Measuring | None = None
         self._gathering: Gathering | None = None
@@ -120,7 +124,18 @@ class TuningSession:
             climbing=self._course.climbing,
             note=self._course.note,
             error=self._course.error,
+            gpu=self._course.gpu,
         )
+
+    def allow(self, gpu: GpuSettings) -> None:
+        """Let it change settings of its GPUs; who gave them takes them back."""
+        self._gpu, self._course.gpu = gpu, gpu.settings
+        self._tell()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may change settings of its GPUs."""
+        return self._gpu is not None
 
     # What it is told
 
@@ -240,8 +255,10 @@ class TuningSession:
         self._plan = plan
         wrong: InfertuiError | None
         try:
-            config = course.config = turned(plan.config, changes) if changes else plan.config
+            config = course.config = turned(plan.config, changes, course.gpu) if changes else plan.config
             wrong = await self._vet(config)
+            if wrong is None and self._gpu is not None:
+                await run_blocking(partial(self._gpu.apply, gpu_settings(config)))
         except InfertuiError as error:
             wrong = error
         name = (

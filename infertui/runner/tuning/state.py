@@ -8,6 +8,7 @@ from infertui.analysis.tuning.segment import Segment, SegmentRatio
 from infertui.config.schema import Config
 from infertui.integers import Whole
 from infertui.measure.records import Phase
+from infertui.telemetry.readings import GpuSetting
 
 TuningStatus = Literal["measuring", "ended"]
 
@@ -37,6 +38,8 @@ class TuningRequest(Struct, frozen=True):
     until_clear: bool = False
     steps: tuple[TuningStep, ...] = ()
     continues: str = ""
+    gpu_settings: bool = False
+    """Whether it may change the power limit and the clocks of its GPUs; they are put back when it ends."""
 
 
 class TuningPoint(Struct, frozen=True):
@@ -94,3 +97,5 @@ class TuningView(Struct, frozen=True):
     """What was said last."""
     error: str = ""
     """Why it ended, where nobody asked for that."""
+    gpu: tuple[GpuSetting, ...] = ()
+    """Settings of its GPUs that it may change, with what they were."""

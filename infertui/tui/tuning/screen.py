@@ -60,6 +60,7 @@ ACTIONS = (
     Action("tuning.pin", "p", "Pin", "make the segment a result", writes=True),
     Action("tuning.save", "S", "Save", "load the config that is measured into the Config pane, to be saved"),
     Action("tuning.other", "tab,shift+tab", "Other list", "knobs, or segments", footer=False),
+    Action("tuning.gpu", "P", "GPU", "let the power limit and the clocks be turned (asks)", writes=True, footer=False),
     Action("tuning.end", "x", "End", "end the session (asks)", writes=True, footer=False),
 )
 
@@ -147,7 +148,7 @@ class TuningScreen(Dialog[None]):
     def _draw_knobs(self, view: "TuningView", look: RenderContext) -> None:
         rows = self._knob_rows
         rows.look, rows.wanted, rows.climbing = look, view.wanted, view.climbing
-        rows.knobs = knobs_of(view.config)
+        rows.knobs = knobs_of(view.config, view.gpu)
         known = {knob.key: knob.value for knob in rows.knobs}
         rows.pending = {key: value for key, value in rows.pending.items() if known.get(key, value) != value}
         self._knobs.redraw()
@@ -316,6 +317,15 @@ class TuningScreen(Dialog[None]):
     def action_other(self) -> None:
         """The other list."""
         (self._segments if self._knobs.has_focus else self._knobs).focus()
+
+    def action_gpu(self) -> None:
+        """Let settings of the GPU be changed, after asking."""
+        self._app_context.confirm(
+            "Let this session change the power limit and the clocks of its GPU? They are put back when it ends, also "
+            "where it is killed. Clocks that somebody else has locked are not known, and would be unlocked.",
+            yes="Let it",
+            then=lambda: self._app_context.intend(lambda control: control.allow_gpu_settings(self._tuning)),
+        )
 
     def action_end(self) -> None:
         """End the session, after asking."""

@@ -152,3 +152,62 @@ def test_a_polite_signal_keeps_what_was_measured(tmp_path: Path) -> None:
     assert "interrupted by SIGINT; what was measured is in reports" in stderr
     (folder,) = (tmp_path / "reports").glob("tuning-*")
     assert segments_of(folder)[0].state == "finished"
+
+
+GPU = "GPU-a0000000-0000-4000-8000-000000000000"
+ON_GPU = (*SLOW, "--set", f"engine.simulator.gpu_uuid={GPU}")
+
+
+def stubbed(nvml_stub: Path, state: Path) -> dict[str, str]:
+    state.mkdir(exist_ok=True)
+    return clean_environment(LD_LIBRARY_PATH=str(nvml_stub), NVML_STUB_STATE=str(state), NVML_STUB_LIMIT_W="600")
+
+
+def limits(state: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8").strip() for path in state.iterdir()}
+
+
+def test_settings_of_a_gpu_are_turned_kept_with_the_segment_and_put_back(tmp_path: Path, nvml_stub: Path) -> None:
+    environment = stubbed(nvml_stub, state := tmp_path / "state")
+    done = infertui(
+        "tune", *ON_GPU, "--gpu-settings", "--turn", "gpu.power_limit_w=300,9000,450", "--segment-seconds", "0.2",
+        "--json", cwd=tmp_path, environment=environment,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["state"] for line in lines] == ["finished", "finished", "failed", "finished"], done.stderr
+    assert lines[1]["changes"] == {"labels.gpu.power_limit_w": "300"}
+    assert "allowed: a number from 200 to 750" in lines[2]["error"]["message"]
+    assert limits(state) == {"limit.0": "600000 600000"}
+    off = infertui(
+        "tune", *ON_GPU, "--turn", "gpu.power_limit_w=300", "--segment-seconds", "0.2", "--json", cwd=tmp_path,
+        environment=environment,
+    )  # fmt: skip
+    assert "not to be changed in this session" in json.loads(off.stdout.splitlines()[1])["error"]["message"]
+    assert limits(state) == {"limit.0": "600000 600000"}
+
+
+def test_a_session_that_is_killed_leaves_no_gpu_changed(tmp_path: Path, nvml_stub: Path) -> None:
+    environment = stubbed(nvml_stub, state := tmp_path / "state")
+    command = [
+        sys.executable, "-m", "infertui", "tune", *ON_GPU, "--gpu-settings", "--turn", "gpu.power_limit_w=300",
+        "--turn", "gpu.sm_clock_mhz=900,1200", "--segment-seconds", "0.2",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        assert limits(state)["limit.0"] == "300000 300000"
+        process.kill()
+        process.wait(timeout=HANG_S)
+    deadline = time.monotonic() + HANG_S
+    while limits(state) != {"limit.0": "600000 600000"}:
+        assert time.monotonic() < deadline, limits(state)
+        time.sleep(0.01)
+
+
+def test_on_the_cpu_there_are_no_settings_of_a_gpu(tmp_path: Path) -> None:
+    done = infertui("tune", *SIMULATOR, "--gpu-settings", "--turn", "gpu.power_limit_w=300", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the session uses the CPU" in done.stderr
