@@ -195,11 +195,20 @@ def _resolved(target: str, flags: dict[str, tuple[str, object]], sets: list[str]
     from infertui.config import sources
 
     is_file = target.endswith(".toml")
-    served = flags["target.serve"][1] is not None
+    serve = flags["target.serve"][1]
     if not is_file:
-        flags["model.id" if served else "target.url"] = ("MODEL" if served else "URL", target)
+        flags["target.url" if serve is None else "model.id"] = ("URL" if serve is None else "MODEL", target)
+    if isinstance(serve, str) and not any(text.startswith("engine.name=") for text in sets):
+        flags["engine.name"] = ("--serve", _engine_of(serve))
     flags["target.kind"] = ("infertui load", "endpoint")
     return sources.load(target if is_file else PRESET, environ=with_env_file(), sets=sets, flags=flags)
+
+
+def _engine_of(serve: str) -> str | None:
+    """The engine whose options a server takes; None for the common ones, and for no server."""
+    from infertui.targets.endpoint.servers import PROGRAMS
+
+    return next((program.engine or None for name, program in PROGRAMS.items() if name == serve), None)
 
 
 def _headers(texts: list[str]) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.mock_process import MockProcess, mock_process
 from support.runs import clean_environment, infertui
+from support.sample_gguf import write_sample
 
 QUICK = ("--isl", "16", "--osl", "8")
 
@@ -93,6 +94,20 @@ def test_what_cannot_be_is_refused_by_its_name(tmp_path: Path, flags: list[str],
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("reports/2*"))
+
+
+def test_a_server_takes_the_options_of_its_engine_by_itself(tmp_path: Path) -> None:
+    model = str(write_sample(tmp_path / "model.gguf"))
+    flags = ("--serve", "llama-server", "--set", "engine.llama_cpp.n_ctx=4096")
+    done = infertui("load", model, *flags, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "bin").mkdir()
+    done = infertui("load", model, *flags, cwd=tmp_path, PATH=str(tmp_path / "bin"))
+    assert done.returncode == 1
+    assert "llama-server cannot be started" in done.stderr
+    done = infertui("load", model, *flags, "--set", "engine.name=vllm", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "engine.llama_cpp.n_ctx" in done.stderr
 
 
 def test_an_engine_takes_no_load(tmp_path: Path) -> None:
