@@ -32,6 +32,9 @@ class _ItimerSpec(ctypes.Structure):
 class Due(Protocol):
     """What has deadlines."""
 
+    done_ns: int
+    """When the latest step was done."""
+
     def step(self, now_ns: int) -> int:
         """Do what is due now; returns the next deadline, or NEVER."""
         ...
@@ -127,7 +130,7 @@ class Deadlines:
                 if next_ns != NEVER:
                     self._number += 1
                     heappush(heap, (next_ns, self._number, due))
-                now_ns = monotonic_ns()
+                now_ns = due.done_ns
         finally:
             self._busy = False
             self.longest_slice_ns = max(self.longest_slice_ns, now_ns - began_ns)

@@ -44,6 +44,8 @@ class Reply:
         self._left = asked.output_tokens
         self._worst_ns = 0
         self._last_ns = 0
+        self.done_ns = 0
+        self._send = outlet.send
         self.admitted = self.over = False
 
     @property
@@ -55,31 +57,38 @@ class Reply:
         """It is let in."""
         self._steps = steps
         self.admitted = True
-        if (at_ns := self._next()) != NEVER:
-            deadlines.add(self, at_ns)
+        if (step := next(steps, None)) is not None:
+            self._at_ns, self._data, self._tokens = step
+            deadlines.add(self, self._at_ns)
         else:
             self._end(self.ending)
 
     def step(self, now_ns: int) -> int:
         """Write what is due; the next deadline, or NEVER."""
         if self.over:
+            self.done_ns = now_ns
             return NEVER
-        if self._data:
-            self.outlet.send(self._data)
+        if data := self._data:
+            self._send(data)
+            self.done_ns = now_ns = monotonic_ns()
             if self._is_over():  # the connection broke with this write
                 return NEVER
-            written_ns = monotonic_ns()
-            late_ns = written_ns - self._at_ns
-            self._tallies.lateness.add(late_ns)
+            tallies = self._tallies
+            tallies.bytes += len(data)
+            late_ns = now_ns - self._at_ns
+            tallies.lateness.add(late_ns)
             if late_ns > self._worst_ns:
                 self._worst_ns = late_ns
-            now_ns = written_ns
+        else:
+            self.done_ns = now_ns
         if self._tokens:
             self._count(now_ns)
-        at_ns = self._next()
-        if at_ns == NEVER:
+        step = next(self._steps, None)
+        if step is None:
             self._end(self.ending)
-        return at_ns
+            return NEVER
+        self._at_ns, self._data, self._tokens = step
+        return step[0]
 
     def abandon(self) -> None:
         """The client has gone."""
@@ -89,25 +98,19 @@ class Reply:
     def _is_over(self) -> bool:
         return self.over
 
-    def _next(self) -> int:
-        try:
-            self._at_ns, self._data, self._tokens = next(self._steps)
-        except StopIteration:
-            return NEVER
-        return self._at_ns
-
     def _count(self, now_ns: int) -> None:
-        tallies, at_ns = self._tallies, self._at_ns
-        tallies.output_tokens += self._tokens
+        tallies, at_ns, tokens = self._tallies, self._at_ns, self._tokens
+        tallies.output_tokens += tokens
         if self._last_ns:
-            tallies.itl.add((at_ns - self._last_ns) / self._tokens / 1e9, self._tokens)
+            gap_ns = at_ns - self._last_ns
+            tallies.itl.add((gap_ns if tokens == 1 else gap_ns / tokens) / 1e9, tokens)
         else:
             tallies.ttft.add((now_ns - self.told.arrived_ns) / 1e9)
             tallies.first_lateness.add(now_ns - at_ns)
-            if self._tokens > 1 and self.asked.streaming:
-                tallies.itl.add(0.0, self._tokens - 1)
+            if tokens > 1 and self.asked.streaming:
+                tallies.itl.add(0.0, tokens - 1)
         self._last_ns = at_ns
-        self._left -= self._tokens
+        self._left -= tokens
         if self._left <= 0:
             self._floor.leave(self, at_ns)
 

@@ -102,6 +102,7 @@ class Serving:
         if self.options.prefill_rate:
             first_ns += round((asked.prompt.tokens - told.cached) / self.options.prefill_rate * NS_PER_S)
         told.admitted_ns = at_ns
+        self.tallies.queue.add((at_ns - told.arrived_ns) / NS_PER_S)
         timing = Timing(
             at_ns,
             first_ns,

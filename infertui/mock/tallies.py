@@ -7,7 +7,7 @@ from time import monotonic_ns
 
 import msgspec
 
-_BUCKET_NS = 4096
+_BUCKET_NS, _LARGE_NS = 4096, 1_000_000
 _BUCKETS = 8192
 RECORDS = 20_000
 
@@ -36,11 +36,12 @@ class ServedRequest(msgspec.Struct, frozen=True):
 
 
 class Lateness:
-    """Writes against their deadlines, in buckets of 4 microseconds."""
+    """Writes against their deadlines, in buckets of 4 microseconds up to 33 milliseconds, of a millisecond above."""
 
     def __init__(self) -> None:
         self.count = self.total_ns = self.most_ns = 0
         self._buckets = [0] * _BUCKETS
+        self._large = [0] * _BUCKETS
 
     def add(self, late_ns: int) -> None:
         """One write."""
@@ -48,18 +49,21 @@ class Lateness:
         self.total_ns += late_ns
         if late_ns > self.most_ns:
             self.most_ns = late_ns
-        place = late_ns >> 12
-        self._buckets[place if place < _BUCKETS else -1] += 1
+        if (place := late_ns >> 12) < _BUCKETS:
+            self._buckets[place] += 1
+        else:
+            self._large[min(late_ns // _LARGE_NS, _BUCKETS - 1)] += 1
 
     def share_us(self, share: float) -> float | None:
         """A percentile in microseconds, to the upper bound of its bucket; None without writes."""
         if not self.count:
             return None
         below, wanted = 0, share * self.count
-        for place, number in enumerate(self._buckets):
-            below += number
-            if below >= wanted:
-                return min((place + 1) * _BUCKET_NS, max(self.most_ns, 0)) / 1000
+        for width_ns, buckets in ((_BUCKET_NS, self._buckets), (_LARGE_NS, self._large)):
+            for place, number in enumerate(buckets):
+                below += number
+                if below >= wanted:
+                    return min((place + 1) * width_ns, self.most_ns) / 1000
         return self.most_ns / 1000
 
     def told(self) -> dict[str, float | int | None]:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from infertui.mock.server import MockHost
 
 HEAD_LIMIT = 65_536
-BODY_LIMIT = 64 * 1024 * 1024
+BODY_LIMIT = 16 * 1024 * 1024
 BACKLOG_LIMIT = 64 * 1024 * 1024
-_PIPELINED = 64
+_PIPELINED = 16
 _REASONS = {
     200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 404: b"Not Found", 405: b"Method Not Allowed",
     408: b"Request Timeout", 413: b"Content Too Large", 422: b"Unprocessable Entity",
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._ready: deque[_Message] = deque()
         self._reply: Reply | None = None
         self._keep = True
-        self._held = False
+        self._held = self._behind = False
         self.since_ns = monotonic_ns()
         self._in_request = False
         self._round_ns = self.since_ns
@@ -165,7 +165,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write now, past the loop's buffer where that is empty."""
-        if self._fd >= 0 and not self._held_back():
+        if self._behind and self._transport is not None:
+            self._behind = self._transport.get_write_buffer_size() > 0
+        if self._fd >= 0 and not self._behind:
             try:
                 sent = os.write(self._fd, data)
             except BlockingIOError:
@@ -173,13 +175,15 @@ class Connection(asyncio.Protocol):
             except OSError:
                 self._drop()
                 return
-            if sent < len(data) and self._transport is not None:
-                self._transport.write(data[sent:])
-        elif self._transport is not None:
-            self._transport.write(data)
-            if self._transport.get_write_buffer_size() > BACKLOG_LIMIT:
+            if sent == len(data):
+                return
+            data = data[sent:]
+        if (transport := self._transport) is not None:
+            transport.write(data)
+            waiting = transport.get_write_buffer_size()
+            self._behind = waiting > 0
+            if waiting > BACKLOG_LIMIT:
                 self._drop()
-        self._host.tallies.bytes += len(data)
 
     def answered(self, ending: str) -> None:
         self._reply = None
@@ -220,9 +224,6 @@ class Connection(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether an answer is under way."""
         return self._reply is not None
-
-    def _held_back(self) -> bool:
-        return self._transport is None or self._transport.get_write_buffer_size() > 0
 
     def _drop(self) -> None:
         self._fd = -1
