@@ -6,7 +6,7 @@ import re
 from msgspec import Struct
 
 from infertui.errors import ConfigError
-from infertui.mock.dressings import DRESSINGS
+from infertui.mock.dressings import DRESSINGS, check_together
 from infertui.mock.families import FAMILIES, Family
 from infertui.mock.faults import FAULTS
 from infertui.text import quoted
@@ -108,6 +108,7 @@ def check(options: MockOptions) -> MockOptions:
     if not 0 <= options.prefill_rate <= 1e12:
         raise ConfigError("--prefill-rate", f"{options.prefill_rate:g}", allowed="0 to 1e12 tokens a second")
     _check_words("--dressing", options.dressings, tuple(DRESSINGS))
+    check_together(options.dressings)
     _check_words("--fault", options.faults, tuple(FAULTS))
     _check_words("--server", (options.family,), FAMILIES)
     return options

@@ -15,7 +15,7 @@ from infertui.mock.answers.responses import ResponsesAnswer
 from infertui.mock.answers.words import UNICODE_WORDS, WORDS
 from infertui.mock.cache import PrefixCache
 from infertui.mock.clock import Deadlines
-from infertui.mock.dressings import Wire, check_together
+from infertui.mock.dressings import Wire
 from infertui.mock.faults import FaultPlan
 from infertui.mock.options import NS_PER_S, MockOptions
 from infertui.mock.reply import Floor, Outlet, Reply
@@ -44,7 +44,6 @@ class Serving:
     """All that requests have in common."""
 
     def __init__(self, options: MockOptions, deadlines: Deadlines) -> None:
-        check_together(options.dressings)
         self.options = options
         self.deadlines = deadlines
         self.tallies = Tallies()
