@@ -16,7 +16,8 @@ import msgspec
 from infertui import regular_files
 from infertui.errors import EngineError, ModelError
 from infertui.models.disk import read_at_most
-from infertui.models.resolve import ModelSource
+from infertui.models.resolve import ModelSource, resolve
+from infertui.paths import expand
 from infertui.regular_files import is_file
 from infertui.text import clean, one_line
 
@@ -101,6 +102,14 @@ def load_tokenizer(source: ModelSource) -> TextTokenizer:
     if source.kind == "synthetic":
         return ByteTokenizer()
     return _FromFile(source.path, clean(source.id))
+
+
+def tokenizer_called(name: str) -> TextTokenizer:
+    """That of a folder with a tokenizer.json, or of a model by its id. Raises as `load_tokenizer` and `resolve` do."""
+    folder = expand(name)
+    if is_file(folder / _FILE):
+        return _FromFile(folder, clean(name))
+    return load_tokenizer(resolve(name))
 
 
 def tokenizer_if_any(source: ModelSource) -> Tokenizer:

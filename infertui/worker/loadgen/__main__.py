@@ -24,10 +24,12 @@ from infertui.endings import NOT_FOR_WORKERS
 from infertui.errors import ConfigError, InfertuiError
 from infertui.load.levels import in_flight, is_open, share_of
 from infertui.load.plan import LoadPlan
+from infertui.load.texts import Encode
 from infertui.measure.clock import NS_PER_S
 from infertui.targets.endpoint.address import parse_url
 from infertui.text import error_text
 from infertui.worker.lifeline import watch_lifeline
+from infertui.worker.loadgen.answers import AnswerReading
 from infertui.worker.loadgen.asking import Asker
 from infertui.worker.loadgen.dialing import Dialer
 from infertui.worker.loadgen.executor import Executor
@@ -91,10 +93,14 @@ class LoadClient:
         from infertui.targets.endpoint.dialects.registry import dialect_of
 
         target, load = command.target, command.load
+        encode = await asyncio.to_thread(_encode_of, target.tokenizer) if target.tokenizer else None
+        count = (lambda text: len(encode(text))) if encode is not None else None
         address = parse_url(target.url)
         dialect = dialect_of(command.api)
         asker = Asker(dialect, address, command.model, self._key, target=target, load=load, workload=command.workload)
-        self._plan = plan_of(load, command.workload, command.prompts, salt=command.salt, scale=command.scale)
+        self._plan = plan_of(
+            load, command.workload, command.prompts, salt=command.salt, scale=command.scale, encode=encode
+        )
         most = max((level for _, level in in_flight(load)), default=0)
         connections = share_of(most, command.part, command.parts) if most else OPEN_LOOP_CONNECTIONS
         turns = Turns(
@@ -105,11 +111,10 @@ class LoadClient:
         )
         self._executor = Executor(
             turns,
-            dialect,
+            AnswerReading(dialect, self._link.emit, streaming=target.streaming, count=count),
             Dialer(address, target),
             self._link.emit,
             timeout_s=target.request_timeout_s,
-            streaming=target.streaming,
             open_loop=is_open(load),
             part=command.part,
             parts=command.parts,
@@ -183,6 +188,18 @@ class LoadClient:
         sys.stderr.flush()
         message = f"{type(error).__name__}: {error_text(error)}"
         self._link.emit(ClientFailure(_now(), "error", message, "The load generator's log has the traceback."))
+
+
+def _encode_of(name: str) -> Encode:
+    """What a tokenizer makes of a text, without the marks that a model wants around it. Raises ConfigError."""
+    from infertui.models.tokenizers import tokenizer_called
+
+    try:
+        tokenizer = tokenizer_called(name)
+        around = len(tokenizer.encode(""))
+    except InfertuiError as error:
+        raise ConfigError("target.tokenizer", error.message, remedy=error.remedy) from error
+    return lambda text: tokenizer.encode(text)[around:]
 
 
 def main(argv: list[str]) -> None:

@@ -82,8 +82,12 @@ def gaps_of(answer: ServerAnswer) -> Gaps | None:
     return replace(gaps, tokens=round(answer.tokens * (len(steps) - 1) / len(steps)))
 
 
-def request_of(flight: InFlight, answer: ServerAnswer) -> Request:
-    """Its record."""
+Count = Callable[[str], int]
+"""How many tokens a tokenizer here makes of a text."""
+
+
+def request_of(flight: InFlight, answer: ServerAnswer, count: Count | None = None) -> Request:
+    """Its record; `count` counts the tokens of what was answered, beside the server."""
     planned = flight.planned
     kind = answer.error
     usage = answer.usage
@@ -106,6 +110,7 @@ def request_of(flight: InFlight, answer: ServerAnswer) -> Request:
         cached_tokens=usage.cached_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         counted=answer.counted,
+        local_tokens=count(answer.reasoning + answer.text) if count is not None and not kind else None,
         server=dict(answer.server),
     )
 
@@ -113,12 +118,15 @@ def request_of(flight: InFlight, answer: ServerAnswer) -> Request:
 class AnswerReading:
     """Reads answers a little at a time, and tells of those that ended, some together."""
 
-    def __init__(self, dialect: Dialect, emit: Callable[[ClientEvent], None], *, streaming: bool) -> None:
+    def __init__(
+        self, dialect: Dialect, emit: Callable[[ClientEvent], None], *, streaming: bool, count: Count | None = None
+    ) -> None:
         self.done = self.failed = 0
         """Those that ended in order, and those that failed by themselves."""
         self._dialect = dialect
         self._emit = emit
         self._streaming = streaming
+        self._count = count
         self._unread: deque[InFlight] = deque()
         self._records: list[Request] = []
 
@@ -150,7 +158,7 @@ class AnswerReading:
 
     def _read(self, flight: InFlight, then: Callable[[InFlight, str | None], None]) -> None:
         answer = read(flight, self._dialect, streaming=self._streaming)
-        request = request_of(flight, answer)
+        request = request_of(flight, answer, self._count)
         self._records.append(request)
         if not request.error_kind:
             self.done += 1

@@ -8,7 +8,6 @@ from typing import Literal
 
 from infertui.load.plan import PlannedRequest
 from infertui.measure.clock import NS_PER_S
-from infertui.targets.endpoint.dialect import Dialect
 from infertui.worker.loadgen.answers import AnswerReading
 from infertui.worker.loadgen.connection import InFlight, ServerConnection
 from infertui.worker.loadgen.dialing import Dialer, DialError
@@ -34,12 +33,11 @@ class Executor:
     def __init__(
         self,
         turns: Turns,
-        dialect: Dialect,
+        reading: AnswerReading,
         dialer: Dialer,
         emit: Callable[[ClientEvent], None],
         *,
         timeout_s: float,
-        streaming: bool,
         open_loop: bool,
         part: int,
         parts: int,
@@ -51,7 +49,7 @@ class Executor:
         self.why: Literal["plan", "stop"] = "plan"
         self._emit = emit
         self._turns = turns
-        self._reading = AnswerReading(dialect, emit, streaming=streaming)
+        self._reading = reading
         self._timeout_ns = int(timeout_s * NS_PER_S)
         self._open = open_loop
         self._loop = asyncio.get_running_loop()

@@ -221,6 +221,21 @@ def test_a_server_that_the_run_starts_is_measured_and_ended(tmp_path: Path, monk
     assert not [child for child in psutil.Process().children(recursive=True) if "mock-server" in child.cmdline()[3:]]
 
 
+def test_a_tokenizer_here_counts_beside_the_server(mock: MockProcess, tmp_path: Path) -> None:
+    """Of a synthetic model it makes a token of each byte: of the mock's words several."""
+    result, _ = run(asked(mock.url, requests=8, tokenizer="synthetic:nano"), tmp_path)
+    records = lines(tmp_path, result.id)
+    assert all(record.local_tokens is not None and record.local_tokens > 2 * OUTPUT for record in records)
+    assert {record.asked_prompt_tokens for record in records} == {16}
+    assert result.load is not None
+    assert result.load.local_ratio is not None
+    assert result.load.local_ratio > 2
+    refused, _ = run(asked(mock.url, requests=8, tokenizer=str(tmp_path)), tmp_path)
+    assert refused.state == "failed"
+    assert refused.error is not None
+    assert "target.tokenizer" in refused.error.message
+
+
 def test_the_server_s_own_page_is_read_while_it_is_under_load(mock: MockProcess, tmp_path: Path) -> None:
     result, _ = run(asked(mock.url, seconds=3.0), tmp_path)
     server = result.server
