@@ -1,5 +1,6 @@
 """The vLLM engine on a real GPU: what it is said to run as, with the compile cache empty, filled, and not used."""
 
+import csv
 import json
 import os
 import subprocess
@@ -56,6 +57,5 @@ def test_eager_stays_eager_beside_a_filled_cache(folder: Path) -> None:
 def test_tables_say_compile_and_graphs(folder: Path) -> None:
     command = [sys.executable, "-m", "infertui", "results", "--csv", "--out", str(folder / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    heading, *rows = (line.split(",") for line in done.stdout.splitlines())
-    words = [row[heading.index("mode")] for row in rows]
+    words = [row["mode"] for row in csv.DictReader(done.stdout.splitlines())]
     assert sorted(words) == ["compile+graphs"] * 3 + ["eager"]
