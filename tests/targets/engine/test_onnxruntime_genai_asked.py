@@ -103,6 +103,15 @@ def test_models_that_are_refused(tmp_path: Path, config: dict[str, Any], problem
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("config", [
+    {"intermediate_size": 320}, {"hidden_size": 320, "head_dim": 16}, {"head_dim": 80}, {"head_dim": 160},
+    {"model_type": "phi3", "intermediate_size": 160}, {"model_type": "phi3", "head_dim": 40},
+])  # fmt: skip
+def test_a_matrix_as_wide_as_the_vocabulary_is_refused(tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=r"as wide as its vocabulary \(320\)"):
+        check(request(NANO), source(tmp_path, **config))
+
+
 def test_a_gguf_file_is_refused(tmp_path: Path) -> None:
     from support.sample_gguf import write_sample
 
@@ -121,6 +130,14 @@ def test_workloads_that_are_refused(tmp_path: Path) -> None:
     assert recipe(request(NANO), windowed).options == {"windowed_kv_cache": "false"}
     with pytest.raises(ConfigError, match=r"come to 129 tokens; .* attends to 128"):
         check(request(NANO, capacity=Capacity(1, 100, 29)), windowed)
+
+
+def test_graphs_are_captured_of_one_sequence_alone() -> None:
+    engine = asked(dtype="float16", mode="cudagraph")
+    check(request(NANO, engine, device="cuda", capacity=Capacity(1, 100, 28)), resolve(NANO))
+    with pytest.raises(ConfigError, match="2, and ONNX Runtime GenAI captures graphs of one sequence at a time"):
+        check(request(NANO, engine, device="cuda", capacity=Capacity(2, 100, 28)), resolve(NANO))
+    check(request(NANO, asked(dtype="float16"), device="cuda", capacity=Capacity(2, 100, 28)), resolve(NANO))
 
 
 def test_a_window_that_is_not_used_is_none(tmp_path: Path) -> None:

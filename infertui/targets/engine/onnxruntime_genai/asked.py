@@ -11,6 +11,7 @@ from msgspec import Struct
 from infertui.errors import ConfigError, EngineError, ModelError
 from infertui.models.memory.estimate import DeviceKind, dtype_in_use
 from infertui.models.resolve import ModelSource
+from infertui.models.shapes import ModelShape
 from infertui.targets.engine import gpus
 from infertui.targets.engine.base import LoadRequest
 from infertui.text import clean
@@ -169,6 +170,12 @@ def _check_model(source: ModelSource) -> None:
             f"{name} is quantized already ({clean(str(method or 'unknown'))})",
             remedy="Use its checkpoint in full precision with engine.quantization = int8 or int4.",
         )
+    if source.shape.vocab in _widths(source.shape, fused=family == "phi3"):
+        raise ModelError(
+            f"{name} has a matrix within its layers that is as wide as its vocabulary ({source.shape.vocab}): the "
+            "model builder of ONNX Runtime GenAI takes it for the output layer, and makes another model without a word",
+            remedy="Use --engine transformers.",
+        )
     kind = rope_type(source.config)
     known = _ROPE.get(family, _ROPE_OF_OTHERS)
     longer = family == "phi3" and _number(source.config, "original_max_position_embeddings") not in (
@@ -183,6 +190,13 @@ def _check_model(source: ModelSource) -> None:
         )
 
 
+def _widths(shape: ModelShape, *, fused: bool) -> tuple[int, ...]:
+    """How many numbers the matrices of a layer give; `fused`: those that read the same are one."""
+    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    apart = (query, key, shape.intermediate)
+    return (shape.hidden, *((query + 2 * key, 2 * shape.intermediate) if fused else apart))
+
+
 def _check_workload(request: LoadRequest, source: ModelSource) -> None:
     capacity = request.capacity
     if capacity is None:
@@ -192,6 +206,13 @@ def _check_workload(request: LoadRequest, source: ModelSource) -> None:
             "workload.batch_size",
             f"ONNX Runtime GenAI takes at most {MOST_SEQUENCES} sequences at a time, not {capacity.sequences}",
             allowed=f"1 to {MOST_SEQUENCES}",
+        )
+    # Captured, its attention takes the prompts of several sequences for such that go on from a cache, and refuses them.
+    if request.engine.mode == "cudagraph" and capacity.sequences > 1:
+        raise ConfigError(
+            "workload.batch_size",
+            f"{capacity.sequences}, and ONNX Runtime GenAI captures graphs of one sequence at a time",
+            allowed="1, or engine.mode = eager",
         )
     window = _window(source.config)
     family = str(source.config["model_type"])
