@@ -114,7 +114,8 @@ def _tables() -> Mapping[str, Mapping[str, Sequence[str]]]:
 @functools.cache
 def _names() -> frozenset[str]:
     """All that may be of interest on a page."""
-    told = [_selected(entry)[0] for table in _tables().values() for entries in table.values() for entry in entries]
+    entries = [entry for table in _tables().values() for listed in table.values() for entry in listed]
+    told = [_selected(part)[0] for entry in entries for part in entry.split(" + ")]
     return frozenset(name + part for name in told for part in ("", *_PARTS))
 
 
@@ -148,20 +149,24 @@ def read_page(page: bytes, t_ns: int) -> ServerScrape | None:
 
 
 def _found(by_name: Mapping[str, Sequence[PageSample]], entries: Sequence[str], histogram: bool) -> Series:
-    """The samples under the first of the names that is there."""
+    """The samples under the first of the entries that is there, with all of its terms."""
     for entry in entries:
-        name, label = _selected(entry)
-        found: dict[tuple[str, Labels], float] = {}
-        for sample in (sample for part in (_PARTS if histogram else ("",)) for sample in by_name.get(name + part, ())):
-            told = dict(sample.labels)
-            if not set(label) <= set(sample.labels) or told.get("priority"):
-                continue
-            # The ranks that share one model count the same requests; replicas count their own.
-            key = sample.name, tuple(pair for pair in sample.labels if pair[0] not in _SHARING)
-            found[key] = max(sample.value, found.get(key, sample.value))
-        if found:
-            return found
+        terms = [_of_term(by_name, term, _PARTS if histogram else ("",)) for term in entry.split(" + ")]
+        if all(terms):
+            return {key: value for term in terms for key, value in term.items()}
     return {}
+
+
+def _of_term(by_name: Mapping[str, Sequence[PageSample]], term: str, parts: Sequence[str]) -> Series:
+    name, label = _selected(term)
+    found: dict[tuple[str, Labels], float] = {}
+    for sample in (sample for part in parts for sample in by_name.get(name + part, ())):
+        if not set(label) <= set(sample.labels) or dict(sample.labels).get("priority"):
+            continue
+        # The ranks that share one model count the same requests; replicas count their own.
+        key = sample.name, tuple(pair for pair in sample.labels if pair[0] not in _SHARING)
+        found[key] = max(sample.value, found.get(key, sample.value))
+    return found
 
 
 def between(first: ServerScrape, last: ServerScrape) -> ServerFigures:

@@ -284,6 +284,14 @@ def test_lengths_that_are_not_held_and_tokens_that_are_not_counted() -> None:
     assert any("may be wrong" in note for note in facts.notes)
 
 
+def test_an_answer_that_is_over_before_its_first_token_is_asked_for_otherwise() -> None:
+    """As of a model that completes, and takes a finished sentence for the end: llama-cpp-python's server."""
+    over = Scripted(pieces=[said("", "stop"), usage(0)])
+    facts, heard = probed({"/v1/models": models("m"), CHAT: [over, stream()]})
+    assert facts.ignores_eos is True
+    assert heard[-1].fields["messages"] != heard[-2].fields["messages"]
+
+
 def test_a_stream_that_is_none() -> None:
     whole = {
         "choices": [{"message": {"content": "yes"}, "finish_reason": "length"}],

@@ -199,6 +199,26 @@ sglang:num_running_reqs{dp_rank="1",priority="",tp_rank="0"} 2
     assert scrape(page).running == 6
 
 
+def test_llama_servers_prompts_with_and_without_what_was_cached() -> None:
+    """The page of one built from llama-cpp-python 0.3.36 after seven requests, shortened; then two more of 10 and 5."""
+    first = """
+llamacpp:prompt_tokens_total 47
+llamacpp:prompt_tokens_cached_total 78
+llamacpp:prompt_seconds_total 1.13233
+llamacpp:tokens_predicted_total 108
+llamacpp:prompt_tokens_seconds 41.5073
+llamacpp:requests_processing 0
+llamacpp:requests_deferred 0
+"""
+    last = first.replace("total 47", "total 52").replace("total 78", "total 88").replace("total 108", "total 123")
+    figures = between(scrape(first), scrape(last, 1))
+    assert (figures.server, figures.prompt_tokens, figures.output_tokens) == ("llama-server", 15, 15)
+    assert (figures.prefix_queries, figures.prefix_hits) == (15, 10)
+    assert figures.prefix_hit_rate == pytest.approx(2 / 3)
+    older = between(scrape("llamacpp:prompt_tokens_total 5"), scrape("llamacpp:prompt_tokens_total 9", 1))
+    assert (older.prompt_tokens, older.prefix_queries, older.prefix_hits) == (4, None, None)
+
+
 @pytest.mark.parametrize("page", ["", "up 1\n", "<html>", '{"iteration": 1}', "node_cpu_seconds_total 5\n"])
 def test_a_page_of_something_else(page: str) -> None:
     assert read_page(page.encode(), 0) is None
