@@ -58,10 +58,10 @@ Told = Callable[[str], None]
 class EndpointFacts(Struct, frozen=True):
     """What is known of a server before a load. Empty, or None, is what it does not tell.
 
-    `without`: fields that it refuses, see `AskedRequest`. `ignores_eos`: whether an answer went on to the length that
-    was asked for; None: that was not asked. `streams`: tokens came one after the other. `token_s` is the time of one,
-    in seconds, and `first_s` that of the first. `scale`: what it counts of a text's tokens, where that was asked for.
-    `notes` are sentences for a person.
+    `without`: fields that it refuses, see `AskedRequest`. `ignores_eos`: whether an answer goes on to the length that
+    is asked for; None: that was not asked, or could not be and did not show. `streams`: tokens came one after the
+    other. `token_s` is the time of one, in seconds, and `first_s` that of the first. `scale`: what it counts of a
+    text's tokens, where that was asked for. `notes` are sentences for a person.
     """
 
     server: str
@@ -130,7 +130,9 @@ async def probe(
         except _NotThisWayError as refused:
             failure = failure or refused.error
             continue
-        facts = _facts(identity, api, model, sent, answer, streaming=target.streaming, exactly=exactly)
+        facts = _facts(identity, api, model, sent, answer, streaming=target.streaming)
+        if exactly:
+            facts = _with_lengths(facts, answer.tokens or 0, asked=trial.asks_lengths)
         if scale:
             facts = replace(facts, scale=await _learned_scale(trial, until))
             if facts.scale is None:
@@ -200,6 +202,11 @@ class _Trial:
         self.without: tuple[str, ...] = ()
 
     @property
+    def asks_lengths(self) -> bool:
+        """Whether the dialect says, to this server, that an answer goes on past the end of sequence."""
+        return b'"ignore_eos"' in self._dialect.body(self._asked(_PROMPT, TOKENS, exactly=True))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was refused."""
         return tuple(f"it refuses {name}: asked without" for name in self.without)
@@ -228,9 +235,9 @@ class _Trial:
                 received, target, self._address, key=bool(self._key), model=self._model, models=self._models
             )
             if problem is not None:
-                # A model without a chat template completes.
-                elsewhere = received.status in (404, 405, 501) and not is_no_model(received)
-                if elsewhere or b"chat template" in body_of(received):
+                # A model without a chat template completes; some servers fail over that as over a fault of their own.
+                absent = received.status in (404, 405, 501) and not is_no_model(received)
+                if absent or received.status == 500 or b"chat template" in body_of(received):
                     raise _NotThisWayError(problem)
                 raise problem
             answer = dialect.read(received, streaming=target.streaming)
@@ -278,7 +285,6 @@ def _facts(
     answer: ServerAnswer,
     *,
     streaming: bool,
-    exactly: bool,
 ) -> EndpointFacts:
     """What one answer shows."""
     notes = []
@@ -301,9 +307,6 @@ def _facts(
         notes.append(f"it sends several tokens at a time: {tokens} in {len(steps)} pieces")
     if answer.server.get("load", 0) > 0.1:
         notes.append(f"it had to load the model first, which took {answer.server['load']:.1f} s")
-    ignores_eos = tokens == TOKENS if exactly and tokens else None
-    if ignores_eos is False:
-        notes.append(f"an answer of {TOKENS} tokens was asked for and {tokens} came: it does not hold lengths")
     return EndpointFacts(
         server=identity.server,
         version=identity.version,
@@ -312,9 +315,20 @@ def _facts(
         models=identity.models,
         max_positions=identity.max_positions,
         slots=identity.slots,
-        ignores_eos=ignores_eos,
         streams=streams or not streaming,
         token_s=token_s,
         first_s=first_s,
         notes=tuple(one_line(note) for note in notes),
     )
+
+
+def _with_lengths(facts: EndpointFacts, tokens: int, *, asked: bool) -> EndpointFacts:
+    """Whether it holds the length of an answer; `asked`: it was told to go on past the end of sequence."""
+    if not tokens:
+        return facts
+    if tokens != TOKENS:
+        note = f"an answer of {TOKENS} tokens was asked for and {tokens} came: it does not hold lengths"
+    else:
+        note = "" if asked else "it cannot be told to hold lengths: answers end where the model ends them"
+    holds = False if tokens != TOKENS else asked or None
+    return replace(facts, ignores_eos=holds, notes=(*facts.notes, note) if note else facts.notes)

@@ -59,6 +59,8 @@ def refusal_of(
     if is_no_model(received):
         problem = f"the server has no model {quoted(target.model or model)} ({one_line(told.message)})"
         return ConfigError("target.model", problem, allowed=_names(models) or "what the server has")
+    if received.status in (404, 405, 501):
+        return EngineError(message, remedy="Set target.api to the dialect that it speaks, or mend target.url.")
     if received.status == 429:
         return EngineError(message, remedy="It takes no more requests for now: ask again later.")
     return EngineError(message)

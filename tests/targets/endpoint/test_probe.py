@@ -38,7 +38,10 @@ def test_every_dialect_of_the_mock_server(api: str) -> None:
     with MockServer(MockOptions(ttft_s=0.01, itl_s=0.002)) as server:
         facts = found(server, api=api, model="mock")
     assert (facts.api, facts.model, facts.streams) == (api, "mock", True)
-    assert facts.ignores_eos is True
+    # Some have no word for going on past the end of sequence.
+    silent = api in ("anthropic-messages", "tgi", "ollama-chat", "ollama-generate")
+    assert facts.ignores_eos is (None if silent else True)
+    assert any("cannot be told" in note for note in facts.notes) == silent
     assert facts.token_s is not None
     assert 0.001 < facts.token_s < 0.02
     assert facts.first_s is not None
@@ -254,6 +257,7 @@ def test_a_listing_in_every_odd_shape() -> None:
 def test_a_field_that_is_refused_is_left_out(first: Any, without: tuple[str, ...]) -> None:
     facts, heard = probed({"/v1/models": models("m"), CHAT: [Scripted(400, first), stream()]})
     assert facts.without == without
+    assert facts.ignores_eos is (None if without == ("ignore_eos",) else True)
     assert without[0] not in heard[-1].fields
     assert ("max_completion_tokens" in heard[-1].fields) == (without == ("max_tokens",))
     assert any(without[0] in note for note in facts.notes)
@@ -316,6 +320,7 @@ def test_a_dialect_that_is_not_there_gives_way_to_the_next() -> None:
     for refusal in (
         Scripted(404, {"detail": "Not Found"}),
         Scripted(405, b""),
+        Scripted(500, b"Internal Server Error"),
         Scripted(400, {"message": "default chat template is no longer allowed, so you must provide a chat template"}),
     ):
         script: Script = {"/v1/models": models("m"), CHAT: refusal, "/v1/completions": completes}
