@@ -38,7 +38,8 @@ class AskedLoad(Struct, frozen=True):
 
     `cv` is the deviation of the planned times between requests over their mean: 1 of Poisson arrivals, 0 of even ones;
     None: not known, as of a trace. Levels grew over `ramp_s`. `exact_lengths`: answers cannot end earlier;
-    `fresh_prompts`: none has more in common with another than chance makes.
+    `fresh_prompts`: none has more in common with another than chance makes, but for the `around_tokens` that the server
+    puts around every prompt.
     """
 
     concurrency: int | None = None
@@ -48,6 +49,7 @@ class AskedLoad(Struct, frozen=True):
     slo: Slo = Slo()
     exact_lengths: bool = True
     fresh_prompts: bool = True
+    around_tokens: float = 0.0
 
 
 def summarise_load(

@@ -56,11 +56,19 @@ def _completeness(summary: Summary, load: LoadFigures, asked: AskedLoad) -> Iter
     if load.other_lengths and load.other_lengths > OTHER_LENGTHS[0]:
         text = f"{percent(load.other_lengths)} of the requests had another number of tokens than was asked for"
         yield Reason(text, "lengths", against=asked.exact_lengths and load.other_lengths > OTHER_LENGTHS[1])
-    if asked.fresh_prompts and load.cached_share and load.cached_share > CACHED[0]:
-        text = (
-            f"{percent(load.cached_share)} of the prompt tokens were cached, though no prompts had anything in common"
-        )
-        yield Reason(text, "cached", against=load.cached_share > CACHED[1])
+    if asked.fresh_prompts and load.cached_share:
+        own = load.cached_share - _around(summary, asked)
+        if own > CACHED[0]:
+            share = percent(load.cached_share)
+            text = f"{share} of the prompt tokens were cached, though no prompts had so much in common"
+            yield Reason(text, "cached", against=own > CACHED[1])
+
+
+def _around(summary: Summary, asked: AskedLoad) -> float:
+    """The share of the prompt tokens that the server itself puts around prompts, in all alike: those may be cached."""
+    if not summary.prompt_tokens or not summary.requests:
+        return 0.0
+    return asked.around_tokens * (summary.requests - (summary.failed or 0)) / summary.prompt_tokens
 
 
 def _client(summary: Summary, load: LoadFigures, asked: AskedLoad) -> Iterable[Reason]:

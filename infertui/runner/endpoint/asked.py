@@ -17,6 +17,7 @@ from infertui.targets.engine.contract import Loaded
 
 MOST_IN_FLIGHT, MOST_RATE = 512, 600
 """What one client process keeps up with, of requests in flight or a second."""
+_AROUND = "tokens around a prompt"
 
 
 def check_endpoint(config: Config) -> None:
@@ -29,8 +30,8 @@ def check_endpoint(config: Config) -> None:
     parse_slo(config.load.slo)
 
 
-def asked_load(config: Config) -> AskedLoad:
-    """What was asked of the clients."""
+def asked_load(config: Config, loaded: Loaded | None = None) -> AskedLoad:
+    """What was asked of the clients; `loaded` is what `loaded_of` says of the server, None where that is not known."""
     load, workload = config.load, config.workload
     rate = load.request_rate or None
     spread = {"poisson": 1.0, "constant": 0.0, "gamma": load.burstiness**-0.5}[load.arrival]
@@ -42,6 +43,7 @@ def asked_load(config: Config) -> AskedLoad:
         slo=parse_slo(load.slo),
         exact_lengths=load.ignore_eos,
         fresh_prompts=not load.shared_prefix and load.turns == 1 and bool(workload.input_len) and not load.trace,
+        around_tokens=float(loaded.details.get(_AROUND, 0.0)) if loaded else 0.0,
     )
 
 
@@ -96,5 +98,6 @@ def loaded_of(facts: EndpointFacts, target: TargetConfig) -> Loaded:
         memory_policy="",
         max_positions=facts.max_positions,
         engine_requested=name,
-        details={"api": facts.api, "model": facts.model},
+        details={"api": facts.api, "model": facts.model}
+        | ({_AROUND: f"{max(0.0, facts.scale.overhead):g}"} if facts.scale else {}),
     )

@@ -221,7 +221,7 @@ class EndpointRun:
         begun = replace(begun, config=self._config, loaded=self._begun.loaded)
         if not self._requests:
             return begun
-        asked = asked_load(self._config)
+        asked = asked_load(self._config, self._begun.loaded)
         summary, load = summarise_load(
             self._requests, asked, origin_ns=self._origin_ns, stop_ns=self._stop_ns, meters=tuple(self._meters.values())
         )
