@@ -210,7 +210,7 @@ class _Seen:
                 cached, prompts = cached + one.cached_tokens, prompts + one.prompt_tokens
             if one.reasoning_tokens is not None:
                 reasoning, with_reasoning = reasoning + one.reasoning_tokens, with_reasoning + one.tokens
-            if one.asked_tokens is not None:
+            if one.asked_tokens is not None and one.counted:
                 others, asked = others + (one.tokens != one.asked_tokens), asked + 1
         return {
             "errors": dict(sorted(errors.items())),
