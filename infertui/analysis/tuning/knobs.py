@@ -15,6 +15,7 @@ from infertui.config.parse import FlatValue, build, flat_values
 from infertui.config.schema import Config
 from infertui.config.sweep import short_name
 from infertui.errors import ConfigError
+from infertui.targets.base import TargetKind
 from infertui.telemetry.readings import CLOCK, POWER, GpuSetting
 
 Effect = Literal["live", "prepare", "reload"]
@@ -34,6 +35,9 @@ _SIZED = ("batch_size", "input_len", "output_len", "prompts", "prompts_file")
 _NOT_TURNED = frozenset({"workload.num_prompts", "engine.fallback"})
 """How much is measured is the session's to say, and a fallback is nothing to tune."""
 _TURNED = ("workload", "engine")
+_OF_ENGINE, _OF_ENDPOINT = ("workload", "engine", "device", "model", "labels"), ("workload", "load", "labels")
+_OF_ENGINES = ("workload.batch_size",)
+"""A key of the workload that a server is not asked."""
 _LATER = ("device.threads",)
 _DOUBLED_FROM = 64
 """Integers whose range is wider than this are stepped by doubling."""
@@ -63,15 +67,18 @@ def knobs_of(config: Config, gpu: Sequence[GpuSetting] = ()) -> tuple[Knob, ...]
     """The knobs of a config, those of the workload first; of the engine's options those that it takes; last the
     settings of its GPUs that may be changed."""
     spec, flat = SPECS[config.engine.name], flat_values(config)
-    found = [field for field in FIELDS.values() if _is_knob(field, spec, config.engine.speculation)]
+    kind = config.target.kind
+    found = [field for field in FIELDS.values() if _is_knob(field, spec, config.engine.speculation, kind)]
     ordered = sorted(found, key=lambda field: not field.path.startswith("workload."))
-    return (*(_knob(field, spec, flat) for field in ordered), *(_gpu_knob(setting, config) for setting in gpu))
+    return (*(_knob(field, config, flat) for field in ordered), *(_gpu_knob(setting, config) for setting in gpu))
 
 
-def _is_knob(field: Field, spec: EngineSpec, speculation: str) -> bool:
+def _is_knob(field: Field, spec: EngineSpec, speculation: str, kind: TargetKind) -> bool:
     path = field.path
     if path in _NOT_TURNED or field.is_table or field.type == "text":
         return False
+    if kind == "endpoint":
+        return path.partition(".")[0] in ("workload", "load") and path not in _OF_ENGINES
     if path in _LATER:
         return True
     section = path.partition(".")[0]
@@ -82,7 +89,8 @@ def _is_knob(field: Field, spec: EngineSpec, speculation: str) -> bool:
     return applies(spec, path) and (path != "engine.draft_tokens" or drafts(path, speculation))
 
 
-def _knob(field: Field, spec: EngineSpec, flat: Mapping[str, FlatValue]) -> Knob:
+def _knob(field: Field, config: Config, flat: Mapping[str, FlatValue]) -> Knob:
+    spec = SPECS[config.engine.name]
     value, default = flat[field.path], field.default
     assert isinstance(value, bool | int | float | str)  # noqa: S101
     assert isinstance(default, bool | int | float | str)  # noqa: S101
@@ -92,7 +100,7 @@ def _knob(field: Field, spec: EngineSpec, flat: Mapping[str, FlatValue]) -> Knob
         label=short_name(field.path),
         value=value,
         default=default,
-        effect=effect_of(spec, field.path),
+        effect=effect_of(config, field.path),
         description=field.description,
         allowed=f"one of {', '.join(words)}" if words and field.type == "choice" else field.limits,
         words=words,
@@ -129,9 +137,12 @@ def gpu_settings(config: Config) -> dict[str, float]:
     return found
 
 
-def effect_of(spec: EngineSpec, key: str) -> Effect:
-    """What turning the knob asks of an engine."""
+def effect_of(config: Config, key: str) -> Effect:
+    """What turning the knob asks of the target: of a server that is not ours, nothing; ours is started anew."""
     section, _, name = key.partition(".")
+    if config.target.kind == "endpoint":
+        return "live" if config.target.serve == "none" else "reload"
+    spec = SPECS[config.engine.name]
     if key in spec.adapts:
         return "prepare"
     if section in ("model", "device", "engine"):
@@ -145,8 +156,7 @@ def effect_between(before: Config, after: Config) -> Effect:
     """The most that one of the keys asks for in which two configs differ."""
     if before.engine.name != after.engine.name:
         return "reload"
-    spec = SPECS[after.engine.name]
-    found = {effect_of(spec, key) for key in changed_keys(before, after)}
+    found = {effect_of(after, key) for key in changed_keys(before, after)}
     return "reload" if "reload" in found else "prepare" if "prepare" in found else "live"
 
 
@@ -174,8 +184,10 @@ def turned(config: Config, changes: Mapping[str, str], gpu: Sequence[GpuSetting]
         if key.startswith(GPU):
             flat[f"labels.{key}"] = _gpu_value(key, text, gpu)
             continue
-        if key.partition(".")[0] in ("sweep", "measurement", "validity", "quality", "target", "load"):
-            raise ConfigError(key, "is no knob of a tuning session", allowed="keys of workload, engine, device, model")
+        endpoint = config.target.kind == "endpoint"
+        if key.partition(".")[0] not in (_OF_ENDPOINT if endpoint else _OF_ENGINE):
+            allowed = f"keys of {', '.join(_OF_ENDPOINT if endpoint else _OF_ENGINE)}"
+            raise ConfigError(key, "is no knob of a tuning session", allowed=allowed)
         flat[key] = parse_text(key, text)
     if flat["engine.name"] != config.engine.name and (spec := SPECS.get(str(flat["engine.name"]))):
         for path, field in FIELDS.items():

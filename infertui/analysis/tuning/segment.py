@@ -17,7 +17,7 @@ from infertui.analysis.tuning.knobs import Effect
 from infertui.config.fields import Value
 from infertui.integers import Whole
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.comparison import Ratio, Totals, ratio
+from infertui.measure.comparison import Ratio, Totals, independent_ratio, ratio
 from infertui.measure.dependence import FEWEST
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import CONFIDENCE
@@ -172,6 +172,23 @@ def best_of(segments: Iterable[Segment]) -> Segment | None:
     return max(measured, key=lambda segment: (segment.figures["throughput"] or 0.0, -segment.number), default=None)
 
 
+def by_figures(other: Segment, figures: Mapping[str, float | None], *, among: int = 1) -> SegmentRatio:
+    """The same by the two throughputs and their own intervals, of what has no batches, such as a load on a server: it
+    is looked at once, at the end."""
+    value, base = figures.get("throughput"), other.figures.get("throughput")
+    if value is None or base is None:
+        return SegmentRatio(other.number)
+    bounds, theirs = (figures.get("low"), figures.get("high")), (other.figures.get("low"), other.figures.get("high"))
+    found = independent_ratio(value, base, bounds, theirs)
+    if found is None or found.interval is None or among > 1:
+        return SegmentRatio(other.number, found.value if found else None)
+    return SegmentRatio(other.number, found.value, found.interval.low, found.interval.high, finding=finding_of(found))
+
+
+Compared = tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None]
+"""Against the measured segment before, the best of those before, and the baseline; None where there is no other."""
+
+
 def comparisons(
     number: int,
     ours: Totals,
@@ -181,7 +198,8 @@ def comparisons(
     process: int,
     fixed: bool,
     baseline: int = 0,
-) -> tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None]:
+    figures: Mapping[str, float | None] | None = None,
+) -> Compared:
     """Segment `number` against the measured one before it, the best of those before, and the baseline.
 
     None where there is no other, or this is it.
@@ -191,6 +209,8 @@ def comparisons(
     def held(other: Segment | None, among: int = 1) -> SegmentRatio | None:
         if other is None:
             return None
+        if not ours.numerators and figures is not None:
+            return by_figures(other, figures, among=among)
         return against(
             other.number,
             observed_of[other.number],

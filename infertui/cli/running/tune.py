@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from infertui.runner.tuning.state import TuningRequest, TuningView
 
 SEGMENT_S, BUDGET_S = 10.0, 120.0
+LOAD = "load"
+"""The preset of a server under load."""
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -39,6 +41,8 @@ EPILOG = """[bold]Examples[/bold]
   infertui tune baseline --script changes.jsonl --json
 
   infertui tune baseline --climb workload.batch_size --budget 60 --pin best
+
+  infertui tune http://127.0.0.1:8000 --turn load.concurrency=1,4,16 --segment-seconds 30
 
   infertui tune --continue tuning-20260301-101500-3f9a
 
@@ -88,7 +92,8 @@ class TuneFlags(Struct, frozen=True, kw_only=True):
 
 def tune(
     target: Annotated[
-        str | None, typer.Argument(metavar="[PRESET|FILE]", help="Where it starts: a preset or a TOML file.")
+        str | None,
+        typer.Argument(metavar="[PRESET|FILE|URL]", help="Where it starts: preset, TOML file, URL of a server."),
     ] = None,
     turn: Annotated[
         list[str] | None,
@@ -167,7 +172,10 @@ def _request(asked: TuneFlags) -> "TuningRequest":
             raise UsageError(f"{folder.kept.id} follows no script: there is nothing to go on with")
         return TuningRequest(folder.config, out, continues=folder.kept.id, steps=folder.kept.steps,
                              seconds=folder.kept.seconds)  # fmt: skip
-    config = load(asked.target, environ=with_env_file(), sets=asked.sets, flags=asked.flags).config
+    target, flags = asked.target, asked.flags
+    if target is not None and target.startswith(("http://", "https://", "unix:")):
+        target, flags = LOAD, {**flags, "target.url": ("the URL", target)}
+    config = load(target, environ=with_env_file(), sets=asked.sets, flags=flags).config
     if config.sweep != SweepConfig():
         raise UsageError("a sweep cannot be tuned", remedy="Give its values with --turn KEY=LIST.")
     steps = (

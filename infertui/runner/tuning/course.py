@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from infertui.analysis.tuning.climb import Climb, Tried
 from infertui.analysis.tuning.knobs import knobs_of, text_of, turned
-from infertui.analysis.tuning.segment import Finding, Segment, against, best_of
+from infertui.analysis.tuning.segment import Finding, Segment, against, best_of, by_figures
 from infertui.config.fields import Value
 from infertui.config.schema import Config
 from infertui.errors import UsageError
@@ -193,7 +193,10 @@ class TuningCourse:
         finding: Finding = "unclear"
         if before is not None:
             theirs, ours = observed[before.number], observed[segment.number]
-            finding = against(before.number, theirs, ours, fixed=False, among=len(self._tried)).finding
+            if ours.numerators:
+                finding = against(before.number, theirs, ours, fixed=False, among=len(self._tried)).finding
+            else:
+                finding = by_figures(before, segment.figures).finding
         value = climb.knob.value if plan.climbing is None else plan.climbing
         speed = segment.figures.get("throughput") if segment.error is None else None
         self._tried.append(Tried(value, speed, finding))

@@ -179,15 +179,19 @@ def new_id(now: datetime) -> str:
 
 
 def as_ordinary(result: Result, start: Config, session: str, number: int) -> Result:
-    """A segment's result as one whose config repeats it: as many batches as were measured, from the first prompt on.
+    """A segment's result as one whose config repeats it: as many batches as were measured, from the first prompt on; of
+    a load on a server as many seconds.
 
-    Raises UsageError where none was measured.
+    Raises UsageError where nothing was measured.
     """
-    batches = result.summary.iterations
-    if not batches:
-        raise UsageError(f"segment {number} has no measured batch, so there is nothing to pin")
-    config = result.own_config
-    measurement = replace(start.measurement, iterations=batches, min_seconds=0.0, max_seconds=0.0)
+    batches, config = result.summary.iterations, result.own_config
+    if not result.has_throughput:
+        raise UsageError(f"segment {number} has nothing measured, so there is nothing to pin")
+    if config.target.kind == "endpoint":
+        sent_s = sum(result.phases.get(phase, 0.0) for phase in ("warmup", "measure"))
+        measurement = replace(start.measurement, max_seconds=round(sent_s, 3))
+    else:
+        measurement = replace(start.measurement, iterations=batches or 0, min_seconds=0.0, max_seconds=0.0)
     labels = config.labels | {TUNING: session, SEGMENT: str(number)}
     config = replace(config, measurement=measurement, labels=labels)
     return replace(result, config=config, fingerprint=replace(result.fingerprint, config_hash=config_hash(config)))

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from infertui.analysis.tuning.segment import Segment, SegmentRatio, against, comparisons, looks_until
+from infertui.analysis.tuning.segment import Compared, Segment, against, comparisons, looks_until
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.comparison import Totals
 from infertui.measure.itl import merge_gaps
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import describe
+from infertui.runner.events import LoadProgressed
 from infertui.runner.tuning.state import TuningLive, TuningPoint
 
 HOPELESS = 5
@@ -37,10 +38,11 @@ class Gathering:
         self._point_at = began
         self._looks = 0
         self._failed = 0
+        self._load: LoadProgressed | None = None
         self._looks_at_versus = 0
         self._clear = False
         self._marked = 0
-        self._found: tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None] = (None, None, None)
+        self._found: Compared = (None, None, None)
 
     @property
     def observed(self) -> Totals:
@@ -57,7 +59,7 @@ class Gathering:
         self._stretches.append(tuple(length / NS_PER_S for length in batch.stretches_ns))
         self._recent.append(batch)
 
-    def looked(self) -> tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None]:
+    def looked(self) -> Compared:
         """Against the one before, the best and the baseline, as of the last look that was due."""
         looks, _ = looks_until(len(self._tokens))
         if looks != self._looks or self.baseline != self._marked:
@@ -65,7 +67,11 @@ class Gathering:
             self._found = self.compared(fixed=False)
         return self._found
 
-    def compared(self, *, fixed: bool) -> tuple[SegmentRatio | None, SegmentRatio | None, SegmentRatio | None]:
+    def progressed(self, event: LoadProgressed) -> None:
+        """Take how a load on a server goes."""
+        self._load = event
+
+    def compared(self, *, fixed: bool, figures: Mapping[str, float | None] | None = None) -> Compared:
         """The same now; `fixed`: this is the only look, and when it is was said beforehand."""
         return comparisons(
             self.number,
@@ -75,6 +81,7 @@ class Gathering:
             process=self.process,
             fixed=fixed,
             baseline=self.baseline,
+            figures=figures,
         )
 
     @property
@@ -103,6 +110,15 @@ class Gathering:
 
     def live(self) -> TuningLive:
         """As it is shown."""
+        if (load := self._load) is not None:
+            return TuningLive(
+                self.number,
+                self.name,
+                self.began,
+                batches=load.done,
+                seconds=load.elapsed,
+                throughput=load.tokens_per_s,
+            )
         seconds = sum(self._seconds)
         previous, best, baseline = self.looked()
         return TuningLive(
@@ -120,6 +136,22 @@ class Gathering:
     def point(self, now: float, *, vram: int | None, power: float | None, last: bool = False) -> TuningPoint | None:
         """The next point, of the batches since the one before; None where it is too early, unless it is the `last`, and
         where nothing was measured."""
+        if (load := self._load) is not None:
+            if load.phase != "measure" or now - self._point_at < POINT_S or load.tokens_per_s is None:
+                return None
+            self._point_at = now
+            return TuningPoint(
+                now,
+                self.number,
+                throughput=load.tokens_per_s,
+                ttft=load.ttft_p50,
+                ttft_p99=load.ttft_p99,
+                itl=load.itl_p50,
+                itl_p99=load.itl_p99,
+                vram=vram,
+                power=power,
+                joules_per_token=power / load.tokens_per_s if power is not None and load.tokens_per_s else None,
+            )
         if not self._recent or (now - self._point_at < POINT_S and not last):
             return None
         batches, self._recent, self._point_at = self._recent, [], now

@@ -10,34 +10,32 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec.structs import replace
 
-from infertui.analysis.tuning.knobs import changed_keys, effect_between, gpu_settings, turned
-from infertui.analysis.tuning.segment import Segment, figures_of
-from infertui.config.schema import Config, QualityConfig, SweepConfig
-from infertui.config.sweep import Variant, short_name
+from infertui.analysis.tuning.knobs import gpu_settings, turned
+from infertui.analysis.tuning.segment import Segment
+from infertui.config.schema import Config
+from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.comparison import Totals
 from infertui.measure.dependence import FEWEST
 from infertui.measure.records import BatchRecord, Phase
 from infertui.results.result import Result
 from infertui.runner.blocking import run_blocking
-from infertui.runner.events import AnyRunEvent, BatchMeasured, ModelLoaded, Noted, PhaseEntered
-from infertui.runner.execution.finishing import error_of
-from infertui.runner.tuning.course import SegmentPlan, TuningCourse
+from infertui.runner.events import AnyRunEvent, BatchMeasured, LoadProgressed, ModelLoaded, Noted, PhaseEntered
+from infertui.runner.tuning.course import CLIMB_SEGMENT_S, SegmentPlan, TuningCourse
 from infertui.runner.tuning.earlier import name_of, read_earlier
 from infertui.runner.tuning.folder import TuningFolder
 from infertui.runner.tuning.gathering import Gathering
+from infertui.runner.tuning.segments import as_measured, ended_segment, refused_segment
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningStatus, TuningView
 from infertui.telemetry.gpu_settings import GpuSettings
 from infertui.telemetry.readings import Sample
 from infertui.text import clean
 
 _log = logging.getLogger(__name__)
-WITHOUT_END = 10_000_000
-"""Batches of a segment whose length nobody said."""
 
 
 class Measuring(Protocol):
@@ -261,54 +259,24 @@ class TuningSession:
                 await run_blocking(partial(self._gpu.apply, gpu_settings(config)))
         except InfertuiError as error:
             wrong = error
-        name = (
-            name_of(self._start, config)
-            if wrong is None
-            else " ".join(f"{short_name(k)}={v}" for k, v in changes.items())
-        )
+        if wrong is not None:
+            course.config = before
+            self._keep(refused_segment(number, plan, began, self.now, wrong), Totals((), ()))
+            return
+        name = name_of(self._start, config)
         gathering = Gathering(number, name, began, tuple(self._segments), self._observed)
         gathering.baseline, gathering.process = self._marked, self._process
         gathering.versus, gathering.among = plan.versus, plan.among
-        if wrong is not None:
-            course.config = before
-            segment = Segment(
-                number, "", name, dict(changes), "live", "failed", began, self.now - began,
-                error=error_of(wrong), returned=plan.returned, step=plan.step,
-            )  # fmt: skip
-            self._keep(segment, Totals((), ()))
-            return
         course.begun(before, plan, first=not self._segments)
         self._gathering = gathering
-        self._execution = execute(Variant(name, as_measured(config, plan.seconds, open_end=not plan.fixed), {}),
-                                  self.folder.path, self._take)  # fmt: skip
+        self._execution = execute(Variant(name, as_measured(config, plan), {}), self.folder.path, self._take)
         self._execution.ended_by = self._ended_by
         if course.asked:  # it was asked for while the config was looked at
             self._execution.conclude()
         self._tell()
         result = await self._execution.run()
         self._point(gathering, last=True)
-        previous, best, baseline = gathering.compared(fixed=True) if plan.fixed else gathering.looked()
-        segment = Segment(
-            number,
-            result.id,
-            name,
-            changed_keys(before, config),
-            effect_between(before, config),
-            result.state,
-            began,
-            self.now - began,
-            figures=figures_of(result),
-            phases=result.phases,
-            previous=previous,
-            best=best,
-            baseline=baseline,
-            error=result.error,
-            invalid=result.verdict.invalid,
-            returned=plan.returned,
-            process=gathering.process,
-            step=plan.step,
-        )
-        self._keep(segment, gathering.observed)
+        self._keep(ended_segment(gathering, plan, before, config, result, self.now), gathering.observed)
 
     def _keep(self, segment: Segment, observed: Totals) -> None:
         self._segments.append(segment)
@@ -331,10 +299,19 @@ class TuningSession:
                 gathering.process = self._process
             case BatchMeasured(batch=batch) if batch.phase == "measure":
                 self._batch(gathering, batch)
+            case LoadProgressed():
+                self._progressed(gathering, event)
             case Noted():
                 self._course.note = event.text
             case _:
                 pass
+
+    def _progressed(self, gathering: Gathering, event: LoadProgressed) -> None:
+        gathering.progressed(event)
+        self._point(gathering)
+        enough = event.steady or event.elapsed >= CLIMB_SEGMENT_S
+        if self._course.begins_climb and enough and self._execution:
+            self._execution.conclude()
 
     def _batch(self, gathering: Gathering, batch: BatchRecord) -> None:
         gathering.take(batch)
@@ -353,17 +330,3 @@ class TuningSession:
 
     def _tell(self) -> None:
         self._told(self.view)
-
-
-def as_measured(config: Config, seconds: float, *, open_end: bool) -> Config:
-    """A segment's run: for so many seconds, or as long as nothing else is wanted; quality is not looked at."""
-    iterations = WITHOUT_END if open_end and not seconds else FEWEST
-    measurement = replace(config.measurement, iterations=iterations, min_seconds=seconds, max_seconds=0.0)
-    quality: Any = replace(QualityConfig(), reference="none", perplexity="off")
-    return replace(
-        config,
-        workload=replace(config.workload, num_prompts=0),
-        measurement=measurement,
-        quality=quality,
-        sweep=SweepConfig(),
-    )

@@ -67,6 +67,7 @@ class TuningLive(Struct, frozen=True):
     name: str
     began: float
     batches: Whole = 0
+    """Of a load on a server: requests that ended."""
     seconds: float = 0.0
     throughput: float | None = None
     previous: SegmentRatio | None = None

@@ -168,12 +168,16 @@ def head_line(view: TuningView, width: int, look: RenderContext) -> Text:
     if view.phase != "measure":
         words = f"{live.number} {live.name}: {view.phase or 'getting ready'}{waits}"
         return fit(words, width, look, style=colours.active)
-    return fit(f"{live.number} {live.name}: {_live(live)}{waits}", width, look, style=colours.active)
+    return fit(f"{live.number} {live.name}: {_live(live, _unit(view))}{waits}", width, look, style=colours.active)
 
 
-def _live(live: TuningLive) -> str:
+def _unit(view: TuningView) -> str:
+    return "requests" if view.config.target.kind == "endpoint" else "batches"
+
+
+def _live(live: TuningLive, unit: str) -> str:
     speed = "-" if live.throughput is None else format_number(live.throughput)
-    told = f"{speed} tok/s, {live.batches:,} batches, {clock(live.seconds)}"
+    told = f"{speed} tok/s, {live.batches:,} {unit}, {clock(live.seconds)}"
     if live.previous is not None:
         told += f"; to {live.previous.segment} {against_text(live.previous)}"
     if live.best is not None and (live.previous is None or live.best.segment != live.previous.segment):
