@@ -1,6 +1,7 @@
 """What is written when: the steps of an answer, each a deadline, bytes and how many tokens come with them."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from random import Random
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ Step = tuple[int, bytes, int]
 LATE_USAGE_NS = 300_000_000
 _SPLIT_NS = 2_000_000
 _ERROR_AFTER = 3
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"}\n{", b"}\r\n{")
 _EARLY = 6
 
 
@@ -122,7 +124,7 @@ def streamed(answer: MockAnswer, timing: Timing, wire: Wire, style: Style) -> It
         data = head + _bytes(wire, answer, _said(answer, style, token, gained, thoughts))
         head = b""
         if token < middle <= token + gained:
-            data += _broken(wire, style)
+            data += _broken(wire, answer, style)
         token += gained
         if token == count and not (style.fails or style.stop_half or style.late_usage):
             data += _ending(wire, answer, style)
@@ -163,15 +165,13 @@ def at_once(answer: MockAnswer, timing: Timing, style: Style, *, ticking: bool) 
 
 
 def split(steps: Iterator[Step], random: Random) -> Iterator[Step]:
-    """Each step in two or three writes, the last of them in time, the others up to 4 ms before it."""
+    """Each step's first event in two or three writes, the last of them in time, the others up to 4 ms before it."""
     last_ns = 0
     for at_ns, data, tokens in steps:
-        cuts = (
-            sorted(random.sample(range(1, len(data)), min(random.randint(1, 2), len(data) - 1)))
-            if len(data) > 1
-            else []
-        )
-        for place, (begin, end) in enumerate(zip([0, *cuts], cuts, strict=False)):
+        # The cut is in the event in which the token is, lest what comes behind it is late and the token early.
+        places = range(1, min([end for mark in _ENDS if (end := data.find(mark)) > 0], default=len(data)))
+        cuts = sorted(random.sample(places, min(random.randint(1, 2), len(places))))
+        for place, (begin, end) in enumerate(pairwise((0, *cuts))):
             last_ns = max(last_ns, at_ns - _SPLIT_NS * (len(cuts) - place))
             yield min(last_ns, at_ns), data[begin:end], 0
         last_ns = at_ns
@@ -223,11 +223,11 @@ def _ending(wire: Wire, answer: MockAnswer, style: Style) -> bytes:
     return _bytes(wire, answer, events)
 
 
-def _broken(wire: Wire, style: Style) -> bytes:
+def _broken(wire: Wire, answer: MockAnswer, style: Style) -> bytes:
     if style.malformed:
-        return wire.event(b'{"id":"mock","choices":[{"index":0,"delta":{"con')
+        return _bytes(wire, answer, [MockEvent(b'{"id":"mock","choices":[{"index":0,"delta":{"con')])
     if style.huge:
-        return wire.event(b'{"mock":"' + b"x" * HUGE_LINE_BYTES + b'"}')
+        return _bytes(wire, answer, [MockEvent(b'{"mock":"' + b"x" * HUGE_LINE_BYTES + b'"}')])
     return b""
 
 
