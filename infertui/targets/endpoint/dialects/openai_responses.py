@@ -132,7 +132,9 @@ def _take(reading: StreamReading, stamp: int, name: str, data: bytes) -> None:
         # The name of a function is a token that came.
         reading.take(stamp, "" if event.item is None else event.item.name or "")
     elif kind in _ENDS and event.response is not None:
-        _end(reading, event.response, kind.rpartition(".")[2])
+        # vLLM and SGLang name the event after its end, and tell in the response alone that the length ended it.
+        cut = kind == "response.completed" and event.response.status == "incomplete"
+        _end(reading, event.response, "incomplete" if cut else kind.rpartition(".")[2])
 
 
 def _end(reading: StreamReading, response: _Response, status: str) -> None:

@@ -94,6 +94,8 @@ class _Texts:
         if event.error:
             reading.fail("in-stream", server_message(event.error))
             return
+        if event.text is None and event.meta_info is None:
+            return  # no event of a generation: it tells neither text nor counts
         meta, text = event.meta_info or _Meta(), event.text or ""
         total, new = count(meta.completion_tokens), text
         if self._texts and text == self._texts[-1] and (total is None or total == reading.total):
