@@ -97,7 +97,16 @@ class LoadClient:
         count = (lambda text: len(encode(text))) if encode is not None else None
         address = parse_url(target.url)
         dialect = dialect_of(command.api)
-        asker = Asker(dialect, address, command.model, self._key, target=target, load=load, workload=command.workload)
+        asker = Asker(
+            dialect,
+            address,
+            command.model,
+            self._key,
+            target=target,
+            load=load,
+            workload=command.workload,
+            without=command.without,
+        )
         self._plan = plan_of(
             load, command.workload, command.prompts, salt=command.salt, scale=command.scale, encode=encode
         )

@@ -22,11 +22,13 @@ class Asker:
         target: TargetConfig,
         load: LoadConfig,
         workload: WorkloadConfig,
+        without: tuple[str, ...] = (),
     ) -> None:
         """Raises ConfigError for headers or fields that cannot be sent."""
         self._dialect = dialect
         self._model = model
         self._target, self._load, self._workload = target, load, workload
+        self._without = without
         self._extra = further_fields(target)
         path = address.path(dialect.path(model, streaming=target.streaming))
         headers = {
@@ -55,6 +57,7 @@ class Asker:
                 top_p=workload.top_p,
                 seed=workload.seed + planned.index if workload.temperature else None,
                 extra=self._extra,
+                without=self._without,
             )
         )
         return messages, b"%b%d\r\n\r\n%b" % (self._head, len(body), body)

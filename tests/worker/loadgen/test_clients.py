@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.loads import load, part_command
 from support.raw_servers import Asking, raw_server, say_hello
 from support.workers import play
@@ -11,6 +12,7 @@ from support.workers import play
 from infertui.config.endpoint import LoadConfig
 from infertui.config.schema import WorkloadConfig
 from infertui.load.planner import plan_of
+from infertui.worker.failure import WorkerError
 
 
 def planned_prompts(count: int, concurrency: int) -> list[str]:
@@ -63,5 +65,39 @@ def test_a_trace_is_sent_at_its_times_and_whole(tmp_path: Path) -> None:
         assert told.kinds == [""] * 12
         dues = sorted(request.due_ns for request in told.requests)
         assert [due - dues[0] for due in dues] == pytest.approx([40e6 * number for number in range(12)], abs=2)
+
+    play(scenario())
+
+
+def test_a_tokenizer_here_counts_beside_the_server(tmp_path: Path) -> None:
+    """That of a synthetic model has a token for each byte: of `hello you` nine."""
+
+    async def scenario() -> None:
+        async with raw_server(say_hello) as server:
+            command = part_command(server.url, count=2, concurrency=1, target={"tokenizer": "synthetic:nano"})
+            told = await load(tmp_path, command)
+        assert [(one.tokens, one.counted, one.local_tokens) for one in told.requests] == [(2, "server", 9)] * 2
+
+    play(scenario())
+
+
+def test_a_tokenizer_that_is_not_there_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with raw_server(say_hello) as server:
+            command = part_command(server.url, count=2, target={"tokenizer": str(tmp_path / "none")})
+            with pytest.raises(WorkerError, match="none"):
+                await load(tmp_path, command)
+        assert not server.asked
+
+    play(scenario())
+
+
+def test_fields_that_the_server_refuses_are_left_out(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with raw_server(say_hello) as server:
+            command = replace(part_command(server.url, count=1), without=("max_tokens", "ignore_eos"))
+            await load(tmp_path, command)
+        assert "max_tokens" not in server.asked[0].body
+        assert server.asked[0].body["max_completion_tokens"] == 6
 
     play(scenario())
