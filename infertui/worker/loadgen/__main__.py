@@ -111,10 +111,15 @@ class LoadClient:
             load, command.workload, command.prompts, salt=command.salt, scale=command.scale, encode=encode
         )
         most = max((level for _, level in in_flight(load)), default=0)
+        if 0 < most < command.parts:
+            raise ConfigError(
+                "load.concurrency", f"is {most}, for {command.parts} load generators", allowed="one for each"
+            )
         connections = share_of(most, command.part, command.parts) if most else OPEN_LOOP_CONNECTIONS
         turns = Turns(
             self._plan.requests(command.part, command.parts),
             asker.make,
+            turns=load.turns,
             ahead=min(max(16, connections), MOST_AHEAD),
             ahead_bytes=AHEAD_BYTES,
         )

@@ -23,6 +23,7 @@ class Slots:
         self._bounded = bounded
         self._allowed = self._target = 0 if bounded else _UNBOUNDED
         self._rising = self._resting = self._refusals = 0
+        self._total = 0 if bounded else _UNBOUNDED
         self._levels: Iterator[tuple[float, int]] = iter(())
         self._count()
 
@@ -64,6 +65,7 @@ class Slots:
         self._refusals = 0
 
     def _set(self, total: int, at_ns: int, spread_s: float) -> None:
+        self._total = total
         self._target = share_of(total, self._part, self._parts)
         self._allowed = min(self._allowed, self._target)
         self._count()
@@ -77,7 +79,7 @@ class Slots:
         levels = self._levels
         seconds, level = next(levels, (0.0, None))
         if level is None:
-            if not self._target:
+            if not self._total:
                 over()
             return
 

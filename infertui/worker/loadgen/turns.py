@@ -23,7 +23,7 @@ class Staged:
 class Turns:
     """A plan's requests, some of them made ahead so that sending one costs nothing.
 
-    `make` gives a request and its history the messages and bytes that are sent.
+    `make` gives a request and its history the messages and bytes that are sent. Conversations have `turns` turns.
     """
 
     def __init__(
@@ -31,12 +31,14 @@ class Turns:
         requests: Iterator[PlannedRequest],
         make: Callable[[PlannedRequest, History], tuple[History, bytes]],
         *,
+        turns: int,
         ahead: int,
         ahead_bytes: int,
     ) -> None:
         self.skipped = 0
         self._requests = requests
         self._make = make
+        self._turns = turns
         self._ahead, self._ahead_bytes = ahead, ahead_bytes
         self._staged: deque[Staged] = deque()
         self._bytes = 0
@@ -55,11 +57,6 @@ class Turns:
     def over(self) -> bool:
         """Whether nothing can come, but for turns whose answer before is still awaited."""
         return self._ended and not self._staged and not self._released
-
-    @property
-    def parked(self) -> bool:
-        """Whether some turn waits for the answer before."""
-        return bool(self._parked)
 
     def stage(self) -> bool:
         """Make one more request ahead; false: there is none."""
@@ -93,15 +90,27 @@ class Turns:
         if previous not in self._histories:
             self._parked.setdefault(previous, []).append(staged.planned)
             return None
-        return self._follow(staged.planned, previous)
+        history = self._histories.pop(previous)
+        if history is None:
+            self.skipped += 1
+            self._keep(staged.planned, None)
+            return None
+        return Staged(staged.planned, *self._make(staged.planned, history))
 
     def answered(self, planned: PlannedRequest, messages: History, text: str | None) -> None:
-        """The answer to a turn, None: it failed. Releases the turns that waited for it."""
-        self._histories[planned.index] = None if text is None else (*messages, ChatMessage("assistant", text))
-        for waiting in self._parked.pop(planned.index, ()):
-            staged = self._follow(waiting, planned.index)
-            if staged is not None:
-                self._released.append(staged)
+        """The answer to a turn; None: it failed. The turn that waited for it may come, or all after it are left out."""
+        history = None if text is None else (*messages, ChatMessage("assistant", text))
+        ended = [planned]
+        while ended:
+            before = ended.pop()
+            if before.index not in self._parked:
+                self._keep(before, history)
+            for waiting in self._parked.pop(before.index, ()):
+                if history is None:
+                    self.skipped += 1
+                    ended.append(waiting)
+                else:
+                    self._released.append(Staged(waiting, *self._make(waiting, history)))
 
     def replan(self, requests: Callable[[int], Iterator[PlannedRequest]]) -> None:
         """Another plan from the first request on that was not taken, which is known by its index."""
@@ -119,12 +128,9 @@ class Turns:
         self._staged.clear()
         self._released.clear()
         self._parked.clear()
+        self._histories.clear()
 
-    def _follow(self, planned: PlannedRequest, previous: int) -> Staged | None:
-        history = self._histories.pop(previous)
-        if history is None:
-            self.skipped += 1
-            self.answered(planned, (), None)
-            return None
-        messages, wire = self._make(planned, history)
-        return Staged(planned, messages, wire)
+    def _keep(self, planned: PlannedRequest, history: History | None) -> None:
+        """For the turn after it, if there is one."""
+        if planned.turn + 1 < self._turns:
+            self._histories[planned.index] = history
