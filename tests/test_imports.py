@@ -42,3 +42,14 @@ def test_the_runner_imports_no_backend() -> None:
 def test_probing_an_engine_does_not_import_it() -> None:
     code = "from infertui.targets.engine.environments import probe_all; probe_all()"
     assert not loaded_after(code).intersection(BACKENDS)
+
+
+def test_a_load_generator_imports_nothing_of_engines_the_screen_or_the_runner() -> None:
+    """It starts in a tenth of a second; a tokenizer comes where one is named."""
+    used = (
+        "from infertui.load.planner import plan_of; from infertui.targets.endpoint.dialects.registry import dialect_of"
+    )
+    modules = loaded_after(f"import infertui.worker.loadgen.__main__; {used}")
+    assert "uvloop" in modules
+    unused = ("textual", "rich", "typer", "litestar", "uvicorn", "huggingface_hub", "pynvml", "psutil", "tokenizers")
+    assert not modules.intersection((*BACKENDS, *unused, "infertui.runner", "infertui.worker.child"))
