@@ -37,6 +37,8 @@ _NEARLY = 2.0
 """The cut is the earliest that knows the mean nearly as well as the best, by its variance. To insist on the best would
 often cut off what is only chance."""
 _ONWARDS = 1.5
+_ODD = 3.0
+"""Standard deviations of what is usual."""
 _REACHED = 0.97
 """Share of the asked concurrency from which it is reached: what ends is followed by the next only in a moment."""
 _WORDS = {"tpot": "TPOT", "ttft": "TTFT", "e2e": "E2E latency"}
@@ -165,6 +167,12 @@ class SteadyWatch:
         uncertain = np.maximum(squares[:most] - sums[:most] ** 2 / left, 0) / left**2
         within = uncertain <= _NEARLY * uncertain.min() + 1e-24
         block = int(np.argmax(within))
+        rest = means[block:][known[block:]]
+        before = means[:block][known[:block]]
+        odd = before[: max(1, len(before) // 4)]
+        # A warm-up is odd from the first moment on: what comes in the midst of usual times may come again.
+        if not len(before) or abs(float(odd.mean()) - float(rest.mean())) <= _ODD * float(rest.std()):
+            return 0
         # What wears off goes on wearing off for a while where noise begins to hide it.
         return int(_ONWARDS * (int(self._edges(name, first, stop)[block]) - first))
 

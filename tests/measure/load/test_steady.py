@@ -159,3 +159,15 @@ def test_a_closed_loop_is_at_its_level_from_when_all_are_in_flight_until_one_is_
     assert level_of(columns, concurrency=10, ramp_s=3.0, stop=4.0).start == 3.0
     assert level_of(columns, concurrency=10, stop=4.0).end == 4.0
     assert level_of(columns, concurrency=400).start == pytest.approx(1.8)
+
+
+def test_a_burst_in_the_midst_of_usual_times_is_no_warm_up_to_be_left_out() -> None:
+    """What a server does now and then belongs to its figures: left out, they would be too good."""
+
+    def times(at: float, rng: random.Random) -> tuple[float, float, int]:
+        slow = 20.0 if 12 < at < 13 else 1.0
+        return 0.05 * slow * math.exp(rng.gauss(0, 0.1)), TRUE_TPOT * (1 + rng.gauss(0, 0.02)), 20
+
+    found = judged(closed_loop(32, SECONDS, times, spread=TRUE_TPOT))
+    assert found.window is not None
+    assert found.window.start < 12
