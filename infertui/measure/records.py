@@ -222,15 +222,17 @@ def request_record(request: Request, *, origin_ns: int) -> RequestRecord:
         return None if stamp_ns is None else (stamp_ns - origin_ns) / NS_PER_S
 
     failed = bool(request.error)
+    # An answer at once tells of no tokens' times: it is there when it has come.
+    ended = request if request.last_ns is not None else replace(request, last_ns=request.end_ns)
     return RequestRecord(
         prompt=request.prompt,
         prompt_tokens=request.prompt_tokens,
         tokens=request.tokens,
-        latency=None if failed else request.latency,
+        latency=None if failed else ended.latency,
         ttft=request.ttft,
         tpot=None if request.itl is None else request.itl.per_token,
         itl=request.itl,
-        tps=None if failed else request.tps,
+        tps=None if failed else ended.tps,
         memory_mb=None,
         power_w=None,
         energy_j=None,

@@ -96,6 +96,9 @@ def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:
 
     first = within(first, sent)
     last = within(last, np.where(np.isnan(first), sent, first))
+    aborted = np.array([one.error_kind == ABORTED for one in ordered], dtype=bool)
+    # Of what this side ended files do not tell the last token: it had come until then.
+    last = np.where(aborted & np.isnan(last) & np.isfinite(first), end, last)
     tokens = _floats(one.tokens for one in ordered)
     later = _floats(nan if one.itl is None else one.itl.tokens or one.itl.count for one in ordered)
     per_token = _floats(nan if one.itl is None or one.itl.mean is None else one.itl.per_token for one in ordered)
@@ -103,7 +106,6 @@ def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:
     later = np.where(alone, np.where((tokens > 1) & (last > first), tokens - 1, 0), later)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.where(later > 0, (last - first) / later, nan)
-    aborted = np.array([one.error_kind == ABORTED for one in ordered], dtype=bool)
     return Columns(
         requests=ordered,
         due=np.minimum(since(one.due_ns for one in ordered), sent),

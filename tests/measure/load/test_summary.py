@@ -12,7 +12,7 @@ from support.simulated_load import answered, closed_loop, ns, queue
 from infertui.measure.load.figures import LoadFigures, Window
 from infertui.measure.load.slo import parse_slo
 from infertui.measure.load.summary import AskedLoad, summarise_load
-from infertui.measure.records import Request
+from infertui.measure.records import Request, request_of, request_record
 from infertui.measure.statistics import Distribution, Interval
 from infertui.measure.summary import Summary
 
@@ -249,3 +249,16 @@ def test_a_hundred_thousand_requests_are_no_more_than_their_sums() -> None:
     assert summary.requests is not None
     assert summary.requests == pytest.approx(20_000, rel=0.05)
     assert load.sent == pytest.approx(20_000, rel=0.05)
+
+
+def test_lines_of_a_load_make_the_same_figures_again() -> None:
+    """So that they can be computed anew: of a load that streams, of answers at once, and where some were ended."""
+    streamed = closed_loop(16, 6.0, uneven, drain=False, gaps=True)
+    at_once = [replace(one, first_ns=None, first_output_ns=None, last_ns=None, itl=None) for one in streamed]
+    for requests in (streamed, at_once):
+        again = [request_of(request_record(request, origin_ns=0)) for request in requests]
+        (summary, load), (summary_again, load_again) = (figures(each, concurrency=16) for each in (requests, again))
+        assert mean(summary_again.latency) == pytest.approx(mean(summary.latency), rel=1e-6)
+        assert load_again.request_throughput == pytest.approx(load.request_throughput, rel=1e-6)
+        assert summary_again.output_throughput == pytest.approx(summary.output_throughput, rel=1e-3)
+        assert load_again.window == load.window
