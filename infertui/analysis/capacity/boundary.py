@@ -9,10 +9,11 @@ many independent observations as the blocks are worth.
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from infertui.analysis.capacity.observed import ERRORS, LevelSeen, Objective, TermBlocks
 from infertui.measure.dependence import certainty, scatter
@@ -23,6 +24,11 @@ OVERLOAD = 10.0
 """Least use of an objective at a level that is more than a server can do: latencies rise there as long as it lasts."""
 _FOUND, _FALSELY = 0.8, 0.05
 """How often a stay finds an overload where there is one, and where there is none."""
+_TELLS = 10
+"""So many on both sides of a limit tell whether they come in bursts."""
+_ALIKE = math.log(1.5)
+"""Levels so near one another come in like bursts."""
+_EVEN = 0.5
 SURE = 0.025
 CLIFF = 12.0
 """Percent by which the use of an objective rises with a percent of load, from which the boundary is a cliff."""
@@ -36,7 +42,7 @@ class Use(Struct, frozen=True):
     """Of one objective at one level: `value` is 1 where all that is allowed is used.
 
     `error` is the standard error of a mean's logarithm with `degrees` of freedom; of a share `over` of `count` are the
-    independent observations it is worth.
+    independent observations it is worth, of `seen`, and `bursts` of these came together; None: too few to tell.
     """
 
     value: float
@@ -46,6 +52,13 @@ class Use(Struct, frozen=True):
     over: float = 0.0
     count: float = 0.0
     allowed: float = 0.0
+    seen: float = 0.0
+    bursts: float | None = None
+
+    def in_bursts(self, bursts: float) -> "Use":
+        """Of as few independent observations as there are where `bursts` of them come together."""
+        count = min(self.count, self.seen / max(1.0, bursts))
+        return replace(self, count=count, over=self.over * count / self.count, weight=count)
 
     def drawn(self, rng: random.Random) -> float:
         """As it might have come out."""
@@ -117,7 +130,24 @@ def levels_of(observations: Sequence[LevelSeen], wanted: Sequence[Objective]) ->
                 tuple(uses),
             )
         )
-    return tuple(found)
+    return tuple(_as_dependent(found))
+
+
+def _as_dependent(levels: Sequence[LevelUses]) -> Iterator[LevelUses]:
+    """Where little was beyond a limit it cannot be seen how much it comes in bursts: it is taken to do so as much as at
+    the nearest level at which that was seen."""
+    seen: dict[int, list[tuple[float, float]]] = {}
+    for level in levels:
+        for number, use in enumerate(level.uses):
+            if use is not None and use.bursts is not None and level.overloaded <= _EVEN:
+                seen.setdefault(number, []).append((math.log(level.level), use.bursts))
+    for level in levels:
+        uses = list(level.uses)
+        for number, use in enumerate(uses):
+            if use is not None and use.count and number in seen:
+                apart, bursts = min((abs(place - math.log(level.level)), bursts) for place, bursts in seen[number])
+                uses[number] = use.in_bursts(bursts) if apart < _ALIKE else use
+        yield replace(level, uses=tuple(uses))
 
 
 def boundary_of(levels: Sequence[LevelUses], wanted: Sequence[Objective], *, draws: int = DRAWS) -> Boundary:
@@ -202,7 +232,7 @@ def _curves(
             curves[number] = [
                 (point[0], value if share else math.exp(value)) for point, value in zip(points, rising, strict=True)
             ]
-    over = [level.level for level in levels if level.overloaded > (0.5 if rng is None else rng.random())]
+    over = [level.level for level in levels if level.overloaded > (_EVEN if rng is None else rng.random())]
     overloaded = min(over, default=None)
     if overloaded is not None:
         for number, points_of in curves.items():
@@ -243,7 +273,16 @@ def _use(objective: Objective, stays: Sequence[TermBlocks]) -> Use | None:
     worth = count * min(1.0, independent / variance) if variance > 0 and independent else count
     # One more, that uses just what is allowed: of few requests none that is beyond the limit tells little.
     value = (total + objective.allowed) / (count + 1) / objective.allowed
-    return Use(value, worth, over=share * worth, count=worth, allowed=objective.allowed)
+    told = min(total, count - total) >= _TELLS
+    return Use(
+        value,
+        worth,
+        over=share * worth,
+        count=worth,
+        allowed=objective.allowed,
+        seen=count,
+        bursts=count / worth if told else None,
+    )
 
 
 def _variance(pairs: Sequence[tuple[float, float]]) -> tuple[float, int, bool]:

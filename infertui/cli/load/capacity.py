@@ -38,7 +38,8 @@ keeps what was measured. A term without a statistic (ttft<200ms) has to be kept 
 1 % may fail. Exit code 3: something speaks against the figures, as where the client itself was measured.
 """
 _MOST_SECONDS = 86_400.0
-_OURS = ("load.concurrency", "load.request_rate", "load.ramp_s", "load.steps", "load.trace")
+_STAY_S, _STAY_RATE_S = 10.0, 30.0
+_OURS = ("target.serve", "load.concurrency", "load.request_rate", "load.ramp_s", "load.steps", "load.trace")
 _USUAL: dict[str, object] = {"workload.prompts": "random", "workload.input_len": 512, "workload.output_len": 128}
 
 
@@ -60,7 +61,9 @@ def capacity(
     attainment: Annotated[
         float, typer.Option("--attainment", metavar="SHARE", help="Of requests that keep terms without a statistic.")
     ] = 0.95,
-    stay: Annotated[float, typer.Option("--stay", metavar="S", help="Seconds at a level, settled, at least.")] = 10.0,
+    stay: Annotated[
+        float | None, typer.Option("--stay", metavar="S", help="Seconds at a level, settled: 10; of a rate 30.")
+    ] = None,
     max_seconds: Annotated[float, typer.Option("--max-seconds", metavar="S", help="For the whole search.")] = 1800.0,
     most_stays: Annotated[int, typer.Option("--max-stays", metavar="N", help="For the whole search.")] = 40,
     model: Annotated[
@@ -100,12 +103,14 @@ def capacity(
         "workload.seed": ("--seed", seed),
     }
     if resume:
-        if url or start or least or most or sets or any(value is not None for _, value in flags.values()):
+        if url or start or least or most or stay or sets or any(value is not None for _, value in flags.values()):
             raise UsageError("--continue goes on with a search as it was: nothing of it can be changed")
         folder = CapacityFolder.open(out, resume)
     else:
         if not url:
             raise UsageError("which server?", remedy='infertui capacity URL --slo "ttft.p99<200ms", or --continue ID.')
+        # How long a queue is changes slowly where a server is nearly busy: short looks at it mislead.
+        stay = (_STAY_S if by == "concurrency" else _STAY_RATE_S) if stay is None else stay
         for name, value, high in (("--stay", stay, 3600.0), ("--max-seconds", max_seconds, _MOST_SECONDS)):
             _within(name, value, 0.1, high)
         config = _config(url, flags, sets or [])
@@ -129,7 +134,8 @@ def _config(url: str, flags: "dict[str, tuple[str, object]]", sets: list[str]) -
     asked = load(None, environ=environ, sets=sets, flags=given)
     for key in _OURS:
         if asked.sources.get(key, DEFAULT) != DEFAULT:
-            raise ConfigError(key, "is what a search changes by itself", remedy=f"Leave {key} out.")
+            problem = "is what a search changes by itself" if key != "target.serve" else "is for `infertui load`"
+            raise ConfigError(key, problem, remedy=f"Leave {key} out.")
     given |= {key: ("infertui capacity", value) for key, value in _USUAL.items() if asked.sources.get(key) == DEFAULT}
     config = load(None, environ=environ, sets=sets, flags=given).config
     if config.sweep.grid or config.sweep.zip:

@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from infertui.analysis.capacity.boundary import Boundary
 from infertui.analysis.capacity.outcome import CapacityOutcome, Stay, outcome_of
 from infertui.analysis.capacity.search import NextStep, Why, next_step
-from infertui.measure.load.slo import parse_slo
+from infertui.config.endpoint import LoadConfig
 from infertui.measure.load.summary import AskedLoad
 from infertui.runner.capacity.folder import CapacityFolder
 from infertui.runner.capacity.stay import LevelStay, StayEnd
+from infertui.runner.endpoint.asked import asked_load, processes_for
 from infertui.targets.endpoint.dialect import Api
 from infertui.worker.failure import WorkerError
 from infertui.worker.loadgen.clients import LoadClients
@@ -95,7 +96,6 @@ class CapacitySearch:
         self._key = key
         self._prompts = prompts
         self._tell = tell
-        self._slo = parse_slo(self._config.load.slo)
         self._stays = list(stays)
         self._seed = max((stay.seed for stay in stays), default=self._config.workload.seed - _OTHER_PROMPTS)
         self._spent_s = sum(stay.took_s for stay in stays)
@@ -130,7 +130,12 @@ class CapacitySearch:
 
     async def _stay_at(self, level: float, step: NextStep) -> None:
         begin_ns = await self._go_to(level)
-        stay = self._stay = LevelStay(level, self._asked(level), begin_ns=begin_ns, stay_s=self._folder.record.stay_s)
+        stay = self._stay = LevelStay(
+            level,
+            self._asked(level),
+            begin_ns=begin_ns,
+            stay_s=self._folder.record.stay_s,
+        )
         number = len(self._stays)
         end: StayEnd | None = None
         now_ns = begin_ns
@@ -164,6 +169,8 @@ class CapacitySearch:
         """Load the endpoint like that; from when on (monotonic nanoseconds)."""
         whole = int(level) if self._plan.kind == "concurrency" else None
         rate = level if whole is None else None
+        if self._clients is not None and len(self._clients.pids) < self._processes(level):
+            await self._leave()
         clients = self._clients
         if clients is None:
             return await self._begin(level)
@@ -176,16 +183,11 @@ class CapacitySearch:
     async def _begin(self, level: float) -> int:
         """With clients of its own, and prompts that were not used before."""
         self._seed += _OTHER_PROMPTS
-        config, whole = self._config, self._plan.kind == "concurrency"
-        load = replace(
-            config.load,
-            concurrency=int(level) if whole else 0,
-            request_rate=0.0 if whole else level,
-            ramp_s=0.0,
-            steps="",
-        )
+        config, load = self._config, self._load(level)
         workload = replace(config.workload, num_prompts=0, seed=self._seed)
-        self._clients = await LoadClients.spawn(self._folder.log, os.environ, key=self._key)
+        self._clients = await LoadClients.spawn(
+            self._folder.log, os.environ, parts=self._processes(level), key=self._key
+        )
         found = self._found
         await self._clients.prepare(
             PreparePart(config.target, load, workload, found.api, found.model, self._prompts, found.without)
@@ -233,14 +235,14 @@ class CapacitySearch:
             case _:
                 pass
 
-    def _asked(self, level: float) -> AskedLoad:
-        load, workload = self._config.load, self._config.workload
+    def _load(self, level: float) -> LoadConfig:
+        """The config's, at a level."""
         whole = self._plan.kind == "concurrency"
-        return AskedLoad(
-            concurrency=int(level) if whole else None,
-            rate=None if whole else level,
-            cv={"poisson": 1.0, "constant": 0.0, "gamma": load.burstiness**-0.5}[load.arrival],
-            slo=self._slo,
-            exact_lengths=load.ignore_eos,
-            fresh_prompts=not load.shared_prefix and load.turns == 1 and bool(workload.input_len),
-        )
+        concurrency, rate = (int(level), 0.0) if whole else (0, level)
+        return replace(self._config.load, concurrency=concurrency, request_rate=rate, ramp_s=0.0, steps="")
+
+    def _processes(self, level: float) -> int:
+        return processes_for(replace(self._config, load=self._load(level)), os.cpu_count() or 1)
+
+    def _asked(self, level: float) -> AskedLoad:
+        return asked_load(replace(self._config, load=self._load(level)))
