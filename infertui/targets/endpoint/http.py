@@ -13,10 +13,10 @@ import h11
 
 from infertui import __version__
 from infertui.config.endpoint import TargetConfig
-from infertui.errors import ConfigError
 from infertui.targets.endpoint.address import EndpointAddress
 from infertui.targets.endpoint.dialect import ErrorKind, ReceivedAnswer
-from infertui.text import error_text, quoted
+from infertui.targets.endpoint.tls import tls_context
+from infertui.text import error_text
 
 CONNECT_TIMEOUT_S = 10.0
 MOST_BYTES = 16 << 20
@@ -148,16 +148,3 @@ async def _exchanged(
             return
         elif isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
             raise _FaultError("reset", "the connection was closed without an answer")
-
-
-def tls_context(target: TargetConfig) -> ssl.SSLContext:
-    """What is trusted. Raises ConfigError for a `ca_file` that cannot be read."""
-    try:
-        context = ssl.create_default_context(cafile=target.ca_file or None)
-    except (OSError, ValueError) as error:
-        problem = f"{quoted(target.ca_file)} cannot be read: {error_text(error)}"
-        raise ConfigError("target.ca_file", problem, allowed="a file of certificates, PEM") from None
-    if target.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

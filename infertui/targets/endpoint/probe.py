@@ -76,7 +76,6 @@ class EndpointFacts(Struct, frozen=True):
     streams: bool = True
     token_s: float | None = None
     first_s: float | None = None
-    metrics_path: str = ""
     scale: TokenScale | None = None
     notes: tuple[str, ...] = ()
 

@@ -3,17 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from infertui.config.endpoint import TargetConfig
-from infertui.errors import ConfigError
 from infertui.targets.endpoint.address import EndpointAddress
 from infertui.targets.endpoint.dialect import ErrorKind
-from infertui.text import error_text, quoted
+from infertui.targets.endpoint.tls import tls_context
+from infertui.text import error_text
 from infertui.worker.loadgen.connection import ServerConnection
-
-if TYPE_CHECKING:
-    import ssl
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -67,25 +63,6 @@ class Dialer:
                 self._found.insert(0, self._found.pop(number))
             return opened[1]
         raise OSError(f"{self._address.host} has no address")
-
-
-def tls_context(target: TargetConfig) -> "ssl.SSLContext":
-    """Raises ConfigError for a `ca_file` that cannot be read."""
-    import ssl
-
-    try:
-        context = ssl.create_default_context(cafile=target.ca_file or None)
-    except OSError as error:
-        raise ConfigError(
-            "target.ca_file",
-            f"{quoted(target.ca_file)} cannot be read: {error_text(error)}",
-            allowed="certificates, PEM",
-        ) from None
-    if target.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _of_tls(error: OSError) -> bool:
