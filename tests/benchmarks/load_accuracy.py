@@ -84,9 +84,11 @@ def show(name: str, found: Measured, command: PreparePart, parts: int) -> None:
     itl_ms = sum((one.mean or 0.0) * one.count for one in gaps) / max(1, sum(one.count for one in gaps)) * 1000
     ended = sum(begin_ns < one.end_ns <= end_ns for one in good)
     if load.request_rate:
+        until_s = found.seconds - 0.5
         plan = plan_of(load, command.workload).requests()
-        ideal = next(number for number, planned in enumerate(plan) if (planned.due or 0.0) > found.seconds)
-        rate = f"{len(told.requests)} sent of {ideal} due"
+        due = next(number for number, planned in enumerate(plan) if (planned.due or 0.0) > until_s)
+        sent = sum(one.sent_ns <= found.begin_ns + until_s * 1e9 for one in told.requests)
+        rate = f"{sent} sent of {due} due {100 * (sent / due - 1):+.2f} %"
     else:
         rate = f"{ended / periods / PERIOD_S:8.1f}/s {100 * (ended / periods / load.concurrency - 1):+6.2f} %"
     print(
