@@ -53,6 +53,7 @@ AHEAD_BYTES = 64 << 20
 MOST_AHEAD = 512
 MOST_CONNECTIONS = 4096
 OPEN_LOOP_CONNECTIONS = 64
+OTHER_FILES = 32
 
 
 class LoadClient:
@@ -116,6 +117,7 @@ class LoadClient:
                 "load.concurrency", f"is {most}, for {command.parts} load generators", allowed="one for each"
             )
         connections = share_of(most, command.part, command.parts) if most else OPEN_LOOP_CONNECTIONS
+        _check_room(connections)
         turns = Turns(
             self._plan.requests(command.part, command.parts),
             asker.make,
@@ -227,6 +229,17 @@ def main(argv: list[str]) -> None:
     asyncio.set_event_loop(loop)
     LoadClient(loop, events, commands)
     loop.run_forever()
+
+
+def _check_room(connections: int) -> None:
+    """Raises ConfigError where the system does not let a process have so many."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES
+    if connections > most:
+        raise ConfigError(
+            "load.concurrency",
+            f"needs {connections:,} connections of a load generator, and the system allows it {max(0, most):,}",
+            remedy="Raise the limit of open files, as with `ulimit -n 65536`.",
+        )
 
 
 def _make_room() -> None:

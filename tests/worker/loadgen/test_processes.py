@@ -36,7 +36,7 @@ from support.loads import Told, clients, listen, part_command
 
 async def main():
     async with clients(Path(sys.argv[2]), parts=2) as spawned:
-        await spawned.prepare(part_command(sys.argv[1], concurrency=4))
+        await spawned.prepare(part_command(sys.argv[1], concurrency=int(sys.argv[4])))
         await spawned.start()
         print(*spawned.pids, flush=True)
         await listen(spawned, Told())
@@ -49,7 +49,7 @@ asyncio.run(main())
 def parent(url: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A process that runs a load without end, and the groups of its load generators."""
     tests = str(Path(__file__).parents[2])
-    command = [sys.executable, "-c", PARENT, url, str(folder), tests]
+    command = [sys.executable, "-c", PARENT, url, str(folder), tests, "4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -85,6 +85,17 @@ def test_nothing_outlives_a_parent_whose_client_is_stopped(tmp_path: Path) -> No
         process.kill()
         _, alive = psutil.wait_procs(left, timeout=20)
         assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_more_connections_than_the_system_allows_are_refused_before_any(tmp_path: Path) -> None:
+    tests = str(Path(__file__).parents[2])
+    with MockServer(MockOptions()) as server:
+        limited = ["bash", "-c", 'ulimit -n 100; exec "$0" "$@"', sys.executable, "-c", PARENT]
+        command = [*limited, server.url, str(tmp_path), tests, "200"]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert server.stats()["peak_connections"] == 0
+    assert "load.concurrency: needs 100 connections" in ended.stderr
+    assert "ulimit -n" in ended.stderr
 
 
 def test_leaving_ends_all_of_them(tmp_path: Path) -> None:
