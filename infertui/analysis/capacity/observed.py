@@ -71,6 +71,18 @@ def _objective(term: SloTerm, attainment: float) -> Objective:
     return Objective(term.text, "share", share)
 
 
+def unknown(seen: LevelSeen, wanted: Sequence[Objective]) -> tuple[str, ...]:
+    """Objectives of which no request that was answered says anything, such as TTFT where answers come at once."""
+    failed, ended = (sum(each) for each in (seen.terms[-1].above, seen.terms[-1].below))
+    if failed >= ended:
+        return ()
+    counts = [
+        sum(term.below) - (failed if objective.kind == "share" else 0)
+        for term, objective in zip(seen.terms, wanted, strict=True)
+    ]
+    return tuple(objective.name for objective, count in zip(wanted, counts, strict=True) if count <= 0)
+
+
 def observe(
     requests: Sequence[Request],
     slo: Slo,

@@ -205,7 +205,7 @@ def _begun(config: "Config", plan: "SearchPlan", attainment: float, stay: float,
     now = datetime.now().astimezone()
     opened(out)
     record = CapacityRecord(search_id(now), now.isoformat(), address.shown, config.load.slo, attainment, plan, stay)
-    return CapacityFolder.begin(out, config, record)
+    return CapacityFolder(out / record.search, record, config)
 
 
 def _search(folder: "CapacityFolder", ui: Ui, *, as_json: bool, ascii_only: bool) -> int:
@@ -280,6 +280,7 @@ async def _found(folder: "CapacityFolder", view: "_View") -> "EndpointFound":
     for note in facts.notes:
         view.note(note)
     server = " ".join(part for part in (facts.server, facts.version) if part)
+    folder.make()  # not before: a server that is not there leaves nothing behind
     folder.keep(replace(folder.record, api=facts.api, model=facts.model, server=server))
     return EndpointFound(facts.api, facts.model, server, facts.token_s or 0.0, facts.without)
 

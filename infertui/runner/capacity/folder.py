@@ -58,12 +58,7 @@ class CapacityFolder:
     def begin(cls, out: Path, config: Config, record: CapacityRecord) -> Self:
         """A new one below `out`."""
         folder = cls(out / record.search, record, config)
-        try:
-            folder.path.mkdir(parents=True)
-        except OSError as error:
-            raise store_error(folder.path, error) from error
-        write_whole(folder.path / CONFIG, write(config).encode())
-        folder.keep(record)
+        folder.make()
         return folder
 
     @classmethod
@@ -86,6 +81,17 @@ class CapacityFolder:
         if record.schema > SCHEMA:
             raise UsageError(f"{clean(str(path / RECORD))} was written by a newer infertui")
         return cls(path, record, load(str(path / CONFIG), environ={}).config)
+
+    def make(self) -> None:
+        """Where it is not there yet."""
+        if self.path.exists():
+            return
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise store_error(self.path, error) from error
+        write_whole(self.path / CONFIG, write(self.config).encode())
+        self.keep(self.record)
 
     @property
     def log(self) -> Path:

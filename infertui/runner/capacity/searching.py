@@ -15,9 +15,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.capacity.boundary import Boundary
+from infertui.analysis.capacity.observed import unknown
 from infertui.analysis.capacity.outcome import CapacityOutcome, Stay, outcome_of
 from infertui.analysis.capacity.search import NextStep, Why, next_step
 from infertui.config.endpoint import LoadConfig
+from infertui.errors import UsageError
 from infertui.measure.load.summary import AskedLoad
 from infertui.runner.capacity.folder import CapacityFolder
 from infertui.runner.capacity.stay import LevelStay, StayEnd
@@ -107,7 +109,8 @@ class CapacitySearch:
     async def run(self) -> CapacityOutcome:
         """Until it is over. What was found is kept, and so it is where this is cancelled or a client fails.
 
-        Raises WorkerError when a client fails, StoreError when nothing can be kept.
+        Raises WorkerError when a client fails, StoreError when nothing can be kept, and UsageError for objectives of
+        which requests of this kind say nothing.
         """
         ending: Literal["interrupted"] | None = "interrupted"
         try:
@@ -162,6 +165,11 @@ class CapacitySearch:
         self._stays.append(kept)
         self._spent_s += kept.took_s
         self._tell(StayOver(kept, end, self._next().boundary))
+        if names := unknown(kept.observation, self._plan.objectives):
+            raise UsageError(
+                f"no request says anything of {', '.join(names)}",
+                remedy="Answers that come at once have no TTFT, those of one token no TPOT and no ITL.",
+            )
         if end == "overloaded":
             await self._leave()
 

@@ -96,6 +96,7 @@ def test_a_server_that_does_not_answer_is_one_error(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "127.0.0.1:9" in done.stderr
+    assert not list(tmp_path.glob("capacity-*"))
 
 
 def searched(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -141,3 +141,10 @@ def test_a_torn_line_of_a_stay_is_left_out_and_told(tmp_path: Path) -> None:
     told: list[str] = []
     assert folder.stays(told.append) == []
     assert "torn" in told[0]
+
+
+def test_objectives_of_which_no_request_says_anything_end_a_search(tmp_path: Path, mock: MockProcess) -> None:
+    folder = begun(tmp_path, mock.url, slo="ttft<1s e2e<1s")
+    at_once = replace(folder.config, target=replace(folder.config.target, streaming=False))
+    with pytest.raises(UsageError, match=r"no request says anything of ttft<1s\n"):
+        play(CapacitySearch(CapacityFolder(folder.path, folder.record, at_once), FOUND).run())
