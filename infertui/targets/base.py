@@ -6,7 +6,7 @@ is one kind. Another kind is a module with a class of this protocol, a word in `
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -33,6 +33,15 @@ class TargetName(Struct, frozen=True):
 
     kind: TargetKind
     name: str | None
+
+
+@runtime_checkable
+class AdaptingTarget(Protocol):
+    """What a target is as well that can take options anew with what is loaded."""
+
+    def adapt(self, request: Any) -> Loaded:
+        """Take them. Raises EngineError where they cannot be."""
+        ...
 
 
 class Target(Protocol):

@@ -21,12 +21,13 @@ from msgspec.structs import replace
 from infertui.endings import NOT_FOR_WORKERS
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.measure.clock import Clock, MonotonicClock
-from infertui.targets.base import Target
+from infertui.targets.base import AdaptingTarget, Target
 from infertui.targets.engine.resident import resident
 from infertui.targets.kinds import kind_of
 from infertui.text import clean
 from infertui.worker.lifeline import watch_lifeline
 from infertui.worker.protocol import (
+    AdaptModel,
     AnyCommand,
     Cancel,
     Conclude,
@@ -139,6 +140,8 @@ class Child:
     def _obey(self, command: AnyCommand) -> None:
         if isinstance(command, LoadModel):
             self._load(command)
+        elif isinstance(command, AdaptModel):
+            self._adapt(command)
         elif isinstance(command, Measure):
             if self._target is None or not self._loaded:
                 raise ConfigError("", "the worker was asked to measure before a model was loaded")
@@ -193,6 +196,15 @@ class Child:
         if self._link.cancelled.is_set():
             raise Cancelled
         self._link.emit(LoadDone(done_ns, loaded))
+
+    def _adapt(self, command: AdaptModel) -> None:
+        self._progress.enter("load")
+        self._link.emit(PhaseStarted(self._clock.now_ns(), "load"))
+        target: object = self._target
+        if not isinstance(target, AdaptingTarget) or not self._loaded:
+            raise ConfigError("", "the worker was asked for other options before a model was loaded")
+        loaded = target.adapt(command.request)
+        self._link.emit(LoadDone(self._clock.now_ns(), loaded))
 
     def _explain(self, error: Exception) -> None:
         text = clean(str(error)) or type(error).__name__

@@ -15,6 +15,7 @@ from infertui.worker.failure import LastSigns, WorkerError, host_available, log_
 from infertui.worker.piped import PipedChild
 from infertui.worker.protocol import (
     MAX_LINE,
+    AdaptModel,
     AnyEvent,
     Cancel,
     Command,
@@ -79,9 +80,9 @@ class WorkerProcess:
             raise await self._epitaph() from error
 
     async def load(
-        self, command: LoadModel, *, timeout_s: float, limit: str = "load_timeout_s"
+        self, command: LoadModel | AdaptModel, *, timeout_s: float, limit: str = "load_timeout_s"
     ) -> AsyncIterator[AnyEvent]:
-        """Load a model; yields events up to and including `LoadDone`.
+        """Load a model, or let the loaded one take options anew; yields events up to and including `LoadDone`.
 
         Raises WorkerError when loading fails, takes longer than `timeout_s` (called `limit`), or the worker dies.
         """

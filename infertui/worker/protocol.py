@@ -28,6 +28,15 @@ class LoadModel(Command, frozen=True, tag="load"):
     request: LoadRequest
 
 
+class AdaptModel(Command, frozen=True, tag="adapt"):
+    """Take options anew with the model that is loaded: the request differs in what its engine's description `adapts`.
+
+    Answered by `LoadDone` or `Failure`.
+    """
+
+    request: LoadRequest
+
+
 class Measure(Command, frozen=True, tag="measure"):
     """Warm up and measure. `prompts` is empty for random ids. Answered by batches and `MeasureDone` or `Failure`."""
 
@@ -178,7 +187,7 @@ class Failure(Event, frozen=True, tag="failure"):
     details: dict[str, str] = {}
 
 
-AnyCommand = LoadModel | Measure | Score | FindGaps | Proceed | Cancel | Conclude | Shutdown
+AnyCommand = LoadModel | AdaptModel | Measure | Score | FindGaps | Proceed | Cancel | Conclude | Shutdown
 AnyEvent = (
     WorkerHello
     | PhaseStarted

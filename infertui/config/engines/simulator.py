@@ -76,4 +76,5 @@ SPEC = EngineSpec(
     options=SimulatorOptions,
     common={},
     gpu_layers="n_gpu_layers",
+    adapts=("engine.simulator.ttft_ms", "engine.simulator.step_ms", "engine.simulator.jitter_ms"),
 )

@@ -41,6 +41,7 @@ SPEC = EngineSpec(
         "tensor_parallel": (),
     },
     install='pip install "infertui[transformers]"',
+    adapts=("engine.mode", "engine.draft_tokens", "engine.transformers.graph_step", "device.threads"),
     needs={
         # Without the package Transformers takes the same kernels from the hub, through `kernels`.
         "attention": {"flash_attention_2": Need(("flash_attn", "kernels"), "pip install flash-attn", "8.0")},

@@ -34,6 +34,7 @@ class EngineRun:
         self._preparation = Preparation(
             config, sampler=context.sampler, rates=context.rates, slot=context.slot, idle=context.idle,
             make_room=context.make_room, reporter=context.reporter, log=context.folder.log,
+            adapts=context.adapts,
         )  # fmt: skip
         self._measurement = Measurement(
             context.folder,

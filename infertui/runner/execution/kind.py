@@ -29,6 +29,8 @@ class RunContext(Struct, frozen=True):
     reporter: RunReporter
     number: int
     total: int
+    adapts: bool = False
+    """Whether a loaded model may take options anew, as in a tuning session."""
 
 
 class ConcludedError(Exception):

@@ -300,6 +300,22 @@ def _free_bytes(gpu: GpuInfo | None, latest: Sample | None) -> int | None:
     return None if used is None or total is None else total - used
 
 
+def _with_adapted(held: LoadRequest, request: LoadRequest) -> LoadRequest:
+    """What is loaded, with the keys of the other request that its engine takes anew."""
+    engine, device = held.engine, held.device
+    for path in spec_of(held.engine.name).adapts:
+        section, _, key = path.partition(".")
+        if section == "device":
+            device = replace(device, **{key: getattr(request.device, key)})
+        elif "." in key:
+            table, _, option = key.partition(".")
+            value = getattr(getattr(request.engine, table), option)
+            engine = replace(engine, **{table: replace(getattr(engine, table), **{option: value})})
+        else:
+            engine = replace(engine, **{key: getattr(request.engine, key)})
+    return replace(held, engine=engine, device=device)
+
+
 class WorkerSlot:
     """Holds at most one worker. Whoever takes it talks to it alone."""
 
@@ -316,6 +332,15 @@ class WorkerSlot:
         if self._worker and self._worker.alive and self._loaded and wanted:
             return self._worker, self._loaded
         return None
+
+    def adaptable(self, request: LoadRequest, python: str) -> WorkerProcess | None:
+        """The living worker that has this model, and can take anew what sets the request apart, in that interpreter."""
+        held = self._request
+        if held is None or not (self._worker and self._worker.alive and self._loaded and self._python == python):
+            return None
+        if request.engine.tensor_parallel > 1 or held == request:
+            return None
+        return self._worker if _with_adapted(held, request) == request else None
 
     @property
     def current(self) -> WorkerProcess | None:

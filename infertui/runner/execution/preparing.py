@@ -41,7 +41,7 @@ from infertui.telemetry.sampler import Sampler
 from infertui.telemetry.usable import hindrance
 from infertui.text import clean
 from infertui.worker.process import WorkerProcess
-from infertui.worker.protocol import LoadDone, LoadModel, Measure
+from infertui.worker.protocol import AdaptModel, LoadDone, LoadModel, Measure
 
 REST_HZ = 10.0
 REST_S = 6.0
@@ -79,7 +79,9 @@ class Preparation:
         make_room: Callable[[], Awaitable[None]],
         reporter: RunReporter,
         log: Path,
+        adapts: bool = False,
     ) -> None:
+        """`adapts`: a loaded model may take options anew where its engine can do that."""
         self._config = config
         self._sampler = sampler
         self._rates = rates
@@ -88,6 +90,7 @@ class Preparation:
         self._make_room = make_room
         self._reporter = reporter
         self._log = log
+        self._adapts = adapts
 
     async def worker_for(self, prompts: tuple[str, ...], deadline: float | None) -> LoadedWorker:
         """A worker with the model loaded, by the `deadline` (monotonic seconds): the one there is, or a new one.
@@ -109,6 +112,11 @@ class Preparation:
         planned = tuple(planned_gpus(config, gpus, choice))
         gpu = next(iter(planned), None)
         held = None if config.measurement.fresh_process else self._slot.holding(request, python)
+        adaptable = self._slot.adaptable(request, python) if self._adapts and held is None else None
+        if adaptable is not None:
+            await self._estimate(choice, prompts, gpu, loaded=True)
+            loaded = await self._load(adaptable, request, planned, deadline, adapted=True)
+            return LoadedWorker(adaptable, loaded, planned)
         if held is None:
             await self._make_room()
             await self._slot.clear()
@@ -125,20 +133,27 @@ class Preparation:
         return LoadedWorker(worker, await self._load(worker, request, planned, deadline), planned)
 
     async def _load(
-        self, worker: WorkerProcess, request: LoadRequest, planned: tuple[GpuInfo, ...], deadline: float | None
+        self,
+        worker: WorkerProcess,
+        request: LoadRequest,
+        planned: tuple[GpuInfo, ...],
+        deadline: float | None,
+        *,
+        adapted: bool = False,
     ) -> Loaded:
         limit, name = self._config.measurement.load_timeout_s, "load_timeout_s"
         if deadline is not None and deadline - time.monotonic() < limit:
             limit, name = deadline - time.monotonic(), "total_timeout_s"
         seen = replace(request, device=as_the_worker_sees(request.device, planned))
-        async for event in worker.load(LoadModel(seen), timeout_s=limit, limit=name):
+        command = AdaptModel(seen) if adapted else LoadModel(seen)
+        async for event in worker.load(command, timeout_s=limit, limit=name):
             self._reporter.take(event)
             if isinstance(event, LoadDone):
                 self._reporter.end(event.t_ns)
                 loaded = replace(event.loaded, device=as_asked(event.loaded.device, request.device, planned))
                 self._slot.keep(request, loaded)
                 took = self._reporter.seconds["load"]
-                self._reporter.emit(ModelLoaded(self._reporter.run, loaded, seconds=took, reused=False))
+                self._reporter.emit(ModelLoaded(self._reporter.run, loaded, seconds=took, reused=adapted))
                 return loaded
         raise AssertionError("loading ends with LoadDone or an error")
 

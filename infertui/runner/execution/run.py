@@ -49,6 +49,7 @@ class Execution:
         total: int,
         idle: IdlePower,
         make_room: Callable[[], Awaitable[None]],
+        adapts: bool = False,
     ) -> None:
         config = self._config = variant.config
         self._store = store
@@ -81,6 +82,7 @@ class Execution:
             reporter=self._reporter,
             number=number,
             total=total,
+            adapts=adapts,
         )
         self._kind = KINDS[config.target.kind](self._begun, context)
         self.ended_by = ""

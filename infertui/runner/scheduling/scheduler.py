@@ -144,7 +144,7 @@ class Dispatcher:
         lane.entry, lane.begun, lane.ending, lane.execution = None, None, None, occupant
 
         def execution(variant: Variant, out: Path, emit: Callable[[AnyRunEvent], None]) -> Execution:
-            return self._execution(name, lane, variant, out, emit)
+            return self._execution(name, lane, variant, out, emit, adapts=True)
 
         async def run() -> None:
             await work(execution)
@@ -226,6 +226,7 @@ class Dispatcher:
         *,
         number: int = 1,
         total: int = 1,
+        adapts: bool = False,
     ) -> Execution:
         return Execution(
             variant,
@@ -238,6 +239,7 @@ class Dispatcher:
             total=total,
             idle=self._idle,
             make_room=lambda: self._make_room(name),
+            adapts=adapts,
         )
 
     async def _make_room(self, name: str) -> None:

@@ -5,7 +5,7 @@ An engine loads a model and generates tokens; it measures nothing. The loop that
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -32,6 +32,7 @@ from infertui.targets.engine.contract import (
 )
 
 __all__ = [
+    "Adapting",
     "Batch",
     "Capacity",
     "Closing",
@@ -106,6 +107,16 @@ class Engine(Protocol):
 
     def memory(self) -> EngineMemory:
         """Peaks since the last reset, where they can be reset."""
+        ...
+
+
+@runtime_checkable
+class Adapting(Protocol):
+    """What an engine is as well that takes some options anew with the model loaded: those that its description says
+    that it `adapts`."""
+
+    def adapt(self, request: LoadRequest) -> Loaded:
+        """Take them, and tell what is loaded as `load` does. Raises EngineError."""
         ...
 
 

@@ -48,6 +48,11 @@ class SimulatorEngine:
         self._batches = 0
         self._tokenizer = ByteTokenizer()
 
+    def adapt(self, request: LoadRequest) -> Loaded:
+        """Its times are what it is told."""
+        self._config = request.engine.simulator
+        return self._found()
+
     def load(self, request: LoadRequest) -> Loaded:
         self._config = request.engine.simulator
         if self._config.process_ms:
@@ -56,6 +61,9 @@ class SimulatorEngine:
         self._clock.sleep_until(self._clock.now_ns() + round(self._config.load_ms * NS_PER_MS))
         self._strike(batch=0)
         self._place_layers()
+        return self._found()
+
+    def _found(self) -> Loaded:
         return Loaded(
             engine="simulator",
             versions={"infertui": __version__},

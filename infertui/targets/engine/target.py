@@ -6,11 +6,13 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from infertui.config.schema import EngineConfig
+from infertui.errors import EngineError
 from infertui.measure.clock import Clock, MonotonicClock, VirtualClock
 from infertui.measure.records import EngineMemory
 from infertui.targets.base import TargetName
 from infertui.targets.engine import verify
 from infertui.targets.engine.base import (
+    Adapting,
     Batch,
     Closing,
     EffectiveSettings,
@@ -46,6 +48,19 @@ class EngineTarget:
         verify.check_loaded(request.engine, loaded)
         verify.check_device(request.device, loaded)
         # Whom it stands in for an engine need not know, nor may it say otherwise.
+        asked = request.requested or request.engine.name
+        self._loaded = replace(loaded, engine_requested=asked, fallback_reason=request.fallback_reason)
+        return self._loaded
+
+    def adapt(self, request: LoadRequest) -> Loaded:
+        """Take options anew with the model that is loaded. Raises EngineError for an engine that cannot."""
+        engine: object = self._engine
+        if not isinstance(engine, Adapting):
+            raise EngineError(f"{request.engine.name} takes no options anew while its model is loaded")
+        loaded = engine.adapt(request)
+        self._engine.synchronize()
+        verify.check_loaded(request.engine, loaded)
+        self._request, self._config = request, request.engine
         asked = request.requested or request.engine.name
         self._loaded = replace(loaded, engine_requested=asked, fallback_reason=request.fallback_reason)
         return self._loaded

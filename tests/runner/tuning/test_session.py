@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from support.runs import requests_of, run, simulated
+from support.runs import UNDISTURBED, requests_of, run, simulated
 from support.tunings import go_on, measured, tune, until
 
 from infertui.config.schema import Config
 from infertui.config.sources import load
 from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, UsageError
+from infertui.results.runs import Store
 from infertui.runner.control import EntryChanged, EventEnvelope, Submission
 from infertui.runner.runner import Runner
 from infertui.runner.tuning.state import TuningRequest, TuningStep
@@ -26,7 +27,7 @@ def test_the_figures_of_a_segment_are_those_of_its_setting_alone(tmp_path: Path)
     config = simulated(engine__simulator__ttft_ms=20.0, engine__simulator__step_ms=10.0, workload__output_len=11)
     view = tune(
         config, tmp_path, {}, {"workload.batch_size": "4"}, {"engine.simulator.step_ms": "5"},
-        {"workload.batch_size": "8", "workload.output_len": "21"},
+        {"workload.batch_size": "8", "workload.output_len": "21", "engine.simulator.load_ms": "1"},
     )  # fmt: skip
     assert view.error == ""
     truths = [
@@ -36,7 +37,7 @@ def test_the_figures_of_a_segment_are_those_of_its_setting_alone(tmp_path: Path)
         (8 * 21, 0.020 + 20 * 0.005),
     ]
     assert [segment.number for segment in view.segments] == [1, 2, 3, 4]
-    assert [segment.effect for segment in view.segments] == ["live", "prepare", "reload", "prepare"]
+    assert [segment.effect for segment in view.segments] == ["live", "prepare", "prepare", "reload"]
     assert [segment.changes for segment in view.segments][1:3] == [
         {"workload.batch_size": 4}, {"engine.simulator.step_ms": 5.0},
     ]  # fmt: skip
@@ -50,9 +51,8 @@ def test_the_figures_of_a_segment_are_those_of_its_setting_alone(tmp_path: Path)
     assert second is not None
     assert (second.segment, second.finding) == (1, "better")
     assert second.ratio == pytest.approx(4)
-    assert [segment.process for segment in view.segments] == [1, 1, 2, 2]
-    assert view.segments[2].previous is not None
-    assert view.segments[2].previous.processes
+    assert [segment.process for segment in view.segments] == [1, 1, 1, 2]
+    assert [segment.previous.processes for segment in view.segments if segment.previous] == [False, False, True]
 
 
 def test_a_pinned_segment_is_an_ordinary_run_whose_config_repeats_it(tmp_path: Path) -> None:
@@ -248,3 +248,21 @@ def test_another_session_goes_on_where_one_was_left(tmp_path: Path) -> None:
     assert finished[2].previous is not None
     assert finished[2].previous.ratio == pytest.approx(2)
     assert [segment.number for segment in view.segments] == list(range(1, len(view.segments) + 1))
+
+
+def test_a_real_engine_takes_threads_and_mode_anew_with_the_model_loaded(tmp_path: Path) -> None:
+    flags = {
+        "model.id": "synthetic:nano", "device.name": "cpu", "workload.output_len": 4, "measurement.warmup": 1,
+        "device.threads": 1, **UNDISTURBED,
+    }  # fmt: skip
+    config = load(None, environ={}, flags={key: ("test", value) for key, value in flags.items()}).config
+    steps = {"engine.mode": "static"}, {"device.threads": "2"}, {"engine.mode": "eager", "device.threads": "0"}
+    view = tune(config, tmp_path, {}, *steps, seconds=0.1)
+    assert [segment.state for segment in view.segments] == ["finished"] * 4, view.segments
+    assert [segment.effect for segment in view.segments] == ["live", "prepare", "prepare", "prepare"]
+    assert [segment.process for segment in view.segments] == [1, 1, 1, 1]
+    results = [Store(tmp_path / view.id).result_of(segment.run) for segment in view.segments]
+    loaded = [result.loaded for result in results if result is not None]
+    assert [one.threads for one in loaded if one][:3] == [1, 1, 2]
+    modes = [result.effective.settings.get("mode") for result in results if result and result.effective]
+    assert modes == ["eager", "static", "static", "eager"]

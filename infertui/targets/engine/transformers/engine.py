@@ -82,6 +82,7 @@ class TransformersEngine:
         self._ranks: parallel.Ranks | None = None
         self._tokenizer: Any = None
         self._pad_id = 0
+        self._usual_threads = 1
         self._facts: dict[str, str] = {}
 
     def load(self, request: LoadRequest) -> Loaded:
@@ -98,6 +99,7 @@ class TransformersEngine:
         self._device = pick_device(request.device.name)
         mode = "eager" if engine.mode == "auto" else engine.mode
         check_options(engine, mode, source)
+        self._usual_threads = torch.get_num_threads()
         if request.device.threads:
             torch.set_num_threads(request.device.threads)
         if engine.tensor_parallel > 1:
@@ -134,6 +136,25 @@ class TransformersEngine:
             self._facts["weight_bytes_per_rank"] = ", ".join(map(str, _gathered(inspection.weight_bytes(self._model))))
             if self._ranks:
                 self._way = parallel.ParallelMode(self._way, self._ranks, self._model)
+        return self._found(source)
+
+    def adapt(self, request: LoadRequest) -> Loaded:
+        """Threads, and how steps are executed: none of that is in the weights."""
+        import torch
+
+        engine = request.engine
+        mode = "eager" if engine.mode == "auto" else engine.mode
+        source = resolve(request.model.id, request.model.revision)
+        check_options(engine, mode, source)
+        torch.set_num_threads(request.device.threads or self._usual_threads)
+        self._way.release()
+        self._mode = mode
+        self._way = self._way_of(mode, request)
+        return self._found(source)
+
+    def _found(self, source: ModelSource) -> Loaded:
+        import torch
+
         text_config = self._model.config.get_text_config()
         dtype, mixed = inspection.dtype_in_force(self._model)
         word, quantized, classes = inspection.quantization_in_force(self._model)
@@ -158,7 +179,7 @@ class TransformersEngine:
             special_ids=tuple(sorted(set(getattr(self._tokenizer, "all_special_ids", ())))),
             max_positions=getattr(text_config, "max_position_embeddings", None),
             random_weights=source.kind == "synthetic",
-            memory_policy=_memory_policy(mode, self._device),
+            memory_policy=_memory_policy(self._mode, self._device),
             threads=torch.get_num_threads(),
             warms_by_shape=True,
             details={"model_class": type(self._model).__name__, **self._facts},
