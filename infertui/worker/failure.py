@@ -69,7 +69,7 @@ def of_exit(code: int, phase: str, signs: LastSigns, log: Path) -> WorkerError:
             remedy=f"Its last output is in {log}.",
             log_tail=tail,
         )
-    name = _signal_name(-code)
+    name = signal_name(-code)
     if -code == signal.SIGKILL:
         return _of_sigkill(phase, signs, log, tail)
     return WorkerError(
@@ -147,7 +147,8 @@ def host_available() -> int:
     return psutil.virtual_memory().available
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """Its name, or its number where it has none."""
     try:
         return signal.Signals(number).name
     except ValueError:

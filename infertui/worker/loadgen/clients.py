@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from infertui.errors import ConfigError
 from infertui.load.levels import MOST_CONCURRENCY, MOST_RATE
 from infertui.measure.clock import NS_PER_S
-from infertui.worker.failure import LastSigns, WorkerError, log_tail, of_exit, oom_kills
+from infertui.worker.failure import WorkerError, log_tail, oom_kills, signal_name
 from infertui.worker.loadgen.protocol import (
     KEY_VARIABLE,
     MAX_LINE,
@@ -47,7 +48,7 @@ class LoadClients:
     def __init__(self, children: tuple[PipedChild, ...], log: Path) -> None:
         self._children = children
         self._log = log
-        self._signs = LastSigns(oom_kills=oom_kills())
+        self._oom_kills = oom_kills()
         self._readers: list[asyncio.Task[None]] = []
         self._heard: asyncio.Queue[tuple[int, AnyClientEvent | WorkerError]] = asyncio.Queue()
 
@@ -145,7 +146,21 @@ class LoadClients:
                 self._heard.put_nowait((part, WorkerError("error", problem)))
                 return
             self._heard.put_nowait((part, event))
-        self._heard.put_nowait((part, of_exit(await child.wait(), "the load", self._signs, self._log)))
+        self._heard.put_nowait((part, self._epitaph(await child.wait())))
+
+    def _epitaph(self, code: int) -> WorkerError:
+        """Why one of them ended by itself, with this exit code; negative: the signal that killed it."""
+        remedy, tail = f"Its last output is in {self._log}.", log_tail(self._log)
+        if code >= 0:
+            return WorkerError("crash", f"a load generator exited with status {code}", remedy=remedy, log_tail=tail)
+        kills = oom_kills()
+        if code == -signal.SIGKILL and kills is not None and self._oom_kills is not None and kills > self._oom_kills:
+            problem = "the host ran out of memory under load: the kernel killed a load generator"
+            return WorkerError(
+                "out-of-memory", problem, remedy="Ask for fewer or shorter answers at a time.", log_tail=tail
+            )
+        kind: FailureKind = "killed" if code == -signal.SIGKILL else "crash"
+        return WorkerError(kind, f"a load generator was killed by {signal_name(-code)}", remedy=remedy, log_tail=tail)
 
     async def _next(self) -> tuple[int, AnyClientEvent]:
         part, event = await self._heard.get()
