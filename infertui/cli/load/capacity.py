@@ -1,6 +1,5 @@
 """`infertui capacity`: how much load a server takes while it keeps its objectives."""
 
-import asyncio
 import contextlib
 import math
 import shlex
@@ -210,6 +209,8 @@ def _begun(config: "Config", plan: "SearchPlan", attainment: float, stay: float,
 
 def _search(folder: "CapacityFolder", ui: Ui, *, as_json: bool, ascii_only: bool) -> int:
     """Search, print what was found, and return the exit code."""
+    import asyncio
+
     from infertui.cli.load.capacity_text import outcome_lines
     from infertui.cli.running.foreground import FAILED, INTERRUPTED, INVALID, OK
     from infertui.endings import Asked
@@ -243,6 +244,8 @@ def _search(folder: "CapacityFolder", ui: Ui, *, as_json: bool, ascii_only: bool
 
 
 async def _run(folder: "CapacityFolder", view: "_View", asked: "Asked") -> "CapacityOutcome":
+    import asyncio
+
     from infertui.load.prompts import load_prompts
     from infertui.runner.blocking import run_blocking
     from infertui.runner.capacity.searching import CapacitySearch
