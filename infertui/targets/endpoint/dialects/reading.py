@@ -231,6 +231,9 @@ class StreamReading:
         counted = bool(tokens)
         if not counted:
             tokens = len(self._steps)
+        # A sequence's end may be counted and not told. What else is missing came at times that are not known.
+        missing = 0 if self.usage.output_tokens is None else self.usage.output_tokens - self.total
+        known = self._gains_known and missing in (0, 1)
         if not self.error:
             self._judge(received, tokens, wants_finish=wants_finish)
         return ServerAnswer(
@@ -238,7 +241,7 @@ class StreamReading:
             message=self.message,
             first_byte_ns=first_byte(received),
             steps=tuple(self._steps),
-            gained=tuple(self._gained) if self._gains_known else (),
+            gained=tuple(self._gained) if known else (),
             first_output_ns=self.first_output,
             tokens=tokens,
             counted="server" if counted else "chunks",

@@ -98,7 +98,7 @@ class _Texts:
             return  # no event of a generation: it tells neither text nor counts
         meta, text = event.meta_info or _Meta(), event.text or ""
         total, new = count(meta.completion_tokens), text
-        if self._texts and text == self._texts[-1] and (total is None or total == reading.total):
+        if self._texts and text == self._texts[-1] and (total is None or total <= reading.total):
             new = ""
         else:
             self._texts.append(text)

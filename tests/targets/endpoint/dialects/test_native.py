@@ -61,6 +61,20 @@ def test_tgi_tells_a_token_an_event_and_the_rest_in_the_last() -> None:
     assert (in_ms(part.steps), part.first_output_ns, part.tokens, part.finish) == ([300, 320], 320_000_000, 2, "end")
 
 
+def test_gains_that_do_not_add_up_are_not_known() -> None:
+    """Three events, and seven tokens by the last: which came when is not told."""
+    details = {"finish_reason": "length", "generated_tokens": 7, "input_length": 7}
+    pieces = [
+        (300, token(1, "w w ")),
+        (320, token(2, "w w ")),
+        (340, token(3, "w ", generated_text="x", details=details)),
+    ]
+    answer = stream(Tgi(), *pieces)
+    assert (in_ms(answer.steps), answer.gained, answer.tokens) == (TIMES, (), 7)
+    fewer = stream(SGLang(), (300, so_far("a", 5)), (320, so_far("ab", 6)), (340, so_far("ab", 2, "stop")))
+    assert (in_ms(fewer.steps), fewer.gained, fewer.tokens) == ([300, 320], (), 2)
+
+
 @pytest.mark.parametrize("name", ["", "error"])
 def test_tgi_errors_are_events(name: str) -> None:
     error = data({"error": "Input validation error: too long", "error_type": "validation"}, event=name, space="")
