@@ -19,7 +19,7 @@ from infertui.errors import ConfigError, InfertuiError
 from infertui.mock.answers.asked import MockRequest, read_request
 from infertui.mock.clock import Deadlines
 from infertui.mock.options import MODEL, MockOptions, check
-from infertui.mock.serving import Serving
+from infertui.mock.serving import Serving, warmed_up
 from infertui.mock.tallies import ServedRequest, Tallies
 from infertui.mock.wire.certificate import made_here
 from infertui.mock.wire.connection import Connection
@@ -59,6 +59,7 @@ class MockHost:
     async def start(self) -> str:
         """Listen; returns the URL. Raises ConfigError where it cannot."""
         options = self.options
+        await warmed_up(options, self.deadlines)
         try:
             if options.uds:
                 _make_way(Path(options.uds))

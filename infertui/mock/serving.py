@@ -1,5 +1,6 @@
 """Requests in, replies out: what the mock does, apart from sockets."""
 
+import asyncio
 import time
 from random import Random
 from time import monotonic_ns
@@ -13,7 +14,7 @@ from infertui.mock.answers.ollama import OllamaAnswer, OllamaGenerateAnswer
 from infertui.mock.answers.openai import ChatAnswer, CompletionAnswer
 from infertui.mock.answers.responses import ResponsesAnswer
 from infertui.mock.answers.words import UNICODE_WORDS, WORDS
-from infertui.mock.cache import PrefixCache
+from infertui.mock.cache import PrefixCache, Prompt
 from infertui.mock.clock import Deadlines
 from infertui.mock.dressings import Wire
 from infertui.mock.faults import FaultPlan
@@ -37,6 +38,7 @@ ANSWERS: dict[str, type[MockAnswer]] = {
 }
 _PING_NS, _SLOW_PING_NS = 100_000_000, 1_000_000_000
 _UNUSED = Random(0)  # noqa: S311
+_WARM_ROUNDS, _WARM_TOKENS = 3, 4
 _HALF = {"stall": "stall", "reset": "reset", "cut": "cut"}
 
 
@@ -158,6 +160,34 @@ class Serving:
             huge=fault == "huge-line",
         )
 
-    def now_ns(self) -> int:
-        """The clock of all stamps."""
-        return monotonic_ns()
+
+class _Nowhere:
+    """Takes answers and drops them."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.over = asyncio.Event()
+
+    def send(self, data: bytes) -> None:
+        pass
+
+    def answered(self, ending: str) -> None:
+        self._left -= 1
+        if not self._left:
+            self.over.set()
+
+
+async def warmed_up(options: MockOptions, deadlines: Deadlines) -> None:
+    """Answer a few requests of each dialect to nobody: what runs for the first time takes milliseconds."""
+    own = tuple(word for word in options.dressings if word != "late-usage")
+    serving = Serving(MockOptions(ttft_s=0.0, itl_s=0.0, family=options.family, dressings=own), deadlines)
+    nowhere = _Nowhere(_WARM_ROUNDS * len(ANSWERS))
+    for dialect in [*ANSWERS] * _WARM_ROUNDS:
+        asked = MockRequest(
+            dialect=dialect, prompt=Prompt(b"warm"), output_tokens=_WARM_TOKENS, limited=True, streaming=True
+        )
+        now_ns = monotonic_ns()
+        reply = serving.reply(nowhere, asked, arrived_ns=now_ns, fault="", name="")
+        serving.floor.arrive(reply, now_ns)
+    await nowhere.over.wait()
+    deadlines.longest_slice_ns = 0

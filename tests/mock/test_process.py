@@ -44,6 +44,11 @@ def test_it_ends_in_order_on_a_signal(number: signal.Signals) -> None:
     assert b"Traceback" not in said
 
 
+def test_it_starts_at_once_whatever_its_times() -> None:
+    with mock_process("--ttft", "3600s", "--itl", "60s", "--prefill-rate", "0.001") as mock:
+        assert mock.stats()["requests"] == 0
+
+
 def told(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
     """Exit code, output and errors of the command, where it ends by itself."""
     code = "import sys; from infertui.entry import main; sys.argv = ['infertui', 'mock-server', *sys.argv[1:]]; main()"
