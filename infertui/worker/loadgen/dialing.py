@@ -29,15 +29,16 @@ class Dialer:
         """Raises ConfigError for certificates that cannot be read."""
         self._address = address
         self._tls = tls_context(target) if address.tls else None
+        self._timeout_s = min(CONNECT_TIMEOUT_S, target.request_timeout_s)
         self._found: list[str] = []
 
     async def open(self, make: Callable[[], ServerConnection]) -> ServerConnection:
         """Raises DialError."""
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 return await self._open(make)
         except TimeoutError:
-            raise DialError("connect", f"no connection within {CONNECT_TIMEOUT_S:g} s") from None
+            raise DialError("connect", f"no connection within {self._timeout_s:g} s") from None
         except OSError as error:
             kind: ErrorKind = "tls" if self._tls is not None and _of_tls(error) else "connect"
             raise DialError(kind, error_text(error)) from None

@@ -1,9 +1,11 @@
 """What happens while a load runs: other levels, its end, its server's end."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -245,6 +247,23 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert told.kinds == ["connect"] * 6
     assert told.done[0].why == "plan"
     assert "refused" in told.requests[0].error.lower()
+
+
+def test_a_server_that_takes_no_connection(tmp_path: Path) -> None:
+    """Its queue is full, so that nobody answers at all."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            full = stack.enter_context(socket.socket())
+            full.setblocking(False)
+            full.connect_ex(server.getsockname())
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        command = part_command(url, count=2, concurrency=2, target={"request_timeout_s": 0.3})
+        told = play(load(tmp_path, command))
+    assert told.kinds == ["connect"] * 2
+    assert "within 0.3 s" in told.requests[0].error
 
 
 def test_a_server_that_hangs_up_at_once_is_not_asked_as_fast_as_can_be(tmp_path: Path) -> None:
