@@ -441,3 +441,37 @@ def test_where_and_with_what_key() -> None:
     )
     assert CHAT.headers("k")["authorization"] == "Bearer k"
     assert "authorization" not in COMPLETIONS.headers("")
+
+
+def test_what_llama_server_sent() -> None:
+    """As it came from one built from llama-cpp-python 0.3.36, ids and some timings shortened."""
+    same = '"created":1,"id":"c","model":"m","system_fingerprint":"b1-0c1e570","object":"chat.completion.chunk"'
+    pieces = [
+        f'data: {{"choices":[{{"finish_reason":null,"delta":{{"role":"assistant","content":null}}}}],{same}}}',
+        f'data: {{"choices":[{{"finish_reason":null,"index":0,"delta":{{"content":"1"}}}}],{same}}}',
+        f'data: {{"choices":[{{"finish_reason":null,"index":0,"delta":{{"content":"."}}}}],{same}}}',
+        f'data: {{"choices":[{{"finish_reason":"length","index":0,"delta":{{}}}}],{same}}}',
+        f'data: {{"choices":[],{same},"usage":{{"completion_tokens":2,"prompt_tokens":35,"total_tokens":37,'
+        '"prompt_tokens_details":{"cached_tokens":24}},"timings":{"cache_n":24,"prompt_n":11,"prompt_ms":1955.362,'
+        '"prompt_per_second":5.625556802269862,"predicted_n":2,"predicted_ms":1047.0623}}',
+        "data: [DONE]",
+    ]
+    answer = told(came(*((ms, f"{piece}\n\n".encode()) for ms, piece in enumerate(pieces))))
+    assert (answer.error, in_ms(answer.steps), answer.text, answer.finish) == ("", [1, 2], "1.", "length")
+    assert answer.usage == TokenUsage(prompt_tokens=35, output_tokens=2, cached_tokens=24)
+    assert answer.server == pytest.approx({"prefill": 1.955362, "decode": 1.0470623})
+
+
+def test_what_transformers_serve_sent() -> None:
+    """5.23: no [DONE], usage with the finish and unasked; a character that is not whole is shown as another."""
+    same = '"created":1796127525,"model":"tiny@main","object":"text_completion"'
+    pieces = [
+        f'data: {{"id":"b","choices":[{{"index":0,"text":"\ufffdA"}}],{same}}}',
+        f'data: {{"id":"b","choices":[{{"index":0,"text":"\ufffd\\u0007"}}],{same}}}',
+        f'data: {{"id":"b","choices":[{{"finish_reason":"length","index":0,"text":""}}],{same},'
+        '"usage":{"completion_tokens":10,"prompt_tokens":26,"total_tokens":36}}',
+    ]
+    received = came(*((ms, f"{piece}\n\n".encode()) for ms, piece in enumerate(pieces)))
+    answer = COMPLETIONS.read(received, streaming=True)
+    assert (answer.error, in_ms(answer.steps), answer.tokens, answer.counted) == ("", [0, 1], 10, "server")
+    assert (answer.gained, answer.usage.prompt_tokens) == ((), 26)
