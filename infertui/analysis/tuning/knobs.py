@@ -115,7 +115,7 @@ def _gpu_knob(setting: GpuSetting, config: Config) -> Knob:
     now = gpu_settings(config).get(setting.name, setting.was)
     return Knob(
         key=key,
-        label=key,
+        label=setting.name,
         value=now,
         default=setting.was,
         effect="live",

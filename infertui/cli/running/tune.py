@@ -1,5 +1,6 @@
 """`infertui tune`: knobs turned one after another on a target that stays loaded, each setting measured by itself."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from infertui.runner.tuning.state import TuningRequest, TuningView
 
 SEGMENT_S, BUDGET_S = 10.0, 120.0
+_PINNED = re.compile("[0-9]{1,9}(,[0-9]{1,9})*")
 LOAD = "load"
 """The preset of a server under load."""
 
@@ -88,6 +90,8 @@ class TuneFlags(Struct, frozen=True, kw_only=True):
             )
         if not 0 < self.segment_s <= 86400:
             raise UsageError("--segment-seconds takes a number above 0, at most 86400")
+        if self.pin not in ("", "best", "all") and not _PINNED.fullmatch(self.pin):
+            raise UsageError("--pin takes best, all, or numbers of segments such as 1,3")
 
 
 def tune(
@@ -262,27 +266,25 @@ async def _followed(asked: TuneFlags, runner: "Runner", name: str, shown: "_Show
 
 
 async def _pin(asked: TuneFlags, runner: "Runner", name: str, shown: "_Shown") -> None:
-    for number in _chosen(asked.pin, shown.every):
+    from infertui.runner.tuning.folder import TuningFolder
+
+    if not asked.pin:
+        return
+    for number in _chosen(asked.pin, TuningFolder.found(asked.out, name).segments()):
         run = await runner.pin_segment(name, number)
         say(f"infertui: segment {number} is the run {run}", err=True)
 
 
-def _chosen(which: str, segments: "tuple[Segment, ...]") -> list[int]:
-    """The numbers of the segments that are to be pinned. Raises UsageError."""
+def _chosen(which: str, segments: "list[Segment]") -> list[int]:
+    """The numbers of the segments that are to be pinned."""
     from infertui.analysis.tuning.segment import best_of
-    from infertui.errors import UsageError
 
-    if not which:
-        return []
     if which == "best":
         best = best_of(segments)
         return [best.number] if best else []
     if which == "all":
         return [segment.number for segment in segments if segment.measured]
-    numbers = [part.strip() for part in which.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in numbers):
-        raise UsageError("--pin takes best, all, or numbers of segments such as 1,3")
-    return [int(part) for part in numbers]
+    return [int(part) for part in which.split(",")]
 
 
 class _Shown:
@@ -294,7 +296,6 @@ class _Shown:
         self._told: set[int] = set()
         self.segments: list[Segment] = []
         """Those of this time."""
-        self.every: tuple[Segment, ...] = ()
 
     def begun(self, name: str, out: Path) -> None:
         """The session has its folder; what an earlier one measured there is not told again."""
@@ -308,7 +309,7 @@ class _Shown:
         """Print what is new."""
         from infertui.analysis.tuning.wording import segment_line
 
-        self._error, self.every = view.error, view.segments
+        self._error = view.error
         for segment in view.segments:
             if segment.number in self._told:
                 continue

@@ -1,6 +1,7 @@
 """The tuning sessions of a runner: begun, steered and told of."""
 
 import logging
+import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -97,6 +98,8 @@ class TuningSessions:
         except InfertuiError:
             folder.release()
             await self._take_back(session.id)
+            if not request.continues:
+                shutil.rmtree(folder.path, ignore_errors=True)  # it was made for this, and nothing was measured
             raise
         self._devices[session.id] = devices
         self._sessions[session.id] = session

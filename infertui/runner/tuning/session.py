@@ -36,6 +36,8 @@ from infertui.telemetry.readings import Sample
 from infertui.text import clean
 
 _log = logging.getLogger(__name__)
+MOST_TOLD = 300
+"""Segments that whoever watches is told at a time: the last ones; all are in the session's folder."""
 
 
 class Measuring(Protocol):
@@ -116,7 +118,7 @@ class TuningSession:
             status=self._status,
             phase=self._phase,
             wanted=dict(self._course.wanted),
-            segments=tuple(self._segments),
+            segments=tuple(self._segments[-MOST_TOLD:]),
             live=self._gathering.live() if self._gathering else None,
             marked=self._marked,
             climbing=self._course.climbing,

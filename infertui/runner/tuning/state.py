@@ -78,8 +78,8 @@ class TuningLive(Struct, frozen=True):
 class TuningView(Struct, frozen=True):
     """A tuning session as whoever watches shows it. `folder` is absolute; `config` is what is being measured.
 
-    `wanted` are changes that were asked for and are waited for: the batch under way ends first. `climbing` is the key
-    of a climb. `phase` is what the segment under way is at.
+    `wanted` are changes that were asked for and are waited for: the batch under way ends first. `segments` are the last
+    few hundred. `climbing` is the key of a climb. `phase` is what the segment under way is at.
     """
 
     id: str

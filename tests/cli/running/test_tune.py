@@ -69,6 +69,7 @@ def test_a_script_prints_a_line_of_json_for_each_segment_and_pins_the_best(tmp_p
         (("--climb", "model.id"), "is no knob of this session"),
         (("--turn", "workload.batch_size=1,2", "--segment-seconds", "0"), "takes a number above 0"),
         (("--turn", "workload.batch_size=1,2", "--set", "sweep.grid.workload.seed=1,2"), "a sweep cannot be tuned"),
+        (("--turn", "workload.batch_size=1,2", "--pin", "first"), "--pin takes best, all, or numbers"),
         (("--continue", "tuning-none"), "there is no tuning session"),
     ],
 )

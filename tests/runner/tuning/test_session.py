@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import psutil
 import pytest
 from support.runs import UNDISTURBED, requests_of, run, simulated
 from support.tunings import go_on, measured, tune, until
@@ -266,3 +267,25 @@ def test_a_real_engine_takes_threads_and_mode_anew_with_the_model_loaded(tmp_pat
     assert [one.threads for one in loaded if one][:3] == [1, 1, 2]
     modes = [result.effective.settings.get("mode") for result in results if result and result.effective]
     assert modes == ["eager", "static", "static", "eager"]
+
+
+def test_a_worker_that_is_killed_is_a_segment_and_the_setting_is_measured_again(tmp_path: Path) -> None:
+    def kill_worker() -> None:
+        (worker,) = [child for child in psutil.Process().children() if "infertui.worker.child" in child.cmdline()]
+        worker.kill()
+
+    async def steer(runner: Runner, name: str) -> None:
+        await measured(runner, name)
+        await runner.turn(name, {"workload.batch_size": "2"})
+        await until(runner, name, lambda view: len(view.segments) == 1)
+        await measured(runner, name)
+        kill_worker()
+        await until(runner, name, lambda view: len(view.segments) == 2)
+        assert (await measured(runner, name)).config.workload.batch_size == 1
+
+    view = tune(live(), tmp_path, steer=steer)
+    good, killed, again = view.segments
+    assert (good.state, again.state, again.returned) == ("finished", "finished", True)
+    assert killed.state in ("failed", "interrupted")
+    assert killed.figures["iterations"]
+    assert [segment.process for segment in view.segments] == [1, 1, 2]
