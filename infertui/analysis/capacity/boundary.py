@@ -134,8 +134,8 @@ def levels_of(observations: Sequence[LevelSeen], wanted: Sequence[Objective]) ->
 
 
 def _as_dependent(levels: Sequence[LevelUses]) -> Iterator[LevelUses]:
-    """Where little was beyond a limit it cannot be seen how much it comes in bursts: it is taken to do so as much as at
-    the nearest level at which that was seen."""
+    """How much of what is beyond a limit comes in bursts is seen badly at one level, and not at all where it is little:
+    it is taken to do so at least as much as at levels like it on average."""
     seen: dict[int, list[tuple[float, float]]] = {}
     for level in levels:
         for number, use in enumerate(level.uses):
@@ -145,8 +145,8 @@ def _as_dependent(levels: Sequence[LevelUses]) -> Iterator[LevelUses]:
         uses = list(level.uses)
         for number, use in enumerate(uses):
             if use is not None and use.count and number in seen:
-                apart, bursts = min((abs(place - math.log(level.level)), bursts) for place, bursts in seen[number])
-                uses[number] = use.in_bursts(bursts) if apart < _ALIKE else use
+                near = [bursts for place, bursts in seen[number] if abs(place - math.log(level.level)) < _ALIKE]
+                uses[number] = use.in_bursts(sum(near) / len(near)) if near else use
         yield replace(level, uses=tuple(uses))
 
 
