@@ -78,8 +78,9 @@ def test_what_other_versions_send_and_expect_stays() -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
 def test_the_runner_does_each_operation_as_it_is_written_down(operation: Operation) -> None:
-    done = inspect.signature(vars(Runner)[operation.name])
-    assert done == operation.signature
+    owner = next(kind for kind in Runner.__mro__ if operation.name in vars(kind))
+    assert owner is not RunnerApi, "it has to be done by somebody"
+    assert inspect.signature(vars(owner)[operation.name]) == operation.signature
     assert operation.help
 
 
