@@ -342,7 +342,8 @@ class RunnerApi:
 
     @changes("POST", "/tuning/pin", "pin a segment", reply="run")
     async def pin_segment(self, tuning: str, segment: int) -> str:
-        """Make a segment an ordinary run, whose config repeats it; its id."""
+        """Make a segment an ordinary run, whose config repeats it; its id. The one under way ends, and the next has the
+        same setting."""
 
     @changes("POST", "/tuning/gpu", "let settings of a GPU be changed")
     async def allow_gpu_settings(self, tuning: str) -> None:

@@ -1,5 +1,6 @@
 """What a segment under way comes to: its batches as they end, its comparisons, and the points of the charts."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from infertui.analysis.tuning.segment import Compared, Segment, against, comparisons, looks_until
@@ -25,6 +26,8 @@ class Gathering:
     ) -> None:
         self.number, self.name, self.began = number, name, began
         self.process = 0
+        self.over = asyncio.Event()
+        """Set when it has ended."""
         self.baseline = 0
         self.versus = 0
         """The segment that it is to be clear against; 0: the one before."""

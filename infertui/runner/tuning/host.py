@@ -157,6 +157,7 @@ class TuningSessions:
     async def pin(self, tuning: str, segment: int) -> str:
         """As `RunnerApi.pin_segment`."""
         session = self._session(tuning)
+        await session.ended_of(segment)
         result = await run_blocking(lambda: session.pin(segment))
         session.pinned(segment, result.id)
         self._tell(ResultsChanged(str(session.folder.path.parent)))

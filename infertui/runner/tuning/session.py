@@ -183,6 +183,18 @@ class TuningSession:
             raise UsageError(f"there is no segment {number} that ended")
         return self.folder.pin(segment, self._start)
 
+    async def ended_of(self, number: int) -> None:
+        """End the segment under way where it is that one, and go on with the same setting in the next.
+
+        Raises UsageError in a session that follows a script, whose steps have their lengths.
+        """
+        if self._gathering is None or self._gathering.number != number:
+            return
+        if self._course.scripted:
+            raise UsageError(f"segment {number} has not ended, and its script says how long it takes")
+        self._conclude()
+        await self._gathering.over.wait()
+
     def pinned(self, number: int, run: str) -> None:
         """Note that a segment is an ordinary run now. Raises StoreError."""
         at = next(at for at, segment in enumerate(self._segments) if segment.number == number)
@@ -241,6 +253,8 @@ class TuningSession:
             course.error = f"a bug in infertui: {type(bug).__name__}"
             _log.exception("a tuning session ended with a bug")
         finally:
+            if self._gathering:
+                self._gathering.over.set()
             self._status, self._phase, self._execution, self._gathering = "ended", None, None, None
             course.end()
             course.error = course.error or clean(self._ended_by)
@@ -283,8 +297,11 @@ class TuningSession:
     def _keep(self, segment: Segment, observed: Totals) -> None:
         self._segments.append(segment)
         self._observed[segment.number] = observed
+        over = self._gathering
         self._execution, self._gathering, self._phase = None, None, None
         self.folder.keep(segment)
+        if over is not None:
+            over.over.set()
         self._tell()
 
     def _take(self, event: AnyRunEvent) -> None:

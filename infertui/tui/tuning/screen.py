@@ -293,7 +293,10 @@ class TuningScreen(Dialog[None]):
 
     def action_pin(self) -> None:
         """Make it a result."""
-        if number := self._segment():
+        view = self._view
+        live = view.live if view is not None and view.phase == "measure" else None
+        here = live is not None and live.batches and not self._segments.has_focus
+        if number := live.number if live is not None and here else self._segment():
             done = f"Segment {number} is a result now."
             self._app_context.intend(lambda control: control.pin_segment(self._tuning, number), done=done)
 

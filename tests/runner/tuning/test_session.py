@@ -289,3 +289,17 @@ def test_a_worker_that_is_killed_is_a_segment_and_the_setting_is_measured_again(
     assert killed.state in ("failed", "interrupted")
     assert killed.figures["iterations"]
     assert [segment.process for segment in view.segments] == [1, 1, 2]
+
+
+def test_the_segment_under_way_is_pinned_and_goes_on_as_the_next(tmp_path: Path) -> None:
+    async def steer(runner: Runner, name: str) -> None:
+        await measured(runner, name)
+        assert await runner.pin_segment(name, 1)
+        view = await measured(runner, name)
+        assert view.live is not None
+        assert view.live.number == 2
+        assert view.segments[0].pinned
+
+    view = tune(live(), tmp_path, steer=steer)
+    assert [segment.changes for segment in view.segments] == [{}, {}]
+    assert [segment.process for segment in view.segments] == [1, 1]

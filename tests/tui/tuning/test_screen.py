@@ -81,8 +81,9 @@ def test_the_keys_of_a_segment_mean_the_one_that_is_chosen() -> None:
         await pilot.press("b", "p", "tab", "j", "p")
         await pilot.pause()
 
-    bench = play(act, replace(VIEW, segments=(SEGMENT, second)))
-    assert asked(bench) == [("mark_segment", (NAME, 2)), ("pin_segment", (NAME, 2)), ("pin_segment", (NAME, 1))]
+    live = TuningLive(3, "bs=4", 9.0, 7, 3.0, 320.0)
+    bench = play(act, replace(VIEW, segments=(SEGMENT, second), live=live))
+    assert asked(bench) == [("mark_segment", (NAME, 2)), ("pin_segment", (NAME, 3)), ("pin_segment", (NAME, 1))]
 
 
 def test_a_value_is_typed_and_one_that_cannot_be_is_not_taken() -> None:
