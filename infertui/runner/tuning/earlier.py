@@ -1,5 +1,7 @@
 """What an earlier session of a folder left: its segments, also the one that it was cut off in."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -33,7 +35,7 @@ def read_earlier(folder: TuningFolder, start: Config) -> EarlierSegments:
     known = {segment.run for segment in segments}
     for result in sorted(folder.store.results(warn=lambda _: None), key=lambda result: result.started):
         if result.id not in known and result.config is not None:
-            segments.append(_cut_off(folder, start, result, segments[-1] if segments else None))
+            segments.append(_cut_off(folder, start, result, segments))
             folder.keep(segments[-1])
     last = next((segment for segment in reversed(segments) if segment.state == "finished"), None)
     return EarlierSegments(
@@ -45,7 +47,11 @@ def read_earlier(folder: TuningFolder, start: Config) -> EarlierSegments:
     )
 
 
-def _cut_off(folder: TuningFolder, start: Config, result: Result, before: Segment | None) -> Segment:
+def _cut_off(folder: TuningFolder, start: Config, result: Result, segments: Sequence[Segment]) -> Segment:
+    """What was under way as a segment. One that had finished without its line was the next step of the script."""
+    before = segments[-1] if segments else None
+    scripted = result.state == "finished" and bool(folder.kept.steps)
+    step = max((one.step for one in segments), default=0) + 1 if scripted else 0
     config = restored(result.own_config, start)
     earlier = restored(folder.result(before).own_config, start) if before and before.run else start
     return Segment(
@@ -60,6 +66,7 @@ def _cut_off(folder: TuningFolder, start: Config, result: Result, before: Segmen
         figures=figures_of(result),
         error=result.error,
         invalid=result.verdict.invalid,
+        step=step,
     )
 
 

@@ -303,3 +303,15 @@ def test_the_segment_under_way_is_pinned_and_goes_on_as_the_next(tmp_path: Path)
     view = tune(live(), tmp_path, steer=steer)
     assert [segment.changes for segment in view.segments] == [{}, {}]
     assert [segment.process for segment in view.segments] == [1, 1]
+
+
+def test_a_segment_whose_line_was_not_written_is_not_measured_again(tmp_path: Path) -> None:
+    view = tune(simulated(), tmp_path, {}, {"workload.batch_size": "2"}, {"workload.batch_size": "4"}, seconds=0.2)
+    lines = tmp_path / view.id / "segments.jsonl"
+    first, second, _ = lines.read_bytes().splitlines(keepends=True)
+    lines.write_bytes(first + second[: len(second) // 2])  # killed within a line, and after a run that had ended
+    again = go_on(simulated(), tmp_path, view.id)
+    assert [segment.run for segment in again.segments] == [segment.run for segment in view.segments]
+    assert [segment.step for segment in again.segments] == [1, 2, 3]
+    assert [segment.changes for segment in again.segments] == [segment.changes for segment in view.segments]
+    assert [segment.figures for segment in again.segments] == [segment.figures for segment in view.segments]
