@@ -3,7 +3,7 @@
     python tests/write_docs.py
 
 fills every part of a page between `<!-- begin: WHAT -->` and `<!-- end -->`. WHAT is a command of infertui, whose
-output stands there, one of the words of PARTS, `speeds FOLDER...` or `summary FOLDER RUN`.
+output stands there, one of the words of PARTS, `speeds FOLDER...`, `load FOLDER` or `summary FOLDER RUN`.
 """
 
 import os
@@ -18,6 +18,7 @@ from support.manual.commands import commands
 from support.manual.containers import profile_table
 from support.manual.engines import engine_table
 from support.manual.keys import config_keys, preset_table, screen_keys, setting_keys, shape_table
+from support.manual.loads import loads
 from support.manual.routes import routes, wire_types
 from support.manual.speeds import speeds
 from support.manual.summary import summary
@@ -64,6 +65,8 @@ def made(what: str) -> str:
             raise RuntimeError(f"{what} ended with {done.exit_code}: {done.output}")
         return done.stdout.strip()
     word, *names = what.split()
+    if word == "load":
+        return loads(*names)
     if word == "speeds":
         return speeds(names)
     if word == "summary":
