@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 class Rates:
     """Of a window: `ended` are the requests that ended in it, `done` those of them that did not fail.
 
-    `horizon` is when the load fell from its level.
+    `horizon` is when the load fell from its level. Where it never settled a request counts when it ends: one that waits
+    in a queue that grows is no part of what is done.
     """
 
-    def __init__(self, columns: Columns, window: Window, ended: Columns, done: Columns, horizon: float) -> None:
+    def __init__(
+        self, columns: Columns, window: Window, ended: Columns, done: Columns, horizon: float, *, settled: bool = True
+    ) -> None:
         import numpy as np
 
         self._all, self._window, self._ended, self._done = columns, window, ended, done
         blocks = max(1, min(BLOCKS, len(done)))
         self._edges = np.linspace(window.start, window.end, blocks + 1)
+        self._settled = settled
         self._through = _ends_at_level(columns, done, horizon)
 
     def rate(self, blocks: "Floats | None") -> tuple[float | None, Interval | None]:
@@ -41,7 +45,10 @@ class Rates:
         """Requests of such masses, spread over the time for which each was under way at this load."""
         import numpy as np
 
-        return spread_over(self._all.sent, self._through, np.where(self._all.aborted, of_aborted, masses), self._edges)
+        columns = self._all
+        if not self._settled:
+            return spread_over(columns.end, columns.end, np.where(columns.aborted, 0.0, masses), self._edges)
+        return spread_over(columns.sent, self._through, np.where(columns.aborted, of_aborted, masses), self._edges)
 
     def tokens(self) -> "Floats | None":
         """Those of each block by their times; None where they are not known of one that was done."""
@@ -71,8 +78,9 @@ class Rates:
             return None
         used = columns.good | columns.aborted
         ends = np.where(np.isfinite(columns.first), columns.first, self._through)
+        starts = columns.sent if self._settled else ends
         masses = np.where(np.isfinite(columns.prompt_tokens), columns.prompt_tokens, float(known.mean()))
-        return spread_over(columns.sent[used], ends[used], masses[used], self._edges)
+        return spread_over(starts[used], ends[used], masses[used], self._edges)
 
     def in_flight(self) -> float | None:
         """The mean over the window."""

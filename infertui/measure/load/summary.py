@@ -74,7 +74,7 @@ def summarise_load(
     level = level_of(columns, concurrency=in_flight, ramp_s=asked.ramp_s, stop=stop)
     found = _found(columns, level, window)
     chosen = found.window or Window(0.0, 0.0)
-    return _Seen(columns, chosen, level.end).figures(asked, found, meters)
+    return _Seen(columns, chosen, level.end, settled=found.steady is not False).figures(asked, found, meters)
 
 
 def _found(columns: Columns, level: Window, window: Window | None) -> Steadiness:
@@ -97,13 +97,13 @@ def _ended_in(columns: Columns, window: Window) -> "Flags":
 class _Seen:
     """What was seen in a window: all requests, those that ended in it, and of these those that were done."""
 
-    def __init__(self, columns: Columns, window: Window, horizon: float) -> None:
+    def __init__(self, columns: Columns, window: Window, horizon: float, *, settled: bool) -> None:
 
         self._all = columns
         self._window = window
         self._ended = columns.where(_ended_in(columns, window) & ~columns.aborted)
         self._done = self._ended.where(self._ended.good)
-        self._rates = Rates(columns, window, self._ended, self._done, horizon)
+        self._rates = Rates(columns, window, self._ended, self._done, horizon, settled=settled)
 
     def figures(self, asked: AskedLoad, found: Steadiness, meters: Sequence[Meter]) -> tuple[Summary, LoadFigures]:
         """All of them."""

@@ -262,3 +262,12 @@ def test_lines_of_a_load_make_the_same_figures_again() -> None:
         assert load_again.request_throughput == pytest.approx(load.request_throughput, rel=1e-6)
         assert summary_again.output_throughput == pytest.approx(summary.output_throughput, rel=1e-3)
         assert load_again.window == load.window
+
+
+def test_requests_that_wait_in_a_queue_that_grows_are_not_done() -> None:
+    """Ten servers of 0.1 s do 100 requests a second, however many come."""
+    summary, load = figures(queue(200, 10, 0.1, 40.0, seed=1), rate=200.0)
+    assert load.steadiness.steady is False
+    assert load.request_throughput == pytest.approx(100, rel=0.05)
+    assert summary.output_throughput == pytest.approx(1000, rel=0.05)
+    assert summary.total_throughput == pytest.approx(11_000, rel=0.05)
