@@ -90,16 +90,20 @@ def observe(
     *,
     origin_ns: int,
     level: float,
+    from_due: bool = False,
 ) -> LevelSeen:
-    """What requests that ended in the window tell of each objective; those that this side ended tell nothing."""
+    """What requests that ended in the window tell of each objective; those that this side ended tell nothing.
+
+    `from_due`: latencies count from when a request was due, else from when it was sent.
+    """
     columns = columns_of(requests, origin_ns)
     inside = columns.where((columns.end > window.start) & (columns.end <= window.end) & ~columns.aborted)
     failed = inside.failed.astype(float)
-    terms = [*(_blocks(inside, term) for term in slo.terms), _of(failed, failed * 0 + 1)]
+    terms = [*(_blocks(inside, term, from_due=from_due) for term in slo.terms), _of(failed, failed * 0 + 1)]
     return LevelSeen(level, 0, 0.0, window.seconds, len(inside), tuple(terms))
 
 
-def _blocks(columns: Columns, term: SloTerm) -> TermBlocks:
+def _blocks(columns: Columns, term: SloTerm, *, from_due: bool) -> TermBlocks:
     """Failed requests are beyond any limit, and have no part in a mean."""
     import numpy as np
 
@@ -111,7 +115,7 @@ def _blocks(columns: Columns, term: SloTerm) -> TermBlocks:
             return _of(np.array([0.0 if each is None else (each.mean or 0.0) * each.count for each in gaps]), counts)
         over = np.array([0.0 if each is None else _beyond(each.histogram, term.limit_s) for each in gaps])
         return _of(over + failed, counts + failed)
-    own = columns.own(term)
+    own = columns.own(term, from_due=from_due)
     known = columns.good & np.isfinite(own)
     if term.statistic == "mean":
         return _of(np.where(known, own, 0.0), known.astype(float))

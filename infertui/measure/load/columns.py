@@ -53,16 +53,16 @@ class Columns(Struct, frozen=True, eq=False):
         return ~(self.good | self.aborted)
 
     def latency(self, name: str) -> "Floats":
-        """One of ttft, ttfo, tpot, e2e, ttft_due, e2e_due; NaN where there is none."""
+        """One of ttft, ttfo, tpot, e2e, ttft_due, ttfo_due, e2e_due; NaN where there is none."""
         if name == "tpot":
             return self.tpot
         ends = {"ttft": self.first, "ttfo": self.first_output, "e2e": self.answered}[name.removesuffix("_due")]
         return ends - (self.due if name.endswith("_due") else self.sent)
 
-    def own(self, term: SloTerm) -> "Floats":
-        """Each request's own value of what a term is about."""
+    def own(self, term: SloTerm, *, from_due: bool) -> "Floats":
+        """Each request's own value of what a term is about, since it was due or since it was sent."""
         if term.latency != "itl":
-            return self.latency(term.latency)
+            return self.latency(latency_name(term.latency, from_due=from_due))
         return _floats(_gap(request.itl, term.statistic) for request in self.requests)
 
     def where(self, chosen: "Flags") -> "Columns":
@@ -72,6 +72,11 @@ class Columns(Struct, frozen=True, eq=False):
         at = np.flatnonzero(chosen)
         names = [name for name in self.__struct_fields__ if name != "requests"]
         return Columns(tuple(self.requests[each] for each in at), *(getattr(self, name)[at] for name in names))
+
+
+def latency_name(latency: str, *, from_due: bool) -> str:
+    """Of those that begin with a request, from when that was due where that is wanted."""
+    return f"{latency}_due" if from_due and latency in ("ttft", "ttfo", "e2e") else latency
 
 
 def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from infertui.measure.load.columns import Columns
+from infertui.measure.load.columns import Columns, latency_name
 from infertui.measure.load.estimates import GapBlocks, share_interval, share_of
 from infertui.measure.load.figures import TermFigures, TermVerdict
 from infertui.measure.load.slo import Slo, SloTerm
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 
 class SloOutcome:
-    """Which requests kept all objectives, and which are known not to have; failed ones kept none."""
+    """Which requests kept all objectives, and which are known not to have; failed ones kept none.
 
-    def __init__(self, columns: Columns, slo: Slo) -> None:
+    `from_due`: latencies count from when a request was due, as its user waits from then on; else from when it was sent.
+    """
+
+    def __init__(self, columns: Columns, slo: Slo, *, from_due: bool = False) -> None:
         import numpy as np
 
+        self._from_due = from_due
         self._failed = columns.failed
-        self._own = {term: np.where(columns.good, columns.own(term), np.nan) for term in slo.terms}
+        owns = {term: columns.own(term, from_due=from_due) for term in slo.terms}
+        self._own = {term: np.where(columns.good, own, np.nan) for term, own in owns.items()}
         self._kept = {term: _kept(term, own) for term, own in self._own.items()}
         self.kept: Flags = columns.good.copy()
         self.broken: Flags = columns.failed.copy()
@@ -58,7 +63,7 @@ class SloOutcome:
         if term.latency == "itl":
             value, interval = gaps.statistic(term.statistic)
         else:
-            whole, intervals = spreads[term.latency]
+            whole, intervals = spreads[latency_name(term.latency, from_due=self._from_due)]
             interval = intervals.get(term.statistic)
             tells = whole is not None and term.statistic in ("mean", *whole.supported)
             value = getattr(whole, term.statistic) if tells else None

@@ -33,6 +33,8 @@ _FIRST_WIDTH = 1 / 64
 _BLOCKS = 64
 _FEWEST_BLOCKS = 8
 _IN_BLOCK = 2
+FEWEST = _FEWEST_BLOCKS * _IN_BLOCK
+"""Requests that have to end at a load before anything can be said of it."""
 _NEARLY = 2.0
 """The cut is the earliest that knows the mean nearly as well as the best, by its variance. To insist on the best would
 often cut off what is only chance."""
@@ -90,8 +92,8 @@ class SteadyWatch:
         begin += MIXED * latency
         first, stop = self._bins(begin, end)
         ended = self._counts["e2e"][first:stop].sum()
-        if ended < _FEWEST_BLOCKS * _IN_BLOCK:
-            few = f"{ended:.0f} requests ended at this load, {_FEWEST_BLOCKS * _IN_BLOCK} have to"
+        if ended < FEWEST:
+            few = f"{ended:.0f} requests ended at this load, {FEWEST} have to"
             return Steadiness(None, f"too few requests to tell: {few}", whole)
         names = [name for name in ("tpot", "ttft") if self._counts[name][first:stop].sum() >= ended / 2] or ["e2e"]
         cut = first + max(self._cut(name, first, stop) for name in names)

@@ -20,7 +20,7 @@ from infertui.measure.load.figures import LoadFigures, Steadiness, Window
 from infertui.measure.load.objectives import SloOutcome, binding
 from infertui.measure.load.rates import Rates, known_tokens
 from infertui.measure.load.slo import Slo
-from infertui.measure.load.steady import level_of, steadiness
+from infertui.measure.load.steady import FEWEST, level_of, steadiness
 from infertui.measure.records import Request
 from infertui.measure.statistics import Distribution, Interval
 from infertui.measure.summary import Summary, with_drift
@@ -50,6 +50,11 @@ class AskedLoad(Struct, frozen=True):
     exact_lengths: bool = True
     fresh_prompts: bool = True
     around_tokens: float = 0.0
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests come at their times, so that their users wait from when they were due."""
+        return self.rate is not None or self.concurrency is None
 
 
 def summarise_load(
@@ -85,7 +90,8 @@ def _found(columns: Columns, level: Window, window: Window | None) -> Steadiness
         return msgspec.structs.replace(found, window=window)
     if not len(columns):
         return Steadiness(None, "no request ended", level)
-    if found.window is not None and _ended_in(columns, found.window).any():
+    tells = found.steady is not None or len(columns) >= FEWEST
+    if tells and found.window is not None and _ended_in(columns, found.window).any():
         return found
     return msgspec.structs.replace(found, window=Window(float(columns.sent.min()), float(columns.end.max())))
 
@@ -111,10 +117,11 @@ class _Seen:
         inside = (self._all.sent >= window.start) & (self._all.sent < window.end)
         late = (self._all.sent - self._all.due)[inside]
         spreads = {
-            name: distribution(done.latency(name)) for name in ("ttft", "tpot", "e2e", "ttfo", "ttft_due", "e2e_due")
+            name: distribution(done.latency(name))
+            for name in ("ttft", "tpot", "e2e", "ttfo", "ttft_due", "ttfo_due", "e2e_due")
         }
         gaps = GapBlocks(done.requests)
-        outcome = SloOutcome(self._all, asked.slo)
+        outcome = SloOutcome(self._all, asked.slo, from_due=asked.open_loop)
         here = _ended_in(self._all, window) & ~self._all.aborted
         share_good = share_of(self._ended.good) or 0.0
         requests = self._rates.rate(self._rates.requests(self._all.good.astype(float), share_good))

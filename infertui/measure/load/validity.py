@@ -28,6 +28,7 @@ CACHED = (0.01, 0.1)
 OTHER_COUNT = 0.01
 LITTLE = 0.1
 """From where requests are missing among those that are known, or counted twice."""
+_HUNDRED = 100
 _SURE = 3.0
 """Standard errors by which a rate has to be off."""
 
@@ -81,7 +82,9 @@ def _client(summary: Summary, load: LoadFigures, asked: AskedLoad) -> Iterable[R
     waits = asked.rate is not None and asked.concurrency is not None
     if client.late_p99 is not None and usual and client.late_p99 > LATE[0] * usual:
         share = client.late_p99 / usual
-        much = f"1 of 100 requests was sent {_ms(client.late_p99)} late or later, {percent(share)} of the median TTFT"
+        who = "1 of 100 requests was" if load.sent >= _HUNDRED else "the latest request was"
+        late = "late or later" if load.sent >= _HUNDRED else "late"
+        much = f"{who} sent {_ms(client.late_p99)} {late}, {percent(share)} of the median TTFT"
         if waits:
             yield Reason(f"{much}: they waited until fewer than {asked.concurrency} were in flight", "late")
         else:

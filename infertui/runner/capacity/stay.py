@@ -125,7 +125,14 @@ class LevelStay:
         verdict = judge_load(summary, load, self._asked)
         disturbed = not verdict.valid and not _OF_THE_CLIENT.isdisjoint(verdict.marks)
         against = tuple(text for text in verdict.invalid if not text.startswith(_REASONS_OF_LEVEL))
-        seen = observe(self._requests, self._asked.slo, window, origin_ns=self._begin_ns, level=self.level)
+        seen = observe(
+            self._requests,
+            self._asked.slo,
+            window,
+            origin_ns=self._begin_ns,
+            level=self.level,
+            from_due=self._asked.open_loop,
+        )
         return Stay(
             observation=replace(
                 seen,

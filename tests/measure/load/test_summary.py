@@ -271,3 +271,26 @@ def test_requests_that_wait_in_a_queue_that_grows_are_not_done() -> None:
     assert load.request_throughput == pytest.approx(100, rel=0.05)
     assert summary.output_throughput == pytest.approx(1000, rel=0.05)
     assert summary.total_throughput == pytest.approx(11_000, rel=0.05)
+
+
+def test_of_an_open_loop_objectives_count_from_when_a_request_was_due() -> None:
+    """Each waits a second to be sent, as behind a limit of what may be in flight, and is answered in 0.68 s."""
+    requests = [answered(0.1 * number + 1.0, TTFT, TPOT, TOKENS, due=0.1 * number) for number in range(200)]
+    _, opened = figures(requests, rate=10.0, concurrency=20, slo="ttft.p50<100ms e2e<1s tpot<20ms")
+    assert (opened.goodput, opened.attainment) == (0, 0)
+    assert [term.attainment for term in opened.terms] == [0, 0, 1]
+    assert opened.terms[0].value == pytest.approx(1.05)
+    assert opened.terms[0].verdict == "missed"
+    _, closed = figures(requests, concurrency=7, slo="ttft.p50<100ms e2e<1s tpot<20ms")
+    assert closed.attainment == 1
+    assert closed.terms[0].value == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 15])
+def test_of_a_few_requests_all_count(count: int) -> None:
+    """There is no load to settle, and whoever asked for three looks for three."""
+    requests = [answered(LATENCY * number, TTFT, TPOT, TOKENS) for number in range(count)]
+    summary, load = figures(requests, concurrency=1, stop_ns=requests[-1].sent_ns)
+    assert (summary.requests, summary.output_tokens) == (count, count * TOKENS)
+    assert load.steadiness.steady is None
+    assert load.request_throughput == pytest.approx(1 / LATENCY)
