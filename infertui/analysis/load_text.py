@@ -22,7 +22,7 @@ def load_rows(result: Result) -> list[tuple[str, str]]:
 
 
 def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
-    yield "request throughput", _rate(load.request_throughput, load.request_throughput_interval)
+    yield "requests/s", _rate(load.request_throughput, load.request_throughput_interval)
     if load.terms:
         share = "" if load.attainment is None else f"  {load.attainment:.1%} of the requests"
         yield "goodput", _rate(load.goodput, load.goodput_interval) + share

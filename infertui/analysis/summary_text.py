@@ -317,9 +317,20 @@ _REMEDIES = {
     "client": "infertui itself was too large a part of it: longer outputs or larger batches",
 }
 """By the mark of what is against a run, the most telling first."""
+_REMEDIES_OF_LOADS = {
+    "failures": "the server failed requests: its log says why, and `failures` above which kind they were",
+    "lengths": "answers had other lengths than were asked for: see whether the server takes ignore_eos, or --osl less",
+    "cached": "the server had parts of the prompts cached: restart it, or switch its prefix cache off",
+    "client": "the client was too slow, or too much else ran here: fewer requests, or another machine for the client",
+    "load": "the load was not reached: more requests (--num-prompts) or longer (--max-seconds)",
+    "arrivals": "requests were not sent as planned: a lower rate, or another machine for the client",
+    "unsteady": "the load never settled: --max-seconds more, or less load where the server cannot keep up",
+    "few": "too little was measured: --max-seconds 30 or more, or more --num-prompts",
+}
 
 
 def remedy(result: Result) -> str:
     """What to do about an invalid result; empty for a valid one, and where there is nothing to advise."""
     marks = result.verdict.marks if result.state == "finished" and not (result.verdict.valid or result.imported) else ()
-    return next((text for mark, text in _REMEDIES.items() if mark in marks), "")
+    remedies = _REMEDIES if result.load is None else _REMEDIES_OF_LOADS
+    return next((text for mark, text in remedies.items() if mark in marks), "")

@@ -6,6 +6,7 @@ from support.results import make_results
 
 from infertui.analysis.summary_text import remedy
 from infertui.cli.running.plain import summary_lines
+from infertui.measure.load.figures import LoadFigures, Steadiness, Window
 from infertui.measure.validity import Verdict
 from infertui.results.result import Result
 
@@ -39,3 +40,13 @@ def test_a_valid_run_and_one_without_advice_begin_as_ever() -> None:
     for result in (judged("drift", invalid=()), judged("failures"), replace(judged("noisy"), state="failed")):
         assert remedy(result) == ""
         assert summary_lines(result, kept=True)[0].startswith(result.state)
+
+
+def test_a_load_is_not_told_of_batches_and_iterations() -> None:
+    load = LoadFigures(Window(0, 1), Steadiness(None, "too few"))
+    run = replace(FINISHED, load=load, verdict=Verdict(("too little",), (), ("few",)))
+    assert "--max-seconds" in remedy(run)
+    assert "iterations" not in remedy(run)
+    late = replace(run, verdict=Verdict(("late",), (), ("client", "few")))
+    assert "batches" not in remedy(late)
+    assert "client" in remedy(late)

@@ -34,7 +34,7 @@ def test_a_level_each_is_a_run_each_with_a_column_of_its_own(mock: MockProcess, 
     one, four = results_of(tmp_path / "reports")
     assert [run["config"]["load"]["concurrency"] for run in (one, four)] == [1, 4]  # type: ignore[index]
     assert all(run["load"]["attainment"] == 1 for run in (one, four))  # type: ignore[index]
-    assert "request throughput" in done.stdout
+    assert "requests/s" in done.stdout
     assert "SLO ttft<5s" in done.stdout
     table = infertui("results", "--columns", "concurrency,req/s,goodput,TTFT", cwd=tmp_path)
     assert table.returncode == 0, table.stderr
