@@ -51,13 +51,27 @@ def show(
 
 
 @app.command()
-def keys() -> None:
+def keys(
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="TABLE", help="Only those of such tables, as in load or engine.vllm.")
+    ] = None,
+) -> None:
     """List every key with its type, default and meaning."""
     from infertui.config import toml
-    from infertui.config.fields import FIELDS
+    from infertui.config.fields import FIELDS, SECTIONS
+    from infertui.errors import UsageError
+    from infertui.text import quoted
 
+    for table in tables or ():
+        if table not in SECTIONS and table not in FIELDS:
+            raise UsageError(
+                f"there is no table {quoted(table, 40)}",
+                remedy=f"Tables: {', '.join(name for name in SECTIONS if name)}.",
+            )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     for field in FIELDS.values():
+        if tables and not any(f"{field.path}.".startswith(f"{table}.") for table in tables):
+            continue
         shown = f"[{field.path}]" if field.is_table else f"{field.path} = {toml.value_literal(field.default)}"
         say(Painted(shown, bold=True))
         variable = field.environment + ("_<KEY>" if field.is_table else "")

@@ -66,6 +66,12 @@ def test_a_mistake_is_one_error_and_no_traceback() -> None:
     assert isinstance(_run("show", "demos").exception, ConfigError)
 
 
+def test_keys_of_some_tables_alone() -> None:
+    told = [line for line in _run("keys", "load", "engine.vllm").stdout.splitlines() if line[:1] not in ("", " ")]
+    assert {line.split(" = ")[0].rpartition(".")[0] for line in told} == {"load", "engine.vllm"}
+    assert isinstance(_run("keys", "lod").exception, UsageError)
+
+
 def test_keys_lists_every_key_with_default_meaning_and_variable() -> None:
     output = _run("keys").stdout
     for field in FIELDS.values():
