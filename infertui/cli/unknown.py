@@ -15,7 +15,7 @@ from infertui.text import quoted
 
 _LONGEST = 60
 _BY_PURPOSE = {
-    "infertui run TARGET --sweep KEY=LIST": "sweep sweeps grid matrix vary tune search explore",
+    "infertui run TARGET --sweep KEY=LIST": "sweep sweeps grid matrix vary search explore",
     "infertui run, or infertui bench for several in turn": "benchmark measure test perf throughput latency generate",
     "infertui results": "list ls runs history table show log logs summary result",
     "infertui compare": "compare-runs diff vs versus regress regression check-regression",
@@ -40,6 +40,10 @@ _BY_PURPOSE = {
     "infertui run TARGET --quantization NAME": "quantize quantise convert",
     "infertui recompute": "rejudge recalculate refresh",
     "infertui audit FILE": "analyze analyse workload trace traces",
+    "infertui load URL": "loadtest load-test stress hammer endpoint bench-serve serve-bench",
+    "infertui capacity URL --slo TERMS": "slo knee saturation saturate max-load goodput",
+    "infertui mock-server": "mock fake-server simulator-server",
+    "infertui tune": "tuning turn live-tune autotune auto-tune",
     "infertui --help": "help commands usage",
     "infertui --version": "version about",
 }

@@ -28,6 +28,8 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
         ("reslts", "Did you mean infertui results?"),
         ("RUN", "Did you mean infertui run?"),
         ("demo", "infertui run demo"),
+        ("loadtest", "infertui load URL"),
+        ("knee", "infertui capacity URL --slo"),
         ("synthetic:nano", "infertui run synthetic:nano"),
         ("xyzzy", "`infertui --help`"),
         ("", "`infertui --help`"),

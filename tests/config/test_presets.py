@@ -9,8 +9,9 @@ from infertui.errors import ConfigError
 
 NAMES = [
     "baseline", "cpu-baseline", "demo", "gpu-batch4", "gpu-long", "gpu-medium", "gpu-short", "llama-cpp",
-    "llama-cpp-13b", "llama-cpp-7b", "llama-cpp-cpu", "modes", "pytorch", "tinyllama", "trtllm",
+    "llama-cpp-13b", "llama-cpp-7b", "llama-cpp-cpu", "load", "modes", "pytorch", "tinyllama", "trtllm",
 ]  # fmt: skip
+OF_ENGINES = [name for name in NAMES if name != "load"]
 
 
 def _config(name: str) -> Config:
@@ -21,7 +22,13 @@ def test_the_presets_that_ship() -> None:
     assert sources.names() == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_that_of_a_load_wants_a_url_and_begins_each_prompt_anew() -> None:
+    config = _config("load")
+    assert (config.target.kind, config.target.url, config.workload.prompts) == ("endpoint", "", "random")
+    assert "infertui load http://" in sources.description("load")
+
+
+@pytest.mark.parametrize("name", OF_ENGINES)
 def test_a_preset_is_valid_described_and_needs_no_download(name: str) -> None:
     config = _config(name)
     assert config.model.id.startswith("synthetic:")

@@ -233,7 +233,10 @@ def test_foreign_text_is_cleaned(out: Path) -> None:
     assert (got.name, got.error) == ("a b\N{REPLACEMENT CHARACTER}", "red")
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
 @given(values_of(Result).filter(lambda result: result.id))
 def test_every_result_has_a_row_that_survives_the_table(
     tmp_path_factory: pytest.TempPathFactory, result: Result
