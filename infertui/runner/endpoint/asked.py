@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from infertui.config.endpoint import TargetConfig
+from infertui.config.parse import flat_values
 from infertui.config.schema import Config, DeviceConfig
+from infertui.errors import ConfigError
 from infertui.load.levels import levels_of
 from infertui.measure.load.slo import parse_slo
 from infertui.measure.load.summary import AskedLoad
+from infertui.results.config_keys import default_of
 from infertui.targets.endpoint.address import parse_url
 from infertui.targets.endpoint.extras import further_fields, further_headers, key_of
 from infertui.targets.endpoint.probe import EndpointFacts
@@ -27,7 +30,19 @@ def check_endpoint(config: Config) -> None:
     further_fields(target)
     if target.serve == "none":
         key_of(target, parse_url(target.url))
+        _check_engine(config)
     parse_slo(config.load.slo)
+
+
+def _check_engine(config: Config) -> None:
+    """Of a server that runs already, no option of an engine can be heeded."""
+    for key, value in flat_values(config).items():
+        if key.startswith("engine.") and value != default_of(key):
+            raise ConfigError(
+                key,
+                f"is {value}, and a server that runs already has its own options",
+                remedy="Leave it out, or let infertui start the server: target.serve (--serve).",
+            )
 
 
 def asked_load(config: Config, loaded: Loaded | None = None) -> AskedLoad:

@@ -86,6 +86,7 @@ def test_ctrl_c_keeps_what_had_ended(mock: MockProcess, tmp_path: Path) -> None:
         (["--trace", "/no/such/file"], "load.trace"),
         (["--api", "openai"], "target.api"),
         (["--set", "workload.batch_size=4"], "workload.batch_size"),
+        (["--set", "engine.mode=eager"], "engine.mode"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_name(tmp_path: Path, flags: list[str], named: str) -> None:
