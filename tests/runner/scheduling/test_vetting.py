@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.checkpoints import save_llama
 from support.runs import simulated
 
 from infertui.config.bench_plan import plan_bench
-from infertui.config.schema import Config
+from infertui.config.schema import Config, EngineConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import ConfigError, EngineError, InfertuiError, ModelError
 from infertui.models.resolve import ModelSource, resolve
@@ -287,21 +288,26 @@ def test_an_entry_that_leaves_while_it_is_looked_at_holds_nothing_up(
 
 def test_loads_are_for_endpoints_and_their_traces_are_read(tmp_path: Path) -> None:
     (tmp_path / "trace").write_text("no trace")
-    url = {"target.kind": "endpoint", "target.url": "http://127.0.0.1:9"}
+
+    def served(**more: object) -> Config:
+        url = {"target.kind": "endpoint", "target.url": "http://127.0.0.1:9"}
+        return replace(simulated(**url, **more), engine=EngineConfig())
+
     found = asyncio.run(
         refusals(
             [
                 simulated(**{"load.request_rate": 5.0}),
-                simulated(**url, **{"load.request_rate": 5.0}),
-                simulated(**url, **{"load.steps": "5"}),
-                simulated(**url, **{"load.trace": str(tmp_path / "trace")}),
-                simulated(**url, **{"workload.prompts_file": str(tmp_path / "none")}),
+                served(**{"load.request_rate": 5.0}),
+                served(**{"load.steps": "5"}),
+                served(**{"load.trace": str(tmp_path / "trace")}),
+                served(**{"workload.prompts_file": str(tmp_path / "none")}),
+                replace(served(), engine=EngineConfig(mode="eager")),
             ],
             (),
         )
     )
     assert [error and error.path for error in found if error is None or isinstance(error, ConfigError)] == [
-        "load.request_rate", None, "load.steps", "load.trace", "workload.prompts_file",
+        "load.request_rate", None, "load.steps", "load.trace", "workload.prompts_file", "engine.mode",
     ]  # fmt: skip
 
 
