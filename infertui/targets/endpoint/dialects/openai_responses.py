@@ -9,15 +9,15 @@ from msgspec import Struct
 
 from infertui.targets.endpoint.dialect import Api, AskedRequest, ReceivedAnswer, ServerAnswer, TokenUsage
 from infertui.targets.endpoint.dialects.asking import encoded, json_headers, role_messages
+from infertui.targets.endpoint.dialects.openai_shapes import OutputDetails, PromptDetails
 from infertui.targets.endpoint.dialects.reading import (
     UNNAMED,
     JsonShape,
     StreamReading,
     at_once,
     count,
-    is_one_json,
-    read_answer,
     read_events,
+    read_sse_answer,
     server_message,
     unanswered,
 )
@@ -25,19 +25,11 @@ from infertui.targets.endpoint.dialects.reading import (
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 
 
-class _CachedDetails(Struct, frozen=True):
-    cached_tokens: int | None = None
-
-
-class _ReasoningDetails(Struct, frozen=True):
-    reasoning_tokens: int | None = None
-
-
 class _Usage(Struct, frozen=True):
     input_tokens: int | None = None
     output_tokens: int | None = None
-    input_tokens_details: _CachedDetails | None = None
-    output_tokens_details: _ReasoningDetails | None = None
+    input_tokens_details: PromptDetails | None = None
+    output_tokens_details: OutputDetails | None = None
 
 
 class _Incomplete(Struct, frozen=True):
@@ -111,8 +103,7 @@ class OpenAiResponses:
         return encoded(asked, fields)
 
     def read(self, received: ReceivedAnswer, *, streaming: bool) -> ServerAnswer:
-        stream = _stream if streaming and not is_one_json(received) else None
-        return read_answer(received, _RESPONSE, stream=stream, whole=_whole)
+        return read_sse_answer(received, _RESPONSE, streaming=streaming, stream=_stream, whole=_whole)
 
 
 def _stream(received: ReceivedAnswer) -> ServerAnswer:

@@ -16,8 +16,7 @@ from infertui.targets.endpoint.dialects.reading import (
     at_once,
     count,
     foreign_message,
-    is_one_json,
-    read_answer,
+    read_sse_answer,
     seconds,
     server_message,
     unanswered,
@@ -133,8 +132,7 @@ def openai_fields(asked: AskedRequest) -> dict[str, object]:
 
 def read_openai(received: ReceivedAnswer, *, streaming: bool) -> ServerAnswer:
     """An answer of chat or completions."""
-    stream = _stream if streaming and not is_one_json(received) else None
-    return read_answer(received, _CHUNK, stream=stream, whole=_whole)
+    return read_sse_answer(received, _CHUNK, streaming=streaming, stream=_stream, whole=_whole)
 
 
 def _stream(received: ReceivedAnswer) -> ServerAnswer:

@@ -354,3 +354,16 @@ def read_answer(
         return whole(received, shape.read(body_of(received)))
     except UnreadableError as error:
         return unanswered(received, "malformed", str(error))
+
+
+def read_sse_answer(
+    received: ReceivedAnswer,
+    shape: JsonShape[Shape],
+    *,
+    streaming: bool,
+    stream: Callable[[ReceivedAnswer], ServerAnswer],
+    whole: Callable[[ReceivedAnswer, Shape], ServerAnswer],
+) -> ServerAnswer:
+    """An answer of a server that streams events, and may send one JSON although it was asked for a stream."""
+    in_events = streaming and not is_one_json(received)
+    return read_answer(received, shape, stream=stream if in_events else None, whole=whole)

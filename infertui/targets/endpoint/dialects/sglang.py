@@ -17,9 +17,8 @@ from infertui.targets.endpoint.dialects.reading import (
     StreamReading,
     at_once,
     count,
-    is_one_json,
-    read_answer,
     read_events,
+    read_sse_answer,
     seconds,
     server_message,
     unanswered,
@@ -73,8 +72,7 @@ class SGLang:
         )
 
     def read(self, received: ReceivedAnswer, *, streaming: bool) -> ServerAnswer:
-        stream = _stream if streaming and not is_one_json(received) else None
-        return read_answer(received, _EVENT, stream=stream, whole=_whole)
+        return read_sse_answer(received, _EVENT, streaming=streaming, stream=_stream, whole=_whole)
 
 
 def _stream(received: ReceivedAnswer) -> ServerAnswer:

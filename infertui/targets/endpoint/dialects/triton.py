@@ -16,9 +16,8 @@ from infertui.targets.endpoint.dialects.reading import (
     JsonShape,
     StreamReading,
     at_once,
-    is_one_json,
-    read_answer,
     read_events,
+    read_sse_answer,
     server_message,
     unanswered,
 )
@@ -67,8 +66,7 @@ class Triton:
         return encoded(asked, {"text_input": one_prompt(asked.messages), "parameters": parameters})
 
     def read(self, received: ReceivedAnswer, *, streaming: bool) -> ServerAnswer:
-        stream = _stream if streaming and not is_one_json(received) else None
-        return read_answer(received, _EVENT, stream=stream, whole=_whole)
+        return read_sse_answer(received, _EVENT, streaming=streaming, stream=_stream, whole=_whole)
 
 
 def _stream(received: ReceivedAnswer) -> ServerAnswer:
