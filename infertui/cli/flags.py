@@ -1,6 +1,7 @@
 """Flags that mean the same in several commands, and what is refused alike. Where help differs, the command has it."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,22 @@ NewTokensFlag = Annotated[
 IterationsFlag = Annotated[
     str | None, typer.Option("--iterations", "-n", metavar="N", help="Batches to measure in each run.")
 ]
+ServedModelFlag = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="NAME", help="As the server lists it; else the first.")
+]
+ApiFlag = Annotated[
+    str | None, typer.Option("--api", metavar="NAME", help="Dialect: auto, openai-chat, ollama-chat, tgi, ...")
+]
+PromptLenFlag = Annotated[
+    str | None, typer.Option("--isl", "--input-len", metavar="N", help="Prompt tokens, about: 512.")
+]
+AnswerLenFlag = Annotated[
+    str | None, typer.Option("--osl", "--output-len", metavar="N", help="Tokens to generate: 128.")
+]
+ApiKeyEnvFlag = Annotated[
+    str | None, typer.Option("--api-key-env", metavar="NAME", help="Variable with the API key: OPENAI_API_KEY.")
+]
+LoadSeedFlag = Annotated[str | None, typer.Option("--seed", metavar="N", help="Of arrivals, lengths and prompts.")]
 LabelFlag = Annotated[
     list[str] | None, typer.Option("--label", metavar="K=V", help="A note kept with the results; repeatable.")
 ]
@@ -58,6 +75,8 @@ EqualWithinFlag = Annotated[
     ),
 ]
 
+_RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
+
 REPORTS = Path("reports")
 """What --out is unless it is given."""
 
@@ -85,6 +104,11 @@ def pairs(flag: str, texts: Sequence[str]) -> list[tuple[str, str]]:
             raise UsageError(f"{flag} {text!r} is not of the form KEY=VALUE")
         found.append((key.strip(), value))
     return found
+
+
+def swept(key: str, value: object, keys: Container[str]) -> str:
+    """The key that a flag sets: of one of `keys`, a list or range given to it is an axis of the sweep."""
+    return f"sweep.grid.{key}" if key in keys and isinstance(value, str) and _RANGE.search(value) else key
 
 
 def refuse_with_queue(given: Mapping[str, bool]) -> None:

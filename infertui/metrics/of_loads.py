@@ -5,11 +5,11 @@ Figures that every run has, such as TTFT and throughput, are in `definitions`.
 
 from typing import TYPE_CHECKING
 
+from infertui.metrics import reads
 from infertui.metrics.metric import Column, Metric, Value, View
 from infertui.metrics.units import COUNT, MILLISECONDS, NUMBER, SECONDS, SHARE, TEXT
 
 if TYPE_CHECKING:
-    from infertui.measure.statistics import Distribution
     from infertui.results.result import Result
 
 _TARGET = "config.target.kind"
@@ -28,16 +28,12 @@ def _request_rate(result: "Result") -> Value:
     return result.setup.request_rate or None
 
 
-def _p99(values: "Distribution | None") -> float | None:
-    return values.p99 if values is not None and "p99" in values.supported else None
-
-
 def _ttft_due_p99(result: "Result") -> Value:
-    return _p99(result.load.ttft_due) if result.load else None
+    return reads.p99(result.load.ttft_due) if result.load else None
 
 
 def _latency_due_p99(result: "Result") -> Value:
-    return _p99(result.load.latency_due) if result.load else None
+    return reads.p99(result.load.latency_due) if result.load else None
 
 
 def _endpoint(result: "Result") -> Value:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infertui.cli.flags import REPORTS, OutFlag, SetFlag, Ui, UiFlag
+from infertui.cli.flags import (
+    REPORTS,
+    AnswerLenFlag,
+    ApiFlag,
+    ApiKeyEnvFlag,
+    LoadSeedFlag,
+    OutFlag,
+    PromptLenFlag,
+    ServedModelFlag,
+    SetFlag,
+    Ui,
+    UiFlag,
+)
 from infertui.cli.output import console, progress, say, say_json, warn
 from infertui.env_file import with_env_file
 
@@ -65,22 +77,12 @@ def capacity(
     ] = None,
     max_seconds: Annotated[float, typer.Option("--max-seconds", metavar="S", help="For the whole search.")] = 1800.0,
     most_stays: Annotated[int, typer.Option("--max-stays", metavar="N", help="For the whole search.")] = 40,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="NAME", help="As the server lists it; else the first.")
-    ] = None,
-    api: Annotated[
-        str | None, typer.Option("--api", metavar="NAME", help="Dialect: auto, openai-chat, ollama-chat, tgi, ...")
-    ] = None,
-    input_len: Annotated[
-        str | None, typer.Option("--isl", "--input-len", metavar="N", help="Prompt tokens, about: 512.")
-    ] = None,
-    output_len: Annotated[
-        str | None, typer.Option("--osl", "--output-len", metavar="N", help="Tokens to generate: 128.")
-    ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option("--api-key-env", metavar="NAME", help="Variable with the API key: OPENAI_API_KEY.")
-    ] = None,
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Of arrivals, lengths and prompts.")] = None,
+    model: ServedModelFlag = None,
+    api: ApiFlag = None,
+    input_len: PromptLenFlag = None,
+    output_len: AnswerLenFlag = None,
+    api_key_env: ApiKeyEnvFlag = None,
+    seed: LoadSeedFlag = None,
     sets: SetFlag = None,
     resume: Annotated[str, typer.Option("--continue", metavar="ID", help="Go on with a search that ended early.")] = "",
     out: OutFlag = REPORTS,

@@ -1,13 +1,29 @@
 """`infertui load`: measure a server behind a URL."""
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infertui.cli.flags import REPORTS, LabelFlag, OutFlag, ReportFlag, SetFlag, Ui, UiFlag, pairs, refuse_with_queue
+from infertui.cli.flags import (
+    REPORTS,
+    AnswerLenFlag,
+    ApiFlag,
+    ApiKeyEnvFlag,
+    LabelFlag,
+    LoadSeedFlag,
+    OutFlag,
+    PromptLenFlag,
+    ReportFlag,
+    ServedModelFlag,
+    SetFlag,
+    Ui,
+    UiFlag,
+    pairs,
+    refuse_with_queue,
+    swept,
+)
 from infertui.cli.output import say
 from infertui.env_file import with_env_file
 
@@ -40,7 +56,6 @@ A process of its own sends and stamps the requests, and is measured too: where i
 every key of a load.
 """
 PRESET = "load"
-_RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
 _SWEPT = frozenset(
     {
         "load.concurrency", "load.request_rate", "workload.input_len", "workload.output_len", "load.shared_prefix",
@@ -57,10 +72,7 @@ def load(
             help="As in http://127.0.0.1:8000; a TOML file; a model to --serve.",
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="NAME", help="As the server lists it; else the first."),
-    ] = None,
+    model: ServedModelFlag = None,
     serve: Annotated[
         str | None,
         typer.Option("--serve", metavar="NAME", help="Start vllm, llama-server, sglang, trtllm or transformers."),
@@ -68,9 +80,7 @@ def load(
     serve_args: Annotated[
         str | None, typer.Option("--serve-args", metavar="ARGS", help="Further arguments of it, as in a shell.")
     ] = None,
-    api: Annotated[
-        str | None, typer.Option("--api", metavar="NAME", help="Dialect: auto, openai-chat, ollama-chat, tgi, ...")
-    ] = None,
+    api: ApiFlag = None,
     concurrency: Annotated[
         str | None,
         typer.Option("--concurrency", "-c", metavar="N", help="Requests in flight, each followed by the next: 1."),
@@ -92,12 +102,8 @@ def load(
     max_seconds: Annotated[
         str | None, typer.Option("--max-seconds", "--duration", metavar="S", help="Send for so long: 30.")
     ] = None,
-    input_len: Annotated[
-        str | None, typer.Option("--isl", "--input-len", metavar="N", help="Prompt tokens, about: 512.")
-    ] = None,
-    output_len: Annotated[
-        str | None, typer.Option("--osl", "--output-len", metavar="N", help="Tokens to generate: 128.")
-    ] = None,
+    input_len: PromptLenFlag = None,
+    output_len: AnswerLenFlag = None,
     prompts_file: Annotated[
         str | None, typer.Option("--prompts-file", metavar="FILE", help="Prompts as they are, in place of random ones.")
     ] = None,
@@ -120,9 +126,7 @@ def load(
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", metavar="DIR", help="Counts tokens here too, beside the server.")
     ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option("--api-key-env", metavar="NAME", help="Variable with the API key: OPENAI_API_KEY.")
-    ] = None,
+    api_key_env: ApiKeyEnvFlag = None,
     api_key_file: Annotated[
         str | None, typer.Option("--api-key-file", metavar="FILE", help="File with the API key instead.")
     ] = None,
@@ -132,7 +136,7 @@ def load(
     body: Annotated[
         str | None, typer.Option("--body", metavar="JSON", help="Further fields of each request, a JSON object.")
     ] = None,
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Of arrivals, lengths and prompts.")] = None,
+    seed: LoadSeedFlag = None,
     label: LabelFlag = None,
     sets: SetFlag = None,
     sweep: Annotated[
@@ -176,7 +180,7 @@ def load(
     }
     if prompts_file is not None and input_len is None:
         given["workload.input_len"] = ("--prompts-file", 0)  # as they are
-    flags = {_swept(key, value): (flag, value) for key, (flag, value) in given.items()}
+    flags = {swept(key, value, _SWEPT): (flag, value) for key, (flag, value) in given.items()}
     for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts or [])}
     resolved = _resolved(target, flags, sets or [])
@@ -249,8 +253,3 @@ def _measure(config: "Config", out: Path, *, as_json: bool, ui: Ui, report: bool
 
         report_after(out, ended, opened(out))
     return code
-
-
-def _swept(key: str, value: object) -> str:
-    """A list or range given to a plain flag is an axis of the sweep."""
-    return f"sweep.grid.{key}" if key in _SWEPT and isinstance(value, str) and _RANGE.search(value) else key

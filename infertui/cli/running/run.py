@@ -1,6 +1,5 @@
 """`infertui run`: measure a configuration in the foreground."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,7 @@ from infertui.cli.flags import (
     UiFlag,
     pairs,
     refuse_with_queue,
+    swept,
 )
 from infertui.cli.output import say
 from infertui.config.engines.registry import SPECS, words
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from infertui.config.sweep import Variant
     from infertui.results.result import Result
 
-_RANGE = re.compile(r",|^-?[\d.]+--?[\d.]+[+*]")
 _SWEPT_BY_LISTS = frozenset(
     {
         "workload.batch_size", "workload.input_len", "workload.output_len", "engine.name", "engine.dtype",
@@ -343,7 +342,7 @@ def _flags(asked: RunFlags) -> dict[str, tuple[str, object]]:
     }
     if asked.num_prompts is not None and asked.iterations is None:
         given["measurement.iterations"] = ("--num-prompts", 0)  # the number of requests decides, not the preset
-    flags = {_swept(key, value): (flag, value) for key, (flag, value) in given.items()}
+    flags = {swept(key, value, _SWEPT_BY_LISTS): (flag, value) for key, (flag, value) in given.items()}
     for flag, prefix, texts in (("--label", "labels", asked.label), ("--sweep", "sweep.grid", asked.sweep)):
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts)}
     return flags
@@ -392,10 +391,3 @@ def _measure(asked: RunFlags, config: "Config", following: "Following" = lambda 
 
         report_after(asked.out, ended, opened(asked.out))
     return code
-
-
-def _swept(key: str, value: object) -> str:
-    """A list or range given to a plain flag is an axis of the sweep."""
-    if key in _SWEPT_BY_LISTS and isinstance(value, str) and _RANGE.search(value):
-        return f"sweep.grid.{key}"
-    return key

@@ -1,11 +1,11 @@
 """How a load goes now: of what its clients told in the last seconds, for whoever watches."""
 
-import bisect
+import math
 from collections import deque
 from collections.abc import Iterable
 
 from infertui.measure.clock import NS_PER_S
-from infertui.measure.itl import Gaps, merge_gaps
+from infertui.measure.itl import merge_gaps
 from infertui.measure.load.figures import Steadiness
 from infertui.measure.records import Phase, Request
 from infertui.runner.events import LoadProgressed
@@ -67,7 +67,7 @@ class RecentLoad:
             ttft_p50=_of_rank(ttft, 0.50),
             ttft_p99=_of_rank(ttft, 0.99),
             itl_p50=gaps.p50 if gaps else None,
-            itl_p99=_p99(gaps),
+            itl_p99=gaps.p99 if gaps else None,
             lag=max(one.lag_ns for one in parts) / NS_PER_S,
             late=max(one.late_ns for one in parts) / NS_PER_S,
             cpu=max(one.cpu for one in parts),
@@ -83,8 +83,4 @@ class RecentLoad:
 def _of_rank(ascending: list[float], share: float) -> float | None:
     if not ascending:
         return None
-    return ascending[min(len(ascending) - 1, bisect.bisect_left(range(len(ascending)), share * len(ascending)))]
-
-
-def _p99(gaps: Gaps | None) -> float | None:
-    return gaps.p99 if gaps else None
+    return ascending[min(len(ascending) - 1, math.ceil(share * len(ascending)))]
