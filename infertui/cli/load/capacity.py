@@ -22,6 +22,7 @@ from infertui.cli.flags import (
     Ui,
     UiFlag,
 )
+from infertui.cli.load.load import PRESET
 from infertui.cli.output import console, progress, say, say_json, warn
 from infertui.env_file import with_env_file
 
@@ -51,7 +52,6 @@ keeps what was measured. A term without a statistic (ttft<200ms) has to be kept 
 _MOST_SECONDS = 86_400.0
 _STAY_S, _STAY_RATE_S = 10.0, 30.0
 _OURS = ("target.serve", "load.concurrency", "load.request_rate", "load.ramp_s", "load.steps", "load.trace")
-_USUAL: dict[str, object] = {"workload.prompts": "random", "workload.input_len": 512, "workload.output_len": 128}
 
 
 def capacity(
@@ -131,14 +131,12 @@ def _config(url: str, flags: "dict[str, tuple[str, object]]", sets: list[str]) -
         "target.kind": ("infertui capacity", "endpoint"),
         "workload.num_prompts": ("infertui capacity", 0),
     }
-    environ = with_env_file()
-    asked = load(None, environ=environ, sets=sets, flags=given)
+    asked = load(PRESET, environ=with_env_file(), sets=sets, flags=given)
     for key in _OURS:
         if asked.sources.get(key, DEFAULT) != DEFAULT:
             problem = "is what a search changes by itself" if key != "target.serve" else "is for `infertui load`"
             raise ConfigError(key, problem, remedy=f"Leave {key} out.")
-    given |= {key: ("infertui capacity", value) for key, value in _USUAL.items() if asked.sources.get(key) == DEFAULT}
-    config = load(None, environ=environ, sets=sets, flags=given).config
+    config = asked.config
     if config.sweep.grid or config.sweep.zip:
         raise UsageError("a search has one config: leave sweeps away")
     return config
