@@ -38,7 +38,7 @@ def recommendations(material: ReportData) -> ReportSection | None:
         first, *others = wording.choice_lines(task, advice)
         level: Level = "good" if task.choices[0].sure else "warning"
         blocks.append(Callout(level, f"{first}.", f"To use, of {task.task}"))
-        if lines := (*others, *(f"to repeat it: {line}" for line in wording.commands(task, advice))):
+        if lines := (*others, *wording.commands(task, advice)):
             blocks.append(Bullets(lines))
         if task.avoid:
             blocks.append(Paragraph("To avoid:"))

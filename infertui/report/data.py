@@ -23,6 +23,7 @@ from infertui.report.series import Batches, Telemetry, read_batches, read_teleme
 from infertui.results.observations import read_observations, requests_lost
 from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of
+from infertui.targets.endpoint.servers import serving_command
 from infertui.text import clean
 from infertui.units import format_number
 
@@ -341,6 +342,7 @@ def _advice(results: Sequence[Result], folder_of: Callable[[str], Path], baselin
     return advise(
         results, baseline=baseline, cost=cost, currency=currency, priced=why, equal_within=equal_within,
         out=folder_of(results[0].id).parent.name, is_kept=lambda run: (folder_of(run) / "run.toml").is_file(),
+        serve=serving_command,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from infertui.analysis.decision.configurations import (
     throughput_of,
 )
 from infertui.analysis.outcome import EQUAL_WITHIN, Outcome
+from infertui.config.schema import Config
 from infertui.measure.comparison import Better, Bounds, Ratio, rates_ratio
 from infertui.metrics.filter import Term, holds
 from infertui.metrics.registry import metric_of
@@ -142,6 +143,8 @@ class Advice(Struct, frozen=True):
     priced: str = ""
     repeats: dict[str, str] = {}
     """The command that repeats a recommended run, by its id; none of an imported one."""
+    serves: dict[str, str] = {}
+    """The command that serves its model by its engine's own server, by its id, where there is one."""
 
 
 def advise(
@@ -156,11 +159,13 @@ def advise(
     priced: str = "",
     out: str = "reports",
     is_kept: Callable[[str], bool] = lambda _: True,
+    serve: Callable[[Config], str] = lambda _: "",
     equal_within: float = EQUAL_WITHIN,
 ) -> Advice:
     """What these runs bear. `baseline` is the id of a run, for its task; `cost` gives that of a million tokens.
 
     `out` is the folder of the runs, as commands name it; `is_kept` says of which the config is kept there as a file.
+    `serve` gives the command of a server with a config, or nothing.
 
     Of runs that never were loaded the device is not known: they stand with the task that is theirs otherwise.
     """
@@ -178,7 +183,8 @@ def advise(
     by_id = {result.id: result for result in results}
     chosen = dict.fromkeys(choice.run for task in told for choice in task.choices if choice.run)
     repeats = {run: text for run in chosen if (text := repeating(by_id[run], out if is_kept(run) else ""))}
-    return Advice(tuple(told), tuple(impacts), tuple(limit_texts), equal_within, currency, priced, repeats)
+    serves = {run: text for run in chosen if (config := by_id[run].config) and (text := serve(config))}
+    return Advice(tuple(told), tuple(impacts), tuple(limit_texts), equal_within, currency, priced, repeats, serves)
 
 
 def _place_unloaded(tasks: dict[tuple[object, ...], list[Result]]) -> None:

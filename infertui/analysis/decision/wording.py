@@ -26,22 +26,35 @@ GOAL_WORDS: dict[Goal, str] = {
 CONFIGURATIONS = (
     "configuration", "run", "tok/s (95 %)", "x baseline (95 %)", "E2E p50", "TTFT p50", "memory", "tok/s/W", "verdict",
 )  # fmt: skip
+EFFICIENCY = (("excellent", 0.9), ("good", 0.6), ("medium", 0.3))
+"""Words for tokens per second and watt, by the least share of the highest of a task; below all: poor."""
 _OUTCOMES = {"better": "faster", "worse": "slower", "equal": "equal", "unclear": "unclear"}
 _REASONS = 2
 
 
 def configuration_rows(task: TaskAdvice) -> list[tuple[str, ...]]:
     """The cells under `CONFIGURATIONS`."""
+    rated = [one.tokens_per_s_per_w for one in task.configurations if one.tokens_per_s_per_w]
+    most = max(rated) if len(rated) > 1 else None
     return [
         (
             one.name, _runs(one), _bounded(one.throughput, one.low, one.high), _times(one),
             _seconds(one.latency), _seconds(one.ttft),
             NOT_AVAILABLE if one.memory is None else format_bytes(one.memory),
-            NOT_AVAILABLE if one.tokens_per_s_per_w is None else format_number(one.tokens_per_s_per_w),
+            _efficiency(one, most),
             verdict_text(one),
         )
         for one in task.configurations
     ]  # fmt: skip
+
+
+def _efficiency(one: Configuration, most: float | None) -> str:
+    """Tokens per second and watt, with a word for its share of `most`, the highest of the task."""
+    value = one.tokens_per_s_per_w
+    if value is None:
+        return NOT_AVAILABLE
+    word = "" if not most else next((word for word, least in EFFICIENCY if value >= least * most), "poor")
+    return " ".join(filter(None, (format_number(value), word)))
 
 
 def _runs(one: Configuration | ImpactPoint) -> str:
@@ -120,10 +133,11 @@ def choice_text(choice: Recommendation, advice: Advice) -> str:
 
 
 def commands(task: TaskAdvice, advice: Advice) -> Iterator[str]:
-    """What repeats the runs that are recommended, each once."""
-    for run in dict.fromkeys(choice.run for choice in task.choices):
-        if run in advice.repeats:
-            yield advice.repeats[run]
+    """What repeats the runs that are recommended, and what serves with their settings, each once."""
+    runs = dict.fromkeys(choice.run for choice in task.choices)
+    for purpose, found in (("to repeat it", advice.repeats), ("to serve it", advice.serves)):
+        for text in dict.fromkeys(found[run] for run in runs if run in found):
+            yield f"{purpose}: {text}"
 
 
 def goal_value(choice: Recommendation, advice: Advice) -> str:
@@ -252,6 +266,9 @@ def task_notes(task: TaskAdvice, advice: Advice) -> Iterator[str]:
             "Intervals are over the iterations of single runs, and hold nothing of what differs from one process to the"
             " next: `infertui bench` repeats configurations in turn."
         )
+    if sum(1 for one in task.configurations if one.tokens_per_s_per_w) > 1:
+        steps = ", ".join(f"{word} from {least:.0%}" for word, least in EFFICIENCY)
+        yield f"The word beside tok/s/W is its share of the highest here: {steps}, else poor."
 
 
 def _bounded(value: float | None, low: float | None, high: float | None, *, digits: bool = False) -> str:

@@ -63,6 +63,7 @@ def advise(
     from infertui.cli.reading.lookup import runs_named
     from infertui.errors import UsageError
     from infertui.metrics.filter import parse_arguments
+    from infertui.targets.endpoint.servers import serving_command
     from infertui.text import clean
 
     wanted = [_goal(name) for name in goals or []]
@@ -86,7 +87,7 @@ def advise(
     advice = decide(
         found, baseline=base, limits=terms, limit_texts=texts, cost=cost, currency=currency, priced=why,
         out=str(store.root), is_kept=lambda run: (store.root / run / "run.toml").is_file(),
-        equal_within=band_of(equal_within), **options,
+        serve=serving_command, equal_within=band_of(equal_within), **options,
     )  # fmt: skip
     if as_json:
         say_json(advice, indent=1)

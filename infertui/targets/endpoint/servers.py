@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import Config, EngineConfig
 from infertui.config.section import Section
-from infertui.errors import ConfigError
+from infertui.errors import ConfigError, ModelError
 from infertui.models.memory.of_engine import VLLM_DRAFT_TOKENS
 from infertui.models.resolve import ModelSource, resolve
 
@@ -64,6 +64,8 @@ PROGRAMS: Mapping[Serve, ServerProgram] = {
         words=("serve",), package="transformers", needs=("fastapi", "openai", "pydantic", "uvicorn"),
     ),
 }  # fmt: skip
+
+_SERVED_BY: Mapping[str, Serve] = {program.engine: serve for serve, program in PROGRAMS.items() if program.engine}
 
 
 class ServerArguments(Struct, frozen=True):
@@ -130,6 +132,33 @@ def server_arguments(config: Config, port: int) -> ServerArguments:
         json.dumps(flags.settings, sort_keys=True) if flags.settings else "",
         flags.variables,
     )
+
+
+def serving_command(config: Config, *, port: int = 8000) -> str:
+    """What one types to serve a config's model by its engine's own server, with as many sequences at once as its
+    batches had; empty where there is none, it has no argument for an option, or the model is not here.
+
+    Reads the model's files: not on an event loop.
+    """
+    own = config.target.serve
+    serve = own if own != "none" else _SERVED_BY.get(config.engine.name)
+    if serve is None:
+        return ""
+    asked = replace(
+        config, target=replace(config.target, serve=serve),
+        load=replace(config.load, concurrency=config.load.concurrency or config.workload.batch_size),
+    )  # fmt: skip
+    try:
+        told = server_arguments(asked, port)
+        source = resolve(config.model.id, config.model.revision)
+    except (ConfigError, ModelError):
+        return ""
+    named = config.model.id if source.kind == "hub" else str(source.path)
+    program = PROGRAMS[serve]
+    start = (program.script, *program.words) if program.script else ("python", "-m", program.module, *program.words)
+    words = [named if word == str(source.path) else word for word in told.arguments]
+    text = shlex.join((*start, *words))
+    return f"{text} --extra_llm_api_options <(echo {shlex.quote(told.settings)})" if told.settings else text
 
 
 def own_arguments(text: str) -> tuple[str, ...]:

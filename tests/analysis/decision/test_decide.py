@@ -334,3 +334,28 @@ def test_of_a_point_measured_twice_the_last_valid_run_counts_and_a_failure_is_to
     (series,) = axis_series(runs, "workload.batch_size")
     assert series.runs == ("run-bs=1", "run-bs=2 again")
     assert series.failed == (4,)
+
+
+def test_the_winner_comes_with_what_serves_it() -> None:
+    advice = advise(
+        [run("a", 100.0), run("b", 90.0, mode="compile")], serve=lambda config: f"serve {config.engine.mode}"
+    )
+    lines = list(wording.commands(advice.tasks[0], advice))
+    assert lines[-1] == "to serve it: serve eager"
+    assert all(line.startswith("to repeat it: infertui run ") for line in lines[:-1])
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(10.0, "excellent"), (9.0, "excellent"), (6.0, "good"), (3.0, "medium"), (2.9, "poor")]
+)
+def test_the_word_for_efficiency_is_its_share_of_the_highest(value: float, word: str) -> None:
+    (task,) = advise([run("a", 100.0), run("b", 90.0, mode="compile")]).tasks
+    most, other = task.configurations
+    made = replace(
+        task, configurations=(replace(most, tokens_per_s_per_w=10.0), replace(other, tokens_per_s_per_w=value))
+    )
+    assert wording.configuration_rows(made)[1][7].split()[1] == word
+    alone = replace(task, configurations=(replace(most, tokens_per_s_per_w=10.0),))
+    assert wording.configuration_rows(alone)[0][7] == "10.0"
+    unknown = replace(task, configurations=(replace(most, tokens_per_s_per_w=None),))
+    assert wording.configuration_rows(unknown)[0][7] == "n/a"

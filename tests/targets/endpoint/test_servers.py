@@ -11,7 +11,7 @@ from support.sample_gguf import write_sample
 from infertui.config.schema import Config
 from infertui.config.sources import load
 from infertui.errors import ConfigError, ModelError
-from infertui.targets.endpoint.servers import own_arguments, server_arguments
+from infertui.targets.endpoint.servers import own_arguments, server_arguments, serving_command
 
 ENGINES = {
     "vllm": "vllm", "llama-server": "llama-cpp", "sglang": "transformers", "trtllm": "tensorrt-llm",
@@ -172,3 +172,29 @@ def test_what_a_server_cannot_serve_is_refused(models: Mapping[str, str]) -> Non
 def test_own_arguments_that_cannot_be(text: str) -> None:
     with pytest.raises(ConfigError, match=r"target\.serve_args"):
         own_arguments(text)
+
+
+def test_the_command_that_serves_what_an_engine_ran(models: Mapping[str, str]) -> None:
+    """By hand, of the programs' documentation: as one types it, the batch of the run as sequences at once."""
+
+    def command(engine: str, **values: Any) -> str:
+        keys = {"engine.name": engine, "model.id": models["gguf" if engine == "llama-cpp" else "folder"]}
+        keys |= {name.replace("__", "."): value for name, value in values.items()}
+        return serving_command(load(None, environ={}, flags={key: (key, value) for key, value in keys.items()}).config)
+
+    folder = models["folder"]
+    assert command("vllm", engine__dtype="bfloat16") == (
+        f"vllm serve {folder} --host 127.0.0.1 --port 8000 --served-model-name {folder} --dtype bfloat16"
+    )
+    line = command("llama-cpp", workload__batch_size=4, engine__llama_cpp__n_gpu_layers=7, device__name="cuda:0")
+    assert line.startswith(f"llama-server --model {models['gguf']} ")
+    assert " --parallel 4 " in line
+    assert " --n-gpu-layers 7 " in line
+    line = command("tensorrt-llm", engine__dtype="float16", device__name="cuda:0")
+    assert line.startswith(f"trtllm-serve serve {folder} ")
+    assert line.endswith("""--extra_llm_api_options <(echo '{"dtype": "float16"}')""")
+    assert command("transformers").startswith(f"python -m transformers.cli.transformers serve {folder} ")
+    assert command("openvino") == ""  # no server of its own
+    assert command("vllm", model__id="synthetic:nano") == ""  # no tokenizer
+    assert command("vllm", model__id="/nowhere/at/all") == ""
+    assert command("transformers", engine__speculation="prompt-lookup") == ""  # no argument for it
