@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from infertui.axes import duration_unit
 from infertui.report.charts.style import (
     GRID,
     MUTED,
@@ -12,7 +13,6 @@ from infertui.report.charts.style import (
     multiples,
     round_ticks,
     text_of,
-    time_unit,
     written_out,
 )
 
@@ -57,7 +57,7 @@ def draw(data: Courses) -> "Figure":
 
 
 def _course(axes: "Axes", course: Course, width: int) -> None:
-    unit, factor = time_unit(course.median)
+    unit, factor = duration_unit(course.median)
     reach = max(abs(value - course.median) for value in course.latencies)
     reach = factor * max(1.15 * reach, _LEAST_REACH * course.median)
     axes.axhline(factor * course.median, color=GRID, linewidth=1.2)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from infertui.axes import duration_unit
 from infertui.report.charts.bars import label_row
 from infertui.report.charts.style import (
     INK,
@@ -15,7 +16,6 @@ from infertui.report.charts.style import (
     round_ticks,
     rows_only,
     text_of,
-    time_unit,
     written_out,
 )
 from infertui.units import format_seconds
@@ -76,7 +76,7 @@ def draw(data: Strips) -> "Figure":
 def _panel(axes: "Axes", panel: StripPanel, quantity: str) -> None:
     largest = max(max(strip.values) for strip in panel.strips)
     least = min(min(strip.values) for strip in panel.strips)
-    unit, factor = time_unit(largest)
+    unit, factor = duration_unit(largest)
     for row, strip in enumerate(panel.strips):
         at, colour = row + 0.2, MUTED if strip.mark else SERIES[0]
         if strip.quantiles is not None:

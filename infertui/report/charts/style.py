@@ -55,8 +55,6 @@ RC: dict[str, Any] = {
     "ytick.color": MUTED, "ytick.labelcolor": MUTED, "ytick.labelsize": SMALL,
 }  # fmt: skip
 
-TIMES = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (0.0, "us", 1e6))
-
 
 def figure(height: float) -> "Figure":
     """An empty figure of so many inches. It must be made and saved under `RC`."""
@@ -82,11 +80,6 @@ def multiples(count: int, row: float) -> "tuple[Figure, list[Axes], int]":
 def text_of(text: str, width: int) -> str:
     """Foreign text as a chart takes it: one line without control characters, cut to `width` characters."""
     return one_line(text.strip(), width)
-
-
-def time_unit(seconds: float) -> tuple[str, float]:
-    """The unit in which durations up to `seconds` read best, and how many of them a second has."""
-    return next((name, factor) for least, name, factor in TIMES if seconds >= least)
 
 
 def round_ticks(count: int) -> "Locator":

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from infertui.axes import duration_unit
 from infertui.report.charts.style import (
     INK,
     MARKERS,
@@ -15,7 +16,6 @@ from infertui.report.charts.style import (
     logarithmic,
     round_ticks,
     text_of,
-    time_unit,
     written_out,
 )
 
@@ -81,7 +81,7 @@ def draw(data: Tradeoff) -> "Figure":
 
 def _panel(axes: "Axes", panel: TradeoffPanel) -> list[object]:
     points = [point for line in panel.lines for point in line.points]
-    unit, factor = time_unit(max(point.tpot for point in points))
+    unit, factor = duration_unit(max(point.tpot for point in points))
     handles: list[object] = []
     for index, line in enumerate(panel.lines):
         own = index < MOST
@@ -128,7 +128,7 @@ def _scale(axes: "Axes", points: list[Point], factor: float) -> None:
 
 def _name_points(axes: "Axes", points: list[Point], others: list[Point]) -> None:
     """Numbers of runs and batch sizes beside the points, left out where they would cover another one or its name."""
-    factor = time_unit(max(point.tpot for point in others))[1]
+    factor = duration_unit(max(point.tpot for point in others))[1]
     at = {point.number: axes.transData.transform((factor * point.tpot, point.throughput)) for point in others}
     taken = [(x - 4.0, y - 4.0, x + 4.0, y + 4.0) for x, y in at.values()]
     for point in sorted(points, key=lambda point: -point.throughput):

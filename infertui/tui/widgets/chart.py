@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from rich.text import Text
 
+from infertui.axes import Axis, number_text, value_axis
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines
-from infertui.tui.widgets.plot import Chart, Mark, PlotStyle, Series, draw, nice_range, tick, values_range, window
+from infertui.tui.widgets.plot import Chart, Mark, PlotStyle, Series, draw, values_range, window
 
 __all__ = ["Chart", "LineChart", "Mark", "PlotStyle", "Series", "histogram", "window"]
 
@@ -46,8 +47,9 @@ class LineChart(Lines):
         Labels may be foreign. A thousand points cost about a millisecond: thin out more than 10,000.
         """
         if y_range is None:
-            before = self._chart.y_range if self._chart and self._chart.unit == safe(unit) else None
-            y_range = nice_range(*values_range(series, x_range), before)
+            before = Axis(*self._chart.y_range) if self._chart and self._chart.unit == safe(unit) else None
+            scale = value_axis(*values_range(series, x_range), before)
+            y_range = scale.low, scale.high
         self._chart = Chart(
             tuple(replace(one, label=safe(one.label)) for one in series),
             x_range,
@@ -102,6 +104,6 @@ def histogram(
         Text("".join(signs[max(0, min(steps, tall - row * steps))] for tall in heights), style=style, end="")
         for row in reversed(range(rows))
     ]
-    left, right = tick(low), f"{tick(high)}{' ' + unit if unit else ''}"
+    left, right = number_text(low), f"{number_text(high)}{' ' + unit if unit else ''}"
     axis = left + right.rjust(width - len(left)) if len(left) + len(right) < width else right[:width].rjust(width)
     return [*lines, Text(axis, style=muted, end="")]

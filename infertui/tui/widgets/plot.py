@@ -8,8 +8,8 @@ from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from infertui.axes import Axis, Tick, label_start, seconds_ticks, thinned, ticks
 from infertui.tui.terminal.capabilities import ASCII, UNICODE, Glyphs
-from infertui.units import format_count
 
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Braille bits by column and row of a cell (Unicode chapter 21.1)."""
@@ -18,10 +18,8 @@ _ASCII_SERIES = ("*", "o", "x", "+", "%", "@")
 # On and off along the time axis, in dots, so that series differ without colour.
 _DASHES = ((1, 0), (1, 1), (3, 2), (1, 3), (4, 1), (2, 4))
 _SAMPLES = ("⠒⠒", "⠂⠂", "⠒⠂", "⠂⠐", "⠒⠐", "⠐ ")
-_HUGE = 1e300
-"""What lies beyond cannot be scaled with floats."""
-TICK_ROWS = 3
-"""Rows from one y tick to the next, at least."""
+TICK_ROWS, TICK_CELLS = 3, 10
+"""Rows from one y tick to the next and cells from one x tick to the next, at least."""
 LEGEND_FROM, AXIS_FROM = 5, 4
 """A chart lower than this many rows does without its legend, or its time axis."""
 
@@ -72,40 +70,6 @@ class PlotStyle(Struct, frozen=True):
         return ASCII if self.ascii else UNICODE
 
 
-def nice_range(
-    low: float, high: float, before: tuple[float, float] | None = None, *, steps: int = 5
-) -> tuple[float, float]:
-    """A range with round ends around `low`..`high`, from zero unless the values lie far above it.
-
-    `before` stays when it still fits and is not far too wide: a chart whose scale moves must be repainted whole.
-    """
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return before or (0.0, 1.0)
-    low, high = (min(max(end, -_HUGE), _HUGE) for end in (low, high))
-    if before and before[0] <= low and high <= before[1] and (before[1] - before[0]) <= 2.5 * _span(low, high):
-        return before
-    if low >= 0 and _from_zero(low, high):
-        low = 0.0
-    if high - low <= abs(high) * 1e-12 or high - low < 1 / _HUGE:
-        high = low + (abs(low) * 0.1 if abs(low) > 1 / _HUGE else 1.0)
-    step = _nice((high - low) / steps)
-    bottom = math.floor(low / step + 1e-9) * step
-    return bottom, max(bottom + step, math.ceil(high / step - 1e-9) * step)
-
-
-def _from_zero(low: float, high: float) -> bool:
-    return low < 0.7 * high or high == 0
-
-
-def _span(low: float, high: float) -> float:
-    return high if low >= 0 and _from_zero(low, high) else high - low or abs(high) * 0.1 or 1.0
-
-
-def _nice(step: float) -> float:
-    power = 10.0 ** math.floor(math.log10(step))
-    return float(next(times * power for times in (1, 2, 2.5, 5, 10) if times * power >= step * (1 - 1e-9)))
-
-
 def values_range(series: Sequence[Series], x_range: tuple[float, float]) -> tuple[float, float]:
     """Least and greatest y within `x_range`; infinities when there is none."""
     low, high = math.inf, -math.inf
@@ -128,60 +92,54 @@ def window(now: float, span: float, *, step: float = 0.2, start: float = 0.0) ->
     return end - span, end
 
 
-def elapsed(seconds: float) -> str:
-    """A point of the time axis: `45s`, `1:30`, `2:05:00`; negative before zero."""
-    sign, whole = ("-" if seconds <= -0.5 else ""), abs(seconds)
-    if 0 < whole < 10 and whole != round(whole):
-        return f"{sign}{whole:.1f}s"
-    minutes, rest = divmod(round(whole), 60)
-    if minutes == 0:
-        return f"{sign}{rest}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{sign}{hours}:{minutes:02}:{rest:02}" if hours else f"{sign}{minutes}:{rest:02}"
-
-
-def tick(value: float) -> str:
-    """A number beside the y axis: short, and round numbers without decimals."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 10_000:
-        count = format_count(value)
-        number, _, suffix = count.partition(" ")
-        return f"{float(number):g}{suffix}"
-    return f"{value:,.4g}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
 def draw(chart: Chart, width: int, height: int, look: PlotStyle) -> list[Text]:
     """The chart as exactly `height` lines of `width` cells: legend, plot with y ticks, time axis."""
-    legend = height >= LEGEND_FROM
-    axis = height >= AXIS_FROM
-    rows = height - legend - axis
+    bottom = height >= AXIS_FROM
+    rows = height - (height >= LEGEND_FROM) - bottom
     if rows < 1 or width < 4:
         return [Text(" " * max(0, width), end="") for _ in range(height)]
-    ticks = _ticks(chart, rows)
-    left = min(max(chart.gutter, *(cell_len(label) for label in ticks.values())), max(0, width // 3))
+    labels = value_labels(Axis(*chart.y_range), rows)
+    left = label_cells(labels, width, chart.gutter)
     columns = width - left - 1
+    legend = [_legend(chart, width, left, look)] if height >= LEGEND_FROM else []
     plot = _plot(chart, columns, rows, look)
-    lines = [_legend(chart, width, left, look)] if legend else []
-    for row in range(rows):
-        line = Text(ticks.get(row, "")[:left].rjust(left), style=look.muted, end="", no_wrap=True)
-        line.append(look.signs.axis if row in ticks else look.signs.separator)
-        lines.append(Text("", end="", no_wrap=True).append_text(line).append_text(plot[row]))
-    if axis:
-        lines.append(_axis(chart, left, columns, look))
+    axis = Axis(*chart.x_range)
+    below = seconds_ticks(axis, max(2, columns // TICK_CELLS)) if axis.high > axis.low else ()
+    return [
+        *legend,
+        *framed(plot, labels, left, look),
+        *([axis_line(below, axis, left, columns, look)] if bottom else []),
+    ]
+
+
+def value_labels(axis: Axis, rows: int) -> dict[int, str]:
+    """Labels of the y axis by row, 0 being the topmost."""
+    found = ticks(axis, 1 + (rows - 1) // TICK_ROWS) if axis.high > axis.low else ()
+    return {round((1 - axis.place(one.value)) * (rows - 1)): one.label for one in found[: max(1, rows)]}
+
+
+def label_cells(labels: dict[int, str], width: int, gutter: int = 0) -> int:
+    """Cells left of the y axis: what the labels take, `gutter` at least, a third of the width at most."""
+    return min(max([gutter, *(len(label) for label in labels.values())]), max(0, width // 3))
+
+
+def framed(plot: Sequence[Text], labels: dict[int, str], left: int, look: PlotStyle) -> list[Text]:
+    """The rows of a drawing behind a y axis with its labels."""
+    lines = []
+    for row, drawn in enumerate(plot):
+        line = Text(labels.get(row, "")[:left].rjust(left), style=look.muted, end="", no_wrap=True)
+        line.append(look.signs.axis if row in labels else look.signs.separator)
+        lines.append(Text("", end="", no_wrap=True).append_text(line).append_text(drawn))
     return lines
 
 
-def _ticks(chart: Chart, rows: int) -> dict[int, str]:
-    """Labels of the y axis by row: both ends, and round values between as far as there is room."""
-    low, high = chart.y_range
-    ticks = {0: tick(high)} | ({rows - 1: tick(low)} if rows > 1 else {})
-    step = _nice((high - low) / max(1, rows // 3)) if high > low else 0.0
-    for times in range(math.ceil(low / step), math.floor(high / step) + 1) if step else ():
-        row = round((high - times * step) / (high - low) * (rows - 1))
-        if all(abs(row - other) >= TICK_ROWS for other in ticks):
-            ticks[row] = tick(times * step)
-    return ticks
+def axis_line(found: Sequence[Tick], axis: Axis, left: int, columns: int, look: PlotStyle) -> Text:
+    """The x axis below a drawing: as many of the ticks as there is room for."""
+    line = " " * columns
+    for one in thinned(found, axis, columns):
+        start = label_start(one, axis, columns)
+        line = line[:start] + one.label + line[start + len(one.label) :]
+    return Text(" " * left + look.signs.corner + line[:columns], style=look.muted, end="", no_wrap=True)
 
 
 def _legend(chart: Chart, width: int, left: int, look: PlotStyle) -> Text:
@@ -193,20 +151,11 @@ def _legend(chart: Chart, width: int, left: int, look: PlotStyle) -> Text:
         if one.label:
             sign = (_ASCII_SERIES[index % 6] * 2 if index else "-.") if look.ascii else _SAMPLES[index % 6]
             line.append("  ").append(sign, style=_style(one, index, look)).append(f" {one.label}")
-    return _sized(line, width, look.signs.ellipsis)
+    return sized(line, width, look.signs.ellipsis)
 
 
-def _axis(chart: Chart, left: int, columns: int, look: PlotStyle) -> Text:
-    first, last = elapsed(chart.x_range[0]), elapsed(chart.x_range[1])
-    line = first.ljust(columns - len(last)) + last if len(first) + len(last) < columns else last.rjust(columns)
-    middle = elapsed(sum(chart.x_range) / 2)
-    start = (columns - len(middle)) // 2
-    if len(first) + 2 < start and start + len(middle) + 2 < columns - len(last):
-        line = line[:start] + middle + line[start + len(middle) :]
-    return Text(" " * left + look.signs.corner + line[:columns], style=look.muted, end="", no_wrap=True)
-
-
-def _sized(line: Text, width: int, ellipsis: str) -> Text:
+def sized(line: Text, width: int, ellipsis: str) -> Text:
+    """`line` on exactly so many cells."""
     if line.cell_len > width:
         line.truncate(max(0, width - 1), overflow="crop")
         line.append(ellipsis)

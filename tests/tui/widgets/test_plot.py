@@ -2,11 +2,11 @@
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
+from infertui.axes import value_axis
 from infertui.tui.widgets.plot import (
     Chart,
     Mark,
@@ -14,9 +14,6 @@ from infertui.tui.widgets.plot import (
     Series,
     column_spans,
     draw,
-    elapsed,
-    nice_range,
-    tick,
     window,
 )
 
@@ -43,7 +40,7 @@ def test_a_rising_line_with_legend_ticks_and_time_axis() -> None:
         "   │          ⢀⣀⠤⠔⠒⠉⠁",
         "   │     ⣀⡠⠤⠒⠊⠁",
         "  0┤⣀⠤⠔⠊⠉",
-        "   └0s            30s           1:00",
+        "   └0s             30s          1:00",
     ]
 
 
@@ -122,46 +119,11 @@ def test_whatever_the_data_the_lines_have_the_size(
 ) -> None:
     series = [Series(found, label="名前 long label", gap=5) for found in data]
     finite = [y for found in data for _, y in found if math.isfinite(y)]
-    y_range = nice_range(min(finite, default=math.inf), max(finite, default=-math.inf))
+    scale = value_axis(min(finite, default=math.inf), max(finite, default=-math.inf))
     marks = [Mark(x[0] + x[1] / 2, "相 phase")]
-    chart = Chart(series, (x[0], x[0] + x[1]), y_range, "tokens per second", "t/s", marks)
+    chart = Chart(series, (x[0], x[0] + x[1]), (scale.low, scale.high), "tokens per second", "t/s", marks)
     lines = draw(chart, width, height, ASCII_LOOK if ascii_only else LOOK)
     assert [line.cell_len for line in lines] == [width] * height
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0, 2280, (0, 2500)),
-        (1900, 2280, (1900, 2300)),
-        (0, 0, (0, 1)),
-        (5, 5, (5, 5.5)),
-        (-3, 4, (-4, 4)),
-        (0, 1, (0, 1)),
-        (0.2, 0.9, (0, 1)),
-        (math.inf, -math.inf, (0, 1)),
-    ],
-)
-def test_ranges_have_round_ends(low: float, high: float, expected: tuple[float, float]) -> None:
-    assert nice_range(low, high) == pytest.approx(expected)
-
-
-@given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
-def test_a_range_holds_its_values(low: float, span: float) -> None:
-    bottom, top = nice_range(low, low + span)
-    slack = 1e-8 * (abs(low) + span + 1)
-    assert bottom <= low + slack
-    assert top >= low + span - slack
-    assert bottom < top
-
-
-def test_a_range_stays_as_long_as_it_fits() -> None:
-    first = nice_range(0, 2280)
-    assert nice_range(0, 2400, first) == first
-    assert nice_range(0, 1200, first) == first
-    assert nice_range(0, 2600, first) != first
-    assert nice_range(0, 100, first) != first
-    assert nice_range(math.inf, -math.inf, first) == first
 
 
 def test_a_window_moves_in_steps() -> None:
@@ -170,28 +132,3 @@ def test_a_window_moves_in_steps() -> None:
     assert window(61, 60) == (12, 72)
     assert window(72, 60) == (12, 72)
     assert window(130, 60, start=100) == (100, 160)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0, "0s"),
-        (0.5, "0.5s"),
-        (5, "5s"),
-        (59.6, "1:00"),
-        (90, "1:30"),
-        (-90, "-1:30"),
-        (7503, "2:05:03"),
-        (-0.2, "0.2s"),
-    ],
-)
-def test_elapsed(seconds: float, shown: str) -> None:
-    assert elapsed(seconds) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0, "0"), (1, "1"), (2500, "2,500"), (0.25, "0.25"), (12_000, "12k"), (1.5e6, "1.5M"), (-3, "-3"), (80e9, "80G")],
-)
-def test_tick(value: float, shown: str) -> None:
-    assert tick(value) == shown

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.text import Text
 
 from infertui.analysis.effective import FALLBACK, identity
+from infertui.axes import value_axis
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import drawn_from
 from infertui.metrics.wording import itl_text
@@ -16,7 +17,7 @@ from infertui.tui.results.details.summary import summary
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.widgets.cells import RenderContext, beside, entry, foreign, paragraph, section
 from infertui.tui.widgets.chart import histogram
-from infertui.tui.widgets.plot import Chart, PlotStyle, Series, draw, nice_range, values_range
+from infertui.tui.widgets.plot import Chart, PlotStyle, Series, draw, values_range
 from infertui.units import format_bytes, format_seconds
 
 MARGIN = 1
@@ -196,9 +197,9 @@ def chart(
 ) -> Lines:
     """A line chart of so many cells."""
     colours = look.palette
-    y_range = nice_range(*values_range(series, span))
+    scale = value_axis(*values_range(series, span))
     how = PlotStyle(series=colours.series, muted=colours.muted, title=colours.title, ascii=look.ascii)
-    return draw(Chart(tuple(series), span, y_range, title, unit), width, rows, how)
+    return draw(Chart(tuple(series), span, (scale.low, scale.high), title, unit), width, rows, how)
 
 
 # Config, environment, log
