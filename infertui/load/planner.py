@@ -15,20 +15,29 @@ from infertui.load.texts import Encode, MadeTexts, TokenScale
 from infertui.load.traces import BLOCK_TOKENS, TracedRequest, read_trace
 
 
-def load_seconds(config: Config) -> float | None:
-    """For how long requests are sent, as far as a config bounds it: requests that are waited for take what they take.
+def sending_seconds(config: Config) -> float | None:
+    """After how long no more requests are sent, whatever of a plan is left; None: the plan ends by itself.
 
     Raises ConfigError for steps that cannot be read.
     """
-    load, requests, limit = config.load, config.workload.num_prompts, config.measurement.max_seconds
+    load, limit = config.load, config.measurement.max_seconds
     bounds = [limit] if limit else []
     if load.steps and (end := levels_of(load).end) is not None:
         bounds.append(end)
-    if requests and load.request_rate:
-        bounds.append(requests / load.request_rate)
-    if not requests and not bounds and not load.trace:
+    if not config.workload.num_prompts and not bounds and not load.trace:
         bounds.append(DEFAULT_LOAD_S)
     return min(bounds, default=None)
+
+
+def load_seconds(config: Config) -> float | None:
+    """For how long requests are sent, as far as a config tells: those of a rate come by chance, some later.
+
+    Raises ConfigError for steps that cannot be read.
+    """
+    load, requests = config.load, config.workload.num_prompts
+    bound = sending_seconds(config)
+    expected = requests / load.request_rate if requests and load.request_rate else None
+    return min((seconds for seconds in (bound, expected) if seconds is not None), default=None)
 
 
 def plan_of(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from infertui.config.schema import Config
 from infertui.config.toml import write
 from infertui.errors import StoreError
-from infertui.load.planner import load_seconds
+from infertui.load.planner import load_seconds, sending_seconds
 from infertui.load.prompts import load_prompts
 from infertui.load.texts import salt_of
 from infertui.measure.clock import NS_PER_S
@@ -209,6 +209,8 @@ class EndpointRun:
 
     @property
     def failure(self) -> str:
+        if self._all_told and not self._requests:
+            return "nothing was measured: no request was due before the load was over"
         good = any(not request.error for request in self._requests)
         failed = next((request.error for request in self._requests if request.error_kind != "aborted"), "")
         return f"every request failed: {failed}" if failed and not good else ""
@@ -289,7 +291,7 @@ class EndpointRun:
 
     async def _end_in_time(self, clients: LoadClients) -> None:
         """Send nothing new once it has been long enough, wait for what is in flight, and then no longer."""
-        seconds = load_seconds(self._config)
+        seconds = sending_seconds(self._config)
         left = None if seconds is None else max(0.0, self._origin_ns / NS_PER_S + seconds - time.monotonic())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left):

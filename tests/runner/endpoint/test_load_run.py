@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from msgspec.structs import replace
 from support.mock_process import MockProcess, mock_process
 from support.sample_gguf import write_sample
 
 from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.schema import Config, DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.config.sweep import Variant
+from infertui.load.planner import plan_of
 from infertui.measure.records import RequestRecord
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, RESULT, Begun, Store, boot_id
@@ -104,6 +106,26 @@ def test_time_ends_a_load_and_what_is_in_flight_is_waited_for(mock: MockProcess,
     assert told[-1].level == 40.0
     assert result.load is not None
     assert result.load.asked_rate == 40.0
+
+
+def test_a_number_of_requests_is_sent_however_late_chance_makes_the_last(mock: MockProcess, tmp_path: Path) -> None:
+    """Arrivals at 40 a second, of which 20 take half a second on average: that of this seed takes longer."""
+    config = asked(mock.url, requests=20, load=LoadConfig(request_rate=40.0))
+    late = next(seed for seed in range(100) if _last_due(config, seed) > 0.6)
+    result, _ = run(replace(config, workload=replace(config.workload, seed=late)), tmp_path)
+    assert len(lines(tmp_path, result.id)) == 20
+
+
+def _last_due(config: Config, seed: int) -> float:
+    plan = plan_of(config.load, replace(config.workload, seed=seed))
+    return max(request.due or 0.0 for request in plan.requests())
+
+
+def test_a_load_that_was_over_before_its_first_request_failed(mock: MockProcess, tmp_path: Path) -> None:
+    result, _ = run(asked(mock.url, seconds=0.2, load=LoadConfig(request_rate=0.01)), tmp_path)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "no request was due" in result.error.message
 
 
 def test_the_config_that_is_kept_says_what_was_found(mock: MockProcess, tmp_path: Path) -> None:
