@@ -41,6 +41,8 @@ class Glyphs(Struct, frozen=True):
     warning: str
     horizontal: str
     vertical: str
+    dashed: str
+    """As `vertical`, across."""
     axis: str
     corner: str
     frame: Literal["round", "ascii"]
@@ -50,12 +52,12 @@ class Glyphs(Struct, frozen=True):
 UNICODE = Glyphs(
     ellipsis="…", cursor="▸", marked="●", bar="█", half_bar="▌", no_bar="·", up="▲", down="▼", right="→", folded="▸",
     unfolded="▾", dot="·", separator="│", times="×", plus_minus="±", ok="✓", failed="✗", warning="!", horizontal="─",
-    vertical="┊", axis="┤", corner="└", frame="round", frame_focused="heavy",
+    vertical="┊", dashed="╌", axis="┤", corner="└", frame="round", frame_focused="heavy",
 )  # fmt: skip
 ASCII = Glyphs(
     ellipsis="~", cursor=">", marked="*", bar="#", half_bar="", no_bar=".", up="^", down="v", right=">", folded="+",
     unfolded="-", dot="-", separator="|", times="x", plus_minus="+-", ok="+", failed="x", warning="!", horizontal="-",
-    vertical=":", axis="|", corner="+", frame="ascii", frame_focused="ascii",
+    vertical=":", dashed="-", axis="|", corner="+", frame="ascii", frame_focused="ascii",
 )  # fmt: skip
 
 

@@ -8,9 +8,8 @@ from rich.text import Text
 
 from infertui.axes import Axis, number_text, value_axis
 from infertui.tui.terminal.sanitize import safe
-from infertui.tui.themes import palette
 from infertui.tui.widgets.lines import Lines
-from infertui.tui.widgets.plot import Chart, Mark, PlotStyle, Series, draw, values_range, window
+from infertui.tui.widgets.plot import Chart, Mark, PlotStyle, Series, draw, plot_style, values_range, window
 
 __all__ = ["Chart", "LineChart", "Mark", "PlotStyle", "Series", "histogram", "window"]
 
@@ -66,14 +65,7 @@ class LineChart(Lines):
         width, height = self.size  # 0 before it is mounted
         if self._chart is None or not (width and height):
             return
-        self.paint_lines(draw(self._chart, width, height, self.chart_look))
-
-    @property
-    def chart_look(self) -> PlotStyle:
-        """Styles of the theme and signs of the terminal."""
-        colours = palette(self.app)
-        ascii_only = bool(getattr(self.app, "ascii_only", False))
-        return PlotStyle(series=colours.series, muted=colours.muted, title=colours.title, ascii=ascii_only)
+        self.paint_lines(draw(self._chart, width, height, plot_style(self.app)))
 
 
 def histogram(

@@ -3,13 +3,20 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from infertui.axes import Axis, Tick, label_start, seconds_ticks, thinned, ticks
-from infertui.tui.terminal.capabilities import ASCII, UNICODE, Glyphs
+from infertui.tui.terminal.capabilities import ASCII, UNICODE, Glyphs, glyphs
+from infertui.tui.themes import palette
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from infertui.tui.themes import Palette
 
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Braille bits by column and row of a cell (Unicode chapter 21.1)."""
@@ -62,12 +69,27 @@ class PlotStyle(Struct, frozen=True):
     series: tuple[str, ...]
     muted: str = "dim"
     title: str = "bold"
+    mark: str = "cyan"
+    limit: str = "yellow"
+    error: str = "red"
     ascii: bool = False
 
     @property
     def signs(self) -> Glyphs:
         """Signs of the terminal."""
         return ASCII if self.ascii else UNICODE
+
+
+def plot_style(app: "App[Any]") -> PlotStyle:
+    """Styles of the theme and signs of the terminal that `app` has now."""
+    return style_of(palette(app), ascii_only=glyphs(app) is ASCII)
+
+
+def style_of(colours: "Palette", *, ascii_only: bool) -> PlotStyle:
+    """The styles of charts in a theme."""
+    return PlotStyle(
+        colours.series, colours.muted, colours.title, colours.accent, colours.warning, colours.error, ascii=ascii_only
+    )  # fmt: skip
 
 
 def values_range(series: Sequence[Series], x_range: tuple[float, float]) -> tuple[float, float]:

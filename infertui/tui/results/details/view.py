@@ -17,7 +17,7 @@ from infertui.tui.results.details.summary import summary
 from infertui.tui.terminal.sanitize import plain
 from infertui.tui.widgets.cells import RenderContext, beside, entry, foreign, paragraph, section
 from infertui.tui.widgets.chart import histogram
-from infertui.tui.widgets.plot import Chart, PlotStyle, Series, draw, values_range
+from infertui.tui.widgets.plot import Chart, Series, draw, style_of, values_range
 from infertui.units import format_bytes, format_seconds
 
 MARGIN = 1
@@ -196,9 +196,8 @@ def chart(
     look: RenderContext,
 ) -> Lines:
     """A line chart of so many cells."""
-    colours = look.palette
     scale = value_axis(*values_range(series, span))
-    how = PlotStyle(series=colours.series, muted=colours.muted, title=colours.title, ascii=look.ascii)
+    how = style_of(look.palette, ascii_only=look.ascii)
     return draw(Chart(tuple(series), span, (scale.low, scale.high), title, unit), width, rows, how)
 
 
