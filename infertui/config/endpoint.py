@@ -27,7 +27,7 @@ class TargetConfig(Section, frozen=True):
         ),
     ] = "none"
     serve_args: Annotated[
-        str, Meta(description="further arguments of that server, as in a shell: --max-num-seqs 64")
+        str, Meta(description="further arguments of that server, as in a shell: --max-num-seqs 64; empty: none")
     ] = ""
     api: Annotated[
         Literal[
@@ -55,13 +55,22 @@ class TargetConfig(Section, frozen=True):
     api_key_env: Annotated[
         str, Meta(description="environment variable that holds the API key, which is never kept; empty: OPENAI_API_KEY")
     ] = ""
-    api_key_file: Annotated[str, Meta(description="file that holds the API key instead", extra={"path": True})] = ""
+    api_key_file: Annotated[
+        str, Meta(description="file that holds the API key instead; empty: none", extra={"path": True})
+    ] = ""
     headers: Annotated[
         str,
-        Meta(description='further headers of every request as a JSON object, as in {"X-Team": "a"}; no credentials'),
+        Meta(
+            description='further headers of every request as a JSON object, as in {"X-Team": "a"}; no '
+            "credentials; empty: none"
+        ),
     ] = ""
     body: Annotated[
-        str, Meta(description='further fields of every request as a JSON object, as in {"repetition_penalty": 1.1}')
+        str,
+        Meta(
+            description='further fields of every request as a JSON object, as in {"repetition_penalty": 1.1}; '
+            "empty: none"
+        ),
     ] = ""
     ca_file: Annotated[
         str, Meta(description="certificates to trust, PEM; empty: those of the system", extra={"path": True})
@@ -89,7 +98,11 @@ class LoadConfig(Section, frozen=True):
     ] = 0
     request_rate: Annotated[
         float,
-        Meta(ge=0, le=1e6, description="requests a second, sent whether or not earlier ones are answered; 0: as above"),
+        Meta(
+            ge=0,
+            le=1e6,
+            description="requests a second, sent whether or not earlier ones are answered; 0: as answers come",
+        ),
     ] = 0.0
     arrival: Annotated[
         Literal["poisson", "constant", "gamma"], Meta(description="how the times of a request_rate are spaced")
@@ -105,14 +118,14 @@ class LoadConfig(Section, frozen=True):
         str,
         Meta(
             description="levels one after the other, as in 10:30,20:30: 10 for 30 s, then 20 for 30 s, then it ends; "
-            "of request_rate where that is set, else of concurrency"
+            "of request_rate where that is set, else of concurrency; empty: one level"
         ),
     ] = ""
     trace: Annotated[
         str,
         Meta(
             description="file of arrivals and lengths: Mooncake or other JSONL with time stamps, Azure's CSV; replaces "
-            "rate, lengths and prompts",
+            "rate, lengths and prompts; empty: none",
             extra={"path": True},
         ),
     ] = ""
@@ -134,5 +147,8 @@ class LoadConfig(Section, frozen=True):
     ] = True
     slo: Annotated[
         str,
-        Meta(description="what a request has to keep to be good, as in ttft.p99<200ms tpot.mean<20ms; for goodput"),
+        Meta(
+            description="what a request has to keep to be good, as in ttft.p99<200ms tpot.mean<20ms; for goodput; "
+            "empty: none"
+        ),
     ] = ""

@@ -123,6 +123,16 @@ class Field(Struct, frozen=True, kw_only=True):
         """`allowed` with the other spellings that are understood."""
         return self.allowed + (f" (also {', '.join(self.aliases)})" if self.aliases else "")
 
+    def meaning(self, value: object) -> str:
+        """What 0 or an empty text stands for, in the words of the description; empty for other values."""
+        if isinstance(value, bool) or value not in (0, ""):
+            return ""
+        if self.section == "validity" and self.type == "number":
+            return "off"
+        sign = "empty" if value == "" else "0"
+        found = re.search(rf"(?:^|; ){sign}: ([^;,]+)", self.description)
+        return found[1].replace("`", "") if found else ""
+
     @property
     def environment(self) -> str:
         """The variable that sets this key; a table takes one variable a key, with the key appended."""
@@ -231,12 +241,17 @@ def toml_key(key: str) -> str:
     return safe if re.fullmatch(r"[A-Za-z0-9_-]+", safe) else f'"{safe}"'
 
 
+def called(name: str) -> str:
+    """The key that other tools call `name`, which may stand behind a table of ours; empty for none."""
+    section, _, last = name.rpartition(".")
+    return _OTHER_NAMES.get(name, "") or (_OTHER_NAMES.get(last, "") if section in SECTIONS else "")
+
+
 def nearest(path: str) -> str:
     """The valid key most like `path`: by what other tools call it, by its last part, by its letters."""
     wanted = path[:_LONGEST_KEY].lower().replace("-", "_")
-    section, _, last = wanted.rpartition(".")
-    other = _OTHER_NAMES.get(wanted, "") or (_OTHER_NAMES.get(last, "") if section in SECTIONS else "")
-    if other:
+    last = wanted.rpartition(".")[2]
+    if other := called(wanted):
         return other
     if wanted and wanted in SECTIONS:
         return next(candidate for candidate in FIELDS if candidate.startswith(wanted))

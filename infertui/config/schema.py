@@ -140,7 +140,8 @@ class WorkloadConfig(Section, frozen=True):
         Meta(
             ge=0,
             le=1 << 22,
-            description="prompt tokens per request, exactly (truncated or repeated); 0: each prompt as it is tokenized",
+            description="prompt tokens per request, exactly (truncated or repeated); 0: from the prompts, each as it "
+            "is tokenized",
         ),
     ] = 0
     prompts: Annotated[
@@ -150,7 +151,7 @@ class WorkloadConfig(Section, frozen=True):
         str,
         Meta(
             description="file of prompts: one per line, or JSON (also ShareGPT), JSONL or CSV with a `prompt` field; "
-            "replaces `prompts`"
+            "replaces `prompts`; empty: none"
         ),
     ] = ""
     num_prompts: Annotated[
@@ -186,7 +187,7 @@ class MeasurementConfig(Section, frozen=True):
             ge=0,
             le=YEAR_S,
             description="keep measuring batches for at least this long in total (5 s bound the error of energy to 2 "
-            "%); 0: stop after `iterations`",
+            "%); 0: no minimum, `iterations` are enough",
         ),
     ] = 0.0
     max_seconds: Annotated[

@@ -240,6 +240,8 @@ class Runner(TuningOperations):
             choice = choose(replace(config.engine, python=""))
             lane = slot_of(config, gpus, choice)
             gpu = next((gpu for gpu in gpus if slot_name(gpu) in devices_of(lane)), None)
+            if config.target.kind == "endpoint" and config.target.serve == "none":
+                return Fit(("a server answers: nothing is loaded here",)), len(prompts), lane
             really = replace(config, engine=choice.engine)
             return foresee_fit(really, prompts, gpu, latest), len(prompts), lane
 

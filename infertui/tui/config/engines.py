@@ -16,10 +16,11 @@ from infertui.config.engine_options import (
     words_with,
 )
 from infertui.config.engines.spec import EngineSpec
-from infertui.config.fields import FIELDS, Field
+from infertui.config.fields import FIELDS, Field, field_of
 from infertui.config.parse import FlatValue, axis_key
 from infertui.config.ranges import axis_values
 from infertui.errors import ConfigError
+from infertui.load.plan import DEFAULT_LOAD_S
 from infertui.tui.config.form import values as texts
 
 _SPECULATION = "engine.speculation"
@@ -60,7 +61,8 @@ def of_target(values: Mapping[str, FlatValue], key: str) -> bool:
     if key == "target.kind" or _swept(values, key) or _changed(values, key):
         return True
     if values.get("target.kind") == "endpoint":
-        return not key.startswith(_OF_ENGINES) and key not in _NOT_OF_ENDPOINTS
+        served = values.get("target.serve", "none") != "none" and key.startswith(("model.", "engine.", "device."))
+        return (served or not key.startswith(_OF_ENGINES)) and key not in _NOT_OF_ENDPOINTS
     return not key.startswith(("target.", "load."))
 
 
@@ -89,6 +91,26 @@ def unheeded_because(values: Mapping[str, FlatValue], key: str) -> str:
     if any(applies(spec, key) for spec in engines(values)):
         return "only with speculation"
     return "Transformers needs no fallback" if key == "engine.fallback" else f"{names} takes no {key}"
+
+
+def meaning(values: Mapping[str, FlatValue], key: str) -> str:
+    """What the value of `key` stands for where it is 0 or empty: `from the prompts`; empty where it says it itself."""
+    field = field_of(key)
+    if field is None or field.is_table or key not in values or _swept(values, key):
+        return ""
+    if values.get("target.kind") == "endpoint" and values[key] == 0 and (said := _of_load(values, key)):
+        return said
+    return field.meaning(values[key])
+
+
+def _of_load(values: Mapping[str, FlatValue], key: str) -> str:
+    """What 0 stands for in a load where that is not what it is for an engine, or depends on other keys."""
+    if key == "load.concurrency" and values.get("load.request_rate"):
+        return "as many as come"
+    if key == "workload.num_prompts":
+        return "as many as time allows"
+    bounded = any(values.get(other) for other in ("workload.num_prompts", "load.steps", "load.trace"))
+    return f"{DEFAULT_LOAD_S:g}, as usual" if key == "measurement.max_seconds" and not bounded else ""
 
 
 def comes_to(values: Mapping[str, FlatValue], key: str, word: str) -> str:

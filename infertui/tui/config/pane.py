@@ -41,26 +41,26 @@ FIRST = "demo"
 
 ACTIONS = (
     Action("config.run", "r", "Run", "queue what the form holds; puts an edited entry back", writes=True),
+    Action("config.next", "l,right", "Next value", "the next choice, or the next sensible number"),
+    Action("config.find", "slash", "Find", "find a field by name"),
+    Action("config.sweep", "A", "Sweep", "make this field an axis of the sweep, or end that"),
+    Action("config.model", "M", "Model", "choose a model"),
+    Action("config.engine", "E", "Engine", "choose an engine, or a server"),
+    Action("config.undo", "u", "Undo", "take the last change back"),
+    Action("config.reset", "0,backspace", "Reset", "back to the value that was loaded"),
+    Action("config.open", "O", "Open", "open a preset, a file or an earlier run"),
+    Action("config.tune", "t", "Tune", "keep it loaded, and turn its knobs while it is measured", writes=True),
+    Action("config.validate", "v", "Estimate", "validate, and estimate memory and time now"),
+    Action("config.difference", "F", "Diff", "only what differs: from what was loaded, from the defaults"),
     Action("config.run-first", "R", "Run first", "queue it before everything that waits", footer=False, writes=True),
     Action(
         "config.profile", "P", "Profile", "measure it with more and more layers on the GPU", footer=False, writes=True
     ),
-    Action("config.tune", "t", "Tune", "keep it loaded, and turn its knobs while it is measured", writes=True),
-    Action("config.next", "l,right", "Change", "the next choice, or the next sensible number", footer=False),
-    Action("config.previous", "h,left", "Change", "the previous choice or number", footer=False),
+    Action("config.previous", "h,left", "Previous value", "the previous choice or number", footer=False),
     Action("config.switch", "space", "Switch", "switch on or off; fold or unfold", footer=False),
-    Action("config.reset", "0,backspace", "Reset", "back to the value that was loaded"),
-    Action("config.undo", "u", "Undo", "take the last change back"),
-    Action("config.model", "M", "Model", "choose a model"),
-    Action("config.engine", "E", "Engine", "choose an engine", footer=False),
-    Action("config.sweep", "A", "Axis", "make this field an axis of the sweep, or end that"),
     Action("config.arrange", "Z", "Grid/zip", "axes as a grid, or advancing together", footer=False),
-    Action("config.validate", "v", "Estimate", "validate, and estimate memory and time now"),
-    Action("config.open", "O", "Open", "open a preset, a file or an earlier run"),
     Action("config.save", "w", "Save", "save to the file that it came from", footer=False, writes=True),
     Action("config.save-as", "W", "Save as", "save under another name", footer=False, writes=True),
-    Action("config.difference", "F", "Diff", "only what differs: from what was loaded, from the defaults"),
-    Action("config.find", "slash", "Find", "find a field by name", footer=False),
     Action("config.copy", "c", "Copy", "copy as a command line", footer=False),
 )
 
@@ -93,7 +93,7 @@ class ConfigPane(Pane):
         self._above = FormNotes(self.editor, id="config-above")
         self._estimate = EstimateNotes(self.editor, id="config-below")
         self._heading = Heading(self)
-        self._chooser = Chooser(self.editor)
+        self._chooser = Chooser(self.editor, self._environ)
         self._files = ConfigFiles(self.editor, self._environ)
         self.form.subscribe(self._form_changed)
 
@@ -117,7 +117,6 @@ class ConfigPane(Pane):
         if self._trouble:
             self.app_context.say(self._trouble, "warning")
         self._form_changed()
-        self.editor.list.cursor = 1  # the first field, below its heading
 
     def on_resize(self, _event: Resize) -> None:
         """Messages are wrapped for the width that there is."""

@@ -56,7 +56,7 @@ class RowList(Lines, can_focus=True):
     No scrollbar: `position` ("12 of 480") belongs into the frame, and `Positioned` tells when it changed.
     """
 
-    ACTIONS = ACTIONS
+    ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     DEFAULT_CSS = "RowList { width: 1fr; height: 1fr; }"
 

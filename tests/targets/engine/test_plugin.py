@@ -88,8 +88,9 @@ def test_the_documented_engine_is_everywhere_that_engines_are_shown(tmp_path: Pa
     code = (
         "from infertui.tui.config.form.base import from_preset; from infertui.tui.config.form.form import Form\n"
         "from infertui.tui.config.form.view import View, build_rows\n"
-        "form = Form(from_preset('demo', {}))\n"
-        "def rows(): return [(row.id, row.text) for row in build_rows(form, View(), 80) if 'metro' in row.id]\n"
+        "form, view = Form(from_preset('demo', {})), View()\n"
+        "view.toggle('advanced')\n"
+        "def rows(): return [(row.id, row.text) for row in build_rows(form, view, 80) if 'metro' in row.id]\n"
         "print(len(rows())); form.set('engine.name', 'metronome'); print(rows())"
     )
     shown = python(code, metronome, tmp_path)

@@ -14,10 +14,12 @@ from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.tui.config.forecast import ForecastRequest
 from infertui.tui.config.form.base import from_config, from_preset
+from infertui.tui.config.form.finding import found
 from infertui.tui.config.form.form import Form
+from infertui.tui.config.form.groups import HEADINGS, first_page
 from infertui.tui.config.form.notes import above, below
 from infertui.tui.config.form.options import MachineInfo, choice_options, engine_options
-from infertui.tui.config.form.view import GROUPS, Page, View, build_rows, found
+from infertui.tui.config.form.view import Page, View, build_rows
 from infertui.tui.state import ClientState
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
@@ -40,7 +42,7 @@ def page(form: Form, view: View | None = None, *, ascii_only: bool = False) -> P
 
 def everything_open() -> View:
     view = View()
-    view.toggled = {group.name: False for group in GROUPS}
+    view.toggled = dict.fromkeys(HEADINGS, False)
     return view
 
 
@@ -89,6 +91,56 @@ def test_keys_are_found_by_name_by_description_and_by_what_others_call_them() ->
 def lines_of(form: Form, view: View | None = None, width: int = 100) -> str:
     shown = page(form, view)
     return "\n".join(shown.line(row, width).plain.rstrip() for row in build_rows(form, shown.view, width))
+
+
+def test_what_was_meant_stands_first_and_what_means_nothing_here_last() -> None:
+    form = Form(from_preset("demo", {}))
+    assert found(form, "batch")[0] == "workload.batch_size"
+    assert found(form, "bat")[0] == "workload.batch_size"
+    assert found(form, "prompts")[:2] == ["workload.prompts", "workload.prompts_file"]
+    assert found(form, "max")[0].startswith("measurement.")
+    hits = found(form, "max")
+    live = [key in keys_shown(form) for key in hits]
+    assert live == sorted(live, reverse=True)
+    assert not all(live)
+    form.set("engine.name", "vllm")
+    assert found(form, "kv")[0].startswith("engine.vllm.")
+    form.load(from_preset("load", {}))
+    assert found(form, "rate")[0] == "load.request_rate"
+    assert found(form, "model")[0] == "target.model"
+
+
+def test_0_and_nothing_say_what_they_stand_for() -> None:
+    form = Form(from_preset("load", {}))
+    text = lines_of(form)
+    for words in ("concurrency       one", "request_rate      as answers come", "slo               none"):
+        assert words in text
+    form.set("load.request_rate", 5)
+    assert "concurrency       as many as come" in lines_of(form)
+    assert "max_seconds       30, as usual" in lines_of(form)
+    assert "num_prompts       as many as time allows" in lines_of(form)
+    form.set("workload.num_prompts", 100)
+    assert "max_seconds       no limit" in lines_of(form)
+    form = Form(from_preset("baseline", {}))
+    text = lines_of(form, everything_open())
+    assert "input_len         from the prompts" in text
+    assert "total_timeout_s   no limit" in text or "no limit" in text
+    form.set("validity.max_drift", 0)
+    assert "max_drift         off" in lines_of(form, everything_open())
+    form.set("workload.input_len", 16)
+    assert "from the prompts" not in lines_of(form)
+
+
+def test_the_first_page_is_that_of_the_target() -> None:
+    form = Form(from_preset("load", {}))
+    ids = [row.id for row in build_rows(form, View(), 80)]
+    assert ids == [*first_page(form.values), "#advanced"]
+    assert ids[:4] == ["target.kind", "target.url", "target.model", "target.api"]
+    form.set("target.serve", "vllm")
+    ids = [row.id for row in build_rows(form, View(), 80)]
+    assert "model.id" in ids
+    assert "target.url" not in ids
+    assert "engine.dtype" in keys_shown(form)  # the server is started with the engine's options
 
 
 def test_a_value_that_is_cut_is_marked_and_a_path_keeps_its_end() -> None:
@@ -175,10 +227,10 @@ def test_only_what_the_engine_heeds_has_a_line() -> None:
     assert "engine.draft_model" not in keys_shown(form)
     assert "engine.simulator.ttft_ms" not in keys_shown(form)
     form.set("engine.name", "simulator")
-    assert "ttft_ms" in lines_of(form)
+    assert "ttft_ms" in lines_of(form, everything_open())
     assert not {"engine.mode", "engine.transformers.tuning"} & keys_shown(form)
     form.set("engine.name", "llama-cpp")
-    heading = next(line for line in lines_of(form).splitlines() if "llama-cpp  " in line and "name" not in line)
+    heading = next(line for line in lines_of(form, everything_open()).splitlines() if "▾ llama-cpp" in line)
     assert "layers on the GPU" in heading
 
 
@@ -195,7 +247,7 @@ def test_what_the_engine_does_not_heed_is_found_and_says_why() -> None:
 def test_the_words_of_an_option_are_the_engine_s_and_auto_says_what_it_comes_to() -> None:
     form = Form(from_preset("demo", {}))
     form.set("engine.name", "vllm")
-    line = next(line for line in lines_of(form).splitlines() if line.strip().startswith("mode "))
+    line = next(line for line in lines_of(form, everything_open()).splitlines() if line.strip().startswith("mode "))
     assert "comes to compile" in line
     assert "auto, eager, compile" in line
     offered = {option.value: option.detail for option in choice_options(FIELDS["engine.mode"], form.values)}
@@ -203,7 +255,7 @@ def test_the_words_of_an_option_are_the_engine_s_and_auto_says_what_it_comes_to(
     assert "comes to compile" in offered["auto"]
     form.sweep("engine.name")
     form.set_text("engine.name", "vllm,transformers")
-    line = next(line for line in lines_of(form).splitlines() if line.strip().startswith("mode "))
+    line = next(line for line in lines_of(form, everything_open()).splitlines() if line.strip().startswith("mode "))
     assert "comes to compile with vllm, eager with" in line
 
 

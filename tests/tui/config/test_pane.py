@@ -330,31 +330,92 @@ def test_only_what_differs_shows_old_and_new() -> None:
 def test_headings_fold_and_say_what_changed_inside() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
         assert "top_k" not in stage.text
+        assert "fields: warmup=2 min_seconds=10 max_seconds=20 threads=1" in stage.text
         stage.pane.editor.list.cursor = stage.pane.editor.places["#advanced"]
         await pilot.press("enter")
         await settle(pilot)
-        assert "top_k" in stage.text
+        assert "quantization" in stage.text
+        assert "top_k" not in stage.text
         await go_to(pilot, "model.seed")
+        assert "top_k" in stage.text
         await pilot.press("l")
+        stage.pane.editor.list.cursor = stage.pane.editor.places["#seldom"]
+        await pilot.press("space")
+        await settle(pilot)
+        assert "17 fields, 1 changed: seed=1 threads=1" in stage.text
         stage.pane.editor.list.cursor = stage.pane.editor.places["#advanced"]
         await pilot.press("space")
         await settle(pilot)
-        assert "17 fields, 1 changed" in stage.text
+        assert "fields, 1 changed: warmup=2" in stage.text
+        assert "quantization" not in stage.text
+
+
+def test_the_first_page_fits_a_small_terminal_and_says_what_0_stands_for() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        for word in (
+            "model", "engine", "device", "batch_size", "prompts", "input_len", "output_len", "iterations", "advanced"
+        ):  # fmt: skip
+            assert any(line[3:].lstrip(" ▸").startswith(f"{word} ") for line in stage.text.splitlines()), word
+        assert "from the prompts" in stage.text
+        assert "needs 3.00 GiB" in stage.text
+
+    # What is left of 80x24 below the GPUs, and of a pane of tmux that is 80x15.
+    play(scene, size=(80, 12))
+    play(scene, size=(80, 13))
+
+
+def test_a_value_is_edited_with_its_text_selected() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        await pilot.press("j", "j", "j", "enter", "8", "enter")
+        await settle(pilot)
+        assert stage.pane.form.text("workload.batch_size") == "8"
+        await pilot.press("enter", "right", "0", "enter")
+        await settle(pilot)
+        assert stage.pane.form.text("workload.batch_size") == "80"
+
+    play(scene)
+
+
+def test_a_server_stands_among_the_engines() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        await go_to(pilot, "workload.output_len")
+        await pilot.press("enter", *"77", "enter", "E")
+        await filtered(pilot, "server")
+        await settle(pilot)
+        await pilot.press(*"http://127.0.0.1:8000", "enter")
+        await settle(pilot)
+        form = stage.pane.form
+        assert form.text("target.url") == "http://127.0.0.1:8000"
+        assert form.problem is None
+        assert form.config().workload.output_len == 77  # what was typed goes along, the rest is of the preset of loads
+        assert form.config().workload.input_len == 512
+        for name in ("url", "api", "concurrency", "request_rate", "slo", "max_seconds"):
+            assert f" {name} " in stage.text
+        assert "batch_size" not in stage.text
+        await pilot.press("E")
+        await filtered(pilot, "simulator")
+        await settle(pilot)
+        assert form.text("target.kind") == "engine"
+        assert "batch_size" in stage.text
+
+    play(scene)
 
     play(scene)
 
 
 def test_labels_are_added_edited_and_removed() -> None:
     async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        stage.pane.editor.list.cursor = stage.pane.editor.places["#advanced"]
+        await pilot.press("enter")
         stage.pane.editor.list.cursor = stage.pane.editor.places["#labels"]
-        await pilot.press("enter", "j", "enter", *"owner", "enter")
+        await pilot.press("j", "enter", *"owner", "enter")
         await settle(pilot)
         assert "a label is a key and a value" in stage.text
         await pilot.press(*"=me", "enter")
         await settle(pilot)
         assert stage.pane.form.text("labels.owner") == "me"
         stage.pane.editor.list.cursor = stage.pane.editor.places["labels.owner"]
-        await pilot.press("enter", "!", "enter")
+        await pilot.press("enter", "end", "!", "enter")
         await settle(pilot)
         assert stage.pane.form.text("labels.owner") == "me!"
         await pilot.press("backspace")
@@ -574,7 +635,7 @@ def test_save_as_asks_before_overwriting_and_refuses_no_name(tmp_path: Path) -> 
         await typed_name(pilot, f"/x/{'a' * 300}/x")  # of which not even `exists` can be asked
         assert stage.is_running
         await typed_name(pilot, str(other))
-        assert "exists already" in " ".join(stage.text.split())
+        assert "exists already" in " ".join(stage.text.replace("│", " ").split())
         await pilot.press("enter")
         await settle(pilot)
         ((question, _),) = stage.asked
@@ -732,7 +793,7 @@ def test_esc_leaves_what_differs() -> None:
         assert bench.pane.step_back()
         await pilot.pause()
         assert "batch_size" in bench.text
-        assert "▸   id" in bench.text
+        assert "▸   model" in bench.text
         assert not bench.pane.step_back()
 
     act(bench(), play)

@@ -201,7 +201,7 @@ class FormEditor(FormList):
         from infertui.tui.widgets.prompt import LineInput
 
         line = LineInput(text, placeholder="key = value" if row.kind == "new-label" else "", id="config-edit")
-        line.cursor_position = len(line.value)
+        line.select_all()  # the first key replaces what stands there, left and right go on from it
         self.mount(line)
         self._place_line()
         line.focus()

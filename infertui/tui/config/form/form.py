@@ -63,9 +63,11 @@ class Form:
         """The entry of the queue that is being edited."""
         return self._now.entry
 
-    def load(self, base: Base, entry: Entry | None = None) -> None:
-        """Start from something else."""
-        self._become(Contents(base, dict(base.values), entry))
+    def load(
+        self, base: Base, entry: Entry | None = None, *, values: Mapping[str, FlatValue] | None = None
+    ) -> None:  # fmt: skip
+        """Start from something else, with `values` in the place of its own."""
+        self._become(Contents(base, {**base.values, **(values or {})}, entry))
 
     def release(self) -> None:
         """The entry that was edited has what it needs: what is queued next is new."""

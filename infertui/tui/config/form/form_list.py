@@ -1,20 +1,37 @@
 """The lines of the form on the screen: folded, compared, searched."""
 
 from collections.abc import Hashable
+from typing import ClassVar
 
+from msgspec.structs import replace
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.message import Message
 
 from infertui.tui.config.engines import unheeded_because
 from infertui.tui.config.form.form import Form
+from infertui.tui.config.form.groups import ADVANCED
 from infertui.tui.config.form.options import MachineInfo
 from infertui.tui.config.form.view import FormRow, Page, View, build_rows
+from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.pane import PanePart
-from infertui.tui.widgets.rowlist import RowList
+from infertui.tui.widgets.rowlist import ACTIONS, RowList
+
+
+class FormRows(RowList):
+    """Says in the footer how a value is changed."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = tuple(
+        replace(action, label="Edit", help="type a value, or choose one; fold a heading", footer=True)
+        if action.id == "list.choose"
+        else action
+        for action in ACTIONS
+    )
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS)
 
 
 class FormList(PanePart):
@@ -22,7 +39,7 @@ class FormList(PanePart):
 
     DEFAULT_CSS = """
     FormList { height: 1fr; layers: default typed; }
-    FormList RowList { height: 1fr; }
+    FormList FormRows { height: 1fr; }
     FormList #config-find { height: 1; }
     """
 
@@ -42,7 +59,7 @@ class FormList(PanePart):
         self.rows: list[FormRow] = []
         self.places: dict[Hashable, int] = {}
         """Where which row is, by id."""
-        self.list = RowList(self, id="config-form", empty="no such field")
+        self.list = FormRows(self, id="config-form", empty="no such field")
         self._before_find: Hashable = None
         self._before_difference: Hashable = None
 
@@ -122,14 +139,15 @@ class FormList(PanePart):
         else:
             self.view.toggled[group] = folded
         self.draw()
-        self._bring_into_view(max((index for index, row in enumerate(self.rows) if row.group == group), default=0))
+        inside = [index for index, row in enumerate(self.rows) if row.group == group or group == ADVANCED]
+        self._bring_into_view(max(inside, default=0))
 
     def go_to(self, path: str) -> None:
         """Put the cursor on the field that an error names by its path."""
         key = next((key for key in self.form.all_keys() if path == key or path.endswith(f'"{key}"')), "")
         if key:
             self.view.difference = "off"
-            self.view.reveal(key)
+            self.view.reveal(key, self.form)
             self.draw()
             self.list.cursor = self.places.get(key, self.list.cursor)
 
@@ -198,7 +216,7 @@ class FormList(PanePart):
         self.query("#config-find").remove()
         self._build()
         if not back and key:
-            self.view.reveal(key)
+            self.view.reveal(key, self.form)
         self.draw()
         if not back and key and key not in self.places:
             self.app_context.say(f"{key}: {unheeded_because(self.form.values, key)}.")

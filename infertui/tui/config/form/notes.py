@@ -8,6 +8,7 @@ What stands above and below the form: problems, the sweep, what a field means, w
 import textwrap
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from infertui.config.fields import field_of
@@ -21,7 +22,7 @@ from infertui.tui.config.form.form import Form
 from infertui.tui.config.form.options import Standing
 from infertui.tui.config.form.view import HINT_FROM, NEW_LABEL, FormRow, Page, short_limits
 from infertui.tui.terminal.sanitize import plain
-from infertui.tui.widgets.cells import fit
+from infertui.tui.widgets.cells import beside, fit
 from infertui.tui.widgets.lines import Lines
 from infertui.units import format_bytes, format_seconds
 
@@ -50,6 +51,10 @@ class Notes(Lines):
             self._lines_shown = len(lines)
             self.styles.height = self._lines_shown
         self.paint_lines(lines)
+
+
+_ROOMY, _TIGHT = 14, 10
+"""Lines of a pane from which on there is room for more than the first page of the form, and up to which for less."""
 
 
 def in_one_line(forecast: Forecast, runs: int = 1) -> tuple[str, Standing]:
@@ -124,7 +129,7 @@ def above(page: Page, width: int, height: int) -> list[Text]:
         old = form.base.label if page.view.difference == "base" else "the defaults"
         some = any(form.changed(key, default=page.view.difference == "default") for key in form.all_keys())
         lines += _wrapped(page, f"what differs from {old}" + ("" if some else ": nothing"), width, palette.title, 1)
-    elif not lines and form.base.target == "demo" and form.values == form.base.values:
+    elif not lines and height >= _ROOMY and form.base.target == "demo" and form.values == form.base.values:
         lines = _wrapped(page, f"press {page.look.key('config.run', 'r')} to run this", width, palette.ok, 1)
     return lines
 
@@ -132,13 +137,17 @@ def above(page: Page, width: int, height: int) -> list[Text]:
 def below(page: Page, question: ForecastRequest, row: FormRow | None, width: int, height: int) -> list[Text]:
     """What the field under the cursor means, and the forecast. `height` is what the pane has."""
     palette = page.look.palette
-    most = 2 if height >= 10 else 1
     text, style = about(page, row, width)
+    said, its_style = forecast_text(page, question)
+    if height <= _TIGHT and width >= HINT_FROM:
+        right = min(cell_len(said), width // 2)
+        left = fit(text, width - right - 2, page.look, style=style or palette.muted)
+        return [beside(left, Text("  "), fit(said, right, page.look, style=its_style))]
+    most = 2 if height >= _ROOMY else 1
     lines = _wrapped(page, text, width, style or palette.muted, most)
-    if height >= 14:  # a steady height: the list does not jump while the cursor moves
+    if height >= _ROOMY:  # a steady height: the list does not jump while the cursor moves
         lines += [Text() for _ in range(most - len(lines))]
-    text, style = forecast_text(page, question)
-    return [*lines, *_wrapped(page, text, width, style, most)]
+    return [*lines, *_wrapped(page, said, width, its_style, most)]
 
 
 def about(page: Page, row: FormRow | None, width: int) -> tuple[str, str]:

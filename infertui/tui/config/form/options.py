@@ -244,6 +244,12 @@ def engine_options(knowledge: MachineInfo) -> list[Option]:
     return found
 
 
+SERVER = Option(
+    "server:", "a server", "behind a URL, asked over HTTP", "load on a server that speaks OpenAI, Anthropic, TGI, ..."
+)
+"""Stands among the engines: what answers is not run here."""
+
+
 def device_options(knowledge: MachineInfo) -> list[Option]:
     """`auto`, the CPU, and each GPU with its name."""
     found = []

@@ -1,7 +1,5 @@
 """The lines of the form: which there are, in which order, under which headings.
 
-How the keys of a config are grouped on the form, and which groups start folded.
-
 Rows of the form as text of an exact width: mark, name, value, and what is allowed or where it came from.
 """
 
@@ -13,84 +11,26 @@ from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
-from infertui.config.engine_options import TABLES, option_fields
-from infertui.config.fields import FIELDS, SECTIONS, Field, field_of, nearest
-from infertui.config.schema import Config
+from infertui.config.fields import Field, field_of
 from infertui.errors import ConfigError
 from infertui.tui.config import engines
+from infertui.tui.config.form.finding import found
 from infertui.tui.config.form.form import Form
+from infertui.tui.config.form.groups import (
+    ADVANCED,
+    GROUPS,
+    HEADINGS,
+    LABELS,
+    RUNS,
+    SELDOM,
+    FieldGroup,
+    first_page,
+    group_of,
+    name_of,
+    page_name,
+)
 from infertui.tui.config.form.options import MachineInfo
 from infertui.tui.widgets.cells import RenderContext, beside, fit
-
-LABELS, RUNS, ADVANCED = "labels", "runs", "advanced"
-
-# What rarely changes between measurements; every other key stands under its table's name.
-_ADVANCED = (
-    "model.revision", "model.seed", "model.trust_remote_code", "engine.python", "engine.fallback",
-    "workload.temperature", "workload.top_k", "workload.top_p", "workload.seed", "measurement.sample_hz",
-    "measurement.load_timeout_s",
-    "measurement.step_timeout_s", "measurement.total_timeout_s", "measurement.fresh_process", "device.visible",
-    "device.threads", "device.force", "quality.score_timeout_s",
-)  # fmt: skip
-
-# Tables that have sane defaults, and many keys.
-_FOLDED = ("validity", "quality")
-
-
-class FieldGroup(Struct, frozen=True):
-    """A heading, and the keys under it. `engine` is that to which all of them belong, whose name it has."""
-
-    name: str
-    about: str
-    keys: tuple[str, ...] = ()
-    folded: bool = False
-    engine: str = ""
-
-
-def _groups() -> tuple[FieldGroup, ...]:
-    found = []
-    for section in SECTIONS[""]:
-        keys = tuple(
-            path
-            for path, field in FIELDS.items()
-            if field.section == section and not field.is_table and path not in _ADVANCED
-        )
-        if keys:
-            about = _first_line(Config.__annotations__[section].__doc__)
-            found.append(FieldGroup(section, about, keys, folded=section in _FOLDED))
-        if section == "engine":
-            found += [
-                FieldGroup(spec.name, _first_line(spec.options.__doc__), options, engine=spec.name)
-                for spec in TABLES.values()
-                if (options := tuple(field.path for field in option_fields(spec)))
-            ]
-    return (
-        *found,
-        FieldGroup(ADVANCED, "what rarely changes", tuple(path for path in _ADVANCED if path in FIELDS), folded=True),
-        FieldGroup(LABELS, "your own notes, kept with the results", folded=True),
-        FieldGroup(RUNS, "what the sweep makes", folded=True),
-    )
-
-
-def _first_line(docstring: str | None) -> str:
-    about = (docstring or "").partition("\n")[0].rstrip(".")
-    named, colon, rest = about.partition(": ")
-    about = rest if colon and len(named.split()) <= 3 else about  # the heading names it already
-    return about[:1].lower() + about[1:]
-
-
-def name_of(key: str, group: str) -> str:
-    """What a line calls its key: the last part, with the table's name where that alone could be another's."""
-    if key.startswith("labels."):
-        return key.removeprefix("labels.")
-    last = key.rpartition(".")[2]
-    twins = sum(other.rpartition(".")[2] == last for other in FIELDS)
-    return key if group == ADVANCED and twins > 1 else last
-
-
-GROUPS = _groups()
-GROUP_OF = {key: group.name for group in GROUPS for key in group.keys}
-
 
 Kind = Literal["heading", "field", "label", "new-label", "error", "run"]
 Difference = Literal["off", "base", "default"]
@@ -123,18 +63,18 @@ class View:
         self.error = ""
         """What is wrong with the text that is being edited."""
 
-    def folded(self, group: FieldGroup) -> bool:
-        """Whether only the group's heading shows."""
-        return self.toggled.get(group.name, group.folded)
+    def folded(self, name: str) -> bool:
+        """Whether only the heading of a group shows."""
+        return self.toggled.get(name, HEADINGS[name].folded)
 
     def toggle(self, name: str) -> None:
         """Fold or unfold a group."""
-        group = next(group for group in GROUPS if group.name == name)
-        self.toggled[name] = not self.folded(group)
+        self.toggled[name] = not self.folded(name)
 
-    def reveal(self, key: str) -> None:
-        """Unfold the group that `key` stands in."""
-        self.toggled[group_of(key)] = False
+    def reveal(self, key: str, form: Form) -> None:
+        """Unfold what `key` stands in."""
+        if key not in first_page(form.values):
+            self.toggled[ADVANCED] = self.toggled[group_of(key)] = False
 
     def next_difference(self) -> None:
         """Everything, what differs from what was loaded, what differs from the defaults, and around."""
@@ -142,49 +82,64 @@ class View:
         self.difference = order[(order.index(self.difference) + 1) % len(order)]
 
 
-def group_of(key: str) -> str:
-    """The group in which the line of `key` stands."""
-    return GROUP_OF.get(key, LABELS)
-
-
 def build_rows(form: Form, view: View, width: int) -> list[FormRow]:
     """Every row that shows, `width` cells being there for messages."""
-    rows: list[FormRow] = []
-    for group in GROUPS:
-        inside = _inside(form, view, group)
-        if view.wanted is not None or view.difference != "off":
-            if inside:
-                rows += [FormRow(f"#{group.name}", "heading", group.name, text=group.about), *inside]
-            continue
-        if (group.name == RUNS and not form.axes()) or (group.keys and not inside):
-            continue
-        rows.append(FormRow(f"#{group.name}", "heading", group.name, text=group.about))
-        if not view.folded(group):
-            rows += inside
+    if view.wanted is not None:
+        keys = found(form, view.wanted)
+        rows = [_row(key, group_of(key), name_of(key, alone=True)) for key in keys]
+    elif view.difference != "off":
+        rows = _differing(form, default=view.difference == "default")
+    else:
+        rows = _page(form, view)
     return _with_error(rows, view, width)
 
 
-def _inside(form: Form, view: View, group: FieldGroup) -> list[FormRow]:
-    if group.name == RUNS:
-        plain = view.wanted is None and view.difference == "off"
-        variants = (form.variants() or []) if plain and not view.folded(group) else []
-        return [FormRow(f"run:{index}", "run", RUNS, text=run.name) for index, run in enumerate(variants) if run.name]
-    keys = [key for key in form.all_keys() if key.startswith("labels.")] if group.name == LABELS else list(group.keys)
-    if view.wanted is not None:
-        keys = [key for key in keys if key in set(found(form, view.wanted))]
-    elif view.difference != "off":
-        keys = [key for key in keys if form.changed(key, default=view.difference == "default")]
-    elif group.name == LABELS:
-        keys = [key for key in keys if form.text(key) or key in form.values]
-    else:
-        keys = shown_keys(form, keys)
-    rows = [
-        FormRow(key, "label" if group.name == LABELS else "field", group.name, key, name_of(key, group.name))
-        for key in keys
-    ]
-    if group.name == LABELS and view.wanted is None and view.difference == "off":
-        rows.append(FormRow(NEW_LABEL, "new-label", LABELS, name="new label", text="key = value"))
+def _page(form: Form, view: View) -> list[FormRow]:
+    """The first page, the runs of a sweep, and the rest in its groups."""
+    rows = [_row(key, "", page_name(key)) for key in first_page(form.values)]
+    if form.axes():
+        rows.append(_heading(RUNS))
+        variants = (form.variants() or []) if not view.folded(RUNS) else []
+        rows += [FormRow(f"run:{index}", "run", RUNS, text=run.name) for index, run in enumerate(variants) if run.name]
+    rows.append(_heading(ADVANCED))
+    if view.folded(ADVANCED):
+        return rows
+    for group in GROUPS:
+        keys = grouped_keys(form, group)
+        if group.keys and not keys:
+            continue
+        rows.append(_heading(group.name))
+        if not view.folded(group.name):
+            rows += [_row(key, group.name, name_of(key, alone=group.name == SELDOM)) for key in keys]
+            if group.name == LABELS:
+                rows.append(FormRow(NEW_LABEL, "new-label", LABELS, name="new label", text="key = value"))
     return rows
+
+
+def _differing(form: Form, *, default: bool) -> list[FormRow]:
+    rows: list[FormRow] = []
+    labels = tuple(key for key in form.all_keys() if key.startswith("labels."))
+    for group in GROUPS:
+        keys = [key for key in (group.keys or labels) if form.changed(key, default=default)]
+        if keys:
+            rows += [_heading(group.name), *(_row(key, group.name, name_of(key)) for key in keys)]
+    return rows
+
+
+def _heading(name: str) -> FormRow:
+    return FormRow(f"#{name}", "heading", name, text=HEADINGS[name].about)
+
+
+def _row(key: str, group: str, name: str) -> FormRow:
+    return FormRow(key, "label" if key.startswith("labels.") else "field", group, key, name)
+
+
+def grouped_keys(form: Form, group: FieldGroup) -> list[str]:
+    """The keys of a group that show under its heading."""
+    if group.name == LABELS:
+        return [key for key in form.all_keys() if key.startswith("labels.") and (form.text(key) or key in form.values)]
+    page = first_page(form.values)
+    return shown_keys(form, [key for key in group.keys if key not in page])
 
 
 def shown_keys(form: Form, keys: Sequence[str]) -> list[str]:
@@ -196,28 +151,6 @@ def shown_keys(form: Form, keys: Sequence[str]) -> list[str]:
 def concerns(problem: ConfigError | None, key: str) -> bool:
     """Whether an error is about `key`."""
     return problem is not None and (problem.path == key or problem.path.endswith(f'"{key}"'))
-
-
-def found(form: Form, wanted: str) -> list[str]:
-    """The keys that somebody who types `wanted` may mean: by name, else by description, else the nearest.
-
-    What other tools call a key finds it too: `osl` is workload.output_len.
-    """
-    words = wanted.lower().replace("-", "_").split()
-    keys = list(form.all_keys())
-    if not words:
-        return keys
-    by_name = [key for key in keys if all(word in key.lower() for word in words)]
-    if by_name:
-        return by_name
-    by_text = [key for key in keys if all(word.replace("_", " ") in _about(key) for word in words)]
-    other = nearest("_".join(words))
-    return by_text or ([other] if other in keys else [])
-
-
-def _about(key: str) -> str:
-    field = field_of(key)
-    return f"{key.replace('_', ' ')} {field.description}".lower() if field else key
 
 
 def _with_error(rows: list[FormRow], view: View, width: int) -> list[FormRow]:
@@ -273,31 +206,35 @@ class Page:
                 return self._field(row, width)
 
     def _heading(self, row: FormRow, width: int) -> Text:
-        group = next(group for group in GROUPS if group.name == row.group)
-        everything = self.view.wanted is None and self.view.difference == "off"
-        folded = everything and self.view.folded(group)
+        folded = self.view.difference == "off" and self.view.folded(row.group)
         sign = self.look.glyph("▸", "+") if folded else self.look.glyph("▾", "-")
-        keys = (
-            shown_keys(self.form, group.keys)
-            if row.group != "labels"
-            else [key for key in self.form.all_keys() if key.startswith("labels.")]
-        )
-        changed = sum(self.form.changed(key) for key in keys) if folded else 0
+        keys = self._keys_under(row.group)
         title = f"{sign} {row.group}"
-        problem = self.form.problem
-        if folded and problem is not None and group_of(problem.path) == row.group:
+        if folded and any(concerns(self.form.problem, key) for key in keys):
             title += " !"
-        about = f"{changed} changed" if changed else row.text
+        about = row.text
         if row.group == RUNS:
             about = f"{self.form.run_count():,} of the sweep" if self.form.run_count() else "the sweep cannot run"
-        elif folded and (row.group == ADVANCED or group.engine):
-            about = f"{len(keys)} fields" + (f", {changed} changed" if changed else "")
-        elif folded and row.group == LABELS:
-            about = f"{len(keys)} set" + (f", {changed} changed" if changed else "") if keys else row.text
+        elif folded:
+            about = self._summary(row.group, keys) or about
         palette = self.look.palette
         head = fit(title, min(width, cell_len(title)), self.look, style=palette.title)
         room = width - cell_len(title) - 2
         return beside(head, Text("  "), fit(about, room, self.look, style=palette.muted)) if room > 1 else head
+
+    def _keys_under(self, group: str) -> list[str]:
+        groups = [one for one in GROUPS if group == ADVANCED or one.name == group]
+        return [key for one in groups for key in grouped_keys(self.form, one)]
+
+    def _summary(self, group: str, keys: Sequence[str]) -> str:
+        """How much is folded away, and which of it is not as it is by default: `35 fields, 2 changed: warmup=2`."""
+        count = f"{len(keys)} field{'' if len(keys) == 1 else 's'}"
+        changed = sum(self.form.changed(key) for key in keys)
+        told = count + (f", {changed} changed" if changed else "")
+        own = [f"{name_of(key)}={self.form.text(key)}" for key in keys if self.form.changed(key, default=True)]
+        if group == LABELS and not keys:
+            return ""
+        return told + (f": {' '.join(own)}" if own else "")
 
     def _field(self, row: FormRow, width: int) -> Text:
         layout, palette = FormLayout(width), self.look.palette
@@ -314,15 +251,18 @@ class Page:
             value = fit(text, width - layout.value_at, self.look, style=palette.accent)
             return beside(Text(mark, style=style), Text(" "), fit(row.name, layout.name, self.look), Text(" "), value)
         value_style = palette.error if concerned else self._value_style(key, changed)
+        hint, hint_style = self._hint(key) if layout.hint else ("", "")
+        if layout.hint and self.view.wanted is not None and (table := key.rpartition(".")[0]):
+            hint = f"{table}: {hint}" if hint else table
+        room = layout.value if hint or not layout.hint else layout.value + 1 + layout.hint
         cells = [
             Text(mark, style=style),
             Text(" "),
             fit(row.name, layout.name, self.look),
             Text(" "),
-            self._value(key, layout.value, value_style),
+            self._value(key, room, value_style),
         ]
-        if layout.hint:
-            hint, hint_style = self._hint(key)
+        if hint:
             cells += [Text(" "), fit(hint, layout.hint, self.look, style=hint_style)]
         return beside(*cells)
 
@@ -348,6 +288,8 @@ class Page:
                 fit(text, room, self.look, style=style),
                 fit(tail, max(0, width - room), self.look, style=self.look.palette.title),
             )
+        if meant := engines.meaning(self.form.values, key):
+            return fit(meant, width, self.look, style=style)
         if not text:
             return fit("(empty)" if width >= 7 else "", width, self.look, style=self.look.palette.muted)
         # The end of a path or of a model's id says more than its beginning.
