@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.events import Key, Resize
 from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
@@ -23,6 +24,7 @@ from infertui.tui.frame.header import Condition
 from infertui.tui.frame.layouts import PANES
 from infertui.tui.frame.main_screen import MainScreen
 from infertui.tui.frame.panes import import_panes
+from infertui.tui.frame.reach import READ_ONLY, reason
 from infertui.tui.frame.redraw import RedrawScheduler, stepped
 from infertui.tui.frame.topics import ALL_TOPICS, Topic
 from infertui.tui.quit import HANGUP, Leaving
@@ -82,6 +84,8 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         self.scheduler = RedrawScheduler(self._draw, behind=lambda: self.terminal_behind, post=self.call_next)
         """When what is drawn."""
         self.main = MainScreen(self)
+        self.recent: tuple[str, ...] = ()
+        """Ids of the commands of the palette that were chosen last, the newest first."""
         self._leaving = Leaving(self)
         self._welcome = welcome
         self._key_pressed = False
@@ -147,6 +151,9 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
 
             welcome(self, self._environ)
         self.run_worker(self.connection.run(), group="link", exit_on_error=True)
+        from infertui.tui.palette import recent
+
+        self.recent = await asyncio.to_thread(recent.read, recent.recent_path(self.environ))
 
     def _housekeep(self) -> None:
         if not self.main.is_composed:
@@ -241,6 +248,12 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         self.main.lay_out(event.size.width, event.size.height)
         self.call_after_refresh(self.main.draw_header)
 
+    def push_screen(self, *arguments: Any, **named: Any) -> Any:
+        """In front of the main screen comes a dialog with keys of its own."""
+        if self.main.is_composed and self.on_main_screen:
+            self.main.cover()
+        return super().push_screen(*arguments, **named)
+
     @property
     def on_main_screen(self) -> bool:
         """Whether no dialog or other screen is in front."""
@@ -253,13 +266,18 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
     # Keys.
 
     async def run_action(self, action: Any, default_namespace: Any = None, namespaces: Any = None) -> bool:
-        """Nothing that writes is done by a screen that only watches."""
-        if self.read_only and isinstance(action, str):
+        """What would do nothing now says why instead; nothing that writes is done by a screen that only watches."""
+        if isinstance(action, str) and isinstance(default_namespace, DOMNode):
             for candidate in getattr(default_namespace, "ACTIONS", ()):
-                if candidate.writes and action in (candidate.name, candidate.call):
-                    self.say(f"read-only: this screen only watches, so it cannot {candidate.help}", "warning")
-                    return True
-        return await super().run_action(action, default_namespace, namespaces)
+                if action in (candidate.name, candidate.call):
+                    if why := reason(default_namespace, candidate, read_only=self.read_only):
+                        more = f", so it cannot {candidate.help}" if why == READ_ONLY else ""
+                        self.say(f"{why}{more}" if more else f"{candidate.label}: {why}", "warning")
+                        return True
+                    break
+        done = await super().run_action(action, default_namespace, namespaces)
+        self.main.footer_due()
+        return done
 
     def on_key(self, event: Key) -> None:
         """From the first key on the focus goes where the user says; `?` works on every screen that has actions."""
@@ -339,16 +357,20 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         open_help(self)
 
     def action_palette(self) -> None:
-        """Find an action."""
-        from infertui.tui.frame.help import open_palette
+        """Find anything by a few letters."""
+        from infertui.tui.palette.sources import open_palette
 
         open_palette(self)
 
     def action_settings(self) -> None:
         """Change the settings."""
+        self.open_settings()
+
+    def open_settings(self, at: str = "") -> None:
+        """Change the settings, beginning with one of them."""
         from infertui.tui.settings.screen import SettingsScreen
 
-        self.push_screen(SettingsScreen(self, themes=["auto", *self.appearance.theme_names]))
+        self.push_screen(SettingsScreen(self, themes=["auto", *self.appearance.theme_names], at=at))
 
     def action_interrupt(self) -> None:
         """Ctrl+C: cancel what runs; twice, leave."""

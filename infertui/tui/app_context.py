@@ -66,6 +66,11 @@ class ContextApp(ScreenApp):
         return self._out
 
     @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment that this screen was started in."""
+        return self._environ
+
+    @property
     def control(self) -> "RunnerApi":
         """The runner."""
         return self.connection.control

@@ -16,8 +16,9 @@ from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
 from infertui.targets.engine.base import Probe
 from infertui.tui.app import InfertuiApp
 from infertui.tui.frame import layouts
-from infertui.tui.frame.help import HelpScreen, PaletteScreen
+from infertui.tui.frame.help import HelpScreen
 from infertui.tui.frame.main_screen import MainScreen
+from infertui.tui.palette.screen import PaletteScreen
 from infertui.tui.quit_screen import QuitScreen
 from infertui.tui.settings.stored import Settings
 from infertui.tui.welcome import WelcomeScreen

@@ -1,16 +1,11 @@
-"""Help and palette over the tables of actions, and what is done with the line that was chosen.
-
-What every key does: generated from the tables of actions, searched while typing.
-
-Every action of every pane, and the themes, by name.
-"""
+"""What every key does: generated from the tables of actions, searched while typing; the chosen line is done."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from infertui.tui.frame.actions import GLOBAL_ACTIONS, Action, signs
-from infertui.tui.frame.footer import reachable
 from infertui.tui.frame.layouts import PaneId
+from infertui.tui.frame.reach import reachable
 from infertui.tui.widgets.pane import Pane
 from infertui.tui.widgets.search import SearchItem, SearchScreen
 
@@ -38,50 +33,16 @@ class HelpScreen(SearchScreen):
         super().__init__("Help: keys", items, placeholder="type to search; enter does it, esc closes")
 
 
-THEME = "theme:"
-
-
-class PaletteScreen(SearchScreen):
-    """Returns an action's id, or `theme:` with the name of a theme."""
-
-    def __init__(
-        self, groups: Sequence[Group], *, themes: Sequence[str], keymap: Mapping[str, str], read_only: bool
-    ) -> None:
-        items = []
-        for title, actions in groups:
-            prefix = "" if title == "Everywhere" else f"{title}: "
-            for action in dict.fromkeys(actions):
-                works = not (read_only and action.writes)
-                text = f"{prefix}{action.help}" + ("" if works else " (read-only)")
-                items.append(SearchItem(action.id, text, keys=" ".join(signs(action, keymap)[:1]), works=works))
-        items += [SearchItem(f"{THEME}{name}", f"theme: {name}") for name in themes]
-        super().__init__("Palette", items, placeholder="type what to do; enter does it, esc closes")
-
-
 EVERYWHERE = "Everywhere"
 
 
-def open_help(app: "InfertuiApp") -> None:
-    """What every key does here."""
+def open_help(app: "InfertuiApp", pane: Pane | None = None) -> None:
+    """What every key does here, or in another pane."""
     if not isinstance(app.screen, HelpScreen):
+        groups = _by_key(near(app), app.keymap) if pane is None else [(pane.TITLE, list(pane.ACTIONS))]
         app.push_screen(
-            HelpScreen(_by_key(near(app), app.keymap), keymap=app.keymap, read_only=app.read_only),
-            lambda chosen: _chosen(app, chosen),
+            HelpScreen(groups, keymap=app.keymap, read_only=app.read_only), lambda chosen: _chosen(app, chosen)
         )
-
-
-def open_palette(app: "InfertuiApp") -> None:
-    """Every action by its name."""
-    groups = near(app)
-    titles = {title for title, _ in groups}
-    others = [(pane.TITLE, list(pane.ACTIONS)) for pane in app.stage.panes() if pane.TITLE not in titles]
-    screen = PaletteScreen(
-        [*groups[:-1], *others, groups[-1]],
-        themes=app.appearance.theme_names,
-        keymap=app.keymap,
-        read_only=app.read_only,
-    )
-    app.push_screen(screen, lambda chosen: _chosen(app, chosen))
 
 
 def near(app: "InfertuiApp") -> list[Group]:
@@ -114,11 +75,7 @@ def _by_key(groups: Sequence[Group], keymap: Mapping[str, str]) -> list[Group]:
 
 
 def _chosen(app: "InfertuiApp", chosen: str | None) -> None:
-    if chosen is None:
-        return
-    if chosen.startswith(THEME):
-        app.choose_theme(chosen.removeprefix(THEME))
-    else:
+    if chosen is not None:
         app.run_worker(_run(app, chosen), group="chosen")
 
 

@@ -124,6 +124,7 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         self._shell = shell
         self._minute = ""
         self.header = HeaderLine()
+        self.footer = FooterLine(id="footer")
         self.stage = PaneLayout(self)
         """The panes."""
         self.is_composed = False
@@ -141,6 +142,14 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         if self.is_composed and not self._shell.condition.frozen:
             self._draw_compact()
             self.stage.draw_stale()
+        self.footer.covered = False
+        self.footer.compose_lines()
+
+    def cover(self) -> None:
+        """A dialog is about to open: it has the keys then, and tells its own."""
+        if self.is_composed:
+            self.footer.covered = True
+            self.footer.compose_lines()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """The pane that holds the focus is the active one."""
@@ -169,6 +178,12 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         else:
             self._draw_compact()
         self.stage.draw(due)
+        self.footer.compose_lines()
+
+    def footer_due(self) -> None:
+        """What has the keys may be able to do something else now."""
+        if self.is_composed:
+            self.call_after_refresh(self.footer.compose_lines)
 
     def keep_time(self) -> None:
         """Called every second: the header's clock."""
@@ -205,7 +220,7 @@ class MainScreen(ScreenBase, inherit_bindings=False):
                     yield Unfurnished(self._shell, pane)
             yield Unfurnished(self._shell, "results")
             yield CompactView()
-        yield FooterLine(id="footer")
+        yield self.footer
 
     def arrange_panes(self, kind: Kind, shown: frozenset[PaneId], *, gpu_rows: int | None, tab: PaneId) -> list[Pane]:
         """Display `shown`; returns the panes that were not displayed before. `gpu_rows` None: all there is."""

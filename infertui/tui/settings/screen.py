@@ -58,8 +58,9 @@ class SettingsScreen(Dialog[None]):
     BINDINGS = bindings(ACTIONS)
     CSS_PATH = DIALOG_CSS
 
-    def __init__(self, app_context: AppContext, *, themes: Sequence[str]) -> None:
+    def __init__(self, app_context: AppContext, *, themes: Sequence[str], at: str = "") -> None:
         super().__init__(classes="dialog")
+        self._at = at
         self._app_context = app_context
         self._fields = {field.name: _in_words(field, themes) for field in fields()}
 
@@ -84,8 +85,11 @@ class SettingsScreen(Dialog[None]):
         self.query_one(RowList).styles.height = max(1, min(len(self._fields), event.size.height - _AROUND))
 
     def on_mount(self) -> None:
-        """The first setting."""
-        self.query_one(RowList).focus()
+        """The setting that is asked for, else the first."""
+        rows = self.query_one(RowList)
+        rows.focus()
+        if self._at in self._fields:
+            rows.cursor = list(self._fields).index(self._at)
         self._tell()
 
     @property

@@ -3,7 +3,7 @@
 The title in a pane's frame: its name, and what is to be said at a glance.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -19,6 +19,7 @@ from infertui.tui.terminal.sanitize import safe
 if TYPE_CHECKING:
     from infertui.tui.frame.context import AppContext
     from infertui.tui.frame.topics import Topic
+    from infertui.tui.palette.command import PaletteCommand
     from infertui.tui.widgets.rowlist import RowList
 
 
@@ -46,6 +47,18 @@ class Pane(Vertical):
     def step_back(self) -> bool:
         """Esc: end the innermost view of the pane's own, such as a filter; whether there was one."""
         return False
+
+    def reason(self, action: Action) -> str:
+        """Why one of ACTIONS would do nothing now, in a phrase such as `nothing runs`; empty: it works.
+
+        The footer leaves it out then, help and palette give the reason, and its key says it instead of acting. It is
+        asked often: it looks at what is there, and waits for nobody.
+        """
+        return ""
+
+    def commands(self) -> "Iterable[PaletteCommand]":
+        """What the palette offers of this pane beside ACTIONS: its fields, its presets. Asked whenever it opens."""
+        return ()
 
     def say_position(self, position: str) -> None:
         """Where the list stands, in the lower line of the frame."""
