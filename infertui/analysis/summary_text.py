@@ -18,6 +18,7 @@ from infertui.measure.quality import TIE, Quality
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import NO_MORE_THAN_NOISE, Summary
 from infertui.measure.trend import SHAPES
+from infertui.metrics.marks import remedy_of, telling
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import form, prefill_throughput
 from infertui.metrics.wording import interval_in_words, itl_text
@@ -298,39 +299,8 @@ def _span(*ends: float | None) -> str:
     return "-".join(f"{end:.0f}" for end in ends if end is not None)
 
 
-_ELSE = (
-    "something else used this machine meanwhile: close it, or wait, and run again;"
-    " --min-seconds 60 averages over more of it"
-)
-_REMEDIES = {
-    "foreign": "another process uses the GPU, and `infertui gpus` names it: end it and run again",
-    "gpu-lost": "the GPU's driver stopped answering: see `infertui doctor`, then run again",
-    "thermal": "the GPU is too hot for its clocks: let it cool or see to its fans, and run again",
-    "throttle": "something held the GPU's clocks down: see its power supply and `infertui gpus`, and run again",
-    "clocks": "the GPU's clock fell meanwhile: let it settle, and run again; --warmup 10 helps",
-    "swap": "the machine has too little memory for all that it does: close something and run again",
-    "host-busy": _ELSE,
-    "noisy": _ELSE,
-    "drift": _ELSE,
-    "unsteady": _ELSE,
-    "few": "too little was measured: give --iterations 5 or more",
-    "client": "infertui itself was too large a part of it: longer outputs or larger batches",
-}
-"""By the mark of what is against a run, the most telling first."""
-_REMEDIES_OF_LOADS = {
-    "failures": "the server failed requests: its log says why, and `failures` above which kind they were",
-    "lengths": "answers had other lengths than were asked for: see whether the server takes ignore_eos, or --osl less",
-    "cached": "the server had parts of the prompts cached: restart it, or switch its prefix cache off",
-    "client": "the client was too slow, or too much else ran here: fewer requests, or another machine for the client",
-    "load": "the load was not reached: more requests (--num-prompts) or longer (--max-seconds)",
-    "arrivals": "requests were not sent as planned: a lower rate, or another machine for the client",
-    "unsteady": "the load never settled: --max-seconds more, or less load where the server cannot keep up",
-    "few": "too little was measured: --max-seconds 30 or more, or more --num-prompts",
-}
-
-
 def remedy(result: Result) -> str:
     """What to do about an invalid result; empty for a valid one, and where there is nothing to advise."""
-    marks = result.verdict.marks if result.state == "finished" and not (result.verdict.valid or result.imported) else ()
-    remedies = _REMEDIES if result.load is None else _REMEDIES_OF_LOADS
-    return next((text for mark, text in remedies.items() if mark in marks), "")
+    if result.state != "finished" or result.verdict.valid or result.imported:
+        return ""
+    return remedy_of(telling(result.verdict), load=result.load is not None)

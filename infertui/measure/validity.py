@@ -82,13 +82,14 @@ class Thresholds(Protocol):
 class Verdict(Struct, frozen=True):
     """`invalid` holds what makes the numbers wrong, `notes` what a reader should know.
 
-    `marks` are short words for both, for a table: those of `invalid` first. Results of before they were there have
-    none.
+    `marks` are short words for both, for a table: those of `invalid` first. `against` is the mark of each of `invalid`,
+    empty for one without. Results of before these were there have none.
     """
 
     invalid: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -156,6 +157,7 @@ def verdict_of(found: Sequence[Reason]) -> Verdict:
         invalid=tuple(one.text for one in against),
         notes=tuple(one.text for one in beside),
         marks=tuple(dict.fromkeys(one.mark for one in (*against, *beside) if one.mark)),
+        against=tuple(one.mark for one in against),
     )
 
 
@@ -227,8 +229,8 @@ def _company(seen: Circumstances, limits: Thresholds) -> Iterable[Reason]:
         return
     if busy >= SATURATED_CPU and others > limits.max_others_cpu:
         text = (
-            f"the host's CPUs were {busy:.0f} % busy, {others:.0f} % with others than the run,"
-            f" more than {limits.max_others_cpu:g} %"
+            f"other processes used {others:.0f} % of the CPUs, more than {limits.max_others_cpu:g} %, "
+            f"and none was left: they were {busy:.0f} % busy"
         )
         yield Reason(text, "host-busy", against=True)
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from infertui.metrics.marks import in_short, telling
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import caveats, energy_is_short, error_share, prompt_tokens_per_request
 from infertui.text import clean
@@ -113,8 +114,12 @@ def validity_text(result: "Result") -> str:
     return "; ".join((said, *caveats(result)))
 
 
+def why_invalid(result: "Result") -> str:
+    """`invalid: host busy, few samples`, the most telling first."""
+    return clean(": ".join(filter(None, ("invalid", in_short(telling(result.verdict))))))
+
+
 def marks_text(result: "Result") -> str:
     """The same in few words; empty where nothing speaks against it."""
-    against = ": ".join(("invalid", ", ".join(result.verdict.marks))) if result.verdict.marks else "invalid"
-    state = result.state if result.state != "finished" else "" if result.verdict.valid else clean(against)
+    state = result.state if result.state != "finished" else "" if result.verdict.valid else why_invalid(result)
     return ", ".join(filter(None, (state, *caveats(result))))

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from infertui.measure.validity import DISTURBING_THROTTLES, NOTED_DRIFT
+from infertui.metrics.marks import short_words, telling
 from infertui.metrics.partial import partial
 from infertui.metrics.reads import memory
 from infertui.metrics.registry import stored
@@ -15,12 +16,11 @@ from infertui.results.table import ResultRow
 from infertui.results.upgrade import SCHEMA, check_schema, decode_result, error_kind
 from infertui.text import clean
 
-_FAILURES = {"out-of-memory": "OOM"}
 _HEAD = (
     "schema", "name", "state", "started", "source", "imported", "told", "verdict.invalid", "verdict.notes",
-    "verdict.marks", "summary.output_throughput_interval", "summary.iterations", "summary.drift", "loaded.engine",
-    "loaded.engine_requested", "loaded.random_weights", "device.throttles", "quality.beyond", "error.kind",
-    "limits.mbu",
+    "verdict.marks", "verdict.against", "summary.output_throughput_interval", "summary.iterations", "summary.drift",
+    "loaded.engine", "loaded.engine_requested", "loaded.random_weights", "device.throttles", "quality.beyond",
+    "error.kind", "limits.mbu",
 )  # fmt: skip
 """Keys that are looked at beside those of metrics."""
 if TYPE_CHECKING:
@@ -88,11 +88,11 @@ def _flags(line: Result) -> tuple[str, ...]:
     if line.state == "failed":
         kind = line.error.kind if line.error else "error"
         kind = kind if _schema_of(line) else error_kind(kind)
-        flags.append(clean(_FAILURES.get(kind, kind)).replace(" ", "-") or "error")
+        flags.append(clean(short_words(kind)).replace(" ", "-") or "error")
     elif line.state == "interrupted":
         flags.append("interrupted")
     elif line.verdict.invalid:
-        flags.append("invalid")
+        flags += ["invalid", *map(clean, telling(line.verdict))]  # the reason beside it: there may be room for no more
     if loaded and loaded.engine_requested and loaded.engine != loaded.engine_requested:
         flags.append("fallback")
     if line.imported:

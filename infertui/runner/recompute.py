@@ -265,18 +265,25 @@ def _verdict(result: Result, batches: Sequence[BatchRecord], own: ValidityConfig
         against, beside = (tuple(text for text in texts if words in text) for texts in (old.invalid, old.notes))
         if not (against or beside):
             continue
-        invalid, notes = (tuple(text for text in texts if words not in text) for texts in (found.invalid, found.notes))
+        pairs = [(text, its) for text, its in _marked(found) if words not in text] + [(text, mark) for text in against]
+        notes = (*(text for text in found.notes if words not in text), *beside)
         marks = tuple(dict.fromkeys((*found.marks, mark)))
-        found = Verdict((*invalid, *against), (*notes, *beside), marks)
+        found = Verdict(tuple(text for text, _ in pairs), notes, marks, tuple(its for _, its in pairs))
     if own is None:
         against = found.invalid if old.invalid else ()
     else:
         kept = (text for text in found.invalid if any(words in text for words in _KEPT_ALONE.values()))
         against = (*judge(batches, seen, own).invalid, *kept)
     # Under thresholds that its config did not have it was not measured: what these say is told, and no more.
-    counted = tuple(text for text in found.invalid if text in against)
+    counted = [(text, mark) for text, mark in _marked(found) if text in against]
     beside = tuple(TODAY + text for text in found.invalid if text not in against)
-    return Verdict(counted, (*found.notes, *beside), found.marks)
+    texts, marks = tuple(text for text, _ in counted), tuple(mark for _, mark in counted)
+    return Verdict(texts, (*found.notes, *beside), found.marks, marks)
+
+
+def _marked(verdict: Verdict) -> list[tuple[str, str]]:
+    """What is against a run, each with its mark."""
+    return list(zip(verdict.invalid, verdict.against, strict=True))
 
 
 def _own_thresholds(folder: Path) -> ValidityConfig | None:

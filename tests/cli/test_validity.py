@@ -99,8 +99,8 @@ def test_a_host_that_others_keep_busy(tmp_path: Path) -> None:
     assert device["cpu_busy"] > 90
     assert 50 < device["cpu_others"] <= device["cpu_busy"]
     (reason,) = result["verdict"]["invalid"]
-    assert reason.startswith("the host's CPUs were")
-    assert "with others than the run, more than 20 %" in reason
+    assert reason.startswith("other processes used")
+    assert "more than 20 %, and none was left" in reason
     assert flags_of(tmp_path)[:2] == ("invalid", "host-busy")
 
 

@@ -73,14 +73,14 @@ def test_what_is_not_known_is_not_held_against_a_run() -> None:
         ),
         (
             {"host_busy": 99.6, "others_cpu": 47.3},
-            "the host's CPUs were 100 % busy, 47 % with others than the run, more than 20 %",
+            "other processes used 47 % of the CPUs, more than 20 %, and none was left: they were 100 % busy",
             "host-busy",
         ),
     ],
 )
 def test_a_disturbance_makes_the_numbers_wrong(seen: dict[str, Any], reason: str, mark: str) -> None:
     verdict = judged(**seen)
-    assert verdict == Verdict(invalid=(reason,), marks=(mark,))
+    assert verdict == Verdict(invalid=(reason,), marks=(mark,), against=(mark,))
     assert not verdict.valid
 
 
@@ -164,12 +164,12 @@ def test_a_run_that_measured_its_own_measuring() -> None:
 
 
 def test_nothing_measured() -> None:
-    assert judged([]) == Verdict(invalid=("nothing was measured",))
+    assert judged([]) == Verdict(invalid=("nothing was measured",), against=("",))
 
 
 def test_too_few_batches() -> None:
     few = "too few samples: {}, fewer than 3"
-    assert judged(steady(2)) == Verdict((few.format("2 measured batches"),), marks=("few",))
+    assert judged(steady(2)) == Verdict((few.format("2 measured batches"),), marks=("few",), against=("few",))
     assert judged(steady(1)).invalid == (few.format("1 measured batch"),)
     assert judged(steady(3)).valid
     assert judged([*steady(2), even_batch(1.0, error="it broke")]).marks == ("failures", "few")

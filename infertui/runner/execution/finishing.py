@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from infertui.analysis.energy import with_short_energy
 from infertui.errors import InfertuiError, StoreError
 from infertui.measure.summary import summarise
-from infertui.measure.validity import Verdict, judge
+from infertui.measure.validity import judge
 from infertui.results.jsonl import refusal
 from infertui.results.result import Error, Result, State
 from infertui.results.runs import RunFolder, Store
@@ -62,7 +62,7 @@ def result_of(begun: Result, measured: Measurement, *, known: KnownLimits, idle:
     )
     result = replace(
         begun,
-        verdict=verdict if measured.batches else Verdict(verdict.invalid, marks=verdict.marks),
+        verdict=verdict if measured.batches else replace(verdict, notes=()),
         summary=summary,
         phases={phase: round(seconds, 6) for phase, seconds in begun.phases.items()},
         power=power,

@@ -16,6 +16,7 @@ from infertui.config.ranges import MAX_POINTS
 from infertui.config.schema import SweepConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import InfertuiError, StoreError, UsageError
+from infertui.metrics.marks import telling, why
 from infertui.results.result import Result
 from infertui.runner.control import AnyQueueEvent, EntriesOrdered, EntryChanged, PausedChanged, Submission
 from infertui.runner.scheduling.queue_store import ENDED, Duration, Entry, EntryState, QueueStore
@@ -37,10 +38,11 @@ def stamp() -> str:
 
 def settled(entry: Entry, result: Result | None, *, state: EntryState, reason: str) -> Entry:
     """The entry when it has ended. `reason` counts unless the result says that it finished, or names its own."""
+    marks: tuple[str, ...] = ()
     if result is not None and state == "finished":
-        reason = ""
+        reason, marks = clean(why(result.verdict)), telling(result.verdict)
     elif result is not None and result.error:
-        reason = result.error.message
+        reason, marks = result.error.message, (result.error.kind,)
     return replace(
         entry,
         state=state,
@@ -48,6 +50,7 @@ def settled(entry: Entry, result: Result | None, *, state: EntryState, reason: s
         ended=stamp(),
         throughput=result.summary.output_throughput if result else None,
         valid=result.verdict.valid if result else None,
+        marks=marks,
     )
 
 

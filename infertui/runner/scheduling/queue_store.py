@@ -39,7 +39,7 @@ class Entry(Struct, frozen=True):
     lane: str = ""
     run: str = ""
     reason: str = ""
-    """Why it failed or was refused, or what else there is to say."""
+    """Why it failed or was refused, what makes its figures wrong, or what else there is to say."""
     started: str = ""
     ended: str = ""
     estimate_s: float | None = None
@@ -49,6 +49,8 @@ class Entry(Struct, frozen=True):
     valid: bool | None = None
     place: Place | None = None
     """In a bench, if it belongs to one."""
+    marks: tuple[str, ...] = ()
+    """Of what makes its figures wrong, the most telling first; of a run that failed the kind of its error."""
 
     @property
     def label(self) -> str:

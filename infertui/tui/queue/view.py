@@ -3,6 +3,7 @@
 What a bench in the queue has shown so far: its whole rounds, paired by throughput. Pure.
 """
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -13,10 +14,12 @@ from rich.text import Text
 
 from infertui.analysis.outcome import ComparedFigure
 from infertui.measure.comparison import paired
+from infertui.metrics.marks import short_words
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.text import clean
 from infertui.tui.terminal.sanitize import safe
+from infertui.tui.themes import Palette
 from infertui.tui.widgets.cells import RenderContext, beside, clock, fit
 from infertui.tui.widgets.lines import cut
 from infertui.units import format_number
@@ -202,7 +205,7 @@ def line_text(line: Line, width: int, shown: QueueContext) -> Text:
 def state_mark(entry: Entry, progress: RunProgress | None, look: RenderContext) -> tuple[str, str, str]:
     """Glyph, word and style of an entry's state."""
     palette = look.palette
-    if entry.state == "finished" and entry.valid is False:
+    if invalid(entry):
         return "!", "invalid", palette.warning
     word = entry.state
     match entry.state:
@@ -231,7 +234,8 @@ def _running_word(progress: RunProgress | None) -> str:
 
 
 def outcome(entry: Entry, progress: RunProgress | None, now: datetime, *, brief: bool = False) -> str:
-    """The last column: phase and ETA, the estimate, the result, or the reason. In `brief` one thing alone."""
+    """The last column: phase and ETA, the estimate, the result, or the reason. In `brief` one thing alone: of a run
+    whose figures are wrong that is why."""
     match entry.state:
         case "running":
             left = remaining_s(entry, progress, now)
@@ -240,12 +244,19 @@ def outcome(entry: Entry, progress: RunProgress | None, now: datetime, *, brief:
         case "queued":
             about = "~" if brief else "about "
             return f"{about}{clock(entry.estimate_s)}" if entry.estimate_s is not None else ""
-        case _ if entry.throughput is None:
-            return entry.reason
         case _ if brief:
-            return f"{format_number(entry.throughput)} tok/s"
+            why = _why(entry, brief=True)
+            return why or ("" if entry.throughput is None else f"{format_number(entry.throughput)} tok/s")
         case _:
-            return f"{format_number(entry.throughput)} tok/s  {entry.reason}".strip()
+            speed = "" if entry.throughput is None else f"{format_number(entry.throughput)} tok/s"
+            return "  ".join(filter(None, (speed, _why(entry))))
+
+
+def _why(entry: Entry, *, brief: bool = False) -> str:
+    """Why an entry that has ended has no figures that count: `host busy`, or at length; empty where it has."""
+    if brief and entry.marks and (entry.valid is False or entry.state == "failed"):
+        return short_words(entry.marks[0])
+    return entry.reason
 
 
 def _phase(progress: RunProgress | None) -> str:
@@ -338,26 +349,38 @@ def _entry_text(entry: Entry, width: int, shown: QueueContext, group: QueueGroup
     return beside(number, state, *cells, fit(result, max(0, left - names), look, style=result_style))
 
 
+def _states_in_words(entries: Sequence[Entry], palette: Palette) -> list[tuple[str, str]]:
+    """`ok` where nothing is to be said against any of them; else how many there are of each kind, each in its style."""
+    states = Counter("invalid" if invalid(entry) else entry.state for entry in entries)
+    words: list[tuple[str, str]] = []
+    if states["running"]:
+        words.append(("RUN", palette.active))
+    elif states["queued"]:
+        words.append(("queued", palette.muted))
+    elif states["finished"]:
+        good = states["finished"]
+        words.append(("ok" if good == len(entries) else f"{good} ok", palette.ok))
+    styles = {"invalid": palette.warning, "failed": palette.error, "refused": palette.error}
+    for state in ("failed", "refused", "invalid", "interrupted", "cancelled", "skipped"):
+        if count := states[state]:
+            words.append((f"{count} {'FAILED' if state == 'failed' else state}", styles.get(state, palette.muted)))
+    return words
+
+
+def invalid(entry: Entry) -> bool:
+    """Whether it was measured and its figures do not count."""
+    return entry.state == "finished" and entry.valid is False
+
+
 def _group_text(group: QueueGroup, width: int, shown: QueueContext) -> Text:
     """`v demo sweep  3/12  RUN  ETA 4:10`."""
     look, entries = shown.look, group.entries
     palette = look.palette
     fold = look.glyph("▸", "+") if group.folded else look.glyph("▾", "-")
     line = beside(Text(f" {fold} ", style=palette.accent))
-    states = [entry.state for entry in entries]
-    ended = sum(state in ENDED for state in states)
+    ended = sum(entry.state in ENDED for entry in entries)
     tail = f"  {ended}/{len(entries)}"
-    words: list[tuple[str, str]] = []
-    if "running" in states:
-        words.append(("RUN", palette.active))
-    elif "queued" in states:
-        words.append(("queued", palette.muted))
-    elif set(states) == {"finished"}:
-        words.append(("ok", palette.ok))
-    if failed := states.count("failed"):
-        words.append((f"{failed} FAILED", palette.error))
-    if refused := states.count("refused"):
-        words.append((f"{refused} refused", palette.error))
+    words = _states_in_words(entries, palette)
     rest = ""
     if ended < len(entries):
         left = time_left(entries, shown.progress, shown.now)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from infertui.analysis.outcome import EQUAL_WITHIN
+from infertui.metrics.marks import MARKS, short_words
 from infertui.metrics.metric import NOT_AVAILABLE, Metric
 from infertui.metrics.registry import metrics
 from infertui.metrics.units import Unit
@@ -385,23 +386,36 @@ def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: 
 
 
 def _flags(row: ResultRow, width: int, look: RenderContext) -> Text:
-    """As many flags as fit; the number of the others."""
+    """As many flags as fit, and the number of the others. The first is in as many words as there is room for."""
     text = Text(no_wrap=True, end="")
-    for number, flag in enumerate(map(safe, row.flags)):
-        rest = len(row.flags) - number - 1
-        room = width - text.cell_len - (1 if number else 0) - (len(f" +{rest}") if rest else 0)
-        if len(flag) > room:
-            mark = f"+{rest + 1}"
-            if not number and width > len(mark) + 3:
-                text.append_text(fit(flag, min(len(flag), width - (len(f" +{rest}") if rest else 0)), look))
-                mark = f"+{rest}" if rest else ""
-            text.append((" " if number and mark else "") + mark, style=look.palette.muted)
+    pieces = _pieces(row, look)
+    for number, (ways, style) in enumerate(pieces):
+        more = f" +{len(pieces) - number - 1}" if number + 1 < len(pieces) else ""
+        room = width - text.cell_len - (2 if number else 0)
+        shown = next((way for way in ways if len(way) + len(more) <= room), ways[-1])
+        if number and len(shown) + len(more) > room:
+            text.append(f" +{len(pieces) - number}", style=look.palette.muted)
             break
-        style = look.palette.warning if flag in _AGAINST else look.palette.muted
-        text.append((" " if number else "") + flag, style=style)
+        text.append(", " if number else "", style=look.palette.muted)
+        text.append_text(fit(shown, max(0, min(len(shown), room)), look, style=style))
     text.truncate(width)
     text.pad_right(max(0, width - text.cell_len))
     return text
+
+
+def _pieces(row: ResultRow, look: RenderContext) -> list[tuple[tuple[str, ...], str]]:
+    """The flags in words, each in several ways with the longest first, and its style. Why it failed or is invalid comes
+    first: `invalid: host busy`, `! host busy`."""
+    colours, flags = look.palette, list(map(safe, row.flags))
+    first: list[tuple[tuple[str, ...], str]] = []
+    if flags and row.state == "failed":
+        kind = short_words(flags.pop(0))
+        first = [((f"failed: {kind}", kind), colours.error)]
+    elif flags[:1] == ["invalid"] and flags[1:2] and flags[1] in MARKS:
+        why = short_words(flags[1])
+        first = [((f"invalid: {why}", f"! {why}", f"!{why}"), colours.warning)]
+        flags = flags[2:]
+    return first + [((short_words(one),), colours.warning if one in _AGAINST else colours.muted) for one in flags]
 
 
 def copied_header(columns: Sequence[Shown], varied: Sequence[Varied] = ()) -> list[str]:

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.cells import cell_len
 from support.scenes import HOSTILE, entry, progress, sweep
 from support.structs import values_of
@@ -108,6 +109,7 @@ def test_a_group_that_is_done_names_its_best_and_counts_failures() -> None:
         (entry(1, "finished"), "✓ ok"),
         (entry(1, "finished"), "1,932 tok/s"),
         (entry(1, "finished", valid=False, reason="throttled"), "! invalid"),
+        (entry(1, "finished", valid=False, reason="others used it", marks=("foreign",)), "others used it"),
         (entry(1, "failed", reason="CUDA out of memory"), "✗ FAILED"),
         (entry(1, "failed", reason="CUDA out of memory"), "CUDA out of memory"),
         (entry(1, "interrupted"), "! interrupted"),
@@ -136,6 +138,23 @@ def test_narrow_lines_keep_number_state_name_and_result() -> None:
     text = text_of(entry(7, "finished", name="bs=4"), 34)
     for part in ("7", "✓ ok", "bs=4", "1,938 t/s"):
         assert part in text
+
+
+def test_narrow_lines_say_why_figures_do_not_count() -> None:
+    assert "host busy" in text_of(entry(7, "finished", valid=False, marks=("host-busy", "few")), 40)
+    assert "OOM" in text_of(entry(7, "failed", throughput=3.0, reason="no memory", marks=("out-of-memory",)), 40)
+
+
+def test_a_group_with_invalid_runs_is_not_ok() -> None:
+    good, bad = sweep(1, 2, running=2)
+    bad = replace(bad, valid=False, marks=("host-busy",))
+    text = line_text(lines_of([good, bad], ())[0], 90, shown()).plain
+    assert "2/2  1 ok  1 invalid" in text
+    assert f"best 1,932 tok/s {good.name}" in text
+    alone = line_text(lines_of([bad, replace(bad, id=9)], ())[0], 90, shown()).plain
+    assert "2 invalid" in alone
+    assert "ok" not in alone
+    assert "best" not in alone
 
 
 @settings(max_examples=40)

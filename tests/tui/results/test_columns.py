@@ -105,8 +105,13 @@ def test_the_ratio_is_against_the_baseline() -> None:
 
 def test_flags_that_do_not_fit_are_counted() -> None:
     row = replace(ROW, valid=False, flags=("invalid", "foreign", "synthetic"))
-    assert row_text(row, arrange(("model",), 35), 35, LOOK).plain.rstrip().endswith("invalid +2")
-    assert row_text(row, arrange(("model",), 90), 90, LOOK).plain.rstrip().endswith("invalid foreign synthetic")
+    assert row_text(row, arrange(("model",), 35), 35, LOOK).plain.rstrip().endswith("!GPU shared +1")
+    full = row_text(row, arrange(("model",), 80), 80, LOOK).plain.rstrip()
+    assert full.endswith("invalid: GPU shared, synthetic")
+    crashed = replace(row, state="failed", flags=("crash", "few"), throughput=244.0)
+    assert row_text(crashed, arrange(("model",), 60), 60, LOOK).plain.rstrip().endswith("failed: crash, few samples")
+    unknown = replace(row, flags=("invalid", "imported"))
+    assert row_text(unknown, arrange(("model",), 60), 60, LOOK).plain.rstrip().endswith("invalid, imported")
 
 
 def test_a_synthetic_model_is_marked_in_little_room() -> None:
