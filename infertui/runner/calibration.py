@@ -23,6 +23,7 @@ from infertui.runner.execution.loading import as_the_worker_sees, worker_environ
 from infertui.runner.telemetry import cpu_seconds, cpu_shares
 from infertui.targets.engine.peaks.peaks import Missing, PeaksDone, PeaksSubject, Rate, Refused, Told
 from infertui.telemetry.host import host_facts
+from infertui.telemetry.processes import group_of
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.sampler import Sampler
 from infertui.telemetry.visible import by_uuid, visible_from_environment
@@ -184,7 +185,7 @@ async def _company(sampler: Sampler, gpu: GpuInfo | None, group: int) -> tuple[s
 async def _others(sampler: Sampler, gpu: GpuInfo, group: int) -> tuple[str, ...]:
     """Other processes that compute on the GPU; none where their numbers cannot be told apart from the child's."""
     listed = await call_with_timeout(lambda: sampler.processes(gpu), _DRIVER_S) or ()
-    own = [process for process in listed if _group_of(process.pid) == group]
+    own = [process for process in listed if group_of(process.pid) == group]
     if listed and not own:  # another PID namespace: one of them is the child
         return (f"{len(listed)} processes used the GPU, one of them this",) if len(listed) > 1 else ()
     others = [f"{clean(process.name or 'process')} ({process.pid})" for process in listed if process not in own]
@@ -221,13 +222,6 @@ def _judged(sampler: Sampler, gpu: GpuInfo, seen: WindowReadings) -> tuple[tuple
             f" up to {readings.temperature_c.max:.0f} C"
         )
     return tuple(against), tuple(notes)
-
-
-def _group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except OSError:
-        return None
 
 
 def _log_file(environ: Mapping[str, str]) -> Path:

@@ -61,6 +61,7 @@ from infertui.runner.tuning.operations import TuningOperations
 from infertui.targets.engine.environments import probe_all, probe_known
 from infertui.telemetry.gpu_settings import restore_left
 from infertui.telemetry.host import host_facts
+from infertui.telemetry.processes import described, group_of
 from infertui.telemetry.readings import GpuProcess, Sample
 from infertui.telemetry.sampler import Sampler
 from infertui.text import clean
@@ -277,7 +278,17 @@ class Runner(TuningOperations):
         found = next((one for one in self._sampler.gpus if one.uuid == gpu), None)
         if found is None:
             raise UsageError(f"there is no GPU {clean(gpu)}")
-        return await call_with_timeout(lambda: self._sampler.processes(found), DRIVER_TIMEOUT_S)
+        groups = self._dispatcher.process_groups
+
+        def look() -> tuple[GpuProcess, ...] | None:
+            listed = self._sampler.processes(found)
+            if listed is None:
+                return None
+            return tuple(
+                replace(process, run=groups.get(group_of(process.pid) or 0, "")) for process in described(listed)
+            )
+
+        return await call_with_timeout(look, DRIVER_TIMEOUT_S)
 
     async def results(self, query: ResultQuery) -> ResultPage:
         return await run_blocking(lambda: self._reports.page(query))

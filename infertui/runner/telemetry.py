@@ -5,7 +5,6 @@ And how often devices are sampled, when several runs under way want different ra
 
 import contextlib
 import math
-import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -20,6 +19,7 @@ from infertui.measure.records import BatchRecord
 from infertui.results.result import DeviceFigures, PowerFigures
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.host import cpu_joules
+from infertui.telemetry.processes import group_of
 from infertui.telemetry.readings import Counters, GpuInfo, Sample
 from infertui.telemetry.sampler import IDLE_HZ, Sampler
 from infertui.telemetry.visible import by_uuid
@@ -107,7 +107,7 @@ class RunTelemetry:
         listed = [process for processes in known if processes is not None for process in processes]
         if not known or None in known:
             return
-        own = [process for process in listed if _group_of(process.pid) == group]
+        own = [process for process in listed if group_of(process.pid) == group]
         if not own:
             return  # another PID namespace: the numbers cannot be told apart
         # A process is listed on every GPU where it has a context, each time with what it holds there. A sum without
@@ -306,13 +306,6 @@ def _sum(values: Sequence[Number | None]) -> Number | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def _group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except OSError:
-        return None
 
 
 WATCHED_HZ = 2.0

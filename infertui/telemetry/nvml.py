@@ -4,18 +4,22 @@ Nothing here raises once the library is open: a call that a device does not supp
 for that device; a device that fell off the bus, and a driver that went away, answer with samples that say so.
 
 Costs on an H200: power, utilization, temperature, clocks and event reasons 1 to 4 us each, memory 7 us, field values 2
-to 3 us; the energy counter 4 ms, a violation counter 0.75 ms, PCIe throughput 21 ms. So `sample` takes only the first
-group, `counters` the second, and nothing takes the third: the PCIe byte counters are read instead.
+to 3 us; a PCIe byte counter 165 us; the energy counter 4 ms, a violation counter 0.75 ms, PCIe throughput 21 ms. So
+`sample` takes only the first group, `counters` the third, and nothing takes the last: the PCIe byte counters are read
+instead, by `counters`, and by `sample` where `begin_traffic` was called a moment before.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import pynvml
 
 from infertui.errors import InfertuiError
 from infertui.telemetry.readings import GpuCounters, GpuInfo, GpuProcess, GpuSample, throttle_names
+from infertui.telemetry.traffic import LinkCounters, Traffic, longest_ns
 from infertui.text import clean, shorten
 
 # Codes of nvmlReturn_t; they are part of the library's stable interface, and older bindings lack names for some.
@@ -74,6 +78,13 @@ _FIELD_PCIE_TX_BYTES = 197
 _FIELD_PCIE_RX_BYTES = 198
 _SAMPLED_FIELDS = (_FIELD_MEMORY_TEMPERATURE, _FIELD_POWER_INSTANT)
 _COUNTED_FIELDS = (_FIELD_PCIE_TX_BYTES, _FIELD_PCIE_RX_BYTES)
+_FIELD_NVLINK_TX_KIB = 138
+_FIELD_NVLINK_RX_KIB = 139
+_TRAFFIC_FIELDS = (_FIELD_PCIE_RX_BYTES, _FIELD_PCIE_TX_BYTES, _FIELD_NVLINK_RX_KIB, _FIELD_NVLINK_TX_KIB)
+"""In the order of LinkCounters."""
+_ALL_LINKS = 2**32 - 1
+_SCOPES = {_FIELD_NVLINK_TX_KIB: _ALL_LINKS, _FIELD_NVLINK_RX_KIB: _ALL_LINKS}
+_MOST_LINKS = 64
 # Members of the value union by nvmlValueType_t.
 _VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 
@@ -98,7 +109,7 @@ class NvmlUnavailableError(InfertuiError):
 class _Device:
     """A device's handle, and what has been learnt about what it can do."""
 
-    __slots__ = ("absent", "absent_fields", "answered", "handle", "info", "lost")
+    __slots__ = ("absent", "absent_fields", "answered", "handle", "info", "lost", "traffic")
 
     def __init__(self, handle: Any, info: GpuInfo) -> None:
         self.handle = handle
@@ -107,6 +118,12 @@ class _Device:
         self.absent: set[tuple[Any, ...]] = set()
         self.answered: set[tuple[Any, ...]] = set()
         self.absent_fields: set[int] = set()
+        self.traffic = Traffic()
+
+    @property
+    def longest_ns(self) -> int:
+        """How far apart two readings of its PCIe counters may lie."""
+        return longest_ns(self.info.pcie_generation, self.info.pcie_width)
 
 
 class Nvml:
@@ -149,10 +166,8 @@ class Nvml:
         self._closed = True
         for device in self._devices.values():
             device.lost = device.lost or "the NVIDIA library was closed"
-        try:
+        with contextlib.suppress(pynvml.NVMLError):  # the driver went away first: nothing is left to give back
             pynvml.nvmlShutdown()
-        except pynvml.NVMLError:
-            return  # the driver went away first: nothing is left to give back
 
     def devices(self) -> tuple[GpuInfo, ...]:
         """All GPUs in PCI order, each followed by its MIG instances; as they were when the library was opened."""
@@ -167,6 +182,12 @@ class Nvml:
         if device.lost:
             return GpuSample(gpu.index, gpu.uuid, lost=device.lost)
         return GpuSample(gpu.index, gpu.uuid, memory_used=used, memory_total=total, **values)
+
+    def begin_traffic(self) -> None:
+        """Let the `sample` of each device that follows within some 50 ms tell its traffic from here on, and those after
+        it repeat that: 0.33 ms per device here and there."""
+        for device in self._devices.values():
+            device.traffic.begun = None if device.info.parent else self._link_counters(device)
 
     def counters(self, gpus: Iterable[GpuInfo] | None = None) -> tuple[GpuCounters, ...]:
         """Read the growing counters of `gpus` (default: all): about 9 ms per device, so at a window's edges only.
@@ -188,12 +209,12 @@ class Nvml:
         device = self._devices[gpu.uuid]
         found: dict[int, GpuProcess] = {}
         told = False
-        for name in ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3"):
-            listed = self._call(device, name)
+        for kind in ("Compute", "MPSCompute"):
+            listed = self._call(device, f"nvmlDeviceGet{kind}RunningProcesses_v3")
             told = told or listed is not None
             for entry in listed or ():
                 memory = None if entry.usedGpuMemory in (None, *_ALL_ONES) else int(entry.usedGpuMemory)
-                found[entry.pid] = GpuProcess(int(entry.pid), self._process_name(entry.pid), memory)
+                found[entry.pid] = GpuProcess(int(entry.pid), _process_name(entry.pid, self._absent), memory)
         return tuple(found[pid] for pid in sorted(found)) if told else None
 
     def _enumerate(self) -> None:
@@ -274,10 +295,13 @@ class Nvml:
             pci_bus_id=_text(pci.busId) if pci else None,
             persistence_mode=None if persistence is None else bool(persistence),
             ecc=None if ecc is None else bool(ecc[0]),
+            nvlinks=_up(ask("nvmlDeviceGetNvLinkState", link) for link in range(_MOST_LINKS)),
         )
 
     def _read_sample(self, device: _Device) -> dict[str, Any]:
         """The readings of a whole GPU, by field of GpuSample."""
+        if device.traffic.begun:
+            device.traffic.end(self._link_counters(device), device.longest_ns)
         fields = self._fields(device, _SAMPLED_FIELDS)
         utilization = self._call(device, "nvmlDeviceGetUtilizationRates")
         temperature = self._call(device, "nvmlDeviceGetTemperature", _CORE_SENSOR)
@@ -296,12 +320,17 @@ class Nvml:
             "memory_mhz": _positive(self._call(device, "nvmlDeviceGetClockInfo", _GPU_CLOCK_MEMORY), _MAX_MHZ),
             "throttle": self._throttle(device),
             "pstate": state if state is not None and state < 32 else None,  # 32: unknown
+            **device.traffic.rates,
         }
 
+    def _link_counters(self, device: _Device) -> LinkCounters:
+        t_ns = time.monotonic_ns()
+        fields = self._fields(device, _TRAFFIC_FIELDS)
+        return LinkCounters(t_ns, *(_count(fields.get(field)) for field in _TRAFFIC_FIELDS))
+
     def _counters(self, device: _Device, t_ns: int, energy: int | None) -> GpuCounters:
-        uuid = device.info.uuid
         if device.info.parent:
-            return GpuCounters(uuid, t_ns, lost=device.lost)
+            return GpuCounters(device.info.uuid, t_ns, lost=device.lost)
         violations = {}
         for name, policy in _VIOLATIONS.items():
             status = self._call(device, "nvmlDeviceGetViolationStatus", policy)
@@ -310,9 +339,9 @@ class Nvml:
         fields = self._fields(device, _COUNTED_FIELDS)
         throttle = self._throttle(device)
         if device.lost:
-            return GpuCounters(uuid, t_ns, lost=device.lost)
+            return GpuCounters(device.info.uuid, t_ns, lost=device.lost)
         return GpuCounters(
-            uuid,
+            device.info.uuid,
             t_ns,
             energy,
             violations,
@@ -335,19 +364,6 @@ class Nvml:
         if mask is None:  # drivers before 535
             mask = self._call(device, "nvmlDeviceGetCurrentClocksThrottleReasons")
         return None if mask is None or mask in _ALL_ONES else throttle_names(mask)
-
-    def _process_name(self, pid: int) -> str | None:
-        if "nvmlSystemGetProcessName" in self._absent:
-            return None
-        try:
-            path = pynvml.nvmlSystemGetProcessName(pid)
-        except pynvml.NVMLError as error:
-            if error.value in (3, 13):
-                self._absent.add("nvmlSystemGetProcessName")
-            return None
-        except UnicodeDecodeError:
-            return None
-        return shorten(_text(path) or "", 200) or None
 
     def _call(self, device: _Device, name: str, *args: Any) -> Any:
         """One reading, or None. Calls that a device never supported are not made again."""
@@ -375,7 +391,9 @@ class Nvml:
         if device.lost or not wanted:
             return {}
         try:
-            answers = pynvml.nvmlDeviceGetFieldValues(device.handle, wanted)
+            answers = pynvml.nvmlDeviceGetFieldValues(
+                device.handle, [(field, _SCOPES.get(field, 0)) for field in wanted]
+            )
         except pynvml.NVMLError as error:
             if self._broken(device, error.value) or error.value not in _NEVER_SUPPORTED:
                 return {}
@@ -408,6 +426,26 @@ class Nvml:
                     each.lost = each.lost or _LOST[code]
             return True
         return False
+
+
+def _process_name(pid: int, absent: set[str]) -> str | None:
+    if "nvmlSystemGetProcessName" in absent:
+        return None
+    try:
+        path = pynvml.nvmlSystemGetProcessName(pid)
+    except pynvml.NVMLError as error:
+        if error.value in (3, 13):
+            absent.add("nvmlSystemGetProcessName")
+        return None
+    except UnicodeDecodeError:
+        return None
+    return shorten(_text(path) or "", 200) or None
+
+
+def _up(states: Iterable[int | None]) -> int | None:
+    """How many links are up; beyond the last there is no state."""
+    known = list(takewhile(lambda state: state is not None, states))
+    return known.count(1) if known else None
 
 
 def _unavailable(code: int) -> NvmlUnavailableError:

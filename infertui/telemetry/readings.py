@@ -67,6 +67,8 @@ class GpuInfo(Struct, frozen=True):
     pci_bus_id: str | None = None
     persistence_mode: bool | None = None
     ecc: bool | None = None
+    nvlinks: Whole | None = None
+    """NVLinks that were up when the driver was opened; None: it has none."""
 
     @property
     def label(self) -> str:
@@ -95,6 +97,13 @@ class GpuSample(Struct, frozen=True):
     """Why the clocks are where they are; empty: nothing holds them back."""
     pstate: Whole | None = None
     lost: str = ""
+    pcie_rx: float | None = None
+    """Bytes a second that the GPU receives over PCIe: over some 20 ms, looked at once a second at most."""
+    pcie_tx: float | None = None
+    """Those that it sends."""
+    nvlink_rx: float | None = None
+    """Bytes a second that it receives over all its NVLinks, since the reading a second before."""
+    nvlink_tx: float | None = None
 
     @property
     def power_now_w(self) -> float | None:
@@ -163,11 +172,20 @@ class Counters(Struct, frozen=True):
 
 
 class GpuProcess(Struct, frozen=True):
-    """A process that computes on a GPU. In a container without the host's PID namespace `pid` is the host's."""
+    """A process that computes on a GPU. In a container without the host's PID namespace `pid` is the host's, and what
+    the operating system would tell of it is not known.
+    """
 
     pid: int
     name: str | None = None
     memory_used: int | None = None
+    user: str | None = None
+    age_s: float | None = None
+    """Seconds since it was started."""
+    command: str | None = None
+    """The command line in one line."""
+    run: str = ""
+    """The run of this runner that it belongs to; empty: somebody else's."""
 
 
 class HostFacts(Struct, frozen=True):

@@ -20,6 +20,9 @@ IDLE_HZ = 1.0
 DEFAULT_HISTORY = 18_000
 """Samples kept in memory: half an hour at 10 Hz, 8 MB for one GPU."""
 
+TRAFFIC_NS = 20_000_000
+"""Traffic is what crosses the links in so long before a sample: counters are read at both ends."""
+_TRAFFIC_EVERY_NS = 950_000_000
 _STALE_PERIODS = 3
 _STALE_AT_LEAST_S = 1.0
 
@@ -55,6 +58,7 @@ class Sampler:
         self._wake = threading.Condition()
         self._hz = _checked(hz)
         self._due_ns = 0
+        self._traffic_ns = 0
         self._alive_ns = 0
         self._stopping = False
         self._ready = threading.Event()
@@ -179,27 +183,44 @@ class Sampler:
             except NvmlUnavailableError as error:
                 self._unavailable = error
             self._ready.set()
-            while self._wait_until_due():
+            while self._wait_until_due(early_ns=TRAFFIC_NS if nvml else 0):
+                if nvml:
+                    self._begin_traffic(nvml)
+                    if not self._wait_until_due():
+                        break
                 self._tick(nvml)
         finally:
             self._ready.set()
             if nvml:
                 nvml.close()
 
-    def _wait_until_due(self) -> bool:
-        """Sleep until the next sample is due; False: stop."""
+    def _begin_traffic(self, nvml: Nvml) -> None:
+        """Once a second, as it costs more than all other readings."""
+        now = time.monotonic_ns()
+        if now - self._traffic_ns < _TRAFFIC_EVERY_NS:
+            return
+        self._traffic_ns = now
+        try:
+            nvml.begin_traffic()
+        except Exception as error:  # noqa: BLE001 - as with samples
+            self._note_error("the traffic could not be read", error)
+
+    def _wait_until_due(self, *, early_ns: int = 0) -> bool:
+        """Sleep until the next sample is due, or until so long before that; False: stop."""
         with self._wake:
             while not self._stopping:
                 if self._hz == 0:
                     self._wake.wait()
                     continue
                 now = time.monotonic_ns()
+                if early_ns and now >= self._due_ns - early_ns:
+                    return True
                 if now >= self._due_ns:
                     # Deadlines stand on a fixed grid, so the rate does not drift; those that were missed are dropped.
                     period = round(1e9 / self._hz)
                     self._due_ns += (1 + (now - self._due_ns) // period) * period
                     return True
-                self._wake.wait((self._due_ns - now) / 1e9)
+                self._wake.wait((self._due_ns - early_ns - now) / 1e9)
         return False
 
     def _tick(self, nvml: Nvml | None) -> None:

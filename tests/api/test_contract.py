@@ -1,11 +1,13 @@
 """What holds for every Control: the runner in this process, and the same runner behind a socket."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import pytest
 from support.runs import HANG_S, simulated
 from support.served import mirrored, served
@@ -62,6 +64,10 @@ def order(client_state: ClientState) -> list[int]:
 
 def states(client_state: ClientState) -> list[str]:
     return [entry.state for entry in client_state.entries.values()]
+
+
+def measures(client_state: ClientState) -> bool:
+    return any(progress.phase == "measure" for progress in client_state.progress.values())
 
 
 def ended(client_state: ClientState) -> bool:
@@ -343,6 +349,31 @@ def test_two_watchers_see_the_same(opened: Opened, tmp_path: Path) -> None:
             await control.submit(submission(tmp_path))
             one, other = await both
             assert one.entries == other.entries
+
+    play(scenario())
+
+
+def test_processes_on_a_gpu_are_told_with_whose_they_are(
+    opened: Opened, tmp_path: Path, stub_settings: Callable[..., None]
+) -> None:
+    pids = tmp_path / "pids"
+    stub_settings(pids_file=pids)
+
+    async def scenario() -> None:
+        async with opened() as control:
+            (gpu,) = (await control.snapshot()).runner.gpus
+            assert await control.processes(gpu.uuid) == ()
+            (entry,) = await control.submit(submission(tmp_path, endless(), title="endless"))
+            await mirrored(control, measures)
+            (worker,) = [child for child in psutil.Process().children() if "infertui.worker" in str(child.cmdline())]
+            pids.write_text(f"{worker.pid},{os.getpid()}")
+            found = {process.pid: process for process in await control.processes(gpu.uuid) or ()}
+            assert found[worker.pid].run == f"#{entry} endless n=0"
+            assert found[os.getpid()].run == ""
+            await control.cancel([entry])
+            await mirrored(control, ended)
+            found = {process.pid: process for process in await control.processes(gpu.uuid) or ()}
+            assert found[worker.pid].run in ("kept loaded", "")  # where it had to be killed it is gone
 
     play(scenario())
 

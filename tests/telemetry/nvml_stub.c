@@ -15,6 +15,8 @@
  *   NVML_STUB_VIOLATION     share of time, in percent, that the power policy holds the clocks down   0
  *   NVML_STUB_NAME          name of every device                                 NVIDIA Stub
  *   NVML_STUB_MIG           MIG instances; 1 or more turns MIG mode on           0
+ *   NVML_STUB_NVLINKS       links, of which the first is down; 0: none, as of a single card   0
+ *   NVML_STUB_REFUSED       calls that answer "no permission"
  *   NVML_STUB_PIDS          PIDs of the processes on device 0                    none
  *   NVML_STUB_PIDS_FILE  *  a file that holds them, once it exists
  *   NVML_STUB_INIT_ERROR    what nvmlInit answers                                0
@@ -56,14 +58,14 @@ struct device {
 
 static struct device gpus[MAX_DEVICES];
 static struct device instances[MAX_DEVICES][MAX_INSTANCES];
-static int gpu_count, init_error, initialized, denied, lost_device, lost_code;
+static int gpu_count, nvlinks, init_error, initialized, denied, lost_device, lost_code;
 static long lost_after, device_calls, total_mib;
 static double started, reset_at;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { const char *name; long calls; } counts[MAX_NAMES];
 static struct {
     char power[256], limit[256], util[256], used[256], temp[256], sm[256], throttle[256], violation[256], mig[256];
-    char unsupported[4096], missing[4096], raw[1024], pids[1024], pids_file[1024], name[256];
+    char refused[1024], unsupported[4096], missing[4096], raw[1024], pids[1024], pids_file[1024], name[256];
     char lost_file[1024], reset_file[1024], dead_file[1024], hang_file[1024], state[1024];
 } set;
 
@@ -138,6 +140,8 @@ static int enter_system(const char *name)
         return UNINITIALIZED;
     if (listed(set.missing, name))
         return NO_FUNCTION;
+    if (listed(set.refused, name))
+        return DENIED;
     return listed(set.unsupported, name) ? UNSUPPORTED : SUCCESS;
 }
 
@@ -193,6 +197,8 @@ int nvmlInitWithFlags(unsigned flags)
     if (gpu_count > MAX_DEVICES)
         gpu_count = MAX_DEVICES;
     denied = (int)number_setting("NVML_STUB_DENIED", -1);
+    nvlinks = (int)number_setting("NVML_STUB_NVLINKS", 0);
+    text_setting(set.refused, sizeof set.refused, "NVML_STUB_REFUSED", "");
     lost_device = (int)number_setting("NVML_STUB_LOST_DEVICE", 0);
     lost_after = number_setting("NVML_STUB_LOST_AFTER", -1);
     lost_code = (int)number_setting("NVML_STUB_LOST_CODE", LOST);
@@ -541,9 +547,23 @@ int nvmlDeviceGetFieldValues(struct device *d, int number, struct field *fields)
         } else if (field->id == 197 || field->id == 198) { /* 1 GB/s out, 2 GB/s in */
             field->type = 3;
             field->value.big = (unsigned long long)((now() - started) * 1e9 * (field->id - 196));
+        } else if ((field->id == 138 || field->id == 139) && nvlinks && field->scope == ~0u) { /* 3 GB/s out, 6 GB/s in */
+            field->type = 3;
+            field->value.big = (unsigned long long)((now() - started) * 3e9 * (field->id - 137) / 1024);
         } else {
             field->result = UNSUPPORTED;
         }
     }
+    return SUCCESS;
+}
+
+int nvmlDeviceGetNvLinkState(struct device *d, unsigned link, unsigned *active)
+{
+    WHOLE(d);
+    if (!nvlinks)
+        return UNSUPPORTED;
+    if (link >= (unsigned)nvlinks)
+        return INVALID;
+    *active = link > 0;
     return SUCCESS;
 }

@@ -328,3 +328,48 @@ def test_throttle_names() -> None:
     assert throttle_names(0) == ()
     assert throttle_names(0x44) == ("power-cap", "hw-thermal")
     assert throttle_names(0x1001) == ("idle", "unknown-0x1000")
+
+
+def traffic(nvml: Nvml, number: int = 0) -> list[float | None]:
+    """What the links carry in the 20 ms before a sample."""
+    nvml.begin_traffic()
+    time.sleep(0.02)
+    found = nvml.sample(nvml.devices()[number])
+    return [found.pcie_rx, found.pcie_tx, found.nvlink_rx, found.nvlink_tx]
+
+
+def test_traffic_is_what_crosses_the_links_in_a_second(open_nvml: Open) -> None:
+    nvml = open_nvml(nvlinks=4)
+    assert nvml.devices()[0].nvlinks == 3
+    first = traffic(nvml)
+    assert first[:2] == [pytest.approx(2e9, rel=0.05), pytest.approx(1e9, rel=0.05)]
+    assert first[2:] == [None, None]  # it takes two readings
+    assert traffic(nvml) == [pytest.approx(rate, rel=0.05) for rate in (2e9, 1e9, 6e9, 3e9)]
+    repeated = nvml.sample(nvml.devices()[0])
+    assert repeated.pcie_rx == pytest.approx(2e9, rel=0.05)
+
+
+def test_without_nvlink_or_counters_there_is_no_traffic(open_nvml: Open, tmp_path: Path) -> None:
+    assert traffic(open_nvml())[2:] == [None, None]
+    nvml = open_nvml(unsupported="field:197", mig="1", lost_file=tmp_path / "lost")
+    assert nvml.devices()[0].nvlinks is None
+    assert traffic(nvml)[0] == pytest.approx(2e9, rel=0.05)
+    assert traffic(nvml)[1] is None
+    assert traffic(nvml, 1) == [None] * 4  # a MIG instance has no links of its own
+    (tmp_path / "lost").touch()
+    assert traffic(nvml) == [None] * 4
+    assert nvml.sample(nvml.devices()[0]).lost
+
+
+def test_readings_too_far_apart_are_no_rate_since_the_counter_may_have_started_again(open_nvml: Open) -> None:
+    nvml = open_nvml()
+    nvml.begin_traffic()
+    time.sleep(0.08)  # 16 lanes of generation 5 carry 4 GiB in 67 ms
+    assert nvml.sample(nvml.devices()[0]).pcie_rx is None
+
+
+def test_processes_without_permission(open_nvml: Open) -> None:
+    nvml = open_nvml(
+        refused="nvmlDeviceGetComputeRunningProcesses_v3,nvmlDeviceGetMPSComputeRunningProcesses_v3", pids="1"
+    )
+    assert nvml.processes(nvml.devices()[0]) is None

@@ -104,6 +104,17 @@ class Dispatcher:
         """Whether a run is under way."""
         return any(lane.task for lane in self._lanes.values())
 
+    @property
+    def process_groups(self) -> dict[int, str]:
+        """Which process groups are this runner's workers, and what each is for in words."""
+        return {
+            worker.pid: f"#{lane.begun.id} {lane.begun.label}".strip()
+            if lane.begun and lane.task
+            else "tuning" if lane.task else "kept loaded"
+            for lane in self._lanes.values()
+            if (worker := lane.slot.current)
+        }  # fmt: skip
+
     def kick(self) -> None:
         """Start what may start, once nothing looks any longer at what has left the line meanwhile."""
         for lane in self._lanes.values():
