@@ -1,5 +1,6 @@
 """`infertui gpus`: what the GPUs and the machine around them are doing."""
 
+import contextlib
 import os
 import sys
 import time
@@ -14,6 +15,9 @@ from infertui.cli.streams import reader_left
 from infertui.metrics.metric import NOT_AVAILABLE
 
 if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
     from infertui.errors import InfertuiError
     from infertui.telemetry.host import HostReader
     from infertui.telemetry.nvml import Nvml
@@ -32,7 +36,10 @@ _FIRST_INTERVAL_S = 0.2
 
 
 def gpus(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep printing until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "-w", help="Until Ctrl-C; in place on a terminal."),
+    ] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two readings with --watch.")] = 1.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document; with --watch one JSON object per line.")
@@ -54,8 +61,10 @@ def gpus(
             unavailable = error
         facts = host_facts()
         time.sleep(max(0.0, started + _FIRST_INTERVAL_S - time.monotonic()))
-        for _ in _ticks(interval) if watch else range(1):
-            _show(nvml, unavailable, host, facts, as_json=as_json, watch=watch)
+        in_place = watch and not as_json and sys.stdout.isatty()
+        with _live() if in_place else contextlib.nullcontext() as live:
+            for _ in _ticks(interval) if watch else range(1):
+                _show(nvml, unavailable, host, facts, as_json=as_json, watch=watch, live=live)
     except KeyboardInterrupt:
         if not watch:
             raise
@@ -85,6 +94,7 @@ def _show(
     *,
     as_json: bool,
     watch: bool,
+    live: "Live | None" = None,
 ) -> None:
     readings: list[Reading] = []
     for gpu in nvml.devices() if nvml else ():
@@ -98,11 +108,13 @@ def _show(
         document = _document(now, readings, notes, unavailable, host_sample, facts)
         say_json(document, indent=0 if watch else 2)
     else:
-        if watch:
-            say(now.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
-        _print(readings, notes, unavailable, host_sample, facts)
-        if watch:
-            say("")
+        stamp = [now.astimezone().strftime("%Y-%m-%d %H:%M:%S")] if watch else []
+        rows = [_row(gpu, sample) for gpu, sample, _ in readings]
+        lines = [*_facts(readings, unavailable), *_remarks(readings), *notes, _host_line(host_sample, facts)]
+        if live is not None:
+            _redraw(live, stamp, rows, lines)
+        else:
+            _print([*stamp], rows, [*lines, *([""] if watch else [])])
     sys.stdout.flush()
 
 
@@ -127,32 +139,43 @@ def _document(
     }
 
 
-def _print(
-    readings: "Sequence[Reading]",
-    notes: Sequence[str],
-    unavailable: "InfertuiError | None",
-    host: "HostSample",
-    facts: "HostFacts",
-) -> None:
+def _facts(readings: "Sequence[Reading]", unavailable: "InfertuiError | None") -> Iterator[str]:
     if readings:
-        rows = [_row(gpu, sample) for gpu, sample, _ in readings]
-        if sys.stdout.isatty():
-            _print_table(rows)
-        else:
-            _print_columns(rows)
         gpu = readings[0][0]
-        say(f"driver {gpu.driver or NOT_AVAILABLE}, CUDA up to {gpu.cuda_driver or NOT_AVAILABLE}")
+        yield f"driver {gpu.driver or NOT_AVAILABLE}, CUDA up to {gpu.cuda_driver or NOT_AVAILABLE}"
     elif unavailable:
-        say(f"GPUs are not available: {unavailable.message}.")
-        say(unavailable.remedy)
+        yield f"GPUs are not available: {unavailable.message}."
+        yield unavailable.remedy
     else:
-        say("The NVIDIA driver is there, but lists no GPU.")
-    for line in (*_remarks(readings), *notes):
+        yield "The NVIDIA driver is there, but lists no GPU."
+
+
+def _print(head: Sequence[str], rows: Sequence[tuple[str, ...]], lines: Sequence[str]) -> None:
+    for line in head:
         say(line)
-    say(_host_line(host, facts))
+    if rows and sys.stdout.isatty():
+        console().print(_table(rows))
+    elif rows:
+        _print_columns(rows)
+    for line in lines:
+        say(line)
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+def _live() -> "Live":
+    from rich.live import Live
+
+    return Live(console=console(), auto_refresh=False, vertical_overflow="ellipsis")
+
+
+def _redraw(live: "Live", head: Sequence[str], rows: Sequence[tuple[str, ...]], lines: Sequence[str]) -> None:
+    from rich.console import Group
+    from rich.text import Text
+
+    table = [_table(rows)] if rows else []
+    live.update(Group(*map(Text, head), *table, *map(Text, lines)), refresh=True)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -167,7 +190,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
         )
     for row in rows:
         table.add_row(*map(Text, row))
-    console().print(table)
+    return table
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
