@@ -57,7 +57,10 @@ def report(
     every: Annotated[
         bool, typer.Option("--all", help="Without RUN: invalid, failed and interrupted ones as well.")
     ] = False,
-    charts: Annotated[bool, typer.Option("--charts/--no-charts", help="Draw charts, which needs matplotlib.")] = True,
+    charts: Annotated[
+        bool | None,
+        typer.Option("--charts/--no-charts", help="Draw charts; if left out: where matplotlib is."),
+    ] = None,
     date: Annotated[str, typer.Option("--date", metavar="TEXT", help="Its date; else that of the newest run.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="What was written, as JSON.")] = False,
 ) -> None:
@@ -67,7 +70,8 @@ def report(
     from infertui.report.produce import ReportOrder
 
     named = Named(tuple(runs or ()), bench, parse_arguments(filters or []), baseline, newest, every)
-    order = ReportOrder(out, title, date, equal_within=band_of(equal_within), charts=charts)
+    order = ReportOrder(out, title, date, equal_within=band_of(equal_within), charts=charts is not False)
+    order = with_charts_if_possible(order) if charts is None else order
     named.check()
     order.check()
     store = opened(source)
@@ -118,7 +122,7 @@ def _chosen(named: Named, store: "Store", order: "ReportOrder") -> "tuple[Report
         chosen, left_out = _newest(_results(store.index), named.filters, named.newest, valid_only=not named.every)
     if first is not None and all(result.id != first.id for result in chosen):
         chosen.insert(0, first)
-    return replace(order, baseline=first.id if first else "", left_out=tuple(left_out)), chosen
+    return replace(order, baseline=first.id if first else "", left_out=(*order.left_out, *left_out)), chosen
 
 
 def _nothing(named: Named, source: Path) -> "UsageError":
@@ -154,7 +158,7 @@ def with_charts_if_possible(order: "ReportOrder") -> "ReportOrder":
         require_matplotlib()
     except InfertuiError as error:
         warn(f"the report has no charts: {error.message}")
-        return replace(order, charts=False)
+        return replace(order, charts=False, left_out=(*order.left_out, f"Charts are left out: {error.message}."))
     return order
 
 

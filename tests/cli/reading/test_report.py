@@ -127,3 +127,19 @@ def test_results_are_told_one_by_one_in_every_form(tmp_path: Path) -> None:
     )
     shown = infertui("results", cwd=tmp_path).stdout
     assert all(result.id in shown for result in results)
+
+
+def test_a_report_without_matplotlib_says_that_charts_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')\n")
+    run = infertui("run", "--set", "engine.name=simulator", "--set", "engine.simulator.virtual_time=true", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    done = infertui("report", "--all", cwd=tmp_path, environment=clean_environment(PYTHONPATH=str(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    assert "has no charts" in done.stderr
+    written = next(tmp_path.glob("*/report.md")).read_text()
+    assert "Charts are left out" in written
+    asked = infertui(
+        "report", "--all", "--charts", cwd=tmp_path, environment=clean_environment(PYTHONPATH=str(tmp_path))
+    )
+    assert asked.returncode != 0
+    assert "matplotlib" in asked.stderr
