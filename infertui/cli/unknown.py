@@ -8,8 +8,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from typer.core import TyperGroup
-
+from infertui.cli.help import COMMAND_GROUPS, CommandGroup, group_of_command
 from infertui.errors import UsageError
 from infertui.text import quoted
 
@@ -51,8 +50,20 @@ HINTS: Mapping[str, str] = {word: hint for hint, words in _BY_PURPOSE.items() fo
 """Words of other programs, and what does that here."""
 
 
-class Commands(TyperGroup):
+class Commands(CommandGroup):
     """The commands of infertui; for an unknown one it says which is meant."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; None where there is none."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.rich_help_panel = command.rich_help_panel or group_of_command(cmd_name)
+        return command
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, by groups."""
+        order = {name: at for at, name in enumerate(" ".join(COMMAND_GROUPS.values()).split())}
+        return sorted(super().list_commands(ctx), key=lambda name: order.get(name, len(order)))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that was typed. Raises UsageError for one that there is not."""

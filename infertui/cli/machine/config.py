@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from infertui.cli.help import CommandGroup
 from infertui.cli.output import Painted, say, say_data, say_json
 from infertui.cli.table import print_table
 from infertui.env_file import with_env_file
 from infertui.errors import ConfigError, UsageError
 from infertui.text import clean
 
-app = typer.Typer(no_args_is_help=True, help="Look at, write and check configurations.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Look at, write and check configurations.")
 
 Target = Annotated[
     str | None,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from infertui.cli.help import CommandGroup
 from infertui.cli.output import Painted, say, say_json
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SHOW = "show"
 
 
-class _Group(TyperGroup):
+class _Group(CommandGroup):
     """`infertui engines NAME` is `infertui engines show NAME`; what is no subcommand is an engine's name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

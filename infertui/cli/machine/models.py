@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from infertui.cli.help import CommandGroup
 from infertui.cli.output import console, say, say_json
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-app = typer.Typer(help="The models on this machine: list, show, download.", invoke_without_command=True)
+app = typer.Typer(
+    cls=CommandGroup, help="The models on this machine: list, show, download.", invoke_without_command=True
+)
 
 _HEADER = ("model", "parameters", "dtype", "on disk", "last used")
 _RIGHT = frozenset({"parameters", "on disk"})

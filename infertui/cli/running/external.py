@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
+from infertui.cli.help import CommandGroup
 from infertui.cli.output import say, say_json
 from infertui.metrics.registry import metric_of
 
-app = typer.Typer(help="Run another program's benchmark and keep its results, marked as its own.", no_args_is_help=True)
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Run another program's benchmark and keep its results, marked as its own.",
+    no_args_is_help=True,
+)
 
 
 @app.command(
