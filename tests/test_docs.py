@@ -90,14 +90,16 @@ def test_every_run_that_a_page_shows_is_understood() -> None:
     assert len(told) >= 5
     for line in told:
         done = CliRunner().invoke(app, ["run", *line.split(), "--dry-run"])
-        assert done.exit_code == 0, (line, done.output, done.exception)
+        # What this machine lacks for it is told, too; what is not understood ends before that.
+        assert re.search(r"^\d+ runs?\b", done.output.splitlines()[-1]), (line, done.output, done.exception)
 
 
 def test_the_config_that_a_page_shows_is_understood(tmp_path: Path) -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "config.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "shown.toml").write_text(text)
     done = CliRunner().invoke(app, ["run", str(tmp_path / "shown.toml"), "--dry-run"])
-    assert done.exit_code == 0, (done.output, done.exception)
+    # What this machine lacks for it is told, too; what is not understood ends before that.
+    assert re.search(r"^\d+ runs?\b", done.output.splitlines()[-1]), (done.output, done.exception)
     assert done.stdout.count("graph_step") >= 2
 
 

@@ -24,7 +24,6 @@ from infertui.cli.flags import (
     refuse_with_queue,
     swept,
 )
-from infertui.cli.output import say
 from infertui.env_file import with_env_file
 
 if TYPE_CHECKING:
@@ -146,7 +145,9 @@ def load(
     report: ReportFlag = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON, a line each.")] = False,
     ui: UiFlag = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, how long, and what would fail; send nothing.")
+    ] = False,
     queue: Annotated[bool, typer.Option("--queue", help="Hand it to the runner in the background.")] = False,
 ) -> None:
     """Measure a server behind a URL under load: TTFT, ITL, throughput, goodput."""
@@ -186,9 +187,10 @@ def load(
     resolved = _resolved(target, flags, sets or [])
     config = resolved.config
     if dry_run:
-        for variant in _variants(config):
-            say(variant.name or "one configuration")
-    elif queue:
+        from infertui.cli.running.dry_run import dry_run as foresee
+
+        raise typer.Exit(foresee(resolved, _variants(config), out, as_json=as_json))
+    if queue:
         _queue(config, target, out, as_json=as_json, ui=ui, report=report)
     else:
         raise typer.Exit(_measure(config, out, as_json=as_json, ui=ui, report=report))

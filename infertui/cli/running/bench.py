@@ -127,8 +127,14 @@ def bench(
     asked.check()
     planned = _continued(asked) if resume else _begun(asked)
     if dry_run:
+        from infertui.cli.running.dry_run import foresee, total_text
+
         for variant in planned.runs:
             say(variant.name)
+        found = foresee(planned.runs, out)
+        for problem in dict.fromkeys(f"{one.problem}. {one.remedy}" for one in found if one.problem):
+            say(f"would fail: {problem}", err=True)
+        say(total_text(found), err=True)
     elif queue:
         _queue(asked, planned)
     else:

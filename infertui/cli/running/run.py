@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 _SWEPT_BY_LISTS = frozenset(
     {
-        "workload.batch_size", "workload.input_len", "workload.output_len", "engine.name", "engine.dtype",
+        "workload.batch_size", "workload.input_len", "workload.output_len", "workload.temperature",
+        "engine.name", "engine.dtype",
         "engine.mode", "engine.attention", "engine.quantization", "engine.speculation", "engine.tensor_parallel",
     }
 )  # fmt: skip
@@ -97,6 +98,8 @@ class RunFlags(Struct, frozen=True, kw_only=True):
     warmup: str | None
     min_seconds: str | None
     max_seconds: str | None
+    temperature: str | None
+    top_p: str | None
     seed: str | None
     label: tuple[str, ...]
     sets: tuple[str, ...]
@@ -176,6 +179,12 @@ def run(
     max_seconds: Annotated[
         str | None, typer.Option("--max-seconds", metavar="S", help="Start no further batch after this long.")
     ] = None,
+    temperature: Annotated[
+        str | None, typer.Option("--temperature", metavar="T", help="0: greedy; above: sample with it.")
+    ] = None,
+    top_p: Annotated[
+        str | None, typer.Option("--top-p", metavar="P", help="Sample within this probability mass: 1 is all.")
+    ] = None,
     seed: Annotated[
         str | None, typer.Option("--seed", metavar="N", help="Seed of weights, prompts and sampling.")
     ] = None,
@@ -207,7 +216,7 @@ def run(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Load even what the memory estimate refuses.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the configurations that would run, and stop.")
+        bool, typer.Option("--dry-run", help="Say what would run, where, how long, and what would fail; load nothing.")
     ] = False,
     queue: Annotated[
         bool, typer.Option("--queue", help="Hand them to the runner in the background, print their ids, and return.")
@@ -237,6 +246,8 @@ def run(
         warmup=warmup,
         min_seconds=min_seconds,
         max_seconds=max_seconds,
+        temperature=temperature,
+        top_p=top_p,
         seed=seed,
         label=tuple(label or ()),
         sets=tuple(sets or ()),
@@ -253,9 +264,10 @@ def run(
     if profile is not None:
         _profiled(asked, dry_run=dry_run, queue=queue)
         return
-    config = _config(asked)
+    resolved = _resolved(asked)
+    config = resolved.config
     if dry_run:
-        _list(asked, config)
+        _foresee(asked, resolved)
     elif queue:
         _queue(asked, config)
     else:
@@ -273,7 +285,7 @@ def _profiled(asked: RunFlags, *, dry_run: bool, queue: bool) -> None:
     chosen = profiled(_resolved(asked), asked.profile or "")
     say(f"infertui: {chosen.told}", err=True)
     if dry_run:
-        _list(asked, chosen.config)
+        _foresee(asked, replace(_resolved(asked), config=chosen.config))
         return
     if queue:
         _queue(asked, chosen.config)
@@ -336,6 +348,8 @@ def _flags(asked: RunFlags) -> dict[str, tuple[str, object]]:
         "measurement.warmup": ("--warmup", asked.warmup),
         "measurement.min_seconds": ("--min-seconds", asked.min_seconds),
         "measurement.max_seconds": ("--max-seconds", asked.max_seconds),
+        "workload.temperature": ("--temperature", asked.temperature),
+        "workload.top_p": ("--top-p", asked.top_p),
         "model.seed": ("--seed", asked.seed),
         "workload.seed": ("--seed", asked.seed),
         "device.force": ("--force", True if asked.force else None),
@@ -356,9 +370,10 @@ def _variants(asked: RunFlags, config: "Config") -> list["Variant"]:
     return variants_of(config, asked.target if asked.target in sources.names() else "")
 
 
-def _list(asked: RunFlags, config: "Config") -> None:
-    for variant in _variants(asked, config):
-        say(variant.name or "one configuration")
+def _foresee(asked: RunFlags, resolved: "Resolved") -> None:
+    from infertui.cli.running.dry_run import dry_run
+
+    raise typer.Exit(dry_run(resolved, _variants(asked, resolved.config), asked.out, as_json=asked.as_json))
 
 
 def _queue(asked: RunFlags, config: "Config") -> None:
