@@ -27,7 +27,7 @@ from infertui.load.plan import LoadPlan
 from infertui.load.texts import Encode
 from infertui.measure.clock import NS_PER_S
 from infertui.targets.endpoint.address import parse_url
-from infertui.text import error_text
+from infertui.text import error_text, hide
 from infertui.worker.lifeline import watch_lifeline
 from infertui.worker.loadgen.answers import AnswerReading
 from infertui.worker.loadgen.asking import Asker
@@ -64,6 +64,7 @@ class LoadClient:
         self._link = ClientLink(loop, events, commands, heard=self._heard, unreadable=self._unreadable)
         self._loop = loop
         self._key = os.environ.pop(KEY_VARIABLE, "")
+        hide([self._key])  # servers repeat what they refuse
         self._command: PreparePart | None = None
         self._executor: Executor | None = None
         self._tasks: set[asyncio.Task[None]] = set()

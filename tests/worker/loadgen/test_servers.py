@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.loads import load, part_command
+from support.loads import Told, load, part_command
+from support.scripted_server import Scripted, scripted
 from support.workers import play
 
 from infertui.mock.options import MockOptions
 from infertui.mock.server import MockServer
 from infertui.worker.loadgen.protocol import PreparePart
+
+KEY = "sk-of-nobody-0001"
 
 
 def quick(**options: Any) -> MockOptions:
@@ -91,6 +94,20 @@ def test_an_answer_that_does_not_stream(tmp_path: Path) -> None:
 
 def secure(server: MockServer, **target: Any) -> PreparePart:
     return part_command(server.url, count=2, concurrency=1, target=target)
+
+
+def test_a_key_that_the_server_repeats_is_in_no_line(tmp_path: Path) -> None:
+    async def run() -> Told:
+        refusal = Scripted(401, {"error": {"message": f"no such key: Bearer {KEY}"}})
+        async with scripted({"/v1/chat/completions": refusal}) as (url, heard):
+            told = await load(tmp_path, part_command(url, count=2, concurrency=1), key=KEY)
+            assert {one.headers["authorization"] for one in heard} == {f"Bearer {KEY}"}
+        return told
+
+    told = play(run())
+    assert told.kinds == ["http"] * 2
+    assert all("no such key" in request.error for request in told.requests)
+    assert KEY not in repr(told)
 
 
 def test_a_server_behind_tls(tmp_path: Path) -> None:
