@@ -22,7 +22,7 @@ _MASK = "***@"
 _SECRET_MASK = "***"  # noqa: S105
 # What the Hugging Face hub and others give out, told by its beginning.
 _TOKEN = re.compile(r"(?<![A-Za-z0-9])(?:hf_|sk-|nvapi-)[A-Za-z0-9_-]{20,}")
-_SHORTEST_SECRET = 8
+SHORTEST_SECRET = 8
 _hidden: set[str] = set()
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BIDI_AND_SEPARATORS = (
@@ -54,7 +54,7 @@ def clean(text: str, *, lines: bool = False) -> str:
 
 def hide(secrets: Iterable[str]) -> None:
     """Mask these texts in all that `clean` returns. Short ones are left, which could be anything."""
-    _hidden.update(secret for secret in map(str.strip, secrets) if len(secret) >= _SHORTEST_SECRET)
+    _hidden.update(secret for secret in map(str.strip, secrets) if len(secret) >= SHORTEST_SECRET)
 
 
 def masked(text: str, *, bare: bool = False) -> str:

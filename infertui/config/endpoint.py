@@ -58,6 +58,10 @@ class TargetConfig(Section, frozen=True):
     api_key_file: Annotated[
         str, Meta(description="file that holds the API key instead; empty: none", extra={"path": True})
     ] = ""
+    api_key_header: Annotated[
+        str,
+        Meta(description="header that carries the key as it is, as in api-key (Azure); empty: as the dialect has it"),
+    ] = ""
     headers: Annotated[
         str,
         Meta(

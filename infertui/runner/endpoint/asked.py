@@ -14,8 +14,10 @@ from infertui.measure.load.slo import parse_slo
 from infertui.measure.load.summary import AskedLoad
 from infertui.results.config_keys import default_of
 from infertui.targets.endpoint.address import parse_url
-from infertui.targets.endpoint.extras import further_fields, further_headers, key_of
+from infertui.targets.endpoint.dialects.registry import dialect_of
+from infertui.targets.endpoint.extras import check_not_kept, further_fields, further_headers, headers_of, key_of
 from infertui.targets.endpoint.probe import EndpointFacts
+from infertui.targets.endpoint.tls import tls_context
 from infertui.targets.engine.contract import Loaded
 
 MOST_IN_FLIGHT, MOST_RATE = 512, 600
@@ -28,10 +30,25 @@ def check_endpoint(config: Config) -> None:
     target = config.target
     further_headers(target)
     further_fields(target)
-    if target.serve == "none":
-        key_of(target, parse_url(target.url))
+    address = parse_url(target.url) if target.serve == "none" else None
+    _check_certificates(target, tls=address is not None and address.tls)
+    if address is not None:
+        key = key_of(target, address)
+        check_not_kept(target, key)
+        headers_of(dialect_of("openai-chat" if target.api == "auto" else target.api), target, key)
         _check_engine(config)
     parse_slo(config.load.slo)
+
+
+def _check_certificates(target: TargetConfig, *, tls: bool) -> None:
+    if tls:
+        tls_context(target)
+        return
+    for name in ("ca_file", "insecure"):
+        if getattr(target, name):
+            raise ConfigError(
+                f"target.{name}", "is about a server's certificate, and there is none", allowed="with an https:// URL"
+            )
 
 
 def _check_engine(config: Config) -> None:

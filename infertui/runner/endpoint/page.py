@@ -6,6 +6,7 @@ import contextlib
 from infertui.config.endpoint import TargetConfig
 from infertui.errors import InfertuiError
 from infertui.targets.endpoint.dialects.registry import dialect_of
+from infertui.targets.endpoint.extras import page_headers
 from infertui.targets.endpoint.scrape import MetricsPage, ServerScrape
 from infertui.targets.endpoint.seen import ServerSeen, seen
 
@@ -25,10 +26,7 @@ class PageWatch:
         self._every_s = EVERY_S
         with contextlib.suppress(InfertuiError):
             api = "openai-chat" if target.api == "auto" else target.api
-            headers = dialect_of(api).headers(key)
-            self._page = MetricsPage(
-                target, {name: value for name, value in headers.items() if name not in ("content-type", "accept")}
-            )
+            self._page = MetricsPage(target, page_headers(dialect_of(api), target, key))
 
     async def first(self) -> None:
         """Look whether there is a page; where there is none, no more is asked for it."""

@@ -57,6 +57,10 @@ class EndpointAddress(Struct, frozen=True):
         told = self.versioned + below.removeprefix("/v1") if below.startswith("/v1/") else self.root + below
         return f"{told}?{self.query}" if self.query else told
 
+    def same_place(self, other: "EndpointAddress") -> bool:
+        """Whether what is sent there goes to the same server, as well protected."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("host", "port", "tls", "socket_path"))
+
     @property
     def loopback(self) -> bool:
         """Whether what is sent there stays on this machine."""

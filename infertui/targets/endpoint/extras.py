@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 
@@ -16,7 +17,8 @@ from infertui.config.endpoint import TargetConfig
 from infertui.credentials import is_credential
 from infertui.errors import ConfigError
 from infertui.targets.endpoint.address import EndpointAddress
-from infertui.text import error_text, hide, quoted
+from infertui.targets.endpoint.dialect import Dialect
+from infertui.text import SHORTEST_SECRET, error_text, hide, quoted
 
 _LONGEST_KEY = 4096
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -80,6 +82,35 @@ def _usable(key: str, named: str) -> str:
 def key_of(target: TargetConfig, address: EndpointAddress) -> str:
     """`find_key` in the environment of this process."""
     return find_key(target, address, os.environ)
+
+
+def headers_of(dialect: Dialect, target: TargetConfig, key: str) -> dict[str, str]:
+    """Those that a dialect wants, with the key where `target.api_key_header` says. Raises ConfigError."""
+    name = target.api_key_header.strip().lower()
+    if not name:
+        return dialect.headers(key)
+    if not _NAME.fullmatch(name) or name in _FRAMING:
+        raise ConfigError(
+            "target.api_key_header", f"{quoted(target.api_key_header)} is none that can be set", allowed="as in api-key"
+        )
+    return dialect.headers("") | ({name: key} if key else {})
+
+
+def page_headers(dialect: Dialect, target: TargetConfig, key: str) -> dict[str, str]:
+    """Those of them that do not concern a body. Raises ConfigError."""
+    headers = headers_of(dialect, target, key)
+    return {name: value for name, value in headers.items() if name not in ("content-type", "accept")}
+
+
+def check_not_kept(target: TargetConfig, key: str) -> None:
+    """Raise ConfigError for the key in what is kept with results."""
+    for name in ("url", "headers", "body", "metrics_url", "serve_args"):
+        if len(key) >= SHORTEST_SECRET and key in unquote(getattr(target, name)):
+            raise ConfigError(
+                f"target.{name}",
+                "has the API key in it, and would be kept with results",
+                remedy="Leave it out there; target.api_key_header names the header that carries it.",
+            )
 
 
 def further_headers(target: TargetConfig) -> dict[str, str]:

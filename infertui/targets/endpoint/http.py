@@ -14,6 +14,7 @@ import h11
 from infertui import __version__
 from infertui.config.endpoint import TargetConfig
 from infertui.targets.endpoint.address import EndpointAddress
+from infertui.targets.endpoint.coding import CodingError, Pieces, as_sent
 from infertui.targets.endpoint.dialect import ErrorKind, ReceivedAnswer
 from infertui.targets.endpoint.tls import tls_context
 from infertui.text import error_text
@@ -59,11 +60,13 @@ class HttpAsker:
         self, method: str, below: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> ReceivedAnswer:
         got = _Response()
+        connected = False
         kind: ErrorKind = ""
         message = ""
         try:
             async with asyncio.timeout(timeout_s):
                 reader, writer = await self._connected()
+                connected = True
                 try:
                     lines = list((self._headers | dict(headers) | {"content-length": str(len(body))}).items())
                     request = h11.Request(method=method, target=self._address.path(below), headers=lines)
@@ -74,14 +77,22 @@ class HttpAsker:
             kind, message = fault.kind, fault.message
         except TimeoutError:
             kind, message = "timeout", f"no whole answer within {timeout_s:g} s"
+            if not connected:
+                kind, message = self._no_connection(timeout_s)
         except (h11.LocalProtocolError, h11.RemoteProtocolError) as error:
             kind, message = "cut-off" if got.status else "malformed", f"no HTTP: {error_text(error)}"
         except OSError as error:
             kind, message = "reset", error_text(error)
+        pieces: Pieces = got.pieces
+        try:
+            pieces = as_sent(pieces, got.headers, most_bytes=MOST_BYTES)
+        except CodingError as error:
+            pieces = ()
+            kind, message = kind or "malformed", message or str(error)
         return ReceivedAnswer(
             status=got.status,
             headers=got.headers,
-            pieces=got.pieces,
+            pieces=pieces,
             end_ns=time.monotonic_ns(),
             whole=not kind,
             broken=kind,
@@ -103,12 +114,18 @@ class HttpAsker:
                     limit=_PIECE,
                 )
         except TimeoutError:
-            raise _FaultError("connect", f"no connection within {CONNECT_TIMEOUT_S:g} s") from None
+            raise _FaultError(*self._no_connection(CONNECT_TIMEOUT_S)) from None
         except ssl.SSLError as error:
             raise _FaultError("tls", error_text(error)) from None
         except (OSError, UnicodeError) as error:
             reset = self._tls is not None and isinstance(error, ConnectionResetError | ConnectionAbortedError)
             raise _FaultError("tls" if reset else "connect", error_text(error)) from None
+
+    def _no_connection(self, seconds: float) -> tuple[ErrorKind, str]:
+        """A server that speaks no TLS may wait for a request while the client waits for its handshake."""
+        if self._tls is not None:
+            return "tls", f"no connection with a handshake within {seconds:g} s"
+        return "connect", f"no connection within {seconds:g} s"
 
 
 class _Response:
@@ -119,6 +136,7 @@ class _Response:
         self.headers: dict[str, str] = {}
         self.pieces: list[tuple[int, bytes]] = []
         self.size = 0
+        self.heard = False
 
 
 async def _exchanged(
@@ -135,6 +153,9 @@ async def _exchanged(
         if event is h11.NEED_DATA:
             data = await reader.read(_PIECE)
             stamp = time.monotonic_ns()
+            if not data and not got.heard:
+                raise _FaultError("reset", "the connection was closed without an answer")
+            got.heard = True
             connection.receive_data(data)
         elif isinstance(event, h11.Response):
             got.status = event.status_code

@@ -18,7 +18,7 @@ from infertui.targets.endpoint.address import EndpointAddress, parse_url
 from infertui.targets.endpoint.dialect import Api, AskedRequest, ChatMessage, Dialect, ReceivedAnswer, ServerAnswer
 from infertui.targets.endpoint.dialects.reading import body_of
 from infertui.targets.endpoint.dialects.registry import dialect_of
-from infertui.targets.endpoint.extras import further_fields, further_headers, key_of
+from infertui.targets.endpoint.extras import further_fields, further_headers, headers_of, key_of, page_headers
 from infertui.targets.endpoint.http import HttpAsker
 from infertui.targets.endpoint.identity import ServerIdentity, identify
 from infertui.targets.endpoint.refusals import is_loading, is_no_model, refusal_of
@@ -109,7 +109,7 @@ async def probe(
     asker = HttpAsker(address, target, further_headers(target))
     until = time.monotonic() + wait_s
     told = told or (lambda _: None)
-    pages = _page_headers(_candidates(target, address, "")[0], key)
+    pages = page_headers(dialect_of(_candidates(target, address, "")[0]), target, key)
 
     listing = await _settled(lambda: asker.get("/v1/models", pages), until, told)
     # Only what cannot be a server of this kind ends here: not all of them list their models so.
@@ -154,12 +154,6 @@ async def _learned_scale(trial: "_Trial", until: float) -> TokenScale | None:
             return None
         counts.append((words, answer.usage.prompt_tokens))
     return scale_of(counts)
-
-
-def _page_headers(api: Api, key: str) -> dict[str, str]:
-    """Those of a dialect that do not concern a body."""
-    headers = dialect_of(api).headers(key)
-    return {name: value for name, value in headers.items() if name not in ("content-type", "accept")}
 
 
 def _candidates(target: TargetConfig, address: EndpointAddress, server: str) -> tuple[Api, ...]:
@@ -224,7 +218,7 @@ class _Trial:
             async def once(body: bytes = body) -> ReceivedAnswer:
                 nonlocal sent
                 sent = time.monotonic_ns()
-                return await self._asker.post(path, body, dialect.headers(self._key), timeout_s=timeout_s)
+                return await self._asker.post(path, body, headers_of(dialect, target, self._key), timeout_s=timeout_s)
 
             received = await _settled(once, until, told)
             if (name := self._refused_field(received, body)) and len(self.without) < _MOST_REFUSED:

@@ -81,12 +81,14 @@ def _unreached(received: ReceivedAnswer, address: EndpointAddress) -> EngineErro
         )
     if received.broken == "timeout":
         return EngineError(f"{address.shown} takes connections and does not answer: {why}")
+    if received.broken == "reset":
+        return EngineError(f"{address.shown} breaks connections off: {why}", remedy="" if address.tls else _NO_HTTP)
     return EngineError(f"{address.shown} does not speak HTTP: {why}", remedy="" if address.tls else _NO_HTTP)
 
 
 def _for_keys(key: bool, address: EndpointAddress) -> str:
     if key:
-        return "Its key is another one than was sent: see target.api_key_env and target.api_key_file."
+        return "Its key is another one, or wanted in another header: see target.api_key_env and target.api_key_header."
     remedy = "Set target.api_key_env to the variable that holds its key."
     if not (address.tls or address.loopback):
         remedy += " The key of OPENAI_API_KEY goes unasked to this machine or through TLS alone."

@@ -258,7 +258,7 @@ class MetricsPage:
                 "target.metrics_url", error.problem, allowed="auto, none, or http://HOST:PORT/metrics"
             ) from None
         own = parse_url(target.url)
-        same = (address.host, address.port, address.socket_path) == (own.host, own.port, own.socket_path)
+        same = address.same_place(own)
         self._asker, self._headers = HttpAsker(address, target, {}), headers if same else {}
         self._paths = ("",) if address.root else ("/metrics",)
 

@@ -1,14 +1,14 @@
 """What came of requests, read while nothing else is to be done, and told."""
 
 import time
-import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from infertui.measure.itl import Gaps, summarise_gaps
 from infertui.measure.records import Request
+from infertui.targets.endpoint.coding import CodingError, Pieces, as_sent
 from infertui.targets.endpoint.dialect import Dialect, ReceivedAnswer, ServerAnswer
 from infertui.text import one_line, shorten
 from infertui.worker.loadgen.connection import MOST_BYTES, InFlight
@@ -19,25 +19,18 @@ KEPT_PROMPT = 200
 TOLD_TOGETHER = 16
 MANY_UNREAD = 4096
 """Answers; from there on more than one is read at a time, since they cannot be kept without end."""
-_AUTO = 47
-_RAW = -15
-_CODINGS = ("gzip", "x-gzip", "deflate")
-
-Pieces = Sequence[tuple[int, bytes]]
 
 
 def read(flight: InFlight, dialect: Dialect, *, streaming: bool) -> ServerAnswer:
     """What the answer says. Never raises."""
     pieces: Pieces = flight.body
     broken, message = flight.broken, flight.message
-    coding = flight.headers.get("content-encoding", "").strip().lower()
-    if coding not in ("", "identity"):
-        try:
-            pieces = unpacked(pieces, coding)
-        except (zlib.error, ValueError) as error:
-            pieces = ()
-            if not broken:
-                broken, message = "malformed", f"content-encoding {one_line(coding, 20)}: {error}"
+    try:
+        pieces = as_sent(pieces, flight.headers, most_bytes=MOST_BYTES)
+    except CodingError as error:
+        pieces = ()
+        if not broken:
+            broken, message = "malformed", str(error)
     return dialect.read(
         ReceivedAnswer(
             status=flight.status,
@@ -50,27 +43,6 @@ def read(flight: InFlight, dialect: Dialect, *, streaming: bool) -> ServerAnswer
         ),
         streaming=streaming,
     )
-
-
-def unpacked(pieces: Pieces, coding: str) -> Pieces:
-    """Each piece as far as it can be told by then. Raises zlib.error, or ValueError for a coding nobody asked for."""
-    if coding not in _CODINGS:
-        raise ValueError("was not asked for")
-    whole = b"".join(piece for _, piece in pieces[:4])
-    plain = (
-        coding == "deflate" and len(whole) > 1 and not ((whole[0] & 15) == 8 and int.from_bytes(whole[:2]) % 31 == 0)
-    )
-    unpacker = zlib.decompressobj(_RAW if plain else _AUTO)
-    room = MOST_BYTES
-    found: list[tuple[int, bytes]] = []
-    for stamp, piece in pieces:
-        text = unpacker.decompress(piece, room)
-        room -= len(text)
-        if unpacker.unconsumed_tail or room <= 0:
-            raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
-        if text:
-            found.append((stamp, text))
-    return found
 
 
 def gaps_of(answer: ServerAnswer) -> Gaps | None:

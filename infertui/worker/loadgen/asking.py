@@ -6,7 +6,7 @@ from infertui.config.schema import WorkloadConfig
 from infertui.load.plan import PlannedRequest
 from infertui.targets.endpoint.address import EndpointAddress
 from infertui.targets.endpoint.dialect import AskedRequest, ChatMessage, Dialect
-from infertui.targets.endpoint.extras import further_fields, further_headers
+from infertui.targets.endpoint.extras import further_fields, further_headers, headers_of
 
 
 class Asker:
@@ -37,7 +37,8 @@ class Asker:
             "accept-encoding": "identity",
             "content-type": "application/json",
         }
-        headers |= {name.lower(): value for name, value in dialect.headers(key).items()} | further_headers(target)
+        own = headers_of(dialect, target, key)
+        headers |= {name.lower(): value for name, value in own.items()} | further_headers(target)
         lines = (f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "content-length: ")
         self._head = "\r\n".join(lines).encode()
 

@@ -8,7 +8,8 @@ import pytest
 from infertui.config.endpoint import TargetConfig
 from infertui.errors import ConfigError
 from infertui.targets.endpoint.address import parse_url
-from infertui.targets.endpoint.extras import find_key, further_fields, further_headers
+from infertui.targets.endpoint.dialects.registry import dialect_of
+from infertui.targets.endpoint.extras import check_not_kept, find_key, further_fields, further_headers, headers_of
 from infertui.text import clean
 
 HERE = parse_url("http://127.0.0.1:8000")
@@ -95,6 +96,25 @@ def test_keys_are_no_headers(name: str) -> None:
         further_headers(TargetConfig(headers=json.dumps({name: "hunter22"})))
     assert "hunter22" not in str(caught.value)
     assert "api_key_env" in caught.value.remedy
+
+
+def test_the_key_itself_is_in_nothing_that_is_kept() -> None:
+    key = "of-mine-00001"
+    check_not_kept(TargetConfig(url="http://h", headers='{"a": "b"}'), key)
+    check_not_kept(TargetConfig(url="http://h/short"), "short")
+    for name, value in (
+        ("url", f"http://h/?q={key}"), ("url", "http://h/?q=of%2Dmine-00001"), ("headers", f'{{"x": "{key}"}}'),
+        ("body", f'{{"user": "{key}"}}'), ("metrics_url", f"http://h/{key}"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=rf"^target\.{name}: ") as caught:
+            check_not_kept(TargetConfig(**{name: value}), key)  # type: ignore[arg-type]
+        assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a b", "content-length", "x:", "\u00e9"])
+def test_what_is_no_header_for_a_key(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^target\.api_key_header: "):
+        headers_of(dialect_of("openai-chat"), TargetConfig(api_key_header=name), "of-mine-00001")
 
 
 def test_fields() -> None:

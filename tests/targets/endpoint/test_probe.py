@@ -1,8 +1,10 @@
 """What is found of a server before a load: of mock servers, and of servers whose bytes are written here."""
 
 import asyncio
+import gzip
 import json
 import urllib.request
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -374,7 +376,7 @@ def test_a_model_that_is_being_loaded_is_waited_for(monkeypatch: pytest.MonkeyPa
         (Scripted(body=b"<!doctype html><title>x</title>", media="text/html"), ("page of HTML", "with its port")),
         (Scripted(502, b"<html>"), ("502",)),
         (Scripted(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), ("does not speak HTTP", "https://")),
-        (Scripted(raw=b""), ("does not speak HTTP",)),
+        (Scripted(raw=b""), ("closed without an answer", "https://")),
         (Scripted(raw=b"\x15\x03\x03\x00\x02\x02\x0a"), ("does not speak HTTP", "https://")),
         (Scripted(403, {"error": "who are you?"}), ("403", "who are you?", "api_key_env")),
         (Scripted(429, {"error": "slow down"}), ("429", "slow down", "later")),
@@ -405,6 +407,18 @@ def test_answers_that_fail_fail_before_the_load(answer: Scripted, word: str) -> 
     assert word in str(refused({"/v1/models": models("m"), CHAT: answer}))
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_an_answer_that_is_packed_though_nobody_asked(coding: str) -> None:
+    body = b"".join([*(said("w ") for _ in range(24)), said("", "length"), usage(24), data("[DONE]")])
+    packed = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: {coding}\r\n"
+    raw = head.encode() + b"content-length: %d\r\n\r\n" % len(packed) + packed
+    facts, _ = probed({"/v1/models": models("m"), CHAT: Scripted(raw=raw)})
+    assert facts.ignores_eos
+    broken = raw[: len(head) + 30] + bytes(len(raw) - len(head) - 30)
+    assert "content-encoding" in str(refused({"/v1/models": models("m"), CHAT: Scripted(raw=broken)}))
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     for url in ("http://127.0.0.1:9", f"unix:{tmp_path}/none", "http://no-such-host.invalid:1"):
         with pytest.raises(EngineError, match="nothing answers at") as caught:
@@ -427,6 +441,32 @@ def test_one_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HttpAsker, "get", lambda self, path, headers: real(self, path, headers, timeout_s=0.1))
     with pytest.raises(EngineError, match="does not answer"):
         asyncio.run(run())
+
+
+def test_a_server_without_tls_that_waits_for_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1")
+        url = f"https://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        try:
+            await probe(TargetConfig(kind="endpoint", url=url))
+        finally:
+            silent.close()
+
+    from infertui.targets.endpoint.http import HttpAsker
+
+    real = HttpAsker.get
+    monkeypatch.setattr(HttpAsker, "get", lambda self, path, headers: real(self, path, headers, timeout_s=0.1))
+    with pytest.raises(EngineError, match=r"no TLS with .* handshake") as caught:
+        asyncio.run(run())
+    assert "http://" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["api-key", "X-Api-Key"])
+def test_a_key_in_a_header_of_its_own(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("MINE", "key-0123456789")
+    _, heard = probed(PLAIN, api_key_env="MINE", api_key_header=name)
+    assert {request.headers.get(name.lower()) for request in heard} == {"key-0123456789"}
+    assert not any("authorization" in request.headers for request in heard)
 
 
 def test_wrong_values_are_told_before_anything_is_asked() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.raw_servers import END, HEAD, chunk, ending, token, whole
+from support.raw_servers import HEAD, chunk, ending, token, whole
 
 from infertui.load.plan import PlannedRequest
+from infertui.targets.endpoint.coding import unpacked
 from infertui.worker.loadgen import connection
-from infertui.worker.loadgen.answers import unpacked
 from infertui.worker.loadgen.connection import InFlight, ServerConnection
 
 BODY = token("hello") + token(" you") + ending(2)
@@ -219,13 +219,11 @@ def deflated(data: bytes) -> bytes:
 def test_a_packed_body_is_unpacked_however_it_is_cut(text: bytes, coding: Any, places: list[int]) -> None:
     name, pack = coding
     pieces = list(enumerate(cut(pack(text), places)))
-    found = unpacked(pieces, name)
+    found = unpacked(pieces, name, most_bytes=1 << 23)
     assert b"".join(piece for _, piece in found) == text
     assert [stamp for stamp, _ in found] == sorted(stamp for stamp, _ in found)
 
 
-def test_a_small_body_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infertui.worker.loadgen.answers.MOST_BYTES", 1 << 20)
+def test_a_small_body_that_unpacks_without_end_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 1 MiB"):
-        unpacked([(1, gzip.compress(bytes(16 << 20)))], "gzip")
-    assert END
+        unpacked([(1, gzip.compress(bytes(16 << 20)))], "gzip", most_bytes=1 << 20)
