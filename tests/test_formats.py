@@ -16,6 +16,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from support.formats import outline
 
+from infertui.analysis.capacity.outcome import Stay
 from infertui.analysis.cost.prices import FILE as PRICES
 from infertui.analysis.offload.kept import KeptProfiles, profiles_folder
 from infertui.analysis.offload.study import OffloadStudy
@@ -36,6 +37,7 @@ from infertui.results.index import ResultIndex
 from infertui.results.observations import REQUESTS
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, OUTPUTS, RESULT, SUPERSEDED, Begun, Output
+from infertui.runner.capacity.folder import CapacityRecord
 from infertui.runner.control import EventEnvelope, RunnerApi
 from infertui.runner.scheduling.queue_store import Duration, Entry, QueueStore
 from infertui.runner.tuning.folder import KeptTuning
@@ -58,6 +60,8 @@ STRUCTURES: dict[str, Any] = {
     "telemetry.jsonl": Sample,
     "outputs.jsonl": Output,
     "begun.json": Begun,
+    "capacity.json": CapacityRecord,
+    "levels.jsonl": Stay,
     "pipeline.json": PipelineFile,
     "queue.sqlite, entries.body": Entry,
     "queue.sqlite, durations.body": Duration,

@@ -156,3 +156,33 @@ class LoadConfig(Section, frozen=True):
             "empty: none"
         ),
     ] = ""
+
+
+class CapacityConfig(Section, frozen=True):
+    """How much load keeps load.slo: a search in place of a load at one level."""
+
+    by: Annotated[
+        Literal["none", "concurrency", "rate"],
+        Meta(
+            description="search the most requests in flight, or requests a second, that keep load.slo; none: measure "
+            "the load as it is"
+        ),
+    ] = "none"
+    start: Annotated[
+        float, Meta(ge=0, le=65536, description="first level; 0: 1, or the least or most where that is not within")
+    ] = 0.0
+    least: Annotated[float, Meta(ge=0.001, le=65536, description="least level that is tried")] = 1.0
+    most: Annotated[float, Meta(ge=0.001, le=65536, description="most that is tried")] = 4096.0
+    tolerance: Annotated[
+        float, Meta(ge=0.01, le=1, description="how near the boundary has to be known, as a share of it")
+    ] = 0.05
+    attainment: Annotated[
+        float,
+        Meta(ge=0.01, le=0.9999, description="share of the requests that have to keep a term without a statistic"),
+    ] = 0.95
+    stay_s: Annotated[float, Meta(ge=0, le=3600, description="seconds at a level, settled; 0: 10, of a rate 30")] = 0.0
+    max_seconds: Annotated[float, Meta(gt=0, le=86400, description="for the whole search")] = 1800.0
+    max_stays: Annotated[int, Meta(ge=1, le=1000, description="for the whole search")] = 40
+    continues: Annotated[
+        str, Meta(description="name of an earlier search in the same reports folder, which goes on as it was")
+    ] = ""

@@ -323,7 +323,7 @@ def _too_many(path: str, count: int, source: str) -> None:
 
 
 LENGTH = 12
-_JUDGED = ("validity", "quality")
+_JUDGED = ("validity", "quality", "capacity")
 _LATER = ("measurement.min_seconds",)
 """Keys that count only where they are set: they came later, and a config from before means the same as ever."""
 
@@ -332,8 +332,8 @@ def config_hash(config: Config) -> str:
     """The first 12 hex digits of the SHA-256 of the config as canonical JSON (sorted dotted keys, full values).
 
     Everything that is measured counts, defaults included. Labels do not, nor the sweep: a run means the same whatever
-    it is called and whichever sweep it came from; nor what its figures are judged by afterwards. Of the engines'
-    tables that of the chosen engine counts.
+    it is called and whichever sweep it came from; nor what its figures are judged by afterwards, or a search for a
+    capacity, of which there is no run. Of the engines' tables that of the chosen engine counts.
     """
     measured = {
         path: value

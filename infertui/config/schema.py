@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from msgspec import Meta, defstruct, field
 
-from infertui.config.endpoint import YEAR_S, LoadConfig, TargetConfig
+from infertui.config.endpoint import YEAR_S, CapacityConfig, LoadConfig, TargetConfig
 from infertui.config.engines.llama_cpp import LlamaCppOptions
 from infertui.config.engines.onnxruntime_genai import OnnxruntimeGenaiOptions
 from infertui.config.engines.openvino import OpenvinoOptions
@@ -369,6 +369,7 @@ class Config(Section, frozen=True):
     device: DeviceConfig = field(default_factory=DeviceConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
     load: LoadConfig = field(default_factory=LoadConfig)
+    capacity: CapacityConfig = field(default_factory=CapacityConfig)
     labels: Annotated[dict[str, str], Meta(description="your own key = value notes, kept with the results")] = field(
         default_factory=dict
     )

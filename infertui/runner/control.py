@@ -3,16 +3,12 @@
 `RunnerApi` is the one list of operations: a method's name, parameters, reply and words, and the route that stands over
 it. `Runner` implements it in its own process; `api/operations.py` makes of it what crosses the socket, and with that
 come the routes, the client, the one that only watches and the page of the documentation.
-
-Numbered events, and readers of them that cannot slow their source.
 """
 
 # mypy: disable-error-code="empty-body"
 # (A method of `RunnerApi` has no body: `asks` and `changes` give it one.)
 
-import asyncio
 import inspect
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar
@@ -20,6 +16,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from infertui.analysis.bench import Bench
+from infertui.analysis.capacity.boundary import Boundary
 from infertui.analysis.compare import Comparison
 from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.config.schema import Config
@@ -29,6 +26,7 @@ from infertui.models.local import LocalModel
 from infertui.results.details import RunDetails
 from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.blocking import MODEL_S
+from infertui.runner.capacity.state import CapacityView, StayLive
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import Entry
@@ -36,7 +34,7 @@ from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningRequest,
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Grows with every change that a client or a runner of another version would misread."""
 
 
@@ -88,8 +86,30 @@ class TuningMeasured(QueueEvent, frozen=True, tag="tuning-point"):
     live: TuningLive
 
 
+class CapacityChanged(QueueEvent, frozen=True, tag="capacity"):
+    """A search for a capacity is new, or something about it is."""
+
+    capacity: CapacityView
+
+
+class CapacityMeasured(QueueEvent, frozen=True, tag="capacity-stay"):
+    """A search goes on: the stay under way, and what is known from those before."""
+
+    capacity: str
+    live: StayLive
+    boundary: Boundary
+
+
 AnyQueueEvent = (
-    EntryChanged | EntriesOrdered | PausedChanged | Measured | ResultsChanged | TuningChanged | TuningMeasured
+    EntryChanged
+    | EntriesOrdered
+    | PausedChanged
+    | Measured
+    | ResultsChanged
+    | TuningChanged
+    | TuningMeasured
+    | CapacityChanged
+    | CapacityMeasured
 )
 AnyEvent = AnyRunEvent | AnyQueueEvent
 
@@ -134,6 +154,8 @@ class Snapshot(Struct, frozen=True):
     """Tuning sessions under way, and the last that ended."""
     points: dict[str, tuple[TuningPoint, ...]] = {}
     """Of these, by id, oldest first."""
+    capacities: tuple[CapacityView, ...] = ()
+    """Searches for a capacity under way, and the last that ended."""
 
 
 class Submission(Struct, frozen=True):
@@ -319,6 +341,14 @@ class RunnerApi:
     async def begin_study(self, config: Config, layers: Sequence[int], out: str) -> StudyBegun:
         """Queue a run of a config for each of these numbers of layers on the GPU; -1 stands for all of them."""
 
+    @asks("GET", "/capacity")
+    async def capacity(self, out: str, search: str) -> CapacityView:
+        """A search for a capacity with its stays, by its name in a reports folder."""
+
+    @asks("GET", "/capacities", reply="capacities")
+    async def capacities(self, out: str) -> tuple[CapacityView, ...]:
+        """The searches of a reports folder without their stays, the newest first."""
+
     @changes("POST", "/tuning", "begin a tuning session", reply="tuning")
     async def begin_tuning(self, request: TuningRequest) -> str:
         """Hold a device, load the model and measure on, segment by segment; the session's id. It takes a device that is
@@ -390,55 +420,3 @@ class RunnerApi:
     @changes("POST", "/stop", "stop the runner")
     async def stop(self, *, now: bool = False) -> None:
         """End the runner: only when nothing runs, or `now`, keeping what the runs under way have measured."""
-
-
-BACKLOG = 1000
-"""A reader further behind than this gets a snapshot instead."""
-
-
-class EventHub:
-    """Publishes events to any number of readers. Publishing never waits; a reader that is slow skips ahead."""
-
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        """`snapshot` is asked when a reader has to skip ahead; its `number` is this hub's."""
-        self.number = 0
-        self.readers = 0
-        self._snapshot = snapshot
-        self._events: deque[AnyEvent] = deque(maxlen=BACKLOG)
-        self._news = asyncio.Event()
-        self._closed = False
-
-    def publish(self, event: AnyEvent) -> None:
-        """Number an event and let the readers know."""
-        self.number += 1
-        self._events.append(event)
-        self._wake()
-
-    def close(self) -> None:
-        """End all readers once they have read what there is."""
-        self._closed = True
-        self._wake()
-
-    async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
-        """As `RunnerApi.events`."""
-        self.readers += 1
-        try:
-            reached = since
-            while True:
-                if not self.number - len(self._events) <= reached <= self.number:
-                    snapshot = self._snapshot()
-                    reached = snapshot.number
-                    yield snapshot
-                elif reached < self.number:
-                    reached += 1
-                    yield EventEnvelope(reached, self._events[reached - self.number - 1])
-                elif self._closed:
-                    return
-                else:
-                    await self._news.wait()
-        finally:
-            self.readers -= 1
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()

@@ -27,12 +27,13 @@ from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.results.table import ResultPage, ResultQuery
 from infertui.runner.blocking import MODEL_S, call_with_timeout, finish_despite_cancel, run_blocking
+from infertui.runner.capacity.host import CapacitySearches, going_on
+from infertui.runner.capacity.operations import CapacityOperations
 from infertui.runner.control import (
     PROTOCOL,
     AnyQueueEvent,
     Compared,
     EventEnvelope,
-    EventHub,
     Forecast,
     Measured,
     ResultsChanged,
@@ -47,6 +48,7 @@ from infertui.runner.execution.fingerprint import git_revision
 from infertui.runner.execution.finishing import error_of
 from infertui.runner.execution.loading import Fit, choose, foresee_fit
 from infertui.runner.execution.progress import RunProgress
+from infertui.runner.hub import EventHub
 from infertui.runner.offloading import TITLE, begun, outline_of
 from infertui.runner.queries import Reports, abandonable, benched, compared, curves_of_runs, folder
 from infertui.runner.recovery import REASON, recover
@@ -77,7 +79,7 @@ HISTORY_SAMPLES = 180
 """Seconds of history that a snapshot holds."""
 
 
-class Runner(TuningOperations):
+class Runner(TuningOperations, CapacityOperations):
     """The runner itself, in this process. Use as an async context manager: leaving it leaves no process behind.
 
     Runs start as soon as they are submitted, one at a time on a device. Whoever leaves while runs are under way
@@ -104,10 +106,12 @@ class Runner(TuningOperations):
         self._queue = Queue(self._store, place=self._placing.placed, tell=self._tell)
         self._hub = EventHub(self._snapshot)
         self._reports = Reports()
+        self._searches = CapacitySearches(self._sampler, emit=self._emit, tell=self._tell)
         self._dispatcher = Dispatcher(
             self._queue,
             sampler=self._sampler,
             emit=self._emit,
+            searches=self._searches,
             ended=self._ended,
             keep_loaded_s=keep_loaded_s,
             cpu_exclusive=cpu_exclusive,
@@ -197,7 +201,8 @@ class Runner(TuningOperations):
             if self._queue.get(number).state in ("queued", "running"):
                 raise UsageError(f"entry {number} has not ended: only an ended one can be retried")
         await self._vet_again(ids)
-        new = self._queue.copy(ids, behind=False)
+        ended = [self._queue.get(number) for number in ids]
+        new = self._queue.copy(ids, behind=False, configs=await run_blocking(lambda: going_on(ended)))
         self._dispatcher.kick()
         return new
 
@@ -422,6 +427,7 @@ class Runner(TuningOperations):
             clients=self._hub.readers,
             tunings=self._tunings.views,
             points=self._tunings.points,
+            capacities=self._searches.views,
         )
 
     def _runner_facts(self) -> RunnerFacts:

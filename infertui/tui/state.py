@@ -4,7 +4,10 @@ from collections import deque
 
 from msgspec.structs import replace
 
+from infertui.runner.capacity.state import CapacityView
 from infertui.runner.control import (
+    CapacityChanged,
+    CapacityMeasured,
     EntriesOrdered,
     EntryChanged,
     EventEnvelope,
@@ -18,7 +21,7 @@ from infertui.runner.control import (
 )
 from infertui.runner.events import AnyRunEvent, RunFinished
 from infertui.runner.execution.progress import RunProgress
-from infertui.runner.scheduling.queue_store import Entry
+from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.runner.tuning.state import TuningPoint, TuningView
 from infertui.telemetry.readings import Sample
 from infertui.tui.frame.topics import ALL_TOPICS, Topic
@@ -59,6 +62,8 @@ class ClientState:
         """Tuning sessions by id, the last begun one last."""
         self.points: dict[str, deque[TuningPoint]] = {}
         """Of these, for their charts."""
+        self.capacities: dict[str, CapacityView] = {}
+        """Searches for a capacity by id."""
 
     @property
     def sample(self) -> Sample | None:
@@ -84,6 +89,8 @@ class ClientState:
                 if entry.state == "refused" and before is not None and before.state == "queued":
                     self.refused.append(entry)
                 self.entries[entry.id] = entry
+                if entry.state in ENDED:
+                    self.progress.pop(entry.run, None)  # a search for a capacity ends without a result
                 return frozenset({"queue", "live"})
             case EntriesOrdered(ids=ids):
                 self.entries = {entry: self.entries[entry] for entry in ids if entry in self.entries}
@@ -102,6 +109,13 @@ class ClientState:
                 if (known := self.tunings.get(name)) is not None and known.status != "ended":
                     self.tunings[name] = replace(known, live=live)
                 return frozenset({"tuning"})
+            case CapacityChanged(capacity=capacity):
+                self.capacities[capacity.id] = capacity
+                return frozenset({"capacity"})
+            case CapacityMeasured(capacity=name, live=live, boundary=boundary):
+                if (search := self.capacities.get(name)) is not None and search.status != "ended":
+                    self.capacities[name] = replace(search, live=live, boundary=boundary)
+                return frozenset({"capacity"})
             case event:
                 return self._of_run(event)
 
@@ -114,6 +128,7 @@ class ClientState:
         self.faults = snapshot.faults
         self.tunings = {tuning.id: tuning for tuning in snapshot.tunings}
         self.points = {name: deque(points, maxlen=TUNING_POINTS) for name, points in snapshot.points.items()}
+        self.capacities = {search.id: search for search in snapshot.capacities}
         self.results_version += 1
         return ALL_TOPICS
 

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from infertui.runner.control import BACKLOG, EventEnvelope, EventHub, PausedChanged, RunnerFacts, Snapshot
+from infertui.runner.control import EventEnvelope, PausedChanged, RunnerFacts, Snapshot
+from infertui.runner.hub import BACKLOG, EventHub
 from infertui.telemetry.readings import HostFacts
 
 FACTS = RunnerFacts("1", 1, 1, HostFacts("host", "kernel"), "now")

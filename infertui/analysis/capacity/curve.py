@@ -14,7 +14,11 @@ _FEWEST = 3
 
 
 class LevelFigures(Struct, frozen=True):
-    """Of a level, over its windows. Seconds, requests and tokens a second; None is not available."""
+    """Of a level, over its windows. Seconds, requests and tokens a second, watts, joules a token; None: not known.
+
+    Power is that of the GPUs, or CPU packages, on which a server on this machine computes. What is `running` and
+    `waiting` there, and the share of its KV cache in use, is what its own page says, on average.
+    """
 
     level: float
     seconds: float
@@ -28,6 +32,11 @@ class LevelFigures(Struct, frozen=True):
     e2e: float | None = None
     tps_user: float | None = None
     error_rate: float | None = None
+    power_w: float | None = None
+    joules_per_token: float | None = None
+    running: float | None = None
+    waiting: float | None = None
+    kv_usage: float | None = None
 
 
 def figures_at(level: float, summary: Summary, load: LoadFigures) -> LevelFigures:
@@ -108,4 +117,9 @@ def _mean_of(stays: Sequence[LevelFigures]) -> LevelFigures:
         e2e=over(lambda stay: stay.e2e),
         tps_user=over(lambda stay: stay.tps_user),
         error_rate=over(lambda stay: stay.error_rate),
+        power_w=over(lambda stay: stay.power_w),
+        joules_per_token=over(lambda stay: stay.joules_per_token),
+        running=over(lambda stay: stay.running),
+        waiting=over(lambda stay: stay.waiting),
+        kv_usage=over(lambda stay: stay.kv_usage),
     )

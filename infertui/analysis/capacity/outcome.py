@@ -18,7 +18,7 @@ class Stay(Struct, frozen=True):
     """One stay at a level, a line of levels.jsonl.
 
     `steady` and `reason` are those of its window, `against` what speaks against its figures, `took_s` how long it took
-    with all that it waited for, `seed` that of its prompts.
+    with all that it waited for, `seed` that of its prompts, `end` how it ended.
     """
 
     observation: LevelSeen
@@ -28,6 +28,7 @@ class Stay(Struct, frozen=True):
     against: tuple[str, ...] = ()
     took_s: float = 0.0
     seed: Whole = 0
+    end: str = ""
 
 
 class CapacityOutcome(Struct, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
+from infertui.analysis.capacity.plan import is_search
 from infertui.analysis.decision.curves import sweep_curves
 from infertui.cli.flags import Ui
 from infertui.cli.output import say, say_json
@@ -133,6 +134,8 @@ def run_in_foreground(
     `view` shows them in place of the one that `ui` asks for. `following` says what to run after them, of the results
     of all so far, again and again until that is nothing. `take` is called with each result that was kept.
     """
+    if any(is_search(variant.config) for variant in variants):
+        raise UsageError("that config searches a capacity (capacity.by)", remedy="infertui capacity FILE; or --queue.")
     if save_json and any(_same(variant.config.workload.prompts_file, save_json) for variant in variants):
         raise UsageError(f"--save-json {clean(str(save_json))} is the prompts file itself")
     six_fields = SixFieldFile(save_json) if save_json else None

@@ -1,8 +1,11 @@
 """A search's folder: capacity.json says what is searched and what was found, levels.jsonl has a line for each stay."""
 
+import contextlib
+import fcntl
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from io import BufferedRandom
 from pathlib import Path
 from typing import Self
 
@@ -15,13 +18,15 @@ from infertui.analysis.capacity.search import SearchPlan
 from infertui.config.schema import Config
 from infertui.config.sources import load
 from infertui.config.toml import write
-from infertui.errors import UsageError
+from infertui.errors import InfertuiError, UsageError
 from infertui.results.jsonl import read_lines, store_error
 from infertui.results.results_file import append_line
 from infertui.results.runs import write_whole
 from infertui.text import clean, quoted
 
-RECORD, CONFIG, LEVELS, LOG = "capacity.json", "capacity.toml", "levels.jsonl", "load.log"
+RECORD, CONFIG, LEVELS = "capacity.json", "capacity.toml", "levels.jsonl"
+LOG, SERVER_LOG, TELEMETRY = "load.log", "server.log", "telemetry.jsonl"
+PREFIX = "capacity-"
 SCHEMA = 1
 _MOST_BYTES = 16 << 20
 
@@ -53,6 +58,7 @@ class CapacityFolder:
         self.path = path
         self.record = record
         self.config = config
+        self._claim: BufferedRandom | None = None
 
     @classmethod
     def begin(cls, out: Path, config: Config, record: CapacityRecord) -> Self:
@@ -93,6 +99,31 @@ class CapacityFolder:
         write_whole(self.path / CONFIG, write(self.config).encode())
         self.keep(self.record)
 
+    def claim(self) -> None:
+        """Keep others from measuring here, until `release` or the end of this process. Raises UsageError where another
+        one does."""
+        if self._claim:
+            return
+        try:
+            stream = (self.path / CONFIG).open("rb+")
+        except OSError as error:
+            raise store_error(self.path / CONFIG, error) from error
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            raise UsageError(f"{self.path.name} is under way", remedy="It goes on once that has ended.") from None
+        except OSError as error:
+            stream.close()
+            raise store_error(self.path / CONFIG, error) from error
+        self._claim = stream
+
+    def release(self) -> None:
+        """Let others go on with it."""
+        if self._claim:
+            self._claim.close()
+            self._claim = None
+
     @property
     def log(self) -> Path:
         """What the clients print."""
@@ -113,9 +144,22 @@ class CapacityFolder:
 
     def conclude(self, outcome: CapacityOutcome) -> None:
         """The same with what was found."""
-        self.keep(replace(self.record, outcome=outcome))
+        self.keep(self.with_outcome(outcome))
+
+    def with_outcome(self, outcome: CapacityOutcome) -> CapacityRecord:
+        """The record as it would be with that."""
+        return replace(self.record, outcome=outcome)
 
 
 def search_id(now: datetime) -> str:
     """A name for a search, unlike that of any other, that sorts by time."""
-    return f"capacity-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{PREFIX}{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def folders_in(out: Path) -> list[CapacityFolder]:
+    """The searches below `out`, the newest first; what cannot be read is left out."""
+    found = []
+    for path in sorted(out.glob(f"{PREFIX}*/{RECORD}"), reverse=True):
+        with contextlib.suppress(InfertuiError):
+            found.append(CapacityFolder.open(out, path.parent.name))
+    return found

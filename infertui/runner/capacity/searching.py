@@ -15,15 +15,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.capacity.boundary import Boundary
+from infertui.analysis.capacity.curve import LevelFigures
 from infertui.analysis.capacity.observed import unknown
 from infertui.analysis.capacity.outcome import CapacityOutcome, Stay, outcome_of
-from infertui.analysis.capacity.search import NextStep, Why, next_step
+from infertui.analysis.capacity.search import Ending, NextStep, next_step
 from infertui.config.endpoint import LoadConfig
 from infertui.errors import UsageError
+from infertui.load.texts import TokenScale, salt_of
+from infertui.measure.clock import NS_PER_S
 from infertui.measure.load.summary import AskedLoad
 from infertui.runner.capacity.folder import CapacityFolder
+from infertui.runner.capacity.state import StayLive
 from infertui.runner.capacity.stay import LevelStay, StayEnd
 from infertui.runner.endpoint.asked import asked_load, processes_for
+from infertui.runner.endpoint.recent import RecentLoad
+from infertui.runner.events import LoadProgressed
 from infertui.targets.endpoint.dialect import Api
 from infertui.worker.failure import WorkerError
 from infertui.worker.loadgen.clients import LoadClients
@@ -45,37 +51,35 @@ _OTHER_PROMPTS = 7919
 
 
 class EndpointFound(Struct, frozen=True):
-    """What was found of the endpoint. `token_s` is about the time of a token, over which a start is spread."""
+    """What was found of the endpoint. `token_s` is about the time of a token, over which a start is spread, and `scale`
+    what it counts of a text's tokens."""
 
     api: Api
     model: str
     server: str = ""
     token_s: float = 0.0
     without: tuple[str, ...] = ()
+    scale: TokenScale | None = None
 
 
 class StayProgress(Struct, frozen=True):
-    """How a stay goes. `number` counts from 0; `reason` says why it is not settled."""
+    """How a stay goes, and the load of the last seconds; `boundary` is what is known from those before."""
 
-    number: int
-    level: float
-    why: Why
-    elapsed: float
-    in_flight: int
-    requests: int
-    reason: str
+    live: StayLive
     boundary: Boundary
+    load: LoadProgressed | None = None
 
 
 class StayOver(Struct, frozen=True):
-    """One is over, how, and what is known by it."""
+    """One is over, and what is known by it."""
 
     stay: Stay
-    end: StayEnd
     boundary: Boundary
 
 
 Told = StayProgress | StayOver
+Completing = Callable[[LevelFigures, int, int], LevelFigures]
+"""Adds to figures what devices and the server itself told from one time to another, monotonic nanoseconds."""
 
 
 class CapacitySearch:
@@ -90,6 +94,7 @@ class CapacitySearch:
         prompts: tuple[str, ...] = (),
         stays: Sequence[Stay] = (),
         tell: Callable[[Told], None] = lambda _: None,
+        complete: Completing = lambda figures, _start, _end: figures,
     ) -> None:
         self._folder = folder
         self._plan = folder.record.plan
@@ -98,9 +103,12 @@ class CapacitySearch:
         self._key = key
         self._prompts = prompts
         self._tell = tell
+        self._complete = complete
         self._stays = list(stays)
         self._seed = max((stay.seed for stay in stays), default=self._config.workload.seed - _OTHER_PROMPTS)
-        self._spent_s = sum(stay.took_s for stay in stays)
+        self._spent_s = self._earlier_s = sum(stay.took_s for stay in stays)
+        self._recent = RecentLoad(0.0, open_loop=self._plan.kind == "rate")
+        self._recent.origin_ns = time.monotonic_ns() - round(self._earlier_s * NS_PER_S)
         self._clients: LoadClients | None = None
         self._events: asyncio.Task[None] | None = None
         self._stay: LevelStay | None = None
@@ -112,16 +120,24 @@ class CapacitySearch:
         Raises WorkerError when a client fails, StoreError when nothing can be kept, and UsageError for objectives of
         which requests of this kind say nothing.
         """
-        ending: Literal["interrupted"] | None = "interrupted"
+        ending: Ending | Literal["interrupted"] = "interrupted"
         try:
-            while True:
+            step = self._next()
+            while step.level is not None:
+                stay = await self._stay_at(step.level, step)
                 step = self._next()
-                if step.level is None:
-                    ending = None
-                    break
-                await self._stay_at(step.level, step)
+                self._folder.conclude(outcome_of(self._plan, self._stays, "interrupted"))
+                self._tell(StayOver(stay, step.boundary))
+                if names := unknown(stay.observation, self._plan.objectives):
+                    raise UsageError(
+                        f"no request says anything of {', '.join(names)}",
+                        remedy="Answers that come at once have no TTFT, those of one token no TPOT and no ITL.",
+                    )
+                if stay.end == "overloaded":
+                    await self._leave()
+            ending = step.ending
         finally:
-            outcome = outcome_of(self._plan, self._stays, ending or step.ending)
+            outcome = outcome_of(self._plan, self._stays, ending)
             try:
                 self._folder.conclude(outcome)
             finally:
@@ -131,7 +147,7 @@ class CapacitySearch:
     def _next(self) -> NextStep:
         return next_step(self._plan, [stay.observation for stay in self._stays], self._spent_s)
 
-    async def _stay_at(self, level: float, step: NextStep) -> None:
+    async def _stay_at(self, level: float, step: NextStep) -> Stay:
         begin_ns = await self._go_to(level)
         stay = self._stay = LevelStay(
             level,
@@ -140,38 +156,31 @@ class CapacitySearch:
             stay_s=self._folder.record.stay_s,
         )
         number = len(self._stays)
+        self._recent.level = level
         end: StayEnd | None = None
         now_ns = begin_ns
         while end is None:
             await self._hear()
             now_ns = time.monotonic_ns()
             end = stay.look(now_ns)
-            reason = stay.found.reason if stay.found else "the level is not reached yet"
-            self._tell(
-                StayProgress(
-                    number,
-                    level,
-                    step.why,
-                    stay.elapsed(now_ns),
-                    stay.in_flight,
-                    stay.requests,
-                    reason,
-                    step.boundary,
-                )
+            live = StayLive(
+                number=number + 1,
+                level=level,
+                why=step.why,
+                elapsed=stay.elapsed(now_ns),
+                in_flight=stay.in_flight,
+                requests=stay.requests,
+                reason=stay.found.reason if stay.found else "the level is not reached yet",
             )
+            load = self._recent.progress(self._folder.record.search, "measure", stay.found)
+            self._tell(StayProgress(live, step.boundary, load))
         self._stay = None
         kept = stay.result(end, now_ns, number=number, at=self._spent_s, seed=self._seed)
+        kept = replace(kept, figures=self._complete(kept.figures, *stay.window_ns(now_ns)))
         self._folder.add(kept)
         self._stays.append(kept)
         self._spent_s += kept.took_s
-        self._tell(StayOver(kept, end, self._next().boundary))
-        if names := unknown(kept.observation, self._plan.objectives):
-            raise UsageError(
-                f"no request says anything of {', '.join(names)}",
-                remedy="Answers that come at once have no TTFT, those of one token no TPOT and no ITL.",
-            )
-        if end == "overloaded":
-            await self._leave()
+        return kept
 
     async def _go_to(self, level: float) -> int:
         """Load the endpoint like that; from when on (monotonic nanoseconds)."""
@@ -198,7 +207,17 @@ class CapacitySearch:
         )
         found = self._found
         await self._clients.prepare(
-            PreparePart(config.target, load, workload, found.api, found.model, self._prompts, found.without)
+            PreparePart(
+                config.target,
+                load,
+                workload,
+                found.api,
+                found.model,
+                self._prompts,
+                found.without,
+                salt=salt_of(self._folder.record.search),
+                scale=found.scale,
+            )
         )
         begin_ns = await self._clients.start(spread_s=found.token_s)
         self._events = asyncio.create_task(self._listen(self._clients))
@@ -208,6 +227,7 @@ class CapacitySearch:
         """Abort what is in flight, and end the clients."""
         clients, events = self._clients, self._events
         self._clients = self._events = self._stay = None
+        self._recent.forget_clients()
         if clients is None:
             return
         try:
@@ -232,9 +252,11 @@ class CapacitySearch:
     def _take(self, part: int, event: AnyClientEvent) -> None:
         match event:
             case RequestsDone(requests=requests):
+                self._recent.add(requests)
                 if self._stay is not None:
                     self._stay.add(requests)
             case LoadSnapshot():
+                self._recent.snapshot(part, event)
                 if self._stay is not None:
                     self._stay.snapshot(part, event)
             case LoadAdjusted(t_ns=t_ns):

@@ -115,6 +115,11 @@ class LevelStay:
         hardly_any = self._asked.rate is not None and len(self._requests) < self._asked.rate * spent / 2
         return "overloaded" if hardly_any else "unsettled"
 
+    def window_ns(self, now_ns: int) -> tuple[int, int]:
+        """From when to when its figures are, monotonic nanoseconds."""
+        window = self.found.window if self.found and self.found.window else Window(0.0, self.elapsed(now_ns))
+        return self._begin_ns + round(window.start * NS_PER_S), self._begin_ns + round(window.end * NS_PER_S)
+
     def result(self, end: StayEnd, now_ns: int, *, number: int, at: float, seed: int) -> Stay:
         """What it showed."""
         found = self.found or Steadiness(None, "it was not looked at")
@@ -148,6 +153,7 @@ class LevelStay:
             against=against,
             took_s=self.elapsed(now_ns),
             seed=seed,
+            end=end,
         )
 
     def _rises(self, found: Steadiness) -> bool:

@@ -40,6 +40,11 @@ class RecentLoad:
         while len(self._tokens) > 2 and self._tokens[1][0] <= told.t_ns - REACH_NS:
             self._tokens.popleft()
 
+    def forget_clients(self) -> None:
+        """Others follow, which count anew."""
+        self._parts.clear()
+        self._tokens.clear()
+
     def progress(self, run: str, phase: Phase, found: Steadiness | None) -> LoadProgressed | None:
         """What is told of it; None before the clients said anything."""
         if not self._parts:

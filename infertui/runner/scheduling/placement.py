@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from infertui.analysis.capacity.plan import is_search
 from infertui.config.engines.registry import SPECS
 from infertui.config.schema import CommonEngineOptions, Config, DeviceConfig, EngineConfig, WorkloadConfig
 from infertui.errors import InfertuiError
@@ -90,6 +91,8 @@ def estimate_duration(config: Config, earlier: Sequence[Duration], pool: int | N
     how much is measured and is None, not known, so is the time.
     """
     workload, measurement = config.workload, config.measurement
+    if is_search(config):
+        return None
     if config.target.kind == "endpoint":
         return load_seconds(config)
     if not earlier or (pool is None and not (measurement.iterations or workload.num_prompts)):

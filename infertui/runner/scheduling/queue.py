@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from infertui.config.parse import decode
 from infertui.config.ranges import MAX_POINTS
-from infertui.config.schema import SweepConfig
+from infertui.config.schema import Config, SweepConfig
 from infertui.config.sweep import Place, Variant
 from infertui.errors import InfertuiError, StoreError, UsageError
 from infertui.metrics.marks import telling, why
@@ -124,8 +124,8 @@ class Queue:
         self._insert(self._place(new), before=front)
         return tuple(ids)
 
-    def copy(self, ids: Sequence[int], *, behind: bool) -> tuple[int, ...]:
-        """Queue entries once more: right behind the last of them, or at the end; the new ids.
+    def copy(self, ids: Sequence[int], *, behind: bool, configs: Mapping[int, Config] | None = None) -> tuple[int, ...]:
+        """Queue entries once more: right behind the last of them, or at the end; the new ids. `configs` replace some.
 
         Behind an entry of a sweep the copy belongs to the sweep; otherwise copies form groups of their own, and one of
         a bench stands in for what it copies.
@@ -142,7 +142,7 @@ class Queue:
                 group=group,
                 title=original.title,
                 name=original.name,
-                config=original.config,
+                config=(configs or {}).get(original.id, original.config),
                 out=original.out,
                 submitted=now,
                 place=None if behind else original.place,

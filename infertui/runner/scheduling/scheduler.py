@@ -9,11 +9,14 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from infertui.analysis.capacity.plan import is_search
 from infertui.config.sweep import Variant
-from infertui.errors import StoreError, UsageError
+from infertui.errors import InfertuiError, UsageError
 from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.blocking import MODEL_S, finish_despite_cancel
+from infertui.runner.capacity.host import CapacitySearches
+from infertui.runner.capacity.run import CapacityRun, SearchEnd
 from infertui.runner.events import AnyRunEvent, RunRefused
 from infertui.runner.execution.finishing import error_of
 from infertui.runner.execution.loading import WorkerSlot
@@ -58,7 +61,7 @@ class Lane:
     begun: Entry | None = None
     """That entry as it was when its turn came; the queue may know another by now, or none."""
     execution: Occupant | None = None
-    task: asyncio.Task[Result | None] | None = None
+    task: asyncio.Task[Result | SearchEnd | None] | None = None
     ending: EntryState | None = None
     """How a run that is being cancelled will be called."""
     unloading: asyncio.TimerHandle | None = None
@@ -84,6 +87,7 @@ class Dispatcher:
         *,
         sampler: Sampler,
         emit: Callable[[AnyRunEvent], None],
+        searches: CapacitySearches,
         ended: Ended,
         keep_loaded_s: float,
         cpu_exclusive: bool,
@@ -93,6 +97,7 @@ class Dispatcher:
         self._rates = SampleRates(sampler)
         self._idle = IdlePower()
         self._emit = emit
+        self._searches = searches
         self._ended = ended
         self._keep_loaded_s = keep_loaded_s
         self._cpu_exclusive = cpu_exclusive
@@ -203,7 +208,7 @@ class Dispatcher:
         lane.task = asyncio.create_task(self._run(lane, entry))
         lane.task.add_done_callback(lambda task: self._done(lane, entry.id, task))
 
-    async def _run(self, lane: Lane, entry: Entry) -> Result | None:
+    async def _run(self, lane: Lane, entry: Entry) -> Result | SearchEnd | None:
         """Look once more whether it can be, then measure it. None: it cannot, or is not to be any more.
 
         While that is looked at, the entry waits: it may be changed or taken out of the line.
@@ -220,9 +225,12 @@ class Dispatcher:
             self._ended(self._queue.get(entry.id), None, None)
             return None
         variant = Variant(entry.label, entry.config, {}, entry.place)
-        execution = self._execution(
-            entry.lane, lane, variant, Path(entry.out), self._emit, number=number, total=len(group)
-        )
+        out, total = Path(entry.out), len(group)
+        execution: Execution | CapacityRun
+        if is_search(entry.config):
+            execution = self._searches.make(variant, out, self._rates, number=number, total=total)
+        else:
+            execution = self._execution(entry.lane, lane, variant, out, self._emit, number=number, total=total)
         lane.execution = execution
         self._queue.note(replace(entry, state="running", run=execution.id, started=stamp()))
         return await execution.run()
@@ -259,7 +267,7 @@ class Dispatcher:
         shared = [lane for other, lane in self._lanes.items() if other != name and devices & devices_of(other)]
         await asyncio.gather(*(lane.slot.clear() for lane in shared))
 
-    def _done(self, lane: Lane, number: int, task: asyncio.Task[Result | None]) -> None:
+    def _done(self, lane: Lane, number: int, task: asyncio.Task[Result | SearchEnd | None]) -> None:
         ending, lane.ending = lane.ending, None
         begun = lane.execution is not None
         lane.entry, lane.begun, lane.execution, lane.task = None, None, None, None
@@ -280,16 +288,23 @@ class Dispatcher:
             lane.unloading = loop.call_later(self._keep_loaded_s, self._unload, lane)
             self.kick()
 
-    def _settle(self, entry: Entry, result: Result | None, error: Exception | None, ending: EntryState | None) -> None:
+    def _settle(
+        self, entry: Entry, found: Result | SearchEnd | None, error: Exception | None, ending: EntryState | None
+    ) -> None:
         state: EntryState = ending or "interrupted"
+        result = found if isinstance(found, Result) else None
         reason = result.ended_by if result is not None else ""
         if error is not None:
             state, reason = "failed", clean(str(error))
-            if not isinstance(error, StoreError):
+            if not isinstance(error, InfertuiError):
                 _log.error("entry %d ended with a bug", entry.id, exc_info=error)
         elif result is not None and result.state != "interrupted":
             state = result.state
-        ended = settled(entry, result, state=state, reason=reason)
+        if isinstance(found, SearchEnd):
+            state = found.state if found.state == "finished" else state
+            ended = replace(entry, state=state, reason=found.found, ended=stamp(), valid=found.valid)
+        else:
+            ended = settled(entry, result, state=state, reason=reason)
         self._queue.note(ended)
         self._ended(ended, result, error)
 

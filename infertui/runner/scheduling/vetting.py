@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from infertui.analysis.capacity.plan import check_search
 from infertui.config.engine_options import path_of
 from infertui.config.engines.spec import Need
 from infertui.config.fields import FIELDS
@@ -129,6 +130,7 @@ class _Look:
     def problem(self, config: Config) -> InfertuiError | None:
         key = (
             config.model, config.engine, config.device, config.workload, config.quality, config.target, config.load,
+            config.capacity,
         )  # fmt: skip
         return self._once(key, lambda: self._problem(config))
 
@@ -147,6 +149,7 @@ class _Look:
     def _check(self, config: Config) -> None:
         workload, engine, model = config.workload, config.engine, config.model
         check_load(config.target, config.load, workload)
+        check_search(config)
         prompts = self._once(("prompts", workload.prompts, workload.prompts_file), lambda: load_prompts(workload))
         if config.target.kind == "endpoint":
             check_endpoint(config)

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from infertui.analysis.capacity.plan import is_search
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant, rooted
 from infertui.errors import InfertuiError, UsageError
@@ -70,6 +71,8 @@ class TuningSessions:
             raise UsageError("a script has to say for how many seconds each of its segments is measured")
         asked = await run_blocking(lambda: accepted(_as_submission(request)))
         config = rooted(asked.variants[0].config)
+        if is_search(config):
+            raise UsageError("a search for a capacity has no knobs", remedy="Set capacity.by = none, or queue it.")
         if wrong := await self._wrong(config):
             raise wrong
         gpus = self._sampler.gpus

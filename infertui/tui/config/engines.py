@@ -49,6 +49,7 @@ def heeded(values: Mapping[str, FlatValue], key: str) -> bool:
     return key not in DRAFTING or _swept(values, _SPECULATION) or drafts(key, values.get(_SPECULATION))
 
 
+_SEARCHES = "capacity.by"
 _OF_ENGINES = ("model.", "engine.", "quality.", "device.")
 _NOT_OF_ENDPOINTS = frozenset(
     {"workload.batch_size", "measurement.warmup", "measurement.iterations", "measurement.min_seconds"}
@@ -61,9 +62,11 @@ def of_target(values: Mapping[str, FlatValue], key: str) -> bool:
     if key == "target.kind" or _swept(values, key) or _changed(values, key):
         return True
     if values.get("target.kind") == "endpoint":
+        if key.startswith("capacity.") and key != _SEARCHES:
+            return values.get(_SEARCHES) != FIELDS[_SEARCHES].default
         served = values.get("target.serve", "none") != "none" and key.startswith(("model.", "engine.", "device."))
         return (served or not key.startswith(_OF_ENGINES)) and key not in _NOT_OF_ENDPOINTS
-    return not key.startswith(("target.", "load."))
+    return not key.startswith(("target.", "load.", "capacity."))
 
 
 def _changed(values: Mapping[str, FlatValue], key: str) -> bool:

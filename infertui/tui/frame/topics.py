@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-Topic = Literal["runner", "queue", "machine", "live", "tuning", "results"]
-ALL_TOPICS: frozenset[Topic] = frozenset({"runner", "queue", "machine", "live", "tuning", "results"})
+Topic = Literal["runner", "queue", "machine", "live", "tuning", "capacity", "results"]
+ALL_TOPICS: frozenset[Topic] = frozenset({"runner", "queue", "machine", "live", "tuning", "capacity", "results"})
