@@ -1,12 +1,14 @@
 """What stands below the form: what the field with the cursor means, and the estimate, asked for as the form changes."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from textual.timer import Timer
 
 from infertui.config.schema import Config
 from infertui.errors import InfertuiError
-from infertui.tui.config.forecast import QUIET_S, SLOW_S, ForecastRequest
+from infertui.runner.control import Forecast
+from infertui.tui.config.forecast import PATIENCE_S, QUIET_S, SLOW_S, ForecastRequest
 from infertui.tui.config.form.editor import FormEditor
 from infertui.tui.config.form.notes import Notes, below, forecast_lines
 
@@ -53,6 +55,16 @@ class EstimateNotes(Notes):
             self._reading = None
 
         self.app.push_screen(self._reading, closed)
+
+    async def known(self, config: Config) -> Forecast | None:
+        """What is known of `config`, which the form holds; waited for a few seconds where the answer is under way."""
+        if not self.question.waiting:
+            return self.question.answer
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._editor.app_context.control.forecast(config)
+        except (InfertuiError, OSError, EOFError):  # a timeout is an OSError; who queues it hears of a lost runner
+            return None
 
     def _tell(self) -> None:
         self.compose_lines()

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from infertui.errors import InfertuiError
 from infertui.results.table import ResultQuery
+from infertui.text import clean
 from infertui.tui.config import config_file
 from infertui.tui.config.form import options
 from infertui.tui.config.form.base import Base, from_defaults, from_file, from_preset, from_text
 from infertui.tui.config.form.editor import FormEditor
+from infertui.tui.config.form.naming import file_name
 
 _RECENT = 30
 
@@ -40,7 +42,7 @@ class ConfigFiles:
         from infertui.tui.config.dialogs import FilenameScreen
 
         base = self._form.base
-        name = base.file or base.title or "config"
+        name = base.file or file_name(self._form)
         screen = FilenameScreen("Save as", name, lambda typed: config_file.path_of(typed, self._environ))
 
         def named(path: Path | None) -> None:
@@ -135,7 +137,8 @@ class ConfigFiles:
         if value.startswith(options.RUN):
             run = value.removeprefix(options.RUN)
             details = await self._app_context.control.details(str(self._app_context.out), run)
-            return from_text(details.toml, f"run {run}")
+            title = clean(details.result.name) if details.result else ""
+            return from_text(details.toml, f"run {run}", title)
         return await asyncio.to_thread(self._from_file, value)
 
     def _from_file(self, value: str) -> Base:

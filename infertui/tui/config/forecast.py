@@ -7,6 +7,8 @@ QUIET_S = 0.4
 """After the last change for so long, the runner is asked."""
 SLOW_S = 3.0
 """When no answer has come for so long, it is said what may take the time."""
+PATIENCE_S = 5.0
+"""Whoever queues a config waits so long for the answer about it, and no longer."""
 
 
 class ForecastRequest:

@@ -28,7 +28,7 @@ from infertui.tui.config.form.form import Form
 from infertui.tui.config.form.form_list import FormList
 from infertui.tui.config.form.notes import Notes, above
 from infertui.tui.config.profiling import profile
-from infertui.tui.config.queueing import put_back, queue
+from infertui.tui.config.queueing import QueueRequest, doubt, queue, wanted
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
 from infertui.tui.state import Topic
@@ -88,6 +88,8 @@ class ConfigPane(Pane):
         super().__init__(app_context, id=id)
         self._environ: Mapping[str, str] = with_env_file(os.environ if environ is None else environ)
         self._trouble = ""
+        self._heaviest: Config | None = None
+        """What the estimate is about: of a sweep the run with the most tokens at once."""
         self.form = Form(self._first())
         self.editor = FormEditor(app_context, self.form)
         self._above = FormNotes(self.editor, id="config-above")
@@ -146,6 +148,7 @@ class ConfigPane(Pane):
             config = self.form.config()
             heaviest = notes.heaviest(self.form.variants() or []) if self.form.axes() else None
             config = heaviest.config if heaviest is not None else config
+        self._heaviest = config
         self._estimate.change(config)
         self.editor.draw()
 
@@ -183,7 +186,8 @@ class ConfigPane(Pane):
         """Load TOML exactly as it is; `label` says where it is from. Says so where it is not right."""
         self.editor.leave_typing()
         try:
-            self.form.load(from_text(text, label))
+            title = "" if label.startswith("tuning ") else label  # what follows is a name for folders
+            self.form.load(from_text(text, label, title))
         except ConfigError as error:
             self.app_context.say(str(error), "error")
 
@@ -303,7 +307,15 @@ class ConfigPane(Pane):
             self.app_context.say(f"Not queued: {problem}", "error")
             self.editor.go_to(problem.path)
             return
-        if self.form.entry is not None and not front:
-            put_back(self.app_context, self.form, self.form.entry)
+        self.run_worker(self._queue(wanted(self.form, front=front)), group="submit")
+
+    async def _queue(self, what: QueueRequest) -> None:
+        """Queue it at once, or where it is not going to run after a second yes."""
+        forecast = await self._estimate.known(self._heaviest or what.config)
+        if doubts := doubt(self.form, self.editor.knowledge, forecast):
+            question = f"This is not going to run here.\n{doubts}"
+            self.app_context.confirm(
+                question, yes="Queue it anyway", then=lambda: queue(self.app_context, self.form, what)
+            )
         else:
-            queue(self.app_context, self.form, self._estimate.question.answer, front=front)
+            queue(self.app_context, self.form, what)

@@ -52,7 +52,8 @@ def bench(
 ) -> Bench:
     client_state = ClientState()
     if known:
-        engines = (Probe("transformers", False, "torch is missing", remedy="Install it."), Probe("simulator", True, ""))
+        broken = Probe("vllm", False, "torch is missing", remedy="Install it.")
+        engines = (broken, Probe("transformers", True, ""), Probe("simulator", True, ""))
         facts = RunnerFacts("0", 1, 1, HOST, "2026-01-01T00:00:00+00:00", gpus=gpus(2), engines=engines)
         client_state.take(Snapshot(0, facts, False, ()))
     fake = control or FakeControl()
@@ -490,9 +491,9 @@ def test_an_engine_that_does_not_work_here_is_chosen_with_a_warning_only() -> No
         assert stage.pane.form.text("engine.name") == "simulator"
         assert said(stage) == ""
         await pilot.press("E")
-        await filtered(pilot, "transformers")
+        await filtered(pilot, "vllm")
         await settle(pilot)
-        assert stage.pane.form.text("engine.name") == "transformers"
+        assert stage.pane.form.text("engine.name") == "vllm"
         assert "torch is missing. Install it." in said(stage)
 
     play(scene)
@@ -512,7 +513,7 @@ def test_the_forecast_stands_below_and_its_arithmetic_is_on_v() -> None:
     play(scene)
 
 
-def test_what_does_not_fit_is_said() -> None:
+def test_what_does_not_fit_is_queued_only_after_a_second_yes() -> None:
     control = FakeControl()
     control.answers["forecast"] = Forecast(("total",), False, needed=90 * GIB, free=78 * GIB)
 
@@ -520,9 +521,93 @@ def test_what_does_not_fit_is_said() -> None:
         assert "does not fit" in stage.text
         await pilot.press("r")
         await settle(pilot)
-        assert "does not fit" in said(stage)
+        assert submitted(stage) == []
+        ((question, yes),) = stage.asked
+        assert "needs 90.0 GiB of 78.0 GiB free: does not fit" in question
+        yes()
+        await settle(pilot)
+        assert len(submitted(stage)) == 1
 
     play(scene, on=bench(control))
+
+
+def test_what_is_not_usable_here_is_queued_only_after_a_second_yes() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        await pilot.press("E")
+        await filtered(pilot, "vllm")
+        await pilot.press("r")
+        await settle(pilot)
+        await go_to(pilot, "device.name")
+        stage.pane.editor.put("engine.name", "simulator")
+        stage.pane.editor.put("device.name", "cuda:9")
+        await pilot.press("r")
+        await settle(pilot)
+        assert submitted(stage) == []
+        (engine, _), (device, _) = stage.asked
+        assert "torch is missing" in engine
+        assert "there is no GPU 9 here" in device
+        stage.pane.load("load", "")  # nothing of that matters to a server
+        stage.pane.editor.put("target.url", "http://127.0.0.1:1")
+        await pilot.press("r")
+        await settle(pilot)
+        assert len(submitted(stage)) == 1
+
+    play(scene)
+
+
+def test_the_answer_about_what_was_just_changed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infertui.tui.config.estimate.QUIET_S", 600.0)
+    control = FakeControl()
+    control.answers["forecast"] = Forecast(("total",), False, needed=90 * GIB, free=78 * GIB)
+
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        stage.pane.editor.put("engine.name", "simulator")
+        await pilot.press("r")
+        await settle(pilot)
+        assert submitted(stage) == []
+        assert len(stage.asked) == 1
+
+    play(scene, on=bench(control))
+
+
+def test_a_lost_runner_leaves_the_form_as_it_is() -> None:
+    control = FakeControl()
+    control.failures = dict.fromkeys(("forecast", "submit"), EngineError("no connection to a runner"))
+
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        stage.pane.editor.put("engine.name", "simulator")
+        stage.pane.editor.put("workload.batch_size", 8)
+        await pilot.press("r")
+        await settle(pilot)
+        assert ("error", "no connection to a runner") in stage.told
+        assert stage.pane.form.text("workload.batch_size") == "8"
+
+    play(scene, on=bench(control, known=False))
+
+
+def test_runs_are_called_by_what_differs() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        form = stage.pane.form
+        for key, value in (("engine.name", "simulator"), ("workload.batch_size", 8), ("workload.output_len", 16)):
+            form.set(key, value)
+        await pilot.press("r")
+        await settle(pilot)
+        form.sweep("workload.batch_size")
+        form.set_text("workload.batch_size", "1,2")
+        await pilot.press("r")
+        await settle(pilot)
+        stage.pane.load_toml("[workload]\nbatch_size = 3\n[engine]\nname = 'simulator'\n", "demo gpt2 bs=3")
+        form.set("workload.batch_size", 4)
+        await pilot.press("r")
+        await settle(pilot)
+        names = [f"{one.title} {variant.name}" for one in submitted(stage) for variant in one.variants]
+        assert names == ["demo simulator bs=8 osl=16", "demo simulator osl=16 bs=1", "demo simulator osl=16 bs=2",
+                         "demo gpt2 bs=4"]  # fmt: skip
+        await pilot.press("W")
+        await settle(pilot)
+        assert stage.screen.query_one(Input).value == "demo-gpt2-bs4"
+
+    play(scene)
 
 
 def test_without_a_runner_the_form_works_and_says_why_there_is_no_estimate() -> None:

@@ -56,10 +56,13 @@ def from_file(path: str | Path, environ: Mapping[str, str]) -> Base:
     return _base(resolved, label=f"file {where}", title=Path(where).stem, target=where, file=where, text=text)
 
 
-def from_text(text: str, label: str) -> Base:
-    """TOML text exactly as it is, without the environment: what repeats a run. Raises ConfigError."""
+def from_text(text: str, label: str, title: str | None = None) -> Base:
+    """TOML text exactly as it is, without the environment: what repeats a run. Raises ConfigError.
+
+    `title` is what its runs are called if not after `label`; empty: after the model.
+    """
     layer = Layer(label, flatten(loads(text.encode(errors="replace"), label), label))
-    return _base(resolve([layer, default_layer()]), label=label, title=label)
+    return _base(resolve([layer, default_layer()]), label=label, title=label if title is None else title)
 
 
 def from_config(config: Config, label: str, title: str) -> Base:

@@ -97,21 +97,6 @@ def sweep_line(form: Form) -> str:
     return f"{count:,} run{'' if count == 1 else 's'} ({how})" + (f": {names}" if names else "")
 
 
-def renamed(name: str, form: Form) -> str:
-    """What the run of an edited entry is called: `bs=4 isl=128`, the words of changed keys brought up to date."""
-    from infertui.config.sweep import short_name
-
-    words = name.split(" ") if name else []
-    for key in form.all_keys():
-        if not form.changed(key):
-            continue
-        start = f"{short_name(key)}="
-        word = start + form.text(key).replace(" ", "_")
-        places = [index for index, old in enumerate(words) if old.startswith(start)]
-        words[slice(places[0], places[0] + 1) if places else slice(len(words), len(words))] = [word]
-    return " ".join(words)
-
-
 def above(page: Page, width: int, height: int) -> list[Text]:
     """Contradictions, the sweep, what the form stands for when it is not simply a new run.
 
