@@ -50,16 +50,20 @@ Place = Literal["iterations", "stretches"]
 class PlaceEvidence(Struct, frozen=True, eq=False):
     """What one place tells: an entry for each hypothesis.
 
-    `likelihoods`, `priors` and `doubts` are logarithms, `variances` those of the ratio as shares of it, `means` the
-    same in units of an iteration's variance, and `neighbours` the correlation of an iteration with the one before.
+    `likelihoods`, `priors`, `doubts` and `fears` are logarithms, `variances` those of the ratio as shares of it,
+    `means` the same in units of an iteration's variance, and `neighbours` the correlation of an iteration with the one
+    before. `spreads` are the variances again, by the scale of all that was seen, of so many `degrees` of freedom.
     """
 
     priors: "Floats"
     doubts: "Floats"
+    fears: "Floats"
     likelihoods: "Floats"
     variances: "Floats"
     means: "Floats"
     neighbours: "Floats"
+    spreads: "Floats"
+    degrees: int
 
 
 class Scatter(Struct, frozen=True, eq=False):
@@ -144,10 +148,13 @@ def _view(residuals: "Floats", seen: "Floats", stretches: int) -> PlaceEvidence:
     return PlaceEvidence(
         priors=models.priors,
         doubts=models.doubts,
+        fears=models.fears,
         likelihoods=models.likelihoods(seen),
         variances=models.squares(residuals) / (n - 1) * means,
         means=means,
         neighbours=models.covariances[:, 0, 1],
+        spreads=models.scales(seen) * models.of_mean,
+        degrees=len(models.contrast),
     )
 
 
@@ -162,8 +169,8 @@ def certainty(scatters: Sequence[Scatter]) -> Certainty:
         if not known:
             continue
         together = sum(view.likelihoods for view in known)
-        doubted = _weights(known[0].doubts + together)
-        weights = (1 - _DOUBT) * _weights(known[0].priors + together) + _DOUBT * doubted
+        doubted = weights_of(known[0].doubts + together)
+        weights = (1 - _DOUBT) * weights_of(known[0].priors + together) + _DOUBT * doubted
         correlation = max(float(weights @ known[0].neighbours), -1.0 if correlation is None else correlation)
         for one, variances, view in zip(scatters, told, views, strict=True):
             if view is not None:
@@ -179,7 +186,8 @@ def certainty(scatters: Sequence[Scatter]) -> Certainty:
     )
 
 
-def _weights(likelihoods: "Floats") -> "Floats":
+def weights_of(likelihoods: "Floats") -> "Floats":
+    """Shares of 1 from logarithms of how likely each is."""
     import numpy as np
 
     weights = np.exp(likelihoods - likelihoods.max())
@@ -198,6 +206,6 @@ def variance_of(contrast: "Floats", residuals: "Floats", degrees: int) -> float:
     if n < SEEN_FROM or squares <= 0:
         return float(np.square(contrast).sum()) * squares / degrees
     models = hypotheses(n)
-    weights = _weights(models.priors + models.likelihoods(residuals))
+    weights = weights_of(models.priors + models.likelihoods(residuals))
     factors = models.covariances @ contrast @ contrast
     return float(weights @ (factors * models.squares(residuals))) / degrees

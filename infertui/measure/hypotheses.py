@@ -6,7 +6,7 @@ Hypotheses are mixtures of these, a grid of them. Where only whole iterations ar
 """
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
@@ -32,7 +32,9 @@ _NOISES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 class Hypotheses(Struct, frozen=True, eq=False):
     """Of so many iterations, each in so many stretches; an entry or a matrix for each hypothesis.
 
-    `priors` are logarithms of how likely each is beforehand, `doubts` the same for whoever suspects the worst.
+    `priors` are logarithms of how likely each is beforehand, `doubts` the same for whoever suspects the worst, and
+    `fears` for whoever takes slow wander for the likelier the slower it is. `of_mean` is the variance of the mean of
+    all that was seen.
     `contrast` takes the unknown means out of what was seen, `inverses` and `determinants` (logarithms) are of the
     covariance that is left of it. The same of whole iterations, whose variance is 1 on average: `covariances`, and
     `of_iterations` is their inverse without the mean.
@@ -40,6 +42,8 @@ class Hypotheses(Struct, frozen=True, eq=False):
 
     priors: "Floats"
     doubts: "Floats"
+    fears: "Floats"
+    of_mean: "Floats"
     contrast: "Floats"
     inverses: "Floats"
     determinants: "Floats"
@@ -50,9 +54,16 @@ class Hypotheses(Struct, frozen=True, eq=False):
         """Logarithms of how likely each makes what was seen, whatever its means and its scale."""
         import numpy as np
 
-        found = self.contrast @ seen
-        squares = np.maximum(_squares(found, self.inverses), 1e-300)
-        return np.asarray(-0.5 * (self.determinants + len(found) * np.log(squares)))
+        return np.asarray(-0.5 * (self.determinants + len(self.contrast) * np.log(self._quadratic(seen))))
+
+    def scales(self, seen: "Floats") -> "Floats":
+        """By how much the covariances of each have to be multiplied to make what was seen, whatever its means."""
+        return self._quadratic(seen) / len(self.contrast)
+
+    def _quadratic(self, seen: "Floats") -> "Floats":
+        import numpy as np
+
+        return np.asarray(np.maximum(_squares(self.contrast @ seen, self.inverses), 1e-300))
 
     def squares(self, residuals: "Floats") -> "Floats":
         """What the residuals of iterations, on a line with 0 as their mean, have for a sum of squares under each."""
@@ -73,7 +84,8 @@ def hypotheses(iterations: int, stretches: int = 1) -> Hypotheses:
     import numpy as np
 
     chosen = _of_iterations(iterations) if stretches == 1 else _of_stretches(iterations, stretches)
-    covariances = np.array([covariance for covariance, _, _ in chosen])
+    covariances = np.array([covariance for covariance, _, _, _ in chosen])
+    of_mean = covariances.mean(axis=(1, 2))
     contrast = np.asarray(np.kron(_differences(iterations), np.eye(stretches)), dtype=float)
     left = contrast @ covariances @ contrast.T
     determinants = np.linalg.slogdet(left)[1]
@@ -84,8 +96,10 @@ def hypotheses(iterations: int, stretches: int = 1) -> Hypotheses:
         covariances /= np.trace(covariances, axis1=1, axis2=2)[:, None, None] / iterations
         of_iterations = np.linalg.inv(_differences(iterations) @ covariances @ _differences(iterations).T)
     return Hypotheses(
-        priors=np.log([prior for _, prior, _ in chosen]),
-        doubts=np.log([doubt for _, _, doubt in chosen]),
+        priors=np.log([prior for _, prior, _, _ in chosen]),
+        doubts=np.log([doubt for _, _, doubt, _ in chosen]),
+        fears=np.log([fear for _, _, _, fear in chosen]),
+        of_mean=of_mean,
         contrast=contrast,
         inverses=inverses,
         determinants=determinants,
@@ -94,35 +108,41 @@ def hypotheses(iterations: int, stretches: int = 1) -> Hypotheses:
     )
 
 
-def _of_iterations(count: int) -> "list[tuple[Floats, float, float]]":
+_Hypothesis: TypeAlias = "tuple[Floats, float, float, float]"
+"""A covariance, and how likely it is: beforehand, in doubt, in fear."""
+
+
+def _of_iterations(count: int) -> list[_Hypothesis]:
     """Autoregressions of the first order, and wander of which noise hides a part."""
     import numpy as np
 
     apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
-    found = [(np.power(float(each), apart), 1 - each**2, 1 - each**2) for each in _AUTOREGRESSIVE]
+    found: list[_Hypothesis] = []
+    for each in _AUTOREGRESSIVE:
+        found.append((np.power(float(each), apart), 1 - each**2, 1 - each**2, 1.0))
     alone = np.eye(count)
     for each in _PARTLY:
         wander, prior = np.power(each, apart), 0.3 * (1 - each**2)
-        found += [(share * wander + (1 - share) * alone, prior, 1.0) for share in _SHARES]
+        found += [(share * wander + (1 - share) * alone, prior, 1.0, 1.0) for share in _SHARES]
     return found
 
 
-def _of_stretches(iterations: int, stretches: int) -> "list[tuple[Floats, float, float]]":
+def _of_stretches(iterations: int, stretches: int) -> list[_Hypothesis]:
     import numpy as np
 
     places = np.arange(iterations * stretches) / stretches
     apart = np.abs(np.subtract.outer(places, places))
     noise = np.eye(iterations * stretches)
     own = np.kron(np.eye(iterations), np.ones((stretches, stretches)))
-    found = [(noise, 1.0, 1.0)]
+    found: list[_Hypothesis] = [(noise, 1.0, 1.0, 1.0)]
     for amount in _NOISES:
         beside = amount * stretches * noise
-        found.append((own + beside, 0.5, 0.5))
+        found.append((own + beside, 0.5, 0.5, 0.5))
         for each in _WANDERS:
             wander = np.power(each, apart)
             wander /= wander[:stretches, :stretches].mean()
-            prior = 0.5 * (1 - each**4)
-            found += [(share * wander + (1 - share) * own + beside, prior, prior) for share in (0.5, 1.0)]
+            prior, fear = 0.5 * (1 - each**4), 0.5 / (1 - each**4) ** 0.5
+            found += [(share * wander + (1 - share) * own + beside, prior, prior, fear) for share in (0.5, 1.0)]
     return found
 
 

@@ -49,11 +49,13 @@ def tune(
     *steps: dict[str, str],
     seconds: float = 1.0,
     until_clear: bool = False,
+    most_seconds: float = 0.0,
     steer: Steering | None = None,
 ) -> TuningView:
     """A session by its steps, or as `steer` has it; how it ended."""
     request = TuningRequest(
         config, str(out), seconds=seconds if steps else 0.0, until_clear=until_clear,
+        most_seconds=most_seconds,
         steps=tuple(TuningStep(step) for step in steps),
     )  # fmt: skip
     return asyncio.run(_played(request, steer))

@@ -5,6 +5,9 @@ none. So a segment that goes on is looked at when it has 3, 4, 6, 9, 13 ... obse
 interval of 1 - 0.05 / (k (k + 1)): by Boole's inequality the chance of any false difference stays at 5 %, as the sum of
 1 / (k (k + 1)) is 1. A segment whose length was fixed beforehand is looked at once, at its end, at 95 %. The best of m
 segments was chosen by its figure: against it, the 5 % are divided by m (Bonferroni).
+
+A segment that is lengthened until it is clear is looked at first when its said length is over, and then whenever it has
+half as many observations more, at the same confidences.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +17,14 @@ from msgspec import Struct
 
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.analysis.tuning.knobs import Effect
+from infertui.analysis.tuning.widest import widest_interval, widest_ratio
 from infertui.config.fields import Value
 from infertui.integers import Whole
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.comparison import Ratio, Totals, independent_ratio, ratio
 from infertui.measure.dependence import FEWEST
 from infertui.measure.records import BatchRecord
-from infertui.measure.statistics import CONFIDENCE
+from infertui.measure.statistics import CONFIDENCE, ratio_bounds
 from infertui.metrics.observed import throughput
 from infertui.metrics.registry import metric_of
 from infertui.results.observations import Observation
@@ -90,9 +94,17 @@ class Segment(Struct, frozen=True):
         return self.figures.get("throughput") is not None
 
 
-def figures_of(result: Result) -> dict[str, float | None]:
-    """What is kept of a result; None is not available."""
-    return {key: metric_of(key).number(result) for key in FIGURES}
+def figures_of(result: Result, totals: Totals | None = None) -> dict[str, float | None]:
+    """What is kept of a result; None is not available.
+
+    Where there is no interval of its throughput, it is the widest one, from the stretches of its observations.
+    """
+    figures = {key: metric_of(key).number(result) for key in FIGURES}
+    if figures["low"] is None and totals is not None and totals.numerators:
+        found = widest_interval(totals)
+        if found is not None:
+            figures |= {"low": found.low, "high": found.high}
+    return figures
 
 
 def observed(batches: Iterable[BatchRecord]) -> Totals:
@@ -110,10 +122,11 @@ def _stretches(batch: BatchRecord) -> tuple[float, ...]:
     return tuple(length / NS_PER_S for length in batch.stretches_ns)
 
 
-def looks_until(observations: int) -> tuple[int, int]:
-    """How often a segment with so many observations has been looked at, and with how many the last time."""
+def looks_until(observations: int, first: int = FEWEST) -> tuple[int, int]:
+    """How often a segment with so many observations has been looked at, for the first time with `first`, and with how
+    many the last time."""
     looks, at = 0, 0
-    following = FEWEST
+    following = max(first, FEWEST)
     while following <= observations:
         looks, at = looks + 1, following
         following = max(following + 1, int(following * GROWTH))
@@ -126,17 +139,24 @@ def confidence_at(look: int) -> float:
 
 
 def against(
-    other: int, theirs: Totals, ours: Totals, *, fixed: bool, among: int = 1, processes: bool = False
+    other: int,
+    theirs: Totals,
+    ours: Totals,
+    *,
+    fixed: bool,
+    first: int = FEWEST,
+    among: int = 1,
+    processes: bool = False,
 ) -> SegmentRatio:
     """Our throughput as a multiple of that of segment `other`.
 
-    `fixed`: how long is measured was said beforehand, and this is the end. `among`: the other was chosen as the best of
-    so many.
+    `fixed`: how long is measured was said beforehand, and this is the end; else it is looked at from `first`
+    observations on. `among`: the other was chosen as the best of so many.
     """
-    looks, at = (1, len(ours.numerators)) if fixed else looks_until(len(ours.numerators))
+    looks, at = (1, len(ours.numerators)) if fixed else looks_until(len(ours.numerators), first)
     confidence = CONFIDENCE if fixed else confidence_at(max(1, looks))
     confidence = 1 - (1 - confidence) / max(1, among)
-    found = ratio(theirs, _first(ours, at), confidence=confidence) if at else None
+    found = _ratio(theirs, _first(ours, at), confidence) if at else None
     if found is None or found.interval is None:
         value = ours.value / theirs.value if ours.numerators and theirs.numerators and theirs.value > 0 else None
         return SegmentRatio(other, value, confidence=confidence, looks=looks, processes=processes)
@@ -152,8 +172,23 @@ def against(
     )
 
 
+def _ratio(theirs: Totals, ours: Totals, confidence: float) -> Ratio | None:
+    """Also where few observations depend on one another: with the widest interval that their stretches allow."""
+    found = ratio(theirs, ours, confidence=confidence)
+    if found is None or found.interval is not None:
+        return found
+    return Ratio(found.value, widest_ratio(theirs, ours, confidence=confidence), correlation=found.correlation)
+
+
 def _first(totals: Totals, count: int) -> Totals:
     return Totals(totals.numerators[:count], totals.denominators[:count], totals.stretches[:count])
+
+
+def known_within(totals: Totals, share: float) -> bool:
+    """Whether the 95 % interval of a throughput reaches so far to either side at most."""
+    found = ratio_bounds(totals.numerators, totals.denominators, totals.stretches).interval
+    found = found or widest_interval(totals)
+    return found is not None and found.high <= totals.value * (1 + share)
 
 
 def finding_of(found: Ratio) -> Finding:
@@ -197,6 +232,7 @@ def comparisons(
     *,
     process: int,
     fixed: bool,
+    first: int = FEWEST,
     baseline: int = 0,
     figures: Mapping[str, float | None] | None = None,
 ) -> Compared:
@@ -216,6 +252,7 @@ def comparisons(
             observed_of[other.number],
             ours,
             fixed=fixed,
+            first=first,
             among=among,
             processes=other.process != process,
         )

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from infertui.runner.tuning.state import TuningRequest, TuningView
 
 SEGMENT_S, BUDGET_S = 10.0, 120.0
+LENGTHENED = 3.0
+"""So many times its length a setting goes on at most."""
 _PINNED = re.compile("[0-9]{1,9}(,[0-9]{1,9})*")
 LOAD = "load"
 """The preset of a server under load."""
@@ -70,6 +72,7 @@ class TuneFlags(Struct, frozen=True, kw_only=True):
     budget_s: float
     segment_s: float
     until_clear: bool
+    most_s: float | None
     pin: str
     resume: str
     out: Path
@@ -90,6 +93,8 @@ class TuneFlags(Struct, frozen=True, kw_only=True):
             )
         if not 0 < self.segment_s <= 86400:
             raise UsageError("--segment-seconds takes a number above 0, at most 86400")
+        if self.most_s is not None and not 0 <= self.most_s <= 86400:
+            raise UsageError("--most-seconds takes a number from 0 to 86400")
         if self.pin not in ("", "best", "all") and not _PINNED.fullmatch(self.pin):
             raise UsageError("--pin takes best, all, or numbers of segments such as 1,3")
 
@@ -111,6 +116,14 @@ def tune(
     segment_seconds: Annotated[
         float, typer.Option("--segment-seconds", metavar="S", help="Seconds that each setting is measured.")
     ] = SEGMENT_S,
+    most_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--most-seconds",
+            metavar="S",
+            help="How long a setting that is unclear goes on; 0: it does not. Without: three times as long.",
+        ),
+    ] = None,
     until_clear: Annotated[
         bool, typer.Option("--until-clear", help="Go on as soon as it is clear how a setting compares.")
     ] = False,
@@ -147,8 +160,8 @@ def tune(
     given |= {f"labels.{key}": ("--label", value) for key, value in pairs("--label", label or ())}
     asked = TuneFlags(
         target=target, flags=given, sets=tuple(sets or ()), turn=tuple(turn or ()), script=script, climb=climb,
-        budget_s=budget, segment_s=segment_seconds, until_clear=until_clear, pin=pin, resume=resume, out=out, pull=pull,
-        gpu_settings=gpu_settings, as_json=as_json,
+        budget_s=budget, segment_s=segment_seconds, until_clear=until_clear, most_s=most_seconds, pin=pin,
+        resume=resume, out=out, pull=pull, gpu_settings=gpu_settings, as_json=as_json,
     )  # fmt: skip
     asked.check()
     request = _request(asked)
@@ -192,6 +205,7 @@ def _request(asked: TuneFlags) -> "TuningRequest":
         title,
         asked.segment_s if steps else 0.0,
         until_clear=asked.until_clear and bool(steps),
+        most_seconds=LENGTHENED * asked.segment_s if asked.most_s is None else asked.most_s,
         steps=steps,
         gpu_settings=asked.gpu_settings,
     )

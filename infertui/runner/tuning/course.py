@@ -20,19 +20,22 @@ from infertui.text import clean
 
 MOST_CLIMB_S = 86400.0
 CLIMB_SEGMENT_S = 10.0
-"""Seconds that a climb measures each value, at most."""
+"""Seconds that a climb measures each value, at most,"""
+CLIMB_SHARE = 4
+"""or so manieth a part of its budget, whichever is more."""
 
 
 class SegmentPlan(Struct, frozen=True):
     """The segment to measure next: `config` with `changes`. Without `seconds` it is measured until something else is
     wanted; `until_clear` for no longer than it takes to say how it compares with segment `versus`, which was chosen
-    `among` so many; 0: the one before.
+    `among` so many; 0: the one before. Where that is not clear after `seconds`, it goes on for `most_seconds` at most.
     """
 
     config: Config
     changes: dict[str, str] = {}
     seconds: float = 0.0
     until_clear: bool = False
+    most_seconds: float = 0.0
     versus: int = 0
     among: int = 1
     returned: bool = False
@@ -43,7 +46,21 @@ class SegmentPlan(Struct, frozen=True):
     @property
     def fixed(self) -> bool:
         """Whether its length was said beforehand."""
-        return self.seconds > 0 and not self.until_clear
+        return self.seconds > 0 and not self.until_clear and not self.lengthens
+
+    @property
+    def lengthens(self) -> bool:
+        """Whether it goes on where it is not clear."""
+        return self.most_seconds > self.seconds > 0
+
+    @property
+    def most(self) -> float:
+        """Seconds after which it ends by itself; 0: it does not."""
+        return max(self.seconds, self.most_seconds) if self.seconds else 0.0
+
+    def over(self, seconds: float, *, clear: bool) -> bool:
+        """Whether it has been measured for long enough, which takes `seconds` so far."""
+        return clear and (self.until_clear or (self.lengthens and seconds >= self.seconds))
 
 
 class TuningCourse:
@@ -164,7 +181,9 @@ class TuningCourse:
 
     def _open(self, config: Config, changes: Mapping[str, str] | None = None, *, undoing: bool = False) -> SegmentPlan:
         kept = self._kept
-        return SegmentPlan(config, dict(changes or {}), kept.seconds, kept.until_clear, undoing=undoing)
+        return SegmentPlan(
+            config, dict(changes or {}), kept.seconds, kept.until_clear, kept.most_seconds, undoing=undoing
+        )
 
     def _step(self) -> SegmentPlan | None:
         """The next step of the script; None at its end."""
@@ -174,7 +193,7 @@ class TuningCourse:
         self._next_step += 1
         step = kept.steps[index]
         seconds = kept.seconds if step.seconds is None else step.seconds
-        return SegmentPlan(self.good, step.changes, seconds, kept.until_clear, step=index + 1)
+        return SegmentPlan(self.good, step.changes, seconds, kept.until_clear, kept.most_seconds, step=index + 1)
 
     def _returned(self, segment: Segment, worked: bool) -> SegmentPlan | None:
         """Back to the last setting that worked; nothing where it did not work once more."""
@@ -212,7 +231,7 @@ class TuningCourse:
         return SegmentPlan(
             self.good,
             {key: text_of(following)},
-            min(CLIMB_SEGMENT_S, max(1.0, climb.budget_s - spent)),
+            min(max(CLIMB_SEGMENT_S, climb.budget_s / CLIMB_SHARE), max(1.0, climb.budget_s - spent)),
             until_clear=True,
             versus=fastest.number if fastest else 0,
             among=len(self._tried),

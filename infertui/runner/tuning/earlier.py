@@ -54,7 +54,7 @@ def _cut_off(folder: TuningFolder, start: Config, result: Result, segments: Sequ
     step = max((one.step for one in segments), default=0) + 1 if scripted else 0
     config = restored(result.own_config, start)
     earlier = restored(folder.result(before).own_config, start) if before and before.run else start
-    return Segment(
+    found = Segment(
         (before.number if before else 0) + 1,
         result.id,
         name_of(start, config),
@@ -63,11 +63,11 @@ def _cut_off(folder: TuningFolder, start: Config, result: Result, segments: Sequ
         result.state,
         before.began + before.seconds if before else 0.0,
         result.summary.measured_s or 0.0,
-        figures=figures_of(result),
         error=result.error,
         invalid=result.verdict.invalid,
         step=step,
     )
+    return replace(found, figures=figures_of(result, folder.observed(found)))
 
 
 def name_of(start: Config, config: Config) -> str:

@@ -52,6 +52,7 @@ class KeptTuning(Struct, frozen=True):
     until_clear: bool = False
     steps: tuple[TuningStep, ...] = ()
     gpu_settings: bool = False
+    most_seconds: float = 0.0
 
 
 class TuningFolder:

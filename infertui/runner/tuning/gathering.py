@@ -3,9 +3,17 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from infertui.analysis.tuning.segment import Compared, Segment, against, comparisons, looks_until
+from infertui.analysis.tuning.segment import (
+    Compared,
+    Segment,
+    against,
+    comparisons,
+    known_within,
+    looks_until,
+)
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.comparison import Totals
+from infertui.measure.dependence import FEWEST
 from infertui.measure.itl import merge_gaps
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import describe
@@ -13,6 +21,8 @@ from infertui.runner.events import LoadProgressed
 from infertui.runner.tuning.state import TuningLive, TuningPoint
 
 HOPELESS = 5
+WELL_KNOWN = 0.05
+"""How far the interval of a first segment may reach to either side, as a share, for it to be told what comes next."""
 POINT_S = 0.5
 """Seconds between two points, at the least."""
 
@@ -40,6 +50,7 @@ class Gathering:
         self._recent: list[BatchRecord] = []
         self._point_at = began
         self._looks = 0
+        self._first_look = FEWEST
         self._failed = 0
         self._load: LoadProgressed | None = None
         self._looks_at_versus = 0
@@ -62,9 +73,14 @@ class Gathering:
         self._stretches.append(tuple(length / NS_PER_S for length in batch.stretches_ns))
         self._recent.append(batch)
 
+    def look_from(self, seconds: float) -> None:
+        """Have the first look that counts when it is measured for so long: until then it is not to end."""
+        if seconds and self._first_look == FEWEST and self.seconds >= seconds:
+            self._first_look, self._looks = self.batches, 0
+
     def looked(self) -> Compared:
         """Against the one before, the best and the baseline, as of the last look that was due."""
-        looks, _ = looks_until(len(self._tokens))
+        looks, _ = looks_until(len(self._tokens), self._first_look)
         if looks != self._looks or self.baseline != self._marked:
             self._looks, self._marked = looks, self.baseline
             self._found = self.compared(fixed=False)
@@ -83,6 +99,7 @@ class Gathering:
             self._observed_of,
             process=self.process,
             fixed=fixed,
+            first=self._first_look,
             baseline=self.baseline,
             figures=figures,
         )
@@ -93,22 +110,41 @@ class Gathering:
         return len(self._seconds)
 
     @property
+    def seconds(self) -> float:
+        """For how long it is measured."""
+        return sum(self._seconds)
+
+    @property
+    def others_measured(self) -> bool:
+        """Whether there is a segment to hold it against."""
+        return any(one.measured for one in self._others)
+
+    @property
     def hopeless(self) -> bool:
         """Whether every batch so far failed, and that were several: it would go on failing."""
         return self._failed >= HOPELESS and not self._seconds
 
     @property
     def clear(self) -> bool:
-        """Whether it can be said how it compares with `versus`."""
+        """Whether it can be said how it compares with `versus`; of the first one, how fast it is."""
+        if not self.others_measured:
+            return self._known_well()
         if not self.versus or self.versus not in self._observed_of:
             previous, _, _ = self.looked()
             return previous is not None and previous.finding != "unclear"
-        looks, _ = looks_until(len(self._tokens))
+        looks, _ = looks_until(len(self._tokens), self._first_look)
         if looks != self._looks_at_versus:
             self._looks_at_versus = looks
             theirs = self._observed_of[self.versus]
-            found = against(self.versus, theirs, self.observed, fixed=False, among=self.among)
+            found = against(self.versus, theirs, self.observed, fixed=False, first=self._first_look, among=self.among)
             self._clear = found.finding != "unclear"
+        return self._clear
+
+    def _known_well(self) -> bool:
+        looks, _ = looks_until(len(self._tokens), self._first_look)
+        if looks != self._looks_at_versus:
+            self._looks_at_versus = looks
+            self._clear = known_within(self.observed, WELL_KNOWN)
         return self._clear
 
     def live(self) -> TuningLive:
@@ -122,7 +158,7 @@ class Gathering:
                 seconds=load.elapsed,
                 throughput=load.tokens_per_s,
             )
-        seconds = sum(self._seconds)
+        seconds = self.seconds
         previous, best, baseline = self.looked()
         return TuningLive(
             self.number,

@@ -212,6 +212,7 @@ def _folder(request: TuningRequest, config: Config, title: str) -> TuningFolder:
         request.until_clear,
         request.steps,
         request.gpu_settings,
+        request.most_seconds,
     )
     return TuningFolder.begin(Path(request.out), config, kept)
 

@@ -22,10 +22,11 @@ WITHOUT_END_S = 30 * 86400.0
 def as_measured(config: Config, plan: SegmentPlan) -> Config:
     """A segment's run: for so many seconds, or as long as nothing else is wanted; quality is not looked at."""
     if config.target.kind == "endpoint":
-        measurement = replace(config.measurement, max_seconds=plan.seconds or WITHOUT_END_S)
+        measurement = replace(config.measurement, max_seconds=plan.most or WITHOUT_END_S)
     else:
         iterations = FEWEST if plan.seconds else WITHOUT_END
-        measurement = replace(config.measurement, iterations=iterations, min_seconds=plan.seconds, max_seconds=0.0)
+        seconds = plan.most
+        measurement = replace(config.measurement, iterations=iterations, min_seconds=seconds, max_seconds=0.0)
     return replace(
         config,
         workload=replace(config.workload, num_prompts=0),
@@ -57,7 +58,7 @@ def ended_segment(
     gathering: Gathering, plan: SegmentPlan, before: Config, config: Config, result: Result, ended: float
 ) -> Segment:
     """One that was a run of `config`, after a segment of `before`. What has no batches is compared by its figures."""
-    figures = figures_of(result)
+    figures = figures_of(result, gathering.observed)
     if result.load is not None:
         previous, best, baseline = gathering.compared(fixed=True, figures=figures)
     else:

@@ -338,8 +338,12 @@ class TuningSession:
         plan = self._plan
         if self._execution is None or plan is None:
             return
-        enough = self._course.begins_climb and gathering.batches >= FEWEST
-        if enough or (plan.until_clear and gathering.clear) or gathering.hopeless:
+        if gathering.batches >= FEWEST:
+            gathering.look_from(plan.seconds if plan.lengthens and not plan.until_clear else 0.0)
+            clear = gathering.clear and (gathering.others_measured or gathering.seconds >= plan.seconds)
+            if self._course.begins_climb or plan.over(gathering.seconds, clear=clear):
+                self._execution.conclude()
+        if gathering.hopeless:
             self._execution.conclude()
 
     def _point(self, gathering: Gathering, *, last: bool = False) -> None:

@@ -27,8 +27,9 @@ class TuningRequest(Struct, frozen=True):
     """A tuning session to begin, from `config`, kept in the absolute folder `out`.
 
     With `steps` it measures one after the other, each for `seconds`, and ends; without it goes on until it is told.
-    `until_clear`: no longer than it takes to say how a step compares with the one before. `continues` is the session
-    of before that this one goes on with.
+    `until_clear`: no longer than it takes to say how a step compares with the one before. One of which that is not
+    clear by then goes on until it is, for `most_seconds` in all at most; 0: it does not. `continues` is the session of
+    before that this one goes on with.
     """
 
     config: Config
@@ -36,6 +37,7 @@ class TuningRequest(Struct, frozen=True):
     title: str = ""
     seconds: float = 0.0
     until_clear: bool = False
+    most_seconds: float = 0.0
     steps: tuple[TuningStep, ...] = ()
     continues: str = ""
     gpu_settings: bool = False

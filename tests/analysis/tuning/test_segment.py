@@ -3,7 +3,9 @@
 import math
 import random
 
+import numpy as np
 import pytest
+from support.series import STRETCHED
 
 from infertui.analysis.tuning.climb import Climb, Tried
 from infertui.analysis.tuning.knobs import Knob
@@ -49,6 +51,18 @@ def test_a_difference_that_is_there_is_found(speed: float, finding: str) -> None
     assert found.low is not None
     assert found.high is not None
     assert found.low < speed < found.high
+
+
+def test_three_batches_that_wander_together_are_clear_where_the_change_is_large() -> None:
+    drawn = STRETCHED["wander 0.95"].draw(np.random.default_rng(2), 40, 3)
+    seen = [Totals((16.0,) * 3, tuple(map(sum, run)), tuple(map(tuple, run))) for run in drawn.tolist()]
+    equal = [against(1, one, other, fixed=True) for one, other in zip(seen[::2], seen[1::2], strict=True)]
+    assert sum(found.finding in ("better", "worse") for found in equal) <= 4
+    for one, other in zip(seen[::2], seen[1::2], strict=True):
+        faster = Totals((32.0,) * 3, other.denominators, other.stretches)
+        found = against(1, one, faster, fixed=True)
+        assert (found.finding, found.looks) == ("better", 1)
+        assert found.low is not None
 
 
 def test_two_observations_are_unclear_and_have_a_ratio() -> None:

@@ -209,6 +209,32 @@ def test_equal_settings_are_called_different_no_more_often_than_is_said(tmp_path
     assert sum(finding in ("better", "worse") for finding in found) <= 6
 
 
+def test_equal_settings_that_are_measured_for_longer_until_it_is_clear_are_not_called_different_either(
+    tmp_path: Path,
+) -> None:
+    steps = [{"workload.seed": str(number)} for number in range(1, 51)]
+    config = simulated(engine__simulator__jitter_ms=4.0, workload__output_len=8, measurement__warmup=0)
+    view = tune(config, tmp_path, {}, *steps, seconds=1.0, most_seconds=4.0)
+    found = [segment.previous.finding for segment in view.segments[1:] if segment.previous is not None]
+    assert len(found) == 50
+    assert sum(finding in ("better", "worse") for finding in found) <= 6
+    lengths = [segment.phases["measure"] for segment in view.segments]
+    assert min(lengths) >= 1.0
+    assert max(lengths) < 4.5
+    for segment in view.segments[1:]:
+        assert segment.previous is not None
+        if segment.previous.finding == "unclear":
+            assert segment.phases["measure"] >= 4.0
+
+
+def test_a_segment_that_is_clear_at_its_length_is_not_measured_for_longer(tmp_path: Path) -> None:
+    steps = {"workload.batch_size": "4"}, {"workload.batch_size": "8"}
+    view = tune(live(engine__simulator__jitter_ms=0.2), tmp_path, {}, *steps, seconds=0.5, most_seconds=20.0)
+    assert [segment.previous and segment.previous.finding for segment in view.segments] == [None, "better", "better"]
+    for segment in view.segments:
+        assert 0.5 <= segment.phases["measure"] < 20.0
+
+
 def test_the_queue_waits_for_a_session_and_a_session_does_not_wait_for_the_queue(tmp_path: Path) -> None:
     slow = simulated(engine__simulator__virtual_time=False, measurement__iterations=2, workload__output_len=2)
 

@@ -1,0 +1,91 @@
+"""How far a ratio may be off at most where few iterations depend on one another: from their stretches.
+
+Iterations that wander together are worth too few independent ones for Student's interval (`Certainty.enough`). Their
+stretches are many: from them it is known well how much there is of wander, of what is an iteration's own and of noise,
+under each of the `hypotheses`. Which of these holds is not known, since what is slower than all that was seen can
+hardly be told from what does not move. So a wander is taken for the likelier beforehand the slower it is, and the
+interval is wide. How often it holds the truth: tests/analysis/tuning/test_widest.py.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from infertui.measure.comparison import Totals
+from infertui.measure.dependence import Scatter, certainty, scatter, weights_of
+from infertui.measure.statistics import CONFIDENCE, Interval, exponential, two_sided
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_HALVINGS = 60
+_FURTHEST = 1e3
+"""Standard deviations; further off nothing is looked for."""
+
+
+def widest_interval(totals: Totals, *, confidence: float = CONFIDENCE) -> Interval | None:
+    """Of a ratio of sums; None where its stretches are not known."""
+    return _around(totals.value, [totals], confidence)
+
+
+def widest_ratio(first: Totals, second: Totals, *, confidence: float = CONFIDENCE) -> Interval | None:
+    """Of how many times `first` is `second`; None where the stretches of one are not known, unless what is known of its
+    iterations is enough."""
+    return _around(second.value / first.value, [first, second], confidence)
+
+
+def _around(value: float, sides: Sequence[Totals], confidence: float) -> Interval | None:
+    scatters = [scatter(side.numerators, side.denominators, side.stretches) for side in sides]
+    found = [one for one in scatters if one is not None]
+    reach = _reach(found, confidence) if len(found) == len(sides) and 0 < value < math.inf else None
+    if reach is None:
+        return None
+    low, high = value * exponential(-reach), value * exponential(reach)
+    return Interval(low, high) if low > 0 and high < math.inf else None
+
+
+def _reach(scatters: Sequence[Scatter], confidence: float) -> float | None:
+    """Half the width as a logarithm.
+
+    Beyond it lies 1 - confidence of a mixture of Student's distributions, one for each hypothesis, with the degrees of
+    freedom of all stretches.
+    """
+    import numpy as np
+
+    together: Floats | float = 0.0
+    variances: Floats | float = 0.0
+    fears: Floats | None = None
+    degrees = 0
+    for one in scatters:
+        view = one.views.get("stretches")
+        if view is not None:
+            together, variances, fears = together + view.likelihoods, variances + view.spreads, view.fears
+            degrees += view.degrees
+            continue
+        alone = certainty([one])
+        if alone.assumed or not alone.enough:
+            return None
+        variances = variances + alone.variances[0]
+    if fears is None:
+        return None
+    weights, deviations = weights_of(fears + together), np.sqrt(np.asarray(variances))
+    at, tails = _tails(degrees)
+    low, high = 0.0, float(deviations.max()) * _FURTHEST
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        beyond = float(weights @ np.interp(middle / deviations, at, tails))
+        low, high = (middle, high) if beyond > 1 - confidence else (low, middle)
+    return high
+
+
+@functools.lru_cache(maxsize=32)
+def _tails(degrees: int) -> "tuple[Floats, Floats]":
+    """How likely a value further from 0 is, at some distances; on lines between them it is a little likelier."""
+    import numpy as np
+
+    at = np.concatenate([np.linspace(0.0, 8.0, 161), np.geomspace(8.2, _FURTHEST, 80)])
+    return at, np.array([two_sided(float(one), degrees) for one in at])
