@@ -52,10 +52,12 @@ class RedrawScheduler:
         """Take over the rates of the settings."""
         slow = settings.slow_link
         quick = SLOW_QUICK_S if slow else QUICK_S
+        charts = max(1 / settings.chart_hz, SLOW_LIVE_S if slow else 0.0)
         self.periods = {
             "machine": max(1 / settings.gauge_hz, SLOW_GAUGES_S if slow else 0.0),
-            "live": max(1 / settings.chart_hz, SLOW_LIVE_S if slow else 0.0),
-            "tuning": max(1 / settings.chart_hz, SLOW_LIVE_S if slow else 0.0),
+            "live": charts,
+            "tuning": charts,
+            "capacity": charts,
             "queue": quick,
             "runner": quick,
             "results": max(quick, 0.5),
