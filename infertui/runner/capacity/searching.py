@@ -5,7 +5,6 @@ queue for long, do new ones begin, with other prompts: none may find its own in 
 """
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,22 +20,20 @@ from infertui.analysis.capacity.outcome import CapacityOutcome, Stay, outcome_of
 from infertui.analysis.capacity.search import Ending, NextStep, next_step
 from infertui.config.endpoint import LoadConfig
 from infertui.errors import UsageError
-from infertui.load.texts import TokenScale, salt_of
+from infertui.load.texts import TokenScale
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.load.summary import AskedLoad
 from infertui.runner.capacity.folder import CapacityFolder
 from infertui.runner.capacity.state import StayLive
 from infertui.runner.capacity.stay import LevelStay, StayEnd
 from infertui.runner.endpoint.asked import asked_load, processes_for
+from infertui.runner.endpoint.live import LiveClients
 from infertui.runner.endpoint.recent import RecentLoad
 from infertui.runner.events import LoadProgressed
 from infertui.targets.endpoint.dialect import Api
-from infertui.worker.failure import WorkerError
-from infertui.worker.loadgen.clients import LoadClients
 from infertui.worker.loadgen.protocol import (
     AdjustLoad,
     AnyClientEvent,
-    LoadAdjusted,
     LoadSnapshot,
     PreparePart,
     RequestsDone,
@@ -44,8 +41,6 @@ from infertui.worker.loadgen.protocol import (
 
 LOOK_S = 0.2
 """How often it is looked whether a level has settled: about as often as clients tell how things are."""
-ABORT_S = 5.0
-"""How long clients may take to end what is in flight."""
 _OTHER_PROMPTS = 7919
 """By so much the seed grows with new clients."""
 
@@ -109,10 +104,8 @@ class CapacitySearch:
         self._spent_s = self._earlier_s = sum(stay.took_s for stay in stays)
         self._recent = RecentLoad(0.0, open_loop=self._plan.kind == "rate")
         self._recent.origin_ns = time.monotonic_ns() - round(self._earlier_s * NS_PER_S)
-        self._clients: LoadClients | None = None
-        self._events: asyncio.Task[None] | None = None
+        self._clients: LiveClients | None = None
         self._stay: LevelStay | None = None
-        self._adjusted_ns: asyncio.Future[int] | None = None
 
     async def run(self) -> CapacityOutcome:
         """Until it is over. What was found is kept, and so it is where this is cancelled or a client fails.
@@ -186,68 +179,40 @@ class CapacitySearch:
         """Load the endpoint like that; from when on (monotonic nanoseconds)."""
         whole = int(level) if self._plan.kind == "concurrency" else None
         rate = level if whole is None else None
-        if self._clients is not None and len(self._clients.pids) < self._processes(level):
+        if self._clients is not None and self._clients.parts < self._processes(level):
             await self._leave()
-        clients = self._clients
-        if clients is None:
+        if self._clients is None:
             return await self._begin(level)
-        self._adjusted_ns = asyncio.get_running_loop().create_future()
-        await clients.adjust(AdjustLoad(concurrency=whole, request_rate=rate, spread_s=self._found.token_s))
-        while not self._adjusted_ns.done():
-            await self._hear()
-        return self._adjusted_ns.result()
+        return await self._clients.adjust(
+            AdjustLoad(concurrency=whole, request_rate=rate, spread_s=self._found.token_s)
+        )
 
     async def _begin(self, level: float) -> int:
         """With clients of its own, and prompts that were not used before."""
         self._seed += _OTHER_PROMPTS
         config, load = self._config, self._load(level)
         workload = replace(config.workload, num_prompts=0, seed=self._seed)
-        self._clients = await LoadClients.spawn(
-            self._folder.log, os.environ, parts=self._processes(level), key=self._key
-        )
         found = self._found
-        await self._clients.prepare(
-            PreparePart(
-                config.target,
-                load,
-                workload,
-                found.api,
-                found.model,
-                self._prompts,
-                found.without,
-                salt=salt_of(self._folder.record.search),
-                scale=found.scale,
-            )
+        self._clients = await LiveClients.prepared(
+            self._folder.log,
+            PreparePart(config.target, load, workload, found.api, found.model, self._prompts, found.without),
+            parts=self._processes(level),
+            key=self._key,
+            hear=self._take,
         )
-        begin_ns = await self._clients.start(spread_s=found.token_s)
-        self._events = asyncio.create_task(self._listen(self._clients))
-        return begin_ns
+        return await self._clients.begin(spread_s=found.token_s)
 
     async def _leave(self) -> None:
         """Abort what is in flight, and end the clients."""
-        clients, events = self._clients, self._events
-        self._clients = self._events = self._stay = None
-        self._recent.forget_clients()
-        if clients is None:
-            return
-        try:
-            with contextlib.suppress(WorkerError, TimeoutError):
-                await clients.stop(drain=False)
-                if events is not None:
-                    await asyncio.wait_for(events, ABORT_S)
-        finally:
-            await clients.close()
-
-    async def _listen(self, clients: LoadClients) -> None:
-        async for part, event in clients.events():
-            self._take(part, event)
+        clients, self._clients, self._stay = self._clients, None, None
+        if clients is not None:
+            await clients.leave()
 
     async def _hear(self) -> None:
         """A moment of what clients tell. Raises WorkerError where one of them fails."""
         await asyncio.sleep(LOOK_S)
-        if self._events is not None and self._events.done():
-            self._events.result()
-            raise WorkerError("error", "the load ended by itself", remedy=f"See {self._folder.log}.")
+        if self._clients is not None:
+            self._clients.check()
 
     def _take(self, part: int, event: AnyClientEvent) -> None:
         match event:
@@ -259,9 +224,6 @@ class CapacitySearch:
                 self._recent.snapshot(part, event)
                 if self._stay is not None:
                     self._stay.snapshot(part, event)
-            case LoadAdjusted(t_ns=t_ns):
-                if self._adjusted_ns is not None and not self._adjusted_ns.done():
-                    self._adjusted_ns.set_result(t_ns)
             case _:
                 pass
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.analysis.capacity.curve import figures_at
@@ -15,6 +14,7 @@ from infertui.measure.load.steady import SteadyWatch
 from infertui.measure.load.summary import AskedLoad, summarise_load
 from infertui.measure.load.validity import judge_load
 from infertui.measure.records import Request
+from infertui.runner.endpoint.live import client_seen
 from infertui.worker.loadgen.protocol import LoadSnapshot
 
 StayEnd = Literal["settled", "overloaded", "unsettled"]
@@ -35,17 +35,6 @@ _OF_THE_CLIENT = frozenset({"client", "load", "arrivals"})
 _NEARLY_ALL, _LOOKED_AT = 0.99, 2000
 _REASONS_OF_LEVEL = ("never settled", "too few", "too short")
 """What a stay that is too much for the server has by its nature."""
-
-
-class ClientSeen(Struct, frozen=True):
-    """What snapshots told of a client, as a meter."""
-
-    cpu_s: float
-    wall_s: float
-    lag_p99_s: float
-    lag_max_s: float
-    start_s: float = 0.0
-    connections: int = 0
 
 
 class LevelStay:
@@ -125,7 +114,11 @@ class LevelStay:
         found = self.found or Steadiness(None, "it was not looked at")
         window = found.window or Window(0.0, self.elapsed(now_ns))
         summary, load = summarise_load(
-            self._requests, self._asked, origin_ns=self._begin_ns, window=window, meters=self._meters(now_ns)
+            self._requests,
+            self._asked,
+            origin_ns=self._begin_ns,
+            window=window,
+            meters=client_seen(self._snapshots, self.elapsed(now_ns)),
         )
         verdict = judge_load(summary, load, self._asked)
         disturbed = not verdict.valid and not _OF_THE_CLIENT.isdisjoint(verdict.marks)
@@ -174,11 +167,3 @@ class LevelStay:
     def _latency(self) -> float:
         known = [one.end_ns - one.sent_ns for one in self._requests[-_LOOKED_AT:] if not one.error]
         return sum(known) / len(known) / NS_PER_S if known else 0.0
-
-    def _meters(self, now_ns: int) -> list[ClientSeen]:
-        if not self._snapshots:
-            return []
-        wall, cpu = self.elapsed(now_ns), max(each.cpu for each in self._snapshots)
-        usual = sum(each.cpu for each in self._snapshots) / len(self._snapshots)
-        lags = sorted(each.lag_ns / NS_PER_S for each in self._snapshots)
-        return [ClientSeen(min(cpu, usual) * wall, wall, lags[int(0.99 * (len(lags) - 1))], lags[-1])]
