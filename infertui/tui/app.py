@@ -223,7 +223,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
     def _draw(self, due: frozenset[Topic]) -> None:
         if not self.main.is_composed:
             return
-        notify.announce_finished(self)
+        notify.announce_ended(self)
         if due & {"runner", "queue", "live", "machine"}:
             self.main.draw_header()
         screen = self.screen

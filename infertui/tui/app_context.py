@@ -9,7 +9,6 @@ from infertui.tui import notify
 from infertui.tui.terminal.base import ScreenApp
 
 if TYPE_CHECKING:
-    from infertui.results.result import Result
     from infertui.runner.control import RunnerApi
     from infertui.runner.scheduling.queue_store import Entry
     from infertui.tui.appearance import Appearance
@@ -166,8 +165,3 @@ class ContextApp(ScreenApp):
 
         if not isinstance(self.screen, DetailsScreen):
             self.push_screen(DetailsScreen(self, run, out=out or str(self._out)))
-
-    def announce(self, result: "Result") -> None:
-        """Say that a run ended, and how."""
-        text, severity = notify.of_result(result)
-        self.say(text, severity)

@@ -1,24 +1,22 @@
 """What toasts say.
 
-Tells of runs and benches that ended, and of entries that were refused.
+Tells of runs, sweeps and benches that ended, and of entries that were refused.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from infertui.errors import InfertuiError
-from infertui.metrics.registry import metric_of
-from infertui.text import clean, in_lines
-from infertui.units import format_number
+from infertui.runner.scheduling.studies import Severity, Study, study_of, told
+from infertui.text import in_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infertui.analysis.bench import Bench
-    from infertui.results.result import Result
     from infertui.runner.control import RunnerApi
+    from infertui.runner.scheduling.queue_store import Entry
     from infertui.tui.frame.context import AppContext
 
-Severity = Literal["information", "warning", "error"]
 LONGEST = 400
 SECONDS: dict[Severity, float] = {"information": 4.0, "warning": 8.0, "error": 12.0}
 
@@ -33,21 +31,6 @@ def of_error(error: InfertuiError) -> str:
     return of_text(str(error))
 
 
-def of_result(result: "Result") -> tuple[str, Severity]:
-    """Which run ended, and how."""
-    name = clean(result.name) or "run"
-    if result.state == "failed":
-        reason = "" if result.error is None else f": {result.error.message}"
-        return of_text(f"{name} failed{reason}"), "error"
-    if result.state == "interrupted":
-        return of_text(f"{name} was interrupted; what it measured is kept"), "warning"
-    rate = metric_of("throughput").number(result)
-    speed = "" if rate is None else f": {format_number(rate)} tok/s"
-    if not result.verdict.valid:
-        return of_text(f"{name} finished{speed}, but is not valid"), "warning"
-    return of_text(f"{name} finished{speed}"), "information"
-
-
 def of_bench(bench: "Bench") -> tuple[str, Severity]:
     """What a bench found."""
     from infertui.analysis.bench import headline
@@ -58,18 +41,27 @@ def of_bench(bench: "Bench") -> tuple[str, Severity]:
     return of_text("\n".join((f"The bench is over, {rounds}.", *headline(bench)))), "information"
 
 
-def announce_finished(app_context: "AppContext") -> None:
-    """Say what ended since the last call."""
+def announce_ended(app_context: "AppContext") -> None:
+    """Say what ended since the last call: a study once it is over, and before that the first of it that failed."""
     client_state = app_context.client_state
-    while client_state.refused:
-        entry = client_state.refused.popleft()
-        app_context.say(f"#{entry.id} {entry.label} is refused: {entry.reason}", "error")
-    while client_state.finished:
-        result = client_state.finished.popleft().result
-        if result.bench is None or result.state != "finished":  # of a bench the end counts, not each run
-            app_context.announce(result)
-        if result.bench is not None:
-            _announce_bench(app_context, result)
+    over: dict[int, Study] = {}
+    while client_state.ended:
+        entry = client_state.ended.popleft()
+        study = study_of(client_state.entries.values(), entry)
+        if study.over:
+            over[entry.group] = study
+        elif entry.state in ("failed", "refused") and sum(map(_failed, study.entries)) == 1:
+            app_context.say(told(entry), "error")
+    for study in over.values():
+        last = study.entries[-1]
+        if last.place is not None and any(entry.run for entry in study.entries):
+            _announce_bench(app_context, study, last.place.bench)
+        elif any(entry.run or entry.state == "refused" for entry in study.entries):
+            app_context.say(study.text, study.severity)
+
+
+def _failed(entry: "Entry") -> bool:
+    return entry.state in ("failed", "refused")
 
 
 async def tell_refused(app_context: "AppContext", control: "RunnerApi", ids: "Sequence[int]") -> None:
@@ -85,16 +77,14 @@ async def tell_refused(app_context: "AppContext", control: "RunnerApi", ids: "Se
         )
 
 
-def _announce_bench(app_context: "AppContext", result: "Result") -> None:
-    """What a bench found, where that was its last run."""
-    from infertui.tui.results.bench import ended_bench
-
-    ended = ended_bench(app_context.client_state.entries.values(), result)
-    if ended is None:
-        return
+def _announce_bench(app_context: "AppContext", study: Study, bench: str) -> None:
+    """What a bench found, which is over, and what failed of it."""
+    out = study.entries[-1].out
 
     async def tell(control: "RunnerApi") -> None:
-        text, severity = of_bench(await control.bench(*ended))
+        text, severity = of_bench(await control.bench(out, bench))
         app_context.say(text, severity)
 
+    if study.severity == "error":
+        app_context.say(study.text, study.severity)
     app_context.intend(tell)

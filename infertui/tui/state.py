@@ -2,8 +2,11 @@
 
 from collections import deque
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from infertui.results.details import BatchPoint
+from infertui.results.result import Result
 from infertui.runner.capacity.state import CapacityView
 from infertui.runner.control import (
     CapacityChanged,
@@ -34,6 +37,16 @@ TUNING_POINTS = 1200
 """Points of a tuning session that are kept for its charts."""
 TOLD = 3
 """Runs whose end is announced at once: after a while of not looking nobody reads more."""
+OUTCOMES = 8
+"""Runs that ended while this looked on, whose result and course are kept."""
+
+
+class RunOutcome(Struct, frozen=True):
+    """A run that has ended: its result, and its course as far as that was seen; else what its batches tell of it."""
+
+    result: Result
+    progress: RunProgress | None = None
+    batches: tuple[BatchPoint, ...] = ()
 
 
 class ClientState:
@@ -53,11 +66,10 @@ class ClientState:
         self.faults: tuple[str, ...] = ()
         self.results_version = 0
         """Grows whenever results changed."""
-        self.finished: deque[RunFinished] = deque(maxlen=TOLD)
-        """The last runs that ended since someone emptied this."""
-        self.refused: deque[Entry] = deque(maxlen=TOLD)
-        """The last entries that waited and were refused when their turn came, likewise."""
-
+        self.ended: deque[Entry] = deque(maxlen=TOLD)
+        """The last entries that ended since someone emptied this."""
+        self.outcomes: dict[str, RunOutcome] = {}
+        """Of the last runs that ended, by run id, the last one last."""
         self.tunings: dict[str, TuningView] = {}
         """Tuning sessions by id, the last begun one last."""
         self.points: dict[str, deque[TuningPoint]] = {}
@@ -75,6 +87,13 @@ class ClientState:
         """The entries under way."""
         return [entry for entry in self.entries.values() if entry.state == "running"]
 
+    def keep_outcome(self, run: str, outcome: RunOutcome) -> None:
+        """Keep how a run ended, as the last one."""
+        self.outcomes.pop(run, None)
+        self.outcomes[run] = outcome
+        while len(self.outcomes) > OUTCOMES:
+            del self.outcomes[next(iter(self.outcomes))]
+
     def take(self, told: EventEnvelope | Snapshot) -> frozenset[Topic]:
         """Take in what the runner told; the topics that it touched."""
         if isinstance(told, Snapshot):
@@ -86,8 +105,8 @@ class ClientState:
                 return frozenset({"machine"})
             case EntryChanged(entry=entry):
                 before = self.entries.get(entry.id)
-                if entry.state == "refused" and before is not None and before.state == "queued":
-                    self.refused.append(entry)
+                if entry.state in ENDED and before is not None and before.state not in ENDED:
+                    self.ended.append(entry)
                 self.entries[entry.id] = entry
                 if entry.state in ENDED:
                     self.progress.pop(entry.run, None)  # a search for a capacity ends without a result
@@ -134,8 +153,7 @@ class ClientState:
 
     def _of_run(self, event: AnyRunEvent) -> frozenset[Topic]:
         if isinstance(event, RunFinished):
-            self.progress.pop(event.run, None)
-            self.finished.append(event)
+            self.keep_outcome(event.run, RunOutcome(event.result, self.progress.pop(event.run, None)))
             return frozenset({"live", "queue"})
         progress = self.progress.setdefault(event.run, RunProgress())
         progress.take(event)

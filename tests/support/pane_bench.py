@@ -15,7 +15,6 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from infertui.errors import InfertuiError
-from infertui.results.result import Result
 from infertui.runner.control import RunnerApi
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.frame.context import Severity
@@ -97,9 +96,6 @@ class Bench(Stage):
 
     def show_details(self, run: str, *, out: str = "") -> None:
         self.told.append(("details", (run, out)))
-
-    def announce(self, result: Result) -> None:
-        self.told.append(("announce", result.id))
 
     @property
     def text(self) -> str:

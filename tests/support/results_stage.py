@@ -17,7 +17,6 @@ from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.errors import InfertuiError
 from infertui.results.details import RunDetails, read_details
 from infertui.results.index import ResultPage, ResultQuery
-from infertui.results.result import Result
 from infertui.results.runs import Store
 from infertui.runner.control import Compared, RunnerApi
 from infertui.runner.queries import Reports, benched, compared, curves_of_runs, open_table
@@ -146,9 +145,6 @@ class ResultsStage(App[None]):
 
     def show_details(self, run: str, *, out: str = "") -> None:
         self.detailed.append(run)
-
-    def announce(self, result: Result) -> None:
-        raise NotImplementedError
 
 
 async def settle(app: ResultsStage, pilot: Pilot[Any]) -> None:

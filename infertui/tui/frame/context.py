@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
-from infertui.results.result import Result
 from infertui.runner.control import RunnerApi
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.settings.stored import Settings
@@ -71,8 +70,4 @@ class AppContext(Protocol):
 
     def show_details(self, run: str, *, out: str = "") -> None:
         """Open the details of a run, of this screen's reports folder unless `out` names another."""
-        ...
-
-    def announce(self, result: Result) -> None:
-        """Say that a run ended, and how."""
         ...

@@ -1,7 +1,8 @@
-"""The Live pane: the run under way as figures and as charts on one time axis."""
+"""The Live pane: the run under way as figures and as charts on one time axis; between runs how the last one ended."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from time import monotonic_ns
 from typing import ClassVar
 
@@ -10,11 +11,26 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from infertui.errors import InfertuiError
 from infertui.measure.clock import NS_PER_S
+from infertui.runner.control import RunnerApi
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import Entry
+from infertui.runner.scheduling.studies import study_of
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
+from infertui.tui.live import acts
+from infertui.tui.live.choice import RunChoice, ring
+from infertui.tui.live.outcome import (
+    EndedRun,
+    before_line,
+    course,
+    head_lines,
+    key_line,
+    latest,
+    note_texts,
+    outcome_figures,
+)
 from infertui.tui.live.view import (
     LiveRun,
     compact_lines,
@@ -28,7 +44,8 @@ from infertui.tui.live.view import (
     progress_line,
     step_latency,
 )
-from infertui.tui.state import ALL_TOPICS, Topic
+from infertui.tui.results.columns import local_time
+from infertui.tui.state import ALL_TOPICS, RunOutcome, Topic
 from infertui.tui.themes import palette
 from infertui.tui.widgets.cells import RenderContext, RunnerClock, chart_window, fit
 from infertui.tui.widgets.chart import LineChart, Mark, Series
@@ -48,8 +65,13 @@ _HOLE_S = 15.0
 """A gap between two rates that is longer is shown as one."""
 
 ACTIONS = (
-    Action("live.next", "]", "Next run", "the next of several runs under way"),
-    Action("live.previous", "[", "Previous run", "the run before it", footer=False),
+    Action("live.cancel", "x", "Cancel", "cancel the run that is shown (asks)", writes=True),
+    Action("live.open", "enter", "Details", "everything about the run that is shown"),
+    Action("live.again", "R", "Again", "queue the run that ended once more", writes=True),
+    Action("live.compare", "c", "Compare", "the run that ended beside those it was queued with, or the one before"),
+    Action("live.tune", "t", "Tune", "keep its config loaded, and turn its knobs", writes=True),
+    Action("live.previous", "[", "Before", "the run before it: another one under way, or one that ended"),
+    Action("live.next", "]", "Next", "the run after it"),
 )
 
 Points = list[tuple[float, float]]
@@ -68,8 +90,11 @@ class LivePane(Pane, can_focus=True):
 
     def __init__(self, app_context: AppContext, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(app_context, id=id)
-        self._run = ""
-        """Id of the run that is shown."""
+        self._choice = RunChoice()
+        self._asked = ""
+        """The run of which the result was asked for, as it ended before this screen was there."""
+        self._ended: EndedRun | None = None
+        """What is shown of a run that has ended."""
         self._clock = RunnerClock()
         self._heading = Heading(self)
         self._figures = GaugeGrid()
@@ -106,10 +131,76 @@ class LivePane(Pane, can_focus=True):
             return
         look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         running = self._under_way()
-        if running:
+        outcomes = self.app_context.client_state.outcomes
+        self._choice.follow(outcomes, [entry.run for entry in running])
+        outcome = outcomes.get(self._choice.run)
+        self._ended = None
+        if any(entry.run == self._choice.run for entry in running):
             self._show_run(running, look, width, height)
+        elif outcome is not None:
+            self._ended = self._ended_run(outcome)
+            self._show_ended(self._ended, look, width, height)
         else:
             self._show_idle(look, width)
+            self._ask_for_last()
+
+    # A run that has ended.
+
+    def _ask_for_last(self) -> None:
+        """Fetch the result of the run that ended last, before this screen was there."""
+        client_state = self.app_context.client_state
+        if not client_state.connected:
+            return
+        entry = latest(client_state.entries.values())
+        key = entry.run if entry is not None else f"any {client_state.results_version}"
+        if key == self._asked:
+            return
+        self._asked = key
+        out = str(self.app_context.out)
+
+        async def fetch(control: RunnerApi) -> None:
+            with suppress(InfertuiError):  # its folder is gone: nothing is to be shown then
+                where, run = (entry.out, entry.run) if entry is not None else (out, await acts.last_run(control, out))
+                details = await control.details(where, run) if run else None
+                if details is not None and details.result is not None and not client_state.outcomes:
+                    client_state.keep_outcome(run, RunOutcome(details.result, batches=details.batches))
+                    self.show(ALL_TOPICS)
+
+        self.app_context.intend(fetch)
+
+    def _ended_run(self, outcome: RunOutcome) -> EndedRun:
+        entries = self.app_context.client_state.entries.values()
+        entry = next((entry for entry in entries if entry.run == outcome.result.id), None)
+        study = study_of(entries, entry).entries if entry is not None else ()
+        return EndedRun(outcome.result, entry, outcome.progress, outcome.batches, study)
+
+    def _show_ended(self, ended: EndedRun, look: RenderContext, width: int, height: int) -> None:
+        keys = key_line(ended, width, look, read_only=bool(getattr(self.app, "read_only", False)))
+        head = head_lines(ended, width, max(1, height - 1), look)
+        room = height - len(head) - 1
+        columns = figure_columns(outcome_figures(ended), width, look) if room > 0 else []
+        columns = [column[:room] for column in columns]
+        left = room - max(map(len, columns), default=0)
+        notes = [fit(f"! {text}", width, look, style=look.palette.muted) for text in note_texts(ended)][: max(0, left)]
+        left -= len(notes)
+        plots = self._course(ended, look) if left >= _CHART_LINES - 1 and not self._slow else []
+        self._show_figures(head, columns)
+        self._show_charts(plots)
+        self._show_notes([*notes, keys][-max(0, height - len(head)) :] if height > len(head) else [])
+        moment = local_time(ended.entry.ended, 11).rpartition(" ")[2] if ended.entry is not None else ""
+        behind = self._choice.behind(*self._runs)
+        words = [f"ended {moment}" if moment else "the last run", f"{behind} back" if behind else ""]
+        self._heading.say("  ".join(filter(None, words)))
+
+    def _course(self, ended: EndedRun, look: RenderContext) -> list["_Plot"]:
+        points = course(ended)
+        if len(points) < 2:
+            return []
+        return [_Plot("tokens/s", "", look.palette.active, points, chart_window(points[0][0], points[-1][0]), ())]
+
+    @property
+    def _slow(self) -> bool:
+        return self.app_context.settings.slow_link
 
     def _under_way(self) -> list[Entry]:
         return [entry for entry in self.app_context.client_state.running if entry.run]
@@ -136,9 +227,9 @@ class LivePane(Pane, can_focus=True):
 
     def _show_run(self, running: Sequence[Entry], look: RenderContext, width: int, height: int) -> None:
         client_state = self.app_context.client_state
-        at = next((index for index, entry in enumerate(running) if entry.run == self._run), 0)
+        at = next((index for index, entry in enumerate(running) if entry.run == self._choice.run), 0)
         entry = running[at]
-        self._run = entry.run
+        self._choice.run = entry.run
         progress = client_state.progress.get(entry.run) or RunProgress()
         run = live_run(entry, progress, client_state.samples, self._clock.at(monotonic_ns()))
         if height < _COMPACT_LINES:
@@ -157,8 +248,11 @@ class LivePane(Pane, can_focus=True):
             lines = len(head) + len(columns[0])
         notes = notes[-max(0, height - lines) :] if height > lines else []
         self._show_figures(head, columns)
-        self._show_notes([fit(note, width, look, style=look.palette.warning) for note in notes])
-        left = height - lines - len(notes)
+        shown = [fit(note, width, look, style=look.palette.warning) for note in notes]
+        if (before := before_line(self._last_entry, width, look)) is not None and height - lines - len(notes) > 1:
+            shown.append(before)
+        self._show_notes(shown)
+        left = height - lines - len(shown)
         count = 0 if self.app_context.settings.slow_link else min(_CHARTS, left // _CHART_LINES)
         if not count and left >= _CHART_LINES - 1 and not self.app_context.settings.slow_link:
             count = 1
@@ -226,11 +320,62 @@ class LivePane(Pane, can_focus=True):
         self._step(-1)
 
     def _step(self, by: int) -> None:
-        runs = [entry.run for entry in self._under_way()]
-        if len(runs) > 1:
-            at = runs.index(self._run) if self._run in runs else 0
-            self._run = runs[(at + by) % len(runs)]
+        if self._choice.step(by, *self._runs):
             self.show(ALL_TOPICS)
+
+    @property
+    def _runs(self) -> tuple[Collection[str], list[str]]:
+        """Those that ended, and those under way."""
+        return self.app_context.client_state.outcomes, [entry.run for entry in self._under_way()]
+
+    def reason(self, action: Action) -> str:
+        """What there is to act on."""
+        return acts.reason(action.name, self._shown_entry, self._ended, several=len(ring(*self._runs)) > 1)
+
+    @property
+    def _shown_entry(self) -> Entry | None:
+        """The run under way that is shown."""
+        return next((entry for entry in self._under_way() if entry.run == self._choice.run), None)
+
+    @property
+    def _last_entry(self) -> Entry | None:
+        """That of the run that ended last."""
+        last = next(reversed(self.app_context.client_state.outcomes), "")
+        return next(
+            (entry for entry in self.app_context.client_state.entries.values() if last and entry.run == last), None
+        )
+
+    @property
+    def _out(self) -> str:
+        entry = self._ended.entry if self._ended is not None else None
+        return entry.out if entry is not None else str(self.app_context.out)
+
+    def action_cancel(self) -> None:
+        """End what is watched."""
+        if (entry := self._shown_entry) is not None:
+            acts.cancel(self.app_context, entry)
+
+    def action_open(self) -> None:
+        """Its details."""
+        if (entry := self._shown_entry) is not None:
+            self.app_context.show_details(entry.run, out=entry.out)
+        elif self._ended is not None:
+            self.app_context.show_details(self._ended.result.id, out=self._out)
+
+    def action_again(self) -> None:
+        """Once more."""
+        if self._ended is not None:
+            acts.again(self.app_context, self._ended, self._out)
+
+    def action_compare(self) -> None:
+        """Side by side with others."""
+        if self._ended is not None:
+            acts.compare(self.app, self.app_context, self._ended, self._out)
+
+    def action_tune(self) -> None:
+        """Turn its knobs."""
+        if self._ended is not None:
+            acts.tune(self.app, self.app_context, self._ended, self._out)
 
 
 class _Plot(Struct, frozen=True):

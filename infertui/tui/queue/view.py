@@ -3,7 +3,6 @@
 What a bench in the queue has shown so far: its whole rounds, paired by throughput. Pure.
 """
 
-from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -17,6 +16,7 @@ from infertui.measure.comparison import paired
 from infertui.metrics.marks import short_words
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import ENDED, Entry
+from infertui.runner.scheduling.studies import best, fate, fates
 from infertui.text import clean
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.themes import Palette
@@ -205,7 +205,7 @@ def line_text(line: Line, width: int, shown: QueueContext) -> Text:
 def state_mark(entry: Entry, progress: RunProgress | None, look: RenderContext) -> tuple[str, str, str]:
     """Glyph, word and style of an entry's state."""
     palette = look.palette
-    if invalid(entry):
+    if fate(entry) == "invalid":
         return "!", "invalid", palette.warning
     word = entry.state
     match entry.state:
@@ -327,7 +327,8 @@ def _entry_text(entry: Entry, width: int, shown: QueueContext, group: QueueGroup
         result = outcome(entry, progress, shown.now, brief=True)
         if width < _TINY:
             indent, result = indent[:1], result.replace(" tok/s", "/s")
-        most = max(left // 2, left - (_LEAST_OWN if group else _LEAST_NAME))
+        own = len(indent) + cell_len(safe(entry.name)) if group and entry.name else left
+        most = max(left // 2, left - (_LEAST_OWN if group else _LEAST_NAME), left - own)
         if len(result) >= most:
             result = result.replace("tok/s", "t/s")
         room = min(most, len(result) + 1) if result else 0
@@ -351,25 +352,19 @@ def _entry_text(entry: Entry, width: int, shown: QueueContext, group: QueueGroup
 
 def _states_in_words(entries: Sequence[Entry], palette: Palette) -> list[tuple[str, str]]:
     """`ok` where nothing is to be said against any of them; else how many there are of each kind, each in its style."""
-    states = Counter("invalid" if invalid(entry) else entry.state for entry in entries)
+    found = fates(entries)
     words: list[tuple[str, str]] = []
-    if states["running"]:
+    if "running" in found:
         words.append(("RUN", palette.active))
-    elif states["queued"]:
+    elif "queued" in found:
         words.append(("queued", palette.muted))
-    elif states["finished"]:
-        good = states["finished"]
+    elif good := found.get("ok"):
         words.append(("ok" if good == len(entries) else f"{good} ok", palette.ok))
     styles = {"invalid": palette.warning, "failed": palette.error, "refused": palette.error}
-    for state in ("failed", "refused", "invalid", "interrupted", "cancelled", "skipped"):
-        if count := states[state]:
-            words.append((f"{count} {'FAILED' if state == 'failed' else state}", styles.get(state, palette.muted)))
+    for one, count in found.items():
+        if one not in ("running", "queued", "ok"):
+            words.append((f"{count} {'FAILED' if one == 'failed' else one}", styles.get(one, palette.muted)))
     return words
-
-
-def invalid(entry: Entry) -> bool:
-    """Whether it was measured and its figures do not count."""
-    return entry.state == "finished" and entry.valid is False
 
 
 def _group_text(group: QueueGroup, width: int, shown: QueueContext) -> Text:
@@ -387,8 +382,8 @@ def _group_text(group: QueueGroup, width: int, shown: QueueContext) -> Text:
         rest = f"  ETA {left}" if left else ""
     if figures := bench_words(entries):
         return _bench_text(line, group, f"{tail}{rest}", words, figures, width, look)
-    if ended == len(entries) and (best := _best(entries)):
-        rest = f"  best {format_number(best.throughput or 0)} tok/s {best.name}".rstrip()
+    if ended == len(entries) and (fastest := best(entries)):
+        rest = f"  best {format_number(fastest.throughput or 0)} tok/s {fastest.name}".rstrip()
     after = beside(*(Text(f"  {word}", style=style) for word, style in words), fit(rest, len(rest), look))
     room = max(6, width - line.cell_len - len(tail) - after.cell_len)
     title = group.title or "group"
@@ -422,8 +417,3 @@ def _bench_text(
             fits = len(figures) == 1 and line.cell_len + len(full) <= width
             line.append_text(fit(full if fits else brief, len(full if fits else brief), look, style=style))
     return cut(line, width, look.glyph("…", "~"))
-
-
-def _best(entries: Iterable[Entry]) -> Entry | None:
-    measured = [entry for entry in entries if entry.throughput is not None and entry.valid is not False]
-    return max(measured, key=lambda entry: entry.throughput or 0.0, default=None)

@@ -1,12 +1,11 @@
 """A bench from the screen: asked for by rows of the results, queued as runs that belong together."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from infertui.errors import UsageError
 from infertui.results.table import ResultRow
-from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.text import clean
 from infertui.tui.terminal.sanitize import safe
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from infertui.config.schema import Config
-    from infertui.results.result import Result
     from infertui.runner.control import RunnerApi
     from infertui.tui.frame.context import AppContext
 
@@ -83,13 +81,3 @@ async def config_of(control: "RunnerApi", out: str, row: ResultRow) -> "Config":
             remedy="Only what infertui measured can be measured again.",
         )
     return result.config
-
-
-def ended_bench(entries: Iterable[Entry], result: "Result") -> tuple[str, str] | None:
-    """Reports folder and name of the bench that ended with this result; None while runs of it are to come."""
-    if result.bench is None:
-        return None
-    its = [entry for entry in entries if entry.place is not None and entry.place.bench == result.bench.bench]
-    over = all(entry.state in ENDED or entry.run == result.id for entry in its)
-    out = next((entry.out for entry in its if entry.run == result.id), "")
-    return (out, result.bench.bench) if over and out else None

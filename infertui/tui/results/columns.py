@@ -387,14 +387,15 @@ def _ratio(key: RatioColumn, row: ResultRow, baseline: ResultRow | None, width: 
 
 def _flags(row: ResultRow, width: int, look: RenderContext) -> Text:
     """As many flags as fit, and the number of the others. The first is in as many words as there is room for."""
-    text = Text(no_wrap=True, end="")
-    pieces = _pieces(row, look)
+    text, pieces = Text(no_wrap=True, end=""), _pieces(row, look)
     for number, (ways, style) in enumerate(pieces):
         more = f" +{len(pieces) - number - 1}" if number + 1 < len(pieces) else ""
         room = width - text.cell_len - (2 if number else 0)
-        shown = next((way for way in ways if len(way) + len(more) <= room), ways[-1])
+        fitting = [way for way in ways if len(way) + len(more) <= room] or [way for way in ways if len(way) <= room]
+        shown = (fitting or ways[-1:])[0]
         if number and len(shown) + len(more) > room:
-            text.append(f" +{len(pieces) - number}", style=look.palette.muted)
+            rest = f" +{len(pieces) - number}"
+            text.append(rest if text.cell_len + len(rest) <= width else "", style=look.palette.muted)
             break
         text.append(", " if number else "", style=look.palette.muted)
         text.append_text(fit(shown, max(0, min(len(shown), room)), look, style=style))

@@ -11,16 +11,14 @@ from support.fake_control import FakeControl
 from support.results import as_imported, make_results, write_results
 from support.results_stage import StoredControl
 from support.runs import simulated
-from support.screens import entry
 
 from infertui.analysis.bench import Bench
-from infertui.config.sweep import Place
 from infertui.errors import UsageError
 from infertui.results.details import RunDetails
 from infertui.results.table import ResultQuery, ResultRow
 from infertui.runner.control import Submission
 from infertui.tui.notify import of_bench
-from infertui.tui.results.bench import arm_names, ask_for_bench, ended_bench, queue_bench
+from infertui.tui.results.bench import arm_names, ask_for_bench, queue_bench
 from infertui.tui.results.bench_dialog import about, rounds_of
 
 ROW = ResultRow(
@@ -88,17 +86,6 @@ def test_the_time_of_a_bench_is_that_of_its_runs() -> None:
 )
 def test_rounds_are_a_whole_number(typed: str, rounds: int | None) -> None:
     assert rounds_of(typed) == rounds
-
-
-def test_a_bench_ends_with_its_last_run() -> None:
-    place = Place("the-bench", "x", 0, 1)
-    result = replace(next(make_results(1)), id="run2", bench=place)
-    done = entry(1, "finished", place=place)
-    last = entry(2, "running", place=place)
-    assert ended_bench([done, last], result) == ("/reports", "the-bench")
-    assert ended_bench([done, last, entry(3, "queued", place=place)], result) is None
-    assert ended_bench([done, last, entry(3, "queued")], result) == ("/reports", "the-bench")
-    assert ended_bench([done, last], replace(result, bench=None)) is None
 
 
 def test_the_toast_says_when_no_round_counts() -> None:
