@@ -19,6 +19,7 @@ from infertui.runner.control import RunnerApi
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.config.choose import Chooser
 from infertui.tui.config.command import command_line
+from infertui.tui.config.drafts.keeper import DraftKeeper
 from infertui.tui.config.estimate import EstimateNotes
 from infertui.tui.config.files import ConfigFiles
 from infertui.tui.config.form import notes
@@ -48,6 +49,7 @@ ACTIONS = (
     Action("config.engine", "E", "Engine", "choose an engine, or a server"),
     Action("config.undo", "u", "Undo", "take the last change back"),
     Action("config.reset", "0,backspace", "Reset", "back to the value that was loaded"),
+    Action("config.discard", "X", "Discard", "discard what was changed: back to what was loaded", footer=False),
     Action("config.open", "O", "Open", "open a preset, a file or an earlier run"),
     Action("config.tune", "t", "Tune", "keep it loaded, and turn its knobs while it is measured", writes=True),
     Action("config.validate", "v", "Estimate", "validate, and estimate memory and time now"),
@@ -97,6 +99,7 @@ class ConfigPane(Pane):
         self._heading = Heading(self)
         self._chooser = Chooser(self.editor, self._environ)
         self._files = ConfigFiles(self.editor, self._environ)
+        self._drafts = DraftKeeper(self.editor, self._environ, FIRST)
         self.form.subscribe(self._form_changed)
 
     def _first(self) -> Base:
@@ -115,10 +118,15 @@ class ConfigPane(Pane):
         yield self._estimate
 
     def on_mount(self) -> None:
-        """The first drawing."""
+        """The first drawing; what was left here the last time comes back."""
         if self._trouble:
             self.app_context.say(self._trouble, "warning")
         self._form_changed()
+        self.run_worker(self._drafts.restore(), group="drafts")
+
+    async def on_unmount(self) -> None:
+        """What the form holds is kept."""
+        await self._drafts.close()
 
     def on_resize(self, _event: Resize) -> None:
         """Messages are wrapped for the width that there is."""
@@ -130,6 +138,8 @@ class ConfigPane(Pane):
 
     def show(self, touched: AbstractSet[Topic]) -> None:
         """The machine may have become known, or be another."""
+        if "queue" in touched and self.app_context.client_state.runner is not None:
+            self._drafts.check_entry(self.app_context.client_state.entries)
         if "runner" not in touched:
             return
         learned = self._chooser.look_again()
@@ -151,6 +161,7 @@ class ConfigPane(Pane):
         self._heaviest = config
         self._estimate.change(config)
         self.editor.draw()
+        self._drafts.changed()
 
     @on(FormList.Drawn)
     def _drawn(self, event: FormList.Drawn) -> None:
@@ -164,6 +175,11 @@ class ConfigPane(Pane):
     def _moved(self, event: FormList.Moved) -> None:
         event.stop()
         self._estimate.compose_lines()
+
+    @on(FormEditor.Typed)
+    def _typed(self, event: FormEditor.Typed) -> None:
+        event.stop()
+        self._drafts.changed()
 
     @on(FormEditor.ChoiceWanted)
     def _choice_wanted(self, event: FormEditor.ChoiceWanted) -> None:
@@ -224,6 +240,20 @@ class ConfigPane(Pane):
         """Take the last change back."""
         if not self.form.undo():
             self.app_context.say("There is nothing to undo.")
+
+    def action_discard(self) -> None:
+        """Back to what was loaded; from there back to the first preset."""
+        form, typed = self.form, self.editor.typing is not None
+        self.editor.leave_typing()
+        if form.values != form.base.values or form.entry is not None:
+            form.load(form.base)
+        elif form.base.target != FIRST:
+            form.load(self._first())
+        elif not typed:
+            self.app_context.say("There is nothing to discard.")
+            return
+        undo = self.key("config.undo", "u")
+        self.app_context.say(f"Discarded: {form.base.label} as it is.{'' if typed else f' {undo} brings it back.'}")
 
     def action_arrange(self) -> None:
         """Grid or zip."""

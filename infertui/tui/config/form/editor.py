@@ -6,15 +6,16 @@ from textual import on
 from textual.events import DescendantBlur
 from textual.message import Message
 
-from infertui.config.fields import field_of
+from infertui.config.fields import FIELDS, field_of
 from infertui.config.parse import FlatValue
 from infertui.errors import ConfigError
 from infertui.tui.config import engines
 from infertui.tui.config.form import values
 from infertui.tui.config.form.form import Form
 from infertui.tui.config.form.form_list import FormList
+from infertui.tui.config.form.groups import ADVANCED, LABELS
 from infertui.tui.config.form.options import download_hint, is_hub_id
-from infertui.tui.config.form.view import FormLayout, FormRow
+from infertui.tui.config.form.view import FormLayout, FormRow, Typing
 from infertui.tui.frame.actions import sign
 from infertui.tui.frame.context import AppContext
 from infertui.tui.terminal.sanitize import safe
@@ -37,7 +38,7 @@ class FieldText:
         self.row = row
         self._form = form
         self._shown = shown
-        self._fresh_axis = fresh_axis
+        self.fresh_axis = fresh_axis
 
     def problem(self, text: str) -> str:
         """What is wrong with `text`; empty where nothing is."""
@@ -64,7 +65,7 @@ class FieldText:
 
     def leave(self) -> None:
         """Nothing of it counts."""
-        if self._fresh_axis:
+        if self.fresh_axis:
             self._form.undo()
 
 
@@ -80,9 +81,20 @@ class FormEditor(FormList):
             super().__init__()
             self.key = key
 
+    class Typed(Message):
+        """What is being typed is another text, or nothing is any more."""
+
     def __init__(self, app_context: AppContext, form: Form) -> None:
         super().__init__(app_context, form)
         self._typing: FieldText | None = None
+
+    @property
+    def typing(self) -> Typing | None:
+        """What is being typed."""
+        lines = self.query("#config-edit") if self._typing is not None else ()
+        if self._typing is None or not lines:
+            return None
+        return Typing(self._typing.row.id, str(getattr(lines[0], "value", "")), self._typing.fresh_axis)
 
     def draw(self) -> None:
         """Draw the lines, and what is typed over one of them."""
@@ -189,22 +201,43 @@ class FormEditor(FormList):
 
     # Typing.
 
-    def edit(self, *, fresh_axis: bool = False) -> None:
-        """Put a line to type in over the value of the row with the cursor."""
+    def resume(self, left: Typing) -> None:
+        """Go on with a line that was left half typed. The keys go there once they come to this pane."""
+        if left.row in FIELDS:
+            self.go_to(left.row)
+        elif left.row not in self.places:
+            self.view.toggled |= {ADVANCED: False, LABELS: False}
+            self.draw()
+        if left.row not in self.places:
+            return
+        self.list.cursor = self.places[left.row]
+        self.edit(fresh_axis=left.fresh_axis, text=left.text, focus=self.list.has_focus)
+
+    def edit(self, *, fresh_axis: bool = False, text: str | None = None, focus: bool = True) -> None:
+        """Put a line to type in over the value of the row with the cursor; `text` was typed there before."""
         row = self.row
         if row is None or self.view.editing:
             return
         self.end_find()
         self.view.editing, self.view.error = row.id, ""
-        text = "" if row.kind == "new-label" else safe(self.form.text(row.path))
-        self._typing = FieldText(self.form, row, text, fresh_axis=fresh_axis)
+        shown = "" if row.kind == "new-label" else safe(self.form.text(row.path))
+        self._typing = FieldText(self.form, row, shown, fresh_axis=fresh_axis)
         from infertui.tui.widgets.prompt import LineInput
 
-        line = LineInput(text, placeholder="key = value" if row.kind == "new-label" else "", id="config-edit")
-        line.select_all()  # the first key replaces what stands there, left and right go on from it
+        line = LineInput(
+            shown if text is None else text,
+            placeholder="key = value" if row.kind == "new-label" else "",
+            id="config-edit",
+        )
+        if text is None:
+            line.select_all()  # the first key replaces what stands there, left and right go on from it
+        else:
+            line.cursor_position = len(line.value)
         self.mount(line)
         self._place_line()
-        line.focus()
+        if focus:
+            line.focus()
+        self.post_message(self.Typed())
 
     def focus_line(self) -> None:
         """The keys go to what is being typed, else to the list."""
@@ -234,6 +267,7 @@ class FormEditor(FormList):
         if event.input.id == "config-find":
             self._find_typed(event.value)
             return
+        self.post_message(self.Typed())
         problem = self._typing.problem(event.value) if self._typing else ""
         event.input.set_class(bool(problem), "-invalid")
         if problem != self.view.error:
@@ -257,12 +291,15 @@ class FormEditor(FormList):
             self._end_edit(None, refocus=True)
 
     def on_descendant_blur(self, event: DescendantBlur) -> None:
-        """The focus went elsewhere: what was typed counts if it can."""
+        """The focus went elsewhere: what was typed counts if it can, and else waits for it to come back."""
         widget = event.widget
         if not widget.is_attached or self.app.screen is not self.screen:
             return
         if widget.id == "config-edit":
-            self._end_edit(str(getattr(widget, "value", "")), refocus=False)
+            text, now = str(getattr(widget, "value", "")), self.screen.focused
+            stays = now is not None and self in now.ancestors
+            if stays or self._typing is None or not self._typing.problem(text):
+                self._end_edit(text, refocus=False)
         elif widget.id == "config-find":
             self.end_find(refocus=False)
 
@@ -273,6 +310,7 @@ class FormEditor(FormList):
             return
         self.view.editing, self.view.error = "", ""
         self.query("#config-edit").remove()
+        self.post_message(self.Typed())
         if refocus:
             self.list.focus()
         taken = text is not None and typing.take(text)

@@ -64,10 +64,19 @@ class Form:
         return self._now.entry
 
     def load(
-        self, base: Base, entry: Entry | None = None, *, values: Mapping[str, FlatValue] | None = None
-    ) -> None:  # fmt: skip
-        """Start from something else, with `values` in the place of its own."""
-        self._become(Contents(base, {**base.values, **(values or {})}, entry))
+        self,
+        base: Base,
+        entry: Entry | None = None,
+        *,
+        values: Mapping[str, FlatValue] | None = None,
+        only: bool = False,
+    ) -> None:
+        """Start from something else, with `values` in the place of its own; `only` those, and no others."""
+        self._become(Contents(base, {**({} if only else base.values), **(values or {})}, entry))
+
+    def take_entry(self, entry: Entry) -> None:
+        """What is put back goes to this entry of the queue."""
+        self._become(replace(self._now, entry=entry))
 
     def release(self) -> None:
         """The entry that was edited has what it needs: what is queued next is new."""

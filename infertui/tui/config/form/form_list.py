@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 
+from infertui.config.fields import FIELDS
 from infertui.tui.config.engines import unheeded_because
 from infertui.tui.config.form.form import Form
 from infertui.tui.config.form.groups import ADVANCED
@@ -150,6 +151,13 @@ class FormList(PanePart):
             self.view.reveal(key, self.form)
             self.draw()
             self.list.cursor = self.places.get(key, self.list.cursor)
+
+    def put_cursor(self, row: str) -> None:
+        """The cursor to a row, where there is one of that id."""
+        if row in FIELDS:
+            self.go_to(row)
+        elif row in self.places:
+            self.list.cursor = self.places[row]
 
     def _bring_into_view(self, last: int) -> None:
         """Scroll so far that the rows from the cursor to `last` show, as many as there is room for."""

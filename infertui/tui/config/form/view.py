@@ -49,6 +49,14 @@ class FormRow(Struct, frozen=True):
     text: str = ""
 
 
+class Typing(Struct, frozen=True):
+    """A line that is being typed: in which row of the form, and what stands there."""
+
+    row: str
+    text: str
+    fresh_axis: bool = False
+
+
 class View:
     """How the form is looked at: what is folded, found, compared and edited."""
 
