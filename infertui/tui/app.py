@@ -13,6 +13,7 @@ from textual.dom import DOMNode
 from textual.events import Key, Resize
 from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
+from textual.widgets import Input
 
 from infertui import __version__
 from infertui.tui import notify, themes
@@ -84,11 +85,11 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         self.scheduler = RedrawScheduler(self._draw, behind=lambda: self.terminal_behind, post=self.call_next)
         """When what is drawn."""
         self.main = MainScreen(self)
+        self._busy = False
         self.recent: tuple[str, ...] = ()
         """Ids of the commands of the palette that were chosen last, the newest first."""
         self._leaving = Leaving(self)
         self._welcome = welcome
-        self._key_pressed = False
         self.furnished = asyncio.Event()
         """The panes are there."""
         self.linked = asyncio.Event()
@@ -135,6 +136,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
                 await cast(Any, frame.parent).mount(pane, before=frame)
                 await frame.remove()
         self.appearance.use_keys(self.settings.keys)
+        self.stage.still = self.settings.slow_link
         self.stage.all_stale()
         self.scheduler.start(self.settings)
         self.scheduler.redraw_all()
@@ -188,7 +190,13 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
 
     def _changed(self, topics: frozenset[Topic]) -> None:
         if "queue" in topics:
-            self.scheduler.sharing = any(entry.lane == "cpu" for entry in self.client_state.running)
+            running = self.client_state.running
+            self.scheduler.sharing = any(entry.lane == "cpu" for entry in running)
+            if bool(running) != self._busy:
+                self._busy = bool(running)
+                typing = self.on_main_screen and isinstance(self.main.focused, Input)
+                if self.stage.happens(running=self._busy, typing=typing) and self.on_main_screen:
+                    self.main.lay_out()
         self.scheduler.touched(topics)
 
     def _reached(self) -> None:
@@ -198,13 +206,12 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
 
     def _go_where_it_happens(self) -> None:
         """Until the first key, the pane in front is the one that has something to show."""
-        if self._key_pressed or self.stage.kind == "compact":
+        if self.stage.chosen or self.stage.kind == "compact":
             return
-        entries, running = self.client_state.entries.values(), self.client_state.running
-        if running:
-            self.stage.tab = "live"
-        if any(entry.state in ("queued", "running") for entry in entries):
-            self.main.go("live" if self.stage.kind == "tabs" and running else "queue")
+        if self.client_state.running:
+            self.main.go("live")
+        elif any(entry.state == "queued" for entry in self.client_state.entries.values()):
+            self.main.go("queue")
 
     # Drawing.
 
@@ -275,19 +282,20 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
                         self.say(f"{why}{more}" if more else f"{candidate.label}: {why}", "warning")
                         return True
                     break
+            self.stage.chosen = True
         done = await super().run_action(action, default_namespace, namespaces)
         self.main.footer_due()
         return done
 
     def on_key(self, event: Key) -> None:
         """From the first key on the focus goes where the user says; `?` works on every screen that has actions."""
-        self._key_pressed = True
+        self.stage.chosen = True
         if event.key == "question_mark" and not self.on_main_screen and hasattr(self.screen, "ACTIONS"):
             self.action_keys_help()
 
     def action_go(self, place: str) -> None:
         """To a pane by its number."""
-        self._key_pressed = True
+        self.stage.chosen = True
         if place in PANES:
             self.main.go(place)
 
@@ -301,13 +309,13 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
 
     def action_zoom(self) -> None:
         """The pane takes all the room, or gives it back."""
-        self.stage.zoomed = not self.stage.zoomed
+        self.stage.zoom()
         self.main.lay_out()
         self.call_after_refresh(self.stage.focus)
 
     async def action_back(self) -> None:
         """Esc: out of what the pane shows, then out of the zoom; never out of the program."""
-        if self.on_main_screen and not self.stage.step_back() and self.stage.zoomed:
+        if self.on_main_screen and not self.stage.step_back() and self.stage.is_zoomed:
             self.action_zoom()
 
     def action_freeze(self) -> None:

@@ -114,6 +114,9 @@ class ContextApp(ScreenApp):
         before, self.preferences.settings = self.settings, settings
         self.appearance.change(before, settings)
         self.scheduler.configure(settings)
+        if settings.slow_link != before.slow_link:
+            self.main.stage.still = settings.slow_link
+            self.main.lay_out()
         self.scheduler.redraw_all()
         self.run_worker(self._save_settings(), group="settings", exclusive=True)
 

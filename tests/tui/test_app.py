@@ -60,7 +60,10 @@ RUNNING = (entry(1, "finished"), entry(2, "running"), entry(3), entry(4))
         ((100, 30), {"gpus", "queue", "config", "live", "results"}),
         ((80, 24), {"gpus", "live"}),
         ((60, 20), {"gpus", "live"}),
-        ((50, 15), set()),
+        ((80, 15), {"live"}),
+        ((50, 15), {"live"}),
+        ((40, 10), {"live"}),
+        ((40, 9), set()),
         ((20, 5), set()),
         ((1, 1), set()),
     ],
@@ -92,7 +95,7 @@ def test_a_very_small_terminal_shows_what_matters_most(tmp_path: Path) -> None:
         await pilot.pause()
         assert displayed(app) == set()
 
-    drive(app, steps, size=(40, 10))
+    drive(app, steps, size=(40, 9))
 
 
 def test_the_focus_comes_back_with_the_panes(tmp_path: Path) -> None:
@@ -101,7 +104,10 @@ def test_the_focus_comes_back_with_the_panes(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[None]) -> None:
         await pilot.press("5")
         await pilot.pause()
-        await pilot.resize_terminal(40, 10)
+        await pilot.resize_terminal(40, 9)
+        await pilot.pause()
+        assert displayed(app) == {"results"}, "who works in a pane keeps it"
+        await pilot.press("escape")
         await pilot.pause()
         assert app.screen.focused is None
         await pilot.resize_terminal(120, 40)
@@ -708,7 +714,7 @@ def test_a_small_screen_says_how_much_it_leaves_out(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[None]) -> None:
         assert "… 7 more lines  1-7 open a pane" in text_of(app)
 
-    drive(app, steps, size=(50, 14))
+    drive(app, steps, size=(38, 14))
 
 
 def test_sentences_name_the_keys_that_the_user_chose(tmp_path: Path) -> None:

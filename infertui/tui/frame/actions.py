@@ -84,7 +84,7 @@ PANE_ACTIONS = tuple(
 )
 GLOBAL_ACTIONS = (
     Action("app.help", "question_mark", "Help", "what every key does", call="keys_help"),
-    Action("app.palette", "colon,ctrl+p", "Palette", "find an action by its name"),
+    Action("app.palette", "colon,ctrl+p", "Palette", "find anything by a few letters: actions, runs, models, themes"),
     Action("app.zoom", "z", "Zoom", "give the pane the whole screen, and back", footer=False),
     *PANE_ACTIONS,
     Action("app.next-pane", "tab", "Next pane", "to the next pane", footer=False),

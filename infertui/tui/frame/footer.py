@@ -19,8 +19,9 @@ def footer_text(
     """`r Run  x Cancel`, the application's last. Hints that have no room are left out whole, with a mark."""
     wanted = [(action.scope == "app", _hint(action, keymap, colours)) for action in hints]
     own, ours = ([hint for app, hint in wanted if app is last] for last in (False, True))
-    while ours and _width(ours) > width:
-        ours.pop(0)
+    # Where there is hardly any room, one key of what has the focus and one for all the others are worth most.
+    while len(ours) > 1 and _width(own[:1]) + _width(ours) + 2 > width:
+        ours.pop(1)
     room = width - _width(ours)
     if _width(own) > room:
         while own and _width(own) + 2 > room:

@@ -7,7 +7,7 @@ from textual.css.query import NoMatches
 from textual.dom import DOMNode
 
 from infertui.tui.frame import layouts
-from infertui.tui.frame.layouts import PANES, Kind, PaneId
+from infertui.tui.frame.layouts import PANES, Arrangement, Kind, PaneId
 from infertui.tui.frame.topics import ALL_TOPICS, Topic
 from infertui.tui.widgets.pane import Pane, Unfurnished
 
@@ -24,12 +24,23 @@ class PaneLayout:
         self._stale: set[Pane] = set()
         self._panes: list[Pane] = []
         self._third: PaneId = "live"
+        self._arrangement = Arrangement("wide", frozenset())
         self.kind: Kind = "wide"
         self.active: PaneId = "config"
         """The pane that has or had the focus."""
         self.tab: PaneId = "config"
         """The one in the tabbed place of small screens."""
         self.zoomed = False
+        self.large: PaneId = self.active
+        """The active one, or the one before until the mouse rests."""
+        self.chosen = False
+        """Somebody pressed a key: panes stay where they are from then on."""
+        self.opened = False
+        """A pane is in view where there is room for one alone."""
+        self.grown: PaneId | None = None
+        """A pane that is large though another is active: what happens just now, until somebody goes to a pane."""
+        self.still = False
+        """No pane is larger than others: over a slow link moving them all is too much for a key."""
 
     def furnish(self, classes: dict[PaneId, type[Pane]], app_context: "AppContext") -> list[tuple[Pane, Unfurnished]]:
         """New panes, each with the frame whose place it takes."""
@@ -55,19 +66,48 @@ class PaneLayout:
     @property
     def is_compact(self) -> bool:
         """Whether the few lines for very small terminals are in view, and no pane."""
-        return self.kind == "compact" and not self.zoomed
+        return self.kind == "compact" and not (self.zoomed or self.opened)
+
+    def zoom(self) -> None:
+        """All the room for the active pane, or no more."""
+        if self.kind == "compact":
+            self.zoomed, self.opened = False, self.is_compact
+        else:
+            self.zoomed = not self.zoomed
+
+    @property
+    def is_zoomed(self) -> bool:
+        """Whether a pane has all the room, and would give it back."""
+        return self.zoomed or self.opened
+
+    def happens(self, *, running: bool, typing: bool) -> bool:
+        """Runs began, or the last has ended: Live is large meanwhile. Whether that is another arrangement.
+
+        Nothing moves while somebody types, and nothing that somebody made room for.
+        """
+        before = self.grown
+        self.grown = "live" if running and not typing and self._third == "live" else None
+        return self.kind == "wide" and before != self.grown
 
     def shown(self) -> frozenset[PaneId]:
         """The panes in view."""
-        return layouts.shown(self.kind, self.active, zoomed=self.zoomed, third=self._third, tab=self.tab)
+        return self._arrangement.shown
 
     def arrange(self, width: int, height: int) -> None:
         """Lay the panes out for a terminal of this size."""
-        was_compact, self.kind = self.is_compact, layouts.kind_of(width, height)
-        if self.kind != "compact" and not self.zoomed and self.active not in self.shown():
-            self.active = self.tab if self.kind == "tabs" else "queue"
-        rows = None if self.zoomed else layouts.gpu_rows(self.kind, height, self._gpu_lines_wanted(width))
-        appeared = self._main.arrange_panes(self.kind, self.shown(), gpu_rows=rows, tab=self.tab)
+        was_compact, before, self.kind = self.is_compact, self.kind, layouts.kind_of(width, height)
+        if before != self.kind:
+            self.opened = self.kind == "compact" and self.chosen  # who works in a pane keeps it
+        if self.kind == "wide" and not self.zoomed and self.active in layouts.THIRD:
+            self._third = self.active
+        if self.kind == "tabs" and self.active in layouts.TABBED:
+            self.tab = self.active
+        now = layouts.arrange(
+            width, height, self.active, zoomed=self.zoomed or self.opened, third=self._third, tab=self.tab,
+            large=None if self.still else self.grown or self.large, gpu_lines=self._gpu_lines_wanted(width),
+        )  # fmt: skip
+        self._arrangement = now
+        appeared = self._main.arrange_panes(now, self.active if now.low else self.tab)
         if self.is_compact:
             self._main.set_focus(None)
         elif was_compact:
@@ -84,22 +124,20 @@ class PaneLayout:
 
     def choose(self, place: PaneId) -> None:
         """Bring a pane into view with the next `arrange`, and give it the focus after that."""
-        self.active = place
+        self.active = self.large = place
+        self.grown = None
         if place in layouts.TABBED:
             self.tab = place
         if place in layouts.THIRD:
             self._third = place
-        if self.kind == "compact":
-            self.zoomed = True
+        self.opened = self.kind == "compact"
         self._main.app.call_after_refresh(self.focus)
 
     def neighbour(self, by: int) -> PaneId:
         """The pane after or before the active one; small screens count those that are not in view as well."""
-        shown = self.shown()
+        shown = self.shown() | frozenset(self._arrangement.tabs)
         if self.zoomed or self.kind == "compact":
             shown = frozenset(PANES)
-        elif self.kind == "tabs":
-            shown |= frozenset(layouts.TABBED)
         return layouts.neighbour(shown, self.active, by)
 
     def focus(self) -> None:
@@ -121,13 +159,18 @@ class PaneLayout:
         except NoMatches:
             return False
 
-    def focused(self, widget: DOMNode) -> None:
-        """A widget got the focus: the pane that holds it is the active one."""
+    def focused(self, widget: DOMNode) -> bool:
+        """A widget got the focus: the pane that holds it is the active one. Whether another one was."""
+        before = self.active
         for node in widget.ancestors_with_self:
             if isinstance(node, Pane) and node.id in PANES:
                 self.active = node.id
                 if self.active in layouts.TABBED:
                     self.tab = self.active
+        if self.active == before:
+            return False
+        self.grown = None
+        return True
 
     def draw(self, due: frozenset[Topic]) -> None:
         """Let the panes in view draw what changed; the others do so when they come back."""

@@ -1,7 +1,7 @@
 """The main screen: header, panes in the layout that the terminal has room for, footer."""
 
 import time
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -9,11 +9,12 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Click, DescendantFocus
 from textual.message import Message
+from textual.timer import Timer
 
 from infertui.tui.frame.footer import FooterLine
 from infertui.tui.frame.header import Condition, HeaderLine, header_text
 from infertui.tui.frame.layout import PaneLayout
-from infertui.tui.frame.layouts import MIDDLE, PANES, TABBED, TITLES, Kind, PaneId, number_of
+from infertui.tui.frame.layouts import MIDDLE, PANES, TABBED, TITLES, Arrangement, PaneId, number_of
 from infertui.tui.frame.topics import Topic
 from infertui.tui.terminal.base import ScreenBase
 from infertui.tui.terminal.capabilities import glyphs
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
             ...
 
 
+_DOUBLE_CLICK_S = 0.6
+
+
 class TabLine(Lines):
     """Which pane the tabbed place shows: ` 2 Queue  3 Config [4 Live]`."""
 
@@ -54,26 +58,30 @@ class TabLine(Lines):
     def __init__(self) -> None:
         super().__init__(id="tabs")
         self._tab: PaneId = "live"
+        self._tabs: tuple[PaneId, ...] = TABBED
         self._ends: list[tuple[int, PaneId]] = []
 
-    def pick(self, tab: PaneId) -> None:
-        """Show `tab` as the one in front."""
-        self._tab = tab
+    def pick(self, tab: PaneId, tabs: tuple[PaneId, ...]) -> None:
+        """Show `tab` of `tabs` as the one in front."""
+        self._tab, self._tabs = tab, tabs
         self.compose_lines()
 
     def compose_lines(self) -> None:
-        """All tabs on one line; titles go first when there is no room."""
-        colours = palette(self.app)
+        """All tabs on one line; titles of the others go when there is no room."""
+        colours, width = palette(self.app), self.size.width
+        names = {pane: f"{number_of(pane)} {TITLES[pane]}" for pane in self._tabs}
+        if sum(len(name) + 3 for name in names.values()) > width + 1:
+            names |= {pane: number_of(pane) for pane in self._tabs if pane != self._tab}
         line = Text(no_wrap=True, end="")
         self._ends = []
-        for pane in TABBED:
-            name = f"{number_of(pane)} {TITLES[pane]}"
+        for pane, name in names.items():
             if pane == self._tab:
                 line.append(f" [{name}]", style=colours.title)
             else:
                 line.append(f"  {name} ", style=colours.muted)
             self._ends.append((line.cell_len, pane))
-        self.paint_lines([cut(line, self.size.width, glyphs(self.app).ellipsis)])
+        line.rstrip()
+        self.paint_lines([cut(line, width, glyphs(self.app).ellipsis)])
 
     def on_click(self, event: Click) -> None:
         """Go to the tab under the mouse."""
@@ -123,6 +131,7 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         super().__init__(id="main")
         self._shell = shell
         self._minute = ""
+        self._settling: Timer | None = None
         self.header = HeaderLine()
         self.footer = FooterLine(id="footer")
         self.stage = PaneLayout(self)
@@ -140,7 +149,7 @@ class MainScreen(ScreenBase, inherit_bindings=False):
     def on_screen_resume(self) -> None:
         """No dialog is in front any more: what happened behind it shows at once."""
         if self.is_composed and not self._shell.condition.frozen:
-            self._draw_compact()
+            self.lay_out()
             self.stage.draw_stale()
         self.footer.covered = False
         self.footer.compose_lines()
@@ -153,7 +162,15 @@ class MainScreen(ScreenBase, inherit_bindings=False):
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """The pane that holds the focus is the active one."""
-        self.stage.focused(event.widget)
+        if self.stage.focused(event.widget):  # by no key, which goes by `go`: the mouse, which may click once more
+            if self._settling is not None:
+                self._settling.stop()
+            self._settling = self.set_timer(_DOUBLE_CLICK_S, self._settle)
+
+    def _settle(self) -> None:
+        """Give the active pane its room."""
+        self.stage.large = self.stage.active
+        self.lay_out()
 
     def on_tab_line_picked(self, event: TabLine.Picked) -> None:
         """A tab was clicked."""
@@ -222,22 +239,27 @@ class MainScreen(ScreenBase, inherit_bindings=False):
             yield CompactView()
         yield self.footer
 
-    def arrange_panes(self, kind: Kind, shown: frozenset[PaneId], *, gpu_rows: int | None, tab: PaneId) -> list[Pane]:
-        """Display `shown`; returns the panes that were not displayed before. `gpu_rows` None: all there is."""
+    def arrange_panes(self, now: Arrangement, tab: PaneId) -> list[Pane]:
+        """Display and size panes as `now` says; returns those that were not displayed before. `tab` is in front."""
         body = self.query_one("#body")
         for name in ("wide", "tabs", "compact"):
-            body.set_class(name == kind, f"-{name}")
+            body.set_class(name == now.kind, f"-{name}")
+        body.set_class(now.low, "-low")
         appeared = []
         for pane in self.query(Pane):
-            place = (pane.id or "").removesuffix("-frame")
-            display = place in shown
+            place = cast(PaneId, (pane.id or "").removesuffix("-frame"))
+            display = place in now.shown
             if display and not pane.display:
                 appeared.append(pane)
             pane.display = display
             if place == "gpus":
-                pane.styles.height = "1fr" if gpu_rows is None else gpu_rows
-        self.query_one("#middle").display = bool(shown.intersection(MIDDLE))
-        self.query_one(TabLine).display = kind == "tabs" and "gpus" in shown
-        self.query_one(TabLine).pick(tab)
-        self.query_one(CompactView).display = kind == "compact" and not shown
+                pane.styles.height = "1fr" if now.gpu_rows is None else now.gpu_rows
+            pane.styles.width = now.widths.get(place, "1fr")
+        middle = self.query_one("#middle")
+        middle.display = bool(now.shown.intersection(MIDDLE))
+        middle.styles.height = "1fr" if now.middle_rows is None else now.middle_rows
+        tabs = self.query_one(TabLine)
+        tabs.display = bool(now.tabs)
+        tabs.pick(tab, now.tabs)
+        self.query_one(CompactView).display = now.kind == "compact" and not now.shown
         return appeared
