@@ -22,8 +22,8 @@ from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
 
 _GROUP = 8
-_TITLE = 22
-_KEYS = 9
+_TITLE, _LONGEST_TITLE = 16, 40
+_LOOKED_AT = 40
 _AT_ONCE = 2000
 """So many commands are looked through between two keys; more of them a part at a time."""
 
@@ -65,6 +65,8 @@ class PaletteScreen(Dialog[PaletteCommand | None]):
         self._matches = matcher.search("")
         self._pending = False
         """What is shown is not yet all that what was typed means."""
+        self._titles = _LONGEST_TITLE
+        """Columns for the titles of what was found."""
         self._anew = False
         """Something else was typed than what is shown: the best of it gets the cursor."""
         self._list = RowList(self, empty="nothing of that name")
@@ -81,7 +83,7 @@ class PaletteScreen(Dialog[PaletteCommand | None]):
     def on_mount(self) -> None:
         """Type at once."""
         self.query_one(LineInput).focus()
-        self._tell()
+        self._show(self._matches)
 
     # Rows.
 
@@ -105,9 +107,9 @@ class PaletteScreen(Dialog[PaletteCommand | None]):
             for start, end in marked(command.title, self._matches.typed):
                 title.stylize(colours.accent if works else "", start, end)
         told = command.reason or command.help
-        wide = min(room, max(_TITLE, title.cell_len + 2 if not told else 0))
-        line.append_text(cut(title, max(0, min(room, max(wide, room // 2))), ellipsis))
-        line.pad_right(max(2, _GROUP + wide - line.cell_len))
+        wide = min(room, self._titles if told else room)
+        line.append_text(cut(title, max(0, wide - 1), ellipsis))
+        line.pad_right(max(0, _GROUP + wide - line.cell_len))
         line.append_text(plain(told, colours.muted))
         line = cut(line, max(0, width - len(keys) - 1), ellipsis)
         line.pad_right(max(0, width - len(keys) - line.cell_len))
@@ -163,6 +165,8 @@ class PaletteScreen(Dialog[PaletteCommand | None]):
     def _show(self, matches: Matches) -> None:
         anew, self._pending, self._anew = self._anew, False, False
         self._matches = matches
+        widest = max((len(one.command.title) for one in matches.candidates[:_LOOKED_AT]), default=0) + 2
+        self._titles = max(_TITLE, min(_LONGEST_TITLE, widest))
         if not self.is_attached:
             return
         self._list.redraw()
