@@ -181,7 +181,8 @@ class RequestRecord(Struct, frozen=True):
     meanwhile. `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an
     `error` and no latency. `prompt_tokens` is None in what was imported without it. Without `own_times` the times are
     those of the batch, which all its requests share. `stretches` are those of the batch, see `BatchRecord`, with its
-    first request alone. Lines of earlier versions have no `due`, and none of what stands after it.
+    first request alone. `last` is when the last token came of one without a latency. Lines of earlier
+    versions have no `due`, and none of what stands after it.
     """
 
     prompt: str
@@ -213,6 +214,7 @@ class RequestRecord(Struct, frozen=True):
     counted: str = ""
     local_tokens: Whole | None = None
     server: dict[str, float] = {}
+    last: float | None = None
 
 
 def request_record(request: Request, *, origin_ns: int) -> RequestRecord:
@@ -252,14 +254,12 @@ def request_record(request: Request, *, origin_ns: int) -> RequestRecord:
         counted=request.counted,
         local_tokens=request.local_tokens,
         server=request.server,
+        last=since(request.last_ns) if failed else None,
     )
 
 
 def request_of(record: RequestRecord) -> Request:
-    """The request that such a line tells of, without its text; its stamps count from the start of measuring.
-
-    Of one that failed the lines do not tell when its last token came.
-    """
+    """The request that such a line tells of, without its text; its stamps count from the start of measuring."""
 
     def at(seconds: float | None) -> int | None:
         return None if seconds is None else round(seconds * NS_PER_S)
@@ -274,7 +274,7 @@ def request_of(record: RequestRecord) -> Request:
         sent_ns=sent_ns,
         end_ns=round((start if record.end is None else record.end) * NS_PER_S),
         first_ns=None if record.ttft is None else sent_ns + round(record.ttft * NS_PER_S),
-        last_ns=None if record.latency is None else sent_ns + round(record.latency * NS_PER_S),
+        last_ns=at(record.last) if record.latency is None else sent_ns + round(record.latency * NS_PER_S),
         itl=record.itl,
         error=record.error,
         asked_prompt_tokens=record.asked_prompt_tokens,
@@ -298,34 +298,21 @@ def request_records(
 
     stretches = tuple(length / NS_PER_S for length in batch.stretches_ns)
 
-    def since(stamp_ns: int | None) -> float | None:
-        return None if stamp_ns is None else (stamp_ns - origin_ns) / NS_PER_S
-
     def record(number: int, request: Request) -> RequestRecord:
         failed = bool(request.error)
-        return RequestRecord(
-            prompt=request.prompt,
-            prompt_tokens=request.prompt_tokens,
-            tokens=request.tokens,
+        return replace(
+            request_record(request, origin_ns=origin_ns),
             latency=None if failed else request.latency,
-            ttft=request.ttft,
             tpot=batch.tpot_of(request),
             itl=batch.gaps(request),
             tps=None if failed else request.tps,
             memory_mb=None if memory is None else round(memory / 2**20, 3),
             power_w=power_w,
             energy_j=None if energy_j is None else energy_j / len(batch.requests),
-            start=(request.sent_ns - origin_ns) / NS_PER_S,
             batch=batch.index,
-            error=request.error,
             batch_seconds=batch.seconds,
             own_times=batch.own_times,
             stretches=() if number else stretches,
-            due=since(request.due_ns),
-            end=since(request.end_ns),
-            first_byte=since(request.first_byte_ns),
-            asked_prompt_tokens=request.asked_prompt_tokens,
-            asked_tokens=request.asked_tokens,
         )
 
     return [record(number, request) for number, request in enumerate(batch.requests)]

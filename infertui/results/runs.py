@@ -37,6 +37,7 @@ from infertui.results.jsonl import JsonlWriter, decoded_lines, lines_holding, re
 from infertui.results.result import Fingerprint, Result
 from infertui.results.results_file import append_line, remove_lines, replace_line
 from infertui.results.upgrade import NewerSchemaError, decode_result, id_of
+from infertui.targets.engine.contract import Loaded
 from infertui.text import clean, one_line
 
 OUTPUTS = "outputs.jsonl"
@@ -91,6 +92,8 @@ class Begun(Struct, frozen=True):
     """The life of the machine in which it began, as Linux names them; empty where that is not known."""
     ended_by: str = ""
     """Why its result could not be kept, where somebody lived to say so."""
+    loaded: Loaded | None = None
+    """What answers, of a server that was looked at."""
 
 
 class RunFolder:
@@ -99,6 +102,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._claim: IO[bytes] | None = None
+        self._earlier: list[IO[bytes]] = []
         self._begun: Begun | None = None
         self._room = 0
         self.requests = JsonlWriter(path / "requests.jsonl")
@@ -127,7 +131,7 @@ class RunFolder:
         write_whole(self.path / "run.toml", toml.encode())
 
     def write_begun(self, begun: Begun) -> None:
-        """Keep what a result will need, until there is one.
+        """Keep what a result will need, until there is one; once more where more is known.
 
         The file is locked until `close`, or until this process is no more: whoever can lock it knows that nobody
         measures any longer. Numbers of processes would not tell that to another container or host, nor after the
@@ -135,6 +139,8 @@ class RunFolder:
         """
         path = self.path / BEGUN
         partial = path.with_name(path.name + ".partial")
+        if self._claim:  # held on: somebody may just be trying to lock what is replaced
+            self._earlier.append(self._claim)
         try:
             self._begun = replace(begun, boot=boot_id())
             # Without a buffer: what found no room would be tried again, and fail, when the file is closed.
@@ -172,8 +178,9 @@ class RunFolder:
         self.requests.close()
         self.telemetry.close()
         self.outputs.close()
-        if self._claim:
-            self._claim.close()
+        for claim in (*self._earlier, self._claim):
+            if claim:
+                claim.close()
 
 
 def _ids(lines: Iterator[bytes]) -> Iterator[str]:

@@ -27,10 +27,11 @@ from infertui.models.shapes import kv_bytes_per_token
 from infertui.results.jsonl import read_lines
 from infertui.results.result import PowerFigures, Recomputed, Result
 from infertui.results.runs import Store, is_under_way
+from infertui.runner.endpoint.anew import anew
 from infertui.runner.execution.circumstances import circumstances
 from infertui.runner.execution.fingerprint import git_revision
 from infertui.runner.idle import idle_before
-from infertui.runner.recovery import batches_of
+from infertui.runner.recovery import batches_of, requests_of
 from infertui.runner.telemetry import per_token
 from infertui.targets.engine.base import Loaded
 from infertui.telemetry.readings import GpuInfo, Sample
@@ -116,14 +117,14 @@ class Recomputation:
         folder = self._store.folder_of(old.id)
         if old.imported or old.source:
             return Outcome(old.id, refused="another program measured it")
-        if old.setup.is_endpoint:
-            return Outcome(old.id, refused="figures of a load on an endpoint are not derived anew")
-        if not old.summary.iterations:
+        if not (old.load or old.summary.iterations):
             return Outcome(old.id, refused="nothing was measured")
         if not folder.is_dir():
             return Outcome(old.id, refused="its folder is gone")
         if is_under_way(folder):
             return Outcome(old.id, refused="it is still under way")
+        if old.load is not None:
+            return self._of_load(old, folder)
         batches = batches_of(read_lines(folder / "requests.jsonl", RequestRecord, warn=lambda _: None))
         left: list[str] = []
         summary = old.summary
@@ -145,6 +146,17 @@ class Recomputation:
             left.append("what its model is, the files do not tell: shares of the limits stay")
         elif new.limits is not None:
             new = replace(new, limits=derive(new, shape=shape))
+        return self._told(old, new, left)
+
+    def _of_load(self, old: Result, folder: Path) -> Outcome:
+        """Of a load on an endpoint, over the window that was found: telemetry and pages are of that one."""
+        requests = requests_of(read_lines(folder / "requests.jsonl", RequestRecord, warn=lambda _: None))
+        new = anew(old, requests)
+        if new is None:
+            return Outcome(old.id, refused="its request lines are not those that its figures were made of")
+        return self._told(old, new, ["its window stays, and what else was seen in it"])
+
+    def _told(self, old: Result, new: Result, left: list[str]) -> Outcome:
         changes = tuple(changed(old, new))
         if changes:
             keys = tuple(change.key for change in changes)

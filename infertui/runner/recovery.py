@@ -81,7 +81,7 @@ def _interrupted(folder: Path, begun: Begun) -> Result:
     records = read_lines(lines, RequestRecord, warn=lambda _: None)
     load: LoadFigures | None = None
     if begun.config.target.kind == "endpoint":
-        asked, requests = asked_load(begun.config), requests_of(records)
+        asked, requests = asked_load(begun.config, begun.loaded), requests_of(records)
         stop_ns = max((request.sent_ns for request in requests), default=0)
         summary, load = summarise_load(requests, asked, origin_ns=0, stop_ns=stop_ns)
         found = judge_load(summary, load, asked)
@@ -100,6 +100,7 @@ def _interrupted(folder: Path, begun: Begun) -> Result:
         fingerprint=begun.fingerprint,
         verdict=verdict,
         summary=summary,
+        loaded=begun.loaded,
         load=load,
         phases={},
         sample_hz=begun.config.measurement.sample_hz,

@@ -80,8 +80,9 @@ def opened(out: Path) -> "Store":
         from infertui.runner.recovery import recover
 
         for result in recover(store):
-            done = metric_of("iterations").value(result)
-            words = f"was cut off, {done} iterations are kept: {result.ended_by}"
+            iterations = metric_of("iterations").value(result)
+            kept = "its requests" if result.load else f"{iterations} iterations"
+            words = f"was cut off, {kept} are kept: {result.ended_by}"
             if result.state != "interrupted":
                 words = f"has {result.state}, and is in the index now"
             say(f"{result.id} {words}", err=True)

@@ -102,7 +102,7 @@ def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:
     first = within(first, sent)
     last = within(last, np.where(np.isnan(first), sent, first))
     aborted = np.array([one.error_kind == ABORTED for one in ordered], dtype=bool)
-    # Of what this side ended files do not tell the last token: it had come until then.
+    # Of what this side ended files of before do not tell the last token: it had come until then.
     last = np.where(aborted & np.isnan(last) & np.isfinite(first), end, last)
     tokens = _floats(one.tokens for one in ordered)
     later = _floats(nan if one.itl is None else one.itl.tokens or one.itl.count for one in ordered)

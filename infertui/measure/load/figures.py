@@ -90,7 +90,7 @@ class LoadFigures(Struct, frozen=True):
     which that can be told; `undetermined` are the others. `binding` is the objective with the largest use of its limit.
     Failures are told by kind. `counted` are the output tokens by who counted them; `local_ratio` is tokens counted here
     over those counted there, where both are known, and `other_lengths` the share of requests with another number of
-    tokens than was asked for.
+    tokens than was asked for. From `stop` on, seconds after the load began, nothing new was sent.
     """
 
     window: Window
@@ -126,3 +126,4 @@ class LoadFigures(Struct, frozen=True):
     local_ratio: float | None = None
     other_lengths: float | None = None
     client: ClientFigures | None = None
+    stop: float | None = None

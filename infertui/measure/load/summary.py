@@ -65,21 +65,24 @@ def summarise_load(
     stop_ns: int | None = None,
     window: Window | None = None,
     meters: Sequence[Meter] = (),
+    found: Steadiness | None = None,
 ) -> tuple[Summary, LoadFigures]:
     """Figures of all requests of a load, in any order.
 
     The load began at `origin_ns`, and nothing new was sent from `stop_ns` on; None: the plan came to its end. Without a
     `window` it is found by rule: where the load was at its level and its latencies had settled; where they never did,
-    or too little was seen to tell, it is all of the time at that level, or else of the load.
+    or too little was seen to tell, it is all of the time at that level, or else of the load. `found` is what was found
+    of these requests before, and is not looked for again.
     """
     columns = columns_of(requests, origin_ns)
     stop = None if stop_ns is None else (stop_ns - origin_ns) / 1e9
     # An open loop with room for so many at a time is at its level by its rate.
     in_flight = asked.concurrency if asked.rate is None else None
     level = level_of(columns, concurrency=in_flight, ramp_s=asked.ramp_s, stop=stop)
-    found = _found(columns, level, window)
+    found = _found(columns, level, window) if found is None else found
     chosen = found.window or Window(0.0, 0.0)
-    return _Seen(columns, chosen, level.end, settled=found.steady is not False).figures(asked, found, meters)
+    summary, load = _Seen(columns, chosen, level.end, settled=found.steady is not False).figures(asked, found, meters)
+    return summary, msgspec.structs.replace(load, stop=stop)
 
 
 def _found(columns: Columns, level: Window, window: Window | None) -> Steadiness:

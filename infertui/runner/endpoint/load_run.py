@@ -20,6 +20,7 @@ from infertui.measure.load.summary import summarise_load
 from infertui.measure.load.validity import judge_load
 from infertui.measure.records import Request, request_record
 from infertui.results.result import Result
+from infertui.results.runs import Begun
 from infertui.runner.blocking import call_with_timeout, run_blocking
 from infertui.runner.endpoint.asked import (
     as_found,
@@ -125,7 +126,10 @@ class EndpointRun:
             reporter.note("info", note)
         config = self._config = as_found(config, facts)
         self._context.folder.write_config(write(config))
-        self._begun = replace(self._begun, config=config, loaded=loaded_of(facts, target))
+        begun = self._begun = replace(self._begun, config=config, loaded=loaded_of(facts, target))
+        self._context.folder.write_begun(
+            Begun(begun.name, begun.started, config, begun.fingerprint, loaded=begun.loaded)
+        )
         await self._find_gpus(address)
         self._page = PageWatch(target, key)
         parts = processes_for(config, os.cpu_count() or 1)

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from infertui.config.sweep import Variant
 from infertui.load.planner import plan_of
 from infertui.measure.records import RequestRecord
 from infertui.results.result import Result
-from infertui.results.runs import BEGUN, RESULT, Begun, Store, boot_id
+from infertui.results.runs import BEGUN, RESULT, Store
 from infertui.runner.events import AnyRunEvent, LoadProgressed, PhaseEntered, RunFinished, RunStarted
+from infertui.runner.recompute import Recomputation
 from infertui.runner.recovery import recover
 from infertui.runner.runner import Runner
 
@@ -47,11 +48,17 @@ def asked(
     )
 
 
-def run(config: Config, out: Path) -> tuple[Result, list[AnyRunEvent]]:
+def run(
+    config: Config, out: Path, also: Callable[[AnyRunEvent], None] = lambda _: None
+) -> tuple[Result, list[AnyRunEvent]]:
     events: list[AnyRunEvent] = []
 
+    def take(event: AnyRunEvent) -> None:
+        events.append(event)
+        also(event)
+
     async def scenario() -> Result:
-        async with Runner(on_event=events.append) as runner:
+        async with Runner(on_event=take) as runner:
             (result,) = await runner.run_all([Variant("", config, {})], out)
             return result
 
@@ -176,6 +183,9 @@ def test_an_interrupted_load_keeps_what_had_ended(mock: MockProcess, tmp_path: P
     assert result.load is not None
     assert result.load.error_rate == 0
     assert not _clients()
+    assert result.summary.cut_off
+    (outcome,) = Recomputation(Store(tmp_path)).outcomes()
+    assert (outcome.refused, outcome.changes) == ("", ())
 
 
 def test_a_client_that_is_killed_fails_the_run_and_keeps_what_it_told(mock: MockProcess, tmp_path: Path) -> None:
@@ -196,10 +206,15 @@ def test_a_client_that_is_killed_fails_the_run_and_keeps_what_it_told(mock: Mock
 
 
 def test_a_load_whose_runner_was_killed_is_recovered_from_its_lines(mock: MockProcess, tmp_path: Path) -> None:
-    whole, _ = run(asked(mock.url, requests=80), tmp_path)
+    begun: list[bytes] = []
+
+    def keep(event: AnyRunEvent) -> None:
+        if isinstance(event, LoadProgressed):
+            begun[:] = [(tmp_path / event.run / BEGUN).read_bytes()]
+
+    whole, _ = run(asked(mock.url, requests=80), tmp_path, keep)
     folder = tmp_path / whole.id
-    begun = Begun(whole.name, whole.started, whole.own_config, whole.fingerprint, boot=boot_id())
-    (folder / BEGUN).write_bytes(msgspec.json.encode(begun))
+    (folder / BEGUN).write_bytes(begun[0])
     (folder / RESULT).unlink()
     (tmp_path / "results.jsonl").unlink()
     (found,) = recover(Store(tmp_path))
@@ -211,6 +226,33 @@ def test_a_load_whose_runner_was_killed_is_recovered_from_its_lines(mock: MockPr
     assert found.summary.ttft.minimum == pytest.approx(whole.summary.ttft.minimum, rel=0.2)
     assert any("killed" in note for note in found.verdict.notes)
     assert json.loads((folder / RESULT).read_bytes())["load"]["window"]
+    assert (found.setup.model, found.setup.get("target.api")) == ("mock", "openai-chat")
+    assert found.loaded == whole.loaded
+
+
+def test_figures_are_derived_anew_from_the_lines_and_come_to_the_same(tmp_path: Path) -> None:
+    with mock_process("--ttft", "20ms", "--itl", "4ms", "--fault", "server-error,cut", "--fault-every", "7") as server:
+        load = LoadConfig(concurrency=4, slo="ttft.p90<30ms tpot<4.5ms")
+        result, _ = run(asked(server.url, requests=80, load=load), tmp_path)
+    assert result.load is not None
+    assert len(result.load.errors) == 2
+    store = Store(tmp_path)
+    (outcome,) = Recomputation(store).outcomes()
+    assert (outcome.refused, outcome.changes) == ("", ())
+    # Figures as somebody else had them.
+    wrong = replace(
+        result, summary=replace(result.summary, ttft=None), load=replace(result.load, goodput=99.0, stop=None)
+    )
+    store.supersede(result, wrong)
+    (outcome,) = Recomputation(store).outcomes()
+    assert outcome.result is not None
+    assert outcome.result.load is not None
+    assert outcome.result.load.goodput == pytest.approx(result.load.goodput)
+    assert outcome.result.summary.ttft == result.summary.ttft
+    assert outcome.result.load.client == result.load.client
+    (tmp_path / result.id / "requests.jsonl").write_bytes(b"")
+    (outcome,) = Recomputation(store).outcomes()
+    assert "request lines" in outcome.refused
 
 
 def test_a_server_that_the_run_starts_is_measured_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
