@@ -40,6 +40,7 @@ def test_the_table_follows_the_schema() -> None:
         "device",
         "target",
         "load",
+        "capacity",
         "labels",
         "sweep",
     )

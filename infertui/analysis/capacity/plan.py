@@ -6,13 +6,17 @@ from infertui.analysis.capacity.observed import objectives
 from infertui.analysis.capacity.search import LevelKind, SearchPlan
 from infertui.config.endpoint import CapacityConfig
 from infertui.config.schema import Config
+from infertui.config.section import Section
 from infertui.errors import ConfigError
 from infertui.measure.load.slo import parse_slo
 
 STAY_S, STAY_RATE_S = 10.0, 30.0
 """How long a stay is settled where that is not said: how long a queue is changes slowly where a server is nearly busy,
 and short looks at it mislead."""
-_OURS = ("concurrency", "request_rate", "ramp_s", "steps", "trace")
+SEARCHED = (
+    "load.concurrency", "load.request_rate", "load.ramp_s", "load.steps", "load.trace", "workload.num_prompts",
+)  # fmt: skip
+"""Keys that a search sets by itself, or has no use for."""
 
 
 def is_search(config: Config) -> bool:
@@ -40,14 +44,11 @@ def check_search(config: Config) -> None:
                 raise ConfigError(f"capacity.{field.name}", f"is for {why}", remedy=f"Leave capacity.{field.name} out.")
         return
     plan_of(config)
-    for name in _OURS:
-        if getattr(config.load, name) != next(one.default for one in fields(config.load) if one.name == name):
-            key = f"load.{name}"
+    for key in SEARCHED:
+        table, _, name = key.partition(".")
+        section: Section = getattr(config, table)
+        if getattr(section, name) != next(field.default for field in fields(section) if field.name == name):
             raise ConfigError(key, "is what a search changes by itself", remedy=f"Leave {key} out.")
-    if config.workload.num_prompts:
-        raise ConfigError(
-            "workload.num_prompts", "ends a load, and a search asks as much as it takes", allowed="0 beside capacity.by"
-        )
 
 
 def plan_of(config: Config) -> SearchPlan:

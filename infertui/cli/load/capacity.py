@@ -170,6 +170,7 @@ def _continued(out: Path, search: str, budget: "dict[str, object]") -> "tuple[Co
     from msgspec.structs import replace
 
     from infertui.analysis.capacity.plan import continued
+    from infertui.config.fields import parse_text
     from infertui.config.parse import build, flat_values
     from infertui.runner.capacity.folder import CapacityFolder
 
@@ -177,8 +178,8 @@ def _continued(out: Path, search: str, budget: "dict[str, object]") -> "tuple[Co
     plan, config = folder.record.plan, folder.config
     asked = replace(config.capacity, by=plan.kind, max_seconds=plan.most_seconds, max_stays=plan.most_stays)
     config = continued(replace(config, capacity=asked), folder.path.name)
-    more = {key: value for key, value in budget.items() if value is not None}
-    return build({**flat_values(config), **more}), folder.path.parent  # type: ignore[dict-item]
+    more = {key: parse_text(key, str(value)) for key, value in budget.items() if value is not None}
+    return build({**flat_values(config), **more}), folder.path.parent
 
 
 def _search(config: "Config", out: Path, ui: Ui, form: "CapacityForm") -> int:

@@ -17,6 +17,7 @@ from infertui.env_file import with_env_file
 from infertui.errors import ConfigError, InfertuiError
 from infertui.runner.control import RunnerApi
 from infertui.runner.scheduling.queue_store import Entry
+from infertui.tui.capacity.begin import begin_search
 from infertui.tui.config.choose import Chooser
 from infertui.tui.config.command import command_line
 from infertui.tui.config.drafts.keeper import DraftKeeper
@@ -52,6 +53,7 @@ ACTIONS = (
     Action("config.discard", "X", "Discard", "discard what was changed: back to what was loaded", footer=False),
     Action("config.open", "O", "Open", "open a preset, a file or an earlier run"),
     Action("config.tune", "t", "Tune", "keep it loaded, and turn its knobs while it is measured", writes=True),
+    Action("config.capacity", "C", "Capacity", "search how much load the server takes", footer=False, writes=True),
     Action("config.validate", "v", "Estimate", "validate, and estimate memory and time now"),
     Action("config.difference", "F", "Diff", "only what differs: from what was loaded, from the defaults"),
     Action("config.run-first", "R", "Run first", "queue it before everything that waits", footer=False, writes=True),
@@ -331,6 +333,15 @@ class ConfigPane(Pane):
             return rooted(self.form.config())
 
         tune(self.app, self.app_context, config, self.form.base.label)
+
+    def action_capacity(self) -> None:
+        """A search for the most load that keeps objectives."""
+        self.editor.leave_typing()
+        if (problem := self.form.problem) is not None:
+            self.app_context.say(f"Not begun: {problem}", "error")
+            self.editor.go_to(problem.path)
+            return
+        begin_search(self.app, self.app_context, self.form.config())
 
     def _submit(self, *, front: bool) -> None:
         if (problem := self.form.problem) is not None:

@@ -9,10 +9,12 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from infertui.analysis.capacity.plan import is_search
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError
 from infertui.runner.control import RunnerApi, Submission
 from infertui.runner.scheduling.queue_store import ENDED, Entry
+from infertui.tui.capacity.begin import show_search
 from infertui.tui.config.command import config_command
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
@@ -26,7 +28,7 @@ from infertui.tui.widgets.rowlist import RowList
 _UNDO_STEPS = 20
 
 ACTIONS = (
-    Action("queue.open", "enter", "Open", "details of a run that has begun; on a group: fold or unfold it"),
+    Action("queue.open", "enter", "Open", "details of a run or a search that has begun; on a group: fold or unfold it"),
     Action("queue.cancel", "x", "Cancel", "cancel what runs (asks), take out what waits or has ended", writes=True),
     Action("queue.move-down", "J", "Later", "move waiting runs one place down", writes=True),
     Action("queue.move-up", "K", "Sooner", "move waiting runs one place up", writes=True),
@@ -137,6 +139,8 @@ class QueuePane(Pane):
             return
         if line.entry is None:
             self._fold(line.key, fold=not line.group.folded)
+        elif line.entry.run and is_search(line.entry.config):
+            show_search(self.app, self.app_context, line.entry.run, line.entry.out)
         elif line.entry.run:
             self.app_context.show_details(line.entry.run, out=line.entry.out)
         else:

@@ -10,6 +10,7 @@ from textual.events import Resize
 from textual.message import Message
 
 from infertui.results.table import Column, ResultQuery, ResultRow
+from infertui.tui.capacity.begin import choose_search
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.topics import ALL_TOPICS, Topic
 from infertui.tui.results import acts
@@ -38,6 +39,7 @@ ACTIONS = (
     Action("results.compare", "c", "Compare", "the marked runs side by side, or this one with the baseline"),
     Action("results.baseline", "b", "Baseline", "compare all runs with this one, or with none"),
     Action("results.curve", "v", "Curve", "tok/s and memory over the number that varies in the marked runs, or in all"),
+    Action("results.capacities", "K", "Capacities", "what searches for a capacity found here", footer=False),
     Action("results.run-again", "R", "Run again", "queue the marked runs, or this one, once more", writes=True),
     Action("results.bench", "B", "Bench", "measure the marked configurations in turn, several rounds", writes=True),
     Action("results.tune", "t", "Tune", "keep its config loaded, and turn its knobs", writes=True, footer=False),
@@ -294,6 +296,10 @@ class ResultsPane(Pane):
     def action_curve(self) -> None:
         """A curve over what varies in the marked runs, or in all that match."""
         acts.curve(self.app, self.app_context, self._query(), self._table.pages.matching, list(self._selection.marked))
+
+    def action_capacities(self) -> None:
+        """What searches in this folder found."""
+        choose_search(self.app, self.app_context)
 
     def action_bench(self) -> None:
         """Measure the marked configurations in turn."""

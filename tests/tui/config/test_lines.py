@@ -206,6 +206,7 @@ def test_every_key_of_the_schema_has_a_line_with_an_engine_that_heeds_it() -> No
         ids = [row.id for row in build_rows(form, everything_open(), 80)]
         assert len(ids) == len(set(ids))
     form.set("target.kind", "endpoint")
+    form.set("capacity.by", "rate")
     everywhere |= keys_shown(form)
     assert everywhere == set(form.all_keys())
 
@@ -216,6 +217,7 @@ def test_an_endpoint_has_lines_of_a_load_and_none_of_engines() -> None:
     assert {"target.url", "load.concurrency", "load.slo", "workload.output_len", "measurement.max_seconds"} <= shown
     assert not {key for key in shown if key.startswith(("engine.", "model.", "quality.", "device."))}
     assert "workload.batch_size" not in shown
+    assert {key for key in shown if key.startswith("capacity.")} == {"capacity.by"}
     form.set("target.kind", "engine")
     assert not {key for key in keys_shown(form) if key.startswith("load.")}
     assert "engine.name" in keys_shown(form)

@@ -1,0 +1,1 @@
+"""Searches for the most load a server takes: begun, watched, read back."""
