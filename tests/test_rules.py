@@ -19,7 +19,6 @@ MODULE_LINES, CLASS_LINES, FOLDER_MODULES = 450, 300, 14
 LONG_MODULES = {
     "results/index.py": "one table: its schema, its upkeep and its pages",
     "telemetry/nvml.py": "the driver's calls, one by one",
-    "tui/gpus/view.py": "gauges, columns and words of one pane",
 }
 LARGE_CLASSES = {
     "InfertuiApp": "what Textual calls on an application",

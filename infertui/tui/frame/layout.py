@@ -118,7 +118,7 @@ class PaneLayout:
 
     def _gpu_lines_wanted(self, width: int) -> int:
         try:
-            return max(2, self.pane("gpus").wanted_lines(max(1, width - 2)))
+            return max(1, self.pane("gpus").wanted_lines(max(1, width - 2)))
         except NoMatches:
             return 2
 

@@ -76,7 +76,7 @@ def arrange(
     if kind == "tabs":
         if low:
             return Arrangement(kind, frozenset({active}), PANES, low=True)
-        return Arrangement(kind, frozenset({"gpus", tab}), TABBED, gpu_rows=_gpu_rows(height * 2 // 5, gpu_lines))
+        return Arrangement(kind, frozenset({"gpus", tab}), TABBED, gpu_rows=_gpu_rows(height * 5 // 12, gpu_lines))
     grown = large if width >= _GROWS else None
     gpus = _gpu_rows(height // 2 if grown == "gpus" else height * 3 // 8, gpu_lines)
     rest = height - 2 - gpus
@@ -93,8 +93,8 @@ def arrange(
 
 
 def _gpu_rows(most: int, lines: int) -> int:
-    """Rows for the GPU pane, frame included."""
-    return max(4, min(lines + 2, most))
+    """Rows for the GPU pane, frame included; a single line has no frame."""
+    return 1 if lines == 1 else max(4, min(lines + 2, most))
 
 
 def neighbour(panes: frozenset[PaneId], active: PaneId, by: int) -> PaneId:

@@ -254,6 +254,7 @@ class MainScreen(ScreenBase, inherit_bindings=False):
             pane.display = display
             if place == "gpus":
                 pane.styles.height = "1fr" if now.gpu_rows is None else now.gpu_rows
+                pane.set_class(now.gpu_rows == 1, "-line")
             pane.styles.width = now.widths.get(place, "1fr")
         middle = self.query_one("#middle")
         middle.display = bool(now.shown.intersection(MIDDLE))

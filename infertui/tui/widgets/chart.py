@@ -1,7 +1,7 @@
-"""A line chart that repaints the lines that changed, and distributions as rows of block characters."""
+"""A line chart that repaints the lines that changed; distributions and sparklines of block characters."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 from rich.text import Text
@@ -15,6 +15,8 @@ __all__ = ["Chart", "LineChart", "Mark", "PlotStyle", "Series", "histogram", "wi
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _ASCII_EIGHTHS = " .:#"
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.:-=+*#"
 
 
 class LineChart(Lines):
@@ -99,3 +101,30 @@ def histogram(
     left, right = number_text(low), f"{number_text(high)}{' ' + unit if unit else ''}"
     axis = left + right.rjust(width - len(left)) if len(left) + len(right) < width else right[:width].rjust(width)
     return [*lines, Text(axis, style=muted, end="")]
+
+
+def means(points: Iterable[tuple[float, float]], end: float, width: int, step: float) -> list[float | None]:
+    """The mean of each of the last `width` stretches of `step` seconds, of which the last holds `end`; None: no point.
+
+    Stretches begin at whole multiples of `step`, so that all but the last stay as they are while time goes on. Points
+    are (seconds, value) in any order.
+    """
+    last = math.floor(end / step)
+    sums, counts = [0.0] * width, [0] * width
+    for at, value in points:
+        place = width - 1 - last + math.floor(at / step)
+        if 0 <= place < width:
+            sums[place] += value
+            counts[place] += 1
+    return [total / count if count else None for total, count in zip(sums, counts, strict=True)]
+
+
+def sparkline(values: Sequence[float | None], low: float, high: float, *, ascii: bool = False) -> str:  # noqa: A002
+    """A cell a value, from the lowest block at `low` to the full one at `high`; what is not known is blank."""
+    blocks = _ASCII_BLOCKS if ascii else _BLOCKS
+    scale = len(blocks) / (high - low) if high > low else 0.0
+    top = len(blocks) - 1
+    return "".join(
+        " " if value is None or math.isnan(value) else blocks[int(min(top, max(0.0, (value - low) * scale)))]
+        for value in values
+    )

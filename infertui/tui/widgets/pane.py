@@ -139,6 +139,11 @@ class Heading:
         self._name: object | None = None
         self._told: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The pane's own, with its number."""
+        return str((self._pane.border_title if self._name is None else self._name) or "")
+
     def say(self, words: str) -> None:
         """The frame's title is now the pane's name and `words`. Brackets are shown as they are."""
         if words == self._told:

@@ -82,3 +82,9 @@ def test_round_the_panes() -> None:
     assert neighbour(frozenset(), "logs", 1) == "logs"
     assert [number_of(pane) for pane in PANES] == list("1234567")
     assert number_of("other") == ""
+
+
+def test_a_machine_without_gpus_has_one_line() -> None:
+    for size in ((160, 48), (80, 24)):
+        assert arranged(*size, "config", gpu_lines=1).gpu_rows == 1
+    assert arranged(80, 24, "config", gpu_lines=10).gpu_rows == 10  # eight, each with a line

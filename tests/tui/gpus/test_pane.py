@@ -8,8 +8,9 @@ from textual.pilot import Pilot
 from infertui.errors import InfertuiError
 from infertui.runner.control import EventEnvelope, Measured
 from infertui.telemetry.readings import GpuProcess
-from infertui.tui.gpus.pane import GaugeTable, GpusPane
+from infertui.tui.gpus.pane import GpusPane
 from infertui.tui.gpus.processes import ProcessesScreen
+from infertui.tui.gpus.table import GaugeTable
 from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ALL_TOPICS, ClientState
 
@@ -53,11 +54,61 @@ def test_a_lost_gpu_is_said_in_words_and_the_others_go_on() -> None:
     assert "7  H100" in text
 
 
-def test_without_a_gpu_the_machine_itself_is_shown() -> None:
-    text = look_at(bench(client_state(unavailable="the NVIDIA driver library was not found")), size=(80, 9))
+def test_without_a_gpu_the_machine_takes_one_line_and_zoomed_it_shows_all_of_it() -> None:
+    known = client_state(unavailable="the NVIDIA driver library was not found\nInstall it.")
+    text = look_at(bench(known), size=(80, 12))
     assert "No GPU: the NVIDIA driver library was not found" in text
     for word in ("CPU", "RAM", "swap", "load", "120W", "34.5/512G"):
         assert word in text
+    line = look_at(bench(known), size=(100, 3)).splitlines()[1]
+    assert "CPU" in line
+    assert "RAM 34.5/512G" in line
+    assert "no GPU: the NVIDIA driver" in line
+
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        assert bench.pane.wanted_lines(100) == 1
+        await pilot.press("enter")
+        assert "library was not found" in str(bench.told[-1][1])
+
+    act(bench(known), play)
+
+
+def test_s_chooses_what_is_shown_over_time() -> None:
+    known = client_state(gpus(4))
+
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        assert "utilization 2 min" in bench.text
+        assert "█" in bench.text
+        seen = []
+        for _ in range(5):
+            await pilot.press("s")
+            seen.append(
+                next(
+                    name
+                    for name in ("power 2", "VRAM 2", "temperature 2", "SM clock 2", "utilization 2")
+                    if name in bench.text
+                )
+            )
+        assert seen == ["power 2", "VRAM 2", "temperature 2", "SM clock 2", "utilization 2"]
+        await pilot.press("S")
+        assert "SM clock 2 min" in bench.text
+
+    act(bench(known), play, size=(120, 12))
+
+
+def test_where_the_heads_of_the_columns_have_no_room_the_frame_says_what_is_shown() -> None:
+    assert "utilization 2 min" in look_at(bench(client_state(gpus(8))), size=(80, 10)).splitlines()[0]
+
+
+def test_a_hundred_gpus_cost_no_more_than_those_in_view() -> None:
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        assert "1-36 of 100" in bench.text
+        for _ in range(40):
+            await pilot.press("j")
+        assert bench.pane.selected == uuid(40)
+        assert "of 100" in bench.text
+
+    act(bench(client_state(gpus(100))), play, size=(80, 20))
 
 
 def test_before_the_first_snapshot_it_says_what_it_waits_for() -> None:
@@ -145,14 +196,14 @@ def test_h_shows_and_hides_the_history() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
         await pilot.press("h")
         await pilot.pause()
-        assert "utilization" in bench.text
-        assert "temperature" in bench.text
+        assert "utilization %" in bench.text
+        assert "temperature C" in bench.text
         with repaints(bench) as found:
             bench.pane.show(ALL_TOPICS)
         assert found == []
         await pilot.press("h")
         await pilot.pause()
-        assert "utilization" not in bench.text
+        assert "utilization %" not in bench.text
 
     act(bench(client_state(gpus(8))), play, size=(130, 24))
 
@@ -166,11 +217,9 @@ def test_the_newest_reading_of_the_history_stands_at_the_right_where_the_axis_sa
         tick(known, second)
 
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        await pilot.press("h")
-        await pilot.pause()
         lines = [line.rstrip() for line in bench.text.splitlines()]
         (axis,) = (at for at, line in enumerate(lines) if line.endswith("0s│"))
-        (head,) = (at for at, line in enumerate(lines) if "temperature C" in line)
+        head = next(at for at, line in enumerate(lines) if "temperature C" in line)
         assert any(line[-2] != " " for line in lines[head + 1 : axis]), "the newest reading's column is empty"
 
     act(bench(known), play, size=(130, 24))

@@ -6,20 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scenes import HOSTILE, facts, gpu_sample, gpus, host_sample, sample, uuid
 
-from infertui.telemetry.readings import GpuInfo, GpuSample, HostSample
-from infertui.tui.gpus.history import gpu_tracks, host_tracks
-from infertui.tui.gpus.view import (
-    Device,
-    Steady,
-    device_cells,
-    devices_in_use,
-    header_cells,
-    host_gauges,
-    host_line,
-    limits,
-    plan,
-    wanted_lines,
-)
+from infertui.telemetry.readings import GpuInfo, GpuSample, HostSample, Sample
+from infertui.tui.gpus.columns import plan, wanted_lines
+from infertui.tui.gpus.history import QUANTITIES, gpu_tracks, host_tracks, sparks, told
+from infertui.tui.gpus.host import host_gauges, host_line
+from infertui.tui.gpus.view import Device, Steady, device_cells, devices_in_use, header_cells, limits, rate
 from infertui.tui.settings.stored import Settings
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
@@ -70,10 +61,12 @@ def test_eight_gpus_stand_two_in_a_line_where_one_each_does_not_fit(width: int, 
 
 def test_the_room_that_is_asked_for_grows_with_the_devices() -> None:
     assert wanted_lines(116, gpus(8)) == 10
-    assert wanted_lines(78, gpus(8)) == 6
-    assert wanted_lines(116, gpus(1)) == 3
+    assert wanted_lines(78, gpus(8)) == 10
+    assert wanted_lines(78, gpus(16)) == 10  # two in a line
+    assert wanted_lines(116, gpus(3)) == 5
+    assert wanted_lines(116, gpus(1)) == 10  # with its history
+    assert wanted_lines(78, gpus(1)) == 3
     assert wanted_lines(116, gpus(64)) == 18
-    assert wanted_lines(116, ()) >= 6
 
 
 _maybe = st.none() | st.floats(-1e6, 1e9)
@@ -139,11 +132,12 @@ def test_heat_is_marked_by_a_sign_and_a_style(width: int, celsius: float, shown:
 
 def test_bars_move_by_whole_steps_and_figures_at_once() -> None:
     steady = Steady()
-    first, second, third = (draw(reading(utilization=share), steady=steady).text for share in (93.0, 96.0, 99.0))
-    assert "93%" in first
-    assert "96%" in second
-    assert first.replace("93%", "96%") == second
-    assert second.replace("96%", "99%") != third
+    first, second, third = (
+        draw(reading(memory_used=int(share * 2**30)), steady=steady).text for share in (40.0, 40.5, 46.0)
+    )
+    assert "40.0/80G" in first
+    assert first.replace("40.0", "40.5") == second
+    assert second.replace("40.5", "46.0") != third
 
 
 def test_full_memory_is_marked() -> None:
@@ -198,7 +192,7 @@ def test_the_machine_shows_what_it_knows() -> None:
 def test_history_leaves_out_what_is_never_known() -> None:
     infos = gpus(1, mig=1)
     samples = [sample(infos, tick) for tick in range(5)]
-    assert [len(track.points) for track in gpu_tracks(samples, infos[0], LOOK)] == [5, 5, 5, 5]
+    assert [len(points) for track in gpu_tracks(samples, infos[0], LOOK) for _, _, points in track.lines] == [5] * 5
     assert [track.name for track in gpu_tracks(samples, infos[1], LOOK)] == ["VRAM"]
     assert [track.name for track in host_tracks(samples, None, LOOK)] == ["CPU", "RAM", "load", "CPU power"]
     assert gpu_tracks([sample(infos, 0, lost=[0])], infos[0], LOOK) == []
@@ -206,3 +200,66 @@ def test_history_leaves_out_what_is_never_known() -> None:
 
 def test_a_run_that_loads_is_known_to_its_instance_by_the_lane() -> None:
     assert devices_in_use([("a", "gpu0:0", "")], gpus(1, mig=1)) == {"MIG-0": ("a",)}
+
+
+def test_traffic_has_a_column_where_a_device_tells_it_and_one_for_sure_where_it_is_shown() -> None:
+    def keys(width: int, **options: object) -> set[str]:
+        return {column.key for column in plan(width, 3, gpus(1), **options).columns}  # type: ignore[arg-type]
+
+    assert "traffic" not in keys(170)
+    assert "traffic" in keys(170, traffic=True)
+    assert "traffic" not in keys(78, traffic=True)
+    assert "traffic" in keys(78, shown="pcie", traffic=True)
+    assert "clock" in keys(78, shown="clock")
+
+
+def test_traffic_is_told_in_few_cells() -> None:
+    assert [rate(value) for value in (None, 0.0, 999.0, 1000.0, 310e6, 999.9e6, 1.24e9, 9.96e9, 63e9)] == [
+        "n/a", "0", "999", "1.0k", "310M", "1.0G", "1.2G", "10G", "63G",
+    ]  # fmt: skip
+    info = gpus(1)[0]
+    columns = plan(170, 3, [info], traffic=True).columns
+    one = reading(pcie_rx=1.2e9, pcie_tx=None, nvlink_rx=50e9, nvlink_tx=49e9)
+    for nvlink, words in ((False, "1.2G/n/a"), (True, "50G/49G")):
+        assert words in "".join(cell.plain for cell in device_cells(Device(info, one, nvlink=nvlink), columns, LOOK))
+
+
+def test_what_is_told_can_be_chosen_and_the_rest_cannot() -> None:
+    infos = gpus(2)
+    assert [one.key for one in told(sample(infos))] == ["util", "power", "vram", "temp", "clock"]
+    assert [one.key for one in told(None)] == ["util"]
+    linked = Sample(0, (GpuSample(0, uuid(0)), reading(pcie_rx=0.0, pcie_tx=1.0, nvlink_rx=1.0)))
+    assert [one.key for one in told(linked)] == ["util", "power", "vram", "temp", "clock", "pcie"]
+
+
+def test_sparks_end_with_the_newest_sample_and_leave_gaps_where_nothing_was_read() -> None:
+    infos = gpus(2)
+    quantity = QUANTITIES[1]
+    samples = [
+        sample(infos, tick, lost=[1] if tick < 115 else ()) for tick in range(60, 120) if tick not in range(80, 100)
+    ]
+    found = sparks(samples, infos, quantity, 12, 120.0)
+    one, two = found.values[uuid(0)], found.values[uuid(1)]
+    assert [value is None for value in one] == [True] * 6 + [False] * 2 + [True] * 2 + [False] * 2
+    assert [value is None for value in two] == [True] * 11 + [False]
+    newest = [sample(infos, tick).gpus[0].power_w or 0.0 for tick in range(110, 120)]
+    assert one[-1] == pytest.approx(sum(newest) / 10)
+    assert found.ranges[uuid(0)] == (0.0, 700.0)
+    assert sparks([], infos, quantity, 12, 120.0).values == {}
+    assert sparks(samples, (), quantity, 12, 120.0).values == {}
+
+
+def test_traffic_of_all_devices_is_drawn_in_one_range_in_which_noise_stays_low() -> None:
+    infos = gpus(2)
+
+    def ranges(*rates: float) -> tuple[float, float]:
+        read = tuple(
+            msgspec.structs.replace(gpu_sample(info), pcie_rx=rate, pcie_tx=0.0)
+            for info, rate in zip(infos, rates, strict=True)
+        )
+        found = sparks([Sample(10**9, read)], infos, QUANTITIES[5], 4, 120.0)
+        assert found.ranges[uuid(0)] == found.ranges[uuid(1)]
+        return found.ranges[uuid(0)]
+
+    assert ranges(20e9, 1e9) == (0.0, 20e9)
+    assert ranges(1e3, 0.0) == (0.0, 10e6)
