@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from infertui.errors import InfertuiError, StoreError
 from infertui.paths import expand
@@ -57,9 +58,12 @@ def start(
         environ, stdin=sys.__stdin__ or sys.stdin, stdout=sys.__stdout__ or sys.stdout,
         stderr=sys.__stderr__ or sys.stderr, charmap=capabilities.locale_charmap(), ascii_flag=options.ascii_only,
     )  # fmt: skip
-    if options.screenshot is None:
-        here.check()
-    capabilities.prepare()
+    if capabilities.in_browser(environ):
+        here = replace(here, ascii_only=options.ascii_only, colours="truecolour", over_ssh=False, multiplexer="")
+    else:
+        if options.screenshot is None:
+            here.check()
+        capabilities.prepare()
     path = early.settings_path(environ)
     peek = early.read(path)
     from infertui.tui.app import InfertuiApp

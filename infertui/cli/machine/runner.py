@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infertui.cli.output import say, say_json
-from infertui.errors import InfertuiError
+from infertui.errors import InfertuiError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ SERVE_EXAMPLES = """[bold]Examples[/bold]
   infertui serve
 
   infertui serve --idle-exit 0      (stays until `infertui stop`)
+
+  infertui serve --web      (the screen in a browser, read-only; --full: with all keys)
 
   systemd-run --user infertui serve --idle-exit 0      (survives even where logging out ends all processes)
 
@@ -53,12 +55,35 @@ def serve(
             "--beside-cpu", help="Start runs on GPUs beside one on the CPU, which else has the machine alone."
         ),
     ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Show the screen in a browser instead, on this machine's loopback address.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=1, max=65535, help="With --web: where to listen.")
+    ] = 8321,
+    full: Annotated[bool, typer.Option("--full", help="With --web: keys may change things, not only look.")] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="With --web: the token to ask for; else one is made."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="With --web: the reports folder to show.")] = Path(
+        "reports"
+    ),
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
 ) -> None:
     """Host the runner: it owns queue and workers, and outlives the screens that attach to it.
 
     `infertui` starts one by itself. Ctrl-C ends it, keeping what was measured.
     """
+    if not web and (full or token_file is not None):
+        raise UsageError("--full and --token-file are about the screen in a browser", remedy="Add --web.")
+    if web:
+        from infertui.tui.browser.access import WebOptions, read_token
+        from infertui.tui.browser.access import serve as show
+
+        token = read_token(token_file) if token_file is not None else ""
+        show(WebOptions(out.absolute(), port, full, token, path), say)
+        return
     from infertui import __version__
     from infertui.api.daemon import serve as host
     from infertui.api.spawn import READY
@@ -318,8 +343,9 @@ def attach(
         Path | None, typer.Option("--socket", metavar="PATH", help="The runner there, instead of the usual place.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The reports folder to show.")] = Path("reports"),
+    spawn: Annotated[bool, typer.Option("--start", hidden=True)] = False,
 ) -> None:
     """Show the screen of a runner that is running; unlike plain `infertui` it starts none."""
     from infertui.tui.start import start
 
-    raise typer.Exit(start(socket=path, out=out.absolute(), read_only=read_only, spawn=False))
+    raise typer.Exit(start(socket=path, out=out.absolute(), read_only=read_only, spawn=spawn))

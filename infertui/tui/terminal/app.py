@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from rich.text import Text
+from textual import constants
 from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import WorkerFailed
@@ -23,7 +24,9 @@ class TerminalApp(StockApp):
         self._saver = ScreenDiff()
 
     def get_driver_class(self) -> type[Driver]:
-        """Our own."""
+        """Our own; what draws for a browser has the one of textual-serve."""
+        if constants.DRIVER is not None:
+            return super().get_driver_class()
         from infertui.tui.terminal.driver import TerminalDriver
 
         return TerminalDriver

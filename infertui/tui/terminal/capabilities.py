@@ -13,6 +13,7 @@ from infertui.errors import UsageError
 
 Colours = Literal["none", "16", "256", "truecolour"]
 
+_DRIVER = "TEXTUAL_DRIVER"
 # Terminals of which `TERM` alone says that they have no more than the sixteen colours, or none at all.
 _PLAIN_TERMS = ("dumb", "vt100", "vt102", "vt220", "unknown", "")
 
@@ -169,6 +170,11 @@ def _is_utf8(encoding: str) -> bool:
 def locale_charmap() -> str:
     """The character set of the user's locale, as the system and not Python's UTF-8 mode has it."""
     return locale.nl_langinfo(locale.CODESET)
+
+
+def in_browser(environ: Mapping[str, str]) -> bool:
+    """Whether this process draws for a browser: textual-serve says so."""
+    return environ.get(_DRIVER, "").startswith("textual.drivers.web_driver:")
 
 
 def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
