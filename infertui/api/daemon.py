@@ -38,6 +38,7 @@ from infertui.api.server import Server, server_of
 from infertui.api.stream import Presence
 from infertui.endings import heeded
 from infertui.errors import InfertuiError
+from infertui.runner.hooks import Hooks, read_hooks
 from infertui.runner.runner import KEEP_LOADED_S, Runner
 from infertui.runner.scheduling.queue_store import QueueStore
 from infertui.text import clean
@@ -161,7 +162,11 @@ def serve(
         holder = replace(holder, socket=str(place))
         lock.note(holder)
         runner = partial(
-            Runner, QueueStore(queue_file(environ)), keep_loaded_s=keep_loaded_s, cpu_exclusive=cpu_exclusive
+            Runner,
+            QueueStore(queue_file(environ)),
+            keep_loaded_s=keep_loaded_s,
+            cpu_exclusive=cpu_exclusive,
+            hooks=Hooks(lambda: read_hooks(environ)),
         )
         asyncio.run(_host(runner, place, holder, idle_exit_s, environ, on_ready))
 

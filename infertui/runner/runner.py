@@ -48,6 +48,7 @@ from infertui.runner.execution.fingerprint import git_revision
 from infertui.runner.execution.finishing import error_of
 from infertui.runner.execution.loading import Fit, choose, foresee_fit
 from infertui.runner.execution.progress import RunProgress
+from infertui.runner.hooks import Hooks
 from infertui.runner.hub import EventHub
 from infertui.runner.offloading import TITLE, begun, outline_of
 from infertui.runner.queries import Reports, abandonable, benched, compared, curves_of_runs, folder
@@ -93,11 +94,12 @@ class Runner(TuningOperations, CapacityOperations):
         on_event: Callable[[AnyRunEvent], None] = lambda _: None,
         keep_loaded_s: float = KEEP_LOADED_S,
         cpu_exclusive: bool = True,
+        hooks: Hooks | None = None,
     ) -> None:
         """`on_event` is called on the event loop, in order. Without `queue` nothing outlives the Runner.
 
         `keep_loaded_s` is how long a model stays loaded when nothing follows. With `cpu_exclusive` a run on the CPU
-        has the machine to itself.
+        has the machine to itself. `hooks` are told what has ended.
         """
         self._store = queue or QueueStore()
         self._on_event = on_event
@@ -117,6 +119,8 @@ class Runner(TuningOperations, CapacityOperations):
             cpu_exclusive=cpu_exclusive,
         )
         super().__init__(TuningSessions(self._dispatcher, self._sampler, self._tell))
+        self._hooks = hooks or Hooks(tuple)
+        self._hooks.fault = self._queue.fault
         self._progress: dict[str, RunProgress] = {}
         self._history: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
         self._shown_ns = 0
@@ -145,6 +149,7 @@ class Runner(TuningOperations, CapacityOperations):
 
     async def __aexit__(self, *exception: object) -> None:
         await finish_despite_cancel(self._dispatcher.close(self.ended_by))
+        await finish_despite_cancel(self._hooks.close())
         self._hub.close()
         await finish_despite_cancel(call_with_timeout(lambda: self._sampler.stop(STOP_TIMEOUT_S), STOP_TIMEOUT_S))
         self._queue.note()  # what could not be kept when it happened
@@ -257,13 +262,8 @@ class Runner(TuningOperations, CapacityOperations):
             lines = (error.message, error.remedy) if error.remedy else (error.message,)
             return Forecast(lines, fits=None)
         seconds = estimate_duration(config, self._store.durations(kind_of(config, lane)), pool)
-        return Forecast(
-            fit.lines,
-            fits=fit.fits,
-            needed=fit.needed.total if fit.needed else None,
-            free=fit.free,
-            seconds=seconds,
-        )
+        needed = fit.needed.total if fit.needed else None
+        return Forecast(fit.lines, fits=fit.fits, needed=needed, free=fit.free, seconds=seconds)
 
     async def study_outline(self, config: Config) -> StudyOutline:
         return await run_blocking(lambda: outline_of(config), MODEL_S)
@@ -368,7 +368,9 @@ class Runner(TuningOperations, CapacityOperations):
         for entry in entries:
             if entry.state == "running":
                 self._dispatcher.cancel(entry.id, state)
-        self._queue.end_waiting([entry.id for entry in entries if entry.state == "queued"], state)
+        waiting = [entry.id for entry in entries if entry.state == "queued"]
+        self._queue.end_waiting(waiting, state)
+        self._hooks.ended(self._queue.entries, *waiting)
         self._dispatcher.kick()
 
     def _ended(self, entry: Entry, result: Result | None, error: Exception | None) -> None:
@@ -381,6 +383,7 @@ class Runner(TuningOperations, CapacityOperations):
                 self._queue.fault(unread.message)
         self._progress.pop(entry.run, None)  # a run that failed by a bug did not say that it ended
         self._tell(ResultsChanged(entry.out))
+        self._hooks.ended(self._queue.entries, entry.id)
         wait = self._waited_for.pop(entry.id, None)
         if wait and not wait.done():
             if error is not None:

@@ -16,7 +16,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
 from infertui import __version__
-from infertui.tui import notify, themes
+from infertui.tui import themes
 from infertui.tui.app_context import ContextApp
 from infertui.tui.appearance import Appearance
 from infertui.tui.connection import RunnerConnection
@@ -198,6 +198,8 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
                 if self.stage.happens(running=self._busy, typing=typing) and self.on_main_screen:
                     self.main.lay_out()
         self.scheduler.touched(topics)
+        if self.scheduler.frozen and "queue" in topics:
+            self.announce_ended()  # nothing else is drawn, and whoever waits for it looks elsewhere
 
     def _reached(self) -> None:
         if not self.linked.is_set():
@@ -230,7 +232,9 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
     def _draw(self, due: frozenset[Topic]) -> None:
         if not self.main.is_composed:
             return
-        notify.announce_ended(self)
+        self.announce_ended()
+        if due & {"runner", "queue", "live"}:
+            self.show_title()
         if due & {"runner", "queue", "live", "machine"}:
             self.main.draw_header()
         screen = self.screen
@@ -357,6 +361,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         self.forget_drawn()
         self.screen.refresh(layout=True)
         self.screen.refresh()
+        self.show_title(again=True)
 
     def action_keys_help(self) -> None:
         """What every key does."""

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from infertui.errors import InfertuiError
 from infertui.tui import notify
+from infertui.tui.terminal import signals
 from infertui.tui.terminal.base import ScreenApp
+from infertui.tui.terminal.capabilities import glyphs
 
 if TYPE_CHECKING:
     from infertui.runner.control import RunnerApi
@@ -39,6 +41,7 @@ class ContextApp(ScreenApp):
         self._environ = environ
         self._client_state: ClientState | None = None
         self._tmux_hinted = False
+        self._title = ""
 
     @property
     def client_state(self) -> "ClientState":
@@ -98,6 +101,25 @@ class ContextApp(ScreenApp):
     def say(self, text: str, severity: "Severity" = "information") -> None:
         """A toast."""
         self.notify(notify.of_text(text), severity=severity, timeout=notify.SECONDS[severity], markup=False)
+
+    def announce_ended(self) -> None:
+        """Say what ended since the last call; what was queued together and is over also rings."""
+        for text in notify.announce_ended(self):
+            if self.settings.bell:
+                self.tell_terminal(signals.BELL)
+            in_tmux = self.terminal.multiplexer == "tmux"
+            self.tell_terminal(signals.notification(self.settings.notification, text, tmux=in_tmux))
+
+    def show_title(self, *, again: bool = False) -> None:
+        """Tell in the terminal's title what runs, where it changed or `again`."""
+        if not self.settings.terminal_title or not signals.has_title(self._environ.get("TERM", "")):
+            return
+        from infertui.tui.frame.header import title_text
+
+        text = title_text(self.known_state, glyphs(cast(Any, self)))
+        if again or text != self._title:
+            self._title = text
+            self.set_terminal_title(text)
 
     def confirm(self, question: str, *, yes: str, then: Callable[[], None]) -> None:
         """Ask before something is lost."""

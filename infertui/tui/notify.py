@@ -41,8 +41,9 @@ def of_bench(bench: "Bench") -> tuple[str, Severity]:
     return of_text("\n".join((f"The bench is over, {rounds}.", *headline(bench)))), "information"
 
 
-def announce_ended(app_context: "AppContext") -> None:
-    """Say what ended since the last call: a study once it is over, and before that the first of it that failed."""
+def announce_ended(app_context: "AppContext") -> "list[str]":
+    """Say what ended since the last call: a study once it is over, and before that the first of it that failed. What is
+    over, each in a sentence."""
     client_state = app_context.client_state
     over: dict[int, Study] = {}
     while client_state.ended:
@@ -52,12 +53,14 @@ def announce_ended(app_context: "AppContext") -> None:
             over[entry.group] = study
         elif entry.state in ("failed", "refused") and sum(map(_failed, study.entries)) == 1:
             app_context.say(told(entry), "error")
-    for study in over.values():
+    found = [study for study in over.values() if any(one.run or one.state == "refused" for one in study.entries)]
+    for study in found:
         last = study.entries[-1]
         if last.place is not None and any(entry.run for entry in study.entries):
             _announce_bench(app_context, study, last.place.bench)
-        elif any(entry.run or entry.state == "refused" for entry in study.entries):
+        else:
             app_context.say(study.text, study.severity)
+    return [study.text for study in found]
 
 
 def _failed(entry: "Entry") -> bool:

@@ -187,6 +187,8 @@ STATUS_EXAMPLES = """[bold]Examples[/bold]
 
   infertui status --check || echo "the runner hangs"
 
+  set -g status-right '#(infertui status --line)'      (in tmux.conf: one short line for its bar)
+
 Exit code 1: no runner is running. It never starts one.
 """
 
@@ -198,6 +200,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Say nothing; exit code 1 only where a runner runs and does not answer.")
+    ] = False,
+    bar: Annotated[
+        bool, typer.Option("--line", help="One short line for a status bar; empty where no runner is running.")
     ] = False,
 ) -> None:
     """Show whether a runner is running, what it does and what waits."""
@@ -211,7 +216,12 @@ def status(
         if _runs_here(os.environ):
             asyncio.run(_ask(place))
         return
+    if bar and not _runs_here(os.environ) and path is None:
+        raise typer.Exit(1)
     hello, told = asyncio.run(_ask(place))
+    if bar:
+        say(_bar_line(hello, told))
+        return
     if as_json:
         say_json(_document(place, hello, told), indent=2)
         return
@@ -310,6 +320,35 @@ def _lines(place: Path, hello: "RunnerHello", told: "Snapshot | None") -> list[s
     lines.append(f"clients: {told.clients}")
     lines += [f"note: {clean(fault)}" for fault in told.faults]
     return lines
+
+
+_LONGEST_LABEL = 24
+
+
+def _bar_line(hello: "RunnerHello", told: "Snapshot | None") -> str:
+    """`62% bs=4 ETA 0:41, 3 waiting`, or how the last run ended; without the signs that bars read as formats."""
+    if told is None:
+        return f"{hello.running} running, {hello.queued} waiting"
+    from infertui.runner.scheduling.studies import fate
+    from infertui.text import one_line
+
+    counts, parts = _counts(told), []
+    for entry in _under_way(told)[:1]:
+        progress = told.progress.get(entry.run)
+        words = [f"{progress.fraction * 100:.0f}%" if progress else "0%", one_line(entry.label, _LONGEST_LABEL)]
+        if progress and progress.eta_s is not None:
+            minutes, seconds = divmod(round(progress.eta_s), 60)
+            words.append(f"ETA {minutes}:{seconds:02}")
+        parts.append(" ".join(words))
+    parts += [f"{counts['running']} running"] if counts["running"] > 1 else []
+    parts += [f"{counts['queued']} waiting"] if counts["queued"] else []
+    parts += ["paused"] if told.paused else []
+    if not counts["running"]:
+        ended = [entry for entry in told.entries if entry.ended and entry.run]
+        if last := max(ended, key=lambda entry: entry.ended, default=None):
+            parts.insert(0, f"{one_line(last.label, _LONGEST_LABEL)} {fate(last)}")
+    # tmux takes #[...] in a bar for styles, and #(...) for commands.
+    return (", ".join(parts) or "idle").replace("#", "")
 
 
 def _running_line(told: "Snapshot", entry: "Entry") -> str:

@@ -79,6 +79,28 @@ def _parts(client_state: "ClientState | None", condition: Condition, colours: Pa
     return parts if client_state is None else [*parts, *_run_parts(client_state, colours, signs)]
 
 
+_STEP = 5
+"""Percent: a title is written again no oftener."""
+
+
+def title_text(client_state: "ClientState | None", signs: Glyphs) -> str:
+    """What a terminal's title says: `60% demo bs=4 - infertui`, and between runs how the last one ended."""
+    if client_state is None:
+        return "infertui"
+    running = [entry for entry in client_state.running if entry.run]
+    if running:
+        progress = client_state.progress.get(running[0].run)
+        share = round(progress.fraction * 100 / _STEP) * _STEP if progress is not None else 0
+        more = f" +{len(running) - 1}" if len(running) > 1 else ""
+        return f"{share}% {running[0].label}{more} - infertui"
+    ended = [entry for entry in client_state.entries.values() if entry.ended and entry.run]
+    last = max(ended, key=lambda entry: entry.ended, default=None)
+    if last is None:
+        return "infertui"
+    word = {"finished": signs.ok, "failed": signs.failed}.get(last.state, "!") if last.valid is not False else "!"
+    return f"{word} {last.label} - infertui"
+
+
 def gpu_summary(client_state: "ClientState", signs: Glyphs, *, short: bool = False) -> str:
     """`8x H100 80GB HBM3`, short `8x H100`, or `no GPU`; lost devices are counted."""
     if client_state.runner is None or not client_state.runner.gpus:

@@ -19,6 +19,7 @@ from infertui.results.table import Column
 from infertui.text import clean, one_line
 from infertui.tui.results.ratios import RatioColumn
 from infertui.tui.terminal.early import MAX_BYTES
+from infertui.tui.terminal.signals import Notification
 
 if TYPE_CHECKING:
     Shown: TypeAlias = str
@@ -38,6 +39,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 2.0
     slow_link: Annotated[bool, Meta(description="redraw rarely and without charts: below 1 kB a second")] = False
     mouse: Annotated[Literal["auto", "on", "off"], Meta(description="auto: off over SSH")] = "auto"
+    terminal_title: Annotated[bool, Meta(description="show in the terminal's title what runs, and how far it is")] = (
+        True
+    )
+    bell: Annotated[bool, Meta(description="ring the terminal's bell when what was queued together has ended")] = False
+    notification: Annotated[
+        Notification,
+        Meta(
+            description="have the terminal notify the desktop then: osc9 (iTerm2, kitty, WezTerm, Ghostty, Windows "
+            "Terminal) or osc777 (foot, rxvt-unicode, WezTerm, Ghostty); in tmux with allow-passthrough on"
+        ),
+    ] = "off"
     temperature_unit: Annotated[Literal["C", "F"], Meta(description="unit of temperatures")] = "C"
     hot_c: Annotated[float, Meta(ge=0, le=150, description="from here a temperature is marked, in degrees Celsius")] = (
         83.0

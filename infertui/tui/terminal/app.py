@@ -56,6 +56,17 @@ class TerminalApp(StockApp):
         if set_mouse is not None:
             set_mouse(on)
 
+    def tell_terminal(self, sequence: str) -> None:
+        """Behind what waits to be written."""
+        if sequence and self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+
+    def set_terminal_title(self, text: str) -> None:
+        """By the driver, which knows when the terminal is left."""
+        set_title = getattr(self._driver, "set_title", None)
+        if set_title is not None:
+            set_title(text)
+
     def forget_drawn(self) -> None:
         """The next update writes all that it covers."""
         self._saver.forget()

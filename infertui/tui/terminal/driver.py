@@ -26,6 +26,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
 
+from infertui.tui.terminal import signals
 from infertui.tui.terminal.stock import catch_signals
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ class TerminalDriver(LinuxDriver):
         self.outlet = TerminalWriter(self._descriptor)
         self._mouse_on = False
         self._stopped = False
+        self._titled = False
 
     def write(self, data: str) -> None:
         """Queue `data` for the terminal; returns at once."""
@@ -213,7 +215,17 @@ class TerminalDriver(LinuxDriver):
         """Leave the application mode; frames that nobody will see any more do not hold it up."""
         if self.outlet.behind:
             self.outlet.discard()
+        if self._titled:
+            self._titled = False
+            self.write(signals.RESTORE_TITLE)
         super().stop_application_mode()
+
+    def set_title(self, text: str) -> None:
+        """Show a text in the title, and keep the one of before."""
+        if not self._titled:
+            self._titled = True
+            self.write(signals.KEEP_TITLE)
+        self.write(signals.title(text))
 
     def close(self) -> None:
         """End both writers. A terminal that does not read gets what restores it when it does."""

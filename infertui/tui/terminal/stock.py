@@ -40,6 +40,12 @@ class StockApp(App[None]):
     def report_mouse(self, on: bool) -> None:
         """Have the mouse reported, or leave it to the terminal."""
 
+    def tell_terminal(self, sequence: str) -> None:
+        """Write a sequence that changes nothing of the picture."""
+
+    def set_terminal_title(self, text: str) -> None:
+        """Show a text, which may be foreign, in the terminal's title; the one of before comes back at the end."""
+
     def forget_drawn(self) -> None:
         """Whatever stands on the terminal now is unknown: something else may have written to it."""
 

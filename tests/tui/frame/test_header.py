@@ -1,7 +1,7 @@
 from msgspec.structs import replace
 from support.screens import entry, machine, sample
 
-from infertui.tui.frame.header import Condition, gpu_summary, header_text, minutes
+from infertui.tui.frame.header import Condition, gpu_summary, header_text, minutes, title_text
 from infertui.tui.state import ClientState
 from infertui.tui.terminal.capabilities import ASCII, UNICODE
 from infertui.tui.themes import DEFAULT_PALETTE
@@ -68,3 +68,20 @@ def test_gpus_in_words() -> None:
 
 def test_times() -> None:
     assert [minutes(seconds) for seconds in (0, 41.4, 750, 7500, -3)] == ["0:00", "0:41", "12:30", "2:05:00", "0:00"]
+
+
+def test_the_title_says_how_far_it_is_and_then_how_it_ended() -> None:
+    assert title_text(None, UNICODE) == "infertui"
+    assert title_text(client_state_of(), UNICODE) == "infertui"
+    client_state = client_state_of(entries=(entry(1, "running"), entry(2)))
+    progress = client_state.progress["run1"]
+    progress.measured, progress.measured_seconds = 5, 10.0
+    assert title_text(client_state, UNICODE) == "50% sweep bs=1 - infertui"
+    done = replace(client_state.entries[1], state="finished", run="run1", ended="2026-01-01T00:00:00+00:00")
+    client_state.entries[1] = done
+    assert title_text(client_state, UNICODE) == "✓ sweep bs=1 - infertui"
+    assert title_text(client_state, ASCII) == "+ sweep bs=1 - infertui"
+    client_state.entries[1] = replace(done, valid=False)
+    assert title_text(client_state, UNICODE) == "! sweep bs=1 - infertui"
+    client_state.entries[1] = replace(done, state="failed")
+    assert title_text(client_state, UNICODE) == "✗ sweep bs=1 - infertui"
