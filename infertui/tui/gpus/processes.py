@@ -1,6 +1,6 @@
 """The processes that compute on a GPU, asked for again and again while someone looks. It ends none of them."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import ClassVar
 
 from rich.text import Text
@@ -22,20 +22,25 @@ from infertui.tui.widgets.rowlist import RowList
 from infertui.units import format_bytes
 
 _LOOK_S = 2.0
-_PID_WIDTH = 9
-_MEMORY_WIDTH = 12
+_MINE = "•"
+_WIDTHS = {"pid": 9, "user": 11, "age": 9, "memory": 11, "run": 18}
+_NARROW = 70
+"""Below this width runs and users give way to the command."""
 
 ACTIONS = (Action("processes.close", "escape,i,enter", "Back", "back to the GPUs"),)
 
 
 class ProcessesScreen(Dialog[None]):
-    """A list of PID, memory and name, refreshed every two seconds while it is open."""
+    """Whose they are, how old, what they hold and how they were started; refreshed every two seconds while it is open.
+
+    Those of this runner are marked, with the run that they are for.
+    """
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ACTIONS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
     DEFAULT_CSS = """
     ProcessesScreen { align: center middle; }
-    ProcessesScreen > Vertical { width: 76; max-width: 96%; height: 16; max-height: 90%; padding: 0 1; }
+    ProcessesScreen > Vertical { width: 130; max-width: 96%; height: 18; max-height: 90%; padding: 0 1; }
     ProcessesScreen GaugeColumn { width: 1fr; height: 1; }
     """
 
@@ -63,7 +68,6 @@ class ProcessesScreen(Dialog[None]):
             "ascii" if self._app_context.ascii_only else "round",
             self.app.theme_variables["foreground"],
         )
-        self._list.set_header(_line("PID", "memory", "name", self._list.row_width, self._look, head=True))
         self._list.focus()
         self._draw()
         self._ask()
@@ -86,7 +90,13 @@ class ProcessesScreen(Dialog[None]):
             self._note = _note(processes)
         self._draw()
 
+    def on_resize(self) -> None:
+        """The columns are laid out for the width."""
+        self._draw()
+
     def _draw(self) -> None:
+        heads = {"pid": "PID", "user": "user", "age": "age", "memory": "GPU memory", "run": "run", "command": "command"}
+        self._list.set_header(_line(heads, self._list.row_width, self._look, head=True))
         self._list.redraw()
         if self._note != self._note_shown:
             self._note_shown = self._note
@@ -102,8 +112,15 @@ class ProcessesScreen(Dialog[None]):
 
     def row_text(self, index: int, width: int) -> Text:
         process = self._processes[index]
-        memory = NOT_AVAILABLE if process.memory_used is None else format_bytes(process.memory_used)
-        return _line(str(process.pid), memory, process.name or NOT_AVAILABLE, width, self._look)
+        cells = {
+            "pid": str(process.pid),
+            "user": process.user or NOT_AVAILABLE,
+            "age": NOT_AVAILABLE if process.age_s is None else age(process.age_s),
+            "memory": NOT_AVAILABLE if process.memory_used is None else format_bytes(process.memory_used),
+            "run": process.run or "-",
+            "command": process.command or process.name or NOT_AVAILABLE,
+        }
+        return _line(cells, width, self._look, mine=bool(process.run))
 
     def action_close(self) -> None:
         """Back."""
@@ -115,13 +132,28 @@ class ProcessesScreen(Dialog[None]):
         self.action_close()
 
 
-def _line(pid: str, memory: str, name: str, width: int, look: RenderContext, *, head: bool = False) -> Text:
-    style = look.palette.muted if head else ""
-    return beside(
-        fit(pid, _PID_WIDTH, look, style=style, align="right"),
-        fit(memory, _MEMORY_WIDTH, look, style=style, align="right"),
-        fit(f"  {name}", max(6, width - _PID_WIDTH - _MEMORY_WIDTH), look, style=style),
-    )
+def age(seconds: float) -> str:
+    """`45s`, `12m`, `3h 20m` or `5d 4h`: as exact as anybody asks of a process."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if not minutes:
+        return f"{int(seconds)}s"
+    if not hours:
+        return f"{minutes}m"
+    return f"{hours}h {minutes % 60}m" if not days else f"{days}d {hours % 24}h"
+
+
+def _line(cells: Mapping[str, str], width: int, look: RenderContext, *, head: bool = False, mine: bool = False) -> Text:
+    shown = [key for key in _WIDTHS if width >= _NARROW or key not in ("user", "run")]
+    muted = look.palette.muted if head else ""
+    parts = [plain(look.glyph(_MINE, "*") if mine else " ", look.palette.active)]
+    for key in shown:
+        right = key in ("pid", "age", "memory")
+        style = look.palette.active if mine and key == "run" else muted
+        parts.append(
+            fit(cells[key], _WIDTHS[key] - 2, look, style=style, align="right" if right else "left", after="  ")
+        )
+    room = width - 1 - sum(_WIDTHS[key] for key in shown)
+    return beside(*parts, fit(cells["command"], max(6, room), look, style=muted))
 
 
 def _note(processes: tuple[GpuProcess, ...] | None) -> str:
@@ -129,4 +161,6 @@ def _note(processes: tuple[GpuProcess, ...] | None) -> str:
         return "The driver does not tell which processes use this GPU."
     if not processes:
         return "No process computes on this GPU."
-    return "PIDs are the host's, also in a container. esc goes back."
+    if all(process.user is None for process in processes):
+        return "PIDs are the host's: users and commands are not known in here. esc goes back."
+    return "Marked: of this runner. esc goes back."

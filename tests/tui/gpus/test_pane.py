@@ -9,7 +9,7 @@ from infertui.errors import InfertuiError
 from infertui.runner.control import EventEnvelope, Measured
 from infertui.telemetry.readings import GpuProcess
 from infertui.tui.gpus.pane import GpusPane
-from infertui.tui.gpus.processes import ProcessesScreen
+from infertui.tui.gpus.processes import ProcessesScreen, age
 from infertui.tui.gpus.table import GaugeTable
 from infertui.tui.settings.stored import Settings
 from infertui.tui.state import ALL_TOPICS, ClientState
@@ -250,7 +250,7 @@ def test_the_processes_of_the_selected_gpu_are_asked_for() -> None:
         await pilot.pause()
         assert control.calls[-1] == ("processes", (uuid(1),))
         assert "123" in bench.text
-        assert "10.0 GiB  python" in bench.text
+        assert "10.0 GiB" in bench.text
         assert "[/foo]" in bench.text
         await pilot.press("escape")
         await pilot.pause()
@@ -306,3 +306,50 @@ def test_why_there_is_no_gpu_and_what_to_do_are_two_sentences() -> None:
     text = look_at(bench(known), size=(60, 12))
     assert "No GPU: the driver library was not found. Install the" in text
     assert "driver, or do without." in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0s"), (59.9, "59s"), (60, "1m"), (3599, "59m"), (3600, "1h 0m"), (86399, "23h 59m"), (450000, "5d 5h")],
+)
+def test_ages(seconds: float, shown: str) -> None:
+    assert age(seconds) == shown
+
+
+def test_processes_say_whose_they_are_and_ours_are_marked() -> None:
+    control = FakeControl()
+    control.answers["processes"] = (
+        GpuProcess(
+            123, "/usr/bin/python3", 10 * 2**30, "ann", 4000.0, "python3 -m infertui.worker 3 4", "#3 demo bs=4"
+        ),
+        GpuProcess(4711, "trtllm", None, "bob\x1b[31m", None, "trtllm-serve " + HOSTILE),
+        GpuProcess(9, None, None),
+    )
+
+    def row(text: str, pid: int) -> str:
+        (line,) = (line for line in text.splitlines() if f" {pid} " in line)
+        return line
+
+    async def opened(bench: Bench, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await pilot.pause()
+        await settled(bench)
+        await pilot.pause()
+
+    async def wide(bench: Bench, pilot: Pilot[None]) -> None:
+        await opened(bench, pilot)
+        ours = row(bench.text, 123)
+        for words in ("•", "ann", "1h 6m", "10.0 GiB", "#3 demo bs=4", "python3 -m infertui.worker"):
+            assert words in ours
+        assert "•" not in row(bench.text, 4711)
+        assert "trtllm-serve" in row(bench.text, 4711)
+        assert row(bench.text, 9).count("n/a") == 4
+        assert "\x1b" not in bench.text
+
+    async def narrow(bench: Bench, pilot: Pilot[None]) -> None:
+        await opened(bench, pilot)
+        assert "python3 -m infertui" in row(bench.text, 123)
+        assert "•" in row(bench.text, 123)
+
+    act(bench(client_state(gpus(1)), control=control), wide)
+    act(bench(client_state(gpus(1)), control=control), narrow, size=(60, 16))
