@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.binding import BindingType
 from textual.dom import DOMNode
-from textual.events import Key, Resize
+from textual.events import Event, Key, Paste, Resize
 from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
@@ -290,6 +290,14 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         done = await super().run_action(action, default_namespace, namespaces)
         self.main.footer_due()
         return done
+
+    async def on_event(self, event: Event) -> None:
+        """A key that the welcome has no use for is for the screen behind it."""
+        if isinstance(event, Key | Paste) and not event.is_forwarded and self.main.is_composed:
+            gives_way = getattr(self.screen, "gives_way", None)
+            if gives_way is not None and gives_way(event.key if isinstance(event, Key) else ""):
+                self.screen.dismiss(False)
+        await super().on_event(event)
 
     def on_key(self, event: Key) -> None:
         """From the first key on the focus goes where the user says; `?` works on every screen that has actions."""

@@ -571,7 +571,9 @@ def test_the_first_start_is_one_key_from_a_run(tmp_path: Path) -> None:
         shown = text_of(app)
         assert "gpu-box" in shown
         assert "2× H100" in shown
-        assert "vllm: vllm is not installed" in shown
+        assert "r  measure the demo now" in shown
+        assert "transformers  " in shown
+        assert "vllm not here" in shown
         await pilot.press("r")
         async with asyncio.timeout(10):
             while not calls(fake, "submit") or not path.exists():
@@ -587,7 +589,7 @@ def test_the_first_start_is_one_key_from_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cuda", "variable", "words"),
     [
-        ("none", None, "PyTorch 2.9 is built without CUDA and cannot"),
+        ("none", None, "PyTorch 2.9 is built without CUDA"),
         ("12.1", "-1", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU"),
         ("12.1", "", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU"),
         ("12.1", "NoDevFiles", "CUDA_VISIBLE_DEVICES hides them all: runs use the CPU"),
@@ -618,17 +620,69 @@ def test_the_welcome_tells_of_gpus_that_runs_cannot_use(
     drive(app, steps)
 
 
-def test_any_other_key_closes_the_welcome(tmp_path: Path) -> None:
+def test_the_welcome_takes_no_key_that_is_not_its_own(tmp_path: Path) -> None:
     fake = machine()
     app = app_over(fake, tmp_path, welcome=True)
 
     async def steps(pilot: Pilot[None]) -> None:
-        await pilot.press("x")
+        assert isinstance(app.screen, WelcomeScreen)
+        await pilot.press("5", "slash", *"gpt")
         await pilot.pause()
-        assert not isinstance(app.screen, WelcomeScreen)
+        assert app.on_main_screen
+        assert app.stage.active == "results"
+        assert "/ gpt" in text_of(app)
         assert not calls(fake, "submit")
 
     drive(app, steps)
+
+
+def test_esc_closes_the_welcome_and_nothing_else(tmp_path: Path) -> None:
+    fake = machine()
+    app = app_over(fake, tmp_path, welcome=True)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.on_main_screen
+        assert not calls(fake, "submit")
+
+    drive(app, steps)
+
+
+@pytest.mark.parametrize("size", [(160, 48), (80, 24), (80, 15), (60, 20), (40, 10), (30, 10), (20, 5)])
+def test_what_to_do_first_is_never_cut(size: tuple[int, int], tmp_path: Path) -> None:
+    app = app_over(machine(gpus=8), tmp_path, welcome=True)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        if size < (30, 10):
+            assert app.on_main_screen
+            return
+        async with asyncio.timeout(20):
+            while "on this disk" not in text_of(app):
+                await pilot.pause(0.02)
+        shown = text_of(app)
+        assert "r  measure the demo now" in shown or (size[0] < 40 and "r  start the demo" in shown)
+        assert "8× H100" in shown
+        assert sum(line.count("Engines") for line in shown.split("\n")) == 1
+        box = app.screen.query_one("#found").region
+        assert app.screen.region.contains_region(box)
+
+    drive(app, steps, size=size)
+
+
+def test_who_types_before_the_welcome_has_no_use_for_it(tmp_path: Path) -> None:
+    app = app_over(machine(), tmp_path, welcome=True)
+
+    async def go() -> None:
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("5")
+            async with asyncio.timeout(20):
+                await app.furnished.wait()
+            await pilot.pause()
+            assert app.on_main_screen
+            assert app.stage.active == "results"
+
+    asyncio.run(go())
 
 
 def test_ascii_and_no_colour(tmp_path: Path) -> None:

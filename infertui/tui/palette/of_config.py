@@ -34,7 +34,7 @@ async def later(app: "InfertuiApp") -> AsyncIterator[list[PaletteCommand]]:
     yield [
         PaletteCommand(
             f"model:{model.id}", model.id, partial(_choose_model, app, model.id), "Model",
-            model.problem or f"measure this one: {model.architecture or model.kind}",
+            model.problem or f"put it into the form ({model.architecture or model.kind})",
         )
         for model in models
     ]  # fmt: skip
