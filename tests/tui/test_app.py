@@ -658,7 +658,7 @@ def test_what_to_do_first_is_never_cut(size: tuple[int, int], tmp_path: Path) ->
             assert app.on_main_screen
             return
         async with asyncio.timeout(20):
-            while "on this disk" not in text_of(app):
+            while "Models   none" not in text_of(app):
                 await pilot.pause(0.02)
         shown = text_of(app)
         assert "r  measure the demo now" in shown or (size[0] < 40 and "r  start the demo" in shown)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from infertui.tui.app import InfertuiApp
 
 SOURCES: tuple[str, ...] = (
-    "infertui.tui.palette.of_screen", "infertui.tui.palette.of_config", "infertui.tui.palette.of_runs",
+    "infertui.tui.palette.of_screen", "infertui.tui.palette.of_commands", "infertui.tui.palette.of_config",
+    "infertui.tui.palette.of_runs",
 )  # fmt: skip
 """Modules; those that are first come first while nothing is typed."""
 

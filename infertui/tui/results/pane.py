@@ -261,6 +261,11 @@ class ResultsPane(Pane):
     # Keys: acts on runs.
 
     @property
+    def marked_runs(self) -> tuple[str, ...]:
+        """Ids of the marked ones."""
+        return tuple(self._selection.marked)
+
+    @property
     def _targets(self) -> list[ResultRow]:
         return self._selection.targets(self._table.current)
 

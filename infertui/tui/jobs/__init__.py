@@ -1,0 +1,1 @@
+"""Commands of the command line that the screen starts: reports, exports, imports, calibrations."""
