@@ -18,7 +18,7 @@ FROM_ZERO = 0.7
 _HUGE = 1e300
 """What lies beyond cannot be scaled with floats."""
 _TINY = 1e-290
-_STEPS_IN_RANGE = 5
+_STEPS_IN_RANGE, _FEW_TICKS = 5, 4
 _LEVELS = 4.0
 """From this ratio of the largest to the least on, levels may be spread so evenly by their logarithm that it is used."""
 _SUFFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -133,6 +133,14 @@ def ticks(axis: Axis, most: int) -> tuple[Tick, ...]:
         else:
             step, found = larger, fewer
     return tuple(Tick(value, label) for value, label in _labelled(found, step))
+
+
+def tick_rows(axis: Axis, rows: int) -> dict[int, str]:
+    """Labels of a vertical axis by row, 0 being the topmost: at every third row or so, at every other one of a few."""
+    if not axis.high > axis.low or rows < 1:
+        return {}
+    found = ticks(axis, min(1 + (rows - 1) // 2, max(_FEW_TICKS, 1 + (rows - 1) // 3)))[:rows]
+    return {round((1 - axis.place(one.value)) * (rows - 1)): one.label for one in found}
 
 
 def _multiples(axis: Axis, step: float) -> list[float]:

@@ -1,18 +1,38 @@
-"""A curve over a numeric axis as lines of text, in braille or ASCII: values in, lines out. Pure.
+"""A curve over a numeric axis: where it stops paying, and as lines of text in braille or ASCII. Pure.
 
 Measured points are joined by straight lines; a point that failed is a cross on the axis.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 
-from infertui.units import format_number
+from infertui.axes import Axis, label_start, level_axis, level_ticks, thinned, tick_rows, value_axis
 
+LITTLE = 0.05
+"""The gain in throughput that no longer pays, as a share."""
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Braille bits by column and row of a cell (Unicode chapter 21.1)."""
 _BLANK = 0x2800
 WIDTH, HEIGHT = 60, 8
-_FEWEST = 2
+_TICK_CELLS = 6
+_FEWEST, _FEWEST_OF_KNEE = 2, 3
+
+
+def knee(points: Sequence[tuple[float, float]], less_than: float = LITTLE) -> float | None:
+    """The knee of a curve of throughput, which is its point of diminishing returns: the least x to which all larger
+    ones together add less than that share. None with fewer than three different x, and where the largest is needed.
+    """
+    ordered = sorted(points)
+    if len({x for x, _ in ordered}) < _FEWEST_OF_KNEE:
+        return None
+    beyond = 0.0
+    found = ordered[-1][0]
+    for x, y in reversed(ordered):
+        if beyond < (1 + less_than) * y:
+            found = x
+        beyond = max(beyond, y)
+    return found if found < ordered[-1][0] else None
 
 
 def curve(
@@ -21,49 +41,48 @@ def curve(
     title: str,
     crosses: Sequence[float] = (),
     marks: Sequence[float] = (),
-    text: Callable[[float], str] = format_number,
     axis: str = "",
     width: int = WIDTH,
     height: int = HEIGHT,
-    gutter: int = 0,
     ascii_only: bool = False,
 ) -> list[str]:
     """A chart of `points`, in any order, from zero up; nothing with fewer than two different x.
 
-    `crosses` are the x of what failed, `marks` the x that are pointed at below the axis. `text` writes a value of y,
-    `axis` says what x is. The chart is `width` cells wide and `height` rows high, beside its labels,
-    which take `gutter` cells at least: charts with equal ones stand exactly below each other.
+    `crosses` are the x of what failed, `marks` the x that are pointed at below the axis, and `axis` says what x is.
+    The chart is `width` cells wide and `height` rows high, beside its labels.
     """
-    ordered = sorted(points)
-    everywhere = [x for x, _ in ordered] + list(crosses)
+    ordered = sorted(point for point in points if all(math.isfinite(value) for value in point))
+    everywhere = [x for x, _ in ordered] + [x for x in crosses if math.isfinite(x)]
     if len({x for x, _ in ordered}) < _FEWEST:
         return []
-    left, right = min(everywhere), max(everywhere)
-    top = max(y for _, y in ordered) or 1.0
+    across, up = level_axis(everywhere), value_axis(0.0, max(y for _, y in ordered), zero=True)
     columns, rows = (width, height) if ascii_only else (2 * width, 4 * height)
 
     def place(x: float, y: float) -> tuple[int, int]:
-        return round((x - left) / (right - left) * (columns - 1)), round((1 - max(0.0, y) / top) * (rows - 1))
+        right, top = (min(max(place, 0.0), 1.0) for place in (across.place(x), up.place(y)))
+        return round(right * (columns - 1)), round((1 - top) * (rows - 1))
 
     dots = {dot for one, other in pairwise(ordered) for dot in _line(place(*one), place(*other))}
     ends = {place(*point) for point in ordered}
     drawn = _ascii(dots, ends, width, height) if ascii_only else _braille(dots, width, height)
-    labels = {0: text(top), (height - 1) // 2: text(top / 2), height - 1: "0"}
-    gutter = max(gutter, *(len(label) for label in labels.values()))
+    labels = tick_rows(up, height)
+    gutter = max(len(label) for label in labels.values())
     bar, floor, corner = ("|", "-", "+") if ascii_only else ("│", "─", "└")
     lines = [title, *(f"{labels.get(row, ''):>{gutter}} {bar}{line}".rstrip() for row, line in enumerate(drawn))]
     base = [floor] * width
     for signs, sign in ((marks, "^" if ascii_only else "▲"), (crosses, "x")):
         for x in signs:
-            base[_column(x, left, right, width)] = sign
+            base[min(width - 1, max(0, round(across.place(x) * (width - 1))))] = sign
     lines.append(f"{'':>{gutter}} {corner}{''.join(base)}")
-    low, high = f"{left:g}", f"{right:g}"
-    middle = axis.center(max(0, width - len(low) - len(high)))
-    return [*lines, f"{'':>{gutter}}  {low}{middle}{high}".rstrip()]
+    return [*lines, f"{'':>{gutter}}  {_levels(across, everywhere, width)}{'  ' if axis else ''}{axis}".rstrip()]
 
 
-def _column(x: float, left: float, right: float, width: int) -> int:
-    return min(width - 1, max(0, round((x - left) / (right - left) * (width - 1))))
+def _levels(axis: Axis, levels: Sequence[float], width: int) -> str:
+    line = " " * width
+    for one in thinned(level_ticks(axis, levels, max(2, width // _TICK_CELLS)), axis, width):
+        start = label_start(one, axis, width)
+        line = line[:start] + one.label + line[start + len(one.label) :]
+    return line
 
 
 def _line(one: tuple[int, int], other: tuple[int, int]) -> list[tuple[int, int]]:

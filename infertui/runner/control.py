@@ -409,9 +409,9 @@ class RunnerApi:
         """The paired result of a bench, as far as it was measured."""
 
     @asks("POST", "/curves", reply="curves")
-    async def curves(self, out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
-        """Throughput and memory of runs over each number that sets them apart, all else being equal; none where no
-        number does, over three values at least."""
+    async def curves(self, out: str, runs: Sequence[str], *, fewest: int = 3) -> tuple[SweepCurve, ...]:
+        """Throughput, TTFT and memory of runs over each number that sets them apart, all else being equal; none where
+        no number does, over the fewest values asked for, two at least."""
 
     @changes("DELETE", "/runs", "delete runs")
     async def delete(self, out: str, runs: Sequence[str]) -> None:

@@ -154,7 +154,7 @@ def benched(out: str, bench: str) -> Bench:
     return bench_report(results)
 
 
-def curves_of_runs(out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
+def curves_of_runs(out: str, runs: Sequence[str], fewest: int = 3) -> tuple[SweepCurve, ...]:
     """Curves over each number that was swept in these runs. Runs without a result that can be read are left out.
 
     Raises UsageError for too many of them.
@@ -162,7 +162,7 @@ def curves_of_runs(out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
     asked = set(runs)
     if len(asked) > MOST_IN_CURVES:
         raise UsageError(f"{len(asked):,} runs are too many to draw: up to {MOST_IN_CURVES:,}")
-    return tuple(curves_of(Store(folder(out)).results_of(asked)))
+    return tuple(curves_of(Store(folder(out)).results_of(asked), max(2, fewest)))
 
 
 def _bench_of(result: Result) -> str:

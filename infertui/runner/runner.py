@@ -307,8 +307,8 @@ class Runner(TuningOperations, CapacityOperations):
     async def bench(self, out: str, bench: str) -> Bench:
         return await run_blocking(lambda: benched(out, bench))
 
-    async def curves(self, out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
-        return await run_blocking(lambda: curves_of_runs(out, runs))
+    async def curves(self, out: str, runs: Sequence[str], *, fewest: int = 3) -> tuple[SweepCurve, ...]:
+        return await run_blocking(lambda: curves_of_runs(out, runs, fewest))
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         await run_blocking(lambda: self._reports.delete(out, runs))

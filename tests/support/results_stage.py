@@ -49,9 +49,9 @@ class StoredControl(FakeControl):
         self._ask("compare", out, tuple(runs))
         return compared(Reports(), out, runs, threading.Event())
 
-    async def curves(self, out: str, runs: Sequence[str]) -> tuple[SweepCurve, ...]:
+    async def curves(self, out: str, runs: Sequence[str], *, fewest: int = 3) -> tuple[SweepCurve, ...]:
         self._ask("curves", out, tuple(runs))
-        return curves_of_runs(out, runs)
+        return curves_of_runs(out, runs, fewest)
 
     async def bench(self, out: str, bench: str) -> Bench:
         self._ask("bench", out, bench)

@@ -11,10 +11,10 @@ MOST_CURVES = 4
 _FEWEST = 3
 
 
-def curves_of(results: Iterable[Result]) -> list[SweepCurve]:
-    """A curve for each series over a number that was swept over three values or more."""
+def curves_of(results: Iterable[Result], fewest: int = _FEWEST) -> list[SweepCurve]:
+    """A curve for each series over a number that was swept over so many values or more."""
     held = list(results)
-    return [_curve(one) for key in swept_numbers(held, _FEWEST) for one in axis_series(held, key, _FEWEST)]
+    return [_curve(one) for key in swept_numbers(held, fewest) for one in axis_series(held, key, fewest)]
 
 
 def sweep_curves(results: Iterable[Result], *, ascii_only: bool = False) -> Iterator[str]:
@@ -42,5 +42,6 @@ def _curve(series: AxisSeries) -> SweepCurve:
 
 
 def _point(x: float, result: Result, throughput: float) -> SweepPoint:
-    low, high, memory = (metric_of(key).number(result) for key in ("low", "high", "vram"))
-    return SweepPoint(x, result.id, throughput, low, high, memory, result.verdict.valid)
+    keys = ("low", "high", "vram", "ttft", "ttft_p99")
+    low, high, memory, ttft, ttft_p99 = (metric_of(key).number(result) for key in keys)
+    return SweepPoint(x, result.id, throughput, low, high, memory, result.verdict.valid, ttft, ttft_p99)

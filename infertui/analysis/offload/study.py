@@ -1,10 +1,9 @@
 """What a study of offloading found: its table, the optimum under the ceiling, memory by the layer, where more layers
 stop paying, profiles. It is what `profile.json` holds.
 
-The point of diminishing returns is the fewest layers to which all further ones together add less than 5 % of
-throughput. Speeds are known within intervals and at measured points alone, so that it has an interval, too: from the
-first number of layers for which that may be so, by the intervals and between points, to the first measured one for
-which it is sure.
+The point of diminishing returns is the knee of throughput over layers (`analysis/curve.py`). Speeds are known within
+intervals and at measured points alone, so that it has an interval, too: from the first number of layers for which that
+may be so, by the intervals and between points, to the first measured one for which it is sure.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from infertui.analysis.curve import LITTLE, knee
 from infertui.analysis.offload.card import Card
 from infertui.analysis.offload.coarse import Estimate, memory_line
 from infertui.analysis.offload.fit import between, line_through
@@ -20,9 +20,6 @@ from infertui.analysis.offload.points import OffloadPoint, believed
 from infertui.analysis.offload.profiles import profiles_of
 from infertui.integers import Whole
 from infertui.measure.comparison import rates_ratio
-
-LITTLE = 0.05
-"""The gain in throughput that no longer pays, as a share."""
 
 
 class Row(Struct, frozen=True):
@@ -162,21 +159,18 @@ def diminishing(points: Sequence[OffloadPoint], less_than: float = LITTLE) -> Di
     what is fastest beyond; `high` is the first point whose lower end is near enough to the upper ends of all beyond.
     """
     ordered = sorted(points, key=lambda point: point.layers)
-    if len(ordered) < 3:
+    first = knee([(point.layers, _middle(point)) for point in ordered], less_than)
+    if first is None:
         return None
-    enough = [
-        at for at, one in enumerate(ordered) if _most_beyond(ordered, at, _middle) < (1 + less_than) * _middle(one)
-    ]
-    if enough[0] == len(ordered) - 1:
-        return None
+    at_first = next(at for at, point in enumerate(ordered) if point.layers == first)
     sure = [at for at, one in enumerate(ordered) if _most_beyond(ordered, at, _high) < (1 + less_than) * _low(one)]
     upper = [(float(point.layers), _high(point)) for point in ordered]
-    first = ordered[enough[0]].layers
-    needed = _most_beyond(ordered, enough[0] - 1, _low) / (1 + less_than) if enough[0] else 0.0
+    layers = ordered[at_first].layers
+    needed = _most_beyond(ordered, at_first - 1, _low) / (1 + less_than) if at_first else 0.0
     low = next(
-        (layers for layers in range(ordered[0].layers, first + 1) if (between(upper, layers) or 0.0) > needed), first
+        (some for some in range(ordered[0].layers, layers + 1) if (between(upper, some) or 0.0) > needed), layers
     )
-    return Diminishing(first, low, ordered[sure[0]].layers if sure else ordered[-1].layers, less_than)
+    return Diminishing(layers, low, ordered[sure[0]].layers if sure else ordered[-1].layers, less_than)
 
 
 def _most_beyond(ordered: Sequence[OffloadPoint], at: int, end: Callable[[OffloadPoint], float]) -> float:

@@ -39,6 +39,7 @@ ACTIONS = (
     Action("queue.skip", "s", "Skip", "pass over waiting runs, or the one that runs (asks)", footer=False, writes=True),
     Action("queue.undo", "u", "Undo", "queue again what was taken out last", footer=False, writes=True),
     Action("queue.clear", "X", "Clear", "take all ended runs out of the list; results stay", footer=False, writes=True),
+    Action("queue.curve", "v", "Curve", "what the group came to, in a curve that grows with each run that ends"),
     Action("queue.copy", "y", "Copy", "copy the command line that repeats the run", footer=False),
     Action("queue.fold", "left,h", "Fold", "fold the group", footer=False),
     Action("queue.unfold", "right,l", "Unfold", "unfold the group", footer=False),
@@ -303,6 +304,28 @@ class QueuePane(Pane):
             self.app_context.intend(lambda control: control.resume(), done="The queue goes on.")
         else:
             self.app_context.intend(lambda control: control.pause(), done="Paused: what runs goes on to its end.")
+
+    def action_curve(self) -> None:
+        """The curve of the group that the cursor is in."""
+        if (line := self._line) is None:
+            return
+        from infertui.tui.results.curve.dialog import CurveScreen
+
+        group, out = line.group.entries[0].group, line.group.entries[0].out
+        seen: dict[str, None] = {}
+
+        def entries() -> list[Entry]:
+            return [one for one in self.app_context.client_state.entries.values() if one.group == group]
+
+        def runs() -> tuple[str, ...]:
+            # Of entries that are taken out of the list meanwhile, the runs stay.
+            seen.update({one.run: None for one in entries() if one.run and one.state in ENDED})
+            return tuple(seen)
+
+        def whole() -> bool:
+            return all(one.state in ENDED for one in entries())
+
+        self.app.push_screen(CurveScreen(self.app_context, runs, out=out, whole=whole))
 
     def action_copy(self) -> None:
         """The command line of the run under the cursor."""

@@ -54,12 +54,12 @@ def curve(app: "App[Any]", app_context: AppContext, query: ResultQuery, matching
         from infertui.tui.results.curve.dialog import CurveScreen
         from infertui.tui.results.result_table import all_matching
 
-        runs = list(await all_matching(control, query, MOST_DRAWN)) if alone else marked
+        runs = tuple(await all_matching(control, query, MOST_DRAWN)) if alone else tuple(marked)
         found = await control.curves(str(app_context.out), runs)
         if not found:
             app_context.say(f"No curve: {no_curve(len(runs), alone=alone)}.", "warning")
         elif app.screen is below:  # else somebody has gone on meanwhile
-            app.push_screen(CurveScreen(app_context, found))
+            app.push_screen(CurveScreen(app_context, lambda: runs, out=str(app_context.out), curves=found))
 
     app_context.intend(read)
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from infertui.axes import Axis, Tick, label_start, seconds_ticks, thinned, ticks
+from infertui.axes import Axis, Tick, label_start, seconds_ticks, thinned, tick_rows
 from infertui.tui.terminal.capabilities import ASCII, UNICODE, Glyphs, glyphs
 from infertui.tui.themes import palette
 
@@ -25,8 +25,8 @@ _ASCII_SERIES = ("*", "o", "x", "+", "%", "@")
 # On and off along the time axis, in dots, so that series differ without colour.
 _DASHES = ((1, 0), (1, 1), (3, 2), (1, 3), (4, 1), (2, 4))
 _SAMPLES = ("⠒⠒", "⠂⠂", "⠒⠂", "⠂⠐", "⠒⠐", "⠐ ")
-TICK_ROWS, TICK_CELLS = 3, 10
-"""Rows from one y tick to the next and cells from one x tick to the next, at least."""
+TICK_CELLS = 10
+"""Cells from one x tick to the next, at least."""
 LEGEND_FROM, AXIS_FROM = 5, 4
 """A chart lower than this many rows does without its legend, or its time axis."""
 
@@ -120,7 +120,7 @@ def draw(chart: Chart, width: int, height: int, look: PlotStyle) -> list[Text]:
     rows = height - (height >= LEGEND_FROM) - bottom
     if rows < 1 or width < 4:
         return [Text(" " * max(0, width), end="") for _ in range(height)]
-    labels = value_labels(Axis(*chart.y_range), rows)
+    labels = tick_rows(Axis(*chart.y_range), rows)
     left = label_cells(labels, width, chart.gutter)
     columns = width - left - 1
     legend = [_legend(chart, width, left, look)] if height >= LEGEND_FROM else []
@@ -132,12 +132,6 @@ def draw(chart: Chart, width: int, height: int, look: PlotStyle) -> list[Text]:
         *framed(plot, labels, left, look),
         *([axis_line(below, axis, left, columns, look)] if bottom else []),
     ]
-
-
-def value_labels(axis: Axis, rows: int) -> dict[int, str]:
-    """Labels of the y axis by row, 0 being the topmost."""
-    found = ticks(axis, 1 + (rows - 1) // TICK_ROWS) if axis.high > axis.low else ()
-    return {round((1 - axis.place(one.value)) * (rows - 1)): one.label for one in found[: max(1, rows)]}
 
 
 def label_cells(labels: dict[int, str], width: int, gutter: int = 0) -> int:

@@ -13,14 +13,15 @@ from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
-from infertui.axes import Axis, level_axis, level_ticks, value_axis
+from infertui.axes import Axis, level_axis, level_ticks, tick_rows, value_axis
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.lines import Lines
-from infertui.tui.widgets.plot import PlotStyle, axis_line, framed, label_cells, plot_style, sized, value_labels
+from infertui.tui.widgets.plot import PlotStyle, axis_line, framed, label_cells, plot_style, sized
 
 LEAST_ROWS, LEAST_CELLS = 5, 24
 """A panel that is smaller is left out."""
-_ROOMY_ROWS = 9
+_ROOMY_ROWS, _ROOMY_CELLS = 8, 34
+"""More panels than one are shown where each of them has so much."""
 _GAP = 2
 _TICK_CELLS = 6
 _POINTS, _ASCII_POINTS = "●○◆◇▲△", "o*x+%@"
@@ -123,7 +124,7 @@ def chart_lines(chart: ResultChart, width: int, height: int, look: PlotStyle) ->
     shown = chart.panels[: across * down]
     labels = [_value_axis(panel) for panel in shown]
     inside = _inside(rows)
-    gutter = 0 if across > 1 else max(label_cells(value_labels(axis, inside), cells) for axis in labels)
+    gutter = 0 if across > 1 else max(label_cells(tick_rows(axis, inside), cells) for axis in labels)
     lines: list[Text] = []
     for first in range(0, len(shown), across):
         drawn = [
@@ -139,14 +140,17 @@ def chart_lines(chart: ResultChart, width: int, height: int, look: PlotStyle) ->
 
 
 def arrangement(panels: int, width: int, height: int) -> tuple[int, int]:
-    """How many panels stand beside and below each other; none where there is no room for one."""
+    """How many panels stand beside and below each other: as many as stay large enough, below each other if they can,
+    and one where none would. No panel where there is no room for that one.
+    """
     if not panels or width < LEAST_CELLS or height < LEAST_ROWS:
         return 0, 0
-    beside = min(panels, (width + _GAP) // (LEAST_CELLS + _GAP))
-    if height // panels >= _ROOMY_ROWS or beside == 1:
-        return 1, min(panels, height // LEAST_ROWS)
-    down = min(-(-panels // beside), height // LEAST_ROWS)
-    return min(beside, -(-panels // down)), down
+    for count in range(panels, 1, -1):
+        for across in range(1, count + 1):
+            down = -(-count // across)
+            if (width - _GAP * (across - 1)) // across >= _ROOMY_CELLS and height // down >= _ROOMY_ROWS:
+                return across, down
+    return 1, 1
 
 
 def _inside(rows: int) -> int:
@@ -160,7 +164,7 @@ def panel_lines(
     """One panel: title with what marks mean, drawing behind its y axis, x axis."""
     x_axis, y_axis = level_axis(chart.levels), _value_axis(panel)
     inside = _inside(rows)
-    labels = value_labels(y_axis, inside)
+    labels = tick_rows(y_axis, inside)
     left = label_cells(labels, width, gutter)
     columns = width - left - 1
     title = _title(panel, chart.heading, width, look)
@@ -219,6 +223,11 @@ def _sign(index: int, look: PlotStyle) -> str:
     return signs[index % len(signs)]
 
 
+def curve_sign(index: int, look: PlotStyle) -> tuple[str, str]:
+    """The sign of the points of a curve that has no style of its own, and its style."""
+    return _sign(index, look), look.series[index % len(look.series)]
+
+
 def _style(curve: ChartCurve, index: int, look: PlotStyle) -> str:
     return curve.style or look.series[index % len(look.series)]
 
@@ -246,7 +255,7 @@ def _drawing(
     dots = "." if look.ascii else "braille"
     for index, curve in reversed(list(enumerate(panel.curves))):
         style, known = _style(curve, index, look), _known(curve)
-        at = [(x_axis.place(one.x), _near(y_axis.place(one.y))) for one in known if one.y is not None]
+        at = [(x_axis.place(one.x), y_axis.place(one.y)) for one in known if one.y is not None]
         if curve.joined and len(at) > 1:
             canvas.line(at, dots, style)
         for one, (x, _) in zip(known, at, strict=True):
@@ -261,7 +270,7 @@ def _drawing(
 
 
 def _near(place: float) -> float:
-    """A place on the axis, or a little beyond it: lines to where nothing is seen are not followed there."""
+    """A place on the axis, or a little beyond it: plotext makes every dot of a line, those that nobody sees as well."""
     inside = -1e-9 <= place <= 1 + 1e-9
     return min(max(place, 0.0), 1.0) if inside else min(max(place, -_OUTSIDE), 1 + _OUTSIDE)
 
@@ -298,7 +307,7 @@ class _Canvas:
     def signs(self, places: Iterable[tuple[float, float]], sign: str, style: str) -> None:
         """A sign at each place, in the cell that has the dot of a line there."""
         across, down = self._dots
-        cells = [(_cell(x, self._columns, across), _cell(y, self._rows, down)) for x, y in places]
+        cells = [(_cell(_near(x), self._columns, across), _cell(_near(y), self._rows, down)) for x, y in places]
         self._put(self._figure.scatter, cells, sign, style)
 
     def _put(self, put: Any, places: Sequence[tuple[float, float]], marker: str, style: str) -> None:
@@ -306,7 +315,7 @@ class _Canvas:
             if style not in self._styles:
                 self._styles.append(style)
             code = _FIRST_CODE + self._styles.index(style)
-            put([x for x, _ in places], [y for _, y in places], marker=marker, color=code)
+            put([_near(x) for x, _ in places], [_near(y) for _, y in places], marker=marker, color=code)
             self._empty = False
 
     def lines(self) -> list[Text]:

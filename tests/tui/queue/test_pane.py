@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 from support.pane_bench import Bench, act, look_at, repaints
@@ -6,6 +8,7 @@ from support.scenes import HOSTILE, client_state, entry, sweep
 from support.settled import settled
 from textual.pilot import Pilot
 
+from infertui.analysis.decision.sweep_curve import SweepCurve, SweepPoint
 from infertui.config.schema import Config
 from infertui.config.sources import load
 from infertui.config.sweep import Variant
@@ -14,6 +17,7 @@ from infertui.runner.control import EntriesOrdered, EntryChanged, EventEnvelope,
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.config.command import config_command
 from infertui.tui.queue.pane import QueuePane
+from infertui.tui.results.curve.dialog import CurveScreen
 from infertui.tui.state import ALL_TOPICS
 
 
@@ -282,3 +286,34 @@ def test_what_no_command_line_can_say_is_told() -> None:
         assert "cannot be written on a command line" in str(bench.told[-1][1])
 
     act(bench(entry(1, config=config)), play)
+
+
+def test_the_curve_of_a_group_grows_with_the_runs_that_end() -> None:
+    entries = sweep(1, 4, running=0)
+
+    def points(*batches: int) -> tuple[SweepPoint, ...]:
+        return tuple(SweepPoint(batch, f"run-{batch}", 100.0 * batch) for batch in batches)
+
+    def asked(bench: Bench) -> list[object]:
+        return [arguments[1] for name, arguments in bench.calls if name == "curves"]
+
+    async def until(bench: Bench, pilot: Pilot[None], text: str) -> None:
+        async with asyncio.timeout(20):
+            while text not in bench.text:
+                await pilot.pause(0.05)
+
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        await press(bench, pilot, "v")
+        assert isinstance(bench.screen, CurveScreen)
+        await until(bench, pilot, "no run has ended so far")
+        for count in (1, 2, 3):
+            bench.fake.answers["curves"] = (SweepCurve("workload.batch_size", "bs", points(*range(1, count + 1))),)
+            ended = replace(entries[count - 1], state="finished", run=f"run-{count}")
+            bench.client_state.entries[ended.id] = ended
+            await until(bench, pilot, f"most {100 * count} tok/s" if count > 1 else "1 run ended so far")
+        assert asked(bench) == [("run-1", "run-2"), ("run-1", "run-2", "run-3")]
+        before = bench.screen
+        await press(bench, pilot, "escape")
+        assert bench.screen is not before
+
+    act(bench(*entries), play)

@@ -36,7 +36,7 @@ def test_a_rising_line_with_legend_ticks_and_time_axis() -> None:
         "    tokens/s t  ⠒⠒ now",
         "100┤                           ⢀⣀⠤⠒⠊",
         "   │                      ⣀⠤⠔⠒⠉⠁",
-        "   │                ⢀⡠⠤⠒⠊⠉",
+        " 50┤                ⢀⡠⠤⠒⠊⠉",
         "   │          ⢀⣀⠤⠔⠒⠉⠁",
         "   │     ⣀⡠⠤⠒⠊⠁",
         "  0┤⣀⠤⠔⠊⠉",

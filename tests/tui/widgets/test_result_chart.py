@@ -138,21 +138,24 @@ def test_ascii_has_signs_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "expected"),
+    ("panels", "width", "height", "expected"),
     [
-        (156, 40, (1, 2)),
-        (116, 32, (1, 2)),
-        (76, 18, (1, 2)),
-        (76, 10, (2, 1)),
-        (30, 10, (1, 2)),
-        (30, 9, (1, 1)),
-        (LEAST_CELLS, LEAST_ROWS, (1, 1)),
-        (LEAST_CELLS - 1, LEAST_ROWS, (0, 0)),
-        (LEAST_CELLS, LEAST_ROWS - 1, (0, 0)),
+        (2, 156, 40, (1, 2)),
+        (2, 116, 32, (1, 2)),
+        (2, 76, 18, (1, 2)),
+        (2, 76, 10, (2, 1)),
+        (3, 76, 18, (2, 2)),
+        (3, 76, 10, (2, 1)),
+        (3, 116, 24, (1, 3)),
+        (2, 30, 10, (1, 1)),
+        (1, LEAST_CELLS, LEAST_ROWS, (1, 1)),
+        (1, LEAST_CELLS - 1, LEAST_ROWS, (0, 0)),
+        (1, LEAST_CELLS, LEAST_ROWS - 1, (0, 0)),
+        (0, 100, 40, (0, 0)),
     ],
 )
-def test_two_panels_find_their_places(width: int, height: int, expected: tuple[int, int]) -> None:
-    assert arrangement(2, width, height) == expected
+def test_panels_find_their_places(panels: int, width: int, height: int, expected: tuple[int, int]) -> None:
+    assert arrangement(panels, width, height) == expected
 
 
 def test_panels_below_each_other_share_their_axis() -> None:

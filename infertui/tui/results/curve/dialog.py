@@ -1,97 +1,127 @@
-"""Curves over what was swept, in front of the results: one at a time."""
+"""Curves over what was swept, over the whole screen: those of one setting at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
-from textual.markup import escape
-from textual.widgets import Static
 
+from infertui.errors import InfertuiError
 from infertui.tui.frame.actions import Action, bindings
-from infertui.tui.results.curve.view import curve_page, tab_separated
-from infertui.tui.terminal.sanitize import plain, safe
-from infertui.tui.themes import palette
-from infertui.tui.widgets.cells import RenderContext
-from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
+from infertui.tui.terminal.sanitize import safe
+from infertui.tui.widgets.cells import RenderContext, paragraph
+from infertui.tui.widgets.page import KeyLine, PageScreen
 from infertui.tui.widgets.pager import Pager
 
 if TYPE_CHECKING:
     from infertui.analysis.decision.sweep_curve import SweepCurve
     from infertui.tui.frame.context import AppContext
 
-_WIDTH = 100
+_LOOK_S = 0.5
+_FEWEST = 2
+_KEYS = "esc back  h l other settings  j k scroll  r read again  y copy"
 
 
-class CurveScreen(Dialog[None]):
-    """Shows the first of `curves`, which are one at least; the keys turn to the others."""
+class CurveScreen(PageScreen):
+    """Shows the first of `curves`, and turns to the others. With `runs`, which tells the runs that have ended so far,
+    it reads these again whenever there are more, until `whole` says that no more will come.
+    """
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (
-        Action("curve.back", "escape,q,v", "Back", "back to the results"),
+        Action("curve.back", "escape,q,v", "Back", "back to where you came from"),
         Action("curve.next", "right,l,tab", "Next", "the next curve"),
         Action("curve.previous", "left,h,shift+tab", "Previous", "the curve before", footer=False),
         Action("curve.copy", "y", "Copy", "copy the points, tab-separated"),
+        Action("curve.reload", "r", "Read again", "read the runs again", footer=False),
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ACTIONS)]
-    CSS_PATH = DIALOG_CSS
+    BINDING_GROUP_TITLE = "Curve"
 
-    def __init__(self, app_context: "AppContext", curves: "Sequence[SweepCurve]") -> None:
-        super().__init__(classes="dialog")
-        self._app_context = app_context
+    def __init__(
+        self,
+        app_context: "AppContext",
+        runs: Callable[[], Sequence[str]],
+        *,
+        out: str,
+        curves: "Sequence[SweepCurve]" = (),
+        whole: Callable[[], bool] = lambda: True,
+    ) -> None:
+        super().__init__(app_context, Pager(id="curve-text"))
+        self._runs, self._whole, self._out = runs, whole, out
         self._curves = tuple(curves)
+        self._asked: tuple[str, ...] | None = tuple(runs()) if curves else None
+        self._read_once = bool(curves)
         self._at = 0
-        self._pager = Pager(id="curve-text")
-        self._box = Vertical(classes="box tall")
 
     def compose(self) -> ComposeResult:
-        """The drawing, and what the keys do."""
-        self._box.styles.width = _WIDTH
-        turn = "h l other curves   " if len(self._curves) > 1 else ""
-        with self._box:
+        """A frame around page and keys."""
+        with self._frame:
             yield self._pager
-            yield Static(plain(f"esc back   {turn}j k scroll   y copy"), classes="keys", markup=False)
+            yield KeyLine(_KEYS)
 
     def on_mount(self) -> None:
-        """Keys go to the text."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._lay_out())
-        self._pager.focus()
+        """Look for more runs as long as some may come."""
+        super().on_mount()
+        self.set_interval(_LOOK_S, self._look)
 
-    def on_pager_laid(self, event: Pager.Laid) -> None:
-        """There is a size, or another one."""
-        event.stop()
+    def action_reload(self) -> None:
+        """Read the runs, unless they were read already."""
+        if not self._read_once or self._asked != tuple(self._runs()):
+            self._look(again=True)
         self._lay_out()
 
-    def on_pager_turned(self, event: Pager.Turned) -> None:
-        """The position stands in the frame."""
-        event.stop()
-        self._box.border_subtitle = event.position
+    def _look(self, *, again: bool = False) -> None:
+        runs = tuple(self._runs())
+        if runs != self._asked or again:
+            self._asked = runs
+            self.run_worker(self._read(runs), exclusive=True)
 
-    def _lay_out(self, *, top: int | None = None) -> None:
-        width, height = self._pager.size
-        one = self._curves[self._at]
-        of = f", {self._at + 1} of {len(self._curves)}" if len(self._curves) > 1 else ""
-        self._box.border_title = escape(safe(f"Over {one.heading}{of}"))
-        if width and height:
-            look = RenderContext(palette(self.app), self._app_context.ascii_only, self._app_context.settings)
-            self._pager.set_lines(curve_page(one, width, height, look), top=top)
+    async def _read(self, runs: tuple[str, ...]) -> None:
+        try:
+            fewest = _FEWEST if len(runs) < 3 or not self._whole() else 3
+            found = await self._app_context.control.curves(self._out, runs, fewest=fewest) if len(runs) > 1 else ()
+            self._problem = ""
+        except InfertuiError as error:
+            self._problem = str(error)
+        else:
+            self._curves = found
+        self._read_once = True
+        self._lay_out()
+
+    # What is shown.
+
+    def lines(self, width: int, height: int, look: RenderContext) -> list[Text]:
+        """The curves of one setting, or why there are none."""
+        from infertui.tui.results.curve.view import curve_page, families, none_yet
+
+        pages = families(self._curves)
+        self._at = min(self._at, max(0, len(pages) - 1))
+        heading = f"Over {safe(pages[self._at][0].heading)}" if pages else "Curve"
+        of = f", {self._at + 1} of {len(pages)}" if len(pages) > 1 else ""
+        self._frame.border_title = f"{heading}{of}".replace("[", "\\[")
+        if not pages:
+            ended = len(self._asked or ())
+            return paragraph(none_yet(ended, whole=self._whole(), read=self._read_once), width, look.palette.muted)
+        return curve_page(pages[self._at], width, height, look)
 
     def _turn(self, by: int) -> None:
-        self._at = (self._at + by) % len(self._curves)
+        from infertui.tui.results.curve.view import families
+
+        self._at = (self._at + by) % max(1, len(families(self._curves)))
         self._lay_out(top=0)
 
     def action_next(self) -> None:
-        """The next curve."""
+        """The next setting."""
         self._turn(1)
 
     def action_previous(self) -> None:
-        """The curve before."""
+        """The setting before."""
         self._turn(-1)
 
     def action_copy(self) -> None:
         """For a spreadsheet."""
-        self._app_context.copy(tab_separated(self._curves[self._at]), "the points of the curve")
+        from infertui.tui.results.curve.view import families, tab_separated
 
-    def action_back(self) -> None:
-        """Close."""
-        self.dismiss(None)
+        if pages := families(self._curves):
+            self._app_context.copy(tab_separated(pages[self._at]), "the points of the curve")

@@ -18,7 +18,7 @@ from infertui.errors import StoreError
 from infertui.runner.queries import curves_of_runs
 from infertui.tui.results.acts import MOST_DRAWN
 from infertui.tui.results.curve.dialog import CurveScreen
-from infertui.tui.results.curve.view import curve_page, tab_separated
+from infertui.tui.results.curve.view import curve_page, families, tab_separated
 from infertui.tui.results.pane import ResultsPane
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
@@ -83,11 +83,11 @@ def test_layers_on_the_gpu_make_a_curve(out: Path, size: tuple[int, int], ascii_
         assert isinstance(app.screen, CurveScreen)
         said = screen(app)
         assert "most 751 tok/s at n_gpu_layers=23" in said
-        assert said.index("output tok/s over n_gpu_layers") < said.index("memory over n_gpu_layers")
-        assert "1.68 GiB" in said
-        assert said.count("0  ") >= 2
+        assert "output tok/s over n_gpu_layers" in said
+        assert "memory GiB" in said
+        assert said.count("└0" if not ascii_only else "+0") >= 2
         await press(app, pilot, "end")
-        assert re.search(r" 23 +751 +749 to 753 +1\.68 GiB ", screen(app))
+        assert re.search(r" 23 +751 +749 to 753 +6\.77 ms +1\.68 GiB ", screen(app))
         await press(app, pilot, "y")
         lines = app.copied[0][0].splitlines()
         assert [line.split("\t")[0] for line in lines] == ["n_gpu_layers", *map(str, LAYERS)]
@@ -113,8 +113,9 @@ def test_several_curves_are_turned_to(out: Path) -> None:
     async def act(app: ResultsStage, pilot: Pilot[Any]) -> None:
         await press(app, pilot, "v")
         first = screen(app)
-        count = len(curves_of_runs(str(out), [str(run) for run in asked_for(app)]))
-        assert count > 1
+        curves = curves_of_runs(str(out), [str(run) for run in asked_for(app)])
+        count = len(families(curves))
+        assert 1 < count < len(curves)
         assert f"1 of {count}" in first
         await press(app, pilot, "l")
         assert f"2 of {count}" in screen(app)
@@ -185,9 +186,65 @@ def test_what_is_not_known_is_not_available_and_foreign_text_is_clean() -> None:
     one = SweepCurve("labels.\x1bx", "\x1b[31mx", (SweepPoint(1, "a\x07", 5.0), SweepPoint(2, "b", 6.0, valid=False)))
     for ascii_only in (False, True):
         look = RenderContext(DEFAULT_PALETTE, ascii_only)
-        page = [line.plain for line in curve_page(one, 76, 17, look)]
+        page = [line.plain for line in curve_page([one], 76, 17, look)]
         assert not any("\x1b" in line or "\x07" in line for line in page)
         assert page[-1].rstrip().endswith("invalid")
         assert "n/a" in page[-2]
         assert not ascii_only or "".join(page).isascii()
-    assert "\x1b" not in tab_separated(one)
+    assert "\x1b" not in tab_separated([one])
+
+
+BATCHES = (1, 2, 4, 8, 16)
+SPEEDS = (50.0, 100.0, 190.0, 200.0, 204.0)
+
+
+def points(*, times: float = 1.0, ttft: bool = True) -> tuple[SweepPoint, ...]:
+    return tuple(
+        SweepPoint(
+            batch, f"run-{batch}", times * speed, 0.9 * times * speed, 1.1 * times * speed, None, batch != 2,
+            0.02 * batch if ttft else None,
+        )
+        for batch, speed in zip(BATCHES, SPEEDS, strict=True)
+    )  # fmt: skip
+
+
+def page(curves: list[SweepCurve], width: int = 116, height: int = 36, *, ascii_only: bool = False) -> list[str]:
+    return [line.plain for line in curve_page(curves, width, height, RenderContext(DEFAULT_PALETTE, ascii_only))]
+
+
+def test_the_knee_stands_in_words_and_in_both_panels() -> None:
+    lines = page([SweepCurve("workload.batch_size", "bs", points(), failed=(32,))])
+    assert "knee 4" not in lines[0], "8 adds more than 5 %"
+    assert "knee 8: all beyond it add less than 5%" in lines[0]
+    assert "no run finished at 32" in lines[1]
+    titles = [line for line in lines if "knee 8" in line and "over bs" in line]
+    assert [title.split()[0] for title in titles] == ["output", "TTFT"]
+    assert all("invalid" in title and "failed" in title for title in titles)
+    assert "ms" in titles[1]
+
+
+def test_two_swept_settings_are_lines_of_one_chart() -> None:
+    one = SweepCurve("workload.batch_size", "bs", points(), "isl=64")
+    other = SweepCurve("workload.batch_size", "bs", points(times=0.5), "isl=128")
+    layers = SweepCurve("engine.llama_cpp.n_gpu_layers", "n_gpu_layers", points(), "")
+    assert families([one, layers, other]) == [(one, other), (layers,)]
+    assert [len(found) for found in families([one] * 9)] == [4, 4, 1]
+    lines = page([one, other])
+    assert "● isl=64" in lines[0]
+    assert "○ isl=128" in lines[1]
+    title = next(line for line in lines if line.startswith("output"))
+    assert "● isl=64" in title
+    assert "○ isl=128" in title
+    copied = tab_separated([one, other]).splitlines()
+    assert len(copied) == 1 + 2 * len(BATCHES)
+
+
+@pytest.mark.parametrize("size", [(156, 44), (116, 36), (76, 20), (76, 11), (30, 6), (24, 5), (10, 3), (1, 1)])
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_any_number_of_points_fits_any_size(size: tuple[int, int], count: int) -> None:
+    many = tuple(SweepPoint(float(x), f"r{x}", 100.0, None, None, None, True, None) for x in range(count))
+    for ascii_only in (False, True):
+        lines = page([SweepCurve("k", "k", many)], *size, ascii_only=ascii_only)
+        assert any("100" in line for line in lines)
+        drawn = [line for line in lines if "output tok/s" in line]
+        assert len(drawn) == (size[0] >= 24 and size[1] >= 6)
