@@ -147,8 +147,8 @@ _CHECKS = (
     _Check("prompts", _PROMPTS, _prompts),
     _Check("output lengths", ("workload.output_len",), lambda result: result.setup.output_len),
     _Check("batch sizes", ("workload.batch_size",), lambda result: result.setup.batch_size),
-    _Check("requests in flight", (), lambda result: result.load.asked_concurrency if result.load else ""),
-    _Check("request rates", (), lambda result: result.load.asked_rate if result.load else ""),
+    _Check("requests in flight", (), lambda result: result.setup.concurrency),
+    _Check("request rates", (), lambda result: result.setup.request_rate),
     _Check("drivers", (), lambda result: result.fingerprint.driver),
 )
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from infertui.measure.load.figures import ClientFigures, LoadFigures, TermFigures
 from infertui.measure.statistics import Distribution, Interval
+from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.results.result import Result
+from infertui.results.setup import Setup
 from infertui.targets.endpoint.seen import ServerSeen
-from infertui.text import clean
+from infertui.text import clean, one_line
 from infertui.units import format_number, format_seconds
 
 _NEAR = 0.01
@@ -21,6 +23,16 @@ def load_rows(result: Result) -> list[tuple[str, str]]:
     return [(name, clean(text)) for name, text in _rows(result, load) if text]
 
 
+def level_text(setup: Setup) -> str:
+    """How much was asked of an endpoint, at most or in the end."""
+    rate, together = setup.request_rate, setup.concurrency
+    most = f", at most {together} in flight" if together else ""
+    if setup.get("load.trace"):
+        return f"trace {one_line(setup.get('load.trace'), 60)}{most}"
+    steps = f"in steps {one_line(setup.get('load.steps'), 40)}, in the end " if setup.get("load.steps") else ""
+    return steps + (f"{format_number(rate)} req/s{most}" if rate else f"concurrency {together or NOT_AVAILABLE}")
+
+
 def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
     yield "requests/s", _rate(load.request_throughput, load.request_throughput_interval)
     if load.terms:
@@ -32,7 +44,8 @@ def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
     yield "E2E from due", _from_due(load.latency_due, result.summary.latency)
     yield "tok/s/user", "" if load.tps_user is None else f"p50 {format_number(load.tps_user.p50 or 0.0)}"
     yield "in flight", _in_flight(load)
-    yield "window", _window(load)
+    steps = str(result.setup.get("load.steps") or "").count(",")
+    yield "window", _window(load) + (f"; of the last of {steps + 1} steps" if steps else "")
     yield "failures", ", ".join(f"{count} {kind}" for kind, count in load.errors.items())
     yield "tokens", _tokens(load)
     yield "client", _client(load.client) if load.client else ""

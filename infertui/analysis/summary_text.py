@@ -12,7 +12,7 @@ from typing import Literal
 
 from infertui.analysis.energy import energy_rows
 from infertui.analysis.limits import limit_line, limit_lines
-from infertui.analysis.load_text import load_rows
+from infertui.analysis.load_text import level_text, load_rows
 from infertui.measure.itl import Gaps
 from infertui.measure.quality import TIE, Quality
 from infertui.measure.statistics import Distribution
@@ -192,18 +192,11 @@ def headline(result: Result) -> str:
     else:
         parts.append(setup.target.name or "unknown")
     if setup.is_endpoint:
-        parts.append(_load(setup))
+        parts.append(level_text(setup))
     lengths = (("batch", setup.batch_size), ("in", setup.input_len or setup.prompts), ("out", setup.output_len))
     shown = ((name, value) for name, value in lengths if value is not None)
     parts += [", ".join(f"{name} {value}" for name, value in shown), _sampling(setup)]
     return clean("  ".join(part for part in parts if part))
-
-
-def _load(setup: Setup) -> str:
-    rate, together = setup.request_rate, setup.concurrency
-    if rate:
-        return f"{format_number(rate)} req/s" + (f", at most {together} in flight" if together else "")
-    return f"concurrency {together or 1}"
 
 
 def _sampling(setup: Setup) -> str:

@@ -127,6 +127,21 @@ def levels_of(load: LoadConfig) -> Levels:
     return Levels((LevelSegment(0.0, 0.0, top / load.ramp_s), LevelSegment(load.ramp_s, top)))
 
 
+def last_level(load: LoadConfig) -> LevelSegment:
+    """The level that is asked for in the end, and since when. Raises ConfigError for steps that cannot be read."""
+    return next(one for one in reversed(levels_of(load).segments) if one.level)
+
+
+def in_flight_asked(load: LoadConfig) -> int | None:
+    """Requests in flight that are asked for in the end, or beside a rate or a trace the most; None: as many as come."""
+    return load.concurrency or None if is_open(load) else math.ceil(last_level(load).level)
+
+
+def rate_asked(load: LoadConfig) -> float | None:
+    """Requests a second that are asked for in the end; None where they come as others end, or as a trace has them."""
+    return last_level(load).level if load.request_rate and not load.trace else None
+
+
 def _in_steps(steps: tuple[LevelStep, ...]) -> Levels:
     segments, time = [], 0.0
     for step in steps:

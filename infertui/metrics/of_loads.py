@@ -13,19 +13,16 @@ if TYPE_CHECKING:
     from infertui.results.result import Result
 
 _TARGET = "config.target.kind"
+_LEVEL = (_TARGET, *(f"config.load.{name}" for name in ("concurrency", "request_rate", "trace", "steps")), "told")
 _CHOSEN: frozenset[View] = frozenset({"screen", "filter", "markdown", "csv"})
 
 
 def _concurrency(result: "Result") -> Value:
-    """What was asked for; 0, no limit, is told as not available."""
-    setup = result.setup
-    if setup.is_endpoint:
-        return setup.concurrency or (None if setup.request_rate else 1)
-    return setup.concurrency or None if result.imported else None
+    return result.setup.concurrency
 
 
 def _request_rate(result: "Result") -> Value:
-    return result.setup.request_rate or None
+    return result.setup.request_rate
 
 
 def _ttft_due_p99(result: "Result") -> Value:
@@ -50,11 +47,11 @@ ASKED = (
            settings=("target.api",)),
     Metric(key="concurrency", where_known=True, label="concurrency", unit=COUNT,
            help="requests in flight that were asked for, or the most of them", read=_concurrency, aliases=("c", "conc"),
-           needs=(_TARGET, "config.load.concurrency", "config.load.request_rate", "imported", "told"),
+           needs=_LEVEL,
            views=_CHOSEN | {"text", "report"}, screen=Column(3, 4, 6, "c"), text=Column(6, heading="c"),
            settings=("load.concurrency",)),
     Metric(key="request_rate", where_known=True, label="asked req/s", help="requests a second that were asked for",
-           unit=NUMBER, read=_request_rate, aliases=("rate",), needs=("config.load.request_rate", "told"),
+           unit=NUMBER, read=_request_rate, aliases=("rate",), needs=_LEVEL,
            views=_CHOSEN | {"text", "report"}, screen=Column(7, 6, 9, "rate"), text=Column(7, heading="rate"),
            settings=("load.request_rate",)),
 )  # fmt: skip

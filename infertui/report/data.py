@@ -13,10 +13,11 @@ from infertui.analysis.compare import ComparedFigure, Comparison, compare, judge
 from infertui.analysis.cost.prices import load_prices
 from infertui.analysis.decision.decide import Advice, advise
 from infertui.analysis.decision.pricing import priced
+from infertui.analysis.load_text import level_text
 from infertui.analysis.outcome import EQUAL_WITHIN
 from infertui.errors import StoreError
 from infertui.metrics.metric import NOT_AVAILABLE
-from infertui.metrics.reads import form, in_force, ran, told
+from infertui.metrics.reads import engine, form, in_force, ran, told
 from infertui.metrics.registry import metric_of
 from infertui.report.charts.style import text_of
 from infertui.report.series import Batches, Telemetry, read_batches, read_telemetry
@@ -25,7 +26,6 @@ from infertui.results.result import Result
 from infertui.results.row import ResultLine, row_of
 from infertui.targets.endpoint.servers import serving_command
 from infertui.text import clean
-from infertui.units import format_number
 
 _LABEL = 72
 
@@ -68,11 +68,15 @@ def marks_of(result: Result) -> tuple[str, ...]:
 
 def workload_of(result: Result) -> tuple[object, ...]:
     """What has to be the same for two runs to be settings of one measurement; None is what a file does not tell."""
-    keys = ("model.id", "model.revision", "workload.batch_size", "workload.output_len")
-    return (*(told(result, key) for key in keys), *(told(result, key) for key in _OF_LOADS), prompts_of(result))
+    setup = result.setup
+    level = (setup.model, setup.concurrency, setup.request_rate)
+    return (*level, *(told(result, key) for key in _SAME), prompts_of(result))
 
 
-_OF_LOADS = ("load.concurrency", "load.request_rate", "load.arrival", "load.trace", "load.shared_prefix")
+_SAME = (
+    "model.revision", "workload.batch_size", "workload.output_len", "load.arrival", "load.trace", "load.steps",
+    "load.shared_prefix",
+)  # fmt: skip
 
 
 def _together(result: Result) -> str:
@@ -80,9 +84,7 @@ def _together(result: Result) -> str:
     setup = result.setup
     if not setup.is_endpoint:
         return f"batch {told(result, 'workload.batch_size') or NOT_AVAILABLE}"
-    if setup.request_rate:
-        return f"{format_number(setup.request_rate)} req/s"
-    return f"concurrency {setup.concurrency or 1}"
+    return level_text(setup)
 
 
 def prompts_of(result: Result) -> str:
@@ -93,20 +95,19 @@ def prompts_of(result: Result) -> str:
 
 def engine_of(result: Result) -> str:
     """Which engine ran; the one that was asked for where none was loaded."""
-    used = result.loaded.engine if result.loaded else ""
-    return used or str(told(result, "engine.name") or NOT_AVAILABLE)
+    return engine(result) or NOT_AVAILABLE
 
 
 def workload_words(result: Result) -> str:
     """The same in words."""
-    model, output = (told(result, key) or NOT_AVAILABLE for key in ("model.id", "workload.output_len"))
+    model, output = result.setup.model or NOT_AVAILABLE, told(result, "workload.output_len") or NOT_AVAILABLE
     prompts = prompts_of(result)
     return clean(f"{model}, {_together(result)}, {prompts}{' tokens' if prompts.isdigit() else ''} in, {output} out")
 
 
 def workload_short(result: Result) -> str:
     """Model and batch size, for where there is little room."""
-    model = str(told(result, "model.id") or NOT_AVAILABLE).rsplit("/", 1)[-1].removeprefix("synthetic:")
+    model = (result.setup.model or NOT_AVAILABLE).rsplit("/", 1)[-1].removeprefix("synthetic:")
     if result.setup.is_endpoint:
         return clean(f"{model} {_together(result)}")
     return clean(f"{model} b{told(result, 'workload.batch_size') or '?'}")

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 
+from infertui.config.endpoint import LoadConfig
+from infertui.errors import ConfigError
 from infertui.integers import Whole
+from infertui.load.levels import in_flight_asked, last_level, rate_asked
 from infertui.targets.base import TargetName
 
 if TYPE_CHECKING:
@@ -89,14 +92,33 @@ class Setup:
 
     @property
     def concurrency(self) -> int | None:
-        """Requests in flight that an endpoint was asked to have, or the most of them; 0: no limit was set."""
-        return self._whole("load.concurrency")
+        """Requests in flight that an endpoint was asked for in the end, or the most; None: any number, or not known."""
+        load = self._load
+        return None if load is None else in_flight_asked(load)
 
     @property
     def request_rate(self) -> float | None:
-        """Requests a second that an endpoint was asked for; 0: each followed the one before."""
-        found = self.get("load.request_rate")
-        return float(found) if isinstance(found, int | float) else None
+        """Requests a second asked of an endpoint in the end; None: of a closed loop, a trace, or not known."""
+        load = self._load
+        return None if load is None else rate_asked(load)
+
+    @property
+    def _load(self) -> LoadConfig | None:
+        """As far as it says how much was asked for; None of an engine, and where nothing is known."""
+        together, rate = self._whole("load.concurrency"), self.get("load.request_rate")
+        if not (self.is_endpoint if self._config is not None else together or rate):
+            return None
+        told = LoadConfig(
+            concurrency=together or 0,
+            request_rate=float(rate) if isinstance(rate, int | float) else 0.0,
+            trace=self._text("load.trace") or "",
+            steps=self._text("load.steps") or "",
+        )
+        try:
+            last_level(told)
+        except ConfigError:  # a file may say anything
+            return None
+        return told
 
     @property
     def input_len(self) -> int | None:

@@ -1,6 +1,7 @@
 """Levels of a load over time, against hand-made figures and integration by small steps."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,18 @@ from hypothesis import strategies as st
 
 from infertui.config.endpoint import LoadConfig
 from infertui.errors import ConfigError
-from infertui.load.levels import Levels, LevelSegment, in_flight, is_open, levels_of, parse_steps, share_of
+from infertui.load.levels import (
+    Levels,
+    LevelSegment,
+    in_flight,
+    in_flight_asked,
+    is_open,
+    last_level,
+    levels_of,
+    parse_steps,
+    rate_asked,
+    share_of,
+)
 
 
 def test_a_rate_holds_from_the_beginning_and_without_end() -> None:
@@ -137,3 +149,26 @@ def test_shares_add_up_and_are_even(level: int, parts: int) -> None:
     shares = [share_of(level, part, parts) for part in range(parts)]
     assert sum(shares) == level
     assert max(shares) - min(shares) <= 1
+
+
+@pytest.mark.parametrize(
+    ("load", "together", "rate", "since"),
+    [
+        ({}, 1, None, 0.0),
+        ({"concurrency": 8}, 8, None, 0.0),
+        ({"concurrency": 8, "ramp_s": 5.0}, 8, None, 5.0),
+        ({"request_rate": 4.0}, None, 4.0, 0.0),
+        ({"request_rate": 4.0, "concurrency": 8, "ramp_s": 5.0}, 8, 4.0, 5.0),
+        ({"steps": "10:5,20:7"}, 20, None, 5.0),
+        ({"steps": "20:5,3:7,0:1"}, 3, None, 5.0),
+        ({"steps": "10:5,2.5:7", "request_rate": 1.0}, None, 2.5, 5.0),
+        ({"trace": "t"}, None, None, 0.0),
+        ({"trace": "t", "concurrency": 8}, 8, None, 0.0),
+    ],
+)
+def test_what_is_asked_for_in_the_end(
+    load: dict[str, Any], together: int | None, rate: float | None, since: float
+) -> None:
+    asked = LoadConfig(**load)
+    assert (in_flight_asked(asked), rate_asked(asked)) == (together, rate)
+    assert asked.trace or last_level(asked).start == since

@@ -78,7 +78,7 @@ def task_of(result: Result) -> tuple[object, ...]:
     setup, loaded = result.setup, result.loaded
     prompts = setup.input_len or setup.prompts
     device = loaded.device_name if loaded else None
-    return (told(result, "model.id"), told(result, "model.revision"), device, prompts, setup.output_len)
+    return (setup.model, told(result, "model.revision"), device, prompts, setup.output_len)
 
 
 def task_words(result: Result) -> str:

@@ -228,15 +228,18 @@ def _work(config: "Config", pool: int) -> str:
 
 
 def _load_words(config: "Config") -> str:
+    from infertui.load.levels import in_flight_asked
+
     load, workload = config.load, config.workload
     if load.trace:
         level = f"trace {clean(load.trace)}"
     elif load.steps:
         level = f"steps {clean(load.steps)}"
     elif load.request_rate:
-        level = f"{load.request_rate:g} requests/s, {load.arrival}"
+        most = f", at most {load.concurrency} in flight" if load.concurrency else ""
+        level = f"{load.request_rate:g} requests/s, {load.arrival}{most}"
     else:
-        level = f"{load.concurrency or 1} in flight"
+        level = f"{in_flight_asked(load)} in flight"
     prompt = f"{workload.input_len} tokens in" if workload.input_len else "prompts as they are"
     requests = f"{workload.num_prompts} requests, " if workload.num_prompts else ""
     return f"{level}; {requests}{prompt}, {workload.output_len} out"

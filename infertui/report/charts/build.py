@@ -8,7 +8,7 @@ from msgspec import Struct
 from infertui.analysis.decision.curves import curves_of
 from infertui.analysis.limits import limits_of
 from infertui.metrics.metric import NOT_AVAILABLE
-from infertui.metrics.reads import form, ran
+from infertui.metrics.reads import engine, form, ran
 from infertui.metrics.registry import metric_of
 from infertui.report.charts import bars, curves, iterations, power, strips, tradeoff
 from infertui.report.data import Ranking, ReportData, ReportRun, foremost, workload_short
@@ -361,7 +361,7 @@ def setting_of(run: ReportRun) -> list[str]:
     loaded, effective, setup = result.loaded, result.effective, result.setup
     settings = effective.settings if effective else {}
     words = [
-        loaded.engine if loaded else setup.target.name or "",
+        engine(result),
         ran(result) or setup.mode or "",
         effective.facts.get("graph_step", "") if effective else "",
         settings.get("attention", loaded.attention if loaded else ""),

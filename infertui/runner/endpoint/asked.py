@@ -9,7 +9,7 @@ from infertui.config.endpoint import TargetConfig
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config, DeviceConfig
 from infertui.errors import ConfigError
-from infertui.load.levels import levels_of
+from infertui.load.levels import in_flight_asked, last_level, levels_of, rate_asked
 from infertui.measure.load.slo import parse_slo
 from infertui.measure.load.summary import AskedLoad
 from infertui.results.config_keys import default_of
@@ -65,13 +65,12 @@ def _check_engine(config: Config) -> None:
 def asked_load(config: Config, loaded: Loaded | None = None) -> AskedLoad:
     """What was asked of the clients; `loaded` is what `loaded_of` says of the server, None where that is not known."""
     load, workload = config.load, config.workload
-    rate = load.request_rate or None
     spread = {"poisson": 1.0, "constant": 0.0, "gamma": load.burstiness**-0.5}[load.arrival]
     return AskedLoad(
-        concurrency=load.concurrency or (None if rate or load.trace else 1),
-        rate=None if load.trace else rate,
+        concurrency=in_flight_asked(load),
+        rate=rate_asked(load),
         cv=None if load.trace or load.steps or load.ramp_s else spread,
-        ramp_s=load.ramp_s,
+        ramp_s=0.0 if load.trace else last_level(load).start,
         slo=parse_slo(load.slo),
         exact_lengths=load.ignore_eos,
         fresh_prompts=not load.shared_prefix and load.turns == 1 and bool(workload.input_len) and not load.trace,
@@ -81,9 +80,7 @@ def asked_load(config: Config, loaded: Loaded | None = None) -> AskedLoad:
 
 def level_asked(config: Config) -> float:
     """Requests a second, or in flight, that are asked for in the end."""
-    if config.load.steps:
-        return levels_of(config.load).segments[-1].level
-    return config.load.request_rate or config.load.concurrency or 1
+    return 1.0 if config.load.trace else last_level(config.load).level
 
 
 def processes_for(config: Config, cpus: int) -> int:

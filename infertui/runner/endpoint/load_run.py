@@ -280,7 +280,7 @@ class EndpointRun:
         if self._watch is None or self._stop_ns or now_ns - self._looked_ns < LOOK_S * NS_PER_S:
             return
         self._looked_ns = now_ns
-        begin, now = self._config.load.ramp_s, (now_ns - self._origin_ns) / NS_PER_S
+        begin, now = asked_load(self._config).ramp_s, (now_ns - self._origin_ns) / NS_PER_S
         if now <= begin:
             return
         self._found = self._watch.verdict(begin, now)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from support.mock_process import MockProcess, mock_process
 from support.sample_gguf import write_sample
 
+from infertui.analysis.load_text import load_rows
 from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.schema import Config, DeviceConfig, EngineConfig, MeasurementConfig, ModelConfig, WorkloadConfig
 from infertui.config.sweep import Variant
@@ -126,6 +127,16 @@ def test_a_number_of_requests_is_sent_however_late_chance_makes_the_last(mock: M
 def _last_due(config: Config, seed: int) -> float:
     plan = plan_of(config.load, replace(config.workload, seed=seed))
     return max(request.due or 0.0 for request in plan.requests())
+
+
+def test_a_load_in_steps_is_measured_at_its_last_one(mock: MockProcess, tmp_path: Path) -> None:
+    result, _ = run(asked(mock.url, load=LoadConfig(steps="8:1,2:2.5")), tmp_path)
+    load = result.load
+    assert load is not None
+    assert (load.asked_concurrency, result.setup.concurrency) == (2, 2)
+    assert load.window.start >= 1.0
+    assert load.in_flight == pytest.approx(2, abs=0.1)
+    assert "the last of 2 steps" in dict(load_rows(result))["window"]
 
 
 def test_a_load_that_was_over_before_its_first_request_failed(mock: MockProcess, tmp_path: Path) -> None:
