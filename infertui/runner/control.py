@@ -22,6 +22,7 @@ from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.integers import Whole
+from infertui.models.hub.progress import PullView
 from infertui.models.local import LocalModel
 from infertui.results.details import RunDetails
 from infertui.results.table import ResultPage, ResultQuery
@@ -34,7 +35,7 @@ from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningRequest,
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
-PROTOCOL = 8
+PROTOCOL = 9
 """Grows with every change that a client or a runner of another version would misread."""
 
 
@@ -100,6 +101,12 @@ class CapacityMeasured(QueueEvent, frozen=True, tag="capacity-stay"):
     boundary: Boundary
 
 
+class PullChanged(QueueEvent, frozen=True, tag="pull"):
+    """A download is new, or something about it is."""
+
+    pull: PullView
+
+
 AnyQueueEvent = (
     EntryChanged
     | EntriesOrdered
@@ -110,6 +117,7 @@ AnyQueueEvent = (
     | TuningMeasured
     | CapacityChanged
     | CapacityMeasured
+    | PullChanged
 )
 AnyEvent = AnyRunEvent | AnyQueueEvent
 
@@ -156,6 +164,8 @@ class Snapshot(Struct, frozen=True):
     """Of these, by id, oldest first."""
     capacities: tuple[CapacityView, ...] = ()
     """Searches for a capacity under way, and the last that ended."""
+    pulls: tuple[PullView, ...] = ()
+    """Downloads of models under way, and the last that ended."""
 
 
 class Submission(Struct, frozen=True):
@@ -382,6 +392,14 @@ class RunnerApi:
     @changes("POST", "/tuning/end", "end a tuning session")
     async def end_tuning(self, tuning: str) -> None:
         """End it with the batch under way."""
+
+    @changes("POST", "/pulls", "download models")
+    async def pull(self, model: str, revision: str = "") -> None:
+        """Download a model from the hub, or go on with what was cut off; events tell how far it is."""
+
+    @changes("POST", "/pulls/cancel", "cancel downloads")
+    async def cancel_pull(self, model: str, revision: str = "") -> None:
+        """End a download, keeping what has arrived."""
 
     @asks("GET", "/models")
     async def models(self) -> tuple[LocalModel, ...]:

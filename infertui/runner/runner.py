@@ -8,18 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 import infertui
 from infertui.analysis.bench import Bench
 from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.analysis.offload.layers import chosen
-from infertui.config.parse import decode
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError, StoreError, UsageError
-from infertui.load.prompts import load_prompts
 from infertui.measure.clock import NS_PER_S
 from infertui.models.local import LocalModel, local_models
 from infertui.results.details import RunDetails
@@ -46,15 +43,15 @@ from infertui.runner.control import (
 from infertui.runner.events import AnyRunEvent, RunFinished, RunRefused, Sampled
 from infertui.runner.execution.fingerprint import git_revision
 from infertui.runner.execution.finishing import error_of
-from infertui.runner.execution.loading import Fit, choose, foresee_fit
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.hooks import Hooks
 from infertui.runner.hub import EventHub
 from infertui.runner.offloading import TITLE, begun, outline_of
+from infertui.runner.pulls.host import PullOperations, Pulls
 from infertui.runner.queries import Reports, abandonable, benched, compared, curves_of_runs, folder
 from infertui.runner.recovery import REASON, recover
-from infertui.runner.scheduling.device_slots import devices_of, slot_name, slot_of
-from infertui.runner.scheduling.placement import Placement, duration_of, estimate_duration, kind_of
+from infertui.runner.scheduling.forecasting import forecast_of
+from infertui.runner.scheduling.placement import Placement, duration_of
 from infertui.runner.scheduling.queue import Queue, accepted, accepted_variant, in_a_line, settled, stamp
 from infertui.runner.scheduling.queue_store import Entry, EntryState, QueueStore
 from infertui.runner.scheduling.scheduler import Dispatcher
@@ -80,7 +77,7 @@ HISTORY_SAMPLES = 180
 """Seconds of history that a snapshot holds."""
 
 
-class Runner(TuningOperations, CapacityOperations):
+class Runner(TuningOperations, CapacityOperations, PullOperations):
     """The runner itself, in this process. Use as an async context manager: leaving it leaves no process behind.
 
     Runs start as soon as they are submitted, one at a time on a device. Whoever leaves while runs are under way
@@ -121,6 +118,7 @@ class Runner(TuningOperations, CapacityOperations):
         super().__init__(TuningSessions(self._dispatcher, self._sampler, self._tell))
         self._hooks = hooks or Hooks(tuple)
         self._hooks.fault = self._queue.fault
+        self._pulls = Pulls(self._tell)
         self._progress: dict[str, RunProgress] = {}
         self._history: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
         self._shown_ns = 0
@@ -148,6 +146,7 @@ class Runner(TuningOperations, CapacityOperations):
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        await finish_despite_cancel(self._pulls.close())
         await finish_despite_cancel(self._dispatcher.close(self.ended_by))
         await finish_despite_cancel(self._hooks.close())
         self._hub.close()
@@ -157,8 +156,10 @@ class Runner(TuningOperations, CapacityOperations):
 
     @property
     def busy(self) -> bool:
-        """Whether a run is under way, or would be if the queue were not paused, or is being looked at to be queued."""
-        return self._dispatcher.busy or bool(self._queue.waiting) or self._looking + self._tunings.beginning > 0
+        """Whether a run is under way, or would be if the queue were not paused, or is being looked at to be queued; or
+        a model is being downloaded."""
+        beginning = self._looking + self._tunings.beginning + len(self._pulls.under_way)
+        return self._dispatcher.busy or bool(self._queue.waiting) or beginning > 0
 
     async def run_all(self, variants: Sequence[Variant], out: Path) -> list[Result]:
         """Run the variants in order. A failed or refused one does not stop the rest; cancelling this ends none of them.
@@ -243,27 +244,7 @@ class Runner(TuningOperations, CapacityOperations):
         self._dispatcher.kick()
 
     async def forecast(self, config: Config) -> Forecast:
-        gpus, latest = self._sampler.gpus, self._sampler.latest
-
-        def look() -> tuple[Fit, int, str]:
-            prompts = load_prompts(decode(to_builtins(config)).workload)
-            # Nobody asked for this config to be run yet: the interpreter that it names is not.
-            choice = choose(replace(config.engine, python=""))
-            lane = slot_of(config, gpus, choice)
-            gpu = next((gpu for gpu in gpus if slot_name(gpu) in devices_of(lane)), None)
-            if config.target.kind == "endpoint" and config.target.serve == "none":
-                return Fit(("a server answers: nothing is loaded here",)), len(prompts), lane
-            really = replace(config, engine=choice.engine)
-            return foresee_fit(really, prompts, gpu, latest), len(prompts), lane
-
-        try:
-            fit, pool, lane = await run_blocking(look, MODEL_S)
-        except InfertuiError as error:
-            lines = (error.message, error.remedy) if error.remedy else (error.message,)
-            return Forecast(lines, fits=None)
-        seconds = estimate_duration(config, self._store.durations(kind_of(config, lane)), pool)
-        needed = fit.needed.total if fit.needed else None
-        return Forecast(fit.lines, fits=fit.fits, needed=needed, free=fit.free, seconds=seconds)
+        return await forecast_of(config, self._sampler.gpus, self._sampler.latest, self._store.durations)
 
     async def study_outline(self, config: Config) -> StudyOutline:
         return await run_blocking(lambda: outline_of(config), MODEL_S)
@@ -316,7 +297,7 @@ class Runner(TuningOperations, CapacityOperations):
 
     async def stop(self, *, now: bool = False) -> None:
         running = [entry.label for entry in self._queue.entries if entry.state == "running"]
-        running += self._tunings.under_way
+        running += [*self._tunings.under_way, *self._pulls.under_way]
         if running and not now:
             raise UsageError(
                 f"{len(running)} under way: {', '.join(running)}",
@@ -430,6 +411,7 @@ class Runner(TuningOperations, CapacityOperations):
             clients=self._hub.readers,
             tunings=self._tunings.views,
             points=self._tunings.points,
+            pulls=self._pulls.views,
             capacities=self._searches.views,
         )
 

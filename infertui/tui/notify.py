@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from infertui.errors import InfertuiError
 from infertui.runner.scheduling.studies import Severity, Study, study_of, told
-from infertui.text import in_lines
+from infertui.text import clean, in_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infertui.analysis.bench import Bench
+    from infertui.models.hub.progress import PullView
     from infertui.runner.control import RunnerApi
     from infertui.runner.scheduling.queue_store import Entry
     from infertui.tui.frame.context import AppContext
@@ -45,6 +46,8 @@ def announce_ended(app_context: "AppContext") -> "list[str]":
     """Say what ended since the last call: a study once it is over, and before that the first of it that failed. What is
     over, each in a sentence."""
     client_state = app_context.client_state
+    while client_state.pulled:
+        _announce_pull(app_context, client_state.pulled.popleft())
     over: dict[int, Study] = {}
     while client_state.ended:
         entry = client_state.ended.popleft()
@@ -65,6 +68,15 @@ def announce_ended(app_context: "AppContext") -> "list[str]":
 
 def _failed(entry: "Entry") -> bool:
     return entry.state in ("failed", "refused")
+
+
+def _announce_pull(app_context: "AppContext", pull: "PullView") -> None:
+    """How a download ended."""
+    name = clean(pull.model)
+    if pull.state == "done":
+        app_context.say(f"{name} is here.")
+    elif pull.state == "failed":
+        app_context.say(f"{name} was not downloaded: {pull.problem}. {pull.remedy}".strip(), "error")
 
 
 async def tell_refused(app_context: "AppContext", control: "RunnerApi", ids: "Sequence[int]") -> None:

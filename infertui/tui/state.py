@@ -5,6 +5,7 @@ from collections import deque
 from msgspec import Struct
 from msgspec.structs import replace
 
+from infertui.models.hub.progress import PullView
 from infertui.results.details import BatchPoint
 from infertui.results.result import Result
 from infertui.runner.capacity.state import CapacityView
@@ -16,6 +17,7 @@ from infertui.runner.control import (
     EventEnvelope,
     Measured,
     PausedChanged,
+    PullChanged,
     ResultsChanged,
     RunnerFacts,
     Snapshot,
@@ -77,6 +79,11 @@ class ClientState:
         self.capacities: dict[str, CapacityView] = {}
         """Searches for a capacity by id."""
 
+        self.pulls: dict[str, PullView] = {}
+        """Downloads of models, by the model, the last begun one last."""
+        self.pulled: deque[PullView] = deque(maxlen=TOLD)
+        """The last downloads that ended since someone emptied this."""
+
     @property
     def sample(self) -> Sample | None:
         """The newest sample."""
@@ -104,12 +111,7 @@ class ClientState:
                 self.samples.append(sample)
                 return frozenset({"machine"})
             case EntryChanged(entry=entry):
-                before = self.entries.get(entry.id)
-                if entry.state in ENDED and before is not None and before.state not in ENDED:
-                    self.ended.append(entry)
-                self.entries[entry.id] = entry
-                if entry.state in ENDED:
-                    self.progress.pop(entry.run, None)  # a search for a capacity ends without a result
+                self._take_entry(entry)
                 return frozenset({"queue", "live"})
             case EntriesOrdered(ids=ids):
                 self.entries = {entry: self.entries[entry] for entry in ids if entry in self.entries}
@@ -120,6 +122,9 @@ class ClientState:
             case ResultsChanged():
                 self.results_version += 1
                 return frozenset({"results"})
+            case PullChanged(pull=pull):
+                self._take_pull(pull)
+                return frozenset({"pulls"})
             case TuningChanged(tuning=tuning):
                 self.tunings[tuning.id] = tuning
                 return frozenset({"tuning"})
@@ -138,6 +143,20 @@ class ClientState:
             case event:
                 return self._of_run(event)
 
+    def _take_entry(self, entry: Entry) -> None:
+        before = self.entries.get(entry.id)
+        if entry.state in ENDED and before is not None and before.state not in ENDED:
+            self.ended.append(entry)
+        self.entries[entry.id] = entry
+        if entry.state in ENDED:
+            self.progress.pop(entry.run, None)  # a search for a capacity ends without a result
+
+    def _take_pull(self, pull: PullView) -> None:
+        before = self.pulls.pop(pull.model, None)
+        self.pulls[pull.model] = pull
+        if pull.state != "running" and (before is None or before.state == "running"):
+            self.pulled.append(pull)
+
     def _restart(self, snapshot: Snapshot) -> frozenset[Topic]:
         self.number, self.runner, self.paused = snapshot.number, snapshot.runner, snapshot.paused
         self.entries = {entry.id: entry for entry in snapshot.entries}
@@ -146,6 +165,7 @@ class ClientState:
         self.samples.extend(snapshot.samples)
         self.faults = snapshot.faults
         self.tunings = {tuning.id: tuning for tuning in snapshot.tunings}
+        self.pulls = {pull.model: pull for pull in snapshot.pulls}
         self.points = {name: deque(points, maxlen=TUNING_POINTS) for name, points in snapshot.points.items()}
         self.capacities = {search.id: search for search in snapshot.capacities}
         self.results_version += 1

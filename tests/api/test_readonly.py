@@ -18,7 +18,7 @@ WATCHING = {
 CHANGING = {
     "submit", "cancel", "skip", "retry", "duplicate", "edit", "move", "remove", "clear", "pause", "resume", "delete",
     "stop", "begin_study", "begin_tuning", "turn", "undo_turn", "mark_segment", "climb", "pin_segment", "end_tuning",
-    "allow_gpu_settings",
+    "allow_gpu_settings", "pull", "cancel_pull",
 }  # fmt: skip
 
 

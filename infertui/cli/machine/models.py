@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infertui.config.schema import Config
-    from infertui.models.hub.download import PullProgress
+    from infertui.models.hub.progress import PullProgress
     from infertui.models.local import LocalModel
 
 INTERRUPTED = 130

@@ -15,11 +15,11 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.errors import InfertuiError, ModelError, UsageError
 from infertui.models.hub import cache
+from infertui.models.hub.progress import PullProgress
 from infertui.models.hub.transfer import PARTIAL_SUFFIX, HubAccess, RemoteFile, TransferStopped, fetch
 from infertui.models.weights import choose_weights
 from infertui.text import clean, masked, one_line
@@ -38,20 +38,6 @@ _SUPPORT_FILES = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Plain HTTP is refused by the hub above this size; huggingface_hub has another way.
 _MAX_HTTP_BYTES = 50 * 10**9
-
-
-class PullProgress(Struct, frozen=True):
-    """How far a download is, in bytes over all its files. `resumed_bytes` of `done_bytes` were there before.
-
-    `file` is the one that gained last; empty before the first byte.
-    """
-
-    done_bytes: int
-    total_bytes: int
-    resumed_bytes: int
-    file: str
-    files_done: int
-    files_total: int
 
 
 def pull(

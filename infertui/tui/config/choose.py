@@ -33,7 +33,8 @@ class Chooser:
         """Ask the mirror what the machine is like; whether that is something new."""
         before = self._editor.knowledge
         now = MachineInfo.of(self._app_context.client_state, before.models)
-        if now.known and not self._listed:
+        done = {pull.model for pull in now.pulls if pull.state == "done"}
+        if now.known and (not self._listed or done - {pull.model for pull in before.pulls if pull.state == "done"}):
             self._listed = True
             self._list_models()
         if now != before:

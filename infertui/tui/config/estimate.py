@@ -57,12 +57,13 @@ class EstimateNotes(Notes):
         self.app.push_screen(self._reading, closed)
 
     async def known(self, config: Config) -> Forecast | None:
-        """What is known of `config`, which the form holds; waited for a few seconds where the answer is under way."""
+        """What is known of what the form holds, `config` or of a sweep the run that takes most; waited for a while
+        where the answer is under way."""
         if not self.question.waiting:
             return self.question.answer
         try:
             async with asyncio.timeout(PATIENCE_S):
-                return await self._editor.app_context.control.forecast(config)
+                return await self._editor.app_context.control.forecast(self.question.wanted or config)
         except (InfertuiError, OSError, EOFError):  # a timeout is an OSError; who queues it hears of a lost runner
             return None
 

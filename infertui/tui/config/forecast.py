@@ -29,6 +29,11 @@ class ForecastRequest:
         """Whether an answer is on its way or about to be asked for."""
         return not self._settled
 
+    @property
+    def wanted(self) -> Config | None:
+        """What is to be known now."""
+        return self._wanted
+
     def change(self, config: Config | None) -> bool:
         """The config is now this, or none that could run. Whether there is something to ask, after QUIET_S."""
         if config == self._wanted:

@@ -12,12 +12,9 @@ from textual.events import Resize
 from infertui.config import sources
 from infertui.config.fields import field_of
 from infertui.config.schema import Config
-from infertui.config.sweep import rooted
 from infertui.env_file import with_env_file
 from infertui.errors import ConfigError, InfertuiError
-from infertui.runner.control import RunnerApi
 from infertui.runner.scheduling.queue_store import Entry
-from infertui.tui.capacity.begin import begin_search
 from infertui.tui.config.choose import Chooser
 from infertui.tui.config.command import command_line
 from infertui.tui.config.drafts.keeper import DraftKeeper
@@ -29,12 +26,11 @@ from infertui.tui.config.form.editor import FormEditor
 from infertui.tui.config.form.form import Form
 from infertui.tui.config.form.form_list import FormList
 from infertui.tui.config.form.notes import Notes, above
-from infertui.tui.config.profiling import profile
-from infertui.tui.config.queueing import QueueRequest, doubt, queue, wanted
+from infertui.tui.config.pulling import Puller
+from infertui.tui.config.starting import Starter
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
 from infertui.tui.state import Topic
-from infertui.tui.tuning.begin import tune
 from infertui.tui.widgets.pane import Heading, Pane
 
 _OF_FOLDERS = ("HOME", "XDG_CONFIG_HOME")
@@ -43,6 +39,7 @@ FIRST = "demo"
 
 ACTIONS = (
     Action("config.run", "r", "Run", "queue what the form holds; puts an edited entry back", writes=True),
+    Action("config.pull", "D", "Download", "download the model that is not here, or end that", writes=True),
     Action("config.next", "l,right", "Next value", "the next choice, or the next sensible number"),
     Action("config.find", "slash", "Find", "find a field by name"),
     Action("config.sweep", "A", "Sweep", "make this field an axis of the sweep, or end that"),
@@ -92,15 +89,16 @@ class ConfigPane(Pane):
         super().__init__(app_context, id=id)
         self._environ: Mapping[str, str] = with_env_file(os.environ if environ is None else environ)
         self._trouble = ""
-        self._heaviest: Config | None = None
-        """What the estimate is about: of a sweep the run with the most tokens at once."""
         self.form = Form(self._first())
         self.editor = FormEditor(app_context, self.form)
         self._above = FormNotes(self.editor, id="config-above")
         self._estimate = EstimateNotes(self.editor, id="config-below")
         self._heading = Heading(self)
         self._chooser = Chooser(self.editor, self._environ)
+        self._puller = Puller(self.editor)
+        self._starter = Starter(self.editor, self._estimate, self._puller)
         self._files = ConfigFiles(self.editor, self._environ)
+        self._offered = False
         self._drafts = DraftKeeper(self.editor, self._environ, FIRST)
         self.form.subscribe(self._form_changed)
 
@@ -142,7 +140,7 @@ class ConfigPane(Pane):
         """The machine may have become known, or be another."""
         if "queue" in touched and self.app_context.client_state.runner is not None:
             self._drafts.check_entry(self.app_context.client_state.entries)
-        if "runner" not in touched:
+        if not touched & {"runner", "pulls"}:
             return
         learned = self._chooser.look_again()
         if learned or self._estimate.question.trouble:  # there may be a connection again
@@ -160,7 +158,6 @@ class ConfigPane(Pane):
             config = self.form.config()
             heaviest = notes.heaviest(self.form.variants() or []) if self.form.axes() else None
             config = heaviest.config if heaviest is not None else config
-        self._heaviest = config
         self._estimate.change(config)
         self.editor.draw()
         self._drafts.changed()
@@ -172,10 +169,19 @@ class ConfigPane(Pane):
         self._heading.say(self.form.base.label + (f", {count} changed" if count else ""))
         self._above.compose_lines()
         self._estimate.compose_lines()
+        self._offer()
+
+    def _offer(self) -> None:
+        """The footer says whether there is something to download."""
+        offered = bool(self._puller.model())
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     @on(FormList.Moved)
     def _moved(self, event: FormList.Moved) -> None:
         event.stop()
+        self._offer()
         self._estimate.compose_lines()
 
     @on(FormEditor.Typed)
@@ -279,6 +285,16 @@ class ConfigPane(Pane):
         self.editor.leave_typing()
         self._chooser.engine()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What there is nothing to download of is not offered."""
+        if action == "pull" and not self._puller.model():
+            return False
+        return super().check_action(action, parameters)
+
+    def action_pull(self) -> None:
+        """Download the model, or end that."""
+        self._puller.switch()
+
     def action_validate(self) -> None:
         """Show what is known of the config, and ask anew."""
         self._estimate.open()
@@ -305,58 +321,20 @@ class ConfigPane(Pane):
 
     def action_run(self) -> None:
         """Queue it, or put the entry back."""
-        self._submit(front=False)
+        self._starter.queue(front=False)
 
     def action_run_first(self) -> None:
         """Queue it before everything that waits."""
-        self._submit(front=True)
+        self._starter.queue(front=True)
 
     def action_profile(self) -> None:
         """A study of layers on the GPU."""
-        self.editor.leave_typing()
-        if (problem := self.form.problem) is not None:
-            self.app_context.say(f"Not queued: {problem}", "error")
-            self.editor.go_to(problem.path)
-            return
-        answer = self._estimate.question.answer
-        profile(self.app, self.app_context, self.form, answer.seconds if answer else None)
+        self._starter.profile()
 
     def action_tune(self) -> None:
         """A tuning session from the form, or the one under way."""
-        self.editor.leave_typing()
-        if (problem := self.form.problem) is not None:
-            self.app_context.say(f"Not begun: {problem}", "error")
-            self.editor.go_to(problem.path)
-            return
-
-        async def config(_: RunnerApi) -> Config:
-            return rooted(self.form.config())
-
-        tune(self.app, self.app_context, config, self.form.base.label)
+        self._starter.tune()
 
     def action_capacity(self) -> None:
         """A search for the most load that keeps objectives."""
-        self.editor.leave_typing()
-        if (problem := self.form.problem) is not None:
-            self.app_context.say(f"Not begun: {problem}", "error")
-            self.editor.go_to(problem.path)
-            return
-        begin_search(self.app, self.app_context, self.form.config())
-
-    def _submit(self, *, front: bool) -> None:
-        if (problem := self.form.problem) is not None:
-            self.app_context.say(f"Not queued: {problem}", "error")
-            self.editor.go_to(problem.path)
-            return
-        self.run_worker(self._queue(wanted(self.form, front=front)), group="submit")
-
-    async def _queue(self, what: QueueRequest) -> None:
-        """Queue it at once, or where it is not going to run after a second yes."""
-        forecast = await self._estimate.known(self._heaviest or what.config)
-        if doubts := doubt(self.form, self.editor.knowledge, forecast):
-            question = f"This is not going to run here.\n{doubts}"
-            self.app_context.confirm(
-                question, yes="Queue it anyway", then=lambda: queue(self.app_context, self.form, what)
-            )
-        else:
-            queue(self.app_context, self.form, what)
+        self._starter.capacity()

@@ -58,6 +58,7 @@ class RedrawScheduler:
             "live": charts,
             "tuning": charts,
             "capacity": charts,
+            "pulls": max(quick, 0.5),
             "queue": quick,
             "runner": quick,
             "results": max(quick, 0.5),

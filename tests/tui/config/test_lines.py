@@ -1,5 +1,6 @@
 """Lines of the form: they fit, whatever they hold; and what is said above and below."""
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.scenes import HOST, HOSTILE, gpus
@@ -8,6 +9,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.fields import FIELDS
 from infertui.config.parse import decode
 from infertui.config.schema import Config
+from infertui.models.hub.progress import PullProgress, PullView
 from infertui.models.local import LocalModel
 from infertui.runner.control import Forecast, RunnerFacts, Snapshot
 from infertui.runner.scheduling.queue_store import Entry
@@ -185,10 +187,26 @@ def test_what_the_machine_says_about_values() -> None:
     assert models["org/here"] is not None
     assert "1.00 GiB" in models["org/here"].text
     assert models["org/away"] is not None
-    assert "infertui models pull org/away" in models["org/away"].text
+    assert models["org/away"].text == "not on this machine: D downloads it"
     assert models["synthetic:nano"] is not None
     assert "random weights" in models["synthetic:nano"].text
     assert models["/a/b/c"] is None
+
+
+def test_a_download_says_how_far_it_is() -> None:
+    def told(*pulls: PullView) -> str:
+        remark = msgspec.structs.replace(knowledge(), pulls=pulls).on_model("org/away")
+        return remark.text if remark else ""
+
+    halfway = PullProgress(GIB // 2, GIB, 0, "x", 0, 1)
+    assert told(PullView("org/away")) == "downloading: asking the hub"
+    assert told(PullView("org/away", progress=halfway)) == "downloading 50% of 1.00 GiB"
+    assert told(PullView("org/away", progress=halfway, rate=GIB / 64)).endswith("16.0 MiB/s, 32.0 s left")
+    assert told(PullView("org/away", progress=PullProgress(0, 0, 0, "", 0, 0))) == "downloading 100% of 0 B"
+    assert told(PullView("org/away", state="failed", problem="it is gated")) == "not downloaded: it is gated"
+    assert told(PullView("org/away", state="cancelled")) == "not on this machine: D downloads it"
+    assert told(PullView("org/other")) == "not on this machine: D downloads it"
+    assert "needs" not in told(PullView("org/here"))
 
 
 def keys_shown(form: Form, view: View | None = None) -> set[str]:

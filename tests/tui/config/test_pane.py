@@ -17,10 +17,11 @@ from infertui.config import toml
 from infertui.config.parse import decode
 from infertui.config.sweep import Variant
 from infertui.errors import EngineError
+from infertui.models.hub.progress import PullProgress, PullView
 from infertui.models.local import LocalModel
 from infertui.results.details import RunDetails
 from infertui.results.index import ResultPage, ResultRow
-from infertui.runner.control import Forecast, RunnerFacts, Snapshot, Submission
+from infertui.runner.control import EventEnvelope, Forecast, PullChanged, RunnerFacts, Snapshot, Submission
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Probe
 from infertui.tui.config.dialogs import ForecastScreen, PickerScreen
@@ -452,6 +453,72 @@ def test_a_model_that_is_not_here_says_how_to_download_it() -> None:
         await settle(pilot)
         assert stage.pane.form.text("model.id") == "org/new"
         assert "infertui models pull org/new" in said(stage)
+
+    play(scene)
+
+
+def asked_of(stage: Bench, *names: str) -> list[tuple[str, tuple[object, ...]]]:
+    return [(name, arguments) for name, arguments in stage.calls if name in names]
+
+
+def test_a_missing_model_is_downloaded_from_here_and_tells_how_far_it_is() -> None:
+    control = FakeControl()
+    control.answers["models"] = (GPT2,)
+
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        stage.pane.editor.put("model.id", "org/new")
+        await settle(pilot)
+        assert "not on this machine: D downloads it" in stage.text
+        await pilot.press("D")
+        await settle(pilot)
+        assert asked_of(stage, "pull") == [("pull", ("org/new", ""))]
+        state = stage.client_state
+        half = PullProgress(GIB // 4, GIB, 0, "model.safetensors", 0, 2)
+        for pull in (PullView("org/new"), PullView("org/new", progress=half, rate=64 * 1024 * 1024)):
+            stage.pane.show(state.take(EventEnvelope(state.number + 1, PullChanged(pull))))
+        await settle(pilot)
+        assert "downloading 25% of 1.00 GiB, 64.0 MiB/s, 12.0 s left" in stage.text
+        await pilot.press("r")  # not queued yet
+        await settle(pilot)
+        assert "being downloaded" in stage.text
+        await pilot.press("escape", "D")
+        await settle(pilot)
+        ((question, yes),) = stage.asked
+        assert "What has arrived is kept" in question
+        yes()
+        await settle(pilot)
+        assert asked_of(stage, "cancel_pull") == [("cancel_pull", ("org/new", ""))]
+        control.answers["models"] = (GPT2, LocalModel("org/new", "hub", "/c/new", GIB, True))
+        stage.pane.show(state.take(EventEnvelope(state.number + 1, PullChanged(PullView("org/new", state="done")))))
+        await settle(pilot)
+        assert "downloading" not in stage.text
+        assert "not on this machine" not in stage.text
+        await pilot.press("D")
+        await settle(pilot)
+        assert len(asked_of(stage, "pull")) == 1
+        await pilot.press("r")
+        await settle(pilot)
+        assert len(submitted(stage)) == 1
+
+    play(scene, on=bench(control))
+
+
+def test_a_run_of_a_missing_model_offers_the_download_first() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        stage.pane.editor.put("model.id", "org/new")
+        stage.pane.editor.put("model.revision", "v2")
+        for keys in (["r", "enter"], ["r", "j", "enter"], ["r", "j", "j", "enter"]):
+            await pilot.press(keys[0])
+            await settle(pilot)
+            assert "org/new is not on this machine." in stage.text
+            await pilot.press(*keys[1:])
+            await settle(pilot)
+        assert asked_of(stage, "pull") == [("pull", ("org/new", "v2"))]
+        assert len(submitted(stage)) == 1
+        stage.pane.editor.put("engine.name", "simulator")  # which loads none
+        await pilot.press("r")
+        await settle(pilot)
+        assert len(submitted(stage)) == 2
 
     play(scene)
 

@@ -89,7 +89,7 @@ def test_each_topic_has_its_rate() -> None:
     assert pace.wait(0.0) == 0.1
     assert pace.take(0.11, behind=False) == {"queue", "runner"}
     assert pace.take(0.2, behind=False) == frozenset()
-    assert pace.take(0.5, behind=False) == {"live", "results", "tuning", "capacity"}
+    assert pace.take(0.5, behind=False) == {"live", "results", "tuning", "capacity", "pulls"}
     assert pace.take(1.0, behind=False) == {"machine"}
     assert pace.wait(1.0) is None
 
