@@ -35,7 +35,7 @@ def compare(app: "App[Any]", app_context: AppContext, rows: Sequence[ResultRow])
     elif len(rows) > MOST_COMPARED:
         app_context.say(f"{len(rows):,} runs are too many to compare: up to {MOST_COMPARED}.", "warning")
     else:
-        from infertui.tui.results.compare import CompareScreen
+        from infertui.tui.results.compare.screen import CompareScreen
 
         app.push_screen(CompareScreen(app_context, rows, out=str(app_context.out)))
 

@@ -12,7 +12,7 @@ from infertui.config.bench_plan import DEFAULT_ROUNDS
 from infertui.integers import whole_number
 from infertui.results.table import ResultRow
 from infertui.tui.frame.actions import Action, bindings
-from infertui.tui.results.compare_view import what_ran
+from infertui.tui.results.compare.scene import what_ran
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette

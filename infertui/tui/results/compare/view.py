@@ -1,29 +1,25 @@
-"""Runs side by side as lines of text: what differs first, then the figures. Pure; foreign text is cleaned on the way.
+"""Runs side by side as lines of text: verdict and figures first, then what speaks against them and what differs. Pure;
+foreign text is cleaned on the way.
 
 Runs go by letters, A being the baseline. Two runs have their verdicts in full; of more, a table shows what fits beside
 each other, and the one in focus is told in full below it.
-
-What is compared, as the comparison shows it: runs by their rows, and benches by their arms. Pure.
 """
 
 from collections.abc import Iterator, Sequence
 
-from msgspec import Struct
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
-from infertui.analysis.bench import Bench, variation_text
-from infertui.analysis.compare import ComparedFigure, Comparison
+from infertui.analysis.compare import ComparedFigure
 from infertui.analysis.compare_text import signs_text
 from infertui.analysis.outcome import p_text
 from infertui.metrics.metric import NOT_AVAILABLE
-from infertui.results.table import ResultRow
-from infertui.tui.queue.view import short_engine, short_model
-from infertui.tui.results.intervals import axis, picture, span_of, style_of
+from infertui.tui.results.compare.intervals import axis, picture, span_of, style_of
+from infertui.tui.results.compare.scene import Scene
 from infertui.tui.results.ratios import times
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.widgets.cells import RenderContext, beside, entry, fit, paragraph
-from infertui.units import format_number
 
 Lines = list[Text]
 _FOLDED, _FOLDED_LOW, _LOW = 6, 3, 30
@@ -38,40 +34,12 @@ _PICTURE_BESIDE = 116
 """Cells from which the pictures stand beside the verdicts; below, they have lines of their own."""
 _P_BESIDE = 140
 _P = 7
+_RATIO = 9
+_COMPACT_LEAST = 2 * _VALUE + _RATIO + _GAP + 19
+"""Cells beside the names that a line with values, ratio and picture takes."""
+_SIGN_WORDS = (("+", "better"), ("-", "worse"), ("=", "equal"), ("?", "unclear"))
 _WORDS = 36
 """Cells that the longest usual verdict needs."""
-
-
-class Side(Struct, frozen=True):
-    """One of what is compared: a run, or a configuration of a bench."""
-
-    id: str
-    """What comparisons call it."""
-    name: str
-    what: str = ""
-    """What ran, in a few words."""
-    against: str = ""
-    """What speaks against it, in a word."""
-    run: str = ""
-    """The run whose details are those of this side."""
-    extras: dict[str, str] = {}
-    """Figures without a ratio, by name."""
-
-
-class Scene(Struct, frozen=True):
-    """What is compared, and how it is looked at: `found` holds every side but the first against the first, in order."""
-
-    sides: tuple[Side, ...]
-    found: tuple[Comparison, ...]
-    focus: int = 1
-    """Which of the sides is told in full; never the baseline."""
-    first: int = 1
-    """The first of the others that the table shows."""
-    unfolded: bool = False
-    """Whether all differences are shown."""
-    title: str = ""
-    remarks: tuple[str, ...] = ()
-    """What has to be known before anything else, such as rounds of a bench that do not count."""
 
 
 def letter(index: int) -> str:
@@ -85,20 +53,89 @@ def document(scene: Scene, width: int, height: int, look: RenderContext) -> Line
     if scene.title:
         lines += [*paragraph(scene.title, width, look.palette.title), Text()]
     lines += [*_legend(scene, width, look), Text()]
-    if alarms := [*_remarks(scene, width, look), *_alarms(scene, width, look)]:
-        lines += [*alarms, Text()]
     if not scene.found:
-        return [*lines, *paragraph("There is nothing to compare yet.", width, look.palette.muted)]
-    lines += [*_differences(scene, width, _FOLDED if height >= _LOW else _FOLDED_LOW, look), Text()]
+        caveats = [*_remarks(scene, width, look), *_alarms(scene, width, look)]
+        empty = paragraph("There is nothing to compare yet.", width, look.palette.muted)
+        return [*lines, *caveats, *([Text()] if caveats else []), *empty]
+    lines += _outcome(scene, width, look)
     if len(scene.found) > 1:
         lines += [*_table(scene, width, look), Text()]
         heading = Text(no_wrap=True, end="")
         heading.append(f"{letter(scene.focus)} against A", style=look.palette.title)
         lines.append(heading.append(f"  {safe(scene.sides[scene.focus].name)}", style=look.palette.muted))
-    lines += verdicts(scene, width, look)
+    narrow = width < _PICTURE_BESIDE and _drawn(scene) and width >= _COMPACT_LEAST + _names(scene)
+    lines += [*(_compact if narrow else verdicts)(scene, width, look), Text()]
+    if caveats := [*_remarks(scene, width, look), *_alarms(scene, width, look)]:
+        lines += [*caveats, Text()]
+    lines += [*_differences(scene, width, _FOLDED if height >= _LOW else _FOLDED_LOW, look)]
+    if narrow:
+        lines += [Text(), *_in_words(scene, width, look)]
     notes = dict.fromkeys(note for comparison in scene.found for note in comparison.notes)
     for note in notes:
         lines += [Text(), *paragraph(note, min(width, 110), look.palette.muted)]
+    return lines
+
+
+def _outcome(scene: Scene, width: int, look: RenderContext) -> Lines:
+    """The first figure's verdict, how the others came out, and whether that may be believed: a line or two."""
+    comparison = scene.found[scene.focus - 1]
+    line = Text()
+    if scene.remarks or any(one.unlike for one in scene.found):
+        line.append(" SEE BELOW ", style=f"{look.palette.warning} reverse").append("  ")
+    known = [figure for figure in comparison.figures if figure.ratio is not None]
+    line.append(f"{letter(scene.focus)} against A: ", style=look.palette.title)
+    if not known:
+        line.append("no figure of both is known", style=look.palette.muted)
+    for figure in known[:1]:
+        line.append(f"{safe(figure.name)} {figure.verdict}", style=style_of(figure, look))
+    if len(known) > 1:
+        counts = {word: sum(figure.sign == sign for figure in known) for sign, word in _SIGN_WORDS}
+        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        line.append(f"; of {len(known)} figures {told}", style=look.palette.muted)
+    pieces = line.wrap(Console(width=max(10, width)), max(10, width))
+    return [*pieces, Text()]
+
+
+def _drawn(scene: Scene) -> bool:
+    return any(figure.ratio is not None for figure in scene.found[scene.focus - 1].figures)
+
+
+def _compact(scene: Scene, width: int, look: RenderContext) -> Lines:
+    """A line a figure: both values, the ratio with its sign, its picture. Words come later."""
+    figures = scene.found[scene.focus - 1].figures
+    names, span = _names(scene), span_of(figures)
+    room = min(61, width - names - 2 * _VALUE - _RATIO - _GAP)
+    strong = look.palette.title
+    lines = [
+        beside(
+            fit("FIGURES" if len(scene.found) == 1 else "", names, look, style=strong),
+            fit("A", _VALUE, look, align="right", style=strong),
+            fit(letter(scene.focus), _VALUE, look, align="right", style=strong),
+            fit("x of A  ", _RATIO, look, align="right", style=strong), Text(" " * _GAP), axis(span, room, look),
+        )
+    ]  # fmt: skip
+    for figure in figures:
+        ratio = "" if figure.ratio is None else times(figure.ratio.value)
+        told = f"{ratio} {figure.sign or ' '}"
+        cells = [
+            fit(figure.name, names, look, style=look.palette.muted),
+            fit(figure.text(figure.first), _VALUE, look, align="right"),
+            fit(figure.text(figure.second), _VALUE, look, align="right", style=look.palette.figure),
+            fit(told, _RATIO, look, align="right", style=style_of(figure, look)),
+        ]
+        if figure.ratio is not None:
+            cells += [Text(" " * _GAP), picture(figure, span, room, look)]
+        lines.append(beside(*cells))
+    return [*lines, *_extras_of_two(scene, names, _VALUE, look)]
+
+
+def _in_words(scene: Scene, width: int, look: RenderContext) -> Lines:
+    """The verdict of each figure, with its interval."""
+    names = _names(scene)
+    lines = [plain("IN WORDS", look.palette.title)]
+    for figure in scene.found[scene.focus - 1].figures:
+        if figure.ratio is not None:
+            lines += entry(figure.name, figure.verdict, width, look, style=style_of(figure, look), room=names)
     return lines
 
 
@@ -332,11 +369,17 @@ def verdicts(scene: Scene, width: int, look: RenderContext) -> Lines:
             cells += [Text(" " * _GAP), picture(figure, span, picture_room, look)]
         lines.append(beside(*cells))
         lines += [beside(Text(" " * (names + 2 * values + _GAP)), more) for more in pieces[1:]]
-    if len(scene.found) == 1:
-        for extra in _extra_names(scene):
-            shown = [fit(side.extras.get(extra, NOT_AVAILABLE), values, look, align="right") for side in scene.sides]
-            lines.append(beside(fit(extra, names, look, style=muted), *shown))
+    lines += _extras_of_two(scene, names, values, look)
     return lines if beside_them or not drawn else [*lines, *_pictures(figures, names, width, look)]
+
+
+def _extras_of_two(scene: Scene, names: int, values: int, look: RenderContext) -> Lines:
+    """Figures without a ratio; of more than two sides the table has them."""
+    lines: Lines = []
+    for extra in _extra_names(scene) if len(scene.found) == 1 else ():
+        shown = [fit(side.extras.get(extra, NOT_AVAILABLE), values, look, align="right") for side in scene.sides]
+        lines.append(beside(fit(extra, names, look, style=look.palette.muted), *shown))
+    return lines
 
 
 def _pictures(figures: Sequence[ComparedFigure], names: int, width: int, look: RenderContext) -> Lines:
@@ -354,59 +397,3 @@ def _names(scene: Scene) -> int:
     """Cells of the first column."""
     names: Iterator[str] = (figure.name for comparison in scene.found for figure in comparison.figures)
     return max(16, *(len(name) + 1 for name in names))
-
-
-def of_runs(rows: Sequence[ResultRow], found: Sequence[Comparison]) -> Scene:
-    """Runs, the baseline first; `found` holds the others against it."""
-    devices = {row.device for row in rows}
-    return Scene(tuple(_side(row, with_device=len(devices) > 1) for row in rows), tuple(found))
-
-
-def of_bench(bench: Bench) -> Scene:
-    """The paired result of a bench, its baseline first."""
-    used = len(bench.used)
-    title = f"{bench.bench}: paired over {used} of {bench.rounds} rounds"
-    if bench.missing:
-        title += f", {bench.missing} runs to come or missing"
-    left_out = [*bench.left_out] if len(bench.left_out) <= 3 or used else []
-    remarks = (*(f"{arm.name} failed: {arm.error}" for arm in bench.failed), *bench.invalid, *left_out)
-    return Scene(tuple(
-        Side(
-            arm.name,
-            arm.name,
-            "  ".join(
-                part
-                for part in (
-                    f"{len(arm.runs)} runs",
-                    "" if arm.throughput is None else f"{format_number(arm.throughput)} tok/s",
-                    variation_text(arm),
-                )
-                if part
-            ),
-            run=arm.runs[0] if arm.runs else "",
-        )
-        for arm in bench.arms
-    ), bench.comparisons, title=title, remarks=remarks)  # fmt: skip
-
-
-def _side(row: ResultRow, *, with_device: bool) -> Side:
-    against = "" if row.state == "finished" and row.valid else "invalid" if row.state == "finished" else row.state
-    return Side(row.id, row.name or row.id, what_ran(row, with_device=with_device), against, row.id, _extras(row))
-
-
-def what_ran(row: ResultRow, *, with_device: bool = False) -> str:
-    """What a run measured, in a few words that its name need not say."""
-    model = short_model(row.model)
-    parts = [
-        "" if model in row.name else model, short_engine(row.engine), row.mode, row.form,
-        "" if row.batch_size is None else f"batch {row.batch_size}",
-        row.device if with_device else "",
-    ]  # fmt: skip
-    return "  ".join(part for part in parts if part)
-
-
-def _extras(row: ResultRow) -> dict[str, str]:
-    """Figures that have no ratio: shares of what the device can do, and what is known of the outputs."""
-    shares = {"MBU": row.mbu, "MFU": row.mfu, "equal tokens": row.agreement}
-    found = {name: f"{share:.1%}" for name, share in shares.items() if share is not None}
-    return found | ({"perplexity": f"{row.perplexity:.4g}"} if row.perplexity is not None else {})

@@ -12,7 +12,8 @@ from infertui.measure.comparison import Ratio
 from infertui.measure.statistics import Interval
 from infertui.results.table import ResultRow
 from infertui.text import clean
-from infertui.tui.results.compare_view import Scene, Side, columns_that_fit, document, letter, of_bench, of_runs
+from infertui.tui.results.compare.scene import Scene, Side, of_bench, of_runs
+from infertui.tui.results.compare.view import columns_that_fit, document, letter
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 
@@ -50,12 +51,13 @@ def text(scene: Scene, width: int = 116, height: int = 40, look: RenderContext =
     return "\n".join(line.plain.rstrip() for line in document(scene, width, height, look))
 
 
-def test_what_differs_comes_before_the_figures() -> None:
+def test_the_outcome_comes_first_then_figures_then_what_speaks_against_them() -> None:
     said = text(compared(2))
-    order = [
-        said.index(part) for part in ("A baseline", "B run B", " NOT COMPARABLE ", "WHAT DIFFERS", "FIGURES", "VERDICT")
-    ]
+    parts = ("A baseline", "B run B", " SEE BELOW ", "B against A", "FIGURES", " NOT COMPARABLE ", "WHAT DIFFERS")
+    order = [said.index(part) for part in parts]
     assert order == sorted(order)
+    flowing = " ".join(said.split())
+    assert "B against A: throughput, tok/s 2.00x as high (1.98x to 2.02x); of 3 figures 1 better, 2 unclear" in flowing
     assert "key0  one → two" in said
     assert "2.00x as high (1.98x to 2.02x)" in said
     assert "unclear: 0.0% (-3.0% to +3.0%)" in said
@@ -179,3 +181,21 @@ def test_a_long_verdict_has_its_line_where_there_is_room() -> None:
     scene = compared(2)
     said = text(replace(scene, found=(replace(scene.found[0], figures=few),)), 160)
     assert "2.00x as high, too few iterations to say how sure" in said
+
+
+def test_the_first_page_of_a_small_terminal_holds_outcome_and_figures() -> None:
+    """76 by 20 cells are what a terminal of 80x24 leaves."""
+    lines = text(compared(2), 76, 20).split("\n")
+    page = "\n".join(lines[:20])
+    for part in ("B against A", "throughput, tok/s", "TTFT", "n/a", "memory", "2.00x +", "●", "NOT COMPARABLE"):
+        assert part in page
+    words = lines[lines.index("IN WORDS") :]
+    assert any("unclear: 0.0% (-3.0% to +3.0%)" in line for line in words)
+
+
+def test_nothing_that_is_known_of_both_is_said() -> None:
+    scene = compared(2)
+    bare = tuple(replace(figure, ratio=None) for figure in figures(2.0))
+    said = text(replace(scene, found=(replace(scene.found[0], figures=bare, unlike=()),)))
+    assert "B against A: no figure of both is known" in said
+    assert "SEE BELOW" not in said

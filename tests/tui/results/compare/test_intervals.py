@@ -5,11 +5,12 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from infertui.analysis.compare import ComparedFigure
 from infertui.measure.comparison import Better, Ratio
 from infertui.measure.statistics import Interval
-from infertui.tui.results.intervals import axis, picture, span_of, style_of
+from infertui.tui.results.compare.intervals import axis, picture, span_of, style_of
 from infertui.tui.themes import DEFAULT_PALETTE
 from infertui.tui.widgets.cells import RenderContext
 
@@ -39,6 +40,15 @@ def test_the_interval_is_drawn_from_low_to_high() -> None:
     assert picture(figure(0.5, 0.25, 1.0, "lower"), 4.0, 21, LOOK).plain == "          ├────●────┤"
 
 
+def test_the_band_of_what_counts_as_equal_is_behind_it() -> None:
+    # 21 cells, ends at 1.1: ln 1.02 / ln 1.1 is 0.21 of ten cells, which are two.
+    assert picture(figure(1.05), 1.1, 21, LOOK).plain == "        ░░┊░░  ●     "
+    assert picture(figure(1.01, 0.99, 1.05), 1.1, 21, LOOK).plain == "        ░├┼●───┤     "
+    assert picture(figure(1.05), 1.1, 21, ASCII).plain == "        ..:..  o     "
+    wide = replace(figure(1.5), equal_within=0.5)
+    assert span_of([wide]) == 3.0, "1.5 squared is 2.25"
+
+
 def test_what_lies_beyond_the_axis_ends_in_an_arrow() -> None:
     assert picture(figure(2.0, 0.1, 9.0), 4.0, 21, LOOK).plain == "◄─────────┼────●────►"
     assert picture(figure(9.0), 4.0, 21, LOOK).plain == "          ┊         >"
@@ -50,7 +60,7 @@ def test_ascii_has_its_own_signs() -> None:
 
 
 def test_the_axis_takes_the_next_round_end() -> None:
-    assert span_of([figure(1.003), figure(1.01)]) == 1.02
+    assert span_of([figure(1.003), figure(1.01)]) == 1.05, "twice as far as the band of 2 % at least"
     assert span_of([figure(1.3), figure(0.4)]) == 3.0  # 1 / 0.4 = 2.5
     assert span_of([figure(1.3, 0.9, 5.5)]) == 10.0
     assert span_of([]) == 1.02

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from infertui.results.table import ResultRow
     from infertui.runner.control import Compared
     from infertui.tui.frame.context import AppContext
-    from infertui.tui.results.compare_view import Scene
+    from infertui.tui.results.compare.scene import Scene
 
 ACTIONS = (
     Action("compare.back", "escape,q", "Back", "back to where you came from"),
@@ -103,7 +103,7 @@ class CompareScreen(PageScreen):
         """Make a scene of what was found: the bench that all runs are of, unless the runs themselves are wanted."""
         from infertui.analysis.bench import rejudged
         from infertui.analysis.compare import judged
-        from infertui.tui.results.compare_view import of_bench, of_runs
+        from infertui.tui.results.compare.scene import of_bench, of_runs
 
         found = self._found
         if found is None:
@@ -122,7 +122,7 @@ class CompareScreen(PageScreen):
 
     def lines(self, width: int, height: int, look: RenderContext) -> list[Text]:
         """The comparison."""
-        from infertui.tui.results.compare_view import document
+        from infertui.tui.results.compare.view import document
 
         if self._scene is None:
             return [plain(f"reading {len(self._rows)} runs; esc gives up", look.palette.muted)]
@@ -134,7 +134,7 @@ class CompareScreen(PageScreen):
 
     def _bring_into_view(self) -> None:
         """Scroll the table sideways, so that the run in focus is in it."""
-        from infertui.tui.results.compare_view import columns_that_fit
+        from infertui.tui.results.compare.view import columns_that_fit
 
         scene, width = self._scene, self._pager.size.width
         if scene is not None and width:

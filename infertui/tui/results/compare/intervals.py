@@ -4,7 +4,7 @@ The axis is logarithmic, so that 2x and 0.5x are equally far from 1, and better 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from rich.text import Text
 
@@ -12,6 +12,10 @@ from infertui.analysis.compare import ComparedFigure
 from infertui.tui.widgets.cells import RenderContext
 
 _SPANS = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
+_BANDS = 2.0
+"""The axis reaches at least so many times as far as the band, to either side."""
+_BEHIND = "░.┊:"
+"""Signs that are no part of an interval."""
 
 
 def style_of(figure: ComparedFigure, look: RenderContext) -> str:
@@ -20,16 +24,20 @@ def style_of(figure: ComparedFigure, look: RenderContext) -> str:
     return {"+": colours.ok, "-": colours.error, "=": colours.muted}.get(figure.sign, "")
 
 
-def span_of(figures: Iterable[ComparedFigure]) -> float:
-    """The end of an axis, as a ratio above 1, that all of these fit on."""
+def span_of(figures: Sequence[ComparedFigure]) -> float:
+    """The end of an axis, as a ratio above 1, that all of these fit on, and on which what counts as equal is narrow."""
     most = max((abs(math.log(value)) for figure in figures for value in _goodness(figure)), default=0.0)
+    most = max([most, *(_BANDS * math.log1p(figure.equal_within) for figure in figures)])
     return next((span for span in _SPANS if math.log(span) >= most), _SPANS[-1])
 
 
 def picture(figure: ComparedFigure, span: float, width: int, look: RenderContext) -> Text:
-    """`├──●──┤` around 1 in the middle of `width` cells; an arrow at the edge for what lies beyond `span`."""
+    """`├──●──┤` around 1 in the middle of `width` cells, in front of the band of what counts as equal; an arrow at the
+    edge for what lies beyond `span`."""
     cells = [" "] * width
     middle = width // 2
+    band = _cell(1 / (1 + figure.equal_within), span, width), _cell(1 + figure.equal_within, span, width)
+    cells[band[0] : band[1] + 1] = look.glyph("░", ".") * (band[1] + 1 - band[0])
     cells[middle] = look.glyph("┊", ":")
     found = _goodness(figure)
     if found:
@@ -46,8 +54,9 @@ def picture(figure: ComparedFigure, span: float, width: int, look: RenderContext
         beyond = point > span or point < 1 / span
         cells[at] = look.glyph("●", "o") if not beyond else (">" if point > 1 else "<")
     line = Text("".join(cells), style=style_of(figure, look), no_wrap=True, end="")
-    if not found or _cell(found[0], span, width) > middle or _cell(found[-1], span, width) < middle:
-        line.stylize(look.palette.muted, middle, middle + 1)
+    for place in range(band[0], band[1] + 1):
+        if cells[place] in _BEHIND:
+            line.stylize(look.palette.muted, place, place + 1)
     return line
 
 

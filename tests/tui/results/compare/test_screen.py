@@ -16,12 +16,12 @@ from infertui.errors import StoreError
 from infertui.results.table import ResultQuery, ResultRow
 from infertui.runner.control import Compared
 from infertui.tui.results.bench_dialog import BenchScreen
-from infertui.tui.results.compare import CompareScreen
+from infertui.tui.results.compare.screen import CompareScreen
 from infertui.tui.results.pane import ResultsPane
 from infertui.tui.settings.stored import Settings
 from infertui.tui.widgets.rowlist import RowList
 
-KEPT = Path(__file__).parents[3] / "reports"
+KEPT = Path(__file__).parents[4] / "reports"
 Act = Callable[[ResultsStage, Pilot[Any]], Awaitable[None]]
 
 
@@ -76,7 +76,7 @@ def test_two_runs_are_told_in_words_and_drawn(out: Path) -> None:
     async def act(app: ResultsStage, _: Pilot[Any]) -> None:
         said = screen(app)
         assert "A baseline" in said
-        assert said.index("WHAT DIFFERS") < said.index("FIGURES")
+        assert said.index("B against A") < said.index("FIGURES") < said.index("WHAT DIFFERS")
         assert "VERDICT" in said
         assert "┊" in said
         assert "esc back" in said

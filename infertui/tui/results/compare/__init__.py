@@ -1,0 +1,1 @@
+"""Runs side by side: what is compared, its pictures and its screen."""
