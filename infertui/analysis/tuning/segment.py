@@ -87,6 +87,8 @@ class Segment(Struct, frozen=True):
     """The step of the script that it is, from 1; 0 of none."""
     process: Whole = 0
     """Grows with every load of the model."""
+    rates: tuple[float, ...] = ()
+    """Of a load on a server: tokens a second in equal parts of the window in which it had settled."""
 
     @property
     def measured(self) -> bool:
@@ -145,15 +147,18 @@ def against(
     *,
     fixed: bool,
     first: int = FEWEST,
+    look: int = 0,
     among: int = 1,
     processes: bool = False,
 ) -> SegmentRatio:
     """Our throughput as a multiple of that of segment `other`.
 
     `fixed`: how long is measured was said beforehand, and this is the end; else it is looked at from `first`
-    observations on. `among`: the other was chosen as the best of so many.
+    observations on, or for the so manieth time where that is told by `look`. `among`: the other was chosen as the best
+    of so many.
     """
-    looks, at = (1, len(ours.numerators)) if fixed else looks_until(len(ours.numerators), first)
+    at = len(ours.numerators)
+    looks, at = (1, at) if fixed else (look, at) if look else looks_until(at, first)
     confidence = CONFIDENCE if fixed else confidence_at(max(1, looks))
     confidence = 1 - (1 - confidence) / max(1, among)
     found = _ratio(theirs, _first(ours, at), confidence) if at else None
@@ -233,6 +238,7 @@ def comparisons(
     process: int,
     fixed: bool,
     first: int = FEWEST,
+    look: int = 0,
     baseline: int = 0,
     figures: Mapping[str, float | None] | None = None,
 ) -> Compared:
@@ -245,7 +251,7 @@ def comparisons(
     def held(other: Segment | None, among: int = 1) -> SegmentRatio | None:
         if other is None:
             return None
-        if not ours.numerators and figures is not None:
+        if figures is not None and not (ours.numerators and observed_of[other.number].numerators):
             return by_figures(other, figures, among=among)
         return against(
             other.number,
@@ -253,6 +259,7 @@ def comparisons(
             ours,
             fixed=fixed,
             first=first,
+            look=look,
             among=among,
             processes=other.process != process,
         )

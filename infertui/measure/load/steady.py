@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from infertui.measure.clock import NS_PER_S
 from infertui.measure.load.columns import Columns, columns_of
 from infertui.measure.load.figures import Steadiness, Window
 from infertui.measure.records import Request
@@ -43,6 +44,7 @@ _ODD = 3.0
 """Standard deviations of what is usual."""
 _REACHED = 0.97
 """Share of the asked concurrency from which it is reached: what ends is followed by the next only in a moment."""
+_NEARLY_ALL, _LOOKED_AT = 0.99, 2000
 _WORDS = {"tpot": "TPOT", "ttft": "TTFT", "e2e": "E2E latency"}
 
 
@@ -177,6 +179,12 @@ class SteadyWatch:
             return 0
         # What wears off goes on wearing off for a while where noise begins to hide it.
         return int(_ONWARDS * (int(self._edges(name, first, stop)[block]) - first))
+
+
+def nearly_longest(requests: Sequence[Request]) -> float:
+    """Seconds that nearly all of the last requests took at most; the longest ones may take as long as they like."""
+    times = sorted(one.end_ns - one.sent_ns for one in requests[-_LOOKED_AT:])
+    return times[int(_NEARLY_ALL * (len(times) - 1))] / NS_PER_S if times else 0.0
 
 
 def steadiness(columns: Columns, begin: float, end: float, *, least_s: float = 0.0) -> Steadiness:

@@ -85,6 +85,15 @@ def summarise_load(
     return summary, msgspec.structs.replace(load, stop=stop)
 
 
+def token_rates(requests: Sequence[Request], *, origin_ns: int, window: Window) -> tuple[float, ...]:
+    """Output tokens a second in equal parts of a window in which the load had settled; none: they are not known."""
+    if window.seconds <= 0:
+        return ()
+    columns = columns_of(requests, origin_ns)
+    tokens = _Seen(columns, window, window.end, settled=True).tokens()
+    return () if tokens is None else tuple((tokens / (window.seconds / len(tokens))).tolist())
+
+
 def _found(columns: Columns, level: Window, window: Window | None) -> Steadiness:
     """Where figures are made, and whether the load was settled there."""
     judged = level if window is None else window
@@ -113,6 +122,10 @@ class _Seen:
         self._ended = columns.where(_ended_in(columns, window) & ~columns.aborted)
         self._done = self._ended.where(self._ended.good)
         self._rates = Rates(columns, window, self._ended, self._done, horizon, settled=settled)
+
+    def tokens(self) -> "Floats | None":
+        """Of each part of the window; None where they are not known."""
+        return self._rates.tokens()
 
     def figures(self, asked: AskedLoad, found: Steadiness, meters: Sequence[Meter]) -> tuple[Summary, LoadFigures]:
         """All of them."""

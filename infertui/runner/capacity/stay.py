@@ -10,7 +10,7 @@ from infertui.analysis.capacity.observed import observe
 from infertui.analysis.capacity.outcome import Stay
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.load.figures import Steadiness, Window
-from infertui.measure.load.steady import SteadyWatch
+from infertui.measure.load.steady import SteadyWatch, nearly_longest
 from infertui.measure.load.summary import AskedLoad, summarise_load
 from infertui.measure.load.validity import judge_load
 from infertui.measure.records import Request
@@ -32,7 +32,7 @@ _REACHED_S = 2.0
 """A level that is not reached by then, as where requests are refused, is not waited for any longer."""
 _NEAR = 0.03
 _OF_THE_CLIENT = frozenset({"client", "load", "arrivals"})
-_NEARLY_ALL, _LOOKED_AT = 0.99, 2000
+_LOOKED_AT = 2000
 _REASONS_OF_LEVEL = ("never settled", "too few", "too short")
 """What a stay that is too much for the server has by its nature."""
 
@@ -91,7 +91,7 @@ class LevelStay:
         if spent <= 0:
             return None
         # Of the last moments not all is known: requests that are under way say nothing yet.
-        found = self.found = self._watch.verdict(begin, now - self._longest(), least_s=self._stay_s)
+        found = self.found = self._watch.verdict(begin, now - nearly_longest(self._requests), least_s=self._stay_s)
         if found.steady:
             return "settled"
         if spent > self._stay_s and self._failures() > MANY_FAIL:
@@ -158,11 +158,6 @@ class LevelStay:
         """Share of the requests that failed, where there are enough to tell."""
         ended = [one for one in self._requests if one.error_kind != "aborted"]
         return sum(bool(one.error) for one in ended) / len(ended) if len(ended) >= FEWEST else 0.0
-
-    def _longest(self) -> float:
-        """Seconds that nearly all requests take at most; the longest ones may take as long as they like."""
-        times = sorted(one.end_ns - one.sent_ns for one in self._requests[-_LOOKED_AT:])
-        return times[int(_NEARLY_ALL * (len(times) - 1))] / NS_PER_S if times else 0.0
 
     def _latency(self) -> float:
         known = [one.end_ns - one.sent_ns for one in self._requests[-_LOOKED_AT:] if not one.error]

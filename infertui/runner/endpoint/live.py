@@ -59,6 +59,8 @@ class LiveClients:
         self._adjusted: dict[int, int] = {}
         self._awaited: _Outstanding | None = None
         self._told = [0] * self.parts
+        self.latest: dict[int, LoadSnapshot] = {}
+        """What each told last of itself."""
 
     @classmethod
     async def prepared(cls, log: Path, command: PreparePart, *, parts: int, key: str, hear: Hear) -> "LiveClients":
@@ -76,6 +78,11 @@ class LiveClients:
         """How many processes they are."""
         return len(self._clients.pids)
 
+    @property
+    def working(self) -> bool:
+        """Whether they were begun, and have not ended."""
+        return self._listening is not None and not self._listening.done()
+
     async def begin(self, *, spread_s: float) -> int:
         """Begin; from when on, in monotonic nanoseconds."""
         begun_ns = await self._clients.start(spread_s=spread_s)
@@ -92,7 +99,8 @@ class LiveClients:
     async def over(self) -> None:
         """Wait until all have ended. Raises what one of them failed with, or what `hear` raised."""
         if self._listening is not None:
-            await self._listening
+            await asyncio.wait((self._listening,))  # it goes on where whoever waits is cancelled
+            self._listening.result()
 
     async def ended_of(self, at_ns: int) -> None:
         """Wait until all requests have ended that were sent by then, while others go on. Raises as `over`."""
@@ -112,13 +120,22 @@ class LiveClients:
             self._listening.result()
             raise WorkerError("error", "the load ended by itself", remedy=f"See {self._log}.")
 
+    async def abort(self, hear: Hear) -> None:
+        """Abort what is in flight, and let `hear` have what is told until then, for some seconds at most."""
+        self.hear = hear
+        if self._listening is None:
+            return
+        if self._listening.done():  # what listened before raised something
+            self._listening = asyncio.create_task(self._listen())
+        with contextlib.suppress(WorkerError, TimeoutError):
+            await self._clients.stop(drain=False)
+            await asyncio.wait_for(asyncio.shield(self._listening), ABORT_S)
+
     async def leave(self) -> None:
         """Abort what is in flight, let it be told, and end them."""
         try:
-            with contextlib.suppress(WorkerError, TimeoutError):
-                if self._listening is not None and not self._listening.done():
-                    await self._clients.stop(drain=False)
-                    await asyncio.wait_for(asyncio.shield(self._listening), ABORT_S)
+            if self.working:
+                await self.abort(self.hear)
         finally:
             await self.close()
 
@@ -147,6 +164,7 @@ class LiveClients:
                     if self._awaited is not None:
                         self._awaited.ended(part, [request.sent_ns for request in requests])
                 case LoadSnapshot(t_ns=t_ns, sent=sent):
+                    self.latest[part] = event
                     if self._awaited is not None:
                         self._awaited.snapshot(part, t_ns, sent)
                 case LoadAdjusted(t_ns=t_ns):

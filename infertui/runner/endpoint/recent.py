@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import merge_gaps
@@ -28,6 +28,11 @@ class RecentLoad:
         self._parts: dict[int, LoadSnapshot] = {}
         self._requests: deque[Request] = deque(maxlen=MOST)
         self._tokens: deque[tuple[int, int]] = deque()
+        self._before: dict[int, LoadSnapshot] = {}
+
+    def go_on_from(self, snapshots: Mapping[int, LoadSnapshot]) -> None:
+        """Count from there on: the clients go on from another load."""
+        self._before = dict(snapshots)
 
     def add(self, requests: Iterable[Request]) -> None:
         """Some that ended."""
@@ -64,9 +69,9 @@ class RecentLoad:
             level=self.level,
             by="request_rate" if self._open_loop else "concurrency",
             in_flight=sum(one.in_flight for one in parts),
-            sent=sum(one.sent for one in parts),
-            done=sum(one.done for one in parts),
-            failed=sum(one.failed for one in parts),
+            sent=sum(one.sent for one in parts) - sum(one.sent for one in self._before.values()),
+            done=sum(one.done for one in parts) - sum(one.done for one in self._before.values()),
+            failed=sum(one.failed for one in parts) - sum(one.failed for one in self._before.values()),
             requests_per_s=len(good) / span if span >= _LEAST_S and len(self._requests) < MOST else None,
             tokens_per_s=self._tokens_per_s(),
             ttft_p50=_of_rank(ttft, 0.50),

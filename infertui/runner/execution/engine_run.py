@@ -89,6 +89,9 @@ class EngineRun:
                 raise ConcludedError from error
             raise
 
+    def rates(self) -> tuple[float, ...]:
+        return ()
+
     async def settle(self) -> StoreError | None:
         """Stop the worker at once, keep the batches that it had finished, and let it go: what failed is not reused."""
         full: StoreError | None = None

@@ -15,6 +15,33 @@ from infertui.runner.telemetry import SampleRates
 from infertui.telemetry.sampler import Sampler
 
 
+class LeftBehind(Protocol):
+    """What ends when it is closed."""
+
+    async def close(self) -> None: ...
+
+
+class LeftAtWork:
+    """What a run leaves at work for the next one on its device, in a tuning session: one thing at most."""
+
+    def __init__(self) -> None:
+        self._left: LeftBehind | None = None
+
+    def leave(self, what: LeftBehind) -> None:
+        """Leave it for whoever takes it, or closes it."""
+        self._left = what
+
+    def take(self) -> LeftBehind | None:
+        """What was left, which is the taker's now."""
+        left, self._left = self._left, None
+        return left
+
+    async def close(self) -> None:
+        """End it, if there is anything."""
+        if (left := self.take()) is not None:
+            await left.close()
+
+
 class RunContext(Struct, frozen=True):
     """Where a run is executed: its folder, the machine's telemetry, the device's worker. `number` of `total` in its
     series. `make_room` ends idle workers that hold memory of its devices."""
@@ -29,8 +56,13 @@ class RunContext(Struct, frozen=True):
     reporter: RunReporter
     number: int
     total: int
-    adapts: bool = False
-    """Whether a loaded model may take options anew, as in a tuning session."""
+    left: LeftAtWork | None = None
+    """In a tuning session, where a loaded model may take options anew, and a load goes on from run to run."""
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it is a run of a tuning session."""
+        return self.left is not None
 
 
 class ConcludedError(Exception):
@@ -47,6 +79,10 @@ class RunKind(Protocol):
 
     async def execute(self) -> None:
         """Prepare and measure. Raises InfertuiError for whatever keeps it from being measured."""
+        ...
+
+    def rates(self) -> tuple[float, ...]:
+        """Tokens a second in equal parts of the time that is measured so far, of a load that has settled; else none."""
         ...
 
     async def settle(self) -> StoreError | None:

@@ -21,7 +21,7 @@ from infertui.runner.events import AnyRunEvent, RunFinished, Sampled
 from infertui.runner.execution.engine_run import EngineRun
 from infertui.runner.execution.fingerprint import fingerprint
 from infertui.runner.execution.finishing import keep, state_of
-from infertui.runner.execution.kind import ConcludedError, RunContext, RunKind
+from infertui.runner.execution.kind import ConcludedError, LeftAtWork, RunContext, RunKind
 from infertui.runner.execution.loading import WorkerSlot
 from infertui.runner.execution.reporter import RunReporter
 from infertui.runner.idle import IdlePower
@@ -49,7 +49,7 @@ class Execution:
         total: int,
         idle: IdlePower,
         make_room: Callable[[], Awaitable[None]],
-        adapts: bool = False,
+        left: LeftAtWork | None = None,
     ) -> None:
         config = self._config = variant.config
         self._store = store
@@ -82,7 +82,7 @@ class Execution:
             reporter=self._reporter,
             number=number,
             total=total,
-            adapts=adapts,
+            left=left,
         )
         self._kind = KINDS[config.target.kind](self._begun, context)
         self.ended_by = ""
@@ -100,6 +100,10 @@ class Execution:
         """Let measuring end at the next boundary, with all that was measured; without any it is `interrupted`. What is
         loaded stays so."""
         self._kind.conclude()
+
+    def rates(self) -> tuple[float, ...]:
+        """As of its kind."""
+        return self._kind.rates()
 
     async def run(self) -> Result:
         """Execute, and return the result: `interrupted` when this was cancelled, however often."""

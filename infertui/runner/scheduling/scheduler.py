@@ -19,6 +19,7 @@ from infertui.runner.capacity.host import CapacitySearches
 from infertui.runner.capacity.run import CapacityRun, SearchEnd
 from infertui.runner.events import AnyRunEvent, RunRefused
 from infertui.runner.execution.finishing import error_of
+from infertui.runner.execution.kind import LeftAtWork
 from infertui.runner.execution.loading import WorkerSlot
 from infertui.runner.execution.run import Execution
 from infertui.runner.idle import IdlePower
@@ -158,12 +159,16 @@ class Dispatcher:
         if lane.unloading:
             lane.unloading.cancel()
         lane.entry, lane.begun, lane.ending, lane.execution = None, None, None, occupant
+        left = LeftAtWork()
 
         def execution(variant: Variant, out: Path, emit: Callable[[AnyRunEvent], None]) -> Execution:
-            return self._execution(name, lane, variant, out, emit, adapts=True)
+            return self._execution(name, lane, variant, out, emit, left=left)
 
         async def run() -> None:
-            await work(execution)
+            try:
+                await work(execution)
+            finally:
+                await finish_despite_cancel(left.close())
 
         task = asyncio.create_task(run())
         lane.task = task
@@ -245,7 +250,7 @@ class Dispatcher:
         *,
         number: int = 1,
         total: int = 1,
-        adapts: bool = False,
+        left: LeftAtWork | None = None,
     ) -> Execution:
         return Execution(
             variant,
@@ -258,7 +263,7 @@ class Dispatcher:
             total=total,
             idle=self._idle,
             make_room=lambda: self._make_room(name),
-            adapts=adapts,
+            left=left,
         )
 
     async def _make_room(self, name: str) -> None:

@@ -116,7 +116,9 @@ class TuningFolder:
         return [found[number] for number in sorted(found)]
 
     def observed(self, segment: Segment) -> Totals:
-        """Tokens over seconds of the batches of a segment, read back. Raises StoreError."""
+        """Tokens over seconds of the batches of a segment, or of parts of a load, read back. Raises StoreError."""
+        if segment.rates:
+            return Totals.mean_of(segment.rates)
         return throughput(read_observations(self.path / segment.run)) if segment.run else Totals((), ())
 
     def result(self, segment: Segment) -> Result:

@@ -1,9 +1,10 @@
 """What a segment under way comes to: its batches as they end, its comparisons, and the points of the charts."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from infertui.analysis.tuning.segment import (
+    GROWTH,
     Compared,
     Segment,
     against,
@@ -18,9 +19,10 @@ from infertui.measure.itl import merge_gaps
 from infertui.measure.records import BatchRecord
 from infertui.measure.statistics import describe
 from infertui.runner.events import LoadProgressed
+from infertui.runner.tuning.course import CLIMB_SEGMENT_S, SegmentPlan
 from infertui.runner.tuning.state import TuningLive, TuningPoint
 
-HOPELESS = 5
+HOPELESS, HOPELESS_REQUESTS = 5, 20
 WELL_KNOWN = 0.05
 """How far the interval of a first segment may reach to either side, as a share, for it to be told what comes next."""
 POINT_S = 0.5
@@ -53,6 +55,9 @@ class Gathering:
         self._first_look = FEWEST
         self._failed = 0
         self._load: LoadProgressed | None = None
+        self._rates: tuple[float, ...] = ()
+        self._load_looks = 0
+        self._load_look_at = 0.0
         self._looks_at_versus = 0
         self._clear = False
         self._marked = 0
@@ -60,7 +65,9 @@ class Gathering:
 
     @property
     def observed(self) -> Totals:
-        """Tokens over seconds of the batches so far."""
+        """Tokens over seconds of the batches so far, or of parts of a load."""
+        if self._load is not None:
+            return Totals.mean_of(self._rates)
         return Totals(tuple(self._tokens), tuple(self._seconds), tuple(self._stretches))
 
     def take(self, batch: BatchRecord) -> None:
@@ -73,14 +80,25 @@ class Gathering:
         self._stretches.append(tuple(length / NS_PER_S for length in batch.stretches_ns))
         self._recent.append(batch)
 
-    def look_from(self, seconds: float) -> None:
-        """Have the first look that counts when it is measured for so long: until then it is not to end."""
-        if seconds and self._first_look == FEWEST and self.seconds >= seconds:
-            self._first_look, self._looks = self.batches, 0
+    def look(self, plan: SegmentPlan, rates: Callable[[], tuple[float, ...]], *, begins_climb: bool) -> bool:
+        """Look whether it is to end, now that more of it is known; `rates` are those of a load."""
+        if (load := self._load) is not None:
+            if self._load_is_due(least_s=0.0 if plan.until_clear else plan.seconds):
+                self._look_at_load(load.elapsed, rates())
+            seconds, begun = load.elapsed, bool(load.steady) or load.elapsed >= CLIMB_SEGMENT_S
+        else:
+            seconds, begun = self.seconds, self.batches >= FEWEST
+            if not begun:
+                return self.hopeless
+            if plan.lengthens and not plan.until_clear and self._first_look == FEWEST and seconds >= plan.seconds:
+                # Until then it is not to end, whatever it looks like: this look is the first that counts.
+                self._first_look, self._looks = self.batches, 0
+        clear = self.clear and (self.others_measured or seconds >= plan.seconds)
+        return self.hopeless or (begins_climb and begun) or plan.over(seconds, clear=clear)
 
     def looked(self) -> Compared:
         """Against the one before, the best and the baseline, as of the last look that was due."""
-        looks, _ = looks_until(len(self._tokens), self._first_look)
+        looks = self.looks
         if looks != self._looks or self.baseline != self._marked:
             self._looks, self._marked = looks, self.baseline
             self._found = self.compared(fixed=False)
@@ -89,6 +107,31 @@ class Gathering:
     def progressed(self, event: LoadProgressed) -> None:
         """Take how a load on a server goes."""
         self._load = event
+
+    def _load_is_due(self, *, least_s: float) -> bool:
+        """Once it has settled, `least_s` after its begin or later, and whenever it has lasted half as long again."""
+        load = self._load
+        return load is not None and bool(load.steady) and load.elapsed >= max(least_s, self._load_look_at)
+
+    def _look_at_load(self, elapsed: float, rates: tuple[float, ...]) -> None:
+        if rates:
+            self._rates = rates
+            self._load_looks += 1
+            self._load_look_at = elapsed * GROWTH
+
+    def over_with(self, rates: tuple[float, ...]) -> None:
+        """Take what a load came to in the end, where all of it is known; it compares as it was looked at last."""
+        self._rates = rates
+
+    @property
+    def looks(self) -> int:
+        """How often it was looked at so far."""
+        return self._load_looks or looks_until(len(self._tokens), self._first_look)[0]
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Of a load: tokens a second in parts of its window."""
+        return self._rates
 
     def compared(self, *, fixed: bool, figures: Mapping[str, float | None] | None = None) -> Compared:
         """The same now; `fixed`: this is the only look, and when it is was said beforehand."""
@@ -100,6 +143,7 @@ class Gathering:
             process=self.process,
             fixed=fixed,
             first=self._first_look,
+            look=self._load_looks,
             baseline=self.baseline,
             figures=figures,
         )
@@ -121,7 +165,9 @@ class Gathering:
 
     @property
     def hopeless(self) -> bool:
-        """Whether every batch so far failed, and that were several: it would go on failing."""
+        """Whether every batch so far failed, or request, and that were several: it would go on failing."""
+        if self._load is not None:
+            return self._load.failed >= HOPELESS_REQUESTS and not self._load.done
         return self._failed >= HOPELESS and not self._seconds
 
     @property
@@ -132,16 +178,24 @@ class Gathering:
         if not self.versus or self.versus not in self._observed_of:
             previous, _, _ = self.looked()
             return previous is not None and previous.finding != "unclear"
-        looks, _ = looks_until(len(self._tokens), self._first_look)
+        looks = self.looks
         if looks != self._looks_at_versus:
             self._looks_at_versus = looks
             theirs = self._observed_of[self.versus]
-            found = against(self.versus, theirs, self.observed, fixed=False, first=self._first_look, among=self.among)
+            found = against(
+                self.versus,
+                theirs,
+                self.observed,
+                fixed=False,
+                first=self._first_look,
+                look=self._load_looks,
+                among=self.among,
+            )
             self._clear = found.finding != "unclear"
         return self._clear
 
     def _known_well(self) -> bool:
-        looks, _ = looks_until(len(self._tokens), self._first_look)
+        looks = self.looks
         if looks != self._looks_at_versus:
             self._looks_at_versus = looks
             self._clear = known_within(self.observed, WELL_KNOWN)
@@ -149,6 +203,7 @@ class Gathering:
 
     def live(self) -> TuningLive:
         """As it is shown."""
+        previous, best, baseline = self.looked()
         if (load := self._load) is not None:
             return TuningLive(
                 self.number,
@@ -157,9 +212,11 @@ class Gathering:
                 batches=load.done,
                 seconds=load.elapsed,
                 throughput=load.tokens_per_s,
+                previous=previous,
+                best=best,
+                baseline=baseline,
             )
         seconds = self.seconds
-        previous, best, baseline = self.looked()
         return TuningLive(
             self.number,
             self.name,

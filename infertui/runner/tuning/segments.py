@@ -59,10 +59,8 @@ def ended_segment(
 ) -> Segment:
     """One that was a run of `config`, after a segment of `before`. What has no batches is compared by its figures."""
     figures = figures_of(result, gathering.observed)
-    if result.load is not None:
-        previous, best, baseline = gathering.compared(fixed=True, figures=figures)
-    else:
-        previous, best, baseline = gathering.compared(fixed=True) if plan.fixed else gathering.looked()
+    once = plan.fixed or (result.load is not None and not gathering.looks)
+    previous, best, baseline = gathering.compared(fixed=True, figures=figures) if once else gathering.looked()
     return Segment(
         gathering.number,
         result.id,
@@ -82,4 +80,5 @@ def ended_segment(
         returned=plan.returned,
         process=gathering.process,
         step=plan.step,
+        rates=gathering.rates,
     )

@@ -20,12 +20,11 @@ from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import InfertuiError, UsageError
 from infertui.measure.comparison import Totals
-from infertui.measure.dependence import FEWEST
 from infertui.measure.records import BatchRecord, Phase
 from infertui.results.result import Result
 from infertui.runner.blocking import run_blocking
 from infertui.runner.events import AnyRunEvent, BatchMeasured, LoadProgressed, ModelLoaded, Noted, PhaseEntered
-from infertui.runner.tuning.course import CLIMB_SEGMENT_S, SegmentPlan, TuningCourse
+from infertui.runner.tuning.course import SegmentPlan, TuningCourse
 from infertui.runner.tuning.earlier import name_of, read_earlier
 from infertui.runner.tuning.folder import TuningFolder
 from infertui.runner.tuning.gathering import Gathering
@@ -49,6 +48,7 @@ class Measuring(Protocol):
     def id(self) -> str: ...
     async def run(self) -> Result: ...
     def conclude(self) -> None: ...
+    def rates(self) -> tuple[float, ...]: ...
     def sampled(self, sample: Sample) -> None: ...
 
 
@@ -291,6 +291,7 @@ class TuningSession:
             self._execution.conclude()
         self._tell()
         result = await self._execution.run()
+        gathering.over_with(self._execution.rates())
         self._point(gathering, last=True)
         self._keep(ended_segment(gathering, plan, before, config, result, self.now), gathering.observed)
 
@@ -327,24 +328,18 @@ class TuningSession:
 
     def _progressed(self, gathering: Gathering, event: LoadProgressed) -> None:
         gathering.progressed(event)
-        self._point(gathering)
-        enough = event.steady or event.elapsed >= CLIMB_SEGMENT_S
-        if self._course.begins_climb and enough and self._execution:
-            self._execution.conclude()
+        self._look(gathering)
 
     def _batch(self, gathering: Gathering, batch: BatchRecord) -> None:
         gathering.take(batch)
+        self._look(gathering)
+
+    def _look(self, gathering: Gathering) -> None:
+        plan, execution = self._plan, self._execution
+        climbs = self._course.begins_climb
+        if plan is not None and execution is not None and gathering.look(plan, execution.rates, begins_climb=climbs):
+            execution.conclude()
         self._point(gathering)
-        plan = self._plan
-        if self._execution is None or plan is None:
-            return
-        if gathering.batches >= FEWEST:
-            gathering.look_from(plan.seconds if plan.lengthens and not plan.until_clear else 0.0)
-            clear = gathering.clear and (gathering.others_measured or gathering.seconds >= plan.seconds)
-            if self._course.begins_climb or plan.over(gathering.seconds, clear=clear):
-                self._execution.conclude()
-        if gathering.hopeless:
-            self._execution.conclude()
 
     def _point(self, gathering: Gathering, *, last: bool = False) -> None:
         vram, power = self._readings(self._sample) if self._sample else (None, None)

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from support.mock_process import MockProcess, mock_process
+from support.runs import requests_of
 from support.tunings import tune, until
 
 from infertui.analysis.tuning.knobs import effect_between, knobs_of, turned
@@ -14,6 +17,7 @@ from infertui.config.schema import Config, MeasurementConfig, WorkloadConfig
 from infertui.config.sources import load
 from infertui.errors import ConfigError
 from infertui.runner.runner import Runner
+from infertui.runner.tuning.state import TuningView
 
 OUTPUT, REQUEST_S = 8, 0.020 + 7 * 0.004
 
@@ -73,6 +77,68 @@ def test_a_change_ends_the_segment_and_a_pinned_one_repeats_it(mock: MockProcess
     pinned = load(str(tmp_path / view.segments[0].run / "run.toml"), environ={}).config
     assert pinned.load.concurrency == 1
     assert 1.0 < pinned.measurement.max_seconds < 30
+
+
+def has_ended(number: int, view: TuningView) -> bool:
+    return len(view.segments) == number
+
+
+def clients() -> set[int]:
+    """The load generators of this process."""
+    return {child.pid for child in psutil.Process().children() if "infertui.worker.loadgen" in child.cmdline()}
+
+
+def test_clients_go_on_and_what_was_in_flight_over_a_change_is_of_no_segment(mock: MockProcess, tmp_path: Path) -> None:
+    mock.reset()
+    seen: list[set[int]] = []
+
+    async def steer(runner: Runner, name: str) -> None:
+        for number, change in enumerate(
+            ({"load.concurrency": "4"}, {"workload.output_len": "16"}, {"load.concurrency": "2"}), start=1
+        ):
+            await until(runner, name, lambda view: view.phase in ("warmup", "measure"))
+            await asyncio.sleep(1.0)
+            seen.append(clients())
+            await runner.turn(name, change)
+            await until(runner, name, partial(has_ended, number))
+        await until(runner, name, lambda view: view.phase in ("warmup", "measure"))
+        await asyncio.sleep(1.0)
+        seen.append(clients())
+
+    view = tune(asked(mock.url), tmp_path, steer=steer)
+    assert [segment.state for segment in view.segments] == ["finished"] * 4, view.error
+    assert len(seen) == 4
+    assert len(seen[0]) == 1
+    assert all(each == seen[0] for each in seen)
+    assert clients() == set()
+    records = [requests_of(tmp_path / view.id, segment.run) for segment in view.segments]
+    assert [{record.tokens for record in each} for each in records] == [{8}, {8}, {16}, {16}]
+    # No answer of one setting is in the file of another, and none is in two.
+    prompts = [record.prompt for each in records for record in each]
+    assert len(prompts) == len(set(prompts))
+    assert all(record.start >= 0 for each in records for record in each)
+    # Some ended while a run gave way to the next, and are of neither.
+    assert len(prompts) < len(mock.requests())
+
+
+@pytest.mark.parametrize("change", [{"load.request_rate": "20"}, {"workload.seed": "7"}])
+def test_what_clients_do_not_take_anew_begins_with_new_ones(
+    mock: MockProcess, tmp_path: Path, change: dict[str, str]
+) -> None:
+    seen: list[set[int]] = []
+
+    async def steer(runner: Runner, name: str) -> None:
+        await until(runner, name, lambda view: view.phase in ("warmup", "measure"))
+        await asyncio.sleep(0.5)
+        seen.append(clients())
+        await runner.turn(name, change)
+        await until(runner, name, lambda view: len(view.segments) == 1)
+        await until(runner, name, lambda view: view.phase in ("warmup", "measure"))
+        seen.append(clients())
+
+    tune(asked(mock.url), tmp_path, steer=steer)
+    assert not seen[0] & seen[1]
+    assert clients() == set()
 
 
 def test_a_server_that_is_not_there_ends_the_session_with_the_reason(tmp_path: Path) -> None:
