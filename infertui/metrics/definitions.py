@@ -71,7 +71,7 @@ METRICS = (
     Metric(key="id", label="run", help="the run's id", unit=TEXT, read="id", aliases=("run",), csv="id",
            views=frozenset({"text", "csv", "filter"}), text=Column(0)),
     Metric(key="name", label="name", help="the run's name", unit=TEXT, read="name", document="run",
-           views=_KEPT, screen=Column(11, 12, 28)),
+           views=_KEPT, screen=Column(10, 12, 28)),
     Metric(key="started", label="started", help="when the run began", unit=MOMENT, read="started",
            aliases=("time", "date"), views=_KEPT, screen=Column(9, 11, 19)),
     Metric(key="bench", label="bench", help="the bench that it belongs to", unit=TEXT, read="bench.bench",

@@ -293,6 +293,7 @@ class Runner(TuningOperations, CapacityOperations, PullOperations):
 
     async def delete(self, out: str, runs: Sequence[str]) -> None:
         await run_blocking(lambda: self._reports.delete(out, runs))
+        self._queue.forget_runs(out, runs)
         self._tell(ResultsChanged(out))
 
     async def stop(self, *, now: bool = False) -> None:

@@ -4,7 +4,7 @@ Whether an entry can run is looked at by `runner/scheduling/vetting.py`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -195,6 +195,12 @@ class Queue:
         self._store.delete(chosen)
         self._entries = {number: entry for number, entry in self._entries.items() if number not in chosen}
         self._tell(EntriesOrdered(tuple(self._entries)))
+
+    def forget_runs(self, out: str, runs: Collection[str]) -> None:
+        """Forget ended entries whose runs in a reports folder are no more."""
+        gone = [entry.id for entry in self.entries if entry.out == out and entry.run and entry.run in runs]
+        if ids := [number for number in gone if self._entries[number].state in ENDED]:
+            self.remove(ids)
 
     def clear(self) -> None:
         """Forget all that have ended."""

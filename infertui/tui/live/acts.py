@@ -33,6 +33,8 @@ def reason(name: str, running: Entry | None, ended: "EndedRun | None", *, severa
             return "the run has not ended" if running is not None else "no run is shown"
         case "again" | "tune" if ended is not None and ended.result.imported:
             return "it was imported, and cannot be repeated"
+        case "tune" if ended is not None and ended.result.load is not None:
+            return "an engine has knobs, and a server was measured"
         case _:
             return ""
 

@@ -148,7 +148,9 @@ def key_line(ended: EndedRun, width: int, look: RenderContext, *, read_only: boo
     """`enter details  R again  c compare  t tune`, as far as they have room."""
     line = Text(no_wrap=True, end="")
     for action, shipped, words in _KEYS:
-        if (read_only and action not in _WATCHING) or (ended.result.imported and action not in _WATCHING):
+        if action not in _WATCHING and (read_only or ended.result.imported):
+            continue
+        if action == "live.tune" and ended.result.load is not None:
             continue
         sign = look.key(action, shipped)
         if line.cell_len + len(sign) + len(words) + 3 > width:

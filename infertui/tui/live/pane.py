@@ -196,7 +196,7 @@ class LivePane(Pane, can_focus=True):
         points = course(ended)
         if len(points) < 2:
             return []
-        return [_Plot("tokens/s", "", look.palette.active, points, chart_window(points[0][0], points[-1][0]), ())]
+        return [_Plot("tokens/s", "", look.palette.active, points, (min(0.0, points[0][0]), points[-1][0]), ())]
 
     @property
     def _slow(self) -> bool:

@@ -60,6 +60,8 @@ class QueuePane(Pane):
         self._places: dict[Hashable, int] = {}
         self._shown = QueueContext({}, datetime.now(UTC), RenderContext(DEFAULT_PALETTE))
         self._undo: list[tuple[Submission, ...]] = []
+        self._followed: Hashable = None
+        """The line that the cursor was brought to, as what it stands for ran."""
         self._going: set[int] = set()
         """Entries that the runner was asked to take out, and that may still be in the list."""
         self._heading = Heading(self)
@@ -88,7 +90,18 @@ class QueuePane(Pane):
         self._list.say_empty(f"Nothing is queued. {look.key('config.run', 'r')} in Config adds a run.")
         self._going &= client_state.entries.keys()
         self._list.redraw()
+        self._follow()
         self._heading.say(heading(entries, client_state.progress, now, paused=client_state.paused))
+
+    def _follow(self) -> None:
+        """The cursor goes on with what runs, unless somebody took it elsewhere; back at what runs it follows again."""
+        running = [line.key for line in self._lines if line.entry is not None and line.entry.state == "running"]
+        at = self._list.current_key
+        if at in running:
+            self._followed = at
+        elif running and (self._followed is None or at == self._followed):
+            self._followed = running[0]
+            self._list.cursor = self._places[running[0]]
 
     # Rows.
 

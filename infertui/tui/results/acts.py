@@ -132,6 +132,8 @@ def delete(
 
     async def remove(control: "RunnerApi") -> None:
         await control.delete(str(app_context.out), runs)
+        for run in runs:
+            app_context.client_state.outcomes.pop(run, None)
         gone(runs)
 
     done = f"Deleted {named[0] if len(runs) == 1 else f'{len(runs):,} runs'}."

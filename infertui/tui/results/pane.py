@@ -23,6 +23,7 @@ from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import RowList
 
 if TYPE_CHECKING:
+    from infertui.runner.control import RunnerApi
     from infertui.tui.frame.context import AppContext
 
 # Figures of which less is better, and texts, begin with the least; the others with the most.
@@ -46,6 +47,7 @@ ACTIONS = (
     Action("results.load", "L", "Load", "load the run's config into the Config pane"),
     Action("results.delete", "D", "Delete", "delete the marked runs, or this one (asks)", writes=True),
     Action("results.columns", "C", "Columns", "choose the columns and their order", footer=False),
+    Action("results.newest", "n", "Newest", "go to the run that ended last", footer=False),
     Action("results.hide-failed", "H", "Hide failed", "hide failed runs, or show them", footer=False),
     Action("results.mark-all", "a", "All/none", "mark all that match, or none", footer=False),
     Action("results.copy", "y", "Copy", "copy the row, or the marked ones, tab-separated", footer=False),
@@ -237,6 +239,17 @@ class ResultsPane(Pane):
         self._table.change(self._query())
         self._table.ask()
         self._say()
+
+    def action_newest(self) -> None:
+        """To the run that ended last, in whatever order they stand."""
+        out = str(self.app_context.out)
+
+        async def find(control: "RunnerApi") -> None:
+            rows = (await control.results(ResultQuery(out, sort="started", limit=1))).rows
+            if rows:
+                self._table.go_to(rows[0].id)
+
+        self.app_context.intend(find)
 
     def action_columns(self) -> None:
         """Choose the columns."""

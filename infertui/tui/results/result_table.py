@@ -65,6 +65,8 @@ class ResultTable(PanePart):
         """What to do about a filter that nothing matches."""
         self._ready = False
         self._busy = False
+        self._wanted = ""
+        """The run that the cursor is to come to."""
         self._placed = ColumnLayout((), 0)
         self._look = RenderContext(DEFAULT_PALETTE)
         self.list = RowList(self, id="results-list", markable=True)
@@ -104,7 +106,10 @@ class ResultTable(PanePart):
         if pages.total:
             words = f"No run matches; {self._key('results.filter', '/')} changes the filter{self.hint}"
         self._note.set_line(Text(f"  {words}", style=self._look.palette.muted) if empty else None)
+        at_newest = self.list.cursor == 0 and not self.list.has_focus
         self.list.redraw()
+        if at_newest:  # whoever works elsewhere sees what has just ended
+            self.list.cursor = 0
         self._pin()
         self.post_message(self.Drawn())
 
@@ -171,7 +176,7 @@ class ResultTable(PanePart):
             return
         self.pages.look_at(range(self.list.top, self.list.top + max(1, self.list.size.height)))
         current = self.current
-        query = self.pages.ask(cursor=self.list.cursor, run=current.id if current else "")
+        query = self.pages.ask(cursor=self.list.cursor, run=self._wanted or (current.id if current else ""))
         if query is not None:
             self._busy = True
             self.run_worker(self._fetch(query), group="results")
@@ -184,7 +189,21 @@ class ResultTable(PanePart):
         varied = self.pages.varied
         if page and self.pages.take(query, page):
             (self.draw if varied == self.pages.varied else self.lay_out)()
+            self._arrive()
         self.ask()
+
+    def go_to(self, run: str) -> None:
+        """Bring the cursor to a run, wherever the order has it."""
+        self._wanted = run
+        self.pages.outdated()
+        self.ask()
+
+    def _arrive(self) -> None:
+        wanted, self._wanted = self._wanted, ""
+        if wanted and (place := self.pages.place(wanted)) is not None:
+            self.list.cursor = place
+        elif wanted:
+            self._app_context.say(f"{safe(wanted)} is not among the rows that match the filter.", "warning")
 
     async def _fetch_baseline(self, run: str) -> None:
         page = await self._answer(ResultQuery(str(self._app_context.out), filter=f'id="{safe(run)}"', limit=1))

@@ -56,8 +56,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     )
     full_vram: Annotated[float, Meta(gt=0, le=1, description="from this share on, used memory is marked")] = 0.95
     columns: Annotated[tuple[Shown, ...], Meta(description="columns of the results table, in order")] = (
-        "model", "engine", "mode", "form", "batch_size", "throughput", "ttft", "tpot", "vram", "joules_per_token",
-        "started",
+        "name", "model", "engine", "mode", "form", "batch_size", "throughput", "ttft", "tpot", "vram",
+        "joules_per_token", "started",
     )  # fmt: skip
     sort: Annotated[Column, Meta(description="column that sorts the results")] = "started"
     descending: Annotated[bool, Meta(description="largest first")] = True

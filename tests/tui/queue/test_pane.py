@@ -17,8 +17,10 @@ from infertui.runner.control import EntriesOrdered, EntryChanged, EventEnvelope,
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.tui.config.command import config_command
 from infertui.tui.queue.pane import QueuePane
+from infertui.tui.queue.view import entry_key
 from infertui.tui.results.curve.dialog import CurveScreen
 from infertui.tui.state import ALL_TOPICS
+from infertui.tui.widgets.rowlist import RowList
 
 
 def bench(*entries: Entry, **options: object) -> Bench:
@@ -44,7 +46,32 @@ def test_every_run_is_there_at_every_size(size: tuple[int, int]) -> None:
 
 
 def test_lines_out_of_view_are_told_of() -> None:
-    assert "1 of 13" in look_at(bench(*sweep(1, 12, running=3)), size=(40, 8))
+    assert "5 of 13" in look_at(bench(*sweep(1, 12, running=3)), size=(40, 8))
+
+
+def test_the_cursor_goes_on_with_what_runs_unless_somebody_took_it_elsewhere() -> None:
+    async def play(bench: Bench, pilot: Pilot[None]) -> None:
+        rows = bench.pane.query_one(RowList)
+
+        async def goes_on(ended: int, running: int) -> None:
+            entries = bench.client_state.entries
+            entries[ended] = replace(entries[ended], state="finished", ended="2026-05-01T10:00:00+00:00")
+            entries[running] = replace(entries[running], state="running", run=f"run-{running}")
+            bench.pane.show(ALL_TOPICS)
+            await pilot.pause()
+
+        assert rows.current_key == entry_key(2)
+        await goes_on(2, 3)
+        assert rows.current_key == entry_key(3)
+        await press(bench, pilot, "j", "j")
+        await goes_on(3, 4)
+        assert rows.current_key == entry_key(5)
+        await press(bench, pilot, "k")
+        bench.pane.show(ALL_TOPICS)
+        await goes_on(4, 5)
+        assert rows.current_key == entry_key(5), "back at what runs it follows again"
+
+    act(bench(*sweep(1, 6, running=1)), play)
 
 
 def test_groups_fold_and_unfold() -> None:
@@ -73,7 +100,7 @@ def test_enter_opens_the_details_of_a_run_in_its_own_folder() -> None:
 
 def test_cancelling_asks_only_where_something_measured_is_lost() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        await press(bench, pilot, "x")
+        await press(bench, pilot, "g", "x")
         assert bench.asked == []
         assert bench.calls == [("remove", ((1,),))]
         await press(bench, pilot, "j", "x")
@@ -89,7 +116,7 @@ def test_cancelling_asks_only_where_something_measured_is_lost() -> None:
 
 def test_a_group_is_cancelled_as_a_whole() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        await press(bench, pilot, "x")
+        await press(bench, pilot, "g", "x")
         bench.asked[0][1]()
         await press(bench, pilot)
         assert bench.calls == [("cancel", ((2,),)), ("remove", ((1, 3),))]
@@ -175,7 +202,7 @@ def test_a_paused_queue_goes_on() -> None:
 
 def test_only_what_waits_can_be_edited() -> None:
     async def play(bench: Bench, pilot: Pilot[None]) -> None:
-        await press(bench, pilot, "e", "j", "e")
+        await press(bench, pilot, "g", "e", "j", "e")
         assert bench.told[0] == ("edit", 1)
         assert "Only a single run" in str(bench.told[1][1])
 

@@ -45,7 +45,7 @@ def test_every_column_can_be_chosen() -> None:
 def test_at_80_columns_the_most_important_remain_and_the_rest_is_counted() -> None:
     layout = arrange(Settings().columns, 76)
     assert {"model", "engine", "mode", "form", "batch_size", "throughput", "ttft", "flags"} <= set(keys(layout))
-    assert layout.left_out == 11 + 1 - len(layout.placed)
+    assert layout.left_out == 12 + 1 - len(layout.placed)
     header = header_text(layout, 76, LOOK, sort="throughput", descending=True).plain
     assert header.rstrip().endswith(f"+{layout.left_out}")
     assert "tok/s▼" in header
