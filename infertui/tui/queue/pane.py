@@ -10,22 +10,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from infertui.analysis.capacity.plan import is_search
-from infertui.config.sweep import Variant
-from infertui.errors import InfertuiError
-from infertui.runner.control import RunnerApi, Submission
 from infertui.runner.scheduling.queue_store import ENDED, Entry
 from infertui.tui.capacity.begin import show_search
-from infertui.tui.config.command import config_command
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
-from infertui.tui.queue.view import Line, QueueContext, entries_of, heading, line_text, lines_of
+from infertui.tui.queue.acts import QueueActs
+from infertui.tui.queue.view import Line, QueueContext, entries_of, heading, line_text, lines_of, neighbours
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import DEFAULT_PALETTE, palette
 from infertui.tui.widgets.cells import RenderContext
 from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import RowList
-
-_UNDO_STEPS = 20
 
 ACTIONS = (
     Action("queue.open", "enter", "Open", "details of a run or a search that has begun; on a group: fold or unfold it"),
@@ -37,7 +32,8 @@ ACTIONS = (
     Action("queue.edit", "e", "Edit", "change a waiting run in the Config pane", writes=True),
     Action("queue.duplicate", "d", "Duplicate", "queue copies right behind", footer=False, writes=True),
     Action("queue.skip", "s", "Skip", "pass over waiting runs, or the one that runs (asks)", footer=False, writes=True),
-    Action("queue.undo", "u", "Undo", "queue again what was taken out last", footer=False, writes=True),
+    Action("queue.undo", "u", "Undo", "undo the last change of the queue", footer=False, writes=True),
+    Action("queue.history", "U", "Changes", "what was done to the queue, to undo it up to there", footer=False),
     Action("queue.clear", "X", "Clear", "take all ended runs out of the list; results stay", footer=False, writes=True),
     Action("queue.curve", "v", "Curve", "what the group came to, in a curve that grows with each run that ends"),
     Action("queue.copy", "y", "Copy", "copy the command line that repeats the run", footer=False),
@@ -59,11 +55,9 @@ class QueuePane(Pane):
         self._lines: list[Line] = []
         self._places: dict[Hashable, int] = {}
         self._shown = QueueContext({}, datetime.now(UTC), RenderContext(DEFAULT_PALETTE))
-        self._undo: list[tuple[Submission, ...]] = []
+        self._acts = QueueActs(app_context)
         self._followed: Hashable = None
         """The line that the cursor was brought to, as what it stands for ran."""
-        self._going: set[int] = set()
-        """Entries that the runner was asked to take out, and that may still be in the list."""
         self._heading = Heading(self)
         self._list = RowList(self, markable=True)
 
@@ -88,7 +82,6 @@ class QueuePane(Pane):
         self._places = {line.key: index for index, line in enumerate(self._lines)}
         self._list.marked &= self._places.keys()
         self._list.say_empty(f"Nothing is queued. {look.key('config.run', 'r')} in Config adds a run.")
-        self._going &= client_state.entries.keys()
         self._list.redraw()
         self._follow()
         self._heading.say(heading(entries, client_state.progress, now, paused=client_state.paused))
@@ -184,9 +177,9 @@ class QueuePane(Pane):
 
         def go() -> None:
             if running:
-                ids = _ids(running)
-                self.app_context.intend(lambda control: control.cancel(ids))
-            self._remove(others)
+                self._acts.cancel(running)
+            self._acts.remove(others)
+            self._list.marked.clear()
 
         self._ask_about(running, "Cancel", go)
 
@@ -196,9 +189,8 @@ class QueuePane(Pane):
         if not entries:
             self.app_context.say("Only what waits or runs can be skipped.")
             return
-        ids = _ids(entries)
         running = [entry for entry in entries if entry.state == "running"]
-        self._ask_about(running, "Skip", lambda: self.app_context.intend(lambda control: control.skip(ids)))
+        self._ask_about(running, "Skip", lambda: self._acts.skip(entries))
 
     def _ask_about(self, running: Sequence[Entry], verb: str, go: Callable[[], None]) -> None:
         """Ask when a run under way would end; else go ahead."""
@@ -209,50 +201,17 @@ class QueuePane(Pane):
         question = f"{verb} {what}? It is being measured; what it has so far is kept, marked as interrupted."
         self.app_context.confirm(question, yes=f"{verb} the run" + "s" * (len(running) > 1), then=go)
 
-    def _remove(self, entries: Sequence[Entry]) -> None:
-        # A key may be pressed again before the answer to the first has come.
-        entries = [entry for entry in entries if entry.id not in self._going]
-        if not entries:
-            return
-        ids = _ids(entries)
-        waiting = [entry for entry in entries if entry.state == "queued"]
-
-        async def remove(control: RunnerApi) -> None:
-            try:
-                await control.remove(ids)
-            except BaseException:
-                self._going.difference_update(ids)
-                raise
-            if waiting:
-                self._undo = [*self._undo[1 - _UNDO_STEPS :], _submissions(waiting)]
-
-        said = (
-            f"Took {len(waiting)} waiting {_runs(len(waiting))} out; {self.key('queue.undo', 'u')} puts back."
-            if waiting
-            else ""
-        )
-        self._going.update(ids)
-        self.app_context.intend(remove, done=said)
-        self._list.marked.clear()
-
     def action_undo(self) -> None:
-        """Queue again what was taken out last."""
-        if not self._undo:
-            self.app_context.say("There is nothing to undo: only taking out waiting runs can be undone.")
-            return
-        submissions = self._undo.pop()
+        """Undo the last change."""
+        self._acts.undo()
 
-        async def submit(control: RunnerApi) -> None:
-            for submission in submissions:
-                await control.submit(submission)
-
-        count = sum(len(submission.variants) for submission in submissions)
-        self.app_context.intend(submit, done=f"Queued {count} {_runs(count)} again, at the end.")
+    def action_history(self) -> None:
+        """What was done, to undo more of it."""
+        self._acts.show_history(self.app)
 
     def action_clear(self) -> None:
         """Forget what has ended."""
-        if any(entry.state in ENDED for entry in self.app_context.client_state.entries.values()):
-            self.app_context.intend(lambda control: control.clear())
+        self._acts.clear()
 
     def action_move_down(self) -> None:
         """Later."""
@@ -269,37 +228,21 @@ class QueuePane(Pane):
             return
         line = self._line
         if line and line.entry is None and not self._list.marked:
-            by *= self._neighbours(line, by)
-        ids = _ids(entries)
-        if by:
-            self.app_context.intend(lambda control: control.move(ids, by))
-
-    def _neighbours(self, line: Line, by: int) -> int:
-        """How many places a whole group moves to get past its neighbour in direction `by`."""
-        groups = list(dict.fromkeys(other.group.key for other in self._lines))
-        by_key = {other.group.key: other.group for other in self._lines}
-        at = groups.index(line.group.key)
-        while 0 <= (at := at + by) < len(groups):
-            waiting = sum(entry.state == "queued" for entry in by_key[groups[at]].entries)
-            if waiting:
-                return waiting
-        return 0
+            by *= neighbours(self._lines, line, by)
+        self._acts.move(entries, by)
 
     def action_duplicate(self) -> None:
         """Copies right behind."""
-        if ids := _ids(self._targets()):
-            self.app_context.intend(lambda control: control.duplicate(ids))
+        self._acts.duplicate(self._targets())
 
     def action_retry(self) -> None:
         """Once more."""
-        ids = _ids([entry for entry in self._targets() if entry.state in ENDED])
-        if not ids:
+        entries = [entry for entry in self._targets() if entry.state in ENDED]
+        if not entries:
             copy = self.key("queue.duplicate", "d")
             self.app_context.say(f"Only what has ended can be retried; {copy} duplicates what waits or runs.")
             return
-        self.app_context.intend(
-            lambda control: control.retry(ids), done=f"Queued {len(ids)} {_runs(len(ids))} once more, at the end."
-        )
+        self._acts.retry(entries)
         self._list.marked.clear()
 
     def action_edit(self) -> None:
@@ -313,10 +256,7 @@ class QueuePane(Pane):
 
     def action_pause(self) -> None:
         """Pause or go on."""
-        if self.app_context.client_state.paused:
-            self.app_context.intend(lambda control: control.resume(), done="The queue goes on.")
-        else:
-            self.app_context.intend(lambda control: control.pause(), done="Paused: what runs goes on to its end.")
+        self._acts.pause()
 
     def action_curve(self) -> None:
         """The curve of the group that the cursor is in."""
@@ -343,28 +283,4 @@ class QueuePane(Pane):
     def action_copy(self) -> None:
         """The command line of the run under the cursor."""
         if (line := self._line) and line.entries:
-            entries = line.entries
-            try:
-                text = "\n".join(config_command(entry.config) for entry in entries)
-            except InfertuiError as error:
-                self.app_context.say(str(error), "error")
-                return
-            self.app_context.copy(text, "the command line" if len(entries) == 1 else f"{len(entries)} command lines")
-
-
-def _ids(entries: Sequence[Entry]) -> tuple[int, ...]:
-    return tuple(entry.id for entry in entries)
-
-
-def _runs(count: int) -> str:
-    return "run" if count == 1 else "runs"
-
-
-def _submissions(entries: Sequence[Entry]) -> tuple[Submission, ...]:
-    """What queues these entries again, group by group."""
-    groups: dict[tuple[int, str, str], list[Variant]] = {}
-    for entry in entries:
-        groups.setdefault((entry.group, entry.title, entry.out), []).append(
-            Variant(entry.name, entry.config, {}, entry.place)
-        )
-    return tuple(Submission(title, tuple(variants), out) for (_, title, out), variants in groups.items())
+            self._acts.copy(line.entries)

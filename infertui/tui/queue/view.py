@@ -142,6 +142,18 @@ def entries_of(keys: Iterable[Hashable], lines: Sequence[Line]) -> list[Entry]:
     return list(found.values())
 
 
+def neighbours(lines: Sequence[Line], line: Line, by: int) -> int:
+    """How many places a whole group moves to get past its neighbour in direction `by`."""
+    groups = list(dict.fromkeys(other.group.key for other in lines))
+    by_key = {other.group.key: other.group for other in lines}
+    at = groups.index(line.group.key)
+    while 0 <= (at := at + by) < len(groups):
+        waiting = sum(entry.state == "queued" for entry in by_key[groups[at]].entries)
+        if waiting:
+            return waiting
+    return 0
+
+
 def remaining_s(entry: Entry, progress: RunProgress | None, now: datetime) -> float | None:
     """Seconds that an entry still takes; None: not known. Ended ones take none."""
     if entry.state in ENDED:

@@ -72,6 +72,17 @@ def no_curve(count: int, *, alone: bool) -> str:
     return f"among {which} no number has three values while all else is the same"
 
 
+def newest(app_context: AppContext, go_to: Callable[[str], None]) -> None:
+    """Go to the run that began last."""
+
+    async def find(control: "RunnerApi") -> None:
+        rows = (await control.results(ResultQuery(str(app_context.out), sort="started", limit=1))).rows
+        if rows:
+            go_to(rows[0].id)
+
+    app_context.intend(find)
+
+
 def run_again(app_context: AppContext, rows: Sequence[ResultRow], queued: Callable[[], None]) -> None:
     """Queue them once more; `queued` is called when that is done."""
     if len(rows) > MOST_REPEATED:

@@ -23,7 +23,6 @@ from infertui.tui.widgets.pane import Heading, Pane
 from infertui.tui.widgets.rowlist import RowList
 
 if TYPE_CHECKING:
-    from infertui.runner.control import RunnerApi
     from infertui.tui.frame.context import AppContext
 
 # Figures of which less is better, and texts, begin with the least; the others with the most.
@@ -242,14 +241,7 @@ class ResultsPane(Pane):
 
     def action_newest(self) -> None:
         """To the run that ended last, in whatever order they stand."""
-        out = str(self.app_context.out)
-
-        async def find(control: "RunnerApi") -> None:
-            rows = (await control.results(ResultQuery(out, sort="started", limit=1))).rows
-            if rows:
-                self._table.go_to(rows[0].id)
-
-        self.app_context.intend(find)
+        acts.newest(self.app_context, self._table.go_to)
 
     def action_columns(self) -> None:
         """Choose the columns."""
