@@ -3,8 +3,9 @@
 Times of distributions are in milliseconds, their deviations those of the population; single requests are in seconds.
 What a run of infertui does not have is null, as are the tokenizer, goodput and the arrival process (of an imported run
 they are as its file tells them), or left out, as the texts and the gaps of single requests. All requests of a batch are
-handed over at once: the request rate is `inf`, as vLLM writes it, and `max_concurrency` the batch size. Keys that begin
-with `infertui_` stand where the form allows metadata.
+handed over at once: the request rate is `inf`, as vLLM writes it, and `max_concurrency` the batch size. Of a load on an
+endpoint there is what was asked for, and its requests are those of its window. Keys that begin with `infertui_` stand
+where the form allows metadata.
 """
 
 import math
@@ -16,14 +17,16 @@ import infertui
 from infertui.formats.vllm_serve import EXPORTED
 from infertui.integers import whole_number
 from infertui.measure.itl import Gaps
+from infertui.measure.load.columns import ABORTED
 from infertui.measure.records import RequestRecord
 from infertui.measure.statistics import Distribution
 from infertui.results.result import Result
+from infertui.results.setup import Setup
 
 
 def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, object]:
     """The object of one run. `records` are its request lines; without any, figures are those of the summary."""
-    requests = list(records)
+    requests = [record for record in records if _counts(result, record)]
     good = [record for record in requests if not record.error]
     summary = result.summary
     completed, seconds, output = summary.good, summary.measured_s or None, summary.output_tokens
@@ -35,7 +38,7 @@ def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, obje
         "total_input_tokens": summary.prompt_tokens,
         "total_output_tokens": output,
         "request_throughput": None if completed is None or seconds is None else completed / seconds,
-        "request_goodput": _number(_asked(result).get("goodput", "")),
+        "request_goodput": result.load.goodput if result.load else _number(_asked(result).get("goodput", "")),
         "output_throughput": summary.output_throughput,
         "total_token_throughput": summary.total_throughput,
         **_figure("ttft", summary.ttft, [record.ttft for record in good]),
@@ -47,10 +50,20 @@ def document(result: Result, records: Iterable[RequestRecord]) -> dict[str, obje
     }
 
 
+def _counts(result: Result, record: RequestRecord) -> bool:
+    """Whether a request is one of those that the figures are of."""
+    if result.load is None or record.end is None:
+        return True
+    window = result.load.window
+    return record.error_kind != ABORTED and window.start < record.end <= window.end
+
+
 def _setup(result: Result) -> dict[str, object]:
     engine = result.loaded.engine if result.loaded else result.setup.target.name
-    asked = _asked(result)
-    batch = result.setup.batch_size
+    asked, setup = _asked(result), result.setup
+    batch = setup.concurrency if setup.is_endpoint else setup.batch_size
+    rate: object = _rate(asked.get("request_rate", "")) if result.imported else setup.request_rate or "inf"
+    bursts = _number(asked.get("burstiness", "")) if result.imported or not setup.request_rate else _burstiness(setup)
     together = asked.get("max_concurrency") or asked.get("concurrency") or ""
     return {
         "date": _date(result.started),
@@ -60,10 +73,16 @@ def _setup(result: Result) -> dict[str, object]:
         "model_id": result.setup.model,
         "tokenizer_id": asked.get("tokenizer") or None,
         "num_prompts": result.summary.requests,
-        "request_rate": _rate(asked.get("request_rate", "")) if result.imported else "inf",
-        "burstiness": _number(asked.get("burstiness", "")),
+        "request_rate": rate,
+        "burstiness": bursts,
         "max_concurrency": batch if (known := whole_number(together)) is None else known,
     }
+
+
+def _burstiness(setup: Setup) -> float | None:
+    """The shape of gamma arrivals, of which Poisson ones are a kind; of even ones it has no bound."""
+    shape = setup.get("load.burstiness")
+    return float(shape) if setup.get("load.arrival") != "constant" and isinstance(shape, int | float) else None
 
 
 def _ours(result: Result) -> dict[str, object]:

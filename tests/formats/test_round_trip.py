@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from support.foreign_files import dumped, six_field, vllm_serve
 from support.results import make_results
 
+from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.schema import WorkloadConfig
 from infertui.formats.detect import read
 from infertui.formats.export import document
@@ -18,7 +19,10 @@ from infertui.formats.reader import SourceFile
 from infertui.formats.six_field import line_of
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.itl import summarise_gaps
-from infertui.measure.records import BatchRecord, EngineMemory, Request, RequestRecord, request_records
+from infertui.measure.load.figures import Window
+from infertui.measure.load.slo import parse_slo
+from infertui.measure.load.summary import AskedLoad, summarise_load
+from infertui.measure.records import BatchRecord, EngineMemory, Request, RequestRecord, request_record, request_records
 from infertui.measure.statistics import Distribution
 from infertui.measure.summary import summarise
 from infertui.measure.validity import Verdict
@@ -196,3 +200,40 @@ def test_a_summary_of_vllm_comes_back_as_it_was() -> None:
     assert back.loaded is not None
     assert kept.loaded is not None
     assert (back.loaded.engine, kept.loaded.engine) == ("unknown", "unknown")
+
+
+def of_load(**asked: object) -> tuple[Result, list[RequestRecord]]:
+    """Eight requests, one after the other, of 1 s each: the window holds four of them, of which one failed."""
+    s = NS_PER_S
+    requests = [
+        Request(
+            "p", 10, 2, at * s, at * s, (at + 1) * s, at * s + s // 2, (at + 1) * s,
+            error="broke" if at == 3 else "aborted" if at == 7 else "",
+            error_kind="http" if at == 3 else "aborted" if at == 7 else "",
+        )
+        for at in range(8)
+    ]  # fmt: skip
+    config = replace(
+        MADE.own_config, target=TargetConfig(kind="endpoint", url="http://h", model="m"), load=LoadConfig(**asked)  # type: ignore[arg-type]
+    )  # fmt: skip
+    seen = AskedLoad(concurrency=1, slo=parse_slo("ttft<600ms"))
+    summary, load = summarise_load(requests, seen, origin_ns=0, window=Window(1.5, 5.5))
+    return (
+        replace(MADE, config=config, summary=summary, load=load),
+        [request_record(request, origin_ns=0) for request in requests],
+    )
+
+
+def test_a_load_is_told_with_what_was_asked_and_the_requests_of_its_window() -> None:
+    told = document(*of_load(concurrency=3))
+    assert (told["request_rate"], told["burstiness"], told["max_concurrency"]) == ("inf", None, 3)
+    assert (told["completed"], told["failed"], told["num_prompts"]) == (3, 1, 4)
+    assert told["start_times"] == [1, 2, 3, 4]
+    # One request a second, of which one in four failed.
+    assert told["request_goodput"] == pytest.approx(0.75)
+    poisson = document(*of_load(request_rate=2.5, concurrency=9))
+    assert (poisson["request_rate"], poisson["burstiness"], poisson["max_concurrency"]) == (2.5, 1.0, 9)
+    even = document(*of_load(request_rate=2.5, arrival="constant"))
+    assert (even["request_rate"], even["burstiness"], even["max_concurrency"]) == (2.5, None, None)
+    bursts = document(*of_load(request_rate=2.5, arrival="gamma", burstiness=0.5))
+    assert bursts["burstiness"] == 0.5
