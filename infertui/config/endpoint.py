@@ -186,3 +186,17 @@ class CapacityConfig(Section, frozen=True):
     continues: Annotated[
         str, Meta(description="name of an earlier search in the same reports folder, which goes on as it was")
     ] = ""
+
+
+_OF_ENGINES = ("model.", "engine.", "device.")
+_OF_BATCHES = frozenset(
+    {"workload.batch_size", "measurement.warmup", "measurement.iterations", "measurement.min_seconds"}
+    | {"measurement.step_timeout_s", "measurement.total_timeout_s", "measurement.fresh_process"}
+)
+
+
+def heeded_by_endpoints(key: str, *, served: bool) -> bool:
+    """Whether a key of a config says anything to a load; `served`: on a server that infertui starts for it."""
+    if key.startswith(_OF_ENGINES) or key == "measurement.load_timeout_s":
+        return served
+    return not key.startswith("quality.") and key not in _OF_BATCHES

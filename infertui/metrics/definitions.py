@@ -92,7 +92,7 @@ METRICS = (
            needs=(*_TARGET, "config.model.id", "config.target.model", "config.target.serve", "told"),
            views=_REPORTED_TOO, screen=Column(1, 13, 32), settings=("model.id",)),
     Metric(key="engine_requested", label="engine asked for", help="the engine that was asked for", unit=TEXT,
-           read=lambda result: result.setup.target.name, views=_CSV),
+           read=reads.engine_asked, views=_CSV),
     Metric(key="engine_used", label="engine used", help="the engine that ran", unit=TEXT, read="loaded.engine",
            views=_CSV),
     Metric(key="engine", label="engine", help="the engine that ran it", unit=TEXT, read=reads.engine,

@@ -40,11 +40,11 @@ def error(result: "Result") -> str:
 
 def engine(result: "Result") -> str:
     """The engine that ran, else the one that was asked for; an imported file need not tell it, and is then empty."""
-    name = (result.loaded.engine if result.loaded else "") or _asked(result)
+    name = (result.loaded.engine if result.loaded else "") or engine_asked(result)
     return "" if result.imported and name == "unknown" else name
 
 
-def _asked(result: "Result") -> str:
+def engine_asked(result: "Result") -> str:
     """The engine that was asked for; of a server behind a URL nobody knows it before it was looked at."""
     target = result.setup.target
     return "endpoint" if target.kind == "endpoint" else target.name or ""
@@ -67,7 +67,7 @@ def execution(result: "Result") -> str:
     word = ran(result) or setup.mode or ""
     step = effective.facts.get("graph_step", "") if effective else ""
     word = "" if word == "auto" else f"{word}, {step} step" if step else word
-    name = result.loaded.engine if result.loaded else _asked(result)
+    name = result.loaded.engine if result.loaded else engine_asked(result)
     return " ".join(part for part in ("" if name == "transformers" and word else name, word) if part)
 
 

@@ -12,7 +12,7 @@ from infertui.measure.summary import Summary
 from infertui.measure.validity import Reason, Verdict, percent, verdict_of
 
 LATE = (0.01, 0.05)
-"""Time from due to sent (p99) over the median TTFT."""
+"""Time from due to sent (p99) over the median TTFT, or E2E latency where there is none."""
 NOT_REACHED = (0.03, 0.10)
 """Of the asked concurrency or rate."""
 OTHER_ARRIVALS = (0.2, 0.5)
@@ -77,14 +77,14 @@ def _client(summary: Summary, load: LoadFigures, asked: AskedLoad) -> Iterable[R
     client = load.client
     if client is None:
         return
-    shortest = summary.ttft or summary.latency
+    shortest, name = (summary.ttft, "TTFT") if summary.ttft else (summary.latency, "E2E latency")
     usual = shortest.median if shortest else None
     waits = asked.rate is not None and asked.concurrency is not None
     if client.late_p99 is not None and usual and client.late_p99 > LATE[0] * usual:
         share = client.late_p99 / usual
         who = "1 of 100 requests was" if load.sent >= _HUNDRED else "the latest request was"
         late = "late or later" if load.sent >= _HUNDRED else "late"
-        much = f"{who} sent {_ms(client.late_p99)} {late}, {percent(share)} of the median TTFT"
+        much = f"{who} sent {_ms(client.late_p99)} {late}, {percent(share)} of the median {name}"
         if waits:
             yield Reason(f"{much}: they waited until fewer than {asked.concurrency} were in flight", "late")
         else:

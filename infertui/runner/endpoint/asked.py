@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from infertui.config.endpoint import TargetConfig
+from infertui.config.endpoint import TargetConfig, heeded_by_endpoints
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config, DeviceConfig
 from infertui.errors import ConfigError
@@ -60,6 +60,18 @@ def _check_engine(config: Config) -> None:
                 f"is {value}, and a server that runs already has its own options",
                 remedy="Leave it out, or let infertui start the server: target.serve (--serve).",
             )
+
+
+def unheeded(config: Config) -> tuple[str, ...]:
+    """Keys that say something, and nothing to this load."""
+    served = config.target.serve != "none"
+    return tuple(
+        key
+        for key, value in flat_values(config).items()
+        if not heeded_by_endpoints(key, served=served)
+        and value != default_of(key)
+        and not (key == "model.id" and value == config.target.model)
+    )
 
 
 def asked_load(config: Config, loaded: Loaded | None = None) -> AskedLoad:

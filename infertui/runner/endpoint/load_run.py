@@ -25,6 +25,7 @@ from infertui.runner.endpoint.asked import (
     asked_load,
     level_asked,
     loaded_of,
+    unheeded,
 )
 from infertui.runner.endpoint.at_work import EndpointAtWork
 from infertui.runner.endpoint.heard import HeardLoad
@@ -349,6 +350,8 @@ class EndpointRun:
                 unit="request",
             )
         )
+        if keys := unheeded(self._config):
+            self._reporter.note("warning", f"of no account for a load: {', '.join(keys)}")
 
 
 def _nobody(_part: int, _event: AnyClientEvent) -> None:

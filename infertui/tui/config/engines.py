@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from infertui.config.endpoint import heeded_by_endpoints
 from infertui.config.engine_options import (
     DRAFTING,
     NAME,
@@ -50,11 +51,6 @@ def heeded(values: Mapping[str, FlatValue], key: str) -> bool:
 
 
 _SEARCHES = "capacity.by"
-_OF_ENGINES = ("model.", "engine.", "quality.", "device.")
-_NOT_OF_ENDPOINTS = frozenset(
-    {"workload.batch_size", "measurement.warmup", "measurement.iterations", "measurement.min_seconds"}
-    | {"measurement.load_timeout_s", "measurement.step_timeout_s", "measurement.fresh_process"}
-)
 
 
 def of_target(values: Mapping[str, FlatValue], key: str) -> bool:
@@ -64,8 +60,7 @@ def of_target(values: Mapping[str, FlatValue], key: str) -> bool:
     if values.get("target.kind") == "endpoint":
         if key.startswith("capacity.") and key != _SEARCHES:
             return values.get(_SEARCHES) != FIELDS[_SEARCHES].default
-        served = values.get("target.serve", "none") != "none" and key.startswith(("model.", "engine.", "device."))
-        return (served or not key.startswith(_OF_ENGINES)) and key not in _NOT_OF_ENDPOINTS
+        return heeded_by_endpoints(key, served=values.get("target.serve", "none") != "none")
     return not key.startswith(("target.", "load.", "capacity."))
 
 

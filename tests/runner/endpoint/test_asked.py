@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from infertui.config.endpoint import TargetConfig
-from infertui.config.schema import Config
+from infertui.config.schema import Config, DeviceConfig, MeasurementConfig, ModelConfig
 from infertui.errors import ConfigError
-from infertui.runner.endpoint.asked import check_endpoint
+from infertui.runner.endpoint.asked import check_endpoint, unheeded
 
 
 def of(**target: object) -> Config:
@@ -30,3 +31,18 @@ def test_a_key_stands_nowhere_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
         check_endpoint(of(url="http://127.0.0.1:1", api_key_env="MINE", headers='{"x-team": "key-0123456789"}'))
     with pytest.raises(ConfigError, match=r"^target\.api_key_header: "):
         check_endpoint(of(url="http://127.0.0.1:1", api_key_header="host"))
+
+
+def test_keys_that_a_load_does_not_heed_are_named() -> None:
+    from_here = of(url="http://127.0.0.1:1", model="m")
+    assert unheeded(from_here) == ()
+    assert unheeded(replace(from_here, model=ModelConfig(id="m"))) == (), "as a run.toml has it"
+    other = replace(
+        from_here,
+        model=ModelConfig(id="another"),
+        device=DeviceConfig(name="cuda:1"),
+        measurement=MeasurementConfig(min_seconds=5.0, max_seconds=9.0, load_timeout_s=9.0),
+    )
+    assert unheeded(other) == ("model.id", "measurement.min_seconds", "measurement.load_timeout_s", "device.name")
+    served = replace(other, target=TargetConfig(kind="endpoint", serve="vllm"))
+    assert unheeded(served) == ("measurement.min_seconds",)
