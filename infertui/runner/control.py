@@ -30,12 +30,13 @@ from infertui.runner.blocking import MODEL_S
 from infertui.runner.capacity.state import CapacityView, StayLive
 from infertui.runner.events import AnyRunEvent
 from infertui.runner.execution.progress import RunProgress
+from infertui.runner.past.kept import RunnerPast
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningRequest, TuningView
 from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
-PROTOCOL = 9
+PROTOCOL = 10
 """Grows with every change that a client or a runner of another version would misread."""
 
 
@@ -408,6 +409,11 @@ class RunnerApi:
     @asks("GET", "/processes", reply="processes")
     async def processes(self, gpu: str) -> tuple[GpuProcess, ...] | None:
         """The processes that compute on the GPU of a UUID; None where the driver does not tell."""
+
+    @asks("GET", "/history")
+    async def history(self, from_ns: int, to_ns: int, points: int) -> RunnerPast:
+        """What the machine and the runs did between two moments of the runner's monotonic clock, two hours back at
+        most: so many samples, and marks of each run, at most."""
 
     @asks("GET", "/results")
     async def results(self, query: ResultQuery) -> ResultPage:

@@ -2,13 +2,10 @@
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
-
-from msgspec.structs import replace
 
 import infertui
 from infertui.analysis.bench import Bench
@@ -47,6 +44,7 @@ from infertui.runner.execution.progress import RunProgress
 from infertui.runner.hooks import Hooks
 from infertui.runner.hub import EventHub
 from infertui.runner.offloading import TITLE, begun, outline_of
+from infertui.runner.past.kept import Past, RunnerPast
 from infertui.runner.pulls.host import PullOperations, Pulls
 from infertui.runner.queries import Reports, abandonable, benched, compared, curves_of_runs, folder
 from infertui.runner.recovery import REASON, recover
@@ -61,7 +59,7 @@ from infertui.runner.tuning.operations import TuningOperations
 from infertui.targets.engine.environments import probe_all, probe_known
 from infertui.telemetry.gpu_settings import restore_left
 from infertui.telemetry.host import host_facts
-from infertui.telemetry.processes import described, group_of
+from infertui.telemetry.processes import owned
 from infertui.telemetry.readings import GpuProcess, Sample
 from infertui.telemetry.sampler import Sampler
 from infertui.text import clean
@@ -120,7 +118,7 @@ class Runner(TuningOperations, CapacityOperations, PullOperations):
         self._hooks.fault = self._queue.fault
         self._pulls = Pulls(self._tell)
         self._progress: dict[str, RunProgress] = {}
-        self._history: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
+        self._past = Past()
         self._shown_ns = 0
         self._looking = 0
         self._waited_for: dict[int, asyncio.Future[Result | None]] = {}
@@ -265,16 +263,10 @@ class Runner(TuningOperations, CapacityOperations, PullOperations):
         if found is None:
             raise UsageError(f"there is no GPU {clean(gpu)}")
         groups = self._dispatcher.process_groups
+        return await call_with_timeout(lambda: owned(self._sampler.processes(found), groups), DRIVER_TIMEOUT_S)
 
-        def look() -> tuple[GpuProcess, ...] | None:
-            listed = self._sampler.processes(found)
-            if listed is None:
-                return None
-            return tuple(
-                replace(process, run=groups.get(group_of(process.pid) or 0, "")) for process in described(listed)
-            )
-
-        return await call_with_timeout(look, DRIVER_TIMEOUT_S)
+    async def history(self, from_ns: int, to_ns: int, points: int) -> RunnerPast:
+        return self._past.between(from_ns, to_ns, points)
 
     async def results(self, query: ResultQuery) -> ResultPage:
         return await run_blocking(lambda: self._reports.page(query))
@@ -379,8 +371,11 @@ class Runner(TuningOperations, CapacityOperations, PullOperations):
             return
         if isinstance(event, RunFinished):
             self._progress.pop(event.run, None)
+            self._past.ended(event.run)
         else:
-            self._progress.setdefault(event.run, RunProgress()).take(event)
+            progress = self._progress.setdefault(event.run, RunProgress())
+            progress.take(event)
+            self._past.progressed(event.run, progress)
         self._on_event(event)
         if not isinstance(event, Sampled):  # `Measured` tells the same once for all runs
             self._hub.publish(event)
@@ -393,8 +388,7 @@ class Runner(TuningOperations, CapacityOperations, PullOperations):
 
     def _on_sample(self, sample: Sample) -> None:
         self._dispatcher.sampled(sample, watched=self._hub.readers > 0)
-        if not self._history or sample.t_ns - self._history[-1].t_ns >= 0.95 * NS_PER_S:
-            self._history.append(sample)
+        self._past.sampled(sample)
         if sample.t_ns - self._shown_ns >= 0.95 * NS_PER_S / SHOWN_HZ:
             self._shown_ns = sample.t_ns
             self._tell(Measured(sample))
@@ -407,7 +401,7 @@ class Runner(TuningOperations, CapacityOperations, PullOperations):
             entries=self._queue.entries,
             # Copies: what goes on afterwards is told by events, and would else be counted twice.
             progress={run: progress.copy() for run, progress in self._progress.items()},
-            samples=tuple(self._history),
+            samples=self._past.latest(HISTORY_SAMPLES),
             faults=(*(fault.message for fault in self._sampler.faults), *self._queue.faults),
             clients=self._hub.readers,
             tunings=self._tunings.views,

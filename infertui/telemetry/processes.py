@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TypeVar
 
@@ -45,6 +45,13 @@ def described(
     """
     same = has_the_hosts_pids() if same_pids is None else same_pids
     return tuple(_described(process, now(), same=same) for process in processes)
+
+
+def owned(listed: Sequence[GpuProcess] | None, groups: Mapping[int, str]) -> tuple[GpuProcess, ...] | None:
+    """As `described`, and with the run of each that is in one of these process groups."""
+    if listed is None:
+        return None
+    return tuple(replace(one, run=groups.get(group_of(one.pid) or 0, "")) for one in described(listed))
 
 
 def _described(process: GpuProcess, now: float, *, same: bool) -> GpuProcess:

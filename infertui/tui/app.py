@@ -17,7 +17,6 @@ from textual.widgets import Input
 
 from infertui import __version__
 from infertui.tui import themes
-from infertui.tui.app_context import ContextApp
 from infertui.tui.appearance import Appearance
 from infertui.tui.connection import RunnerConnection
 from infertui.tui.frame.actions import GLOBAL_ACTIONS, Action, bindings
@@ -29,6 +28,7 @@ from infertui.tui.frame.reach import READ_ONLY, reason
 from infertui.tui.frame.redraw import RedrawScheduler, stepped
 from infertui.tui.frame.topics import ALL_TOPICS, Topic
 from infertui.tui.quit import HANGUP, Leaving
+from infertui.tui.rewind.keys import TimeTravel
 from infertui.tui.settings.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _HOUSEKEEPING_S = 1.0
 
 
-class InfertuiApp(ContextApp, inherit_bindings=False):
+class InfertuiApp(TimeTravel, inherit_bindings=False):
     """Lives from the first paint to the end, draws when something changed, and takes the keys that work everywhere.
 
     `connect` opens the connection to the runner; everything slow happens after the first paint.
@@ -160,7 +160,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
     def _housekeep(self) -> None:
         if not self.main.is_composed:
             return
-        self.main.keep_time()
+        self.main.keep_time(every=self.is_held)
         if self.terminal_gone:
             self.exit(return_code=HANGUP)
         elif self.take_loss():
@@ -190,7 +190,7 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
 
     def _changed(self, topics: frozenset[Topic]) -> None:
         if "queue" in topics:
-            running = self.client_state.running
+            running = self.living_state.running
             self.scheduler.sharing = any(entry.lane == "cpu" for entry in running)
             if bool(running) != self._busy:
                 self._busy = bool(running)
@@ -225,7 +225,10 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
             clock=time.strftime("%H:%M"),
             trouble=self.connection.missing,
             read_only=self.read_only,
-            frozen=self.scheduler.frozen,
+            frozen=self.is_held,
+            behind_s=self.rewind.behind_s if self.is_held else None,
+            at=self.rewind.time_of_day if self.is_held else "",
+            missing=self.rewind.missing if self.is_held else "",
             slow_terminal=self.preferences.slow_link or self.scheduler.backoff > 1,
         )
 
@@ -281,6 +284,9 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         if isinstance(action, str) and isinstance(default_namespace, DOMNode):
             for candidate in getattr(default_namespace, "ACTIONS", ()):
                 if action in (candidate.name, candidate.call):
+                    if candidate.writes and self.rewind.is_past:
+                        self.say(f"{candidate.label}: what is shown is the past; esc goes back to now", "warning")
+                        return True
                     if why := reason(default_namespace, candidate, read_only=self.read_only):
                         more = f", so it cannot {candidate.help}" if why == READ_ONLY else ""
                         self.say(f"{why}{more}" if more else f"{candidate.label}: {why}", "warning")
@@ -326,18 +332,11 @@ class InfertuiApp(ContextApp, inherit_bindings=False):
         self.call_after_refresh(self.stage.focus)
 
     async def action_back(self) -> None:
-        """Esc: out of what the pane shows, then out of the zoom; never out of the program."""
-        if self.on_main_screen and not self.stage.step_back() and self.stage.is_zoomed:
+        """Esc: back to now, out of what the pane shows, then out of the zoom; never out of the program."""
+        if self.on_main_screen and self.is_held:
+            self.go_on()
+        elif self.on_main_screen and not self.stage.step_back() and self.stage.is_zoomed:
             self.action_zoom()
-
-    def action_freeze(self) -> None:
-        """Hold the picture."""
-        self.scheduler.frozen = not self.scheduler.frozen
-        if self.scheduler.frozen:
-            self.scheduler.again()
-        else:
-            self.scheduler.redraw_all()
-        self.main.draw_header()
 
     def action_faster(self) -> None:
         """Redraw more often."""

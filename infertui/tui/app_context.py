@@ -1,6 +1,6 @@
 """What panes and dialogs may ask of the application: AppContext, implemented."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from infertui.tui.frame.context import Severity
     from infertui.tui.frame.main_screen import MainScreen
     from infertui.tui.frame.redraw import RedrawScheduler
+    from infertui.tui.rewind.rewind import Rewind
     from infertui.tui.settings.preferences import Preferences
     from infertui.tui.settings.stored import Settings
     from infertui.tui.state import ClientState
@@ -40,12 +41,38 @@ class ContextApp(ScreenApp):
         self._out = out
         self._environ = environ
         self._client_state: ClientState | None = None
+        self._rewind: Rewind | None = None
         self._tmux_hinted = False
         self._title = ""
 
     @property
     def client_state(self) -> "ClientState":
-        """What is known of the runner."""
+        """What is known of the runner, at the moment that is shown."""
+        return self._held_state or self.living_state
+
+    @property
+    def _held_state(self) -> "ClientState | None":
+        return self._rewind.shown if self._rewind else None
+
+    @property
+    def rewind(self) -> "Rewind":
+        """Which moment is shown."""
+        if self._rewind is None:
+            from infertui.tui.rewind.rewind import Rewind
+
+            def ask(work: Coroutine[Any, Any, None]) -> None:
+                self.run_worker(work, group="rewind")
+
+            self._rewind = Rewind(lambda: self.living_state, lambda: self.control, ask=ask, draw=self.draw_all)
+        return self._rewind
+
+    def draw_all(self) -> None:
+        """Draw everything now."""
+        raise NotImplementedError
+
+    @property
+    def living_state(self) -> "ClientState":
+        """What is known of the runner now, whatever is shown."""
         if self._client_state is None:
             from infertui.tui.state import ClientState
 
@@ -54,8 +81,8 @@ class ContextApp(ScreenApp):
 
     @property
     def known_state(self) -> "ClientState | None":
-        """The mirror, if anybody asked for it: the first paint does without its import."""
-        return self._client_state
+        """The state that is shown, if anybody asked for it: the first paint does without its import."""
+        return self._held_state or self._client_state
 
     @property
     def settings(self) -> "Settings":
@@ -104,7 +131,7 @@ class ContextApp(ScreenApp):
 
     def announce_ended(self) -> None:
         """Say what ended since the last call; what was queued together and is over also rings."""
-        for text in notify.announce_ended(self):
+        for text in notify.announce_ended(self, self.living_state):
             if self.settings.bell:
                 self.tell_terminal(signals.BELL)
             in_tmux = self.terminal.multiplexer == "tmux"
@@ -116,7 +143,7 @@ class ContextApp(ScreenApp):
             return
         from infertui.tui.frame.header import title_text
 
-        text = title_text(self.known_state, glyphs(cast(Any, self)))
+        text = title_text(self._client_state, glyphs(cast(Any, self)))
         if again or text != self._title:
             self._title = text
             self.set_terminal_title(text)

@@ -12,6 +12,7 @@ from infertui.tui.frame.topics import Topic
 if TYPE_CHECKING:
     from infertui.runner.control import EventEnvelope, RunnerApi, Snapshot
     from infertui.tui.frame.context import AppContext
+    from infertui.tui.state import ClientState
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 5.0
@@ -79,7 +80,7 @@ class RunnerConnection:
                     client_state.connected = True
                     self._changed(client_state.take(told))
                     self.connected()
-                    await self._follow(control.events(told.number))
+                    await self._follow(client_state, control.events(told.number))
             except (InfertuiError, OSError, EOFError) as failure:
                 error = failure
             finally:
@@ -91,8 +92,8 @@ class RunnerConnection:
             wait = FIRST_WAIT_S if reached else min(LONGEST_WAIT_S, 2 * wait)
             await asyncio.sleep(wait)
 
-    async def _follow(self, events: "AsyncIterator[EventEnvelope | Snapshot]") -> None:
-        take, changed = self._app_context.client_state.take, self._changed
+    async def _follow(self, client_state: "ClientState", events: "AsyncIterator[EventEnvelope | Snapshot]") -> None:
+        take, changed = client_state.take, self._changed
         count = 0
         try:
             async for told in events:

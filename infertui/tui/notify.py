@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from infertui.runner.control import RunnerApi
     from infertui.runner.scheduling.queue_store import Entry
     from infertui.tui.frame.context import AppContext
+    from infertui.tui.state import ClientState
 
 LONGEST = 400
 SECONDS: dict[Severity, float] = {"information": 4.0, "warning": 8.0, "error": 12.0}
@@ -42,10 +43,9 @@ def of_bench(bench: "Bench") -> tuple[str, Severity]:
     return of_text("\n".join((f"The bench is over, {rounds}.", *headline(bench)))), "information"
 
 
-def announce_ended(app_context: "AppContext") -> "list[str]":
+def announce_ended(app_context: "AppContext", client_state: "ClientState") -> "list[str]":
     """Say what ended since the last call: a study once it is over, and before that the first of it that failed. What is
     over, each in a sentence."""
-    client_state = app_context.client_state
     while client_state.pulled:
         _announce_pull(app_context, client_state.pulled.popleft())
     over: dict[int, Study] = {}

@@ -31,7 +31,7 @@ class Leaving:
             app.exit(return_code=INTERRUPTED)
             return
         self._interrupted_at = now
-        running = app.client_state.running
+        running = app.living_state.running
         if not running or app.read_only or not app.on_main_screen:
             app.say("ctrl+c once more leaves the screen; runs go on")
             return
@@ -48,11 +48,11 @@ class Leaving:
         from infertui.tui.quit_screen import KEEP, STOP, QuitScreen
 
         app = self._app
-        running = app.client_state.running if app.client_state.connected else []
+        running = app.living_state.running if app.living_state.connected else []
         if not running or app.read_only:
             app.exit()
             return
-        waiting = sum(1 for entry in app.client_state.entries.values() if entry.state == "queued")
+        waiting = sum(1 for entry in app.living_state.entries.values() if entry.state == "queued")
 
         def answered(answer: str | None) -> None:
             if answer == KEEP:

@@ -78,6 +78,10 @@ class ClientState:
         """Of these, for their charts."""
         self.capacities: dict[str, CapacityView] = {}
         """Searches for a capacity by id."""
+        self.moment_ns: int | None = None
+        """The moment of the runner's monotonic clock that this is the state of; None: of now, and it goes on."""
+        self.moment_s: float | None = None
+        """The same in Unix seconds."""
 
         self.pulls: dict[str, PullView] = {}
         """Downloads of models, by the model, the last begun one last."""

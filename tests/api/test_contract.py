@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
@@ -374,6 +375,28 @@ def test_processes_on_a_gpu_are_told_with_whose_they_are(
             await mirrored(control, ended)
             found = {process.pid: process for process in await control.processes(gpu.uuid) or ()}
             assert found[worker.pid].run in ("kept loaded", "")  # where it had to be killed it is gone
+
+    play(scenario())
+
+
+def test_the_past_of_runs_and_of_the_machine_can_be_asked_for(opened: Opened, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened() as control:
+            before = time.monotonic_ns()
+            await control.submit(submission(tmp_path, simulated()))
+            known = await mirrored(control, ended)
+            (run,) = (entry.run for entry in known.entries.values())
+            past = await control.history(before, time.monotonic_ns(), 100)
+            assert {mark.run for mark in past.marks} == {run}
+            phases = list(dict.fromkeys(mark.phase for mark in past.marks if mark.phase))
+            assert "measure" in phases
+            assert phases == [phase for _, phase in past.runs[run].entered if phase in phases]
+            assert past.runs[run].rates == []
+            assert all(before <= sample.t_ns for sample in past.samples)
+            with pytest.raises(UsageError, match="points"):
+                await control.history(0, 1, 10**9)
+            with pytest.raises(UsageError, match="before it begins"):
+                await control.history(1, 0, 10)
 
     play(scenario())
 

@@ -13,7 +13,7 @@ from infertui.runner.control import changes
 
 WATCHING = {
     "snapshot", "events", "forecast", "study_outline", "models", "processes", "results", "details", "compare", "bench",
-    "curves", "capacity", "capacities",
+    "curves", "capacity", "capacities", "history",
 }  # fmt: skip
 CHANGING = {
     "submit", "cancel", "skip", "retry", "duplicate", "edit", "move", "remove", "clear", "pause", "resume", "delete",

@@ -22,6 +22,7 @@ from infertui.runner.control import (
     StudyBegun,
     StudyOutline,
 )
+from infertui.runner.past.kept import RunnerPast
 from infertui.telemetry.readings import HostFacts
 
 FACTS = RunnerFacts(
@@ -51,6 +52,7 @@ class FakeControl(RunnerApi):
             "study_outline": StudyOutline(23, "NVIDIA Stub"),
             "begin_study": StudyBegun("profile-20260101-000000-abcd", (1, 2)),
             "processes": None,
+            "history": RunnerPast(0),
             "results": ResultPage(total=0, matching=0, offset=0, rows=()),
             "compare": Compared(()),
             "curves": (),

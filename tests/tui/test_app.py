@@ -259,7 +259,8 @@ def test_frozen_means_that_nothing_is_drawn(tmp_path: Path) -> None:
         assert "FROZEN" in text_of(app).split("\n")[0]
         fake.push(EntryChanged(entry(7)), EntriesOrdered((7,)))
         await pilot.pause(0.3)
-        assert 7 in app.client_state.entries
+        assert 7 in app.living_state.entries
+        assert 7 not in app.client_state.entries
         assert "bs=7" not in text_of(app)
         await pilot.press("p")
         async with asyncio.timeout(10):

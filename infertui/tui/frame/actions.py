@@ -14,7 +14,8 @@ _KEY_SIGNS = {
     "question_mark": "?", "colon": ":", "comma": ",", "plus": "+", "minus": "-", "slash": "/", "full_stop": ".",
     "escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "left_square_bracket": "[", "right_square_bracket": "]",
     "semicolon": ";", "equals_sign": "=", "less_than_sign": "<", "greater_than_sign": ">", "asterisk": "*",
-    "exclamation_mark": "!", "number_sign": "#", "underscore": "_", "delete": "del",
+    "exclamation_mark": "!", "number_sign": "#", "underscore": "_", "delete": "del", "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
 }  # fmt: skip
 
 RESERVED = frozenset(
@@ -82,6 +83,14 @@ PANE_ACTIONS = tuple(
     Action(f"app.pane-{pane}", str(number), TITLES[pane], f"go to {TITLES[pane]}", footer=False, call=f"go('{pane}')")
     for number, pane in enumerate(PANES, 1)
 )
+REWIND_ACTIONS = (
+    Action("app.earlier", "less_than_sign", "Earlier", "show all panes as they were 10 s before", footer=False),
+    Action("app.later", "greater_than_sign", "Later", "10 s on again, up to now", footer=False),
+    Action("app.much-earlier", "left_curly_bracket", "5 min earlier", "as they were 5 minutes before", footer=False),
+    Action("app.much-later", "right_curly_bracket", "5 min later", "5 minutes on again, up to now", footer=False),
+)
+HELD_HINTS = (*REWIND_ACTIONS[:2], Action("app.now", "escape", "Now", "back to now"))
+"""In the footer while an earlier moment is shown."""
 GLOBAL_ACTIONS = (
     Action("app.help", "question_mark", "Help", "what every key does", call="keys_help"),
     Action("app.palette", "colon,ctrl+p", "Palette", "find anything by a few letters: actions, runs, models, themes"),
@@ -90,7 +99,8 @@ GLOBAL_ACTIONS = (
     Action("app.next-pane", "tab", "Next pane", "to the next pane", footer=False),
     Action("app.previous-pane", "shift+tab", "Previous pane", "to the pane before", footer=False),
     Action("app.back", "escape", "Back", "one step back: out of a filter, out of a zoomed pane", footer=False),
-    Action("app.freeze", "p", "Freeze", "hold the picture still, or go on; measuring goes on", footer=False),
+    Action("app.freeze", "p", "Freeze", "hold the picture still, or go on from now; measuring goes on", footer=False),
+    *REWIND_ACTIONS,
     Action("app.faster", "plus", "Faster", "redraw gauges and charts more often", footer=False),
     Action("app.slower", "minus", "Slower", "redraw gauges and charts less often", footer=False),
     Action("app.next-theme", "T", "Theme", "the next colour theme", footer=False),

@@ -6,7 +6,7 @@ from rich.text import Text
 from textual.screen import Screen
 from textual.widgets import Input
 
-from infertui.tui.frame.actions import GLOBAL_ACTIONS, Action, signs
+from infertui.tui.frame.actions import GLOBAL_ACTIONS, HELD_HINTS, Action, signs
 from infertui.tui.frame.reach import applies, reachable, reason
 from infertui.tui.terminal.capabilities import glyphs
 from infertui.tui.themes import Palette, palette
@@ -80,4 +80,6 @@ class FooterLine(Lines):
             for action in actions:
                 if action.footer and applies(node, action) and not reason(node, action, read_only=read_only):
                     yield action
+        if getattr(self.app, "is_held", False):
+            yield from HELD_HINTS
         yield from (action for action in GLOBAL_ACTIONS if action.footer)

@@ -27,6 +27,13 @@ class Condition(Struct, frozen=True):
     trouble: str = ""
     read_only: bool = False
     frozen: bool = False
+    """The picture stands still."""
+    behind_s: float | None = None
+    """How long before now the moment is that it shows; None: not known."""
+    at: str = ""
+    """The time of day then, where it is an earlier moment that was chosen."""
+    missing: str = ""
+    """Why not all is known of it."""
     slow_terminal: bool = False
 
 
@@ -69,7 +76,7 @@ def _parts(client_state: "ClientState | None", condition: Condition, colours: Pa
             _Part(gpu_summary(client_state, signs), colours.muted, 2, gpu_summary(client_state, signs, short=True))
         )
     if condition.frozen:
-        parts.append(_Part("FROZEN", colours.warning, 29))
+        parts.append(_moment(condition, colours))
     if condition.read_only:
         parts.append(_Part("READ-ONLY", colours.accent, 28))
     if client_state is not None and client_state.paused:
@@ -99,6 +106,15 @@ def title_text(client_state: "ClientState | None", signs: Glyphs) -> str:
         return "infertui"
     word = {"finished": signs.ok, "failed": signs.failed}.get(last.state, "!") if last.valid is not False else "!"
     return f"{word} {last.label} - infertui"
+
+
+def _moment(condition: Condition, colours: Palette) -> _Part:
+    """How far back what is shown lies, as nobody can take it for now."""
+    ago = "" if condition.behind_s is None else f" -{minutes(condition.behind_s)}"
+    words = f"PAST{ago} at {condition.at}" if condition.at else f"FROZEN{ago}"
+    more = f" ({safe(condition.missing)})" if condition.missing else ""
+    short = f" {words.partition(' at ')[0]} "
+    return _Part(f" {words}{more} ", f"{colours.warning} reverse".strip(), 24, short)
 
 
 def gpu_summary(client_state: "ClientState", signs: Glyphs, *, short: bool = False) -> str:

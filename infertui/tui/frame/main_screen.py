@@ -202,9 +202,9 @@ class MainScreen(ScreenBase, inherit_bindings=False):
         if self.is_composed:
             self.call_after_refresh(self.footer.compose_lines)
 
-    def keep_time(self) -> None:
-        """Called every second: the header's clock."""
-        if time.strftime("%H:%M") != self._minute:
+    def keep_time(self, *, every: bool = False) -> None:
+        """Called every second: the header's clock; `every` time it is drawn."""
+        if every or time.strftime("%H:%M") != self._minute:
             self.draw_header()
 
     def draw_header(self) -> None:

@@ -349,7 +349,7 @@ class GpusPane(Pane):
     def look_for_stale(self) -> None:
         """Mark the readings when none has come for three periods; called once a second."""
         before = self._arrivals.stale
-        if self._arrivals.look(self.app_context.client_state.samples) != before:
+        if self._arrivals.look(self.app_context.client_state) != before:
             self.show(ALL_TOPICS)
 
 
@@ -366,14 +366,14 @@ class SampleWatch:
         if samples and samples[-1].t_ns != self._newest_ns:
             self._newest_ns, self._arrived, self.stale = samples[-1].t_ns, monotonic(), False
 
-    def look(self, samples: Sequence[Sample]) -> bool:
-        """Whether none has come for three periods."""
-        self.note(samples)
-        stamps = [sample.t_ns for sample in list(samples)[-_GAPS:]]
+    def look(self, client_state: ClientState) -> bool:
+        """Whether none has come for three periods; at an earlier moment none is to come."""
+        self.note(client_state.samples)
+        stamps = [sample.t_ns for sample in list(client_state.samples)[-_GAPS:]]
         # The shortest of late: one long gap is what is looked for here, not how it is meant to be.
         period_ns = min((after - before for before, after in pairwise(stamps)), default=0)
         overdue = _STALE_PERIODS * max(_LEAST_PERIOD_S, period_ns / NS_PER_S)
-        self.stale = bool(stamps) and monotonic() - self._arrived > overdue
+        self.stale = bool(stamps) and client_state.moment_ns is None and monotonic() - self._arrived > overdue
         return self.stale
 
 

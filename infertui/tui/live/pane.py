@@ -231,7 +231,7 @@ class LivePane(Pane, can_focus=True):
         entry = running[at]
         self._choice.run = entry.run
         progress = client_state.progress.get(entry.run) or RunProgress()
-        run = live_run(entry, progress, client_state.samples, self._clock.at(monotonic_ns()))
+        run = live_run(entry, progress, client_state.samples, client_state.moment_ns or self._clock.at(monotonic_ns()))
         if height < _COMPACT_LINES:
             self._show_figures(compact_lines(run, width, look)[:height], [])
             self._show_notes([])

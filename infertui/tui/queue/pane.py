@@ -75,7 +75,8 @@ class QueuePane(Pane):
             return
         client_state = self.app_context.client_state
         entries = tuple(client_state.entries.values())
-        now = datetime.now(UTC)
+        moment = self.app_context.client_state.moment_s
+        now = datetime.now(UTC) if moment is None else datetime.fromtimestamp(moment, UTC)
         look = RenderContext(palette(self.app), self.app_context.ascii_only, self.app_context.settings)
         self._shown = QueueContext(client_state.progress, now, look)
         self._lines = lines_of(entries, self._folded)

@@ -1,0 +1,1 @@
+"""What was, as far as the runner keeps it."""
