@@ -168,7 +168,15 @@ class CapacityRun:
             self._page.follow()
             search = CapacitySearch(
                 folder,
-                EndpointFound(facts.api, facts.model, _server(facts), facts.token_s or 0.0, facts.without, facts.scale),
+                EndpointFound(
+                    facts.api,
+                    facts.model,
+                    _server(facts),
+                    facts.token_s or 0.0,
+                    facts.without,
+                    facts.scale,
+                    loaded_of(facts, target),
+                ),
                 key=key,
                 prompts=prompts,
                 stays=self._stays,

@@ -19,8 +19,8 @@ from infertui.analysis.capacity.observed import unknown
 from infertui.analysis.capacity.outcome import CapacityOutcome, Stay, outcome_of
 from infertui.analysis.capacity.search import Ending, NextStep, next_step
 from infertui.config.endpoint import LoadConfig
-from infertui.errors import UsageError
-from infertui.load.texts import TokenScale
+from infertui.errors import EngineError, InfertuiError, UsageError
+from infertui.load.texts import TokenScale, salt_of
 from infertui.measure.clock import NS_PER_S
 from infertui.measure.load.summary import AskedLoad
 from infertui.runner.capacity.folder import CapacityFolder
@@ -31,6 +31,8 @@ from infertui.runner.endpoint.live import LiveClients
 from infertui.runner.endpoint.recent import RecentLoad
 from infertui.runner.events import LoadProgressed
 from infertui.targets.endpoint.dialect import Api
+from infertui.targets.endpoint.probe import probe
+from infertui.targets.engine.contract import Loaded
 from infertui.worker.loadgen.protocol import (
     AdjustLoad,
     AnyClientEvent,
@@ -41,13 +43,15 @@ from infertui.worker.loadgen.protocol import (
 
 LOOK_S = 0.2
 """How often it is looked whether a level has settled: about as often as clients tell how things are."""
+BACK_S, MOST_GONE = 30.0, 3
+"""How long a server that went away is waited for, in seconds, and how often."""
 _OTHER_PROMPTS = 7919
 """By so much the seed grows with new clients."""
 
 
 class EndpointFound(Struct, frozen=True):
-    """What was found of the endpoint. `token_s` is about the time of a token, over which a start is spread, and `scale`
-    what it counts of a text's tokens."""
+    """What was found of the endpoint. `token_s` is about the time of a token, over which a start is spread; `scale` is
+    what it counts of a text's tokens, and `loaded` what `loaded_of` says of it."""
 
     api: Api
     model: str
@@ -55,6 +59,7 @@ class EndpointFound(Struct, frozen=True):
     token_s: float = 0.0
     without: tuple[str, ...] = ()
     scale: TokenScale | None = None
+    loaded: Loaded | None = None
 
 
 class StayProgress(Struct, frozen=True):
@@ -106,18 +111,23 @@ class CapacitySearch:
         self._recent.origin_ns = time.monotonic_ns() - round(self._earlier_s * NS_PER_S)
         self._clients: LiveClients | None = None
         self._stay: LevelStay | None = None
+        self._gone = 0
 
     async def run(self) -> CapacityOutcome:
         """Until it is over. What was found is kept, and so it is where this is cancelled or a client fails.
 
-        Raises WorkerError when a client fails, StoreError when nothing can be kept, and UsageError for objectives of
-        which requests of this kind say nothing.
+        Raises WorkerError when a client fails, EngineError when the server is gone, StoreError when nothing can be
+        kept, and UsageError for objectives of which requests of this kind say nothing.
         """
         ending: Ending | Literal["interrupted"] = "interrupted"
         try:
             step = self._next()
             while step.level is not None:
                 stay = await self._stay_at(step.level, step)
+                if stay is None:
+                    await self._leave()
+                    await self._back()
+                    continue
                 step = self._next()
                 self._folder.conclude(outcome_of(self._plan, self._stays, "interrupted"))
                 self._tell(StayOver(stay, step.boundary))
@@ -140,7 +150,8 @@ class CapacitySearch:
     def _next(self) -> NextStep:
         return next_step(self._plan, [stay.observation for stay in self._stays], self._spent_s)
 
-    async def _stay_at(self, level: float, step: NextStep) -> Stay:
+    async def _stay_at(self, level: float, step: NextStep) -> Stay | None:
+        """None: nobody listened there by its end, which says nothing of the level."""
         begin_ns = await self._go_to(level)
         stay = self._stay = LevelStay(
             level,
@@ -168,6 +179,9 @@ class CapacitySearch:
             load = self._recent.progress(self._folder.record.search, "measure", stay.found)
             self._tell(StayProgress(live, step.boundary, load))
         self._stay = None
+        if stay.unheard:
+            self._spent_s += stay.elapsed(now_ns)
+            return None
         kept = stay.result(end, now_ns, number=number, at=self._spent_s, seed=self._seed)
         kept = replace(kept, figures=self._complete(kept.figures, *stay.window_ns(now_ns)))
         self._folder.add(kept)
@@ -195,7 +209,17 @@ class CapacitySearch:
         found = self._found
         self._clients = await LiveClients.prepared(
             self._folder.log,
-            PreparePart(config.target, load, workload, found.api, found.model, self._prompts, found.without),
+            PreparePart(
+                config.target,
+                load,
+                workload,
+                found.api,
+                found.model,
+                self._prompts,
+                found.without,
+                salt=salt_of(self._folder.record.search),
+                scale=found.scale,
+            ),
             parts=self._processes(level),
             key=self._key,
             hear=self._take,
@@ -205,8 +229,30 @@ class CapacitySearch:
     async def _leave(self) -> None:
         """Abort what is in flight, and end the clients."""
         clients, self._clients, self._stay = self._clients, None, None
+        self._recent.forget_clients()
         if clients is not None:
             await clients.leave()
+
+    async def _back(self) -> None:
+        """Wait until the server listens again. Raises EngineError where it does not, or has gone too often."""
+        self._gone += 1
+        target, deadline = self._config.target, time.monotonic() + BACK_S
+        while self._gone <= MOST_GONE:
+            try:
+                await probe(target, exactly=False, wait_s=max(1.0, deadline - time.monotonic()))
+            except InfertuiError as error:
+                if time.monotonic() >= deadline:
+                    raise EngineError(
+                        f"nobody listens at {self._folder.record.url} any more: {error.message}",
+                        remedy="It goes on once the server is back: --continue, or R on its entry.",
+                    ) from error
+                await asyncio.sleep(1.0)
+            else:
+                return
+        raise EngineError(
+            f"the server at {self._folder.record.url} went away {self._gone} times",
+            remedy="Its own log says why; a level that it does not survive is more than it can do.",
+        )
 
     async def _hear(self) -> None:
         """A moment of what clients tell. Raises WorkerError where one of them fails."""
@@ -237,4 +283,4 @@ class CapacitySearch:
         return processes_for(replace(self._config, load=self._load(level)), os.cpu_count() or 1)
 
     def _asked(self, level: float) -> AskedLoad:
-        return asked_load(replace(self._config, load=self._load(level)))
+        return asked_load(replace(self._config, load=self._load(level)), self._found.loaded)

@@ -22,10 +22,14 @@ GIVE_UP_STAYS = 6.0
 """So many times the asked length of a stay it is waited for latencies that do not settle,"""
 GIVE_UP_LATENCIES = 10.0
 """or so many mean latencies, whichever is longer,"""
+FIRST_S = 120.0
+"""and so long for the first request to end at all,"""
 GIVE_UP_S = 600.0
 """but no longer."""
 RISING_STAYS = 2.0
 """So many stays latencies have to have risen before a rate is called more than the server can do."""
+_LAST = 5
+"""So many requests that found nobody listening, one after the other, say that nobody does."""
 MANY_FAIL, FEWEST = 0.05, 20
 """Where so large a share of so many requests fail it is not waited for anything to settle."""
 _REACHED_S = 2.0
@@ -62,6 +66,12 @@ class LevelStay:
         """How many have ended."""
         return len(self._requests)
 
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody listened there in the end: a server that has too much to do still listens."""
+        last = [one.error_kind for one in self._requests if one.error_kind != "aborted"][-_LAST:]
+        return bool(last) and all(kind == "connect" for kind in last)
+
     def elapsed(self, now_ns: int) -> float:
         """Seconds at this level."""
         return max(0.0, (now_ns - self._begin_ns) / NS_PER_S)
@@ -84,6 +94,8 @@ class LevelStay:
 
     def look(self, now_ns: int) -> StayEnd | None:
         """Whether it is over, and how."""
+        if self.unheard:
+            return "unsettled"
         if self._reached_ns is None:
             return None
         now, begin = self.elapsed(now_ns), (self._reached_ns - self._begin_ns) / NS_PER_S
@@ -99,6 +111,8 @@ class LevelStay:
         if spent > RISING_STAYS * self._stay_s and self._rises(found):
             return "overloaded"
         patience = max(GIVE_UP_STAYS * self._stay_s, GIVE_UP_LATENCIES * self._latency())
+        if not self._requests:
+            patience = max(patience, FIRST_S)
         if spent < min(patience, GIVE_UP_S):
             return None
         hardly_any = self._asked.rate is not None and len(self._requests) < self._asked.rate * spent / 2

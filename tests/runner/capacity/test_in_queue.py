@@ -1,57 +1,29 @@
 """Searches as entries of a runner's queue: told of live, cancelled, taken up again, kept from two at once."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from support.mock_process import MockProcess, mock_process
+from support.searches import ENDED, asked, entry_of, queued, until
 from support.workers import play
 
-from infertui.config.endpoint import CapacityConfig, LoadConfig, TargetConfig
-from infertui.config.schema import Config, WorkloadConfig
-from infertui.config.sweep import Variant
+from infertui.config.endpoint import CapacityConfig, LoadConfig
+from infertui.config.schema import Config
 from infertui.errors import ConfigError, InfertuiError, UsageError
 from infertui.runner.capacity.folder import LEVELS, RECORD, TELEMETRY, CapacityFolder
 from infertui.runner.capacity.host import view_of
 from infertui.runner.capacity.state import CapacityView
-from infertui.runner.control import Snapshot, Submission
+from infertui.runner.control import Snapshot
 from infertui.runner.runner import Runner
 from infertui.runner.scheduling.queue_store import Entry
-
-ENDED = ("finished", "failed", "cancelled", "interrupted", "skipped")
 
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[MockProcess]:
     with mock_process("--ttft", "20ms", "--itl", "6ms", "--itl-per-stream", "1ms") as process:
         yield process
-
-
-def asked(url: str, *, slo: str = "itl.mean<=10ms", **capacity: float) -> Config:
-    return Config(
-        target=TargetConfig(kind="endpoint", url=url, model="mock", api="openai-chat"),
-        load=LoadConfig(slo=slo),
-        workload=WorkloadConfig(prompts="random", input_len=8, output_len=8),
-        capacity=CapacityConfig(by="concurrency", stay_s=1.0, **{"start": 4.0, "most": 16.0, **capacity}),  # type: ignore[arg-type]
-    )
-
-
-async def until(runner: Runner, true: Callable[[Snapshot], bool]) -> Snapshot:
-    async with asyncio.timeout(60):
-        async for _ in runner.events(0):
-            if true(now := await runner.snapshot()):
-                return now
-    raise AssertionError("the runner ended")
-
-
-def entry_of(now: Snapshot, number: int) -> Entry:
-    return next(entry for entry in now.entries if entry.id == number)
-
-
-def queued(config: Config, out: Path) -> Submission:
-    return Submission("capacity", (Variant("", config, {}),), str(out))
 
 
 def test_a_search_waits_in_the_queue_is_told_of_and_can_be_read_back(mock: MockProcess, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from support.workers import play
 from infertui.analysis.capacity.observed import objectives
 from infertui.analysis.capacity.search import LevelKind, SearchPlan
 from infertui.config.schema import Config
-from infertui.errors import UsageError
+from infertui.errors import EngineError, UsageError
 from infertui.measure.load.slo import parse_slo
 from infertui.mock.options import MockOptions
 from infertui.mock.truth import capacity
@@ -105,12 +105,14 @@ def test_a_rate_beyond_the_slots_of_a_server_is_found_to_be_too_much(tmp_path: P
     assert 6 < outcome.boundary.failing <= 32
 
 
-def test_a_server_that_is_not_there_has_no_capacity(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_says_nothing_of_a_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infertui.runner.capacity.searching.BACK_S", 0.5)
     folder = begun(tmp_path, "http://127.0.0.1:9", most_stays=2.0)
-    outcome = play(CapacitySearch(folder, FOUND).run())
-    assert outcome.capacity is None
-    assert outcome.boundary.binding == "errors"
-    assert any("connect" in note for note in outcome.notes)
+    with pytest.raises(EngineError, match="nobody listens"):
+        play(CapacitySearch(folder, FOUND).run())
+    assert folder.stays(pytest.fail) == []
+    assert folder.record.outcome is not None
+    assert folder.record.outcome.ending == "interrupted"
 
 
 def test_a_client_that_cannot_begin_is_told_and_what_was_known_is_kept(tmp_path: Path, mock: MockProcess) -> None:
