@@ -23,7 +23,10 @@ class Starter:
         self._context = editor.app_context
 
     def _refused(self, what: str) -> bool:
-        """Whether the form contradicts itself, which is said."""
+        """Whether the form contradicts itself, or a line of it is not finished, which is said."""
+        if unfinished := self._editor.unfinished:
+            self._context.say(f"{what}, a line is not finished: {unfinished}", "error")
+            return True
         if (problem := self._form.problem) is None:
             return False
         self._context.say(f"{what}: {problem}", "error")
@@ -32,14 +35,12 @@ class Starter:
 
     def profile(self) -> None:
         """A study of layers on the GPU."""
-        self._editor.leave_typing()
         if not self._refused("Not queued"):
             answer = self._estimate.question.answer
             profile(self._editor.app, self._context, self._form, answer.seconds if answer else None)
 
     def tune(self) -> None:
         """A tuning session from the form, or the one under way."""
-        self._editor.leave_typing()
         if self._refused("Not begun"):
             return
 
@@ -50,7 +51,6 @@ class Starter:
 
     def capacity(self) -> None:
         """A search for the most load that keeps objectives."""
-        self._editor.leave_typing()
         if not self._refused("Not begun"):
             begin_search(self._editor.app, self._context, self._form.config())
 

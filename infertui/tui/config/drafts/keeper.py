@@ -51,7 +51,9 @@ class DraftKeeper:
             self._editor.put_cursor(draft.cursor)
         if draft.typing is not None:
             self._editor.resume(draft.typing)
-        self._context.say(f"Restored what you left here: {draft.base.label}{_ago(draft.saved)}. {self._discards} it.")
+        typing = " enter goes on with the line." if self._editor.typing is not None else ""
+        what = f"{draft.base.label}{_ago(draft.saved)}"
+        self._context.say(f"Restored what you left here: {what}.{typing} {self._discards} it.")
         if self._context.client_state.runner is not None:
             self.check_entry(self._context.client_state.entries)
 

@@ -34,11 +34,14 @@ class FieldText:
     value that cannot be shown whole. With `fresh_axis` the field became an axis for this, and `leave` takes that back.
     """
 
-    def __init__(self, form: Form, row: FormRow, shown: str, *, fresh_axis: bool = False) -> None:
+    def __init__(
+        self, form: Form, row: FormRow, shown: str, *, fresh_axis: bool = False, resumed: bool = False
+    ) -> None:  # fmt: skip
         self.row = row
         self._form = form
         self._shown = shown
         self.fresh_axis = fresh_axis
+        self._resumed = resumed
 
     def problem(self, text: str) -> str:
         """What is wrong with `text`; empty where nothing is."""
@@ -65,7 +68,9 @@ class FieldText:
 
     def leave(self) -> None:
         """Nothing of it counts."""
-        if self.fresh_axis:
+        if self.fresh_axis and self._resumed:  # what was undone there would be all that came back
+            self._form.unsweep(self.row.path)
+        elif self.fresh_axis:
             self._form.undo()
 
 
@@ -87,6 +92,8 @@ class FormEditor(FormList):
     def __init__(self, app_context: AppContext, form: Form) -> None:
         super().__init__(app_context, form)
         self._typing: FieldText | None = None
+        self._resting = False
+        """Whether the line was left half typed the last time, and nobody has gone on with it."""
 
     @property
     def typing(self) -> Typing | None:
@@ -191,7 +198,11 @@ class FormEditor(FormList):
             return
         if row.kind == "heading":
             self.fold(row.group)
-        elif row.kind == "new-label" or (key and self.form.is_swept(key)):
+        elif (
+            (self._resting and row.id == self.view.editing)
+            or row.kind == "new-label"
+            or (key and self.form.is_swept(key))
+        ):
             self.edit()
         elif (field := field_of(key) if key else None) is not None:
             if field.type == "boolean":
@@ -202,7 +213,8 @@ class FormEditor(FormList):
     # Typing.
 
     def resume(self, left: Typing) -> None:
-        """Go on with a line that was left half typed. The keys go there once they come to this pane."""
+        """Show a line that was left half typed. The keys go there again with enter on its row: until then they mean
+        what they always do."""
         if left.row in FIELDS:
             self.go_to(left.row)
         elif left.row not in self.places:
@@ -211,17 +223,24 @@ class FormEditor(FormList):
         if left.row not in self.places:
             return
         self.list.cursor = self.places[left.row]
-        self.edit(fresh_axis=left.fresh_axis, text=left.text, focus=self.list.has_focus)
+        self.edit(fresh_axis=left.fresh_axis, text=left.text)
+        self._resting = True
 
-    def edit(self, *, fresh_axis: bool = False, text: str | None = None, focus: bool = True) -> None:
+    def edit(self, *, fresh_axis: bool = False, text: str | None = None) -> None:
         """Put a line to type in over the value of the row with the cursor; `text` was typed there before."""
         row = self.row
+        if row is not None and self._resting and self.view.editing != row.id:
+            self.leave_typing()
+            self.call_after_refresh(self.edit, fresh_axis=fresh_axis)  # once the other line is gone
+            return
         if row is None or self.view.editing:
+            self._resting = False
+            self.focus_line()
             return
         self.end_find()
         self.view.editing, self.view.error = row.id, ""
         shown = "" if row.kind == "new-label" else safe(self.form.text(row.path))
-        self._typing = FieldText(self.form, row, shown, fresh_axis=fresh_axis)
+        self._typing = FieldText(self.form, row, shown, fresh_axis=fresh_axis, resumed=text is not None)
         from infertui.tui.widgets.prompt import LineInput
 
         line = LineInput(
@@ -235,14 +254,20 @@ class FormEditor(FormList):
             line.cursor_position = len(line.value)
         self.mount(line)
         self._place_line()
-        if focus:
+        if text is None:
             line.focus()
         self.post_message(self.Typed())
 
     def focus_line(self) -> None:
         """The keys go to what is being typed, else to the list."""
         typed = self.query("#config-edit, #config-find")
-        (typed.first() if typed else self.list).focus()
+        (typed.first() if typed and not self._resting else self.list).focus()
+
+    @property
+    def unfinished(self) -> str:
+        """What is wrong with a line that is still being typed; empty for none, or where it could be taken."""
+        left = self.typing
+        return self._typing.problem(left.text) if left is not None and self._typing is not None else ""
 
     def leave_typing(self) -> None:
         """Nothing that is being typed counts."""
@@ -305,7 +330,7 @@ class FormEditor(FormList):
 
     def _end_edit(self, text: str | None, *, refocus: bool) -> None:
         """Take over what was typed if it can be, and be done; None leaves everything as it was."""
-        typing, self._typing = self._typing, None
+        typing, self._typing, self._resting = self._typing, None, False
         if typing is None:
             return
         self.view.editing, self.view.error = "", ""

@@ -178,6 +178,9 @@ def forecast_text(page: Page, question: ForecastRequest) -> tuple[str, str]:
         waiting = f"estimating: {_ASKING}" if question.slow else "estimating"
         return (f"no estimate: {question.trouble}" if question.trouble else waiting), palette.muted
     runs = page.form.run_count()
+    model = page.form.text("model.id")
+    if question.answer.needed is None and runs == 1 and page.knowledge.is_missing(model):
+        return f"no estimate: {model} is not on this machine", palette.warning
     text, standing = in_one_line(question.answer, runs)
     variant = heaviest(page.form.variants() or [])
     if runs > 1 and variant is not None:

@@ -64,13 +64,17 @@ def test_values_and_a_line_half_typed_come_back_and_are_discarded() -> None:
         await pilot.press("j", "j", "j", "enter", "1", "2", "x")
 
     async def finds(stage: Bench, pilot: Pilot[None]) -> None:
-        assert "Restored what you left here: preset demo, a moment ago. X discards it." in said(stage)
+        left = "Restored what you left here: preset demo, a moment ago. enter goes on with the line. X discards it."
+        assert left in said(stage)
         assert stage.pane.form.text("workload.output_len") == "99"
         line = stage.query_one("#config-edit", Input)
         assert line.value == "12x"
-        assert line.has_focus
+        assert not line.has_focus  # the first keys at a start mean what they always do
         assert "not allowed" in stage.text
-        await pilot.press("backspace", "enter")
+        await pilot.press("r")
+        await settle(pilot)
+        assert "Not queued, a line is not finished" in said(stage)
+        await pilot.press("enter", "backspace", "enter")
         await settle(pilot)
         assert stage.pane.form.text("workload.batch_size") == "12"
         await pilot.press("X")
@@ -88,6 +92,23 @@ def test_values_and_a_line_half_typed_come_back_and_are_discarded() -> None:
 
     for scene in (leaves, finds, finds_nothing):
         screen(scene)
+
+
+def test_whoever_edits_another_row_leaves_the_line_that_was_half_typed() -> None:
+    async def leaves(stage: Bench, pilot: Pilot[None]) -> None:
+        await pilot.press("j", "j", "j", "enter", "x")
+
+    async def finds(stage: Bench, pilot: Pilot[None]) -> None:
+        assert stage.query_one("#config-edit", Input).value == "x"
+        stage.pane.editor.go_to("workload.output_len")
+        await pilot.press("enter", "7", "enter")
+        await settle(pilot)
+        assert stage.pane.form.text("workload.output_len") == "7"
+        assert stage.pane.form.text("workload.batch_size") == "1"
+        assert not stage.query("#config-edit")
+
+    screen(leaves)
+    screen(finds)
 
 
 def test_another_preset_a_sweep_and_a_label_come_back() -> None:
@@ -114,13 +135,16 @@ def test_another_preset_a_sweep_and_a_label_come_back() -> None:
 
 def test_an_axis_that_was_only_begun_ends_with_esc() -> None:
     async def leaves(stage: Bench, pilot: Pilot[None]) -> None:
+        stage.pane.editor.put("workload.output_len", 99)
         await pilot.press("j", "j", "j", "A", *"1,2,")
 
     async def finds(stage: Bench, pilot: Pilot[None]) -> None:
         assert stage.query_one("#config-edit", Input).value == "1,2,"
-        await pilot.press("escape")
+        await pilot.press("enter", "escape")
         await settle(pilot)
         assert not stage.query("#config-edit")
+        assert stage.pane.form.axes() == []
+        assert stage.pane.form.text("workload.output_len") == "99"
 
     screen(leaves)
     screen(finds)
