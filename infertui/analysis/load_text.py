@@ -46,7 +46,7 @@ def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
     yield "in flight", _in_flight(load)
     steps = str(result.setup.get("load.steps") or "").count(",")
     yield "window", _window(load) + (f"; of the last of {steps + 1} steps" if steps else "")
-    yield "failures", ", ".join(f"{count} {kind}" for kind, count in load.errors.items())
+    yield "failures", _failures(load)
     yield "tokens", _tokens(load)
     yield "client", _client(load.client) if load.client else ""
     yield "server", _server(result.server) if result.server else ""
@@ -74,6 +74,11 @@ def _server(seen: ServerSeen) -> str:
         ]
         parts += ["restarted meanwhile"] if counted.restarted else []
     return ", ".join(parts)
+
+
+def _failures(load: LoadFigures) -> str:
+    later = {f"{kind} after the window": count for kind, count in load.failed_later.items()}
+    return ", ".join(f"{count} {kind}" for kind, count in (load.errors | later).items())
 
 
 def _rate(value: float | None, interval: Interval | None) -> str:

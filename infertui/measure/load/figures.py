@@ -90,7 +90,8 @@ class LoadFigures(Struct, frozen=True):
     which that can be told; `undetermined` are the others. `binding` is the objective with the largest use of its limit.
     Failures are told by kind. `counted` are the output tokens by who counted them; `local_ratio` is tokens counted here
     over those counted there, where both are known, and `other_lengths` the share of requests with another number of
-    tokens than was asked for. From `stop` on, seconds after the load began, nothing new was sent.
+    tokens than was asked for. From `stop` on, seconds after the load began, nothing new was sent. Those of
+    `failed_later`, by kind, were under way when the window ended, and failed later.
     """
 
     window: Window
@@ -127,3 +128,4 @@ class LoadFigures(Struct, frozen=True):
     other_lengths: float | None = None
     client: ClientFigures | None = None
     stop: float | None = None
+    failed_later: dict[str, Whole] = {}

@@ -95,7 +95,7 @@ class SteadyWatch:
         first, stop = self._bins(begin, end)
         ended = self._counts["e2e"][first:stop].sum()
         if ended < FEWEST:
-            few = f"{ended:.0f} requests ended at this load, {FEWEST} have to"
+            few = f"{ended:.0f} answered after the beginning, {FEWEST} are needed"
             return Steadiness(None, f"too few requests to tell: {few}", whole)
         names = [name for name in ("tpot", "ttft") if self._counts[name][first:stop].sum() >= ended / 2] or ["e2e"]
         cut = first + max(self._cut(name, first, stop) for name in names)

@@ -217,6 +217,12 @@ class _Seen:
             "arrival_cv": float(apart.std(ddof=1) / apart.mean()) if tells else None,
         }
 
+    def _failed_later(self) -> Counter[str]:
+        """Requests that were under way when the window ended, which no other figure tells of."""
+        every, window = self._all, self._window
+        later = (every.sent < window.end) & (every.end > window.end) & every.failed
+        return Counter(one.error_kind or "other" for one in every.where(later).requests)
+
     def _counts(self) -> "_Counts":
         import numpy as np
 
@@ -237,6 +243,7 @@ class _Seen:
                 others, asked = others + (one.tokens != one.asked_tokens), asked + 1
         return {
             "errors": dict(sorted(errors.items())),
+            "failed_later": dict(sorted(self._failed_later().items())),
             "error_rate": share_of(ended.failed),
             "error_rate_interval": share_interval(np.asarray(ended.failed)) if len(ended) else None,
             "cached_share": cached / prompts if prompts else None,
@@ -255,6 +262,7 @@ class _Arrivals(TypedDict):
 
 class _Counts(TypedDict):
     errors: dict[str, int]
+    failed_later: dict[str, int]
     error_rate: float | None
     error_rate_interval: Interval | None
     cached_share: float | None

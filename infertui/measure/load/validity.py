@@ -54,6 +54,11 @@ def _completeness(summary: Summary, load: LoadFigures, asked: AskedLoad) -> Iter
         kinds = ", ".join(f"{count} {kind}" for kind, count in load.errors.items())
         text = f"{percent(load.error_rate)} of the requests failed: {kinds}"
         yield Reason(text, "failures", against=load.error_rate > FAILED[1])
+    if load.failed_later:
+        later, sent = sum(load.failed_later.values()), max(load.sent, 1)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in load.failed_later.items())
+        text = f"of the requests under way when the window ended {later} failed: {kinds}"
+        yield Reason(text, "failures", against=later / sent > FAILED[1])
     if load.other_lengths and load.other_lengths > OTHER_LENGTHS[0]:
         text = f"{percent(load.other_lengths)} of the requests had another number of tokens than was asked for"
         yield Reason(text, "lengths", against=asked.exact_lengths and load.other_lengths > OTHER_LENGTHS[1])

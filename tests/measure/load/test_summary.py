@@ -294,3 +294,16 @@ def test_of_a_few_requests_all_count(count: int) -> None:
     assert (summary.requests, summary.output_tokens) == (count, count * TOKENS)
     assert load.steadiness.steady is None
     assert load.request_throughput == pytest.approx(1 / LATENCY)
+
+
+def test_what_fails_after_the_window_is_told_apart() -> None:
+    """One of four streams hangs from 2 s on, until its client gives up at 30 s; the load ends at 10 s."""
+    requests = closed_loop(3, 10.0, even)
+    lost = Request("p", 8, 0, ns(2), ns(2), ns(30), error="not answered", error_kind="timeout")
+    _, load = figures([*requests, lost], concurrency=4, stop_ns=ns(10))
+    assert load.errors == {}
+    assert load.failed_later == {"timeout": 1}
+    before = Request("p", 8, 0, ns(2), ns(2), ns(9), error="not answered", error_kind="timeout")
+    ended = Request("p", 8, 0, ns(2), ns(2), ns(30), error="stopped", error_kind="aborted")
+    _, load = figures([*requests, before, ended], concurrency=5, stop_ns=ns(10))
+    assert (load.errors, load.failed_later) == ({"timeout": 1}, {})

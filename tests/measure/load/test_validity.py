@@ -55,6 +55,8 @@ def client(**more: float) -> dict[str, object]:
         (CLOSED, {"error_rate": 0.0005, "errors": {"http": 1}}, (), True),
         (CLOSED, {"error_rate": 0.005, "errors": {"http": 5}}, ("failures",), True),
         (CLOSED, {"error_rate": 0.02, "errors": {"http": 20}}, ("failures",), False),
+        (CLOSED, {"failed_later": {"timeout": 5}}, ("failures",), True),
+        (CLOSED, {"failed_later": {"timeout": 11}}, ("failures",), False),
         (CLOSED, {"other_lengths": 0.02}, ("lengths",), True),
         (CLOSED, {"other_lengths": 0.2}, ("lengths",), False),
         (AskedLoad(concurrency=64, exact_lengths=False), {"other_lengths": 0.2}, ("lengths",), True),
