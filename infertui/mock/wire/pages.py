@@ -153,6 +153,8 @@ class Pages:
         return self._host.options.family == "all" or self._host.options.family in families
 
     def _listed(self, path: str, document: dict[str, Any]) -> MockPage:
+        if path == "/v1/models" and self._host.options.family != "all":  # it passes for another server
+            document = document | {"data": [model | {"owned_by": "mock"} for model in document["data"]]}
         if path == "/props":
             document = document | {"total_slots": self._host.options.slots or 65_536}
         return _json(document | {"mock": MOCK} if path != "/v1/models" else document)

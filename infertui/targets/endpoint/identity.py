@@ -23,6 +23,7 @@ _OWNERS: Final[Mapping[str, str]] = {
     "lmdeploy": "lmdeploy",
     "tensorrt_llm": "tensorrt-llm",
     "TensorRT-LLM": "tensorrt-llm",
+    "infertui-mock": "infertui-mock",
 }
 _MOST_MODELS = 1000
 _LONGEST_NAME = 300

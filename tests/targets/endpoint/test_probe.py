@@ -88,6 +88,7 @@ def test_a_server_that_counts_no_prompt_leaves_lengths_to_the_words() -> None:
         ("tgi", "tgi", "tgi"),
         ("ollama", "ollama", "ollama-chat"),
         ("openai", "", "openai-chat"),
+        ("all", "infertui-mock", "openai-chat"),
     ],
 )
 def test_which_server_it_is_says_which_dialect(family: Any, server_name: str, api: str) -> None:
@@ -95,7 +96,7 @@ def test_which_server_it_is_says_which_dialect(family: Any, server_name: str, ap
         facts = found(server)
     assert (facts.server, facts.api, facts.model) == (server_name, api, "mock")
     assert facts.max_positions
-    assert bool(facts.version) == (family not in ("openai", "sglang"))
+    assert bool(facts.version) == (family not in ("openai", "sglang", "all"))
 
 
 def test_a_strict_server_is_asked_without_what_it_refuses() -> None:
