@@ -122,7 +122,8 @@ def _by_batches(
     fewest = min(len(side.numerators) for side in sides)
     wanting = "" if fewest < FEWEST else _DEPEND if found is not None and found.correlation is not None else _NO_SPREAD
     if not kept:
-        wanting = "" if found is not None and found.interval is not None else _NOT_BY_ITERATION
+        unknown = _OF_LOADS if all(result.load for result in results) else _NOT_BY_ITERATION
+        wanting = "" if found is not None and found.interval is not None else unknown
     return _figure(metric, row, (values[0], values[1]), found, observations=fewest, wanting=wanting)
 
 
@@ -169,6 +170,7 @@ def _itl_p99(
 
 _FEW_GAPS = "too few independent gaps to say how sure"
 _NOT_BY_ITERATION = "not kept by iteration, so how sure is not known"
+_OF_LOADS = "too little was seen of a load to say how sure"
 _NO_SPREAD = "of figures that allow no interval"
 _DEPEND = "iterations may depend on one another too much to say how sure: measure more, or longer ones"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from infertui.results.details import RunDetails
     from infertui.tui.frame.context import AppContext
 
-TABS = ("Summary", "Batches", "Telemetry", "Config", "Log", "Charts")
+TABS = ("Summary", "Requests", "Telemetry", "Config", "Log", "Charts")
 CHARTS = TABS.index("Charts")
 _CHART_ROWS = 9
 _KEYS = "esc back  1-6 tab  j k scroll  r read again  y copy  Y command  O folder  L load config"
@@ -67,7 +67,7 @@ class Tabs(Lines):
         self.compose_lines()
 
     def compose_lines(self) -> None:
-        """`1 Summary [2 Batches]`: brackets, so that it shows without colour."""
+        """`1 Summary [2 Requests]`: brackets, so that it shows without colour."""
         colours = palette(self.app)
         line = Text(no_wrap=True, end="")
         self._ends = []
@@ -160,7 +160,7 @@ class DetailsScreen(PageScreen):
         self._show(0)
 
     def action_tab_2(self) -> None:
-        """Batches."""
+        """Requests."""
         self._show(1)
 
     def action_tab_3(self) -> None:

@@ -47,21 +47,23 @@ def tab_lines(tab: int, details: RunDetails, width: int, height: int, look: Rend
 
 
 def batches(details: RunDetails, width: int, height: int, look: RenderContext) -> Lines:
-    """The iterations over time, and the distributions of their latency and of the token gaps."""
+    """The iterations, or a load's requests, over time, and the distributions of their latency and of the token gaps."""
     points = details.batches
+    load = details.result is not None and details.result.load is not None
+    unit, one, several = ("request", "request", "requests") if load else ("iteration", "batch", "batches")
     if not points:
         lost = REQUESTS in details.lost
-        gone = f"The batches are gone with {REQUESTS}." if lost else "No batch was measured."
+        gone = f"The {several} are gone with {REQUESTS}." if lost else f"No {one} was measured."
         return paragraph(gone, width, look.palette.warning if lost else look.palette.muted)
     failed = [point for point in points if point.error]
     rows = max(_CHART_ROWS, height - 2 * (_HISTOGRAM_ROWS + 2) - len(failed[:3]) - 1)
     end = max(point.start + (point.latency or 0.0) for point in points)
     speeds = Series([(point.start, point.tps) for point in points if point.tps is not None])
-    lines = chart([speeds], (0.0, end or 1.0), "output throughput by iteration", "tok/s", width, rows, look)
+    lines = chart([speeds], (0.0, end or 1.0), f"output throughput by {unit}", "tok/s", width, rows, look)
     for point in failed[:3]:
         lines += entry(f"failed at {format_seconds(point.start)}", point.error, width, look, style=look.palette.error)
     latencies = [point.latency * 1e3 for point in points if point.latency is not None]
-    lines += [Text(), *_distribution("E2E latency of the batches", latencies, len(latencies), width, look)]
+    lines += [Text(), *_distribution(f"E2E latency of the {several}", latencies, len(latencies), width, look)]
     gaps = details.result.summary.itl if details.result else None
     if gaps:
         drawn = [seconds * 1e3 for seconds in drawn_from(gaps.histogram, _DRAWN_GAPS)]
