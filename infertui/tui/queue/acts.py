@@ -172,6 +172,13 @@ class QueueActs:
             return
         self._context.copy(text, "the command line" if len(entries) == 1 else f"{len(entries)} command lines")
 
+    def copy_toml(self, entries: Sequence[Entry]) -> None:
+        """The configs, of several each with its place above."""
+        from infertui.config.toml import write
+
+        texts = [f"# {safe(f'#{entry.id} {entry.label}')}\n{write(entry.config)}" for entry in entries]
+        self._context.copy("\n".join(texts), "the config" if len(entries) == 1 else f"{len(entries)} configs")
+
 
 def ids_of(entries: Sequence[Entry]) -> tuple[int, ...]:
     """Their ids."""

@@ -37,6 +37,7 @@ ACTIONS = (
     Action("queue.clear", "X", "Clear", "take all ended runs out of the list; results stay", footer=False, writes=True),
     Action("queue.curve", "v", "Curve", "what the group came to, in a curve that grows with each run that ends"),
     Action("queue.copy", "y", "Copy", "copy the command line that repeats the run", footer=False),
+    Action("queue.copy-toml", "Y", "Copy TOML", "copy the config of the run as TOML", footer=False),
     Action("queue.fold", "left,h", "Fold", "fold the group", footer=False),
     Action("queue.unfold", "right,l", "Unfold", "unfold the group", footer=False),
 )
@@ -285,3 +286,8 @@ class QueuePane(Pane):
         """The command line of the run under the cursor."""
         if (line := self._line) and line.entries:
             self._acts.copy(line.entries)
+
+    def action_copy_toml(self) -> None:
+        """The config of the run under the cursor."""
+        if (line := self._line) and line.entries:
+            self._acts.copy_toml(line.entries)

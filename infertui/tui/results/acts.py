@@ -168,6 +168,55 @@ def copy_rows(
         app_context.copy("\n".join("\t".join(safe(cell) for cell in line) for line in lines), what)
 
 
+def copy_as(app: "App[Any]", app_context: AppContext, rows: Sequence[ResultRow], varied: Sequence[Varied] = ()) -> None:
+    """Ask in which form, then copy them."""
+    from infertui.tui.widgets.dialogs import Answer, ChoiceScreen
+
+    forms: dict[str, Callable[[], None]] = {
+        "Leave it": lambda: None,
+        "TOML: the config that repeats it": lambda: copy_toml(app_context, rows),
+        "Markdown: a table with the columns that are shown": lambda: copy_markdown(app_context, rows, varied),
+        "Command line that repeats it": lambda: copy_commands(app_context, rows),
+        "Cells with tabs between, for a spreadsheet": lambda: copy_rows(app_context, rows, None, varied),
+        "Ids of runs": lambda: app_context.copy("\n".join(safe(row.id) for row in rows), "the ids of the runs"),
+    }
+    what = safe(rows[0].name or rows[0].id) if len(rows) == 1 else f"{len(rows):,} runs"
+    answers = [Answer(words, words) for words in forms]
+    screen = ChoiceScreen(f"Copy {what} as", answers, back="leave it")
+    app.push_screen(screen, lambda form: forms.get(form or "", lambda: None)())
+
+
+def copy_toml(app_context: AppContext, rows: Sequence[ResultRow]) -> None:
+    """Copy the configs that repeat the runs; of several each with its run above."""
+    if len(rows) > MOST_REPEATED:
+        app_context.say(f"{len(rows):,} configs are too many to copy: up to {MOST_REPEATED}.", "warning")
+        return
+
+    async def read(control: "RunnerApi") -> None:
+        from infertui.config.toml import write
+
+        configs = [write(await config_of(control, str(app_context.out), row)) for row in rows]
+        texts = [f"# {safe(row.id)}\n{text}" for row, text in zip(rows, configs, strict=True)]
+        app_context.copy("\n".join(texts), "the config" if len(rows) == 1 else f"{len(rows)} configs")
+
+    app_context.intend(read)
+
+
+def copy_markdown(app_context: AppContext, rows: Sequence[ResultRow], varied: Sequence[Varied] = ()) -> None:
+    """Copy them as a table of Markdown."""
+    columns, band = app_context.settings.columns, app_context.settings.equal_within
+    lines = [copied(row, columns, None, equal_within=band, varied=varied) for row in rows]
+    head = copied_header(columns, varied)
+    table = [head, ["---"] * len(head), *lines]
+    text = "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in table)
+    app_context.copy(text, "a table of Markdown")
+
+
+def _markdown_cell(text: str) -> str:
+    """What parts cells, and what would be a tag, is escaped."""
+    return safe(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
 def copy_commands(app_context: AppContext, rows: Sequence[ResultRow]) -> None:
     """Copy what repeats the runs from a shell."""
     files = [str(app_context.out / row.id / "run.toml") for row in rows if "imported" not in row.flags]

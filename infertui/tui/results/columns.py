@@ -166,16 +166,14 @@ def _joules(row: ResultRow, width: int) -> str:
     return next((shown for shown in ways if len(shown) <= width), ways[-1])
 
 
-def _drift(row: ResultRow, width: int) -> str:
-    return NOT_AVAILABLE if row.drift is None else f"{row.drift * 100:+.1f}"
-
-
-def _dtype(row: ResultRow, width: int) -> str:
-    return _DTYPES.get(row.dtype, row.dtype) or NOT_AVAILABLE
-
-
 def _model(row: ResultRow, width: int) -> str:
     return short_model(row.model, width) or NOT_AVAILABLE
+
+
+def _name(row: ResultRow, width: int) -> str:
+    """Without the model's, which stands beside it, where it is too long."""
+    own = row.name.removeprefix(row.model).strip() if len(row.name) > width else row.name
+    return own or row.name or NOT_AVAILABLE
 
 
 def _started(row: ResultRow, width: int) -> str:
@@ -183,8 +181,9 @@ def _started(row: ResultRow, width: int) -> str:
 
 
 _CELLS: dict[str, Callable[[ResultRow, int], str]] = {
-    "model": _model, "engine": _engine, "dtype": _dtype, "started": _started, "throughput": _speed, "vram": _memory,
-    "joules_per_token": _joules, "drift": _drift,
+    "name": _name, "model": _model, "engine": _engine, "started": _started, "throughput": _speed, "vram": _memory,
+    "joules_per_token": _joules, "dtype": lambda row, width: _DTYPES.get(row.dtype, row.dtype) or NOT_AVAILABLE,
+    "drift": lambda row, width: NOT_AVAILABLE if row.drift is None else f"{row.drift * 100:+.1f}",
 }  # fmt: skip
 """Cells that show more, or less, than their metric's unit says."""
 
@@ -258,8 +257,8 @@ FLAGS = ColumnSpec("flags", "flags", "what to know before believing the row", 3,
                    align="left", figure=False)  # fmt: skip
 # What room there is left goes to these, in this order, up to this width (0: as wide as they get).
 _GROWTH: tuple[tuple[str, int], ...] = (
-    ("mode", 7), ("model", 18), ("flags", 14), ("engine", 0), ("mode", 0), ("throughput", 0), ("model", 0), ("form", 0),
-    ("name", 0), ("device", 0), ("flags", 22), ("started", 0), ("input_len", 0),
+    ("mode", 7), ("model", 18), ("flags", 14), ("engine", 0), ("mode", 0), ("throughput", 0), ("name", 20),
+    ("model", 0), ("form", 0), ("name", 0), ("device", 0), ("flags", 22), ("started", 0), ("input_len", 0),
 )  # fmt: skip
 _ALL_OR_NOTHING = frozenset({"throughput", "started"})
 

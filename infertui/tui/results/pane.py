@@ -51,6 +51,7 @@ ACTIONS = (
     Action("results.mark-all", "a", "All/none", "mark all that match, or none", footer=False),
     Action("results.copy", "y", "Copy", "copy the row, or the marked ones, tab-separated", footer=False),
     Action("results.copy-command", "Y", "Copy command", "copy the command line that repeats the run", footer=False),
+    Action("results.copy-as", "M", "Copy as", "copy as TOML, Markdown, command line or ids", footer=False),
     Action("results.folder", "O", "Folder", "show and copy the path of the run's folder", footer=False),
 )  # fmt: skip
 
@@ -154,26 +155,9 @@ class ResultsPane(Pane):
             self.post_message(self.Looked(runs))
 
     def _say(self) -> None:
-        table, pages, settings = self._table, self._table.pages, self.app_context.settings
-        words = []
-        if pages.answered:
-            everything = pages.matching == pages.total
-            words.append(f"{pages.total:,}" if everything else f"{pages.matching:,} of {pages.total:,}")
-        if self._filter.words:
-            words.append(f"/ {self._filter.words}")
-        if self._hide_failed:
-            words.append("failed hidden")
-        if self._selection.marked:
-            words.append(f"{len(self._selection.marked):,} marked")
-        if pages.matching and settings.sort not in table.shown_columns:
-            words.append(f"by {COLUMNS[settings.sort].label}" + ("" if settings.descending else ", least first"))
-        if pages.skipped > pages.newer:
-            words.append(f"{pages.skipped - pages.newer:,} unreadable")
-        if pages.newer:
-            words.append(f"{pages.newer:,} of a newer infertui")
-        if table.failed:
-            words.append(table.failed)
-        self._heading.say("  ".join(words))
+        words = [f"/ {self._filter.words}"] if self._filter.words else []
+        words += ["failed hidden"] if self._hide_failed else []
+        self._heading.say("  ".join(_title_words(self._table, words, self.app_context.settings)))
 
     def on_result_table_header_clicked(self, event: ResultTable.HeaderClicked) -> None:
         """Sort by it; another time the other way round."""
@@ -323,6 +307,11 @@ class ResultsPane(Pane):
         """What repeats the runs from a shell."""
         acts.copy_commands(self.app_context, self._targets)
 
+    def action_copy_as(self) -> None:
+        """In a form that is asked for."""
+        if self._targets:
+            acts.copy_as(self.app, self.app_context, self._targets, self._table.pages.varied)
+
     def action_folder(self) -> None:
         """Where the run's files are."""
         if row := self._table.current:
@@ -351,3 +340,21 @@ class ResultsPane(Pane):
         """Into the Config pane."""
         if row := self._table.current:
             acts.load(self.app_context, row)
+
+
+def _title_words(table: ResultTable, filters: list[str], settings: Settings) -> list[str]:
+    """How many there are, how they are filtered and sorted, and what is wrong with some."""
+    words, pages, marked = [], table.pages, len(table.selection.marked)
+    if pages.answered:
+        everything = pages.matching == pages.total
+        words.append(f"{pages.total:,}" if everything else f"{pages.matching:,} of {pages.total:,}")
+    words += filters
+    if marked:
+        words.append(f"{marked:,} marked")
+    if pages.matching and settings.sort not in table.shown_columns:
+        words.append(f"by {COLUMNS[settings.sort].label}" + ("" if settings.descending else ", least first"))
+    if pages.skipped > pages.newer:
+        words.append(f"{pages.skipped - pages.newer:,} unreadable")
+    if pages.newer:
+        words.append(f"{pages.newer:,} of a newer infertui")
+    return [*words, table.failed] if table.failed else words

@@ -114,6 +114,14 @@ def test_flags_that_do_not_fit_are_counted() -> None:
     assert row_text(unknown, arrange(("model",), 60), 60, LOOK).plain.rstrip().endswith("invalid, imported")
 
 
+def test_a_name_that_does_not_fit_leaves_out_the_model_beside_it() -> None:
+    cell = COLUMNS["name"].cell
+    row = replace(ROW, model="synthetic:nano", name="synthetic:nano bs=4")
+    assert (cell(row, 30), cell(row, 12)) == ("synthetic:nano bs=4", "bs=4")
+    assert cell(replace(row, name="synthetic:nano"), 5) == "synthetic:nano"
+    assert cell(replace(row, name=""), 5) == "n/a"
+
+
 def test_a_synthetic_model_is_marked_in_little_room() -> None:
     assert short_model("synthetic:tinyllama-1.1b", 30) == "synthetic:tinyllama-1.1b"
     assert short_model("synthetic:tinyllama-1.1b", 18) == "syn:tinyllama-1.1b"

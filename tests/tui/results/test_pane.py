@@ -1,4 +1,5 @@
 import asyncio
+import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -388,6 +389,26 @@ def test_enter_opens_the_details(out: Path) -> None:
     async def act(scene: Scene) -> None:
         await scene.press("j", "enter")
         assert scene.app.detailed == [scene.list.current_key]
+
+    play(out, act)
+
+
+def test_rows_are_copied_as_toml_and_markdown(out: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.press("M")
+        await scene.press("j", "enter")
+        toml = scene.app.copied[-1][0]
+        assert toml.splitlines()[0] == f"# {scene.list.current_key}"
+        assert tomllib.loads(toml)["workload"]["output_len"] > 0
+        await scene.press("g", "space", "space", "M")
+        await scene.press("j", "j", "enter")
+        lines = scene.app.copied[-1][0].split("\n")
+        assert lines[0].startswith("| id | name | model |")
+        assert len(lines) == 4
+        assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+        count = len(scene.app.copied)
+        await scene.press("M", "escape")
+        assert len(scene.app.copied) == count
 
     play(out, act)
 
