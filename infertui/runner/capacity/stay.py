@@ -111,7 +111,7 @@ class LevelStay:
         if spent > RISING_STAYS * self._stay_s and self._rises(found):
             return "overloaded"
         patience = max(GIVE_UP_STAYS * self._stay_s, GIVE_UP_LATENCIES * self._latency())
-        if not self._requests:
+        if not self._requests and self._asked.rate is None:
             patience = max(patience, FIRST_S)
         if spent < min(patience, GIVE_UP_S):
             return None

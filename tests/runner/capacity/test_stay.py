@@ -8,7 +8,7 @@ from support.simulated_load import answered, closed_loop, ns, queue
 from infertui.measure.load.slo import parse_slo
 from infertui.measure.load.summary import AskedLoad
 from infertui.measure.records import Request
-from infertui.runner.capacity.stay import GIVE_UP_STAYS, LevelStay, StayEnd
+from infertui.runner.capacity.stay import FIRST_S, GIVE_UP_STAYS, LevelStay, StayEnd
 from infertui.worker.loadgen.protocol import LoadSnapshot
 
 SLO = parse_slo("tpot.mean<20ms")
@@ -75,9 +75,9 @@ def test_a_rate_that_it_can_do_is_none() -> None:
 
 def test_nothing_that_ends_is_given_up_some_time() -> None:
     stay = LevelStay(8, AskedLoad(concurrency=8, slo=SLO), begin_ns=0, stay_s=1.0)
-    end, at = lived(stay, [], in_flight=8, seconds=30)
+    end, at = lived(stay, [], in_flight=8, seconds=150)
     assert end == "unsettled"
-    assert at == pytest.approx(GIVE_UP_STAYS, abs=1.0)
+    assert at == pytest.approx(FIRST_S, abs=1.0)
     hung = LevelStay(8, AskedLoad(rate=8.0, slo=SLO), begin_ns=0, stay_s=1.0)
     assert lived(hung, [], in_flight=8, seconds=30)[0] == "overloaded"
     assert hung.result("overloaded", ns(7), number=0, at=0.0, seed=0).observation.requests == 0
