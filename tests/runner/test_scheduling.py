@@ -96,6 +96,19 @@ def test_a_second_run_of_a_kind_is_foretold(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_of_a_load_on_a_server_nothing_has_to_fit_here() -> None:
+    config = simulated(target__kind="endpoint", target__url="http://127.0.0.1:1", workload__batch_size=1)
+
+    async def scenario() -> None:
+        async with hosted() as runner:
+            forecast = await runner.forecast(config)
+            assert forecast.fits is None
+            assert forecast.needed is None
+            assert "nothing is loaded here" in forecast.lines[0]
+
+    asyncio.run(scenario())
+
+
 def test_cancelling_keeps_what_was_measured_and_goes_on(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with hosted() as runner:

@@ -91,11 +91,19 @@ def unheeded_because(values: Mapping[str, FlatValue], key: str) -> str:
     return "Transformers needs no fallback" if key == "engine.fallback" else f"{names} takes no {key}"
 
 
+def lacks_url(values: Mapping[str, FlatValue]) -> bool:
+    """Whether a load on a server that runs already is not told where that is."""
+    of_server = values.get("target.kind") == "endpoint" and values.get("target.serve", "none") == "none"
+    return of_server and not _swept(values, "target.url") and not str(values.get("target.url", "")).strip()
+
+
 def meaning(values: Mapping[str, FlatValue], key: str) -> str:
     """What the value of `key` stands for where it is 0 or empty: `from the prompts`; empty where it says it itself."""
     field = field_of(key)
     if field is None or field.is_table or key not in values or _swept(values, key):
         return ""
+    if key == "target.url" and lacks_url(values):
+        return "needed"
     if values.get("target.kind") == "endpoint" and values[key] == 0 and (said := _of_load(values, key)):
         return said
     return field.meaning(values[key])

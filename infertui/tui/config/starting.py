@@ -4,6 +4,7 @@ from infertui.config.schema import Config
 from infertui.config.sweep import rooted
 from infertui.runner.control import RunnerApi
 from infertui.tui.capacity.begin import begin_search
+from infertui.tui.config.engines import lacks_url
 from infertui.tui.config.estimate import EstimateNotes
 from infertui.tui.config.form.editor import FormEditor
 from infertui.tui.config.profiling import profile
@@ -55,8 +56,14 @@ class Starter:
             begin_search(self._editor.app, self._context, self._form.config())
 
     def queue(self, *, front: bool) -> None:
-        """Queue it, or put the entry back."""
-        if not self._refused("Not queued"):
+        """Queue it, or put the entry back. The URL that a load lacks is asked for."""
+        if self._refused("Not queued"):
+            return
+        if lacks_url(self._form.values):
+            self._context.say("Not queued: the load needs the URL of a server, as in http://127.0.0.1:8000", "error")
+            self._editor.go_to("target.url")
+            self._editor.edit()
+        else:
             self._editor.run_worker(self._queue(wanted(self._form, front=front)), group="submit")
 
     async def _queue(self, what: QueueRequest) -> None:

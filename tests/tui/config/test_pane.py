@@ -622,6 +622,21 @@ def test_what_is_not_usable_here_is_queued_only_after_a_second_yes() -> None:
     play(scene)
 
 
+def test_a_load_without_a_url_asks_for_it() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        stage.pane.load("load", "")
+        await settle(pilot)
+        assert "needed" in stage.text
+        await pilot.press("r")
+        await settle(pilot)
+        assert "needs the URL of a server" in said(stage)
+        await pilot.press(*"unix:/run/server.sock", "enter", "r")
+        await settle(pilot)
+        assert submitted(stage)[0].variants[0].config.target.url == "unix:/run/server.sock"
+
+    play(scene)
+
+
 def test_the_answer_about_what_was_just_changed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infertui.tui.config.estimate.QUIET_S", 600.0)
     control = FakeControl()
