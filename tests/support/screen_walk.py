@@ -32,9 +32,11 @@ PANES: dict[str, list[str]] = {
 """What opens everything that a pane can open, by the pane's key."""
 OVER = ["?", ESC, ":", *"det", ESC, ",", ESC, "T"]
 COPYING = ["5", "O", "y", "Y", "2", "y"]
-# What Textual and the driver write: positions, colours, modes, the keyboard protocol, questions, the pointer's shape.
+# What Textual and the driver write: positions, colours, modes, the keyboard protocol, questions, the pointer's
+# shape, and the window's title.
 _OURS = re.compile(
     r"\x1b\[(?:\d+(?:;\d+)*)?[Hm]|\x1b\[\?\d+(?:;\d+)*(?:[hlu]|\$p)|\x1b\[[<>=]?[\d;]*u|\x1b\[\d*[ABCDKJ]|\x1b\[\d+n"
+    r"|\x1b\[2[23];2t|\x1b\]2;[^\x00-\x1f\x7f-\x9f]*\x07"
     r"|\x1b\[c|\x1b\[(?:\?|>)\d*[mc]|\x1b\]22;[a-z-]*\x07|\x1b\]52;c;[A-Za-z0-9+/=]*\x07|\x18"
 )
 _COPIED = re.compile(r"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
