@@ -308,6 +308,7 @@ def test_a_field_of_another_engine_is_found_and_says_whose_it_is() -> None:
         await settle(pilot)
         assert stage.pane.editor.key == "workload.output_len"  # not on whatever stands first, to be changed by mistake
         assert "n_gpu_layers: only with the engine llama-cpp" in said(stage)
+        assert "▸ advanced" in stage.text
 
     play(scene)
 
@@ -452,7 +453,15 @@ def test_a_model_that_is_not_here_says_how_to_download_it() -> None:
         await filtered(pilot, "org/new")
         await settle(pilot)
         assert stage.pane.form.text("model.id") == "org/new"
-        assert "infertui models pull org/new" in said(stage)
+        assert "org/new is not on this machine: D in the form downloads it" in said(stage)
+        await pilot.press("M")
+        await settle(pilot)
+        await filtered(pilot, "模型/neu")  # which no hub has
+        await settle(pilot)
+        assert "not the id of a model on the hub" in stage.text
+        await pilot.press("D")
+        await settle(pilot)
+        assert not [name for name, _ in stage.calls if name == "pull"]
 
     play(scene)
 

@@ -14,7 +14,7 @@ from infertui.tui.config.form import values
 from infertui.tui.config.form.form import Form
 from infertui.tui.config.form.form_list import FormList
 from infertui.tui.config.form.groups import ADVANCED, LABELS
-from infertui.tui.config.form.options import download_hint, is_hub_id
+from infertui.tui.config.form.options import download_hint
 from infertui.tui.config.form.view import FormLayout, FormRow, Typing
 from infertui.tui.frame.actions import sign
 from infertui.tui.frame.context import AppContext
@@ -126,7 +126,7 @@ class FormEditor(FormList):
             return
         text = self.form.text(key)
         here = {model.id for model in self.knowledge.models or ()}
-        if key == "model.id" and is_hub_id(text) and text not in here:
+        if key == "model.id" and self.knowledge.is_missing(text) and text not in here:
             self.app_context.say(download_hint(text), "warning")
         else:
             self.app_context.say(f"{text}: {remark.text}", "warning")

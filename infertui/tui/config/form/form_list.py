@@ -223,10 +223,13 @@ class FormList(PanePart):
         self.view.wanted = None
         self.query("#config-find").remove()
         self._build()
+        folded = dict(self.view.toggled)
         if not back and key:
             self.view.reveal(key, self.form)
         self.draw()
         if not back and key and key not in self.places:
+            self.view.toggled = folded  # nothing is to be seen there
+            self.draw()
             self.app_context.say(f"{key}: {unheeded_because(self.form.values, key)}.")
             back = True
         wanted = self.places.get(self._before_find if back else key)

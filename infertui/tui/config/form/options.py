@@ -14,6 +14,7 @@ from infertui.config.engines.registry import SPECS
 from infertui.config.fields import FIELDS, Field
 from infertui.config.parse import FlatValue
 from infertui.errors import ConfigError
+from infertui.models.hub.cache import is_model_id
 from infertui.models.hub.progress import PullView
 from infertui.models.local import LocalModel
 from infertui.results.table import ResultRow
@@ -21,6 +22,7 @@ from infertui.targets.engine.base import Probe
 from infertui.telemetry.readings import GpuInfo
 from infertui.telemetry.usable import hindrance
 from infertui.telemetry.visible import visible
+from infertui.text import one_line
 from infertui.tui.config import engines
 from infertui.tui.state import ClientState
 from infertui.units import format_about, format_bytes, format_count, format_number, format_seconds
@@ -62,7 +64,7 @@ class MachineInfo(Struct, frozen=True):
 
     def is_missing(self, model: str) -> bool:
         """Whether that is a model of the hub which is not here, or not whole, as far as is known."""
-        if self.models is None or not is_hub_id(model):
+        if self.models is None or not is_hub_id(model) or not is_model_id(model):
             return False
         return not any(known.id == model and known.complete for known in self.models)
 
@@ -142,6 +144,8 @@ class MachineInfo(Struct, frozen=True):
             return Remark(described_model(model), "ok" if model.complete else "warning")
         if not is_hub_id(name):
             return None
+        if not is_model_id(name):
+            return Remark("no folder here, and not the id of a model on the hub (NAME or ORG/NAME)", "warning")
         if pull is not None and pull.state == "failed":
             return Remark(f"not downloaded: {pull.problem}", "warning")
         return Remark(f"not on this machine: {PULL_KEY} downloads it", "warning")
@@ -261,7 +265,7 @@ def _absent(model: str, where: str, *, known: bool) -> Option:
 
 def download_hint(model: str) -> str:
     """How to get a model that is not here."""
-    return f"{model} is not on this machine: {PULL_KEY} in the form downloads it, or infertui models pull {model}"
+    return f"{one_line(model, 60)} is not on this machine: {PULL_KEY} in the form downloads it"
 
 
 def engine_options(knowledge: MachineInfo) -> list[Option]:
