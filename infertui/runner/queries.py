@@ -28,6 +28,7 @@ from infertui.results.result import Result
 from infertui.results.runs import RESULT, RESULT_BYTES, Store, is_under_way
 from infertui.results.upgrade import decode_result
 from infertui.runner.blocking import run_blocking
+from infertui.runner.capacity.folder import PREFIX, RECORD
 from infertui.runner.control import Compared
 from infertui.runner.recovery import recover
 from infertui.text import clean
@@ -62,7 +63,13 @@ class Reports:
             return table.page(query)
 
     def details(self, out: str, run: str) -> RunDetails:
-        """Everything about a run; one that was cut off gets its result first. Raises StoreError where there is none."""
+        """Everything about a run; one that was cut off gets its result first. Raises StoreError where there is none.
+
+        Of a search for a capacity what its clients printed, and telemetry.
+        """
+        search = folder(out) / run
+        if run.startswith(PREFIX) and "/" not in run and (search / RECORD).exists():
+            return read_details(search)
         store = Store(folder(out))
         recover(store, run)
         return read_details(store.folder_of(run))

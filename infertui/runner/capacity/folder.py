@@ -25,7 +25,7 @@ from infertui.results.runs import write_whole
 from infertui.text import clean, quoted
 
 RECORD, CONFIG, LEVELS = "capacity.json", "capacity.toml", "levels.jsonl"
-LOG, SERVER_LOG, TELEMETRY = "load.log", "server.log", "telemetry.jsonl"
+LOG, SERVER_LOG, TELEMETRY = "worker.log", "server.log", "telemetry.jsonl"
 PREFIX = "capacity-"
 SCHEMA = 1
 _MOST_BYTES = 16 << 20

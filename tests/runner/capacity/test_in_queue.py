@@ -40,6 +40,7 @@ def test_a_search_waits_in_the_queue_is_told_of_and_can_be_read_back(mock: MockP
             entry = entry_of(now, number)
             (listed,) = await runner.capacities(str(tmp_path))
             assert listed.id == entry.run
+            assert (await runner.details(str(tmp_path), entry.run)).telemetry  # the Logs pane asks for it
             return entry, now.capacities[0], await runner.capacity(str(tmp_path), entry.run), levels
 
     entry, live, read, levels = play(search())
