@@ -9,6 +9,7 @@ from typing import Self
 
 import infertui
 from infertui.analysis.bench import Bench
+from infertui.analysis.capacity.plan import is_search
 from infertui.analysis.decision.sweep_curve import SweepCurve
 from infertui.analysis.offload.layers import chosen
 from infertui.config.schema import Config
@@ -306,7 +307,8 @@ class Runner(TuningOperations, CapacityOperations, PullOperations):
 
         def found(out: str) -> dict[str, Result | None]:
             recover(Store(Path(out)))
-            return {entry.run: self._reports.result(out, entry.run) for entry in cut if entry.out == out}
+            runs = [entry.run for entry in cut if entry.out == out and not is_search(entry.config)]
+            return {run: self._reports.result(out, run) for run in runs}
 
         results: dict[str, Result | None] = {}
         for out in {entry.out for entry in cut}:

@@ -17,7 +17,7 @@ from infertui.config.schema import Config
 from infertui.runner.capacity.folder import LEVELS, CapacityFolder
 from infertui.runner.capacity.state import CapacityView
 from infertui.runner.runner import Runner
-from infertui.runner.scheduling.queue_store import Entry
+from infertui.runner.scheduling.queue_store import Entry, QueueStore
 
 FAST = ("--ttft", "10ms", "--itl", "2ms")
 
@@ -188,3 +188,47 @@ class refusing:  # noqa: N801 (a context manager)
 
 def _reply(status: str, body: bytes, kind: str) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_a_search_whose_runner_was_killed_waits_to_go_on(tmp_path: Path) -> None:
+    """Of the queue's file alone, as a killed runner leaves it: the entry says that it runs."""
+    out, store = tmp_path / "out", QueueStore(tmp_path / "queue.sqlite")
+    with mock_process(*FAST) as server:
+        config = asked(server.url, slo="itl.mean<5s", start=2.0, most=4.0)
+
+        async def killed() -> Entry:
+            async with Runner(QueueStore()) as runner:
+                (number,) = await runner.submit(queued(config, out))
+                await until(runner, lambda now: any(view.stays for view in now.capacities))
+                return entry_of(await runner.snapshot(), number)
+
+        entry = play(killed())
+        assert entry.state == "running"
+        store.put([entry])
+        store.close()
+
+        async def again() -> tuple[Entry, Entry, tuple[str, ...]]:
+            async with Runner(QueueStore(tmp_path / "queue.sqlite")) as runner:
+                now = await runner.snapshot()
+                (more,) = await runner.retry([entry.id])
+                ended = await until(runner, lambda now: entry_of(now, more).state in ENDED)
+                return entry_of(now, entry.id), entry_of(ended, more), now.faults
+
+        first, second, faults = play(again())
+    assert first.state == "interrupted"
+    assert not [fault for fault in faults if "was not looked at" in fault]
+    assert (second.state, second.run) == ("finished", entry.run)
+
+
+def test_ended_while_the_server_is_looked_at_nothing_is_left(tmp_path: Path) -> None:
+    async def search(url: str) -> Entry:
+        async with Runner() as runner:
+            (number,) = await runner.submit(queued(asked(url), tmp_path))
+            await until(runner, lambda now: any(view.status == "probing" for view in now.capacities))
+            await runner.cancel([number])
+            return entry_of(await until(runner, lambda now: entry_of(now, number).state in ENDED), number)
+
+    with mock_process("--ttft", "30s", "--itl", "1s") as server:
+        entry = play(search(server.url))
+    assert entry.state == "cancelled"
+    assert not list(tmp_path.glob("capacity-*"))
