@@ -279,6 +279,8 @@ class Page:
         remark = self.knowledge.remark(key, self.form.values)
         if remark is not None and remark.standing == "warning" and not self.form.is_swept(key):
             return palette.warning
+        if key == "target.url" and engines.lacks_url(self.form.values):
+            return palette.warning
         if self.form.is_swept(key):
             return palette.accent
         if not engines.heeded(self.form.values, key):
