@@ -1,6 +1,6 @@
 """Searches as entries of a runner's queue: told of live, cancelled, taken up again, kept from two at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from infertui.runner.capacity.state import CapacityView
 from infertui.runner.control import Snapshot
 from infertui.runner.runner import Runner
 from infertui.runner.scheduling.queue_store import Entry
+from infertui.telemetry.sampler import Sampler
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +160,24 @@ def test_no_search_is_no_search(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         play(read())
     assert issubclass(UsageError, InfertuiError)
+
+
+def test_power_of_the_gpu_that_the_server_computes_on_is_told_of_each_level(
+    tmp_path: Path, stub_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infertui.runner.runner.Sampler", Sampler)
+
+    async def search(url: str) -> CapacityView:
+        async with Runner() as runner:
+            (number,) = await runner.submit(queued(asked(url, slo="itl.mean<5s", most=4.0), tmp_path))
+            await until(runner, lambda now: entry_of(now, number).state in ENDED)
+            return (await runner.snapshot()).capacities[0]
+
+    with mock_process("--ttft", "20ms", "--itl", "6ms") as server:
+        stub_settings(power_w=250, pids=server.pid)
+        view = play(search(server.url))
+    assert view.outcome is not None
+    (level,) = view.outcome.levels
+    assert level.power_w == pytest.approx(250, rel=0.01)
+    assert level.output_throughput is not None
+    assert level.joules_per_token == pytest.approx(250 / level.output_throughput, rel=0.02)
