@@ -54,7 +54,7 @@ def outcome_of(plan: SearchPlan, stays: Sequence[Stay], ending: Ending | Literal
     """Of all stays, in their order."""
     levels = levels_of([stay.observation for stay in stays], plan.objectives)
     boundary = boundary_of(levels, plan.objectives)
-    figures = together([stay.figures for stay in stays])
+    figures = together([stay.figures for stay in _counted(stays)])
     beyond = boundary.failing is None and boundary.passing is not None
     capacity = boundary.passing if beyond else boundary.level
     if capacity is not None and plan.kind == "concurrency" and not beyond:
@@ -71,6 +71,12 @@ def outcome_of(plan: SearchPlan, stays: Sequence[Stay], ending: Ending | Literal
         pareto=tuple(each.level for each in pareto(figures)),
         notes=_notes(stays),
     )
+
+
+def _counted(stays: Sequence[Stay]) -> list[Stay]:
+    """Those that the boundary goes by: of a level those that were not disturbed, where there are any."""
+    clean_levels = {stay.observation.level for stay in stays if not stay.observation.disturbed}
+    return [stay for stay in stays if not stay.observation.disturbed or stay.observation.level not in clean_levels]
 
 
 def _notes(stays: Sequence[Stay]) -> tuple[str, ...]:

@@ -3,6 +3,10 @@
 import pytest
 
 from infertui.analysis.capacity.curve import LevelFigures, knee, pareto, together
+from infertui.analysis.capacity.observed import LevelSeen, TermBlocks, objectives
+from infertui.analysis.capacity.outcome import Stay, outcome_of
+from infertui.analysis.capacity.search import SearchPlan
+from infertui.measure.load.slo import parse_slo
 
 
 def at(level: float, throughput: float, e2e: float, **more: float) -> LevelFigures:
@@ -38,3 +42,15 @@ def test_stays_at_one_level_count_by_their_seconds() -> None:
     assert found.ttft == pytest.approx(0.25)
     assert found.ttft_p99 == 0.3
     assert found.tpot is None
+
+
+def test_figures_of_a_level_are_of_the_stays_that_count() -> None:
+    def stay(level: float, tpot: float, *, disturbed: bool) -> Stay:
+        terms = (TermBlocks((tpot,) * 3, (1.0,) * 3), TermBlocks((0.0,) * 3, (1.0,) * 3))
+        seen = LevelSeen(level, 0, 0.0, 10.0, 30, terms, disturbed=disturbed)
+        return Stay(seen, LevelFigures(level, 10.0, 30, tpot=tpot), steady=True)
+
+    plan = SearchPlan("concurrency", objectives(parse_slo("tpot.mean<60ms")))
+    stays = [stay(4, 0.03, disturbed=True), stay(8, 0.05, disturbed=False), stay(8, 0.09, disturbed=True)]
+    outcome = outcome_of(plan, stays, "most")
+    assert [each.tpot for each in outcome.levels] == [0.03, 0.05]
