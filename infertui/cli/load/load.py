@@ -151,6 +151,8 @@ def load(
     queue: Annotated[bool, typer.Option("--queue", help="Hand it to the runner in the background.")] = False,
 ) -> None:
     """Measure a server behind a URL under load: TTFT, ITL, throughput, goodput."""
+    from infertui.config.fields import FIELDS
+
     given: dict[str, tuple[str, object]] = {
         "target.model": ("--model", model),
         "target.serve": ("--serve", serve),
@@ -181,6 +183,10 @@ def load(
     }
     if prompts_file is not None and input_len is None:
         given["workload.input_len"] = ("--prompts-file", 0)  # as they are
+    if trace is not None and not target.endswith(".toml"):
+        # What the preset says of prompts; what a person says of them beside a trace is refused.
+        given["workload.prompts"] = ("--trace", FIELDS["workload.prompts"].default)
+        given["workload.input_len"] = ("--isl", input_len) if input_len is not None else ("--trace", 0)
     flags = {swept(key, value, _SWEPT): (flag, value) for key, (flag, value) in given.items()}
     for flag, prefix, texts in (("--label", "labels", label), ("--sweep", "sweep.grid", sweep)):
         flags |= {f"{prefix}.{key}": (flag, value) for key, value in pairs(flag, texts or [])}

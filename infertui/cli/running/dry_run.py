@@ -232,8 +232,10 @@ def _load_words(config: "Config") -> str:
 
     load, workload = config.load, config.workload
     if load.trace:
-        level = f"trace {clean(load.trace)}"
-    elif load.steps:
+        most = f"at most {load.concurrency} in flight, " if load.concurrency else ""
+        first = f"the first {workload.num_prompts} requests of it, " if workload.num_prompts else ""
+        return f"trace {clean(load.trace)}; {most}{first}lengths as it has them"
+    if load.steps:
         level = f"steps {clean(load.steps)}"
     elif load.request_rate:
         most = f", at most {load.concurrency} in flight" if load.concurrency else ""

@@ -52,6 +52,24 @@ def test_a_level_each_is_a_run_each_with_a_column_of_its_own(mock: MockProcess, 
     assert again.returncode == 0, again.stderr
 
 
+def test_a_trace_is_all_that_has_to_be_given(mock: MockProcess, tmp_path: Path) -> None:
+    lines = [{"timestamp": 50 * at, "input_length": 20, "output_length": 3 + at} for at in range(4)]
+    (tmp_path / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    foreseen = infertui("load", mock.url, "--trace", "trace.jsonl", "--dry-run", cwd=tmp_path)
+    assert foreseen.returncode == 0, foreseen.stdout
+    assert "lengths as it has them" in foreseen.stdout
+    done = infertui("load", mock.url, "--trace", "trace.jsonl", cwd=tmp_path)
+    assert done.returncode in (0, 3), done.stderr
+    (result,) = results_of(tmp_path / "reports")
+    kept = (tmp_path / "reports" / str(result["id"]) / "requests.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["tokens"] for line in kept) == [3, 4, 5, 6]
+    again = infertui("load", f"reports/{result['id']}/run.toml", "--dry-run", cwd=tmp_path)
+    assert again.returncode == 0, again.stdout
+    both = infertui("load", mock.url, "--trace", "trace.jsonl", "--isl", "9", cwd=tmp_path)
+    assert both.returncode == 2
+    assert "workload.input_len" in both.stderr
+
+
 def test_ctrl_c_keeps_what_had_ended(mock: MockProcess, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "infertui", "load", mock.url, "--max-seconds", "600", *QUICK, "--ui", "plain"]
     with subprocess.Popen(
