@@ -157,6 +157,17 @@ class Floor:
         self.waiting: deque[Reply] = deque()
         self.blocks = 0
 
+    @property
+    def slots(self) -> int:
+        """How many may decode at a time; 0: any number."""
+        return self._slots
+
+    def resize(self, slots: int) -> None:
+        """Let so many decode at a time: of more, some that wait begin; of fewer, those that decode come to an end."""
+        self._slots = slots
+        while self.waiting and len(self.running) < slots:
+            self._admit(self.waiting.popleft(), monotonic_ns())
+
     def arrive(self, reply: Reply, now_ns: int) -> None:
         """Let it in, or have it wait."""
         if self._slots and len(self.running) >= self._slots:
@@ -173,7 +184,7 @@ class Floor:
             return
         self.running.remove(reply)
         self.blocks -= reply.blocks
-        if self.waiting:
+        if self.waiting and (not self._slots or len(self.running) < self._slots):
             self._admit(self.waiting.popleft(), at_ns)
 
     def _admit(self, reply: Reply, at_ns: int) -> None:

@@ -222,10 +222,27 @@ POWER, CLOCK = "power_limit_w", "sm_clock_mhz"
 """Settings of a GPU by their names: watts, and the megahertz that the SM clock is locked to, 0: it is not."""
 
 
+SERVER = "server."
+"""Of settings of a server that is loaded."""
+
+
 class GpuSetting(Struct, frozen=True):
-    """A setting that can be changed: what it was, and its limits, of all GPUs that are meant together."""
+    """A setting that can be changed: what it was, and its limits, of all GPUs that are meant together.
+
+    `place` begins its key: `server.` of one of a server, which has a `description`, and that server's words where it is
+    `refused`.
+    """
 
     name: str
     was: float
     low: float
     high: float
+    place: str = "gpu."
+    whole: bool = False
+    description: str = ""
+    refused: str = ""
+
+    @property
+    def key(self) -> str:
+        """By which it is turned."""
+        return f"{self.place}{self.name}"

@@ -16,7 +16,7 @@ from infertui.config.schema import Config
 from infertui.config.sweep import short_name
 from infertui.errors import ConfigError
 from infertui.targets.base import TargetKind
-from infertui.telemetry.readings import CLOCK, POWER, GpuSetting
+from infertui.telemetry.readings import CLOCK, POWER, SERVER, GpuSetting
 
 Effect = Literal["live", "prepare", "reload"]
 """What a change asks for: `live` nothing, `prepare` that the engine gets ready anew, `reload` that the model is loaded
@@ -111,29 +111,30 @@ def _knob(field: Field, config: Config, flat: Mapping[str, FlatValue]) -> Knob:
 
 
 def _gpu_knob(setting: GpuSetting, config: Config) -> Knob:
-    key = f"{GPU}{setting.name}"
-    now = gpu_settings(config).get(setting.name, setting.was)
+    now, of_server = further_settings(config).get(setting.name, setting.was), setting.place == SERVER
+    limits = f"from {setting.low:g} to {setting.high:g}"
     return Knob(
-        key=key,
+        key=setting.key,
         label=setting.name,
-        value=now,
-        default=setting.was,
+        value=int(now) if setting.whole else now,
+        default=int(setting.was) if setting.whole else setting.was,
         effect="live",
-        description=_GPU_WORDS[setting.name],
-        allowed=f"from {setting.low:g} to {setting.high:g}",
-        minimum=setting.low,
-        maximum=setting.high,
-        step=max(5.0, 5.0 * round((setting.high - setting.low) / 100)),
+        description=setting.description or _GPU_WORDS.get(setting.name, ""),
+        allowed=f"not changeable: {setting.refused}" if setting.refused else limits,
+        minimum=None if setting.refused else setting.low,
+        maximum=None if setting.refused else setting.high,
+        whole=setting.whole,
+        step=0.0 if of_server else max(5.0, 5.0 * round((setting.high - setting.low) / 100)),
     )
 
 
-def gpu_settings(config: Config) -> dict[str, float]:
-    """What a config's labels say that settings of its GPUs are: of a segment that changed some."""
+def further_settings(config: Config) -> dict[str, float]:
+    """What a config's labels say that settings of its GPUs are, or of its server: of a segment that changed some."""
     found = {}
-    for name in _GPU_WORDS:
-        text = config.labels.get(f"{GPU}{name}", "")
-        with contextlib.suppress(ValueError):
-            found[name] = float(text)
+    for key, text in config.labels.items():
+        if key.startswith((GPU, SERVER)):
+            with contextlib.suppress(ValueError):
+                found[key.partition(".")[2]] = float(text)
     return found
 
 
@@ -163,7 +164,8 @@ def effect_between(before: Config, after: Config) -> Effect:
 def changed_keys(before: Config, after: Config) -> dict[str, Value]:
     """The keys in which `after` differs, with its values. Tables of other engines than its own do not count."""
     old, new = flat_values(before), flat_values(after)
-    gone: dict[str, Value] = {key: "as before" for key in old if key.startswith(f"labels.{GPU}") and key not in new}
+    settings = (f"labels.{GPU}", f"labels.{SERVER}")
+    gone: dict[str, Value] = {key: "as before" for key in old if key.startswith(settings) and key not in new}
     return gone | {
         key: value
         for key, value in new.items()
@@ -181,7 +183,7 @@ def turned(config: Config, changes: Mapping[str, str], gpu: Sequence[GpuSetting]
     """
     flat = flat_values(config)
     for key, text in changes.items():
-        if key.startswith(GPU):
+        if key.startswith((GPU, SERVER)):
             flat[f"labels.{key}"] = _gpu_value(key, text, gpu)
             continue
         endpoint = config.target.kind == "endpoint"
@@ -197,19 +199,24 @@ def turned(config: Config, changes: Mapping[str, str], gpu: Sequence[GpuSetting]
 
 
 def _gpu_value(key: str, text: str, gpu: Sequence[GpuSetting]) -> str:
-    setting = next((setting for setting in gpu if f"{GPU}{setting.name}" == key), None)
+    setting = next((setting for setting in gpu if setting.key == key), None)
     if setting is None:
+        of_server = key.startswith(SERVER)
+        whose, flag = ("the server", "--server-settings") if of_server else ("GPUs", "--gpu-settings")
         raise ConfigError(
-            key, "settings of GPUs are not to be changed in this session" if not gpu else "there is no such setting",
-            allowed=", ".join(f"{GPU}{one.name}" for one in gpu),
-            remedy="" if gpu else "They are where that was asked for: --gpu-settings.",
-        )  # fmt: skip
+            key,
+            f"settings of {whose} are not to be changed in this session" if not gpu else "there is no such setting",
+            allowed=", ".join(one.key for one in gpu),
+            remedy="" if gpu else f"They are where that was asked for: {flag}.",
+        )
+    if setting.refused:
+        raise ConfigError(key, f"cannot be changed: {setting.refused}")
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (setting.low <= value <= setting.high):
-        allowed = f"a number from {setting.low:g} to {setting.high:g}"
+    if not (setting.low <= value <= setting.high) or (setting.whole and value != int(value)):
+        allowed = f"a {'whole ' * setting.whole}number from {setting.low:g} to {setting.high:g}"
         raise ConfigError(key, f"{show(text)} is not allowed here", allowed=allowed)
     return f"{value:g}"
 

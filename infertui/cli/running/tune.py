@@ -147,6 +147,13 @@ def tune(
             help="Let gpu.power_limit_w and gpu.sm_clock_mhz be turned, too; as before afterwards. Needs root.",
         ),
     ] = False,
+    server_settings: Annotated[
+        bool,
+        typer.Option(
+            "--server-settings",
+            help="Let what the server lets be changed be turned, too, as server.KEY; as before afterwards.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print each segment as a line of JSON.")] = False,
 ) -> None:
     """Turn knobs on a target that stays loaded, and see what each setting does."""
@@ -161,7 +168,7 @@ def tune(
     asked = TuneFlags(
         target=target, flags=given, sets=tuple(sets or ()), turn=tuple(turn or ()), script=script, climb=climb,
         budget_s=budget, segment_s=segment_seconds, until_clear=until_clear, most_s=most_seconds, pin=pin,
-        resume=resume, out=out, pull=pull, gpu_settings=gpu_settings, as_json=as_json,
+        resume=resume, out=out, pull=pull, gpu_settings=gpu_settings or server_settings, as_json=as_json,
     )  # fmt: skip
     asked.check()
     request = _request(asked)

@@ -251,7 +251,7 @@ class Connection(asyncio.Protocol):
                 self._generate(route, message)
             else:
                 self._page(
-                    self._host.pages.answer(route, message.method, message.url, message.key),
+                    self._host.pages.answer(route, message.method, message.url, message.key, b"".join(message.body)),
                     head=message.method == "HEAD",
                 )
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.mock.families import Family
+from infertui.mock.wire.knobs import Knobs
 from infertui.mock.wire.prometheus import prometheus
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Pages:
 
     def __init__(self, host: "MockHost") -> None:
         self._host = host
+        self._knobs = Knobs(host)
         self._own: dict[str, Callable[[], MockPage]] = {
             "/mock": self._describe,
             "/mock/stats": lambda: _json(self.stats()),
@@ -122,15 +124,16 @@ class Pages:
             "/mock/options": lambda: _json(msgspec.structs.replace(self._host.options, api_key="", tls_key="")),
         }
 
-    def answer(self, path: str, method: str, url: bytes, key: str) -> MockPage:
+    def answer(self, path: str, method: str, url: bytes, key: str, body: bytes = b"") -> MockPage:
         """The page of a path, or why there is none."""
         options = self._host.options
         if method == "POST" and path == "/mock/reset":
             self._host.reset()
             return _json({"mock": MOCK})
-        if method == "POST" and path == "/reset_prefix_cache":
-            self._host.serving.cache.clear()
-            return MockPage(200, b"")
+        if (turned := self._knobs.answer(path, method, url, body)) is not None:
+            if options.api_key and key != options.api_key:
+                return _error(401, "Invalid API key")
+            return MockPage(turned[0], json.dumps(turned[1]).encode())
         if path in self._own and method in ("GET", "HEAD"):
             return self._own[path]()
         listing = _LISTINGS.get(path)

@@ -12,7 +12,7 @@ from infertui.analysis.capacity.plan import is_search
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant, rooted
 from infertui.errors import InfertuiError, UsageError
-from infertui.runner.blocking import MODEL_S, finish_despite_cancel, run_blocking
+from infertui.runner.blocking import MODEL_S, run_blocking
 from infertui.runner.control import AnyQueueEvent, ResultsChanged, Submission, TuningChanged, TuningMeasured
 from infertui.runner.execution.loading import choose, planned_gpus
 from infertui.runner.scheduling.device_slots import slot_of
@@ -22,6 +22,7 @@ from infertui.runner.scheduling.vetting import LIMIT_S, refusals
 from infertui.runner.telemetry import power_of
 from infertui.runner.tuning.folder import KeptTuning, TuningFolder, new_id
 from infertui.runner.tuning.session import Readings, TuningSession
+from infertui.runner.tuning.settings import Changeable, OfGpus, OfServer
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningRequest, TuningView
 from infertui.telemetry.gpu_settings import GpuSettings
 from infertui.telemetry.readings import GpuInfo, Sample
@@ -44,7 +45,7 @@ class TuningSessions:
         self._sessions: dict[str, TuningSession] = {}
         self._points: dict[str, deque[TuningPoint]] = {}
         self._devices: dict[str, tuple[GpuInfo, ...]] = {}
-        self._gpus: dict[str, GpuSettings] = {}
+        self._gpus: dict[str, Changeable] = {}
         self.beginning = 0
         """Sessions that are asked for, and have no device yet."""
 
@@ -96,7 +97,7 @@ class TuningSessions:
             if request.continues:
                 await run_blocking(session.take_up, MODEL_S)
             if request.gpu_settings or folder.kept.gpu_settings:
-                await self._allow(session, devices)
+                await self._allow(session, config, devices)
             self._dispatcher.occupy(lane, session, partial(self._work, session))
         except InfertuiError:
             folder.release()
@@ -117,29 +118,35 @@ class TuningSessions:
         if session.view.status == "ended":
             raise UsageError("that tuning session has ended")
         if not session.allowed:
-            await self._allow(session, self._devices[tuning])
+            await self._allow(session, session.view.config, self._devices[tuning])
 
-    async def _allow(self, session: TuningSession, devices: tuple[GpuInfo, ...]) -> None:
+    async def _allow(self, session: TuningSession, config: Config, devices: tuple[GpuInfo, ...]) -> None:
+        if config.target.kind == "endpoint":
+            if config.target.serve != "none":
+                raise UsageError("settings of a server that a session starts are those of its config")
+            of_server = await OfServer.asked(config.target)
+            self._gpus[session.id] = of_server
+            session.allow(of_server)
+            return
         whole = [gpu.uuid for gpu in devices if gpu.parent is None]
         if not whole or len(whole) < len(devices):
             raise UsageError(
                 "there are no settings of a GPU to change: the session uses "
                 + ("a part of a GPU" if devices else "the CPU")
             )
-        settings = await run_blocking(lambda: GpuSettings(whole))
+        settings = OfGpus(await run_blocking(lambda: GpuSettings(whole)))
         self._gpus[session.id] = settings
         session.allow(settings)
 
     async def _work(self, session: TuningSession, execute: Executing) -> None:
-        try:
-            await session.work(execute)
-        finally:
-            await finish_despite_cancel(self._take_back(session.id))
+        await session.work(execute, lambda: self._take_back(session.id))
 
-    async def _take_back(self, tuning: str) -> None:
-        if (settings := self._gpus.pop(tuning, None)) is not None:
-            for text in await run_blocking(settings.close):
-                _log.error("a setting of a GPU was not put back: %s", text)
+    async def _take_back(self, tuning: str) -> list[str]:
+        settings = self._gpus.pop(tuning, None)
+        left = await settings.close() if settings is not None else []
+        for text in left:
+            _log.error("a setting was not put back: %s", text)
+        return left
 
     async def turn(self, tuning: str, changes: Mapping[str, str]) -> None:
         """As `RunnerApi.turn`."""

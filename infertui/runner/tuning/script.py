@@ -14,6 +14,7 @@ from infertui.config.schema import Config
 from infertui.config.toml_text import loads
 from infertui.errors import ConfigError, UsageError
 from infertui.runner.tuning.state import TuningStep
+from infertui.telemetry.readings import SERVER
 from infertui.text import clean
 
 MOST_BYTES = 4 << 20
@@ -85,7 +86,7 @@ def _step(entry: object, where: str) -> TuningStep:
         )  # fmt: skip
     for key, value in changes.items():
         field = field_of(key)
-        if key.startswith(GPU):
+        if key.startswith((GPU, SERVER)):
             continue  # what they take is known on the machine alone
         if field is None:
             raise unknown_key(key, value, source=where)
@@ -100,7 +101,7 @@ def turns(config: Config, texts: Sequence[tuple[str, str]]) -> tuple[TuningStep,
     is the first. Raises ConfigError."""
     steps = [TuningStep()]
     for number, (key, text) in enumerate(texts):
-        if key.startswith(GPU):
+        if key.startswith((GPU, SERVER)):
             steps += [TuningStep({key: one.strip()}) for one in text.split(",")]
             continue
         values = axis_values(key, text)

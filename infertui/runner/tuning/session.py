@@ -7,14 +7,13 @@ A change waits for the end of the batch under way.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from infertui.analysis.tuning.knobs import gpu_settings, turned
+from infertui.analysis.tuning.knobs import further_settings, turned
 from infertui.analysis.tuning.segment import Segment
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
@@ -22,15 +21,15 @@ from infertui.errors import InfertuiError, UsageError
 from infertui.measure.comparison import Totals
 from infertui.measure.records import BatchRecord, Phase
 from infertui.results.result import Result
-from infertui.runner.blocking import run_blocking
+from infertui.runner.blocking import finish_despite_cancel
 from infertui.runner.events import AnyRunEvent, BatchMeasured, LoadProgressed, ModelLoaded, Noted, PhaseEntered
 from infertui.runner.tuning.course import SegmentPlan, TuningCourse
 from infertui.runner.tuning.earlier import name_of, read_earlier
 from infertui.runner.tuning.folder import TuningFolder
 from infertui.runner.tuning.gathering import Gathering
 from infertui.runner.tuning.segments import as_measured, ended_segment, refused_segment
+from infertui.runner.tuning.settings import Changeable
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningStatus, TuningView
-from infertui.telemetry.gpu_settings import GpuSettings
 from infertui.telemetry.readings import Sample
 from infertui.text import clean
 
@@ -79,7 +78,7 @@ class TuningSession:
         self._observed: dict[int, Totals] = {}
         self._course = TuningCourse(folder.kept, self._start)
         self._taken_up: Config | None = None
-        self._gpu: GpuSettings | None = None
+        self._gpu: Changeable | None = None
         self._marked = 0
         self._execution: Measuring | None = None
         self._gathering: Gathering | None = None
@@ -127,8 +126,8 @@ class TuningSession:
             gpu=self._course.gpu,
         )
 
-    def allow(self, gpu: GpuSettings) -> None:
-        """Let it change settings of its GPUs; who gave them takes them back."""
+    def allow(self, gpu: Changeable) -> None:
+        """Let it change settings of its GPUs, or of its server; who gave them takes them back."""
         self._gpu, self._course.gpu = gpu, gpu.settings
         self._tell()
 
@@ -234,10 +233,11 @@ class TuningSession:
         self._segments, self._observed = list(earlier.segments), dict(earlier.observed)
         self._taken_up, self._process, self._earlier = earlier.good, earlier.process, earlier.ended
 
-    async def work(self, execute: Executing) -> None:
+    async def work(self, execute: Executing, take_back: Callable[[], Coroutine[Any, Any, list[str]]]) -> None:
         """Measure segments until it is told to stop, the script is at its end, or nothing works any more.
 
-        Cancelled, it keeps what was measured.
+        Cancelled, it keeps what was measured. In the end settings are put back by `take_back`, which tells what could
+        not be.
         """
         self._origin, course = time.monotonic(), self._course
         try:
@@ -255,9 +255,12 @@ class TuningSession:
         finally:
             if self._gathering:
                 self._gathering.over.set()
+            left = await finish_despite_cancel(take_back())
             self._status, self._phase, self._execution, self._gathering = "ended", None, None, None
             course.end()
             course.error = course.error or clean(self._ended_by)
+            if left:
+                course.error = "; ".join(filter(None, (course.error, f"not put back: {', '.join(left)}")))
             self.folder.release()
             self._tell()
 
@@ -272,7 +275,7 @@ class TuningSession:
             config = course.config = turned(plan.config, changes, course.gpu) if changes else plan.config
             wrong = await self._vet(config)
             if wrong is None and self._gpu is not None:
-                await run_blocking(partial(self._gpu.apply, gpu_settings(config)))
+                await self._gpu.apply(further_settings(config))
         except InfertuiError as error:
             wrong = error
         if wrong is not None:

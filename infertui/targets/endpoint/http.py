@@ -56,6 +56,12 @@ class HttpAsker:
         """The answer to a body."""
         return await self._ask("POST", below, body, headers, timeout_s)
 
+    async def send(
+        self, method: str, below: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float = 10.0
+    ) -> ReceivedAnswer:
+        """The answer to a body that is sent by another method."""
+        return await self._ask(method, below, body, headers, timeout_s)
+
     async def _ask(
         self, method: str, below: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> ReceivedAnswer:

@@ -48,6 +48,15 @@ _SEGMENT_LINES = 7
 _LEAD_S = 600.0
 _KEYS = "h l turn  enter apply  u undo  b baseline  a climb  p pin  S save  e type  tab list  x end  esc back"
 
+_OF_GPU = (
+    "Let this session change the power limit and clocks of its GPU? They are put back when it ends, also when it is"
+    " killed. Clocks that somebody else has locked are not known, and would be unlocked."
+)
+_OF_SERVER = (
+    "Let this session change settings of the server, as far as that lets it? Whoever else uses it is served with them,"
+    " too. They are put back when the session ends, unless the runner is killed or the server is gone."
+)
+
 ACTIONS = (
     Action("tuning.back", "escape,q", "Back", "leave the screen; the session goes on"),
     Action("tuning.more", "l,right", "More", "the next value of the knob"),
@@ -60,7 +69,14 @@ ACTIONS = (
     Action("tuning.pin", "p", "Pin", "make the segment a result", writes=True),
     Action("tuning.save", "S", "Save", "load the config that is measured into the Config pane, to be saved"),
     Action("tuning.other", "tab,shift+tab", "Other list", "knobs, or segments", footer=False),
-    Action("tuning.gpu", "P", "GPU", "let the power limit and the clocks be turned (asks)", writes=True, footer=False),
+    Action(
+        "tuning.gpu",
+        "P",
+        "Settings",
+        "let settings of the GPU, or the server, be turned (asks)",
+        writes=True,
+        footer=False,
+    ),
     Action("tuning.end", "x", "End", "end the session (asks)", writes=True, footer=False),
 )
 
@@ -322,10 +338,10 @@ class TuningScreen(Dialog[None]):
         (self._segments if self._knobs.has_focus else self._knobs).focus()
 
     def action_gpu(self) -> None:
-        """Let settings of the GPU be changed, after asking."""
+        """Let settings of the GPU, or of the server, be changed, after asking."""
+        of_server = self._view is not None and self._view.config.target.kind == "endpoint"
         self._app_context.confirm(
-            "Let this session change the power limit and the clocks of its GPU? They are put back when it ends, also "
-            "where it is killed. Clocks that somebody else has locked are not known, and would be unlocked.",
+            _OF_SERVER if of_server else _OF_GPU,
             yes="Let it",
             then=lambda: self._app_context.intend(lambda control: control.allow_gpu_settings(self._tuning)),
         )
