@@ -106,7 +106,7 @@ def main() -> int:
                 wrong = []
                 try:
                     walk.until("gpu-box")
-                    walk.until("Nothing is queued")
+                    walk.until("Empty: ")
                     storm(walk, random.Random(f"{asked.seed} {name} {number}"))
                     walk.settle(1.0, 20.0)
                     for _ in range(30 * (walk.process.poll() is None)):  # what was sent may still be taken in

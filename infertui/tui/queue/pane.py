@@ -83,7 +83,7 @@ class QueuePane(Pane):
         self._lines = lines_of(entries, self._folded)
         self._places = {line.key: index for index, line in enumerate(self._lines)}
         self._list.marked &= self._places.keys()
-        self._list.say_empty(f"Nothing is queued. {look.key('config.run', 'r')} in Config adds a run.")
+        self._list.say_empty(f"Empty: {look.key('config.run', 'r')} in Config adds a run.")
         self._list.redraw()
         self._follow()
         self._heading.say(heading(entries, client_state.progress, now, paused=client_state.paused))

@@ -35,7 +35,7 @@ async def press(bench: Bench, pilot: Pilot[None], *keys: str) -> None:
 
 def test_the_title_counts_and_an_empty_queue_says_what_to_do() -> None:
     assert "12 runs, 1 running" in look_at(bench(*sweep(1, 12, running=3)))
-    assert "Nothing is queued. r in Config adds a run." in look_at(bench())
+    assert "Empty: r in Config adds a run." in look_at(bench())
 
 
 @pytest.mark.parametrize("size", [(160, 20), (80, 20), (38, 20)])
