@@ -1,7 +1,7 @@
 """What the machine and the runs did in the last two hours: samples, and marks of how far runs were.
 
 Both are thinned as they come and as they age, and no value is made up: what is kept is what was read. With eight GPUs
-two hours of samples are 9 MB, and as many marks as are kept 4 MB.
+two hours of samples are 10 MB, and as many marks as are kept 4 MB.
 """
 
 from bisect import bisect_left, bisect_right
@@ -29,7 +29,7 @@ FINE_S = 600
 COARSE_S = 4.0
 MARK_S = 2.0
 """Between two marks of a run in the same phase, at least."""
-MOST_MARKS = 8000
+MOST_MARKS = 4000
 MOST_POINTS = 2000
 _SECOND_NS = int(0.95 * NS_PER_S)
 T = TypeVar("T", "RunMark", Sample)

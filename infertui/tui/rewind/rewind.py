@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BLOCK_S = 600
 """The past is asked for in pieces of ten minutes, and the one before with each: charts look back."""
-POINTS = 300
+POINTS = 150
 KEPT_S = 7200
 _MOST_BLOCKS = 14
 _GOOD_S = 30.0
