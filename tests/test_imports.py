@@ -53,3 +53,11 @@ def test_a_load_generator_imports_nothing_of_engines_the_screen_or_the_runner() 
     assert "uvloop" in modules
     unused = ("textual", "rich", "typer", "litestar", "uvicorn", "huggingface_hub", "pynvml", "psutil", "tokenizers")
     assert not modules.intersection((*BACKENDS, *unused, "infertui.runner", "infertui.worker.child"))
+
+
+def test_the_first_paint_imports_neither_configs_nor_stores() -> None:
+    """They take a tenth of a second together, and nothing of the first picture needs them."""
+    modules = loaded_after("import infertui.tui.start, infertui.tui.app")
+    unused = ("infertui.config.schema", "infertui.runner", "infertui.results", "sqlite3", "numpy", "uvicorn", "pynvml")
+    assert "textual.app" in modules
+    assert not modules.intersection((*BACKENDS, *unused))

@@ -6,7 +6,6 @@ Tells of runs, sweeps and benches that ended, and of entries that were refused.
 from typing import TYPE_CHECKING
 
 from infertui.errors import InfertuiError
-from infertui.runner.scheduling.studies import Severity, Study, study_of, told
 from infertui.text import clean, in_lines
 
 if TYPE_CHECKING:
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
     from infertui.models.hub.progress import PullView
     from infertui.runner.control import RunnerApi
     from infertui.runner.scheduling.queue_store import Entry
+    from infertui.runner.scheduling.studies import Severity, Study
     from infertui.tui.frame.context import AppContext
     from infertui.tui.state import ClientState
 
 LONGEST = 400
-SECONDS: dict[Severity, float] = {"information": 4.0, "warning": 8.0, "error": 12.0}
+SECONDS: "dict[Severity, float]" = {"information": 4.0, "warning": 8.0, "error": 12.0}
 
 
 def of_text(text: str) -> str:
@@ -33,7 +33,7 @@ def of_error(error: InfertuiError) -> str:
     return of_text(str(error))
 
 
-def of_bench(bench: "Bench") -> tuple[str, Severity]:
+def of_bench(bench: "Bench") -> "tuple[str, Severity]":
     """What a bench found."""
     from infertui.analysis.bench import headline
 
@@ -48,6 +48,10 @@ def announce_ended(app_context: "AppContext", client_state: "ClientState") -> "l
     over, each in a sentence."""
     while client_state.pulled:
         _announce_pull(app_context, client_state.pulled.popleft())
+    if not client_state.ended:
+        return []
+    from infertui.runner.scheduling.studies import study_of, told
+
     over: dict[int, Study] = {}
     while client_state.ended:
         entry = client_state.ended.popleft()
@@ -92,7 +96,7 @@ async def tell_refused(app_context: "AppContext", control: "RunnerApi", ids: "Se
         )
 
 
-def _announce_bench(app_context: "AppContext", study: Study, bench: str) -> None:
+def _announce_bench(app_context: "AppContext", study: "Study", bench: str) -> None:
     """What a bench found, which is over, and what failed of it."""
     out = study.entries[-1].out
 

@@ -146,6 +146,15 @@ class ConfigPane(Pane):
         if learned or self._estimate.question.trouble:  # there may be a connection again
             self._estimate.repeat()
 
+    def reason(self, action: Action) -> str:
+        """By what the form holds."""
+        match action.name:
+            case "undo" if not self.form.can_undo:
+                return "nothing was changed"
+            case "arrange" if not self.form.axes():
+                return f"there is no sweep: {self.key('config.sweep', 'A')} makes the field under the cursor an axis"
+        return ""
+
     def step_back(self) -> bool:
         """Every field again."""
         return self.editor.step_back()

@@ -204,6 +204,15 @@ class LogsPane(Pane):
         room = max(0, width - stamp.cell_len)
         return beside(stamp, fit(prefix + row.piece, room, look, style=styles.get(row.item.kind, "")))
 
+    def reason(self, action: Action) -> str:
+        """By what is looked for, and what runs."""
+        match action.name:
+            case "next" | "previous" if not self._needle:
+                return f"nothing is looked for: {self.key('logs.find', '/')} asks for a text"
+            case "next_run" | "previous_run" if len(self.app_context.client_state.running) < 2:
+                return "no two runs are under way"
+        return ""
+
     def step_back(self) -> bool:
         """Look for nothing."""
         some, self._needle = bool(self._needle), ""

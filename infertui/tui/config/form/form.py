@@ -86,6 +86,11 @@ class Form:
         """The values are now those of a file."""
         self._become(replace(self._now, base=base))
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to take back."""
+        return bool(self._past)
+
     def undo(self) -> bool:
         """Take the last change back; False where there is none."""
         if not self._past:
