@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.events import Event, Key, Paste, Resize
 from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
+from textual.widget import AwaitMount
 from textual.widgets import Input
 
 from infertui import __version__
@@ -27,6 +29,7 @@ from infertui.tui.frame.panes import import_panes
 from infertui.tui.frame.reach import READ_ONLY, reason
 from infertui.tui.frame.redraw import RedrawScheduler, stepped
 from infertui.tui.frame.topics import ALL_TOPICS, Topic
+from infertui.tui.frame.typed_ahead import PATIENCE_S, Settled, TypedAhead
 from infertui.tui.quit import HANGUP, Leaving
 from infertui.tui.rewind.keys import TimeTravel
 from infertui.tui.settings.preferences import Preferences
@@ -85,6 +88,8 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
         self.scheduler = RedrawScheduler(self._draw, behind=lambda: self.terminal_behind, post=self.call_next)
         """When what is drawn."""
         self.main = MainScreen(self)
+        self.ahead = TypedAhead()
+        """Keys that wait for their turn."""
         self._busy = False
         self.recent: tuple[str, ...] = ()
         """Ids of the commands of the palette that were chosen last, the newest first."""
@@ -152,6 +157,8 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
             from infertui.tui.welcome import welcome
 
             welcome(self, self._environ)
+        self.ahead.ready = True
+        self.call_later(self._type)
         self.run_worker(self.connection.run(), group="link", exit_on_error=True)
         from infertui.tui.palette import recent
 
@@ -266,7 +273,17 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
         """In front of the main screen comes a dialog with keys of its own."""
         if self.main.is_composed and self.on_main_screen:
             self.main.cover()
-        return super().push_screen(*arguments, **named)
+        mounted = super().push_screen(*arguments, **named)
+        if isinstance(mounted, AwaitMount):
+            self.ahead.opening(1)
+            self.run_worker(self._opened(mounted), group="opening", exit_on_error=False)
+        return mounted
+
+    def pop_screen(self) -> AwaitComplete:
+        """The key that closed it is done with that: what it was on may be gone before it can say so."""
+        popped = super().pop_screen()
+        self.call_later(self._typed, self.ahead.number)
+        return popped
 
     @property
     def on_main_screen(self) -> bool:
@@ -298,12 +315,47 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
         return done
 
     async def on_event(self, event: Event) -> None:
-        """A key that the welcome has no use for is for the screen behind it."""
-        if isinstance(event, Key | Paste) and not event.is_forwarded and self.main.is_composed:
-            gives_way = getattr(self.screen, "gives_way", None)
-            if gives_way is not None and gives_way(event.key if isinstance(event, Key) else ""):
-                self.screen.dismiss(False)
+        """Keys one after the other; ctrl+c is heard in any case."""
+        if not isinstance(event, Key | Paste) or event.is_forwarded or getattr(event, "key", "") == "ctrl+c":
+            await super().on_event(event)
+            return
+        self.ahead.add(event)
+        await self._type()
+
+    async def _type(self) -> None:
+        """Send the key whose turn it is. One that the welcome has no use for is for the screen behind it."""
+        event = self.ahead.next()
+        if event is None:
+            return
+        gives_way = getattr(self.screen, "gives_way", None)
+        if gives_way is not None and gives_way(event.key if isinstance(event, Key) else ""):
+            self.screen.dismiss(False)
+        number, target = self.ahead.number, self.focused or self.screen
         await super().on_event(event)
+        asyncio.get_running_loop().call_later(PATIENCE_S, self.call_later, self._typed, number)
+        if not target.post_message(Settled(number, target, int(isinstance(target, Input)))):
+            self.call_later(self._typed, number)
+
+    def on_settled(self, event: Settled) -> None:
+        """A key was done. What it gave the focus to has it once what waits here already was done."""
+        event.stop()
+        again = Settled(event.number, event.target, event.rounds - 1)
+        if not event.rounds or not event.target.post_message(again):
+            self.call_later(self._typed, event.number)
+
+    async def _typed(self, number: int) -> None:
+        self.ahead.settled(number)
+        await self._type()
+
+    async def _opened(self, mounted: Any) -> None:
+        try:
+            await mounted
+        finally:
+            self.call_later(self._ready)
+
+    async def _ready(self) -> None:
+        self.ahead.opening(-1)
+        await self._type()
 
     def on_key(self, event: Key) -> None:
         """From the first key on the focus goes where the user says; `?` works on every screen that has actions."""
@@ -382,11 +434,7 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
 
         open_palette(self)
 
-    def action_settings(self) -> None:
-        """Change the settings."""
-        self.open_settings()
-
-    def open_settings(self, at: str = "") -> None:
+    def action_settings(self, at: str = "") -> None:
         """Change the settings, beginning with one of them."""
         from infertui.tui.settings.screen import SettingsScreen
 

@@ -205,7 +205,7 @@ def welcome(app: "InfertuiApp", environ: Mapping[str, str]) -> None:
     """Show what was found here, and start the demo run where that is wanted."""
 
     columns, height = app.size
-    if app.stage.chosen or columns < _LEAST[0] or height < _LEAST[1]:
+    if app.stage.chosen or app.ahead.some or columns < _LEAST[0] or height < _LEAST[1]:
         return  # who types already knows what for
 
     def closed(start: bool | None) -> None:

@@ -777,7 +777,7 @@ def test_sentences_name_the_keys_that_the_user_chose(tmp_path: Path) -> None:
 
     async def steps(pilot: Pilot[None]) -> None:
         text = text_of(app)
-        assert "f5 in Config adds a run" in text
+        assert "Nothing is queued. f5 in" in text
         assert "f5 in Config starts a run" in text
         assert "r in Config" not in text
 

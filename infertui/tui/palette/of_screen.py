@@ -76,7 +76,7 @@ def _settings(app: "InfertuiApp") -> Iterator[PaletteCommand]:
 
     for field in fields():
         title = field.name.replace("_", " ")
-        run = partial(app.open_settings, field.name)
+        run = partial(app.action_settings, field.name)
         yield PaletteCommand(f"setting:{field.name}", title, run, "Setting", field.description, words=field.name)
 
 

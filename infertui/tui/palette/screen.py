@@ -65,6 +65,9 @@ class PaletteScreen(Dialog[PaletteCommand | None]):
         self._matches = matcher.search("")
         self._pending = False
         """What is shown is not yet all that what was typed means."""
+        self._looking = False
+        self._asked = 0
+        """How often something else was to be looked for."""
         self._titles = _LONGEST_TITLE
         """Columns for the titles of what was found."""
         self._anew = False
@@ -150,17 +153,25 @@ class PaletteScreen(Dialog[PaletteCommand | None]):
             self._show(self._matcher.search(self._text))
         else:
             self._pending = True
-            self.run_worker(self._look_in_parts(), exclusive=True, group="palette")
+            self._asked += 1
+            if not self._looking:
+                self._looking = True
+                self.run_worker(self._look_in_parts(), group="palette")
 
     async def _look_in_parts(self) -> None:
-        steps = self._matcher.steps(self._text)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as ended:
-                self._show(ended.value)
-                return
-            await asyncio.sleep(0)
+        """Until what is shown is what was asked for last: more may be typed, or come, meanwhile."""
+        try:
+            while self._pending and self.is_attached:
+                asked, steps = self._asked, self._matcher.steps(self._text)
+                while asked == self._asked:
+                    try:
+                        next(steps)
+                    except StopIteration as ended:
+                        self._show(ended.value)
+                        break
+                    await asyncio.sleep(0)
+        finally:
+            self._looking = False
 
     def _show(self, matches: Matches) -> None:
         anew, self._pending, self._anew = self._anew, False, False

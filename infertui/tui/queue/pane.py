@@ -15,6 +15,7 @@ from infertui.tui.capacity.begin import show_search
 from infertui.tui.frame.actions import Action, bindings
 from infertui.tui.frame.context import AppContext
 from infertui.tui.queue.acts import QueueActs
+from infertui.tui.queue.reasons import reason
 from infertui.tui.queue.view import Line, QueueContext, entries_of, heading, line_text, lines_of, neighbours
 from infertui.tui.state import ALL_TOPICS, Topic
 from infertui.tui.themes import DEFAULT_PALETTE, palette
@@ -124,27 +125,8 @@ class QueuePane(Pane):
 
     def reason(self, action: Action) -> str:
         """By what is marked, or under the cursor."""
-        targets = self._targets()
-        states = {entry.state for entry in targets}
-        match action.name:
-            case "pause" | "clear" | "undo":
-                ended = any(entry.state in ENDED for entry in self.app_context.client_state.entries.values())
-                if action.name == "clear":
-                    return "" if ended else "nothing has ended"
-                return "" if self._undo or action.name == "pause" else "only taking out waiting runs can be undone"
-            case _ if not targets:
-                return "nothing is queued"
-            case "move_down" | "move_up" if "queued" not in states:
-                return "only what waits can be moved"
-            case "skip" if not states & {"queued", "running"}:
-                return "only what waits or runs can be skipped"
-            case "retry" if states.isdisjoint(ENDED):
-                return "only what has ended can be queued once more"
-            case "edit" if self._line is None or self._line.entry is None or self._line.entry.state != "queued":
-                return "only a single run that waits can be edited"
-            case "fold" | "unfold" if self._line is None or len(self._line.group.entries) < 2:
-                return "it is no group"
-        return ""
+        entries = self.app_context.client_state.entries.values()
+        return reason(action.name, self._targets(), self._line, entries, undoable=bool(self._acts.history.undoable()))
 
     def step_back(self) -> bool:
         """Without the marks."""

@@ -1,7 +1,7 @@
 """What can be done with runs of the Results pane. Each act takes the rows that it is on."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from infertui.errors import UsageError
@@ -24,6 +24,24 @@ MOST_REPEATED = 100
 MOST_COMPARED = 24
 MOST_DRAWN = 1000
 _MOST_NAMED = 3
+
+
+_ON_NO_RUN = frozenset({"filter", "columns", "hide_failed", "capacities", "reverse", "sort"})
+
+
+def reason(act: str, keys: "Mapping[str, str]", *, there: bool, compared: int, drawn: int) -> str:
+    """Why an act would do nothing; empty where it does something. `there`: a run is under the cursor. `compared` are
+    marked or under the cursor, with the baseline; a curve would be of `drawn` runs."""
+    if act in _ON_NO_RUN:
+        return ""
+    if not there and not compared:
+        return "there is no run here"
+    mark, base = sign(keys, "list.mark", "space"), sign(keys, "results.baseline", "b")
+    if act == "compare" and compared < 2:
+        return f"mark two runs with {mark}, or make another one the baseline with {base}"
+    if act == "bench" and compared < 2:
+        return f"mark two configurations with {mark} at least"
+    return "a curve takes three runs at least" if act == "curve" and drawn < 3 else ""
 
 
 def compare(app: "App[Any]", app_context: AppContext, rows: Sequence[ResultRow]) -> None:

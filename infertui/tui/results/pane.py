@@ -190,20 +190,9 @@ class ResultsPane(Pane):
 
     def reason(self, action: Action) -> str:
         """By what is marked, or under the cursor."""
-        marked = len(self._selection.marked)
-        match action.name:
-            case "filter" | "columns" | "hide_failed" | "capacities" | "reverse":
-                return ""
-            case _ if not marked and self._table.current is None:
-                return "there is no run here"
-            case "compare" if len(self._compared) < 2:
-                mark, base = self.key("list.mark", "space"), self.key("results.baseline", "b")
-                return f"mark two runs with {mark}, or make another one the baseline with {base}"
-            case "bench" if len(self._compared) < 2:
-                return f"mark two configurations with {self.key('list.mark', 'space')} at least"
-            case "curve" if (marked if marked > 1 else self._table.pages.matching) < 3:
-                return "a curve takes three runs at least"
-        return ""
+        keys, there = self.app_context.settings.keys, self._table.current is not None
+        drawn = len(self._selection.marked) if len(self._selection.marked) > 1 else self._table.pages.matching
+        return acts.reason(action.name, keys, there=there, compared=len(self._compared), drawn=drawn)
 
     def step_back(self) -> bool:
         """Without the marks, then without the filter."""

@@ -1,6 +1,7 @@
 """A list of any number of rows, of which only those in view are ever asked for."""
 
 from collections.abc import Hashable
+from textwrap import wrap
 from typing import ClassVar, Protocol
 
 from rich.text import Text
@@ -249,7 +250,7 @@ class RowList(Lines, can_focus=True):
         if self._heading is not None:
             lines.append(cut(Text(" " * GUTTER, end="").append_text(self._heading), width, signs.ellipsis))
         if not self._count and self._empty:
-            lines.append(cut(Text(self._empty, style=palette(self.app).muted), width, signs.ellipsis))
+            lines += [Text(part, style=palette(self.app).muted) for part in wrap(self._empty, width)]
         view = range(self._top, min(self._top + self._view, self._count))
         self._rows = {index: self._rows.get(index) or self._row(index) for index in view}
         lines += [self._decorated(index) for index in view]
