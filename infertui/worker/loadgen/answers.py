@@ -95,6 +95,8 @@ class AnswerReading:
     ) -> None:
         self.done = self.failed = 0
         """Those that ended in order, and those that failed by themselves."""
+        self.tokens = self.pieces = 0
+        """Of all that were read: what they held, and in how many pieces it came."""
         self._dialect = dialect
         self._emit = emit
         self._streaming = streaming
@@ -132,6 +134,8 @@ class AnswerReading:
         answer = read(flight, self._dialect, streaming=self._streaming)
         request = request_of(flight, answer, self._count)
         self._records.append(request)
+        self.tokens += request.tokens
+        self.pieces += len(flight.body)
         if not request.error_kind:
             self.done += 1
         elif request.error_kind != "aborted":

@@ -117,11 +117,17 @@ class Executor:
             sent=self.sent,
             done=self._reading.done,
             failed=self._reading.failed,
-            tokens=self._pieces + sum(len(flight.body) for flight in self._active),
+            tokens=self._tokens(),
             lag_ns=self.meter.lag.take_recent_ns(),
             late_ns=self.meter.late.take_recent_ns(),
             cpu=self.meter.take_cpu(),
         )
+
+    def _tokens(self) -> int:
+        """Of answers that were read what they held, and of the others' pieces, which are not all tokens, as much."""
+        reading = self._reading
+        unread = self._pieces + sum(len(flight.body) for flight in self._active) - reading.pieces
+        return reading.tokens + round(unread * (reading.tokens / reading.pieces if reading.pieces else 1.0))
 
     def result(self) -> ClientMeter:
         """The honesty meter of all of it."""

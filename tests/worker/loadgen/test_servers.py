@@ -96,6 +96,13 @@ def secure(server: MockServer, **target: Any) -> PreparePart:
     return part_command(server.url, count=2, concurrency=1, target=target)
 
 
+@pytest.mark.parametrize("dressing", ["plain", "split-segments", "joined-events"])
+def test_snapshots_tell_tokens_in_however_many_pieces_they_came(tmp_path: Path, dressing: str) -> None:
+    with MockServer(quick(dressings=(dressing,))) as server:
+        told = play(load(tmp_path, part_command(server.url, count=6, concurrency=2)))
+    assert told.snapshots[-1].tokens == sum(request.tokens for request in told.requests) == 36
+
+
 def test_a_key_that_the_server_repeats_is_in_no_line(tmp_path: Path) -> None:
     async def run() -> Told:
         refusal = Scripted(401, {"error": {"message": f"no such key: Bearer {KEY}"}})
