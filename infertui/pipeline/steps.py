@@ -5,6 +5,7 @@ pipeline. Its own folder holds the plan, the state and the report.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from infertui.config.bench_plan import bench_id
 from infertui.config.schema import Config
 from infertui.config.sweep import Variant
 from infertui.errors import EngineError
+from infertui.measure.dependence import FEWEST
 from infertui.models.resolve import is_to_be_pulled
 from infertui.pipeline import machine, outcome
 from infertui.pipeline.choosing import Choosing
@@ -137,6 +139,13 @@ class Steps:
             tried |= {_place(one) for one in together}
             took.append((time.monotonic() - started) / len(together))
             self._tell_what_is_left([one for one in left_of(order, self.results()) if _place(one) not in tried], took)
+        while again := round_to_repeat(order, self.results()):
+            number = _place(again[0])[1] + 1
+            self._host.tell(f"  round {number} does not count, and too few do: it is measured again, once")
+            if self._host.measure(again, first=1, total=len(again)).interrupted:
+                raise InterruptedPipelineError("interrupted in step measure")
+            if round_to_repeat(order, self.results()) == again:  # it did not even finish
+                break
         found = bench_report(results) if (results := self.results()) else None
         if found is None or not any(result.state == "finished" for result in results):
             errors = "; ".join(f"{arm.name}: {arm.error}" for arm in found.failed) if found else "nothing was measured"
@@ -211,6 +220,28 @@ def left_of(order: Sequence[Variant], results: Iterable[Result]) -> list[Variant
     able = {arm for arm, _ in finished}
     failed = {place.arm for place, state in seen if state == "failed"} - able
     return [one for one in order if _place(one) not in finished and _place(one)[0] not in failed]
+
+
+def round_to_repeat(order: Sequence[Variant], results: Iterable[Result]) -> list[Variant]:
+    """The runs of the first round that has an invalid one and was not repeated, where fewer than `FEWEST` rounds count:
+    without so many there is no interval. The latest of repeated runs counts.
+    """
+    finished: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    for result in results:
+        if result.bench and result.state == "finished":
+            finished[result.bench.arm, result.bench.round].append(result)
+    arms = {arm for arm, _ in finished}
+    rounds: dict[int, list[Variant]] = defaultdict(list)
+    for variant in order:
+        if _place(variant)[0] in arms:
+            rounds[_place(variant)[1]].append(variant)
+    ended = {number: [finished[_place(one)] for one in runs] for number, runs in rounds.items()}
+    whole = {number: runs for number, runs in ended.items() if all(runs)}
+    counting = [number for number, runs in whole.items() if all(run[-1].verdict.valid for run in runs)]
+    if len(counting) >= min(FEWEST, len(rounds)):
+        return []
+    once = (number for number, runs in whole.items() if number not in counting and all(len(run) == 1 for run in runs))
+    return rounds[number] if (number := next(once, None)) is not None else []
 
 
 def _place(variant: Variant) -> tuple[str, int]:

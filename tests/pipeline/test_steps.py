@@ -6,11 +6,14 @@ import pytest
 from msgspec.structs import replace
 from support.pipelines import BASELINE, FAILING, FASTER, KeepingHost, Killed, asked, folder_of
 
+from infertui.config.sweep import Variant
 from infertui.errors import EngineError, ModelError
+from infertui.measure.validity import Verdict
 from infertui.pipeline import choosing, machine, state, steps
 from infertui.pipeline.host import InterruptedPipelineError, Ran
 from infertui.pipeline.state import STEPS, PipelineFile, held, read
 from infertui.pipeline.steps import Steps, needs_build
+from infertui.results.result import Result
 from infertui.results.runs import Store
 
 
@@ -289,3 +292,43 @@ def test_the_baseline_is_no_candidate_to_beat_itself(tmp_path: Path, monkeypatch
     monkeypatch.setattr(choosing, "candidates", lambda on_gpu: (BASELINE, "simulator:step_ms=12"))
     done = run(folder, replace(asked(), engines=()), store, KeepingHost(store))
     assert [arm.name for arm in done.arms] == [BASELINE, "simulator:step_ms=12"]
+
+
+class DisturbedHost(KeepingHost):
+    """A host whose runs of these names are invalid the first `times` times."""
+
+    def __init__(self, store: Store, names: set[str], times: int) -> None:
+        super().__init__(store)
+        self.names, self.times = names, times
+
+    def _result(self, variant: Variant) -> Result:
+        result = super()._result(variant)
+        disturbed = variant.name in self.names and self.measured.count(variant.name) < self.times
+        return (
+            replace(result, verdict=Verdict(invalid=("other processes used 80 % of the CPUs",)))
+            if disturbed
+            else result
+        )
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "times", "again"),
+    [
+        ({f"{BASELINE} 2/5"}, 1, 0),  # four of five rounds count, which is enough
+        ({f"{BASELINE} 1/5", f"{FASTER} 3/5", f"{BASELINE} 5/5"}, 1, 1),  # two count: one more is enough
+        ({f"{BASELINE} {number}/5" for number in (1, 2, 3, 4)}, 1, 2),
+        ({f"{BASELINE} {number}/5" for number in (1, 2, 3, 4, 5)}, 9, 5),  # each once, and no more
+    ],
+)
+def test_rounds_that_do_not_count_are_repeated_once_where_too_few_do(
+    disturbed: set[str], times: int, again: int, tmp_path: Path
+) -> None:
+    folder, store = folder_of(tmp_path)
+    host = DisturbedHost(store, disturbed, times)
+    run(folder, asked(rounds=5), store, host)
+    assert len(host.measured) == 10 + 2 * again
+    repeated = host.measured[10:]
+    assert {name.rpartition(" ")[0] for name in repeated} == ({BASELINE, FASTER} if again else set())
+    assert sum("measured again" in line for line in host.told) == again
+    if times == 1:
+        assert "95 % intervals over" in (folder / "summary.txt").read_text()
