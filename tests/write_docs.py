@@ -3,7 +3,7 @@
     python tests/write_docs.py
 
 fills every part of a page between `<!-- begin: WHAT -->` and `<!-- end -->`. WHAT is a command of infertui, whose
-output stands there, one of the words of PARTS, `speeds FOLDER...`, `load FOLDER` or `summary FOLDER RUN`.
+output stands there, one of the words of PARTS, `speeds FOLDER...`, `load FOLDER`, `tuned FOLDER`, `summary FOLDER RUN`.
 """
 
 import os
@@ -22,6 +22,7 @@ from support.manual.loads import loads
 from support.manual.routes import routes, wire_types
 from support.manual.speeds import speeds
 from support.manual.summary import summary
+from support.manual.tuned import tuned
 from typer.testing import CliRunner
 
 from infertui.cli.main import app
@@ -67,6 +68,8 @@ def made(what: str) -> str:
     word, *names = what.split()
     if word == "load":
         return loads(*names)
+    if word == "tuned":
+        return tuned(*names)
     if word == "speeds":
         return speeds(names)
     if word == "summary":
