@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from infertui.measure.hypotheses import hypotheses, stretches_for
+from infertui.measure.hypotheses import Hypotheses, hypotheses, stretches_for, wandering
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +40,8 @@ SEEN_FROM = 10
 """Observations from which it can be seen whether they depend on one another."""
 MOST = 128
 """Of more observations, neighbours are taken together first: sums over stretches hold dependence of any kind."""
+MOST_WANDERING = 64
+"""The same where slow wander alone is looked for."""
 _FEWEST_STRETCHES = 24
 """Of all iterations together, from which stretches of fewer than ten iterations tell anything."""
 _NOTHING = 1e-7
@@ -67,11 +69,24 @@ class PlaceEvidence(Struct, frozen=True, eq=False):
 
 
 class Scatter(Struct, frozen=True, eq=False):
-    """How the observations of one ratio scatter around it. `plain` is the variance if they are independent."""
+    """How the observations of one ratio scatter around it. `plain` is the variance if they are independent.
+
+    `residuals` are theirs, as shares of the ratio; of many, those of neighbours together.
+    """
 
     count: int
     plain: float
     views: dict[Place, PlaceEvidence] = {}
+    residuals: "Floats | None" = None
+
+    def of_wander(self) -> PlaceEvidence | None:
+        """What is known of slow wander: by stretches, or else by ten observations and more. None: nothing is."""
+        if "stretches" in self.views:
+            return self.views["stretches"]
+        if self.residuals is None or "iterations" not in self.views:
+            return None
+        residuals = _together(self.residuals, MOST_WANDERING)
+        return _view(residuals, residuals, wandering(len(residuals)))
 
 
 class Certainty(Struct, frozen=True):
@@ -109,27 +124,34 @@ def scatter(
 
     top, bottom = np.asarray(tops, dtype=float), np.asarray(bottoms, dtype=float)
     residuals = top / top.mean() - bottom / bottom.mean()
-    residuals -= residuals.mean()
-    width = math.ceil(len(residuals) / MOST)
-    if width > 1:
-        sums = np.add.reduceat(residuals, np.arange(0, len(residuals), width))
-        residuals = sums * (len(sums) / len(residuals))
-        residuals -= residuals.mean()
+    residuals = _together(residuals - residuals.mean(), MOST)
     n, squares = len(residuals), float(np.square(residuals).sum())
     plain = squares / (n - 1) / n
     if squares <= n * _NOTHING**2:
         return Scatter(n, plain)
     views: dict[Place, PlaceEvidence] = {}
     if n >= SEEN_FROM:
-        views["iterations"] = _view(residuals, residuals, 1)
+        views["iterations"] = _view(residuals, residuals, hypotheses(n))
     count = _parts(stretches, n)
     if count > 1:
         with np.errstate(over="ignore"):  # anybody may have written them into a file
             parts = np.array([np.add.reduceat(each, np.arange(0, len(each), len(each) // count)) for each in stretches])
             usual = float(parts.mean())
         if 0 < usual < math.inf:
-            views["stretches"] = _view(residuals, (parts / usual).ravel(), count)
-    return Scatter(n, plain, views)
+            views["stretches"] = _view(residuals, (parts / usual).ravel(), hypotheses(n, count))
+    return Scatter(n, plain, views, residuals)
+
+
+def _together(residuals: "Floats", most: int) -> "Floats":
+    """Of more than so many, sums of neighbours, as shares of the same ratio."""
+    import numpy as np
+
+    width = math.ceil(len(residuals) / most)
+    if width <= 1:
+        return residuals
+    sums = np.add.reduceat(residuals, np.arange(0, len(residuals), width))
+    sums *= len(sums) / len(residuals)
+    return np.asarray(sums - sums.mean())
 
 
 def _parts(stretches: Sequence[Sequence[float]], n: int) -> int:
@@ -141,9 +163,8 @@ def _parts(stretches: Sequence[Sequence[float]], n: int) -> int:
     return count if fits and (n >= SEEN_FROM or n * count >= _FEWEST_STRETCHES) else 1
 
 
-def _view(residuals: "Floats", seen: "Floats", stretches: int) -> PlaceEvidence:
+def _view(residuals: "Floats", seen: "Floats", models: Hypotheses) -> PlaceEvidence:
     n = len(residuals)
-    models = hypotheses(n, stretches)
     means = models.covariances.sum(axis=(1, 2)) / n**2
     return PlaceEvidence(
         priors=models.priors,

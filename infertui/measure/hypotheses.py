@@ -81,9 +81,19 @@ def stretches_for(iterations: int) -> int:
 @functools.lru_cache(maxsize=8)
 def hypotheses(iterations: int, stretches: int = 1) -> Hypotheses:
     """All that are considered; those of whole iterations where there is one stretch."""
+    return _known(_of_iterations(iterations) if stretches == 1 else _of_stretches(iterations, stretches), stretches)
+
+
+@functools.lru_cache(maxsize=8)
+def wandering(iterations: int) -> Hypotheses:
+    """Those of stretches, one for one, where only whole iterations are known."""
+    return _known(_of_stretches(iterations, 1), 1)
+
+
+def _known(chosen: "list[_Hypothesis]", stretches: int) -> Hypotheses:
     import numpy as np
 
-    chosen = _of_iterations(iterations) if stretches == 1 else _of_stretches(iterations, stretches)
+    iterations = len(chosen[0][0]) // stretches
     covariances = np.array([covariance for covariance, _, _, _ in chosen])
     of_mean = covariances.mean(axis=(1, 2))
     contrast = np.asarray(np.kron(_differences(iterations), np.eye(stretches)), dtype=float)

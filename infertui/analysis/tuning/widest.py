@@ -1,10 +1,12 @@
 """How far a ratio may be off at most where few iterations depend on one another: from their stretches.
 
-Iterations that wander together are worth too few independent ones for Student's interval (`Certainty.enough`). Their
-stretches are many: from them it is known well how much there is of wander, of what is an iteration's own and of noise,
-under each of the `hypotheses`. Which of these holds is not known, since what is slower than all that was seen can
-hardly be told from what does not move. So a wander is taken for the likelier beforehand the slower it is, and the
-interval is wide. How often it holds the truth: tests/analysis/tuning/test_widest.py.
+Iterations that wander together are worth too few independent ones for Student's interval (`Certainty.enough`). From
+their stretches, or from ten iterations and more, it is known how much there is of wander, of what is an iteration's own
+and of noise, under each of the `hypotheses`. Which of these holds is not known, since what is slower than all that was
+seen can hardly be told from what does not move. So a wander is taken for the likelier beforehand the slower it is, and
+the interval is wide. But a wander that is much larger in the long run than a third of the speed itself is taken for
+unlikely: else nothing could be said of what wanders by a tenth while it is looked at.
+How often it holds the truth: tests/analysis/tuning/test_widest.py.
 """
 
 import functools
@@ -23,18 +25,19 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _HALVINGS = 60
+_LIKELY = 0.3
+"""Standard deviation of speeds in the long run, as a share, that beforehand is likely (half a normal distribution)."""
 _FURTHEST = 1e3
 """Standard deviations; further off nothing is looked for."""
 
 
 def widest_interval(totals: Totals, *, confidence: float = CONFIDENCE) -> Interval | None:
-    """Of a ratio of sums; None where its stretches are not known."""
+    """Of a ratio of sums; None where there are fewer than ten observations, and their stretches are not known."""
     return _around(totals.value, [totals], confidence)
 
 
 def widest_ratio(first: Totals, second: Totals, *, confidence: float = CONFIDENCE) -> Interval | None:
-    """Of how many times `first` is `second`; None where the stretches of one are not known, unless what is known of its
-    iterations is enough."""
+    """Of how many times `first` is `second`; None as for each of them, unless what is known of one is enough."""
     return _around(second.value / first.value, [first, second], confidence)
 
 
@@ -60,16 +63,18 @@ def _reach(scatters: Sequence[Scatter], confidence: float) -> float | None:
     variances: Floats | float = 0.0
     fears: Floats | None = None
     degrees = 0
-    for one in scatters:
-        view = one.views.get("stretches")
-        if view is not None:
-            together, variances, fears = together + view.likelihoods, variances + view.spreads, view.fears
-            degrees += view.degrees
+    known = [None if "stretches" in one.views else _known(one) for one in scatters]
+    for one, variance in zip(scatters, known, strict=True):
+        if variance is not None and None in known:
+            variances = variances + variance
             continue
-        alone = certainty([one])
-        if alone.assumed or not alone.enough:
+        view = one.of_wander()
+        if view is None:
             return None
-        variances = variances + alone.variances[0]
+        in_the_long_run = view.spreads / view.means
+        together = together + view.likelihoods - in_the_long_run / (2 * _LIKELY**2)
+        variances, fears = variances + view.spreads, view.fears
+        degrees += view.degrees
     if fears is None:
         return None
     weights, deviations = weights_of(fears + together), np.sqrt(np.asarray(variances))
@@ -80,6 +85,12 @@ def _reach(scatters: Sequence[Scatter], confidence: float) -> float | None:
         beyond = float(weights @ np.interp(middle / deviations, at, tails))
         low, high = (middle, high) if beyond > 1 - confidence else (low, middle)
     return high
+
+
+def _known(one: Scatter) -> float | None:
+    """The variance of one that is known well enough by itself."""
+    alone = certainty([one])
+    return alone.variances[0] if alone.enough and not alone.assumed else None
 
 
 @functools.lru_cache(maxsize=32)

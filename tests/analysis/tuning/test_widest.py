@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from support.series import EACH, STRETCHED, parts
+from support.series import EACH, STRETCHED, autoregressive, hidden, parts
 
+from infertui.analysis.tuning.segment import against
 from infertui.analysis.tuning.widest import widest_interval, widest_ratio
 from infertui.measure.comparison import Totals, ratio
 from infertui.measure.statistics import ratio_bounds
@@ -58,6 +59,38 @@ def test_a_change_by_four_fifths_is_seen_in_three_iterations_that_wander_by_a_hu
         found = widest_ratio(totals(one), totals(other, 1.8))
         assert found is not None
         assert 1.2 < found.low < found.high < 2.7
+
+
+WITHOUT_STRETCHES = {
+    "wander 0.5": autoregressive(0.5), "wander 0.8": autoregressive(0.8), "wander 0.95": autoregressive(0.95),
+    "wander by a fifth": autoregressive(0.8, 0.2), "wander 0.9 beneath noise": hidden(0.9, 0.7),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [12, 45, 100])
+@pytest.mark.parametrize("name", WITHOUT_STRETCHES)
+def test_many_observations_without_stretches_that_wander_together_hold_it_as_well(name: str, count: int) -> None:
+    drawn = WITHOUT_STRETCHES[name].draw(np.random.default_rng(count), 100, count)
+    ones = (1.0,) * count
+    untold = [one for one in map(np.ndarray.tolist, drawn) if ratio_bounds(one, ones).interval is None]
+    found = [widest_interval(Totals.mean_of(one)) for one in untold]
+    assert sum(interval is not None and interval.low <= 1 <= interval.high for interval in found) >= 0.93 * len(found)
+
+
+@pytest.mark.parametrize("count", [12, 45])
+def test_rates_that_wander_by_a_fifth_and_are_three_times_as_high_are_higher(count: int) -> None:
+    drawn = autoregressive(0.8, 0.2).draw(np.random.default_rng(2), 60, count)
+    for one, other in zip(drawn[::2], drawn[1::2], strict=True):
+        theirs, ours = Totals.mean_of(one.tolist()), Totals.mean_of((3 * other).tolist())
+        assert against(1, theirs, ours, fixed=True).finding == "better"
+
+
+def test_a_setting_of_many_short_batches_is_told_from_one_of_few_long_ones_where_both_wander() -> None:
+    generator = np.random.default_rng(4)
+    long = totals(STRETCHED["wander 0.8"].draw(generator, 1, 27)[0])
+    shorts = [Totals.mean_of((short / 16).tolist()) for short in autoregressive(0.9, 0.001).draw(generator, 20, 50)]
+    assert [against(1, long, short, fixed=True).finding for short in shorts] == ["worse"] * 20
+    assert any((found := ratio(long, short)) is not None and found.interval is None for short in shorts)
 
 
 def test_a_side_of_many_iterations_without_stretches_counts_as_it_is_known() -> None:
