@@ -15,7 +15,7 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Braille bits by column and row of a cell (Unicode chapter 21.1)."""
 _BLANK = 0x2800
 WIDTH, HEIGHT = 60, 8
-_TICK_CELLS = 6
+_TICK_CELLS = 4
 _FEWEST, _FEWEST_OF_KNEE = 2, 3
 
 

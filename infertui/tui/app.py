@@ -362,6 +362,7 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
         self.stage.chosen = True
         if event.key == "question_mark" and not self.on_main_screen and hasattr(self.screen, "ACTIONS"):
             self.action_keys_help()
+        self.picture_key("" if self.on_main_screen else event.key)
 
     def action_go(self, place: str) -> None:
         """To a pane by its number."""

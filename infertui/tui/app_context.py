@@ -1,5 +1,6 @@
 """What panes and dialogs may ask of the application: AppContext, implemented."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,7 @@ from infertui.tui.terminal.base import ScreenApp
 from infertui.tui.terminal.capabilities import glyphs
 
 if TYPE_CHECKING:
+    from infertui.chart import ResultChart
     from infertui.runner.control import RunnerApi
     from infertui.runner.scheduling.queue_store import Entry
     from infertui.tui.appearance import Appearance
@@ -200,6 +202,50 @@ class ContextApp(ScreenApp):
             return
         self.say(clipboard.said(what, path, environ=self._environ, hint=not self._tmux_hinted))
         self._tmux_hinted = True
+
+    def save_chart(self, chart: "ResultChart") -> None:
+        """Save it as PNG and SVG beside the reports, and say where; drawing is left to a thread."""
+        from infertui.tui.pictures import saving
+
+        title = " ".join([*(panel.name for panel in chart.panels), *(["over", chart.heading] if chart.heading else [])])
+        self.run_worker(self._save_picture(title, lambda: saving.draw(chart, title)), group="pictures")
+
+    def picture_key(self, key: str) -> None:
+        """The keys of pictures work on screens of their own, too, which the application's keys do not reach."""
+        keymap: Mapping[str, str] = getattr(self, "keymap", {})
+        if key == keymap.get("app.picture", "I"):
+            self.action_picture()
+        elif key == keymap.get("app.save-screen", "f2"):
+            self.action_save_screen()
+
+    def action_picture(self) -> None:
+        """The chart at hand as files; the screen where there is no chart."""
+        from infertui.tui.pictures.saving import chart_at_hand
+
+        chart = chart_at_hand(self)
+        if chart is None:
+            self.action_save_screen()
+        else:
+            self.save_chart(chart)
+
+    def action_save_screen(self) -> None:
+        """Save what the screen shows as SVG beside the reports, and say where."""
+        from infertui.tui.pictures import saving
+
+        files = saving.screen_svg(self, "infertui")
+        self.run_worker(self._save_picture("screen", lambda: files), group="pictures")
+
+    async def _save_picture(self, title: str, draw: "Callable[[], Mapping[str, bytes]]") -> None:
+        from infertui.tui import clipboard
+        from infertui.tui.pictures import saving
+
+        try:
+            paths = await asyncio.to_thread(lambda: saving.save(self._out, title, draw()))
+        except InfertuiError as error:
+            self.say(notify.of_error(error), "error")
+            return
+        others = "".join(f" and {path.suffix.removeprefix('.').upper()}" for path in paths[1:])
+        self.say(f"Saved {clipboard.shortened(paths[0], self._environ)}{others}.")
 
     def open_in_config(self, toml: str, label: str) -> None:
         """Load a config into the Config pane and go there."""

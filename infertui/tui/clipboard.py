@@ -41,11 +41,13 @@ def keep(text: str, path: Path) -> None:
         raise StoreError(f"cannot write {clean(str(path))}: {error.strerror}") from None
 
 
+def shortened(path: Path, environ: Mapping[str, str]) -> str:
+    """A path for a sentence, from the user's folder on where it lies there."""
+    home, shown = environ.get("HOME", ""), str(path)
+    return clean("~" + shown[len(home) :] if home and shown.startswith(home + "/") else shown)
+
+
 def said(what: str, path: Path, *, environ: Mapping[str, str], hint: bool) -> str:
     """The sentence for the user; with `hint`, inside tmux, also what tmux needs."""
-    home = environ.get("HOME", "")
-    shown = str(path)
-    if home and shown.startswith(home + "/"):
-        shown = "~" + shown[len(home) :]
-    sentence = f"Copied {clean(what)}; also in {clean(shown)}"
+    sentence = f"Copied {clean(what)}; also in {shortened(path, environ)}"
     return f"{sentence}\n{TMUX_HINT}" if hint and environ.get("TMUX") else sentence

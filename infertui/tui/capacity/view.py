@@ -17,13 +17,13 @@ from infertui.analysis.capacity.wording import (
     number_text,
     seconds_text,
 )
+from infertui.chart import ChartCurve, ChartMark, ChartPanel, ChartPoint, ResultChart
 from infertui.errors import InfertuiError
 from infertui.measure.load.slo import SloTerm, parse_slo
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.runner.capacity.state import CapacityView, StayLive, StayShown
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.widgets.cells import RenderContext, beside, clock, fit
-from infertui.tui.widgets.result_chart import ChartCurve, ChartMark, ChartPanel, ChartPoint, ResultChart
 
 Drawn = Literal["levels", "pareto"]
 _NUMBER, _LEVEL, _VERDICT, _FIGURE = 4, 15, 40, 10

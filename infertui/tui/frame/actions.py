@@ -106,6 +106,8 @@ GLOBAL_ACTIONS = (
     Action("app.next-theme", "T", "Theme", "the next colour theme", footer=False),
     Action("app.mouse", "m", "Mouse", "mouse for the panes, or for the terminal's own selection", footer=False),
     Action("app.redraw", "ctrl+l", "Redraw", "draw the whole screen again", footer=False),
+    Action("app.picture", "I", "Picture", "save the chart at hand as PNG and SVG, or the screen", footer=False),
+    Action("app.save-screen", "f2", "Save screen", "save the whole screen as SVG", footer=False),
     Action("app.settings", "comma", "Settings", "change the settings", footer=False),
     Action(
         "app.interrupt", "ctrl+c", "Cancel run", "cancel the run under way (asks); twice: quit", footer=False,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from rich.text import Text
@@ -12,6 +13,9 @@ from infertui.tui.widgets.lines import Lines
 from infertui.tui.widgets.plot import Chart, Mark, PlotStyle, Series, draw, plot_style, values_range, window
 
 __all__ = ["Chart", "LineChart", "Mark", "PlotStyle", "Series", "histogram", "window"]
+
+if TYPE_CHECKING:
+    from infertui.chart import ResultChart
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _ASCII_EIGHTHS = " .:#"
@@ -61,6 +65,22 @@ class LineChart(Lines):
             gutter,
         )
         self.compose_lines()
+
+    @property
+    def chart(self) -> "ResultChart | None":
+        """What it shows, to be drawn anew."""
+        from infertui.chart import ChartCurve, ChartMark, ChartPanel, ChartPoint, ResultChart
+
+        shown = self._chart
+        if shown is None:
+            return None
+        first, last = shown.x_range
+        curves = tuple(
+            ChartCurve(tuple(ChartPoint(x, y) for x, y in one.points if first <= x <= last), one.label)
+            for one in shown.series
+        )
+        marks = tuple(ChartMark(mark.x, mark.label) for mark in shown.marks if first <= mark.x <= last)
+        return ResultChart((ChartPanel(shown.y_label, shown.unit, curves, marks, y_range=shown.y_range),), "seconds")
 
     def compose_lines(self) -> None:
         """The chart for this size and theme."""

@@ -6,14 +6,20 @@ ticks and styles are those of all charts.
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
-from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
-from infertui.axes import Axis, level_axis, level_ticks, tick_rows, value_axis
+from infertui.axes import Axis, level_axis, level_ticks, tick_rows
+from infertui.chart import (
+    ChartCurve,
+    ChartMark,
+    ChartPanel,
+    ResultChart,
+    axis_of,
+    known_points,
+)
 from infertui.tui.terminal.sanitize import safe
 from infertui.tui.widgets.lines import Lines
 from infertui.tui.widgets.plot import PlotStyle, axis_line, framed, label_cells, plot_style, sized
@@ -23,71 +29,11 @@ LEAST_ROWS, LEAST_CELLS = 5, 24
 _ROOMY_ROWS, _ROOMY_CELLS = 8, 34
 """More panels than one are shown where each of them has so much."""
 _GAP = 2
-_TICK_CELLS = 6
+_TICK_CELLS = 4
 _POINTS, _ASCII_POINTS = "●○◆◇▲△", "o*x+%@"
-_MOST_BEYOND = 2.0
-"""Intervals lengthen an axis up to this multiple of what the points themselves need."""
 _OUTSIDE = 0.5
 _FIRST_CODE = 16
 """Plotext's number of the first style; those below are the terminal's own."""
-
-
-class ChartPoint(Struct, frozen=True):
-    """A value at `x`, with its interval where there is one; None is not available and not drawn. `doubt` marks what is
-    not to be believed, such as an invalid run."""
-
-    x: float
-    y: float | None
-    low: float | None = None
-    high: float | None = None
-    doubt: bool = False
-
-
-class ChartCurve(Struct, frozen=True):
-    """Points in any order, joined by straight lines unless `joined` is False."""
-
-    points: tuple[ChartPoint, ...]
-    label: str = ""
-    style: str = ""
-    """A rich style; empty: the theme's next series style."""
-    joined: bool = True
-
-
-class ChartMark(Struct, frozen=True):
-    """A vertical line at `at`, or a horizontal one, with what it is: `knee 16`, `limit 200 ms`."""
-
-    at: float
-    label: str
-    across: bool = False
-    kind: Literal["mark", "limit"] = "mark"
-
-
-class ChartPanel(Struct, frozen=True):
-    """One quantity. `failed` are the x at which there is no value because something failed. Its axis starts at zero
-    unless `zero` is False, or `y_range` says otherwise."""
-
-    name: str
-    unit: str
-    curves: tuple[ChartCurve, ...]
-    marks: tuple[ChartMark, ...] = ()
-    failed: tuple[float, ...] = ()
-    zero: bool = True
-    y_range: tuple[float, float] | None = None
-
-
-class ResultChart(Struct, frozen=True):
-    """Panels over one x axis of levels, which `heading` names. Texts may be foreign."""
-
-    panels: tuple[ChartPanel, ...]
-    heading: str = ""
-
-    @property
-    def levels(self) -> list[float]:
-        """Every x that something was measured, or failed, at."""
-        found = chain.from_iterable(
-            chain((point.x for curve in panel.curves for point in curve.points), panel.failed) for panel in self.panels
-        )
-        return sorted({x for x in found if math.isfinite(x)})
 
 
 class ResultPlot(Lines):
@@ -99,6 +45,11 @@ class ResultPlot(Lines):
     def __init__(self, chart: ResultChart | None = None, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._chart = chart
+
+    @property
+    def chart(self) -> ResultChart | None:
+        """What it shows."""
+        return self._chart
 
     def show(self, chart: ResultChart) -> None:
         """Show this one."""
@@ -122,7 +73,7 @@ def chart_lines(chart: ResultChart, width: int, height: int, look: PlotStyle) ->
     cells = (width - _GAP * (across - 1)) // across
     rows = height // down
     shown = chart.panels[: across * down]
-    labels = [_value_axis(panel) for panel in shown]
+    labels = [axis_of(panel) for panel in shown]
     inside = _inside(rows)
     gutter = 0 if across > 1 else max(label_cells(tick_rows(axis, inside), cells) for axis in labels)
     lines: list[Text] = []
@@ -162,7 +113,7 @@ def panel_lines(
     panel: ChartPanel, chart: ResultChart, width: int, rows: int, look: PlotStyle, *, gutter: int = 0
 ) -> list[Text]:
     """One panel: title with what marks mean, drawing behind its y axis, x axis."""
-    x_axis, y_axis = level_axis(chart.levels), _value_axis(panel)
+    x_axis, y_axis = level_axis(chart.levels), axis_of(panel)
     inside = _inside(rows)
     labels = tick_rows(y_axis, inside)
     left = label_cells(labels, width, gutter)
@@ -171,26 +122,6 @@ def panel_lines(
     drawn = _drawing(panel, x_axis, y_axis, columns, inside, look)
     below = level_ticks(x_axis, chart.levels, max(2, columns // _TICK_CELLS))
     return [title, *framed(drawn, labels, left, look), axis_line(below, x_axis, left, columns, look)]
-
-
-def _value_axis(panel: ChartPanel) -> Axis:
-    if panel.y_range is not None and panel.y_range[0] < panel.y_range[1]:
-        return Axis(*panel.y_range)
-    points = [point for curve in panel.curves for point in _known(curve)]
-    values = [point.y for point in points if point.y is not None]
-    values += [mark.at for mark in panel.marks if mark.across and math.isfinite(mark.at)]
-    low, high = min(values, default=math.inf), max(values, default=-math.inf)
-    beyond = (_MOST_BEYOND - 1) * max(abs(low), abs(high)) if values else 0.0
-    ends = [end for point in points for end in (point.low, point.high) if end is not None and math.isfinite(end)]
-    low = min([low, *(max(end, low - beyond) for end in ends)])
-    high = max([high, *(min(end, high + beyond) for end in ends)])
-    return value_axis(low, high, zero=panel.zero)
-
-
-def _known(curve: ChartCurve) -> list[ChartPoint]:
-    """What can be drawn, in order."""
-    found = [one for one in curve.points if one.y is not None and math.isfinite(one.y) and math.isfinite(one.x)]
-    return sorted(found, key=lambda point: point.x)
 
 
 def _title(panel: ChartPanel, heading: str, width: int, look: PlotStyle) -> Text:
@@ -254,7 +185,7 @@ def _drawing(
             canvas.signs(line, _stroke(mark, look), _mark_style(mark, look))
     dots = "." if look.ascii else "braille"
     for index, curve in reversed(list(enumerate(panel.curves))):
-        style, known = _style(curve, index, look), _known(curve)
+        style, known = _style(curve, index, look), known_points(curve)
         at = [(x_axis.place(one.x), y_axis.place(one.y)) for one in known if one.y is not None]
         if curve.joined and len(at) > 1:
             canvas.line(at, dots, style)

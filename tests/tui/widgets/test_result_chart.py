@@ -13,15 +13,11 @@ from rich.text import Text
 from support.stage import Stage, play, screen_of
 from textual.pilot import Pilot
 
+from infertui.chart import ChartCurve, ChartMark, ChartPanel, ChartPoint, ResultChart
 from infertui.tui.widgets.plot import PlotStyle
 from infertui.tui.widgets.result_chart import (
     LEAST_CELLS,
     LEAST_ROWS,
-    ChartCurve,
-    ChartMark,
-    ChartPanel,
-    ChartPoint,
-    ResultChart,
     ResultPlot,
     arrangement,
     chart_lines,

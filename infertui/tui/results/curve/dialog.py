@@ -16,11 +16,12 @@ from infertui.tui.widgets.pager import Pager
 
 if TYPE_CHECKING:
     from infertui.analysis.decision.sweep_curve import SweepCurve
+    from infertui.chart import ResultChart
     from infertui.tui.frame.context import AppContext
 
 _LOOK_S = 0.5
 _FEWEST = 2
-_KEYS = "esc back  h l other settings  j k scroll  r read again  y copy"
+_KEYS = "esc back  h l other settings  j k scroll  r read again  y copy  I picture"
 
 
 class CurveScreen(PageScreen):
@@ -118,6 +119,13 @@ class CurveScreen(PageScreen):
     def action_previous(self) -> None:
         """The setting before."""
         self._turn(-1)
+
+    def chart_at_hand(self) -> "ResultChart | None":
+        """The chart in view, to be saved."""
+        from infertui.tui.results.curve.view import families, result_chart
+
+        pages = families(self._curves)
+        return result_chart(pages[self._at]) if pages else None
 
     def action_copy(self) -> None:
         """For a spreadsheet."""

@@ -8,19 +8,12 @@ from rich.text import Text
 from infertui.analysis.curve import LITTLE
 from infertui.analysis.decision.sweep_curve import GIB, SweepCurve, SweepPoint
 from infertui.axes import duration_unit, level_text
+from infertui.chart import ChartCurve, ChartMark, ChartPanel, ChartPoint, ResultChart
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.widgets.cells import RenderContext, fit
 from infertui.tui.widgets.plot import style_of
-from infertui.tui.widgets.result_chart import (
-    ChartCurve,
-    ChartMark,
-    ChartPanel,
-    ChartPoint,
-    ResultChart,
-    chart_lines,
-    curve_sign,
-)
+from infertui.tui.widgets.result_chart import chart_lines, curve_sign
 from infertui.units import format_bytes, format_number, format_seconds
 
 MOST_TOGETHER = 4
