@@ -20,9 +20,9 @@ _OPTION_GROUPS: Mapping[str, str] = {
     "Work": "batch-size batch input-len output-len prompts-file num-prompts temperature top-p seed trace "
     "shared-prefix turns",
     "Load and objectives": "concurrency request-rate arrival burstiness ramp steps slo attainment",
-    "Measurement": "iterations warmup min-seconds max-seconds rounds repeat budget segment-seconds until-clear stay "
-    "max-stays tolerance by start min max layers quick full",
-    "Settings": "set sweep vary label turn script climb config gpu-settings",
+    "Measurement": "iterations warmup min-seconds max-seconds rounds repeat budget segment-seconds most-seconds "
+    "until-clear stay max-stays tolerance by start min max layers quick full",
+    "Settings": "set sweep vary label turn script climb config gpu-settings server-settings",
     "Results": "out report save-json json ui markdown fail-if equal-within with-invalid pin continue name charts anew "
     "ascii kept",
 }

@@ -29,3 +29,10 @@ def test_the_options_of_a_large_command_are_in_groups() -> None:
     assert groups == ["Arguments", "Options", "Target", "Work", "Measurement", "Settings", "Results"]
     work = told[told.index("╭─ Work") : told.index("╭─ Measurement")]
     assert {"--isl", "--osl", "--temperature", "--top-p"} <= set(re.findall(r"--[a-z-]+", work))
+
+
+def test_brackets_in_help_are_shown_as_they_are_typed() -> None:
+    told = CliRunner().invoke(app, ["tune", "--help"], env={"COLUMNS": "120"}).output
+    assert "As TOML it holds [[segment]] tables" in told
+    for command in " ".join(COMMAND_GROUPS.values()).split():
+        assert "\\" not in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "120"}).output, command

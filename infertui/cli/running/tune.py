@@ -51,7 +51,7 @@ EPILOG = """[bold]Examples[/bold]
   infertui tune --continue tuning-20260301-101500-3f9a
 
 A script holds a change a line: [bold]{"workload.batch_size": 4, "seconds": 20}[/bold]; {} measures once more the same.
-As TOML it holds [bold]\\\\[\\\\[segment]][/bold] tables with the same keys.
+As TOML it holds [bold]\\[\\[segment]][/bold] tables with the same keys.
 
 The model stays loaded where a change allows that. Every setting has its own warm-up, requests and figures, in the
 folder of the session; --pin makes an ordinary run of one, whose run.toml repeats it.

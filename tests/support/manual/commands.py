@@ -70,5 +70,5 @@ def _prose(text: str) -> str:
 
 
 def _examples(epilog: str) -> str:
-    lines = [re.sub(r"\[/?bold\]", "", line).strip() for line in epilog.splitlines()]
+    lines = [re.sub(r"\[/?bold\]", "", line).replace("\\[", "[").strip() for line in epilog.splitlines()]
     return "\n".join(line for line in lines if line and line != "Examples")
