@@ -78,7 +78,8 @@ def serve(
     if not web and (full or token_file is not None):
         raise UsageError("--full and --token-file are about the screen in a browser", remedy="Add --web.")
     if web:
-        from infertui.tui.browser.access import WebOptions, read_token
+        from infertui.api.remote.access import read_token
+        from infertui.tui.browser.access import WebOptions
         from infertui.tui.browser.access import serve as show
 
         token = read_token(token_file) if token_file is not None else ""

@@ -6,12 +6,8 @@ loopback's, so that no other site can reach it by a name of its own, whichever p
 """
 
 import asyncio
-import hmac
-import os
-import re
 import secrets
 import shlex
-import stat
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -19,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from infertui.errors import InfertuiError, UsageError
-from infertui.text import clean
+from infertui.api.remote import access
+from infertui.errors import InfertuiError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -31,10 +27,6 @@ HOST = "127.0.0.1"
 PORT = 8321
 SESSIONS = 8
 """Screens at once: each is a process with the memory of a screen."""
-_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_LEAST_TOKEN = 16
-_MOST_TOKEN = 512
-_TOKEN = re.compile(r"[A-Za-z0-9_.~-]+")
 _REFUSED_S = 0.5
 """Seconds that a wrong token waits for its answer."""
 _POLICY = (
@@ -52,27 +44,6 @@ class WebOptions(Struct, frozen=True):
     token: str = ""
     """Empty: one is made."""
     socket: Path | None = None
-
-
-def read_token(path: Path) -> str:
-    """The token in a file that only its owner can read. Raises UsageError."""
-    try:
-        with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno())
-            content = stream.read(_MOST_TOKEN + 1)
-    except OSError as error:
-        raise UsageError(f"--token-file {clean(str(path))}: {error.strerror}") from None
-    if not stat.S_ISREG(mode.st_mode) or mode.st_uid != os.geteuid() or mode.st_mode & 0o077:
-        raise UsageError(
-            f"--token-file {clean(str(path))}: others may read it, or it is not yours", remedy=f"chmod 600 {path}"
-        )
-    token = content.decode("ascii", "replace").strip()
-    if not _LEAST_TOKEN <= len(token) <= _MOST_TOKEN or not _TOKEN.fullmatch(token):
-        raise UsageError(
-            f"--token-file {clean(str(path))}: a token of {_LEAST_TOKEN} to {_MOST_TOKEN} letters and digits is wanted",
-            remedy="python3 -c 'import secrets; print(secrets.token_urlsafe())' > FILE",
-        )
-    return token
 
 
 def command_of(options: WebOptions) -> str:
@@ -113,24 +84,21 @@ class Guard:
     """Who may see a page: pure, but for the waiting of those who may not."""
 
     def __init__(self, token: str, port: int) -> None:
-        self._token = token.encode()
+        self._token = token
         self.cookie = f"infertui-{port}"
         self.open_sessions = 0
 
     def knows(self, token: str | None) -> bool:
         """Whether this is the token, in a time that does not tell how much of it is right."""
-        return token is not None and hmac.compare_digest(token.encode("utf-8", "replace"), self._token)
+        return token is not None and access.same_token(token, self._token)
 
     def is_loopback(self, host: str) -> bool:
         """Whether a Host names the loopback, with any port or none."""
-        name, colon, port = host.rpartition(":")
-        if not colon or host.endswith("]"):
-            name, port = host, "80"  # no port, or the colons of an IPv6 address alone
-        return name.lower() in _NAMES and port.isdigit()
+        return access.is_loopback(host)
 
     def is_same_origin(self, origin: str | None, host: str) -> bool:
         """Whether a request was made by a page of this server, or by no page."""
-        return origin is None or origin.partition("://")[2].lower() == host.lower()
+        return access.is_same_origin(origin, host)
 
     async def refuse(self) -> None:
         """Wait, so that tokens cannot be tried quickly."""

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.runs import clean_environment
 
-from infertui.errors import UsageError
-from infertui.tui.browser.access import SESSIONS, Guard, WebOptions, command_of, read_token
+from infertui.tui.browser.access import SESSIONS, Guard, WebOptions, command_of
 from infertui.tui.terminal.capabilities import in_browser
 
 TOKEN = "a-token-that-nobody-guesses"  # noqa: S105
@@ -46,24 +44,6 @@ def test_a_page_of_another_site_is_told_apart() -> None:
     assert guard.is_same_origin("http://localhost:8321", "localhost:8321")
     assert not guard.is_same_origin("http://evil.example", "localhost:8321")
     assert not guard.is_same_origin("null", "localhost:8321")
-
-
-def test_a_token_file_is_its_owners_alone(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    path.write_text(TOKEN + "\n")
-    path.chmod(0o600)
-    assert read_token(path) == TOKEN
-    path.chmod(0o640)
-    with pytest.raises(UsageError, match="others may read it"):
-        read_token(path)
-    for text in ("short", "x" * 600, "not a token but words", "\x00" * 20, ""):
-        path.write_text(text)
-        path.chmod(stat.S_IRUSR)
-        with pytest.raises(UsageError, match="a token of 16 to 512"):
-            read_token(path)
-        path.chmod(0o600)
-    with pytest.raises(UsageError, match="No such file"):
-        read_token(tmp_path / "none")
 
 
 def test_a_page_looks_only_unless_asked(tmp_path: Path) -> None:
