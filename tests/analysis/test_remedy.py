@@ -29,11 +29,19 @@ def judged(*marks: str, invalid: tuple[str, ...] = ("it varied",)) -> Result:
     ],
 )
 def test_the_first_line_of_a_disturbed_run_says_what_to_do(marks: tuple[str, ...], said: str) -> None:
-    result = judged(*marks)
+    result = judged(*marks, invalid=tuple(f"it was {mark}" for mark in marks))
     assert said in remedy(result)
     first = summary_lines(result, kept=True)[0]
     assert first.startswith("DISTURBED: ")
     assert said in first
+
+
+def test_what_is_only_a_note_is_not_advised_of() -> None:
+    """Marks of reasons come first; a result of before does not say how many of them are."""
+    kept = judged("noisy", "foreign", invalid=("it varied",))
+    assert "close it, or wait" in remedy(kept)
+    both = replace(kept, verdict=replace(kept.verdict, invalid=("it varied", "shared"), against=("noisy", "foreign")))
+    assert "another process uses the GPU" in remedy(both)
 
 
 def test_a_valid_run_and_one_without_advice_begin_as_ever() -> None:
