@@ -49,6 +49,7 @@ def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
     yield "failures", _failures(load)
     yield "tokens", _tokens(load)
     yield "client", _client(load.client) if load.client else ""
+    yield "connections", _connections(load.client) if load.client else ""
     yield "server", _server(result.server) if result.server else ""
 
 
@@ -141,6 +142,16 @@ def _tokens(load: LoadFigures) -> str:
     parts += [f"{load.cached_share:.1%} of the prompts cached"] if load.cached_share is not None else []
     parts += [f"{load.reasoning_share:.1%} reasoning"] if load.reasoning_share else []
     return ", ".join(parts)
+
+
+def _connections(client: ClientFigures) -> str:
+    """Where requests waited for one, or were sent twice."""
+    parts = [f"{client.connections:,} opened"] if client.connections else []
+    if client.connect_p99:
+        parts.append(f"requests waited {format_seconds(client.connect_p99)} for one (p99)")
+    if client.retried:
+        parts.append(f"the server closed {client.retried:,} as requests came: sent again")
+    return ", ".join(parts) if client.connect_p99 or client.retried else ""
 
 
 def _client(client: ClientFigures) -> str:

@@ -46,7 +46,8 @@ class Request(Struct, frozen=True, omit_defaults=True):
     Of a server: `error_kind` is the class of its failure, a word of `targets.endpoint.dialect.ErrorKind`;
     `first_output_ns` is the first token that is not reasoning; `cached_tokens` are those of the prompt that it had
     cached, `reasoning_tokens` are among `tokens`. Who counted `tokens` is told by `counted`, and `local_tokens` is how
-    many a tokenizer here makes of the text. `server` holds its own timings in seconds, see `ServerAnswer.server`.
+    many a tokenizer here makes of the text. `server` holds its own timings in seconds, see `ServerAnswer.server`. For
+    `connect_ns` between due and sent it waited for a connection, as where the server had closed the one that was kept.
     """
 
     prompt: str
@@ -71,6 +72,7 @@ class Request(Struct, frozen=True, omit_defaults=True):
     counted: str = ""
     local_tokens: int | None = None
     server: dict[str, float] = {}
+    connect_ns: int | None = None
 
     @property
     def ttft(self) -> float | None:
@@ -181,7 +183,8 @@ class RequestRecord(Struct, frozen=True):
     meanwhile. `batch_seconds` is the batch's wall time, up to its synchronised end. A request that failed has an
     `error` and no latency. `prompt_tokens` is None in what was imported without it. Without `own_times` the times are
     those of the batch, which all its requests share. `stretches` are those of the batch, see `BatchRecord`, with its
-    first request alone. `last` is when the last token came of one without a latency. Lines of earlier
+    first request alone. `last` is when the last token came of one without a latency. For `connect` between due and
+    start it waited for a connection. Lines of earlier
     versions have no `due`, and none of what stands after it.
     """
 
@@ -215,6 +218,7 @@ class RequestRecord(Struct, frozen=True):
     local_tokens: Whole | None = None
     server: dict[str, float] = {}
     last: float | None = None
+    connect: float | None = None
 
 
 def request_record(request: Request, *, origin_ns: int) -> RequestRecord:
@@ -255,6 +259,7 @@ def request_record(request: Request, *, origin_ns: int) -> RequestRecord:
         local_tokens=request.local_tokens,
         server=request.server,
         last=since(request.last_ns) if failed else None,
+        connect=None if request.connect_ns is None else request.connect_ns / NS_PER_S,
     )
 
 
@@ -287,6 +292,7 @@ def request_of(record: RequestRecord) -> Request:
         counted=record.counted,
         local_tokens=record.local_tokens,
         server=record.server,
+        connect_ns=at(record.connect),
     )
 
 

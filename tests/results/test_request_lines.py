@@ -22,7 +22,8 @@ BATCHES = {
     "2-without-due": [2, 2, 2, 2],
     "3-without-servers": [2, 2, 2, 2],
     "4-without-last": [2, 2, 2, 2],
-    "5-as-of-today": [2, 2, 2, 2],
+    "5-without-connect": [2, 2, 2, 2],
+    "6-as-of-today": [2, 2, 2, 2],
 }
 """Requests of each batch; the last batch of the files after the first failed."""
 

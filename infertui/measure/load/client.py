@@ -45,13 +45,21 @@ class Meter(Protocol):
         """How many it opened."""
         ...
 
+    @property
+    def retried(self) -> int | None:
+        """How many requests it sent twice; None: not told."""
+        ...
 
-def client_figures(late: "Floats", meters: Sequence[Meter]) -> ClientFigures | None:
-    """Of all processes; `late` is for each request how long after it was due it was sent."""
+
+def client_figures(late: "Floats", connect: "Floats", meters: Sequence[Meter]) -> ClientFigures | None:
+    """Of all processes; `late` is for each request how long after it was due it was sent, `connect` how much of that
+    it waited for a connection. A server that closes them, or is slow to accept them, makes no client late."""
     import numpy as np
 
     if not meters and not len(late):
         return None
+    late = np.maximum(late - connect, 0.0)
+    retried = [one.retried for one in meters if one.retried is not None]
     return ClientFigures(
         processes=len(meters),
         cpu=max((one.cpu_s / one.wall_s for one in meters if one.wall_s > 0), default=None),
@@ -62,4 +70,7 @@ def client_figures(late: "Floats", meters: Sequence[Meter]) -> ClientFigures | N
         late_max=float(late.max()) if len(late) else None,
         start=max((one.start_s for one in meters), default=None),
         connections=sum(one.connections for one in meters) if meters else None,
+        retried=sum(retried) if meters and len(retried) == len(meters) else None,
+        connect_mean=float(connect.mean()) if len(connect) else None,
+        connect_p99=float(np.percentile(connect, 99)) if len(connect) else None,
     )

@@ -25,13 +25,15 @@ class Columns(Struct, frozen=True, eq=False):
     """Seconds after an origin, and counts; NaN is not available. One entry a request, in the order of their ends.
 
     `first` and `last` are its first and last token, `first_tokens` those that came with the first; `answered` is the
-    last, or the end of an answer at once, which has no times of tokens; `end` is when it was over. `good` neither
-    failed nor was ended by this side, and `aborted` was.
+    last, or the end of an answer at once, which has no times of tokens; `end` is when it was over. Of
+    the time between due and sent it waited for a connection for `connect`. `good` neither failed nor was ended by this
+    side, and `aborted` was.
     """
 
     requests: tuple[Request, ...]
     due: "Floats"
     sent: "Floats"
+    connect: "Floats"
     first: "Floats"
     first_output: "Floats"
     last: "Floats"
@@ -115,6 +117,7 @@ def columns_of(requests: Sequence[Request], origin_ns: int) -> Columns:
         requests=ordered,
         due=np.minimum(since(one.due_ns for one in ordered), sent),
         sent=sent,
+        connect=_floats((one.connect_ns or 0) / NS_PER_S for one in ordered),
         first=first,
         first_output=within(since(one.first_output_ns for one in ordered), sent),
         last=last,

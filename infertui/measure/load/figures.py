@@ -61,7 +61,9 @@ class ClientFigures(Struct, frozen=True):
     """How much the client itself stood between the server and the figures: the worst of its processes.
 
     `cpu` is the share of one core of the busiest; the event loop was late by `lag_*`, in seconds, and requests were
-    sent so long after they were due as `late_*`, of all requests in the window.
+    sent so long after they were due as `late_*`, of all requests in the window, without the `connect_*` for which they
+    waited for a connection. `retried` requests were sent a second time, since the server closed a kept connection as
+    they came.
     """
 
     processes: Whole
@@ -73,6 +75,9 @@ class ClientFigures(Struct, frozen=True):
     late_max: float | None = None
     start: float | None = None
     connections: Whole | None = None
+    retried: Whole | None = None
+    connect_mean: float | None = None
+    connect_p99: float | None = None
 
 
 class LoadFigures(Struct, frozen=True):

@@ -131,7 +131,7 @@ class _Seen:
         """All of them."""
         done, window = self._done, self._window
         inside = (self._all.sent >= window.start) & (self._all.sent < window.end)
-        late = (self._all.sent - self._all.due)[inside]
+        late, connect = (self._all.sent - self._all.due)[inside], self._all.connect[inside]
         spreads = {
             name: distribution(done.latency(name))
             for name in ("ttft", "tpot", "e2e", "ttfo", "ttft_due", "ttfo_due", "e2e_due")
@@ -170,7 +170,7 @@ class _Seen:
             undetermined=int((here & ~judged).sum()) if terms else 0,
             **self._arrivals(asked),
             **self._counts(),
-            client=client_figures(late, meters),
+            client=client_figures(late, connect, meters),
         )
         return self._summary(spreads, gaps), load
 

@@ -94,6 +94,12 @@ def _client(summary: Summary, load: LoadFigures, asked: AskedLoad) -> Iterable[R
             yield Reason(f"{much}: they waited until fewer than {asked.concurrency} were in flight", "late")
         else:
             yield Reason(f"the client was measured: {much}", "client", against=share > LATE[1])
+    if client.connect_p99 is not None and usual and client.connect_p99 > LATE[0] * usual:
+        who = "1 of 100 requests" if load.sent >= _HUNDRED else "a request"
+        more = " or more" if load.sent >= _HUNDRED else ""
+        text = f"{who} waited {_ms(client.connect_p99)}{more} for a connection, which is part of no {name} but from due"
+        closed = f": the server closed {client.retried} kept ones as requests came" if client.retried else ""
+        yield Reason(text + closed)
     if client.cpu is not None and client.cpu > BUSY[0]:
         text = f"the client was measured: one of its processes used {percent(client.cpu)} of a core"
         yield Reason(text, "client", against=client.cpu > BUSY[1])
@@ -109,6 +115,9 @@ def _level(load: LoadFigures, asked: AskedLoad) -> Iterable[Reason]:
             missing = 1 - load.in_flight / asked.concurrency
             if missing > NOT_REACHED[0]:
                 text = f"{load.in_flight:.3g} requests were in flight on average, of {asked.concurrency}"
+                connecting = _connecting(load)
+                missing -= connecting / asked.concurrency
+                text += f", and {connecting:.2g} waited for a connection" if connecting > LATE[0] else ""
                 yield Reason(text, "load", against=missing > NOT_REACHED[1])
         return
     if load.offered_rate is not None and load.sent:
@@ -126,6 +135,12 @@ def _level(load: LoadFigures, asked: AskedLoad) -> Iterable[Reason]:
                 f" not {asked.cv:.2f}"
             )
             yield Reason(text, "arrivals", against=off > max(OTHER_ARRIVALS[1], chance))
+
+
+def _connecting(load: LoadFigures) -> float:
+    """How many requests waited for a connection, on average: by Little's law."""
+    client, rate = load.client, load.request_throughput
+    return 0.0 if client is None or client.connect_mean is None or rate is None else client.connect_mean * rate
 
 
 def _steadiness(load: LoadFigures) -> Iterable[Reason]:

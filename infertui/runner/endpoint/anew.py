@@ -40,4 +40,5 @@ def _client(now: ClientFigures | None, before: ClientFigures | None) -> ClientFi
     """How late requests were is known anew, and nothing else."""
     if now is None or before is None:
         return before
-    return replace(before, late_p50=now.late_p50, late_p99=now.late_p99, late_max=now.late_max)
+    names = ("late_p50", "late_p99", "late_max", "connect_mean", "connect_p99")
+    return replace(before, **{name: getattr(now, name) for name in names})

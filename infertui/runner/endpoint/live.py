@@ -35,6 +35,7 @@ class ClientSeen(Struct, frozen=True):
     lag_max_s: float
     start_s: float = 0.0
     connections: int = 0
+    retried: int | None = None
 
 
 def client_seen(snapshots: Sequence[LoadSnapshot], wall_s: float) -> list[ClientSeen]:

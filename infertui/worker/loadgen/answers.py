@@ -84,6 +84,7 @@ def request_of(flight: InFlight, answer: ServerAnswer, count: Count | None = Non
         counted=answer.counted,
         local_tokens=count(answer.reasoning + answer.text) if count is not None and not kind else None,
         server=dict(answer.server),
+        connect_ns=flight.connect_ns,
     )
 
 

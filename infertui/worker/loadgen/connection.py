@@ -21,11 +21,15 @@ _FRESH_NS = 500_000_000
 
 
 class InFlight:
-    """A request under way, and what came of it. Stamps are monotonic nanoseconds; `sent_ns` 0: it was not sent yet."""
+    """A request under way, and what came of it. Stamps are monotonic nanoseconds; `sent_ns` 0: it was not sent yet.
+
+    For `connect_ns` in all it was due and had no connection; `waits_from_ns` is since when, where it has none now.
+    """
 
     __slots__ = (
         "body",
         "broken",
+        "connect_ns",
         "due_ns",
         "end_ns",
         "first_byte_ns",
@@ -36,6 +40,7 @@ class InFlight:
         "retried",
         "sent_ns",
         "status",
+        "waits_from_ns",
         "whole",
         "wire",
     )
@@ -55,6 +60,14 @@ class InFlight:
         self.broken: ErrorKind = ""
         self.message = ""
         self.retried = False
+        self.connect_ns = 0
+        self.waits_from_ns = 0
+
+    def connected(self, at_ns: int) -> None:
+        """It has a connection, or gets none any more."""
+        if self.waits_from_ns:
+            self.connect_ns += max(0, at_ns - max(self.waits_from_ns, self.due_ns))
+            self.waits_from_ns = 0
 
 
 class Owner(Protocol):

@@ -173,13 +173,14 @@ class Executor:
     def _sent(self, flight: InFlight, connection: ServerConnection) -> None:
         self._active[flight] = connection
         self.sent += 1
-        self.meter.late.add(flight.sent_ns - flight.due_ns)
+        self.meter.late.add(flight.sent_ns - flight.due_ns - flight.connect_ns)
         if not self._watching:
             self._watching = True
             self._pacer.at(flight.sent_ns + self._timeout_ns, self._watch)
 
     def _refused(self, flight: InFlight, error: DialError) -> None:
         flight.sent_ns = flight.end_ns = _now()
+        flight.connected(flight.sent_ns)
         flight.broken, flight.message = error.kind, str(error)
         self.sent += 1
         self.in_flight -= 1

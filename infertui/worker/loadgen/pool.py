@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -56,12 +57,14 @@ class Pool:
             connection, _ = self._idle.popitem()
             self._give(connection, flight)
         else:
+            flight.waits_from_ns = time.monotonic_ns()
             self.waiting.append(flight)
         if len(self._idle) < self.reserve or self.waiting:
             self._open_more()
 
     def send_anew(self, flight: InFlight) -> None:
-        """On a connection that is opened for it."""
+        """On a connection that is opened for it. That it was sent to one that the server closed is no start."""
+        flight.waits_from_ns = flight.sent_ns
         self.waiting.appendleft(flight)
         self._open_more()
 
@@ -85,6 +88,7 @@ class Pool:
 
     def _give(self, connection: ServerConnection, flight: InFlight) -> None:
         connection.send(flight)
+        flight.connected(flight.sent_ns)
         self._sent(flight, connection)
 
     def _open_more(self) -> None:

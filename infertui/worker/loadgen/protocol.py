@@ -115,7 +115,8 @@ class LoadAdjusted(ClientEvent, frozen=True, tag="adjusted"):
 class ClientMeter(Struct, frozen=True):
     """How much the client itself stood between the server and the figures, over all of its work.
 
-    `cpu_s` of `wall_s`; how late the event loop was, in seconds; how late requests were sent after they were due.
+    `cpu_s` of `wall_s`; how late the event loop was, in seconds; how late requests were sent after they were due,
+    without the time in which they had no connection.
     `start_s` is from the start of the process until it could have sent its first request, connections included, without
     the time in which it waited for a command. `connections` were opened; `retried` requests were sent a second time,
     since the server had closed a kept connection as they came; `skipped` turns were not sent, since one before them

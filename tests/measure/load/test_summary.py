@@ -307,3 +307,19 @@ def test_what_fails_after_the_window_is_told_apart() -> None:
     ended = Request("p", 8, 0, ns(2), ns(2), ns(30), error="stopped", error_kind="aborted")
     _, load = figures([*requests, before, ended], concurrency=5, stop_ns=ns(10))
     assert (load.errors, load.failed_later) == ({"timeout": 1}, {})
+
+
+def test_waiting_for_a_connection_is_not_the_clients_lateness() -> None:
+    """Due every 0.1 s, sent 31 ms later: 30 of them for a connection, which requests of before do not tell."""
+    requests = [
+        answered(0.1 * at + 0.031, TTFT, TPOT, 2, due=0.1 * at, connect_ns=ns(0.030) if at % 2 else None)
+        for at in range(100)
+    ]
+    kept = [request_of(request_record(one, origin_ns=0)) for one in requests]
+    for some in (requests, kept):
+        _, load = figures(some, rate=10.0)
+        assert load.client is not None
+        assert load.client.late_p50 == pytest.approx((0.001 + 0.031) / 2, abs=0.016)
+        assert load.client.late_max == pytest.approx(0.031, abs=1e-6)
+        assert load.client.connect_p99 == pytest.approx(0.030, abs=1e-6)
+        assert load.client.connect_mean == pytest.approx(0.015, rel=0.1)

@@ -35,6 +35,7 @@ def client(**more: float) -> dict[str, object]:
         (CLOSED, client(late_p99=0.002), ("client",), True),
         (CLOSED, client(late_p99=0.006), ("client",), False),
         (AskedLoad(concurrency=8, rate=100.0, cv=1.0), client(late_p99=2.0) | {"offered_rate": 50.0}, ("late",), True),
+        (CLOSED, client(connect_p99=0.05, connect_mean=0.03, retried=900), (), True),
         (CLOSED, client(cpu=0.69), (), True),
         (CLOSED, client(cpu=0.8), ("client",), True),
         (CLOSED, client(cpu=0.95), ("client",), False),
@@ -45,6 +46,9 @@ def client(**more: float) -> dict[str, object]:
         (CLOSED, {"in_flight": 62.5}, (), True),
         (CLOSED, {"in_flight": 60.0}, ("load",), True),
         (CLOSED, {"in_flight": 32.0}, ("load",), False),
+        # 100 a second that wait for 0.3 s: 30 wait, and two are missing.
+        (CLOSED, {"in_flight": 32.0, "request_throughput": 100.0} | client(connect_mean=0.3), ("load",), True),
+        (CLOSED, {"in_flight": 32.0, "request_throughput": 100.0} | client(connect_mean=0.2), ("load",), False),
         (OPEN, {"offered_rate": 95.0, "arrival_cv": 1.0}, (), True),
         (OPEN, {"offered_rate": 58.6, "arrival_cv": 0.65}, ("load", "arrivals"), False),
         (OPEN, {"offered_rate": 122.0, "arrival_cv": 1.0}, ("load",), False),
@@ -90,3 +94,11 @@ def test_remarks_say_what_a_reader_should_know() -> None:
     notes = " ".join(judge_load(SUMMARY, odd, CLOSED).notes)
     for word in ("0.50 times", "chunks", "1.100 times", "1 request has"):
         assert word in notes
+
+
+def test_that_the_server_hangs_up_is_told_and_is_not_the_client() -> None:
+    seen = replace(LOAD, client=replace(CLIENT, connect_p99=0.0021, connect_mean=0.002, retried=37))
+    (note,) = judge_load(SUMMARY, seen, CLOSED).notes
+    assert "waited 2.1 ms or more for a connection" in note
+    assert "closed 37 kept ones" in note
+    assert judge_load(SUMMARY, replace(LOAD, client=replace(CLIENT, connect_p99=0.0009)), CLOSED).notes == ()

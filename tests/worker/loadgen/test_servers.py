@@ -1,10 +1,12 @@
 """What a server does to an answer, and the class in which its request ends: faults and dressings of the mock."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.loads import Told, load, part_command
+from support.raw_servers import Asking, RawServer, raw_server, say_hello
 from support.scripted_server import Scripted, scripted
 from support.workers import play
 
@@ -132,3 +134,30 @@ def test_a_server_at_a_socket_or_either_loopback(tmp_path: Path, place: str) -> 
     at = {"uds": str(tmp_path / "mock.sock")} if place == "unix" else {"host": place}
     with MockServer(quick(**at)) as server:
         assert play(load(tmp_path, part_command(server.url, count=4, concurrency=2))).kinds == [""] * 4
+
+
+def test_a_server_that_hangs_up_unsaid_makes_no_client_late(tmp_path: Path) -> None:
+    """It closes each connection a moment after its answer, as a request comes that it will never see."""
+
+    async def closed_soon(asking: Asking, writer: asyncio.StreamWriter) -> None:
+        await say_hello(asking, writer)
+        await writer.drain()
+        asyncio.get_running_loop().call_later(0.001, writer.transport.abort)
+        await asyncio.sleep(0.01)  # what comes meanwhile is not read
+
+    async def scenario() -> tuple[Told, RawServer]:
+        async with raw_server(closed_soon) as server:
+            return await load(tmp_path, part_command(server.url, count=20, concurrency=1)), server
+
+    told, server = asyncio.run(scenario())
+    assert told.kinds == [""] * 20
+    meter = told.done[0].meter
+    assert meter.retried >= 15
+    again = [one for one in told.requests if one.connect_ns]
+    assert len(again) >= meter.retried
+    for one in again:
+        assert one.connect_ns is not None
+        assert one.sent_ns - one.due_ns >= one.connect_ns
+    assert server.connections == meter.connections
+    waited = [(one.sent_ns - one.due_ns, one.connect_ns or 0) for one in again]
+    assert sum(whole - connect for whole, connect in waited) < sum(connect for _, connect in waited)
