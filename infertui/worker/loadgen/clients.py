@@ -51,6 +51,8 @@ class LoadClients:
         self._oom_kills = oom_kills()
         self._readers: list[asyncio.Task[None]] = []
         self._heard: asyncio.Queue[tuple[int, AnyClientEvent | WorkerError]] = asyncio.Queue()
+        self._ended: set[int] = set()
+        """Parts that have told all: they are done, or failed."""
 
     @classmethod
     async def spawn(cls, log: Path, environment: Mapping[str, str], *, parts: int = 1, key: str = "") -> Self:
@@ -107,12 +109,13 @@ class LoadClients:
         await self._send_all(StopLoad(drain))
 
     async def events(self) -> AsyncIterator[tuple[int, AnyClientEvent]]:
-        """What they tell, with the number of the part, until all are done. Raises WorkerError when one fails."""
-        left = len(self._children)
-        while left:
+        """What they tell, with the number of the part, until all are done. Raises WorkerError when one fails; asked
+        again, it goes on with what the others tell."""
+        while len(self._ended) < len(self._children):
             part, event = await self._next()
+            if isinstance(event, ClientDone):
+                self._ended.add(part)
             yield part, event
-            left -= isinstance(event, ClientDone)
 
     async def close(self) -> None:
         """End all of them now, whatever they are at. Nothing of them is left afterwards. Safe to call again."""
@@ -164,9 +167,13 @@ class LoadClients:
 
     async def _next(self) -> tuple[int, AnyClientEvent]:
         part, event = await self._heard.get()
+        while isinstance(event, WorkerError) and part in self._ended:  # that it ended is no news
+            part, event = await self._heard.get()
         if isinstance(event, WorkerError):
+            self._ended.add(part)
             raise event
         if isinstance(event, ClientFailure):
+            self._ended.add(part)
             kind: FailureKind = "usage" if event.kind in ("usage", "config") else "error"
             raise WorkerError(kind, event.message, remedy=event.remedy, log_tail=log_tail(self._log))
         return part, event

@@ -354,7 +354,27 @@ def test_a_client_that_is_killed_loses_nothing_that_it_told(tmp_path: Path) -> N
             os.kill(spawned.pids[0], signal.SIGKILL)
             with pytest.raises(WorkerError, match="SIGKILL"):
                 await listen(spawned, told)
-        assert told.kinds == [""] * 10
+            assert told.kinds == [""] * 10
+            # The other one goes on, is listened to, and ends the listening.
+            await spawned.stop(drain=False)
+            async with asyncio.timeout(60):
+                await listen(spawned, told)
+        assert set(told.kinds) == {"", "aborted"}
+
+    play(scenario())
+
+
+def test_nothing_is_waited_for_where_the_only_client_was_killed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        gate, told = Gate(), Told()
+        async with raw_server(gate.answer) as server, clients(tmp_path) as spawned:
+            await spawned.prepare(part_command(server.url, concurrency=2))
+            await spawned.start()
+            os.kill(spawned.pids[0], signal.SIGKILL)
+            with pytest.raises(WorkerError, match="SIGKILL"):
+                await listen(spawned, told)
+            async with asyncio.timeout(60):
+                await listen(spawned, told)
 
     play(scenario())
 
