@@ -77,6 +77,11 @@ def name_of(start: Config, config: Config) -> str:
 
 
 def restored(measured: Config, start: Config) -> Config:
-    """The session's config behind one that was measured, see `as_measured`."""
+    """The session's config behind one that was measured, see `as_measured`, without what was found of a server."""
     workload = replace(measured.workload, num_prompts=start.workload.num_prompts)
-    return replace(measured, workload=workload, measurement=start.measurement, quality=start.quality)
+    config = replace(measured, workload=workload, measurement=start.measurement, quality=start.quality)
+    if start.target.kind != "endpoint":
+        return config
+    return replace(
+        config, target=replace(config.target, api=start.target.api, model=start.target.model), model=start.model
+    )

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from support.mock_process import MockProcess, mock_process
 from support.runs import requests_of
-from support.tunings import tune, until
+from support.tunings import go_on, tune, until
 
 from infertui.analysis.tuning.knobs import effect_between, knobs_of, turned
 from infertui.config.endpoint import LoadConfig, TargetConfig
@@ -17,7 +17,7 @@ from infertui.config.schema import Config, MeasurementConfig, WorkloadConfig
 from infertui.config.sources import load
 from infertui.errors import ConfigError
 from infertui.runner.runner import Runner
-from infertui.runner.tuning.state import TuningView
+from infertui.runner.tuning.state import TuningRequest, TuningStep, TuningView
 
 OUTPUT, REQUEST_S = 8, 0.020 + 7 * 0.004
 
@@ -145,3 +145,22 @@ def test_a_server_that_is_not_there_ends_the_session_with_the_reason(tmp_path: P
     view = tune(asked("http://127.0.0.1:9"), tmp_path, {}, {"load.concurrency": "2"}, seconds=1.0)
     assert [segment.state for segment in view.segments] == ["failed"]
     assert "127.0.0.1:9" in view.error
+
+
+def test_a_continued_session_knows_of_its_server_what_was_asked_and_not_what_was_found(
+    mock: MockProcess, tmp_path: Path
+) -> None:
+    config = asked(mock.url)
+    steps = TuningStep(), TuningStep({"load.concurrency": "2"}), TuningStep({"load.concurrency": "4"})
+
+    async def first() -> str:
+        async with Runner() as runner:
+            name = await runner.begin_tuning(TuningRequest(config, str(tmp_path), seconds=1.0, steps=steps))
+            await until(runner, name, lambda view: len(view.segments) == 1 and view.phase in ("warmup", "measure"))
+            return name
+
+    name = asyncio.run(first())
+    view = go_on(config, tmp_path, name)
+    assert [segment.step for segment in view.segments if segment.state == "finished"] == [1, 2, 3], view.error
+    assert {segment.name for segment in view.segments[1:]} <= {"concurrency=2", "concurrency=4"}
+    assert view.config.target == config.target
