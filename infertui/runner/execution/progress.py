@@ -142,8 +142,10 @@ class RunProgress(Struct):
             return self._load_fraction
         if self.started is None or self.phase != "measure":
             return 1.0 if self.phase == "score" else 0.0
+        if not (wanted := self.wanted):  # a load that only its time ends, before it is first told of
+            return 0.0
         within = min(1.0, self.step / self.started.output_len) if self.batch == self.measured else 0.0
-        return min(1.0, (self.measured + within) / self.wanted)
+        return min(1.0, (self.measured + within) / wanted)
 
     @property
     def _load_fraction(self) -> float:

@@ -274,7 +274,7 @@ def _why(entry: Entry, *, brief: bool = False) -> str:
 def _phase(progress: RunProgress | None) -> str:
     if progress is None or progress.phase is None:
         return ""
-    if progress.phase == "measure" and progress.started:
+    if progress.phase == "measure" and progress.wanted:
         return f"measure {min(progress.measured + 1, progress.wanted)}/{progress.wanted}"
     return f"warmup {progress.warmed_up + 1}" if progress.phase == "warmup" else progress.phase
 

@@ -125,3 +125,11 @@ def test_requests_that_nothing_groups_are_counted_as_batches_are() -> None:
         done(progress, 0.4)
     assert (progress.unit, progress.measured, progress.wanted) == ("request", 5, 20)
     assert (progress.fraction, progress.eta_s) == pytest.approx((0.25, 6.0))
+
+
+def test_what_only_its_time_ends_is_nowhere_before_it_is_told_of() -> None:
+    """A search begins to measure without a warm-up, and without a number of requests."""
+    progress = RunProgress()
+    progress.take(RunStarted("r", "n", "f", 1, 0, 0, 128, 1, min_seconds=30.0, unit="request"))
+    enter(progress, "measure")
+    assert (progress.fraction, progress.eta_s) == (0.0, None)
