@@ -14,9 +14,9 @@ _WIDEST_BAR = 30
 
 
 def load_figures(load: LoadProgressed) -> list[tuple[str, str, str]]:
-    """Name, value, and the name in six cells, the most wanted first; over the last seconds.
+    """Name, value, and the name in five cells, the most wanted first; over the last seconds.
 
-    TTFT and ITL alone are medians; with 99 they are the 99th percentiles.
+    TTFT and ITL alone are medians; with 99 they are the 99th percentiles, which stand beside them in few cells.
     """
 
     def rate(value: float | None) -> str:
@@ -29,13 +29,13 @@ def load_figures(load: LoadProgressed) -> list[tuple[str, str, str]]:
         ("tok/s", rate(load.tokens_per_s), "tok/s"),
         ("req/s", rate(load.requests_per_s), "req/s"),
         ("TTFT", time(load.ttft_p50), "TTFT"),
-        ("TTFT99", time(load.ttft_p99), "TTFT99"),
+        ("TTFT99", time(load.ttft_p99), "p99"),
         ("ITL", time(load.itl_p50), "ITL"),
-        ("ITL99", time(load.itl_p99), "ITL99"),
-        ("flight", f"{load.in_flight:,}", "flight"),
+        ("ITL99", time(load.itl_p99), "p99"),
+        ("flight", f"{load.in_flight:,}", "open"),
         ("done", f"{load.done:,}", "done"),
-        ("failed", f"{load.failed:,}", "failed"),
-        ("client", client_text(load), "client"),
+        ("failed", f"{load.failed:,}", "fail"),
+        ("client", client_text(load), "cpu"),
     ]
 
 

@@ -32,6 +32,8 @@ _NAMES = {
     "goodput": "good/s", "attainment": "kept", "error_rate": "failed", "in_flight": "flight",
 }  # fmt: skip
 """In six cells; TTFT, TPOT, ITL and E2E alone are medians, as while it ran."""
+_SHORT = {"ttft_p99": "p99", "goodput": "good", "error_rate": "fail", "in_flight": "open"}
+"""In five cells; p99 is that of what it follows."""
 _KEYS = (
     ("live.open", "enter", "details"),
     ("live.again", "R", "again"),
@@ -119,7 +121,7 @@ def outcome_figures(ended: EndedRun) -> list[Figure]:
     for key in _OF_LOADS if ended.result.load is not None else _FIGURES:
         metric = metric_of(key)
         if metric.value(ended.result) is not None:
-            found.append(Figure(_NAMES[key], metric.write(ended.result)))
+            found.append(Figure(_NAMES[key], metric.write(ended.result), short=_SHORT.get(key, "")))
     return found
 
 

@@ -52,7 +52,7 @@ class LiveRun(Struct, frozen=True):
 
 
 class Figure(Struct, frozen=True):
-    """A name and its value, which `strong` ones show in the style of figures. `short` is the name in six cells."""
+    """A name and its value, which `strong` ones show in the style of figures. `short` is the name in five cells."""
 
     name: str
     value: str
@@ -161,6 +161,8 @@ def _phase_brief(run: LiveRun, width: int, look: RenderContext) -> Text:
 
 
 def _phase_label(phase: Phase | None, progress: RunProgress) -> str:
+    if phase == "load" and progress.load_seconds == 0:
+        return "loaded"  # by the run before
     if phase == "load" and progress.load_seconds is not None:
         return f"load {format_seconds(progress.load_seconds)}"
     if phase == "warmup" and progress.warmed_up:
@@ -175,7 +177,8 @@ def progress_line(run: LiveRun, width: int, look: RenderContext) -> Text:
     progress = run.progress
     if progress.load is not None:
         return load_line(progress.load, progress, width, look)
-    tail = f" {progress.measured}/{progress.wanted}  {progress.fraction * 100:3.0f}%"
+    done = f"{progress.measured}/{progress.wanted}" if progress.wanted else f"{progress.measured}"
+    tail = f" {done}  {progress.fraction * 100:3.0f}%"
     if progress.eta_s is not None:
         tail += f"  ETA {clock(progress.eta_s)}"
     room = max(4, min(60, width - len(tail)))
@@ -219,15 +222,15 @@ def figure_columns(items: Sequence[Figure], width: int, look: RenderContext) -> 
     columns: list[list[Text]] = [[] for _ in range(across)]
     for index, item in enumerate(items):
         style = look.palette.figure if item.strong else ""
+        name = item.name if name_width == _NAME_WIDTH else item.short or item.name
+        gap = index % across < across - 1  # two figures that touch read as one
+        room = cell - name_width - gap
         columns[index % across].append(
             beside(
-                fit(
-                    item.name if name_width == _NAME_WIDTH else item.short or item.name,
-                    name_width,
-                    look,
-                    style=look.palette.muted,
-                ),
-                fit(item.value, cell - name_width, look, style=style),
+                fit(name, name_width - 1, look, style=look.palette.muted),
+                Text(" "),
+                fit(item.value, room, look, style=style),
+                Text(" " * gap),
             )
         )
     return columns

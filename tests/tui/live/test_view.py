@@ -1,12 +1,16 @@
+from itertools import zip_longest
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.text import Text
 from support.scenes import S, entry, gpus, loaded, progress, sample
 from support.structs import values_of
 
 from infertui.measure.itl import Gaps
 from infertui.measure.records import Phase
+from infertui.runner.events import LoadProgressed
 from infertui.runner.execution.progress import RunProgress
 from infertui.runner.scheduling.queue_store import Entry
 from infertui.targets.engine.base import Loaded
@@ -103,6 +107,25 @@ def test_figures_stand_in_columns_that_fit(items: list[Figure], width: int) -> N
     columns = figure_columns(items, width, LOOK)
     assert sum(column[0].cell_len for column in columns if column) <= width
     assert sum(map(len, columns)) == len(items)
+
+
+def test_figures_of_a_load_do_not_touch_in_a_narrow_pane() -> None:
+    """`TTFT9957.6 ms` would be read as ten seconds."""
+    load = LoadProgressed(
+        "r", 0, "measure", 12.0, 2, "concurrency", 2, 32, 30, 0, 1.2, 194.0, 0.0506, 0.0576, 0.00991, 0.0191, cpu=0.01
+    )  # fmt: skip
+    columns = figure_columns(figures(LiveRun(entry(5, "running"), RunProgress(load=load))), 28, LOOK)
+    lines = ["".join(cell.plain for cell in row) for row in zip_longest(*columns, fillvalue=Text())]
+    assert [" ".join(line.split()) for line in lines] == [
+        "tok/s 194 req/s 1.20", "TTFT 50.6 ms p99 57.6 ms", "ITL 9.91 ms p99 19.1 ms", "open 2 done 30",
+        "fail 0 cpu 0.01 co…", "power -",
+    ]  # fmt: skip
+
+
+def test_a_model_that_stayed_loaded_took_no_time_to_load() -> None:
+    known = progress("run-5", "warmup")
+    known.load_seconds = 0.0
+    assert "→ loaded →" in phase_line(LiveRun(entry(5, "running"), known), 120, LOOK).plain
 
 
 @settings(max_examples=30)
