@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,8 @@ from msgspec.structs import replace
 from infertui import __version__
 from infertui.api.errors import RunnerExistsError
 from infertui.api.http import create_app
+from infertui.api.readonly import ReadOnly
+from infertui.api.remote.listening import Listen, RemoteListener
 from infertui.api.runtime import (
     Holder,
     Lock,
@@ -143,9 +145,11 @@ def serve(
     keep_loaded_s: float = KEEP_LOADED_S,
     cpu_exclusive: bool = True,
     environ: Mapping[str, str] = os.environ,
-    on_ready: Callable[[Path], None] = lambda _: None,
+    listen: Listen | None = None,
+    on_ready: Callable[[Path, Sequence[str]], None] = lambda _, __: None,
 ) -> None:
-    """Host a runner until it ends; `on_ready` is called with the path of its socket once it answers.
+    """Host a runner until it ends; `on_ready` is called with the path of its socket once it answers, and with the URLs
+    where it listens besides: none without `listen`.
 
     It ends when it is asked to, on the signals of `endings.heeded` but SIGHUP, and after `idle_exit_s` seconds (0:
     never) with no client and nothing queued or running. What was measured is kept. `keep_loaded_s` and
@@ -168,7 +172,7 @@ def serve(
             cpu_exclusive=cpu_exclusive,
             hooks=Hooks(lambda: read_hooks(environ)),
         )
-        asyncio.run(_host(runner, place, holder, idle_exit_s, environ, on_ready))
+        asyncio.run(_host(runner, place, holder, idle_exit_s, environ, listen, on_ready))
 
 
 def already_alive(holder: Holder) -> RunnerExistsError:
@@ -193,7 +197,8 @@ async def _host(
     holder: Holder,
     idle_exit_s: float,
     environ: Mapping[str, str],
-    on_ready: Callable[[Path], None],
+    listen: Listen | None,
+    on_ready: Callable[[Path, Sequence[str]], None],
 ) -> None:
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -212,10 +217,15 @@ async def _host(
     # The runner is left first: clients still hear how it ends.
     async with (
         Listener(path, presence=presence, holder=holder, environ=environ) as listener,
+        RemoteListener(listen, presence) if listen else contextlib.nullcontext() as remote,
         make_runner() as runner,
     ):
-        await listener.serve(create_app(runner, presence, identity=identity))
-        on_ready(path)
+        app = create_app(runner, presence, identity=identity)
+        await listener.serve(app)
+        if remote:
+            watched = ReadOnly(runner, watcher="this token only watches", remedy="Another token is for all keys.")
+            await remote.serve({"full": app, "read-only": create_app(watched, presence, identity=identity)})
+        on_ready(path, remote.urls if remote else ())
         ends = [
             asyncio.create_task(reason)
             for reason in (_wait(told_to_end), _wait(runner.stopping), _idle(runner, presence, idle_exit_s))
@@ -226,6 +236,8 @@ async def _host(
         if heard:
             runner.ended_by = f"{heard[0].name} ended its runner"
         listener.turn_away()
+        if remote:
+            remote.turn_away()
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -36,3 +36,9 @@ class ReadOnlyError(InfertuiError):
     """Something was asked that changes the runner, by one who only watches."""
 
     kind = "read-only"
+
+
+class AccessError(InfertuiError):
+    """A runner on TCP refuses whoever asks: no token, a wrong one, too many of these, or a name that is not its own."""
+
+    kind = "access"

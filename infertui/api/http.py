@@ -19,6 +19,7 @@ from litestar.params import FromQuery, SkipValidation
 from litestar.types import ASGIApp
 
 from infertui import __version__
+from infertui.api.errors import ReadOnlyError
 from infertui.api.operations import HELLO, Operation, operations
 from infertui.api.stream import EventAnswer, Presence, event_stream
 from infertui.api.wire import IDENTITY_HEADER, PREFIX, Problem, RunnerHello, problem_of
@@ -148,7 +149,8 @@ def _answer(problem: Problem, status: int) -> Response[Problem]:
 
 
 def _refused(request: Request[Any, Any, Any], error: InfertuiError) -> Response[Problem]:
-    return _answer(problem_of(error), 400 if isinstance(error, UsageError) else 409)
+    status = 403 if isinstance(error, ReadOnlyError) else 400 if isinstance(error, UsageError) else 409
+    return _answer(problem_of(error), status)
 
 
 def _misunderstood(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:

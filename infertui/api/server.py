@@ -1,8 +1,8 @@
 """The HTTP server, on a socket that is bound already: the one place that knows uvicorn from inside.
 
 In versions that were tested uvicorn is made to leave signals alone, not to tick while something is measured, and to cut
-off clients that do not read. In any other it is used as it comes: it answers and stops, looks up ten times a second,
-and at a signal gives its answers a moment instead of waiting for the runner.
+off clients that do not read, and those on TCP that do not ask. In any other it is used as it comes: it answers and
+stops, looks up ten times a second, and at a signal gives its answers a moment instead of waiting for the runner.
 """
 
 import asyncio
@@ -11,13 +11,17 @@ import logging
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 TESTED = ((0, 30), (0, 55))
 """Versions of uvicorn whose inside is known: from, up to but not including."""
+HEAD_S = 10.0
+"""Seconds that somebody on TCP has for the head of a request."""
 LEAVE_S = 1
 """Seconds that answers get to be finished at the end."""
 _START_LOOK_S = 0.02
@@ -27,8 +31,8 @@ _log = logging.getLogger(__name__)
 class Server(Protocol):
     """What answers at sockets, until it is stopped."""
 
-    async def answer_at(self, listening: socket.socket) -> None:
-        """Begin to answer; at one socket more, where one was given before."""
+    async def answer_at(self, *listening: socket.socket) -> None:
+        """Begin to answer; at other sockets, where some were given before."""
         ...
 
     def turn_away(self) -> None:
@@ -40,11 +44,16 @@ class Server(Protocol):
         ...
 
 
-def server_of(app: Litestar) -> Server:
-    """A server of the application."""
+def server_of(
+    app: ASGIApp, *, remote: bool = False, certificate: Path | None = None, key: Path | None = None
+) -> Server:
+    """A server of the application. `remote`: for clients on TCP, who may be anyone; with a certificate it takes TLS."""
+    tested = is_tested(uvicorn.__version__)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Hurried if remote and tested else "h11",
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -54,7 +63,7 @@ def server_of(app: Litestar) -> Server:
         server_header=False,
         timeout_graceful_shutdown=2 * LEAVE_S,
     )
-    if is_tested(uvicorn.__version__):
+    if tested:
         return _Quiet(config)
     _log.warning("uvicorn %s was not tested: it is used as it comes", uvicorn.__version__)
     return _Stock(config)
@@ -64,6 +73,37 @@ def is_tested(version: str) -> bool:
     """Whether the inside of that version of uvicorn is known."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
     return numbers is not None and TESTED[0] <= (int(numbers[1]), int(numbers[2])) < TESTED[1]
+
+
+class _Hurried(H11Protocol):
+    """Ends a connection that does not bring the head of a request in time; uvicorn looks at those between requests."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is there."""
+        super().connection_made(transport)
+        self._look()
+
+    def data_received(self, data: bytes) -> None:
+        """Something came."""
+        super().data_received(data)
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        waiting = cycle is None or cycle.response_complete
+        if waiting and self._timer is None:
+            self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+        elif not waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _QuietServer(uvicorn.Server):
@@ -95,12 +135,12 @@ class _Quiet:
         self._server = _QuietServer(config)
         self._serving: asyncio.Task[None] | None = None
 
-    async def answer_at(self, listening: socket.socket) -> None:
+    async def answer_at(self, *listening: socket.socket) -> None:
         server = self._server
         if self._serving is not None:
-            await server.startup(sockets=[listening])
+            await server.startup(sockets=list(listening))
             return
-        self._serving = asyncio.create_task(server.serve([listening]))
+        self._serving = asyncio.create_task(server.serve(list(listening)))
         up = asyncio.create_task(server.up.wait())
         await asyncio.wait([self._serving, up], return_when=asyncio.FIRST_COMPLETED)
         if not server.started:
@@ -129,10 +169,10 @@ class _Stock:
         self._config = config
         self._servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
 
-    async def answer_at(self, listening: socket.socket) -> None:
+    async def answer_at(self, *listening: socket.socket) -> None:
         server = uvicorn.Server(self._config)
         # It closes what it is given at its end, and may not be left with a file that is closed before.
-        serving = asyncio.create_task(server.serve([listening.dup()]))
+        serving = asyncio.create_task(server.serve([one.dup() for one in listening]))
         self._servers.append((server, serving))
         while not server.started:
             if serving.done():

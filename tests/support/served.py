@@ -8,10 +8,32 @@ from pathlib import Path
 from infertui.api.client import Client
 from infertui.api.daemon import Listener
 from infertui.api.http import create_app
+from infertui.api.readonly import ReadOnly
+from infertui.api.remote.access import Role
+from infertui.api.remote.listening import Listen, RemoteListener
 from infertui.api.runtime import Holder
 from infertui.api.stream import Presence
 from infertui.runner.control import RunnerApi
 from infertui.tui.state import ClientState
+
+TOKENS: dict[Role, str] = {"full": "a-token-for-all-the-keys", "read-only": "a-token-that-only-looks"}
+
+
+@asynccontextmanager
+async def listening(
+    control: RunnerApi, *, host: str = "127.0.0.1", certificate: Path | None = None, key: Path | None = None
+) -> AsyncIterator[tuple[str, Presence]]:
+    """A Control on TCP, at a port of its own: its URL."""
+    presence = Presence()
+    async with RemoteListener(Listen(host, 0, TOKENS, certificate, key), presence) as listener:
+        watched = ReadOnly(control, watcher="this token only watches")
+        await listener.serve(
+            {
+                "full": create_app(control, presence, identity="one"),
+                "read-only": create_app(watched, presence, identity="one"),
+            }
+        )
+        yield listener.urls[0], presence
 
 
 @asynccontextmanager
