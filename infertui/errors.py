@@ -65,6 +65,12 @@ class EngineError(InfertuiError):
     kind = "engine"
 
 
+class ServerError(EngineError):
+    """A server behind a URL cannot be reached or used, or answers as none should."""
+
+    kind = "server"
+
+
 class StoreError(InfertuiError):
     """Results cannot be written or read: disk full, no permission, not a run folder."""
 

@@ -83,6 +83,14 @@ class TargetConfig(Section, frozen=True):
     request_timeout_s: Annotated[float, Meta(gt=0, le=YEAR_S, description="a request that takes longer has failed")] = (
         600.0
     )
+    probe_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=YEAR_S,
+            description="the short requests before a load, by which the server is got to know, may take so long each",
+        ),
+    ] = 120.0
     metrics_url: Annotated[
         str, Meta(description="the server's Prometheus page; auto: /metrics where there is one; none: do not look")
     ] = "auto"

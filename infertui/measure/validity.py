@@ -325,7 +325,9 @@ def _beyond(limit: float, crossed: bool) -> str:
 
 
 def percent(share: float) -> str:
-    """Of a share of 1, with two digits below ten percent."""
+    """Of a share of 1, with two digits below ten percent. What is not all of it is never shown as all."""
+    if 0.995 <= share < 1:
+        return f"{math.floor(share * 1000) / 10:.1f} %"
     return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
 
 

@@ -42,8 +42,8 @@ ErrorKind = Literal[
 
 `http`: a status of 400 and above but 429, which is `rate-limited`; `reset`: the connection broke; `cut-off`: the body
 ended before its length or last chunk; `in-stream`: an error inside an answer of status 200; `no-finish`: it ended in
-order and never said why generation ended; `empty`: no token; `too-long`: an event beyond what is accepted; `aborted`:
-by this side. Words of results.
+order and never said why generation ended; `empty`: no text of any token came, whatever the server counts; `too-long`:
+an event beyond what is accepted; `aborted`: by this side. Words of results.
 """
 
 

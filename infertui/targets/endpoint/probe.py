@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from infertui.config.endpoint import TargetConfig
-from infertui.errors import ConfigError, EngineError, InfertuiError
+from infertui.errors import ConfigError, InfertuiError, ServerError
 from infertui.load.texts import KNOWN_WORDS, MadeTexts, TokenScale, scale_of
 from infertui.measure.clock import NS_PER_S
 from infertui.targets.endpoint.address import EndpointAddress, parse_url
@@ -34,7 +34,9 @@ _NO_SCALE = "it does not tell how many tokens it counts of a text: prompts have 
 _SOME = 4
 """Tokens of an answer that is asked for because of the prompt: a first one may be of no text."""
 _POLL_S = 1.0
-_LONGEST_REQUEST_S = 600.0
+_OWN_FAULT = 500
+_AGAIN_S = 0.5
+"""Before what failed by a fault of the server's own is asked again."""
 _MOST_REFUSED = 6
 _AT_ONCE = 0.02
 """All tokens within this share of the time of the answer came in one go: something on the way holds them back."""
@@ -83,9 +85,9 @@ class EndpointFacts(Struct, frozen=True):
 class _NotThisWayError(Exception):
     """The server does not answer to this dialect; another one may do."""
 
-    def __init__(self, error: InfertuiError) -> None:
+    def __init__(self, error: InfertuiError, status: int) -> None:
         super().__init__(error.message)
-        self.error = error
+        self.error, self.status = error, status
 
 
 async def probe(
@@ -102,7 +104,7 @@ async def probe(
 
     Raises:
         ConfigError: a value of `target` is wrong, or does not fit the server.
-        EngineError: nothing answers, or it does not answer as it should.
+        ServerError: nothing answers, or it does not answer as it should.
     """
     address = parse_url(target.url)
     key, fields = key_of(target, address), further_fields(target)
@@ -122,12 +124,14 @@ async def probe(
         raise ConfigError("target.model", "is empty, and the server lists none", allowed="the name of a model there")
 
     failure: InfertuiError | None = None
+    passed: list[str] = []
     for api in _candidates(target, address, identity.server):
         trial = _Trial(asker, dialect_of(api), target, address, model, key, fields, identity.models)
         try:
             sent, answer = await trial.ask(exactly=exactly, until=until, told=told)
         except _NotThisWayError as refused:
             failure = failure or refused.error
+            passed += [f"{api} fails with status {refused.status}"] if refused.status == _OWN_FAULT else []
             continue
         facts = _facts(identity, api, model, sent, answer, streaming=target.streaming)
         if exactly:
@@ -136,8 +140,9 @@ async def probe(
             facts = replace(facts, scale=await _learned_scale(trial, until))
             if facts.scale is None:
                 facts = replace(facts, notes=(*facts.notes, _NO_SCALE))
-        return replace(facts, without=trial.without, notes=(*facts.notes, *trial.notes))
-    raise failure or EngineError(f"{address.shown} answers to no dialect that is known here")
+        others = (f"{text}, twice: asked as {api}" for text in passed)
+        return replace(facts, without=trial.without, notes=(*facts.notes, *trial.notes, *others))
+    raise failure or ServerError(f"{address.shown} answers to no dialect that is known here")
 
 
 async def _learned_scale(trial: "_Trial", until: float) -> TokenScale | None:
@@ -163,10 +168,18 @@ def _candidates(target: TargetConfig, address: EndpointAddress, server: str) -> 
 
 
 async def _settled(ask: Callable[[], Awaitable[ReceivedAnswer]], until: float, told: Told) -> ReceivedAnswer:
-    """What is answered once the model is loaded, or when there is no more time to wait."""
-    waits = False
+    """What is answered once the model is loaded, or when there is no more time to wait.
+
+    After a failure of the server's own, which is no word on what was asked, it is asked once more.
+    """
+    waits = again = False
     while True:
         received = await ask()
+        if _is_fault(received) and not again:
+            again = True
+            told(f"the server failed a first request with status {received.status}: it is asked again")
+            await asyncio.sleep(_AGAIN_S)
+            continue
         if not is_loading(received) or time.monotonic() >= until:
             return received
         if not waits:
@@ -207,10 +220,10 @@ class _Trial:
     async def ask(
         self, prompt: str = _PROMPT, tokens: int = TOKENS, *, exactly: bool, until: float, told: Told
     ) -> tuple[int, ServerAnswer]:
-        """When it was asked, and what came. Raises EngineError, ConfigError, _NotThisWayError."""
+        """When it was asked, and what came. Raises ServerError, ConfigError, _NotThisWayError."""
         target, dialect = self._target, self._dialect
         path = dialect.path(self._model, streaming=target.streaming)
-        timeout_s = min(target.request_timeout_s, _LONGEST_REQUEST_S)
+        timeout_s = min(target.request_timeout_s, target.probe_timeout_s)
         while True:
             body = dialect.body(self._asked(prompt, tokens, exactly=exactly))
             sent = time.monotonic_ns()
@@ -224,14 +237,21 @@ class _Trial:
             if (name := self._refused_field(received, body)) and len(self.without) < _MOST_REFUSED:
                 self.without = (*self.without, name)
                 continue
+            if received.broken == "timeout":
+                raise ServerError(
+                    f"{self._address.shown} did not answer one short request within {timeout_s:g} s",
+                    remedy="Raise target.probe_timeout_s for a server that loads its model only when it is asked."
+                    if timeout_s == target.probe_timeout_s
+                    else "",
+                )
             problem = refusal_of(
                 received, target, self._address, key=bool(self._key), model=self._model, models=self._models
             )
             if problem is not None:
                 # A model without a chat template completes; some servers fail over that as over a fault of their own.
                 absent = received.status in (404, 405, 501) and not is_no_model(received)
-                if absent or received.status == 500 or b"chat template" in body_of(received):
-                    raise _NotThisWayError(problem)
+                if absent or received.status == _OWN_FAULT or b"chat template" in body_of(received):
+                    raise _NotThisWayError(problem, received.status)
                 raise problem
             answer = dialect.read(received, streaming=target.streaming)
             if answer.error == "empty" and prompt == _PROMPT:
@@ -239,7 +259,7 @@ class _Trial:
                 prompt = _OPEN_PROMPT
                 continue
             if answer.error:
-                raise EngineError(
+                raise ServerError(
                     f"{self._address.shown} does not answer as {dialect.api} should: {answer.message}",
                     remedy="Set target.api to the dialect that it speaks." if answer.error == "malformed" else "",
                 )
@@ -268,6 +288,13 @@ class _Trial:
             if not kept and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
                 return str(name)
         return ""
+
+
+def _is_fault(received: ReceivedAnswer) -> bool:
+    """Whether an answer is a failure of the server, or of what is before it, and none of the request."""
+    if is_loading(received) or b"chat template" in body_of(received):
+        return False
+    return received.status == 429 or (received.status >= 500 and received.status != 501)
 
 
 def _facts(

@@ -3,7 +3,7 @@
 import re
 
 from infertui.config.endpoint import TargetConfig
-from infertui.errors import ConfigError, EngineError, InfertuiError
+from infertui.errors import ConfigError, InfertuiError, ServerError
 from infertui.targets.endpoint.address import EndpointAddress
 from infertui.targets.endpoint.dialect import ReceivedAnswer
 from infertui.targets.endpoint.dialects.reading import body_of, refusal
@@ -47,43 +47,43 @@ def refusal_of(
     if told is None:
         return None
     if told.error == "malformed":
-        return EngineError(
+        return ServerError(
             f"{address.shown} answers with {told.message}",
             remedy="target.url has to be the address of the server's API, with its port.",
         )
     message = f"{address.shown}: {told.message}"
     if received.status in (401, 403):
-        return EngineError(message, remedy=_for_keys(key, address))
+        return ServerError(message, remedy=_for_keys(key, address))
     if is_loading(received):
-        return EngineError(message, remedy="It was waited for; ask again once it is loaded.")
+        return ServerError(message, remedy="It was waited for; ask again once it is loaded.")
     if is_no_model(received):
         problem = f"the server has no model {quoted(target.model or model)} ({one_line(told.message)})"
         return ConfigError("target.model", problem, allowed=_names(models) or "what the server has")
     if received.status in (404, 405, 501):
-        return EngineError(message, remedy="Set target.api to the dialect that it speaks, or mend target.url.")
+        return ServerError(message, remedy="Set target.api to the dialect that it speaks, or mend target.url.")
     if received.status == 429:
-        return EngineError(message, remedy="It takes no more requests for now: ask again later.")
-    return EngineError(message)
+        return ServerError(message, remedy="It takes no more requests for now: ask again later.")
+    return ServerError(message)
 
 
-def _unreached(received: ReceivedAnswer, address: EndpointAddress) -> EngineError:
+def _unreached(received: ReceivedAnswer, address: EndpointAddress) -> ServerError:
     why = one_line(received.message)
     if received.broken == "tls":
         if "CERTIFICATE_VERIFY_FAILED" in why:
             remedy = "Name the certificate to trust by target.ca_file, or set target.insecure=true."
         else:
             remedy = "If it speaks no TLS, write http:// in target.url."
-        return EngineError(f"no TLS with {address.shown}: {why}", remedy=remedy)
+        return ServerError(f"no TLS with {address.shown}: {why}", remedy=remedy)
     if received.broken == "connect":
-        return EngineError(
+        return ServerError(
             f"nothing answers at {address.shown}: {why}",
             remedy="Start the server there, or set target.url to where it is.",
         )
     if received.broken == "timeout":
-        return EngineError(f"{address.shown} takes connections and does not answer: {why}")
+        return ServerError(f"{address.shown} takes connections and does not answer: {why}")
     if received.broken == "reset":
-        return EngineError(f"{address.shown} breaks connections off: {why}", remedy="" if address.tls else _NO_HTTP)
-    return EngineError(f"{address.shown} does not speak HTTP: {why}", remedy="" if address.tls else _NO_HTTP)
+        return ServerError(f"{address.shown} breaks connections off: {why}", remedy="" if address.tls else _NO_HTTP)
+    return ServerError(f"{address.shown} does not speak HTTP: {why}", remedy="" if address.tls else _NO_HTTP)
 
 
 def _for_keys(key: bool, address: EndpointAddress) -> str:

@@ -8,6 +8,7 @@ from infertui.measure.load.summary import AskedLoad
 from infertui.measure.load.validity import judge_load
 from infertui.measure.statistics import describe
 from infertui.measure.summary import Summary
+from infertui.measure.validity import percent
 
 SUMMARY = Summary(
     iterations=None,
@@ -94,6 +95,14 @@ def test_remarks_say_what_a_reader_should_know() -> None:
     notes = " ".join(judge_load(SUMMARY, odd, CLOSED).notes)
     for word in ("0.50 times", "chunks", "1.100 times", "1 request has"):
         assert word in notes
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1.0, "100 %"), (3531 / 3548, "99.5 %"), (0.99999, "99.9 %"), (0.994, "99 %"), (0.5, "50 %"), (0.001, "0.1 %")],
+)
+def test_what_is_not_all_is_not_shown_as_all(share: float, text: str) -> None:
+    assert percent(share) == text
 
 
 def test_that_the_server_hangs_up_is_told_and_is_not_the_client() -> None:

@@ -14,7 +14,7 @@ from support.answers import data
 from support.scripted_server import Heard, Script, Scripted, scripted
 
 from infertui.config.endpoint import TargetConfig
-from infertui.errors import ConfigError, EngineError, InfertuiError
+from infertui.errors import ConfigError, EngineError, InfertuiError, ServerError
 from infertui.load.texts import MadeTexts, bundled_words
 from infertui.mock.options import MockOptions
 from infertui.mock.server import MockServer
@@ -29,6 +29,7 @@ CHAT = "/v1/chat/completions"
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(probing, "_AGAIN_S", 0.01)
 
 
 def found(server: MockServer, **target: Any) -> EndpointFacts:
@@ -96,7 +97,7 @@ def test_which_server_it_is_says_which_dialect(family: Any, server_name: str, ap
         facts = found(server)
     assert (facts.server, facts.api, facts.model) == (server_name, api, "mock")
     assert facts.max_positions
-    assert bool(facts.version) == (family not in ("openai", "sglang", "all"))
+    assert bool(facts.version) == (family not in ("openai", "all"))
 
 
 def test_a_strict_server_is_asked_without_what_it_refuses() -> None:
@@ -327,9 +328,46 @@ def test_a_dialect_that_is_not_there_gives_way_to_the_next() -> None:
         Scripted(400, {"message": "default chat template is no longer allowed, so you must provide a chat template"}),
     ):
         script: Script = {"/v1/models": models("m"), CHAT: refusal, "/v1/completions": completes}
-        assert probed(script)[0].api == "openai-completions"
+        facts, heard = probed(script)
+        assert facts.api == "openai-completions"
+        assert [one.path for one in heard].count(CHAT) == (2 if refusal.status == 500 else 1)
+        assert any("fails with status 500, twice" in note for note in facts.notes) == (refusal.status == 500)
         assert "openai-chat" not in str(refused(script, api="openai-chat"))
     assert "404" in str(refused({"/v1/models": models("m")}))
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_failure_at_first_is_no_word_on_the_dialect(status: int) -> None:
+    fault = Scripted(status, {"error": "out of breath"})
+    told: list[str] = []
+
+    async def run(script: Script) -> EndpointFacts:
+        async with scripted(script) as (url, _):
+            return await probe(TargetConfig(kind="endpoint", url=url), told=told.append)
+
+    assert asyncio.run(run({"/v1/models": models("m"), CHAT: [fault, stream()]})).api == "openai-chat"
+    assert asyncio.run(run({"/v1/models": [fault, models("m")], CHAT: [stream()]})).api == "openai-chat"
+    assert told == [f"the server failed a first request with status {status}: it is asked again"] * 2
+    with pytest.raises(ServerError, match="out of breath"):
+        asyncio.run(run({"/v1/models": [fault], CHAT: [stream()]}))
+
+
+def test_a_server_that_never_answers_is_given_a_time_of_its_own() -> None:
+    slow = Scripted(pieces=[b": wait\n\n"] * 20, gap_s=0.05)
+    error = refused({"/v1/models": models("m"), CHAT: slow}, probe_timeout_s=0.2)
+    assert "one short request within 0.2 s" in str(error)
+    assert "target.probe_timeout_s" in str(error)
+    error = refused({"/v1/models": models("m"), CHAT: slow}, probe_timeout_s=9, request_timeout_s=0.1)
+    assert "within 0.1 s" in str(error)
+    assert "probe_timeout_s" not in str(error)
+
+
+def test_tokens_that_are_counted_and_never_sent_are_no_answer() -> None:
+    """And it is not said that it does not stream: it sent nothing."""
+    counted = Scripted(pieces=[said("", "length"), usage(24), data("[DONE]")], media="text/event-stream")
+    error = refused({"/v1/models": models("m"), CHAT: counted})
+    assert "without text, of which the server counts 24 tokens" in str(error)
+    assert "stream" not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,13 @@ def server_message(value: object, depth: int = 0) -> str:
     return one_line(str(value).strip(), _MESSAGE)
 
 
+def no_text(tokens: int | None) -> str:
+    """That nothing came of so many tokens."""
+    if not tokens:
+        return "an answer without a token"
+    return f"an answer without text, of which the server counts {tokens:,} {'token' if tokens == 1 else 'tokens'}"
+
+
 def body_of(received: ReceivedAnswer) -> bytes:
     """All of the body."""
     return b"".join(piece for _, piece in received.pieces)
@@ -257,8 +264,8 @@ class StreamReading:
             self.fail(received.broken, one_line(received.message, _MESSAGE))
         elif not (received.whole or self.done):
             self.fail("cut-off", CUT_OFF)
-        elif not tokens:
-            self.fail("empty", "an answer without a token")
+        elif not self._steps:
+            self.fail("empty", no_text(tokens))
         elif wants_finish and not self.finish:
             self.fail("no-finish", "the answer ended without saying why generation did")
 
@@ -311,8 +318,8 @@ def at_once(
     """The answer that came as one JSON: without steps."""
     error: ErrorKind = ""
     message = ""
-    if not (usage.output_tokens or text or reasoning):
-        error, message = "empty", "an answer without a token"
+    if not (text or reasoning):
+        error, message = "empty", no_text(usage.output_tokens)
     elif wants_finish and not finish:
         error, message = "no-finish", "the answer does not say why generation ended"
     return ServerAnswer(
