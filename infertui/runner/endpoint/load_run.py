@@ -203,6 +203,8 @@ class EndpointRun:
     @property
     def failure(self) -> str:
         if self._all_told and not self._heard.requests and not self._concluding.is_set():
+            if self._adjustment is not None:
+                return "nothing was measured: what was sent before the change took until the end; measure for longer"
             return "nothing was measured: no request was due before the load was over"
         return self._heard.failure
 
