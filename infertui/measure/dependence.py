@@ -71,7 +71,7 @@ class PlaceEvidence(Struct, frozen=True, eq=False):
 class Scatter(Struct, frozen=True, eq=False):
     """How the observations of one ratio scatter around it. `plain` is the variance if they are independent.
 
-    `residuals` are theirs, as shares of the ratio; of many, those of neighbours together.
+    `residuals` are theirs, as shares of the ratio; of many, those of neighbours together; None where they do not vary.
     """
 
     count: int
@@ -80,10 +80,10 @@ class Scatter(Struct, frozen=True, eq=False):
     residuals: "Floats | None" = None
 
     def of_wander(self) -> PlaceEvidence | None:
-        """What is known of slow wander: by stretches, or else by ten observations and more. None: nothing is."""
+        """What is known of slow wander, by stretches or else by whole observations. None: they do not vary."""
         if "stretches" in self.views:
             return self.views["stretches"]
-        if self.residuals is None or "iterations" not in self.views:
+        if self.residuals is None:
             return None
         residuals = _together(self.residuals, MOST_WANDERING)
         return _view(residuals, residuals, wandering(len(residuals)))

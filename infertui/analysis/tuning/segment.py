@@ -24,7 +24,7 @@ from infertui.measure.clock import NS_PER_S
 from infertui.measure.comparison import Ratio, Totals, independent_ratio, ratio
 from infertui.measure.dependence import FEWEST
 from infertui.measure.records import BatchRecord
-from infertui.measure.statistics import CONFIDENCE, ratio_bounds
+from infertui.measure.statistics import CONFIDENCE, Interval, ratio_bounds
 from infertui.metrics.observed import throughput
 from infertui.metrics.registry import metric_of
 from infertui.results.observations import Observation
@@ -99,11 +99,12 @@ class Segment(Struct, frozen=True):
 def figures_of(result: Result, totals: Totals | None = None) -> dict[str, float | None]:
     """What is kept of a result; None is not available.
 
-    Where there is no interval of its throughput, it is the widest one, from the stretches of its observations.
+    Where there is no interval of its throughput, it is that of the observations, which are more of a load than the
+    blocks of its figures, or else the widest one.
     """
     figures = {key: metric_of(key).number(result) for key in FIGURES}
     if figures["low"] is None and totals is not None and totals.numerators:
-        found = widest_interval(totals)
+        found = _interval(totals)
         if found is not None:
             figures |= {"low": found.low, "high": found.high}
     return figures
@@ -189,10 +190,14 @@ def _first(totals: Totals, count: int) -> Totals:
     return Totals(totals.numerators[:count], totals.denominators[:count], totals.stretches[:count])
 
 
+def _interval(totals: Totals) -> Interval | None:
+    found = ratio_bounds(totals.numerators, totals.denominators, totals.stretches).interval
+    return found or widest_interval(totals)
+
+
 def known_within(totals: Totals, share: float) -> bool:
     """Whether the 95 % interval of a throughput reaches so far to either side at most."""
-    found = ratio_bounds(totals.numerators, totals.denominators, totals.stretches).interval
-    found = found or widest_interval(totals)
+    found = _interval(totals)
     return found is not None and found.high <= totals.value * (1 + share)
 
 

@@ -1,7 +1,7 @@
 """How far a ratio may be off at most where few iterations depend on one another: from their stretches.
 
 Iterations that wander together are worth too few independent ones for Student's interval (`Certainty.enough`). From
-their stretches, or from ten iterations and more, it is known how much there is of wander, of what is an iteration's own
+their stretches, or from themselves, it is known how much there is of wander, of what is an iteration's own
 and of noise, under each of the `hypotheses`. Which of these holds is not known, since what is slower than all that was
 seen can hardly be told from what does not move. So a wander is taken for the likelier beforehand the slower it is, and
 the interval is wide. But a wander that is much larger in the long run than a third of the speed itself is taken for
@@ -32,12 +32,12 @@ _FURTHEST = 1e3
 
 
 def widest_interval(totals: Totals, *, confidence: float = CONFIDENCE) -> Interval | None:
-    """Of a ratio of sums; None where there are fewer than ten observations, and their stretches are not known."""
+    """Of a ratio of sums; None where there are fewer than three observations, or they do not vary."""
     return _around(totals.value, [totals], confidence)
 
 
 def widest_ratio(first: Totals, second: Totals, *, confidence: float = CONFIDENCE) -> Interval | None:
-    """Of how many times `first` is `second`; None as for each of them, unless what is known of one is enough."""
+    """Of how many times `first` is `second`; None where there are fewer than three observations of one."""
     return _around(second.value / first.value, [first, second], confidence)
 
 
@@ -65,7 +65,7 @@ def _reach(scatters: Sequence[Scatter], confidence: float) -> float | None:
     degrees = 0
     known = [None if "stretches" in one.views else _known(one) for one in scatters]
     for one, variance in zip(scatters, known, strict=True):
-        if variance is not None and None in known:
+        if variance is not None and (None in known or one.residuals is None):
             variances = variances + variance
             continue
         view = one.of_wander()
@@ -89,6 +89,8 @@ def _reach(scatters: Sequence[Scatter], confidence: float) -> float | None:
 
 def _known(one: Scatter) -> float | None:
     """The variance of one that is known well enough by itself."""
+    if one.residuals is None:
+        return one.plain
     alone = certainty([one])
     return alone.variances[0] if alone.enough and not alone.assumed else None
 

@@ -23,13 +23,20 @@ class Rates:
     """
 
     def __init__(
-        self, columns: Columns, window: Window, ended: Columns, done: Columns, horizon: float, *, settled: bool = True
+        self,
+        columns: Columns,
+        window: Window,
+        ended: Columns,
+        done: Columns,
+        horizon: float,
+        *,
+        settled: bool = True,
+        blocks: int = BLOCKS,
     ) -> None:
         import numpy as np
 
         self._all, self._window, self._ended, self._done = columns, window, ended, done
-        blocks = max(1, min(BLOCKS, len(done)))
-        self._edges = np.linspace(window.start, window.end, blocks + 1)
+        self._edges = np.linspace(window.start, window.end, max(1, min(blocks, len(done))) + 1)
         self._settled = settled
         self._through = _ends_at_level(columns, done, horizon)
 

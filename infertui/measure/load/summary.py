@@ -11,6 +11,7 @@ from msgspec import Struct
 from infertui.measure.load.client import Meter, client_figures
 from infertui.measure.load.columns import Columns, columns_of
 from infertui.measure.load.estimates import (
+    BLOCKS,
     GapBlocks,
     distribution,
     share_interval,
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
+
+
+MOST_PARTS, _IN_PART = 48, 4
+"""Of a window, and requests in each at least, from twelve parts on."""
 
 
 class AskedLoad(Struct, frozen=True):
@@ -86,11 +91,18 @@ def summarise_load(
 
 
 def token_rates(requests: Sequence[Request], *, origin_ns: int, window: Window) -> tuple[float, ...]:
-    """Output tokens a second in equal parts of a window in which the load had settled; none: they are not known."""
+    """Output tokens a second in equal parts of a window in which the load had settled; none: they are not known.
+
+    They are more than the blocks of its figures where there are many requests: the more there are, the better it is
+    seen how they wander together.
+    """
     if window.seconds <= 0:
         return ()
     columns = columns_of(requests, origin_ns)
-    tokens = _Seen(columns, window, window.end, settled=True).tokens()
+    ended = columns.where(_ended_in(columns, window) & ~columns.aborted)
+    done = ended.where(ended.good)
+    parts = max(BLOCKS, min(MOST_PARTS, len(done) // _IN_PART))
+    tokens = Rates(columns, window, ended, done, window.end, blocks=parts).tokens()
     return () if tokens is None else tuple((tokens / (window.seconds / len(tokens))).tolist())
 
 
@@ -122,10 +134,6 @@ class _Seen:
         self._ended = columns.where(_ended_in(columns, window) & ~columns.aborted)
         self._done = self._ended.where(self._ended.good)
         self._rates = Rates(columns, window, self._ended, self._done, horizon, settled=settled)
-
-    def tokens(self) -> "Floats | None":
-        """Of each part of the window; None where they are not known."""
-        return self._rates.tokens()
 
     def figures(self, asked: AskedLoad, found: Steadiness, meters: Sequence[Meter]) -> tuple[Summary, LoadFigures]:
         """All of them."""
