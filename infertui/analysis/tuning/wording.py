@@ -34,8 +34,13 @@ def against_text(found: SegmentRatio | None, *, short: bool = False) -> str:
     if short:
         return f"{ratio} {_SIGNS[found.finding]}"
     if found.low is None or found.high is None:
-        return f"{ratio} unclear"
+        return finding_text(found)
     return f"{ratio} ({found.low:.3f} to {found.high:.3f}) {found.finding}"
+
+
+def finding_text(found: SegmentRatio) -> str:
+    """A ratio and what its interval says: `x1.342 better`."""
+    return NOT_AVAILABLE if found.ratio is None else f"x{found.ratio:.3f} {found.finding}"
 
 
 def change_text(segment: Segment) -> str:

@@ -46,7 +46,7 @@ _TWO_ACROSS = 80
 _GUTTER = 5
 _SEGMENT_LINES = 7
 _LEAD_S = 600.0
-_KEYS = "h l turn  enter apply  u undo  b baseline  a climb  p pin  S save  e type  tab list  x end  esc back"
+_KEYS = "h l turn  enter apply  u undo  a climb  p pin  tab list  x end  esc back  b baseline  S save  e type"
 
 _OF_GPU = (
     "Let this session change the power limit and clocks of its GPU? They are put back when it ends, also when it is"

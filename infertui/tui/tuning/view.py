@@ -7,7 +7,7 @@ from rich.text import Text
 
 from infertui.analysis.tuning.knobs import Knob, text_of
 from infertui.analysis.tuning.segment import Segment, SegmentRatio
-from infertui.analysis.tuning.wording import against_text, change_text, figure_text, throughput_text
+from infertui.analysis.tuning.wording import against_text, change_text, figure_text, finding_text, throughput_text
 from infertui.config.fields import Value
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningView
 from infertui.tui.terminal.sanitize import safe
@@ -82,7 +82,10 @@ def knob_row(
 def about_knob(knob: Knob, width: int, look: RenderContext) -> Text:
     """What a knob is, what it takes, and its default: one line."""
     asks = {"live": "", "prepare": "; the engine gets ready anew", "reload": "; the model is loaded again"}[knob.effect]
-    words = f"{knob.key}: {knob.description}; {knob.allowed}; default {text_of(knob.default)}{asks}"
+    told = f"{knob.description}; {knob.allowed}; default {text_of(knob.default)}"
+    words = f"{knob.key}: {told}{asks}"
+    if len(words) > width and asks:  # where the list has no room for what it asks for either
+        words = f"{knob.key} ({_WORDS[knob.effect]}): {told}"
     return fit(words, width, look, style=look.palette.muted)
 
 
@@ -168,20 +171,24 @@ def head_line(view: TuningView, width: int, look: RenderContext) -> Text:
     if view.phase != "measure":
         words = f"{live.number} {live.name}: {view.phase or 'getting ready'}{waits}"
         return fit(words, width, look, style=colours.active)
-    return fit(f"{live.number} {live.name}: {_live(live, _unit(view))}{waits}", width, look, style=colours.active)
+    words = f"{live.number} {live.name}: {_live(live, _unit(view))}{waits}"
+    if len(words) > width:
+        words = f"{live.number} {live.name}: {_live(live, _unit(view), intervals=False)}{waits}"
+    return fit(words, width, look, style=colours.active)
 
 
 def _unit(view: TuningView) -> str:
     return "requests" if view.config.target.kind == "endpoint" else "batches"
 
 
-def _live(live: TuningLive, unit: str) -> str:
+def _live(live: TuningLive, unit: str, *, intervals: bool = True) -> str:
+    told_of = against_text if intervals else finding_text
     speed = "-" if live.throughput is None else format_number(live.throughput)
     told = f"{speed} tok/s, {live.batches:,} {unit}, {clock(live.seconds)}"
     if live.previous is not None:
-        told += f"; to {live.previous.segment} {against_text(live.previous)}"
+        told += f"; to {live.previous.segment} {told_of(live.previous)}"
     if live.best is not None and (live.previous is None or live.best.segment != live.previous.segment):
-        told += f"; to the best, {live.best.segment}, {against_text(live.best)}"
+        told += f"; to the best, {live.best.segment}, {told_of(live.best)}"
     if live.baseline is not None:
         told += f"; to the baseline {against_text(live.baseline, short=True)}"
     return told

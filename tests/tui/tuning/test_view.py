@@ -10,7 +10,7 @@ from infertui.analysis.tuning.segment import Segment, SegmentRatio
 from infertui.results.result import Error
 from infertui.runner.tuning.state import TuningLive, TuningPoint, TuningView
 from infertui.tui.themes import DEFAULT_PALETTE
-from infertui.tui.tuning.view import head_line, knob_row, marks, plots, segment_heading, segment_row
+from infertui.tui.tuning.view import about_knob, head_line, knob_row, marks, plots, segment_heading, segment_row
 from infertui.tui.widgets.cells import RenderContext
 
 LOOK = RenderContext(DEFAULT_PALETTE)
@@ -72,10 +72,19 @@ def view(**values: object) -> TuningView:
     return TuningView(id="tuning-1", folder="/f", title="", config=simulated(), **values)  # type: ignore[arg-type]
 
 
+def test_what_a_knob_asks_for_is_told_where_its_row_has_no_room_for_it() -> None:
+    knob = next(knob for knob in knobs_of(simulated()) if knob.key == "workload.batch_size")
+    assert about_knob(knob, 200, LOOK).plain.rstrip().endswith("; the engine gets ready anew")
+    assert about_knob(knob, 76, LOOK).plain.startswith("workload.batch_size (prepares): ")
+
+
 def test_the_head_says_what_it_is_at() -> None:
     live = TuningLive(3, "bs=8", 20.0, 12, 6.0, 1234.0, SegmentRatio(2, 1.9))
     told = head_line(view(live=live, phase="measure"), 120, LOOK).plain
     assert "3 bs=8: 1,234 tok/s, 12 batches, 0:06; to 2 x1.900 unclear" in told
+    known = TuningLive(3, "isl=1024", 20.0, 174, 13.0, 1686.0, SegmentRatio(1, 0.999, 0.981, 1.018, finding="equal"))
+    assert "x0.999 (0.981 to 1.018) equal" in head_line(view(live=known, phase="measure"), 120, LOOK).plain
+    assert "to 1 x0.999 equal" in head_line(view(live=known, phase="measure"), 76, LOOK).plain
     waits = head_line(view(live=live, phase="warmup", wanted={"workload.batch_size": "2"}), 120, LOOK).plain
     assert "3 bs=8: warmup, the batch under way ends first" in waits
     assert "ended: no room" in head_line(view(status="ended", error="no room"), 80, LOOK).plain
