@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,12 @@ from infertui.endings import Ended, raise_on_endings
 if TYPE_CHECKING:
     from infertui.tui.start import Options
 
-_FLAGS = ("--ascii", "--slow-link", "--no-mouse", "--no-env-file")
+_FLAGS = ("--ascii", "--slow-link", "--no-mouse", "--no-env-file", "--insecure")
 _INTERRUPTED = 130
 _LARGEST = 1000
-_VALUES = ("--theme", "--out", "--screenshot", "--size", "--env-file")
+_CONNECT = {"--connect": "INFERTUI_CONNECT", "--token-file": "INFERTUI_TOKEN_FILE", "--ca-file": "INFERTUI_CA_FILE"}
+"""Options of a runner on TCP, and the variables that say the same."""
+_VALUES = ("--theme", "--out", "--screenshot", "--size", "--env-file", *_CONNECT)
 
 
 def main() -> None:
@@ -72,14 +74,22 @@ def show(given: dict[str, str]) -> int:
     try:
         for note in use_env_file(given.get("--env-file"), off="--no-env-file" in given):
             print(f"infertui: {note}", file=sys.stderr)  # noqa: T201
+        connect(given)
         from infertui.tui.start import start
 
-        return start(out=Path(given.get("--out", "reports")), options=_options(given))
+        return start(out=Path(given["--out"]) if "--out" in given else None, options=_options(given))
     except InfertuiError as error:
         from infertui.text import clean
 
         print(f"infertui: {clean(str(error), lines=True)}", file=sys.stderr)  # noqa: T201
         return error.exit_code
+
+
+def connect(given: Mapping[str, str]) -> None:
+    """Put what was given of a runner on TCP into the environment, where whoever asks a runner looks for it."""
+    os.environ.update({variable: given[name] for name, variable in _CONNECT.items() if name in given})
+    if "--insecure" in given:
+        os.environ["INFERTUI_INSECURE"] = "1"
 
 
 def _options(given: dict[str, str]) -> "Options":

@@ -1,12 +1,12 @@
-"""A runner at the other end of a unix socket, as a Control. Light: the screen imports it.
+"""A runner at the other end of a socket, as a Control: a unix socket, or one on TCP. Light: the screen imports it.
 
-The few things of HTTP/1.1 that a client on a unix socket needs: one exchange to a connection.
+The few things of HTTP/1.1 that a client needs: one exchange to a connection.
 """
 
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import msgspec
 from infertui import __version__
 from infertui.api.errors import OtherVersionError, RunnerUnavailableError
 from infertui.api.operations import HELLO, OPERATIONS, Operation, operations
+from infertui.api.remote.place import Remote
 from infertui.api.runtime import RUNTIME_VARIABLE, check_socket, trusted_users, untrusted
 from infertui.api.wire import IDENTITY_HEADER, KEEP_ALIVE_S, PREFIX, EventReader, Problem, RunnerHello, error_of
 from infertui.errors import InfertuiError, UsageError
 from infertui.paths import without_home
-from infertui.runner.control import CALL_TIMEOUT_S, PROTOCOL, EventEnvelope, RunnerApi, Snapshot
+from infertui.runner.control import CALL_TIMEOUT_S, OLDEST, PROTOCOL, EventEnvelope, RunnerApi, Snapshot
 from infertui.text import clean
 
 _PIECE = 64 * 1024
@@ -52,14 +53,20 @@ class HttpAnswer:
 class Exchange:
     """One request and its answer, on a connection of its own."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        headers: Sequence[tuple[str, str]] = (("host", "localhost"),),
+    ) -> None:
+        self._headers = headers
         self._reader = reader
         self._writer = writer
         self._state = h11.Connection(h11.CLIENT)
 
     async def ask(self, method: str, target: str, body: bytes | None) -> HttpAnswer:
         """Send a request; its answer's head. `body` is JSON."""
-        headers = [("host", "localhost"), ("connection", "close"), ("accept", "application/json, text/event-stream")]
+        headers = [*self._headers, ("connection", "close"), ("accept", "application/json, text/event-stream")]
         if body is not None:
             headers += [("content-type", "application/json"), ("content-length", str(len(body)))]
         request = self._state.send(h11.Request(method=method, target=target, headers=headers)) or b""
@@ -86,11 +93,24 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(path: Path, *, timeout_s: float) -> AsyncIterator[Exchange]:
-    """A connection to the runner at `path`, closed afterwards.
+async def exchange(place: Path | Remote, *, timeout_s: float) -> AsyncIterator[Exchange]:
+    """A connection to the runner at a unix socket or behind a URL, closed afterwards.
 
-    Raises RunnerUnavailableError when there is none, UntrustedSocketError where it might be somebody else's.
+    Raises RunnerUnavailableError when there is none, UntrustedSocketError or AccessError where it might be somebody
+    else's.
     """
+    if isinstance(place, Remote):
+        try:
+            async with asyncio.timeout(timeout_s):
+                reader, writer = await place.open(_PIECE)
+        except TimeoutError:
+            raise unresponsive(timeout_s) from None
+        try:
+            yield Exchange(reader, writer, place.headers)
+        finally:
+            writer.transport.abort()
+        return
+    path = place
     check_socket(path)
     try:
         async with asyncio.timeout(timeout_s):
@@ -136,14 +156,14 @@ SILENCE_S = 3 * KEEP_ALIVE_S
 
 
 class Client(RunnerApi):
-    """A runner over the socket at `path`; nothing is opened before it is used.
+    """A runner over the unix socket at a path, or behind a URL; nothing is opened before it is used.
 
     Every method raises what the runner raised, of the same class, RunnerUnavailableError when none answers, and
     OtherVersionError when its answer cannot be read.
     """
 
-    def __init__(self, path: Path, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
-        self.path = path
+    def __init__(self, place: Path | Remote, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self.place = place
         self._timeout_s = timeout_s
         self._runner = ""
         """Which process of the runner the numbers known here belong to."""
@@ -151,7 +171,8 @@ class Client(RunnerApi):
     async def hello(self) -> RunnerHello:
         """Who runs. Raises OtherVersionError when this client and that runner would misunderstand each other."""
         told = await self.greet()
-        if (told.version, told.protocol) == (__version__, PROTOCOL):
+        remote = isinstance(self.place, Remote)
+        if (told.version, told.protocol) == (__version__, PROTOCOL) or (remote and told.understands(PROTOCOL, OLDEST)):
             return told
         version = clean(told.version)
         under_way = f"; it has {told.running} under way and {told.queued} waiting" if told.running else ""
@@ -161,8 +182,10 @@ class Client(RunnerApi):
             version=version,
             busy=told.running > 0,
             remedy=(
-                "Once its runs have ended, `infertui stop` ends it; the next `infertui` starts this version, and the "
-                "queue is kept."
+                f"Install infertui {version} here, or this version there."
+                if remote
+                else "Once its runs have ended, `infertui stop` ends it; the next `infertui` starts this version, and "
+                "the queue is kept."
                 if told.running
                 else "`infertui stop` ends it; the next `infertui` starts this version, and the queue is kept."
             ),
@@ -184,7 +207,7 @@ class Client(RunnerApi):
     async def events(self, since: int) -> AsyncIterator[EventEnvelope | Snapshot]:
         """Raises RunnerUnavailableError when the runner ends, or is not heard of for 45 s."""
         target = f"{PREFIX}/events?{urlencode({'since': since, 'runner': self._runner})}"
-        async with exchange(self.path, timeout_s=CONNECT_TIMEOUT_S) as connection:
+        async with exchange(self.place, timeout_s=CONNECT_TIMEOUT_S) as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     answer = await connection.ask("GET", target, None)
@@ -212,7 +235,7 @@ class Client(RunnerApi):
         try:
             async with (
                 asyncio.timeout(limit),
-                exchange(self.path, timeout_s=min(CONNECT_TIMEOUT_S, self._timeout_s)) as connection,
+                exchange(self.place, timeout_s=min(CONNECT_TIMEOUT_S, self._timeout_s)) as connection,
             ):
                 answer = await connection.ask(asked.route.verb, PREFIX + target, body)
                 await _check(answer)

@@ -146,10 +146,11 @@ def serve(
     cpu_exclusive: bool = True,
     environ: Mapping[str, str] = os.environ,
     listen: Listen | None = None,
+    reports: str = "",
     on_ready: Callable[[Path, Sequence[str]], None] = lambda _, __: None,
 ) -> None:
     """Host a runner until it ends; `on_ready` is called with the path of its socket once it answers, and with the URLs
-    where it listens besides: none without `listen`.
+    where it listens besides: none without `listen`. `reports` is the folder of clients that name none.
 
     It ends when it is asked to, on the signals of `endings.heeded` but SIGHUP, and after `idle_exit_s` seconds (0:
     never) with no client and nothing queued or running. What was measured is kept. `keep_loaded_s` and
@@ -172,7 +173,7 @@ def serve(
             cpu_exclusive=cpu_exclusive,
             hooks=Hooks(lambda: read_hooks(environ)),
         )
-        asyncio.run(_host(runner, place, holder, idle_exit_s, environ, listen, on_ready))
+        asyncio.run(_host(runner, place, holder, idle_exit_s, environ, listen, reports, on_ready))
 
 
 def already_alive(holder: Holder) -> RunnerExistsError:
@@ -198,6 +199,7 @@ async def _host(
     idle_exit_s: float,
     environ: Mapping[str, str],
     listen: Listen | None,
+    reports: str,
     on_ready: Callable[[Path, Sequence[str]], None],
 ) -> None:
     told_to_end = asyncio.Event()
@@ -220,11 +222,12 @@ async def _host(
         RemoteListener(listen, presence) if listen else contextlib.nullcontext() as remote,
         make_runner() as runner,
     ):
-        app = create_app(runner, presence, identity=identity)
+        app = create_app(runner, presence, identity=identity, reports=reports)
         await listener.serve(app)
         if remote:
             watched = ReadOnly(runner, watcher="this token only watches", remedy="Another token is for all keys.")
-            await remote.serve({"full": app, "read-only": create_app(watched, presence, identity=identity)})
+            watching = create_app(watched, presence, identity=identity, reports=reports)
+            await remote.serve({"full": app, "read-only": watching})
         on_ready(path, remote.urls if remote else ())
         ends = [
             asyncio.create_task(reason)

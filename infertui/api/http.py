@@ -24,7 +24,7 @@ from infertui.api.operations import HELLO, Operation, operations
 from infertui.api.stream import EventAnswer, Presence, event_stream
 from infertui.api.wire import IDENTITY_HEADER, PREFIX, Problem, RunnerHello, problem_of
 from infertui.errors import InfertuiError, UsageError
-from infertui.runner.control import PROTOCOL, RunnerApi
+from infertui.runner.control import OLDEST, PROTOCOL, RunnerApi
 from infertui.text import clean
 
 MAX_BODY = 64 * 1024 * 1024
@@ -35,16 +35,17 @@ T = TypeVar("T")
 TheControl = NamedDependency[SkipValidation[RunnerApi]]
 ThePresence = NamedDependency[SkipValidation[Presence]]
 TheIdentity = NamedDependency[SkipValidation[str]]
+TheReports = NamedDependency[SkipValidation[str]]
 _FROM_THE_START = -1
 """A number that no event precedes: whoever asks for it gets a snapshot."""
 
 
-async def _hello(control: TheControl) -> RunnerHello:
+async def _hello(control: TheControl, reports: TheReports) -> RunnerHello:
     told = await control.snapshot()
     states = [entry.state for entry in told.entries]
     facts = told.runner
     running, queued = states.count("running"), states.count("queued")
-    return RunnerHello(__version__, PROTOCOL, facts.pid, facts.started, running, queued)
+    return RunnerHello(__version__, PROTOCOL, facts.pid, facts.started, running, queued, OLDEST, reports)
 
 
 async def _events(
@@ -94,8 +95,8 @@ def _answering(some: Sequence[Operation]) -> Callable[..., Any]:
     return answer
 
 
-def create_app(control: RunnerApi, presence: Presence, *, identity: str) -> Litestar:
-    """The application. `identity` names this process of the runner."""
+def create_app(control: RunnerApi, presence: Presence, *, identity: str, reports: str = "") -> Litestar:
+    """The application. `identity` names this process of the runner, `reports` the folder of who names none."""
 
     def provide(value: object) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
@@ -109,6 +110,7 @@ def create_app(control: RunnerApi, presence: Presence, *, identity: str) -> Lite
             "control": provide(control),
             "presence": provide(presence),
             "identity": provide(identity),
+            "reports": provide(reports),
         },
         before_request=touch,
         exception_handlers={

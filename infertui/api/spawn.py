@@ -12,6 +12,7 @@ from pathlib import Path
 from infertui import __version__, env_file, regular_files
 from infertui.api.client import Client
 from infertui.api.errors import RunnerUnavailableError
+from infertui.api.remote.place import Remote
 from infertui.api.runtime import (
     Holder,
     Lock,
@@ -41,8 +42,9 @@ _PATHS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 _PATH_LISTS = ("PYTHONPATH", "INFERTUI_MODELS_DIR")
 
 
-async def find_running(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Client:
-    """A client of the runner that lives. Raises RunnerUnavailableError, OtherVersionError."""
+async def find_running(path: Path | Remote | None = None, environ: Mapping[str, str] = os.environ) -> Client:
+    """A client of the runner that lives, on this machine or where it is said. Raises RunnerUnavailableError,
+    OtherVersionError."""
     where = path or socket_path(environ)
     await Client(where, timeout_s=_HELLO_TIMEOUT_S).hello()
     return Client(where)

@@ -29,6 +29,14 @@ class RunnerHello(Struct, frozen=True):
     started: str = ""
     running: int = 0
     queued: int = 0
+    oldest: int = 0
+    """The oldest protocol that it understands as well; 0: its own alone."""
+    reports: str = ""
+    """The reports folder for those who connect from elsewhere and name none; empty: there is none."""
+
+    def understands(self, protocol: int, oldest: int) -> bool:
+        """Whether it and one of these protocols, of which `protocol` is the newest, have one in common."""
+        return (self.oldest or self.protocol) <= protocol and oldest <= self.protocol
 
 
 class ConfigFault(Struct, frozen=True):

@@ -1,5 +1,6 @@
 """Flags that mean the same in several commands, and what is refused alike. Where help differs, the command has it."""
 
+import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
@@ -117,3 +118,14 @@ def refuse_with_queue(given: Mapping[str, bool]) -> None:
 
     for flag in (flag for flag, is_given in given.items() if is_given):
         raise UsageError(f"{flag} and --queue exclude each other: queued runs are measured in the background")
+
+
+def measured_here() -> None:
+    """Raise UsageError where a runner elsewhere is asked, and something would be measured here."""
+    if os.environ.get("INFERTUI_CONNECT"):
+        from infertui.errors import UsageError
+
+        raise UsageError(
+            "a runner at another place is connected, and what it measures waits in its queue",
+            remedy="Add --queue; without --connect and INFERTUI_CONNECT it is measured here.",
+        )

@@ -26,14 +26,13 @@ from infertui.cli.machine.doctor import doctor
 from infertui.cli.machine.gpus import gpus
 from infertui.cli.machine.runner import (
     ATTACH_EXAMPLES,
-    SERVE_EXAMPLES,
     STATUS_EXAMPLES,
     STOP_EXAMPLES,
     attach,
-    serve,
     status,
     stop,
 )
+from infertui.cli.machine.serve import SERVE_EXAMPLES, serve
 from infertui.cli.offload.profile import EPILOG as PROFILE_EXAMPLES
 from infertui.cli.offload.profile import profile
 from infertui.cli.output import say, warn
@@ -117,6 +116,9 @@ app.add_typer(external.app, name="external")
 app.add_typer(config.app, name="config")
 
 
+_ASK_A_RUNNER = ("attach", "bench", "run", "status", "stop")
+
+
 def _print_version(value: bool) -> None:
     if value:
         say(f"infertui {__version__}")
@@ -141,6 +143,18 @@ def _root(
     no_env_file: Annotated[
         bool, typer.Option("--no-env-file", help="Do not read the .env of this folder (INFERTUI_NO_ENV_FILE=1).")
     ] = False,
+    connect: Annotated[
+        str | None, typer.Option("--connect", metavar="URL", help="Of a runner on TCP (INFERTUI_CONNECT).")
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option("--token-file", metavar="FILE", help="Its token (INFERTUI_TOKEN_FILE).")
+    ] = None,
+    ca_file: Annotated[
+        str | None, typer.Option("--ca-file", metavar="FILE", help="Believe these certificates (INFERTUI_CA_FILE).")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Send the token without TLS, too (INFERTUI_INSECURE=1).")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -148,12 +162,13 @@ def _root(
     given = {"--ascii": ascii_only, "--slow-link": slow_link, "--no-mouse": no_mouse}
     named = {"--theme": theme, "--out": out, "--screenshot": screenshot, "--size": size}
     screen = _given(given, named)
+    there = _given({"--insecure": insecure}, {"--connect": connect, "--token-file": token_file, "--ca-file": ca_file})
     if context.invoked_subcommand is None:
         from infertui.entry import show
 
         given |= {"--no-env-file": no_env_file}
         named |= {"--env-file": env_file}
-        raise typer.Exit(show(_given(given, named)))
+        raise typer.Exit(show(_given(given, named) | there))
     if screen:
         raise UsageError(
             f"{', '.join(screen)} belongs to the screen, not to `infertui {context.invoked_subcommand}`",
@@ -161,6 +176,15 @@ def _root(
         )
     for note in use_env_file(env_file, off=no_env_file):
         warn(note)
+    if there:
+        if context.invoked_subcommand not in _ASK_A_RUNNER:
+            raise UsageError(
+                f"{', '.join(there)}: `infertui {context.invoked_subcommand}` asks no runner",
+                remedy=f"Those that do: {', '.join(_ASK_A_RUNNER)}, and the screen.",
+            )
+        from infertui.entry import connect as connect_to
+
+        connect_to(there)
 
 
 def _given(flags: Mapping[str, bool], values: Mapping[str, str | None]) -> dict[str, str]:

@@ -38,6 +38,8 @@ from infertui.telemetry.readings import GpuInfo, GpuProcess, HostFacts, Sample
 
 PROTOCOL = 10
 """Grows with every change that a client or a runner of another version would misread."""
+OLDEST = 10
+"""The oldest protocol that this version understands as well."""
 
 
 class QueueEvent(Struct, frozen=True, tag_field="event"):

@@ -16,11 +16,14 @@ from infertui.text import clean
 from infertui.tui.terminal import capabilities, early
 
 if TYPE_CHECKING:
+    from infertui.api.remote.place import Remote
     from infertui.runner.control import RunnerApi
     from infertui.tui.app import InfertuiApp
     from infertui.tui.connection import Connect
 
 PICTURE_SIZE = (120, 40)
+_REPORTS = Path("reports")
+_HELLO_S = 20.0
 _PATIENCE_S = 60.0
 """For a runner to start, which may take half of that, and the panes to be there, all on a busy machine."""
 
@@ -43,13 +46,16 @@ class Options(Struct, frozen=True):
 def start(
     *,
     socket: Path | None = None,
-    out: Path,
+    out: Path | None = None,
     read_only: bool = False,
     spawn: bool = True,
     options: Options | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
     """Show the screen until it is left; the exit code. `spawn`: start a runner where there is none.
+
+    Where the environment names a runner on TCP it is asked first who it is: what is wrong is told at once, and its
+    reports folder is the one that is shown unless another one is named.
 
     Raises UsageError when this is no terminal to draw on, InfertuiError for what else a user can mend.
     """
@@ -64,13 +70,15 @@ def start(
         if options.screenshot is None:
             here.check()
         capabilities.prepare()
+    remote = _remote(environ) if socket is None else None
+    shown = _there(remote, out) if remote else expand(out or _REPORTS).absolute()
     path = early.settings_path(environ)
     peek = early.read(path)
     from infertui.tui.app import InfertuiApp
 
     app = InfertuiApp(
-        connector(socket, read_only=read_only, spawn=spawn, environ=environ),
-        out=expand(out).absolute(),
+        connector(remote or socket, read_only=read_only, spawn=spawn, environ=environ),
+        out=shown,
         terminal=here,
         settings_path=path,
         theme=options.theme,
@@ -80,7 +88,7 @@ def start(
         read_only=read_only,
         welcome=not peek.existed and options.screenshot is None,
         environ=environ,
-        stop_other=stopper(socket, environ=environ),
+        stop_other=None if remote else stopper(socket, environ=environ),
     )
     if options.screenshot is not None:
         return _picture(app, options.screenshot, options.size)
@@ -88,7 +96,27 @@ def start(
     return app.return_code or 0
 
 
-def connector(socket: Path | None, *, read_only: bool, spawn: bool, environ: Mapping[str, str]) -> "Connect":
+def _remote(environ: Mapping[str, str]) -> "Remote | None":
+    """The runner on TCP that the environment names. Nothing is imported where it names none."""
+    if not environ.get("INFERTUI_CONNECT"):
+        return None
+    from infertui.api.remote.place import given
+
+    return given(environ)
+
+
+def _there(remote: "Remote", out: Path | None) -> Path:
+    """The reports folder on the machine of a runner, which has to answer."""
+    import asyncio
+
+    from infertui.api.client import Client
+    from infertui.api.remote.place import reports_there
+
+    told = asyncio.run(Client(remote, timeout_s=_HELLO_S).hello())
+    return Path(reports_there(str(out) if out else "", told.reports))
+
+
+def connector(socket: "Path | Remote | None", *, read_only: bool, spawn: bool, environ: Mapping[str, str]) -> "Connect":
     """How the screen reaches its runner: through the socket, starting a runner where there is none."""
 
     @asynccontextmanager
@@ -97,7 +125,11 @@ def connector(socket: Path | None, *, read_only: bool, spawn: bool, environ: Map
         from infertui.api.readonly import ReadOnly
         from infertui.api.spawn import ensure_running, find_running
 
-        client = await (ensure_running if spawn else find_running)(socket, environ)
+        client = await (
+            ensure_running(socket, environ)
+            if spawn and (socket is None or isinstance(socket, Path))
+            else find_running(socket, environ)
+        )
         yield ReadOnly(client) if read_only else client
 
     return connect

@@ -28,6 +28,7 @@ from infertui.config.sweep import Variant
 from infertui.errors import ConfigError, InfertuiError, ModelError, UsageError
 from infertui.results.index import ResultPage, ResultQuery
 from infertui.runner.control import (
+    OLDEST,
     PROTOCOL,
     Compared,
     EventEnvelope,
@@ -137,7 +138,7 @@ def test_no_prefix_of_a_filter_makes_the_runner_fail(tmp_path: Path) -> None:
         async with served(Stored(), tmp_path) as (client, _):
             for text in typed:
                 target = f"/v1/results?{urlencode({'out': str(tmp_path), 'filter': text})}"
-                async with exchange(client.path, timeout_s=5) as connection:
+                async with exchange(client.place, timeout_s=5) as connection:
                     answer = await connection.ask("GET", target, None)
                     assert answer.status in (200, 400), text
 
@@ -165,7 +166,7 @@ def test_a_request_that_makes_no_sense_gets_one_clear_error(
     method: str, target: str, body: bytes | None, complaint: str, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
-        async with served(FakeControl(), tmp_path) as (client, _), exchange(client.path, timeout_s=5) as connection:
+        async with served(FakeControl(), tmp_path) as (client, _), exchange(client.place, timeout_s=5) as connection:
             answer = await connection.ask(method, target, body)
             assert 400 <= answer.status < 500
             problem = msgspec.json.decode(await answer.body())
@@ -394,7 +395,7 @@ def test_a_runner_that_ends_says_its_last_events_and_is_not_held_up_by_who_does_
 
     async def scenario() -> None:
         async with served(control, tmp_path) as (client, presence):
-            reader, writer = await asyncio.open_unix_connection(client.path, limit=1)
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "runner.sock", limit=1)
             writer.write(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
             await watched_by(presence, 1)
             control.push(*[ResultsChanged("/" + "x" * 2000)] * 500)
@@ -500,7 +501,7 @@ def test_a_runner_of_another_version_is_told_with_the_way_out(hello: RunnerHello
 def test_a_runner_of_this_version_is_greeted(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served(FakeControl(), tmp_path) as (client, _):
-            assert await client.hello() == RunnerHello(__version__, PROTOCOL, FACTS.pid, FACTS.started, 0, 0)
+            assert await client.hello() == RunnerHello(__version__, PROTOCOL, FACTS.pid, FACTS.started, 0, 0, OLDEST)
 
     play(scenario())
 
@@ -577,8 +578,8 @@ def test_a_link_of_somebody_else_to_a_socket_of_ours_is_not_followed(free_folder
     link = free_folder / "runner.sock"
 
     async def scenario() -> None:
-        async with served(FakeControl(), free_folder / "real") as (client, _):
-            link.symlink_to(client.path)
+        async with served(FakeControl(), free_folder / "real"):
+            link.symlink_to(free_folder / "real" / "runner.sock")
             assert (await Client(link).hello()).pid == FACTS.pid
             os.chown(link, 4242, 4242, follow_symlinks=False)
             with pytest.raises(UntrustedSocketError, match="belongs to user 4242"):

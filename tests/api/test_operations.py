@@ -117,7 +117,7 @@ def test_the_operation_of_the_guide_is_there_everywhere(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with runner_of(QueueStore(tmp_path / "queue.sqlite")) as runner, served(runner, tmp_path) as (plain, _):
-            client = with_it(Client)(plain.path)
+            client = with_it(Client)(plain.place)
             await client.pause()
             ids = await client.submit(Submission("", (Variant("", simulated(), {}),) * 3, str(tmp_path / "out")))
             await client.skip(ids[1:])
@@ -128,7 +128,7 @@ def test_the_operation_of_the_guide_is_there_everywhere(tmp_path: Path) -> None:
         fake = with_it(FakeControl)()
         fake.answers["forget"] = (5,)
         async with served(fake, tmp_path) as (plain, _):
-            assert await with_it(Client)(plain.path).forget("failed") == (5,)
+            assert await with_it(Client)(plain.place).forget("failed") == (5,)
         assert fake.calls == [("forget", ("failed",))]
 
     asyncio.run(asyncio.wait_for(scenario(), HANG_S))

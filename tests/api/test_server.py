@@ -94,7 +94,7 @@ def test_it_answers_streams_and_stops(stock: bool, tmp_path: Path) -> None:
         assert heard == [EventEnvelope(1, ResultsChanged("/x"))]
         assert presence.streams == 0
         with pytest.raises(RunnerUnavailableError):
-            await Client(client.path).hello()
+            await Client(client.place).hello()
 
     play(scenario())
 

@@ -1,175 +1,20 @@
-"""`infertui serve`, `stop`, `status`, `attach`: the runner as a process of its own, and a terminal beside it."""
+"""`infertui stop`, `status`, `attach`: the runner that is a process of its own, and a terminal beside it."""
 
 import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infertui.cli.output import say, say_json
-from infertui.errors import InfertuiError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from infertui.api.remote.listening import Listen
+    from infertui.api.remote.place import Remote
     from infertui.api.wire import RunnerHello
     from infertui.runner.control import Snapshot
     from infertui.runner.scheduling.queue_store import Entry
-
-SERVE_EXAMPLES = """[bold]Examples[/bold]
-
-  infertui serve
-
-  infertui serve --idle-exit 0      (stays until `infertui stop`)
-
-  infertui serve --web      (the screen in a browser, read-only; --full: with all keys)
-
-  infertui serve --listen 127.0.0.1:8322 --token-file TOKEN      (for other programs, and other machines through ssh -L)
-
-  systemd-run --user infertui serve --idle-exit 0      (survives even where logging out ends all processes)
-
-The runner keeps its queue in ~/.local/state/infertui (XDG_STATE_HOME); its socket is in XDG_RUNTIME_DIR,
-or where INFERTUI_RUNTIME_DIR says, else in /tmp in a directory whose name nobody can guess; `infertui status`
-tells it. GPUs and caches are those of its own environment, not of the screen's.
-"""
-
-
-def serve(
-    path: Annotated[
-        Path | None, typer.Option("--socket", metavar="PATH", help="Where to listen, instead of the usual place.")
-    ] = None,
-    idle_exit: Annotated[
-        float | None,
-        typer.Option(
-            "--idle-exit",
-            metavar="MIN",
-            min=0,
-            help="End after so many minutes without client or work: 30, or with --listen 0, which is never.",
-        ),
-    ] = None,
-    keep_loaded: Annotated[
-        float,
-        typer.Option(
-            "--keep-loaded", metavar="S", min=0, help="Keep a model loaded for so many seconds after its last run."
-        ),
-    ] = 60.0,
-    beside_cpu: Annotated[
-        bool,
-        typer.Option(
-            "--beside-cpu", help="Start runs on GPUs beside one on the CPU, which else has the machine alone."
-        ),
-    ] = False,
-    web: Annotated[
-        bool, typer.Option("--web", help="Show the screen in a browser instead, on this machine's loopback address.")
-    ] = False,
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=1, max=65535, help="With --web: where to listen.")
-    ] = 8321,
-    full: Annotated[bool, typer.Option("--full", help="With --web: keys may change things, not only look.")] = False,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--token-file", metavar="FILE", help="The token to ask for, in a file of mode 600; with --web one is made."
-        ),
-    ] = None,
-    listen: Annotated[
-        str | None,
-        typer.Option("--listen", metavar="HOST:PORT", help="Answer there as well, to those who have a token."),
-    ] = None,
-    read_only_token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--read-only-token-file", metavar="FILE", help="With --listen: the token of those who only watch."
-        ),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="FILE", help="With --listen: use TLS with this certificate.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", metavar="FILE", help="The key of the certificate; else in its file.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="With --listen: without TLS even where other machines hear it.")
-    ] = False,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="With --web: the reports folder to show.")] = Path(
-        "reports"
-    ),
-    ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
-) -> None:
-    """Host the runner: it owns queue and workers, and outlives the screens that attach to it.
-
-    `infertui` starts one by itself. Ctrl-C ends it, keeping what was measured.
-    """
-    beyond = [tls_cert, tls_key, read_only_token_file, insecure or None]
-    if full and not web:
-        raise UsageError("--full is about the screen in a browser", remedy="Add --web.")
-    if listen is None and any(one is not None for one in (*beyond, None if web else token_file)):
-        raise UsageError("tokens and TLS are about listening on TCP", remedy="Add --listen HOST:PORT.")
-    if web and listen is not None:
-        raise UsageError("--web shows a screen, --listen is for a runner", remedy="Start both, each by itself.")
-    if web:
-        from infertui.api.remote.access import read_token
-        from infertui.tui.browser.access import WebOptions
-        from infertui.tui.browser.access import serve as show
-
-        token = read_token(token_file) if token_file is not None else ""
-        show(WebOptions(out.absolute(), port, full, token, path), say)
-        return
-    from infertui import __version__
-    from infertui.api.daemon import serve as host
-
-    to_listen = None
-    if listen is not None:
-        to_listen = _listen(listen, token_file, read_only_token_file, tls_cert, tls_key, insecure=insecure)
-    from infertui.api.spawn import READY
-    from infertui.text import clean
-
-    def ready(place: Path, urls: "Sequence[str]") -> None:
-        with contextlib.suppress(OSError):  # whoever waited for it has gone
-            say(f"infertui {__version__}: the runner (process {os.getpid()}) is ready at {clean(str(place))}")
-            for url in urls:
-                say(f"It listens at {url}")
-        if ready_fd is not None:
-            with contextlib.suppress(OSError):
-                os.write(ready_fd, READY)
-            with contextlib.suppress(OSError):
-                os.close(ready_fd)
-
-    try:
-        host(
-            path=path,
-            idle_exit_s=60 * (idle_exit if idle_exit is not None else 0.0 if listen else 30.0),
-            keep_loaded_s=keep_loaded,
-            cpu_exclusive=not beside_cpu,
-            listen=to_listen,
-            on_ready=ready,
-        )
-    except InfertuiError as error:
-        if ready_fd is not None:
-            with contextlib.suppress(OSError):  # it is closed once the runner was ready
-                os.write(ready_fd, str(error).encode(errors="replace"))
-        raise
-
-
-def _listen(
-    where: str, full: Path | None, watching: Path | None, certificate: Path | None, key: Path | None, *, insecure: bool
-) -> "Listen":
-    """What the options about TCP come to. Raises UsageError."""
-    from infertui.api.remote.access import Role, read_token
-    from infertui.api.remote.listening import Listen, parse_listen
-
-    host, port = parse_listen(where)
-    tokens: dict[Role, str] = {}
-    if full is not None:
-        tokens["full"] = read_token(full)
-    if watching is not None:
-        tokens["read-only"] = read_token(watching, "--read-only-token-file")
-    listen = Listen(host, port, tokens, certificate, key, insecure)
-    listen.check()
-    return listen
-
 
 STOP_EXAMPLES = """[bold]Examples[/bold]
 
@@ -194,12 +39,13 @@ def stop(
     import asyncio
     import os
 
+    from infertui.api.remote.place import given
     from infertui.api.runtime import socket_path
 
-    say(asyncio.run(_stop(path or socket_path(os.environ), now=now)))
+    say(asyncio.run(_stop(path or given(os.environ) or socket_path(os.environ), now=now)))
 
 
-async def _stop(place: Path, *, now: bool) -> str:
+async def _stop(place: "Path | Remote", *, now: bool) -> str:
     """What became of it."""
     import asyncio
     import os
@@ -210,12 +56,12 @@ async def _stop(place: Path, *, now: bool) -> str:
     from infertui.errors import InfertuiError, UsageError
     from infertui.text import clean
 
-    locks = (socket_lock(place), queue_lock(os.environ))
+    locks = (socket_lock(place), queue_lock(os.environ)) if isinstance(place, Path) else ()
     client = Client(place)
     try:
         hello = await Client(place, timeout_s=_HELLO_TIMEOUT_S).greet()
     except RunnerUnavailableError:
-        if holder_of(locks[0]):
+        if not locks or holder_of(locks[0]):
             raise  # one is there, and does not answer
         return "no runner is running"
     try:
@@ -227,7 +73,15 @@ async def _stop(place: Path, *, now: bool) -> str:
         ) from None
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _END_TIMEOUT_S
-    while any(holder.pid == hello.pid for lock in locks if (holder := holder_of(lock))):
+
+    async def lives() -> bool:
+        if locks:
+            return any(holder.pid == hello.pid for lock in locks if (holder := holder_of(lock)))
+        with contextlib.suppress(RunnerUnavailableError):
+            return (await Client(place, timeout_s=_HELLO_TIMEOUT_S).greet()).pid == hello.pid
+        return False
+
+    while await lives():
         if loop.time() > deadline:
             raise RunnerUnavailableError(
                 f"the runner (process {hello.pid}) was told to end and has not within {_END_TIMEOUT_S:g} s"
@@ -267,14 +121,16 @@ def status(
     import asyncio
     import os
 
+    from infertui.api.remote.place import given
     from infertui.api.runtime import socket_path
 
-    place = path or socket_path(os.environ)
+    remote = None if path else given(os.environ)
+    place = path or remote or socket_path(os.environ)
     if check:
-        if _runs_here(os.environ):
+        if remote or _runs_here(os.environ):
             asyncio.run(_ask(place))
         return
-    if bar and not _runs_here(os.environ) and path is None:
+    if bar and not remote and not _runs_here(os.environ) and path is None:
         raise typer.Exit(1)
     hello, told = asyncio.run(_ask(place))
     if bar:
@@ -297,7 +153,7 @@ def _runs_here(environ: "Mapping[str, str]") -> bool:
     return holder is not None and holder.hostname in ("", socket.gethostname())
 
 
-async def _ask(place: Path) -> "tuple[RunnerHello, Snapshot | None]":
+async def _ask(place: "Path | Remote") -> "tuple[RunnerHello, Snapshot | None]":
     """Who runs, and what it does; None of a runner that this version does not understand."""
     from infertui.api.client import Client
     from infertui.api.errors import OtherVersionError
@@ -311,7 +167,7 @@ async def _ask(place: Path) -> "tuple[RunnerHello, Snapshot | None]":
     return hello, await client.snapshot()
 
 
-def _document(place: Path, hello: "RunnerHello", told: "Snapshot | None") -> dict[str, Any]:
+def _document(place: "Path | Remote", hello: "RunnerHello", told: "Snapshot | None") -> dict[str, Any]:
     """What `--json` gives. `queue` and `running` are null of a runner of another version."""
     return {
         "version": hello.version,
@@ -357,7 +213,7 @@ def _under_way(told: "Snapshot") -> "list[Entry]":
     return [entry for entry in told.entries if entry.state == "running"]
 
 
-def _lines(place: Path, hello: "RunnerHello", told: "Snapshot | None") -> list[str]:
+def _lines(place: "Path | Remote", hello: "RunnerHello", told: "Snapshot | None") -> list[str]:
     from infertui import __version__
     from infertui.text import clean
 
@@ -439,10 +295,12 @@ def attach(
     path: Annotated[
         Path | None, typer.Option("--socket", metavar="PATH", help="The runner there, instead of the usual place.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The reports folder to show.")] = Path("reports"),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The reports folder to show: ./reports.")
+    ] = None,
     spawn: Annotated[bool, typer.Option("--start", hidden=True)] = False,
 ) -> None:
     """Show the screen of a runner that is running; unlike plain `infertui` it starts none."""
     from infertui.tui.start import start
 
-    raise typer.Exit(start(socket=path, out=out.absolute(), read_only=read_only, spawn=spawn))
+    raise typer.Exit(start(socket=path, out=out, read_only=read_only, spawn=spawn))

@@ -25,6 +25,7 @@ from infertui.cli.flags import (
     Ui,
     UiFlag,
     band_of,
+    measured_here,
     pairs,
     refuse_with_queue,
 )
@@ -138,6 +139,7 @@ def bench(
     elif queue:
         _queue(asked, planned)
     else:
+        measured_here()
         raise typer.Exit(_measure(asked, planned))
 
 

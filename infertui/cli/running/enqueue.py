@@ -1,10 +1,14 @@
 """`infertui run --queue`: hand configurations to the runner, and leave."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from infertui.api.client import Client
+from infertui.api.remote.place import given, reports_there
 from infertui.api.spawn import ensure_running
+from infertui.cli.flags import REPORTS
 from infertui.cli.output import say, say_json
 from infertui.config.sweep import Variant
 from infertui.errors import UsageError
@@ -16,9 +20,10 @@ from infertui.text import clean
 def enqueue(variants: Sequence[Variant], *, title: str, out: Path, as_json: bool) -> None:
     """Queue the variants as one group, starting a runner where none runs, and print the ids of their entries.
 
+    Where the environment names a runner on TCP they are queued there, and `out` is a folder of its machine.
     Raises UsageError in the end where some of them are refused; the others are queued.
     """
-    entries = asyncio.run(_submit(Submission(title, tuple(variants), str(out.absolute()))))
+    entries = asyncio.run(_submit(title, tuple(variants), out, str(out.absolute())))
     refused = [entry for entry in entries if entry.state == "refused"]
     if as_json:
         reasons = {str(entry.id): entry.reason for entry in refused}
@@ -34,7 +39,12 @@ def enqueue(variants: Sequence[Variant], *, title: str, out: Path, as_json: bool
         )
 
 
-async def _submit(submission: Submission) -> list[Entry]:
-    client = await ensure_running()
-    ids = set(await client.submit(submission))
+async def _submit(title: str, variants: tuple[Variant, ...], out: Path, here: str) -> list[Entry]:
+    if remote := given(os.environ):
+        client = Client(remote)
+        named = "" if out == REPORTS else str(out)
+        folder = reports_there(named, (await client.hello()).reports)
+    else:
+        client, folder = await ensure_running(), here
+    ids = set(await client.submit(Submission(title, variants, folder)))
     return [entry for entry in (await client.snapshot()).entries if entry.id in ids]

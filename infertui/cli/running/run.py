@@ -19,6 +19,7 @@ from infertui.cli.flags import (
     SetFlag,
     Ui,
     UiFlag,
+    measured_here,
     pairs,
     refuse_with_queue,
     swept,
@@ -271,6 +272,7 @@ def run(
     elif queue:
         _queue(asked, config)
     else:
+        measured_here()
         raise typer.Exit(_measure(asked, config))
 
 
