@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from infertui.measure.load.figures import ClientFigures, LoadFigures, TermFigures
+from infertui.measure.load.figures import ClientFigures, LoadFigures, StepFigures, TermFigures
 from infertui.measure.statistics import Distribution, Interval
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.results.result import Result
@@ -13,6 +13,8 @@ from infertui.units import format_number, format_seconds
 
 _NEAR = 0.01
 """Times from due and from sent that differ by less than this share are told once."""
+_MOST_STEPS = 24
+_SETTLED = {True: "settled", False: "NOT settled", None: "not known to have settled"}
 
 
 def load_rows(result: Result) -> list[tuple[str, str]]:
@@ -46,6 +48,11 @@ def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
     yield "in flight", _in_flight(load)
     steps = str(result.setup.get("load.steps") or "").count(",")
     yield "window", _window(load) + (f"; of the last of {steps + 1} steps" if steps else "")
+    if len(load.steps) > 1:
+        for number, step in enumerate(load.steps[:_MOST_STEPS], start=1):
+            yield f"step {number}", _step(step, by_rate=load.asked_rate is not None)
+        more = len(load.steps) - _MOST_STEPS
+        yield "steps", f"{more} more, which --json tells" if more > 0 else ""
     yield "failures", _failures(load)
     yield "tokens", _tokens(load)
     yield "client", _client(load.client) if load.client else ""
@@ -129,11 +136,24 @@ def _in_flight(load: LoadFigures) -> str:
 
 
 def _window(load: LoadFigures) -> str:
-    word = {True: "settled", False: "NOT settled", None: "not known to have settled"}[load.steadiness.steady]
+    word = _SETTLED[load.steadiness.steady]
     reason = f": {load.steadiness.reason}" if load.steadiness.reason else ""
     window = load.window
     seconds = f"{format_seconds(window.seconds)}, from {format_seconds(window.start)} to {format_seconds(window.end)}"
     return f"{seconds}, {word}{reason}"
+
+
+def _step(step: StepFigures, *, by_rate: bool) -> str:
+    """Its level, what was answered, how long that took, and whether it had settled."""
+    level = f"{format_number(step.level)} req/s" if by_rate else f"concurrency {step.level:g}"
+    parts = [level, f"{step.requests or 0:,} answered" + (f", {step.failed:,} of them failed" if step.failed else "")]
+    parts += [f"{format_number(step.request_throughput)} req/s"] if step.request_throughput is not None else []
+    parts += [f"{format_number(step.output_throughput)} tok/s"] if step.output_throughput is not None else []
+    times = (("TTFT", step.ttft), ("TPOT", step.tpot), ("E2E", step.latency))
+    parts += [f"{name} p50 {format_seconds(one.p50)}" for name, one in times if one is not None and one.p50 is not None]
+    parts += [f"goodput {format_number(step.goodput)} req/s"] if step.goodput is not None else []
+    window = f"{format_seconds(step.window.start)} to {format_seconds(step.window.end)}"
+    return ", ".join([*parts, f"{window} {_SETTLED[step.steadiness.steady]}"])
 
 
 def _tokens(load: LoadFigures) -> str:

@@ -80,6 +80,30 @@ class ClientFigures(Struct, frozen=True):
     connect_p99: float | None = None
 
 
+class StepFigures(Struct, frozen=True):
+    """One of several levels of a load: from `start` on, before `end`, in seconds after it began; figures as in
+    `LoadFigures` and `Summary`, over `window`.
+    """
+
+    level: float
+    start: float
+    end: float
+    window: Window
+    steadiness: Steadiness
+    sent: Whole = 0
+    requests: Whole | None = None
+    failed: Whole | None = None
+    request_throughput: float | None = None
+    output_throughput: float | None = None
+    offered_rate: float | None = None
+    in_flight: float | None = None
+    ttft: Distribution | None = None
+    tpot: Distribution | None = None
+    latency: Distribution | None = None
+    goodput: float | None = None
+    attainment: float | None = None
+
+
 class LoadFigures(Struct, frozen=True):
     """Over a window of a load on an endpoint. Seconds, requests and tokens a second, shares of 1; None: not available.
 
@@ -96,7 +120,8 @@ class LoadFigures(Struct, frozen=True):
     Failures are told by kind. `counted` are the output tokens by who counted them; `local_ratio` is tokens counted here
     over those counted there, where both are known, and `other_lengths` the share of requests with another number of
     tokens than was asked for. From `stop` on, seconds after the load began, nothing new was sent. Those of
-    `failed_later`, by kind, were under way when the window ended, and failed later.
+    `failed_later`, by kind, were under way when the window ended, and failed later. `steps` tells each
+    level of several; all else is of the last of them.
     """
 
     window: Window
@@ -134,3 +159,4 @@ class LoadFigures(Struct, frozen=True):
     client: ClientFigures | None = None
     stop: float | None = None
     failed_later: dict[str, Whole] = {}
+    steps: tuple[StepFigures, ...] = ()

@@ -17,11 +17,12 @@ from infertui.measure.load.estimates import (
     share_interval,
     share_of,
 )
-from infertui.measure.load.figures import LoadFigures, Steadiness, Window
+from infertui.measure.load.figures import LoadFigures, Steadiness, StepFigures, Window
 from infertui.measure.load.objectives import SloOutcome, binding
 from infertui.measure.load.rates import Rates, known_tokens
 from infertui.measure.load.slo import Slo
 from infertui.measure.load.steady import FEWEST, level_of, steadiness
+from infertui.measure.load.steps import AskedStep, around, concurrency_of, reached, settled_in, step_figures
 from infertui.measure.records import Request
 from infertui.measure.statistics import Distribution, Interval
 from infertui.measure.summary import Summary, with_drift
@@ -44,7 +45,7 @@ class AskedLoad(Struct, frozen=True):
     `cv` is the deviation of the planned times between requests over their mean: 1 of Poisson arrivals, 0 of even ones;
     None: not known, as of a trace. Levels grew over `ramp_s`. `exact_lengths`: answers cannot end earlier;
     `fresh_prompts`: none has more in common with another than chance makes, but for the `around_tokens` that the server
-    puts around every prompt.
+    puts around every prompt. `steps` are the levels of a load that has several.
     """
 
     concurrency: int | None = None
@@ -55,6 +56,12 @@ class AskedLoad(Struct, frozen=True):
     exact_lengths: bool = True
     fresh_prompts: bool = True
     around_tokens: float = 0.0
+    steps: tuple[AskedStep, ...] = ()
+
+    def at(self, step: AskedStep) -> "AskedLoad":
+        """What was asked in one of its steps."""
+        level = {"concurrency": concurrency_of(step)} if self.rate is None else {"rate": step.level}
+        return msgspec.structs.replace(self, steps=(), **level)
 
     @property
     def open_loop(self) -> bool:
@@ -87,7 +94,8 @@ def summarise_load(
     found = _found(columns, level, window) if found is None else found
     chosen = found.window or Window(0.0, 0.0)
     summary, load = _Seen(columns, chosen, level.end, settled=found.steady is not False).figures(asked, found, meters)
-    return summary, msgspec.structs.replace(load, stop=stop)
+    steps = _steps(columns, asked, level.end if stop is None else stop, (summary, load)) if window is None else ()
+    return summary, msgspec.structs.replace(load, stop=stop, steps=steps)
 
 
 def token_rates(requests: Sequence[Request], *, origin_ns: int, window: Window) -> tuple[float, ...]:
@@ -118,6 +126,23 @@ def _found(columns: Columns, level: Window, window: Window | None) -> Steadiness
     if tells and found.window is not None and _ended_in(columns, found.window).any():
         return found
     return msgspec.structs.replace(found, window=Window(float(columns.sent.min()), float(columns.end.max())))
+
+
+def _steps(
+    columns: Columns, asked: AskedLoad, stop: float, last: tuple[Summary, LoadFigures]
+) -> tuple[StepFigures, ...]:
+    """Of each step; those of the last one are the load's own, where that was reached."""
+    told = []
+    for step in reached(asked.steps, stop):
+        if step.start == asked.ramp_s:
+            told.append(step_figures(step, *last))
+            continue
+        here = around(columns, step)
+        found = settled_in(here, step)
+        window = found.window or Window(step.start, step.end)
+        seen = _Seen(here, window, step.end, settled=found.steady is not False)
+        told.append(step_figures(step, *seen.figures(asked.at(step), found, ())))
+    return tuple(told)
 
 
 def _ended_in(columns: Columns, window: Window) -> "Flags":

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from infertui.config.endpoint import TargetConfig, heeded_by_endpoints
+from infertui.config.endpoint import LoadConfig, TargetConfig, heeded_by_endpoints
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config, DeviceConfig
 from infertui.errors import ConfigError
 from infertui.load.levels import in_flight_asked, last_level, levels_of, rate_asked
 from infertui.measure.load.slo import parse_slo
+from infertui.measure.load.steps import AskedStep
 from infertui.measure.load.summary import AskedLoad
 from infertui.results.config_keys import default_of
 from infertui.targets.endpoint.address import parse_url
@@ -86,8 +87,16 @@ def asked_load(config: Config, loaded: Loaded | None = None) -> AskedLoad:
         slo=parse_slo(load.slo),
         exact_lengths=load.ignore_eos,
         fresh_prompts=not load.shared_prefix and load.turns == 1 and bool(workload.input_len) and not load.trace,
+        steps=_steps(load),
         around_tokens=float(loaded.details.get(_AROUND, 0.0)) if loaded else 0.0,
     )
+
+
+def _steps(load: LoadConfig) -> tuple[AskedStep, ...]:
+    """The levels of a load that was asked for in steps."""
+    if not load.steps or load.trace:
+        return ()
+    return tuple(AskedStep(one.level, one.start, until) for one, until in levels_of(load).spans())
 
 
 def level_asked(config: Config) -> float:

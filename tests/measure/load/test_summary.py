@@ -11,6 +11,7 @@ from support.simulated_load import answered, closed_loop, ns, queue
 
 from infertui.measure.load.figures import LoadFigures, Window
 from infertui.measure.load.slo import parse_slo
+from infertui.measure.load.steps import AskedStep
 from infertui.measure.load.summary import AskedLoad, summarise_load
 from infertui.measure.records import Request, request_of, request_record
 from infertui.measure.statistics import Distribution, Interval
@@ -323,3 +324,43 @@ def test_waiting_for_a_connection_is_not_the_clients_lateness() -> None:
         assert load.client.late_max == pytest.approx(0.031, abs=1e-6)
         assert load.client.connect_p99 == pytest.approx(0.030, abs=1e-6)
         assert load.client.connect_mean == pytest.approx(0.015, rel=0.1)
+
+
+def test_each_step_of_a_load_has_its_own_window_and_figures() -> None:
+    """Eight streams, then two, of a server whose requests take 0.05 + 0.01 a token for eight and half of that for two.
+
+    What is under way at the change is of the first level in the one window, and waited out in the other.
+    """
+    first = closed_loop(8, 20.0, even)
+    later = [answered(20.7 + stream * 0.01 + at * 0.34, 0.025, 0.005, 64) for stream in range(2) for at in range(58)]
+    steps = (
+        AskedStep(8, 0.0, 20.0),
+        AskedStep(0, 20.0, 20.0001),
+        AskedStep(2, 20.0001, 40.0),
+        AskedStep(5, 41.0, 50.0),
+    )
+    asked = AskedLoad(concurrency=2, ramp_s=20.0001, steps=steps)
+    summary, load = summarise_load([*later, *first], asked, origin_ns=0, stop_ns=ns(40.0))
+    one, two = load.steps
+    assert (one.level, one.start, one.end) == (8, 0.0, 20.0)
+    assert one.window.end <= 20.0
+    assert one.steadiness.steady
+    assert one.in_flight == pytest.approx(8)
+    assert one.request_throughput == pytest.approx(8 / LATENCY, rel=0.01)
+    assert one.output_throughput == pytest.approx(8 * TOKENS / LATENCY, rel=0.02)
+    assert mean(one.tpot) == pytest.approx(TPOT)
+    assert mean(two.tpot) == pytest.approx(0.005)
+    # The run's own are those of the last step.
+    assert (two.window, two.ttft, two.output_throughput) == (load.window, summary.ttft, summary.output_throughput)
+    assert two.in_flight == pytest.approx(2, rel=0.02)
+
+
+def test_steps_that_were_not_reached_are_not_told_and_a_short_one_has_what_there_is() -> None:
+    requests = closed_loop(4, 2.0, even)
+    steps = (AskedStep(4, 0.0, 1.0), AskedStep(4, 1.0, 9.0), AskedStep(8, 9.0, 10.0))
+    asked = AskedLoad(concurrency=8, ramp_s=9.0, steps=steps)
+    _, load = summarise_load(requests, asked, origin_ns=0, stop_ns=ns(2.0))
+    assert [(step.start, step.end) for step in load.steps] == [(0.0, 1.0), (1.0, 2.0)]
+    assert [step.steadiness.steady for step in load.steps] == [None, None]
+    assert sum(step.requests or 0 for step in load.steps) <= len(requests)
+    assert summarise_load([], asked, origin_ns=0)[1].steps == ()

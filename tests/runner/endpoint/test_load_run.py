@@ -24,9 +24,10 @@ from infertui.load.planner import plan_of
 from infertui.measure.records import RequestRecord
 from infertui.results.result import Result
 from infertui.results.runs import BEGUN, RESULT, Store
+from infertui.runner.endpoint.anew import anew
 from infertui.runner.events import AnyRunEvent, LoadProgressed, PhaseEntered, RunFinished, RunStarted
 from infertui.runner.recompute import Recomputation
-from infertui.runner.recovery import recover
+from infertui.runner.recovery import recover, requests_of
 from infertui.runner.runner import Runner
 
 OUTPUT = 8
@@ -136,7 +137,22 @@ def test_a_load_in_steps_is_measured_at_its_last_one(mock: MockProcess, tmp_path
     assert (load.asked_concurrency, result.setup.concurrency) == (2, 2)
     assert load.window.start >= 1.0
     assert load.in_flight == pytest.approx(2, abs=0.1)
-    assert "the last of 2 steps" in dict(load_rows(result))["window"]
+    rows = dict(load_rows(result))
+    assert "the last of 2 steps" in rows["window"]
+    first, last = load.steps
+    assert (first.level, first.start, first.end) == (8, 0.0, 1.0)
+    assert (last.level, last.start, last.window) == (2, 1.0, load.window)
+    assert first.window.end <= 1.0
+    assert first.requests
+    assert first.requests > 8
+    assert first.in_flight == pytest.approx(8, abs=1)
+    assert rows["step 1"].startswith(f"concurrency 8, {first.requests} answered, ")
+    assert rows["step 2"].startswith("concurrency 2, ")
+    # From what is kept they are found again.
+    again = anew(result, requests_of(lines(tmp_path, result.id)))
+    assert again is not None
+    assert again.load is not None
+    assert [step.requests for step in again.load.steps] == [step.requests for step in load.steps]
 
 
 def test_a_load_that_was_over_before_its_first_request_failed(mock: MockProcess, tmp_path: Path) -> None:
