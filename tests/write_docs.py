@@ -17,6 +17,7 @@ from pathlib import Path
 from support.manual.commands import commands
 from support.manual.containers import profile_table
 from support.manual.engines import engine_table
+from support.manual.families import families
 from support.manual.keys import config_keys, preset_table, screen_keys, setting_keys, shape_table
 from support.manual.loads import loads
 from support.manual.routes import routes, wire_types
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "config keys": config_keys,
     "engines": engine_table,
+    "families": families,
     "presets": preset_table,
     "profiles": profile_table,
     "routes": routes,

@@ -1,7 +1,8 @@
 """The runner behind HTTP: a Litestar application over a Control.
 
-Everything is under /v1 and answers JSON; `curl --unix-socket PATH http://localhost/v1/snapshot` works. An error is a
-`Problem` with status 4xx; one that is the program's own fault has status 500 and leaves its traceback in the log.
+Everything is under /v1 and answers JSON; `curl --unix-socket PATH http://localhost/v1/snapshot` works. Beside it
+there is /metrics, the page that Prometheus reads. An error is a `Problem` with status 4xx; one that is the program's
+own fault has status 500 and leaves its traceback in the log.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from litestar.types import ASGIApp
 
 from infertui import __version__
 from infertui.api.errors import ReadOnlyError
+from infertui.api.exporter.page import PATH, RunnerPage
+from infertui.api.exporter.text import CONTENT_TYPE
 from infertui.api.operations import HELLO, Operation, operations
 from infertui.api.stream import EventAnswer, Presence, event_stream
 from infertui.api.wire import IDENTITY_HEADER, PREFIX, Problem, RunnerHello, problem_of
@@ -95,6 +98,16 @@ def _answering(some: Sequence[Operation]) -> Callable[..., Any]:
     return answer
 
 
+def metrics_route(control: RunnerApi) -> HTTPRouteHandler:
+    """The page that Prometheus reads."""
+    page = RunnerPage(control)
+
+    async def metrics() -> Response[bytes]:
+        return Response(await page.text(), media_type=CONTENT_TYPE)
+
+    return route(PATH, http_method=[HttpMethod.GET], status_code=200)(metrics)
+
+
 def create_app(control: RunnerApi, presence: Presence, *, identity: str, reports: str = "") -> Litestar:
     """The application. `identity` names this process of the runner, `reports` the folder of who names none."""
 
@@ -102,10 +115,11 @@ def create_app(control: RunnerApi, presence: Presence, *, identity: str, reports
         return Provide(lambda: value, sync_to_thread=False)
 
     async def touch(request: Request[Any, Any, Any]) -> None:
-        presence.touch()
+        if request.url.path != PATH:  # a scraper needs no runner: it would keep one alive for ever
+            presence.touch()
 
     return Litestar(
-        [Router(PREFIX, route_handlers=routes(type(control)))],
+        [Router(PREFIX, route_handlers=routes(type(control))), metrics_route(control)],
         dependencies={
             "control": provide(control),
             "presence": provide(presence),

@@ -9,7 +9,7 @@ COMMAND_GROUPS: Mapping[str, str] = {
     "Measure": "run bench pipeline profile tune load capacity external",
     "Read results": "results compare advise report cost export import recompute",
     "This machine": "doctor gpus engines models calibrate build",
-    "The runner": "serve attach status stop",
+    "The runner": "serve attach status stop exporter",
     "Prepare": "config audit mock-server",
 }
 """Commands by what they are for."""

@@ -23,6 +23,8 @@ from infertui.cli.machine import config, engines, models
 from infertui.cli.machine.build import EPILOG as BUILD_EXAMPLES
 from infertui.cli.machine.build import build
 from infertui.cli.machine.doctor import doctor
+from infertui.cli.machine.exporter import EPILOG as EXPORTER_EXAMPLES
+from infertui.cli.machine.exporter import exporter
 from infertui.cli.machine.gpus import gpus
 from infertui.cli.machine.runner import (
     ATTACH_EXAMPLES,
@@ -105,6 +107,7 @@ app.command(epilog=ATTACH_EXAMPLES)(attach)
 app.command(epilog=STATUS_EXAMPLES)(status)
 app.command(epilog=STOP_EXAMPLES)(stop)
 app.command(epilog=SERVE_EXAMPLES)(serve)
+app.command(epilog=EXPORTER_EXAMPLES)(exporter)
 app.add_typer(engines.app, name="engines")
 app.command(epilog=BUILD_EXAMPLES)(build)
 app.add_typer(models.app, name="models")

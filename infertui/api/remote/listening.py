@@ -53,19 +53,19 @@ class Listen(Struct, frozen=True):
             check_certificate(self.certificate, self.key)
 
 
-def parse_listen(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`, `HOST`, `:PORT` or `PORT`, with the loopback where no host is named.
+def parse_listen(text: str, port: int = PORT) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `HOST`, `:PORT` or `PORT`, with the loopback where no host, `port` where none is.
 
     Raises UsageError.
     """
     if text.isdecimal() and text.isascii():
         text = f":{text}"
     found = _ADDRESS.fullmatch(text)
-    if found is None or int(found["port"] or PORT) > 65535:
+    if found is None or int(found["port"] or port) > 65535:
         raise UsageError(
-            f"--listen {quoted(text)} is no address", remedy=f"As in --listen {HOST}:{PORT} or --listen [::1]:{PORT}."
+            f"--listen {quoted(text)} is no address", remedy=f"As in --listen {HOST}:{port} or --listen [::1]:{port}."
         )
-    return found["host"].strip("[]") or HOST, int(found["port"] or PORT)
+    return found["host"].strip("[]") or HOST, int(found["port"] or port)
 
 
 def check_certificate(certificate: Path, key: Path | None) -> None:

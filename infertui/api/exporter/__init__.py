@@ -1,0 +1,1 @@
+"""What infertui tells Prometheus: families of figures, their exposition, and the server of those who scrape."""
