@@ -107,6 +107,9 @@ class Chooser:
                 self._put(key, value)
             except ConfigError as error:
                 self._app_context.say(str(error), "error")
+                return
+            if editor.key != key and value != options.SERVER.value:
+                editor.go_to(key)  # what was chosen is seen, and what is wrong with it
 
         editor.app.push_screen(screen, picked)
         return screen

@@ -149,6 +149,8 @@ class ConfigPane(Pane):
     def reason(self, action: Action) -> str:
         """By what the form holds."""
         match action.name:
+            case "pull":
+                return self._puller.needless()
             case "undo" if not self.form.can_undo:
                 return "nothing was changed"
             case "arrange" if not self.form.axes():
@@ -293,12 +295,6 @@ class ConfigPane(Pane):
         """Choose an engine."""
         self.editor.leave_typing()
         self._chooser.engine()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What there is nothing to download of is not offered."""
-        if action == "pull" and not self._puller.model():
-            return False
-        return super().check_action(action, parameters)
 
     def action_pull(self) -> None:
         """Download the model, or end that."""

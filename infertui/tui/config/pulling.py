@@ -38,6 +38,17 @@ class Puller:
         under_way = pull is not None and pull.state == "running"
         return name if under_way or editor.knowledge.is_missing(name) else ""
 
+    def needless(self) -> str:
+        """Why there is nothing to download; empty where there is."""
+        form = self._editor.form
+        if self.model():
+            return ""
+        if form.is_swept(MODELS[0]):
+            return "the model is an axis"
+        if not self._is_loaded():
+            return "the server has the model" if form.values.get("target.kind") == "endpoint" else "no model is loaded"
+        return f"{safe(form.text(MODELS[0]))} needs no download"
+
     def missing(self) -> str:
         """The form's model where a run of it would find it missing."""
         form = self._editor.form
@@ -56,7 +67,6 @@ class Puller:
         """Begin the download, or end the one under way after asking."""
         name = self.model()
         if not name:
-            self._context.say(f"{self._editor.form.text(MODELS[0])} needs no download.")
             return
         pull = self._editor.knowledge.pull_of(name)
         if pull is None or pull.state != "running":

@@ -15,6 +15,22 @@ from infertui.tui.widgets.pane import Pane
 if TYPE_CHECKING:
     from infertui.tui.app import InfertuiApp
 
+OTHER_WORDS = {
+    "app.quit": "exit leave detach",
+    "config.capacity": "saturation limit slo maximum",
+    "config.profile": "offload layers vram",
+    "config.pull": "pull fetch hub",
+    "config.run": "start go submit measure benchmark",
+    "config.sweep": "grid list several",
+    "config.tune": "live knobs",
+    "queue.cancel": "kill stop abort remove delete",
+    "results.bench": "paired ab repeat",
+    "results.compare": "diff versus",
+    "results.curve": "chart plot sweep",
+    "results.delete": "remove rm",
+}
+"""By action, what it is called in other programs, for who looks for it by that."""
+
 
 def commands(app: "InfertuiApp") -> Iterator[PaletteCommand]:
     """Those of the focused pane first, then those of the others, what works everywhere, and what lists do."""
@@ -51,6 +67,7 @@ def _command(
         group=group,
         help=action.help if title != action.help.capitalize() else "",
         keys=" ".join(signs(action, app.keymap)[:1]),
+        words=OTHER_WORDS.get(action.id, ""),
         reason=reason(node, action, read_only=app.read_only),
     )
 

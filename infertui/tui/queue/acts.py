@@ -48,10 +48,16 @@ class QueueActs:
                 raise
             if waiting:
                 self.history.did(f"took {out}", _submitting(waiting))
+            else:
+                self.history.did(f"took {ended} out")
 
+        ended = f"{len(entries)} ended {runs(len(entries))}"
         key = sign(self._context.settings.keys, "queue.undo", "u")
         self._going.update(ids)
-        self._context.intend(remove, done=f"Took {out}; {key} puts back." if waiting else "")
+        self._context.intend(
+            remove,
+            done=f"Took {out}; {key} puts back." if waiting else f"Took {ended} out; results stay.",
+        )
 
     def cancel(self, entries: Sequence[Entry]) -> None:
         """End those under way."""

@@ -260,6 +260,11 @@ def test_what_the_engine_does_not_heed_is_found_and_says_why() -> None:
     view = View()
     view.wanted = "mode"
     assert "llama-cpp takes no engine.mode" in lines_of(form, view)
+    form.set("engine.name", "simulator")
+    view.wanted = "layers"
+    narrow = lines_of(form, view)
+    assert "….n_gpu_layers" in narrow  # which of the table's keys it is
+    form.set("engine.name", "llama-cpp")
     view.wanted = "kv_cache_mib"
     assert "only with the engine vllm" in lines_of(form, view)
 

@@ -439,9 +439,12 @@ def test_models_are_picked_from_the_machine_and_the_synthetic_ones() -> None:
         assert "2 weight files are missing" in stage.text
         assert "synthetic:nano" in stage.text
         assert "random weights" in stage.text
+        await pilot.press("escape", "G", "M")
+        await settle(pilot)
         await pilot.press("slash", *"gpt2", "enter")
         await settle(pilot)
         assert stage.pane.form.text("model.id") == "openai-community/gpt2"
+        assert stage.pane.editor.key == "model.id"  # what was chosen is under the cursor
 
     play(scene, on=bench(control))
 
@@ -462,6 +465,18 @@ def test_a_model_that_is_not_here_says_how_to_download_it() -> None:
         await pilot.press("D")
         await settle(pilot)
         assert not [name for name, _ in stage.calls if name == "pull"]
+
+    play(scene)
+
+
+def test_where_there_is_nothing_to_download_the_key_says_why() -> None:
+    async def scene(stage: Bench, pilot: Pilot[None]) -> None:
+        pull = next(action for action in stage.pane.ACTIONS if action.id == "config.pull")
+        assert stage.pane.reason(pull) == "synthetic:nano needs no download"
+        stage.pane.editor.put("model.id", "org/new")
+        assert stage.pane.reason(pull) == ""
+        stage.pane.editor.put("engine.name", "simulator")
+        assert stage.pane.reason(pull) == "no model is loaded"
 
     play(scene)
 

@@ -9,6 +9,8 @@ from textual.pilot import Pilot
 
 from infertui.results.table import ResultPage, ResultQuery, ResultRow
 from infertui.tui.app import InfertuiApp
+from infertui.tui.frame.actions import GLOBAL_ACTIONS
+from infertui.tui.palette.of_screen import OTHER_WORDS, commands
 from infertui.tui.palette.recent import read, recent_path
 from infertui.tui.palette.screen import PaletteScreen
 
@@ -164,5 +166,16 @@ def test_the_footer_is_empty_while_the_palette_has_the_keys(tmp_path: Path) -> N
         await pilot.press("escape")
         await pilot.pause()
         assert "Quit" in text_of(app).split("\n")[-1]
+
+    drive(app, steps)
+
+
+def test_actions_are_found_by_what_other_programs_call_them(tmp_path: Path) -> None:
+    app = app_over(machine(entries=(entry(1),)), tmp_path)
+
+    async def steps(_: Pilot[None]) -> None:
+        known = {action.id for pane in app.stage.panes() for action in pane.ACTIONS}
+        assert known | {action.id for action in GLOBAL_ACTIONS} >= OTHER_WORDS.keys()
+        assert [found.id for found in commands(app) if "pull" in found.words] == ["config.pull"]
 
     drive(app, steps)

@@ -266,13 +266,19 @@ class Page:
         cells = [
             Text(mark, style=style),
             Text(" "),
-            fit(row.name, layout.name, self.look),
+            fit(self._name(row, layout), layout.name, self.look),
             Text(" "),
             self._value(key, room, value_style),
         ]
         if hint:
             cells += [Text(" "), fit(hint, layout.hint, self.look, style=hint_style)]
         return beside(*cells)
+
+    def _name(self, row: FormRow, layout: FormLayout) -> str:
+        """Of a key whose name has no room the end, which tells it from the others of its table."""
+        if cell_len(row.name) <= layout.name or "." not in row.name:
+            return row.name
+        return self.look.glyph("…", "~") + "." + row.name.rpartition(".")[2]
 
     def _value_style(self, key: str, changed: bool) -> str:
         palette = self.look.palette

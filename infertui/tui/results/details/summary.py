@@ -65,8 +65,6 @@ def _state(result: Result, width: int, look: RenderContext) -> Lines:
         lines += paragraph(f"{look.glyph('✓', '+')} valid: {said} these figures", width, colours.ok)
     elif result.state == "finished":
         lines += paragraph(f"{look.glyph('✗', 'x')} invalid: do not believe these figures", width, colours.error)
-        if advice := remedy(result):
-            lines += entry("remedy", advice, width, look)
     else:
         lines += paragraph(f"{look.glyph('✗', 'x')} {result.state}", width, colours.error)
     if error := result.error:
@@ -75,8 +73,14 @@ def _state(result: Result, width: int, look: RenderContext) -> Lines:
             lines += entry("remedy", error.remedy, width, look)
         for name, value in error.details.items():
             lines += entry(name, value, width, look)
-    for level, text in verdict_lines(result):
-        lines += entry(level, text, width, look, style=colours.warning if level == "invalid" else "")
+    told = verdict_lines(result)
+    against = [text for level, text in told if level == "invalid"]
+    for text in against:
+        lines += entry("invalid", text, width, look, style=colours.warning)
+    if advice := remedy(result):
+        lines += entry("remedy", advice, width, look)
+    for level, text in told:
+        lines += entry(level, text, width, look) if level != "invalid" else []
     if result.error and result.error.log_tail:
         lines += [Text(), *section("its last words", look), *foreign(result.error.log_tail)]
     return lines

@@ -97,6 +97,7 @@ def test_an_invalid_run_is_called_so(tmp_path: Path) -> None:
     result = replace(finished(), verdict=replace(finished().verdict, invalid=("the GPU was throttled: hw-thermal",)))
     text = tab(0, read_details(write_folder(tmp_path, result)))
     assert "invalid: do not believe these figures" in text
+    assert text.index("the GPU was throttled") < text.index("remedy ")
     assert "the GPU was throttled: hw-thermal" in text
 
 
