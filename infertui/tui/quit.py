@@ -49,7 +49,8 @@ class Leaving:
 
         app = self._app
         running = app.living_state.running if app.living_state.connected else []
-        if not running or app.read_only:
+        tuning = app.living_state.tuning is not None and app.living_state.connected
+        if not (running or tuning) or app.read_only:
             app.exit()
             return
         waiting = sum(1 for entry in app.living_state.entries.values() if entry.state == "queued")
@@ -60,7 +61,7 @@ class Leaving:
             elif answer == STOP:
                 app.run_worker(self._stop_and_leave())
 
-        app.push_screen(QuitScreen(len(running), waiting), answered)
+        app.push_screen(QuitScreen(len(running), waiting, tuning=tuning), answered)
 
     async def _stop_and_leave(self) -> None:
         try:

@@ -98,6 +98,11 @@ class ClientState:
         """The entries under way."""
         return [entry for entry in self.entries.values() if entry.state == "running"]
 
+    @property
+    def tuning(self) -> TuningView | None:
+        """The tuning session under way that began last: it holds its device, and what is queued for that waits."""
+        return next((view for view in reversed(self.tunings.values()) if view.status != "ended"), None)
+
     def keep_outcome(self, run: str, outcome: RunOutcome) -> None:
         """Keep how a run ended, as the last one."""
         self.outcomes.pop(run, None)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from support.fake_control import FakeControl
+from support.runs import simulated
 from support.screens import TERMINAL, app_over, drive, entry, machine, sample, text_of
 from textual.events import Key
 from textual.pilot import Pilot
@@ -13,6 +14,7 @@ from textual.widget import MountError
 from infertui.api.errors import OtherVersionError, RunnerUnavailableError
 from infertui.errors import InfertuiError
 from infertui.runner.control import EntriesOrdered, EntryChanged, Measured
+from infertui.runner.tuning.state import TuningView
 from infertui.targets.engine.base import Probe
 from infertui.tui.app import InfertuiApp
 from infertui.tui.frame import layouts
@@ -305,6 +307,24 @@ def test_stopping_the_runs_when_leaving(tmp_path: Path) -> None:
         await pilot.pause()
         assert calls(fake, "stop") == [(True,)]
         assert app.return_code == 0
+
+    drive(app, steps)
+
+
+def test_leaving_asks_while_a_tuning_session_holds_the_machine(tmp_path: Path) -> None:
+    fake = machine()
+    fake.told = replace(fake.told, tunings=(TuningView("tuning-1", "/f", "demo", simulated()),))
+    app = app_over(fake, tmp_path)
+
+    async def steps(pilot: Pilot[None]) -> None:
+        await pilot.press("q")
+        await pilot.pause()
+        assert top(app) is QuitScreen
+        assert "A tuning session is under way." in text_of(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.return_code == 0
+        assert not calls(fake, "stop")
 
     drive(app, steps)
 
@@ -777,7 +797,7 @@ def test_sentences_name_the_keys_that_the_user_chose(tmp_path: Path) -> None:
 
     async def steps(pilot: Pilot[None]) -> None:
         text = text_of(app)
-        assert "Nothing is queued. f5 in" in text
+        assert "Empty: f5 in" in text
         assert "f5 in Config starts a run" in text
         assert "r in Config" not in text
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from infertui.api.wire import RunnerHello
     from infertui.runner.control import Snapshot
     from infertui.runner.scheduling.queue_store import Entry
+    from infertui.runner.tuning.state import TuningView
 
 STOP_EXAMPLES = """[bold]Examples[/bold]
 
@@ -179,6 +180,7 @@ def _document(place: "Path | Remote", hello: "RunnerHello", told: "Snapshot | No
         "clients": told.clients if told else None,
         "queue": _counts(told) if told else None,
         "running": [_running(told, entry) for entry in _under_way(told)] if told else None,
+        "tuning": [view.id for view in _tuning(told)] if told else None,
         "faults": told.faults if told else None,
     }
 
@@ -213,6 +215,11 @@ def _under_way(told: "Snapshot") -> "list[Entry]":
     return [entry for entry in told.entries if entry.state == "running"]
 
 
+def _tuning(told: "Snapshot") -> "list[TuningView]":
+    """The tuning sessions under way, each of which holds a device."""
+    return [view for view in told.tunings if view.status != "ended"]
+
+
 def _lines(place: "Path | Remote", hello: "RunnerHello", told: "Snapshot | None") -> list[str]:
     from infertui import __version__
     from infertui.text import clean
@@ -231,6 +238,7 @@ def _lines(place: "Path | Remote", hello: "RunnerHello", told: "Snapshot | None"
     line = f"queue: {counts['running']} running, {counts['queued']} waiting"
     lines = [head, ", ".join([line, *others]) + ("; paused" if told.paused else "")]
     lines += [_running_line(told, entry) for entry in _under_way(told)]
+    lines += [f"tuning: {clean(view.id)} {clean(view.title)}".rstrip() for view in _tuning(told)]
     lines.append(f"clients: {told.clients}")
     lines += [f"note: {clean(fault)}" for fault in told.faults]
     return lines
@@ -255,9 +263,10 @@ def _bar_line(hello: "RunnerHello", told: "Snapshot | None") -> str:
             words.append(f"ETA {minutes}:{seconds:02}")
         parts.append(" ".join(words))
     parts += [f"{counts['running']} running"] if counts["running"] > 1 else []
+    parts += [f"tuning {one_line(view.title, _LONGEST_LABEL)}".rstrip() for view in _tuning(told)[:1]]
     parts += [f"{counts['queued']} waiting"] if counts["queued"] else []
     parts += ["paused"] if told.paused else []
-    if not counts["running"]:
+    if not counts["running"] and not _tuning(told):
         ended = [entry for entry in told.entries if entry.ended and entry.run]
         if last := max(ended, key=lambda entry: entry.ended, default=None):
             parts.insert(0, f"{one_line(last.label, _LONGEST_LABEL)} {fate(last)}")

@@ -100,6 +100,8 @@ def title_text(client_state: "ClientState | None", signs: Glyphs) -> str:
         share = round(progress.fraction * 100 / _STEP) * _STEP if progress is not None else 0
         more = f" +{len(running) - 1}" if len(running) > 1 else ""
         return f"{share}% {running[0].label}{more} - infertui"
+    if (tuning := client_state.tuning) is not None:
+        return f"{f'tuning {tuning.title}'.rstrip()} - infertui"
     ended = [entry for entry in client_state.entries.values() if entry.ended and entry.run]
     last = max(ended, key=lambda entry: entry.ended, default=None)
     if last is None:
@@ -143,7 +145,11 @@ def _run_parts(client_state: "ClientState", colours: Palette, signs: Glyphs) -> 
     running = client_state.running
     if not running:
         waiting = sum(1 for entry in client_state.entries.values() if entry.state == "queued")
-        return [_Part(f"{waiting} waiting", colours.muted, 6)] if waiting else []
+        parts = [_Part(f"{waiting} waiting", colours.muted, 6)] if waiting else []
+        if (tuning := client_state.tuning) is not None:
+            title = shorten(safe(tuning.title), 16, signs.ellipsis)
+            parts = [_Part("tuning", colours.active, 26), _Part(title, colours.figure, 8), *parts]
+        return [part for part in parts if part.text]
     entry = running[0]
     group = [other for other in client_state.entries.values() if other.group == entry.group]
     place = f"run {group.index(entry) + 1}/{len(group)}" if len(group) > 1 else "run"

@@ -60,6 +60,8 @@ class QueuePane(Pane):
         self._acts = QueueActs(app_context)
         self._followed: Hashable = None
         """The line that the cursor was brought to, as what it stands for ran."""
+        self._held = False
+        """Whether it was said that a tuning session keeps what waits from running."""
         self._heading = Heading(self)
         self._list = RowList(self, markable=True)
 
@@ -73,7 +75,11 @@ class QueuePane(Pane):
 
     def show(self, touched: AbstractSet[Topic]) -> None:
         """Draw what changed of the queue or of what runs."""
-        if not self.is_attached or not touched & {"queue", "live", "runner"}:
+        if not self.is_attached:
+            return
+        if not touched & {"queue", "live", "runner"}:
+            if (self.app_context.client_state.tuning is None) == self._held:
+                self._say_heading()
             return
         client_state = self.app_context.client_state
         entries = tuple(client_state.entries.values())
@@ -87,7 +93,14 @@ class QueuePane(Pane):
         self._list.say_empty(f"Empty: {look.key('config.run', 'r')} in Config adds a run.")
         self._list.redraw()
         self._follow()
-        self._heading.say(heading(entries, client_state.progress, now, paused=client_state.paused))
+        self._say_heading()
+
+    def _say_heading(self) -> None:
+        client_state = self.app_context.client_state
+        entries = tuple(client_state.entries.values())
+        self._held = client_state.tuning is not None
+        words = heading(entries, client_state.progress, self._shown.now, paused=client_state.paused, tuning=self._held)
+        self._heading.say(words)
 
     def _follow(self) -> None:
         """The cursor goes on with what runs, unless somebody took it elsewhere; back at what runs it follows again."""

@@ -187,13 +187,23 @@ def time_left(entries: Iterable[Entry], progress: Mapping[str, RunProgress], now
     return f"more than {clock(longest)}" if unknown else clock(longest)
 
 
-def heading(entries: Collection[Entry], progress: Mapping[str, RunProgress], now: datetime, *, paused: bool) -> str:
-    """`12 runs, 1 running, 4:10 left`, and PAUSED."""
+def heading(
+    entries: Collection[Entry],
+    progress: Mapping[str, RunProgress],
+    now: datetime,
+    *,
+    paused: bool,
+    tuning: bool = False,
+) -> str:
+    """`12 runs, 1 running, 4:10 left`, and PAUSED; of what waits for a tuning session, that and no time."""
     if not entries:
         return "PAUSED" if paused else ""
     parts = [f"{len(entries)} run{'s' * (len(entries) != 1)}"]
     if running := sum(entry.state == "running" for entry in entries):
         parts.append(f"{running} running")
+    elif tuning and any(entry.state == "queued" for entry in entries):
+        parts.append("waiting for the tuning session")
+        return ", ".join(parts) + ("  PAUSED" if paused else "")
     if left := time_left(entries, progress, now):
         parts.append(f"{left} left")
     return ", ".join(parts) + ("  PAUSED" if paused else "")

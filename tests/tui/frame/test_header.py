@@ -1,6 +1,8 @@
 from msgspec.structs import replace
+from support.runs import simulated
 from support.screens import entry, machine, sample
 
+from infertui.runner.tuning.state import TuningView
 from infertui.tui.frame.header import Condition, gpu_summary, header_text, minutes, title_text
 from infertui.tui.state import ClientState
 from infertui.tui.terminal.capabilities import ASCII, UNICODE
@@ -85,3 +87,14 @@ def test_the_title_says_how_far_it_is_and_then_how_it_ended() -> None:
     assert title_text(client_state, UNICODE) == "! sweep bs=1 - infertui"
     client_state.entries[1] = replace(done, state="failed")
     assert title_text(client_state, UNICODE) == "✗ sweep bs=1 - infertui"
+
+
+def test_a_tuning_session_that_keeps_what_waits_from_running_is_named() -> None:
+    client_state = client_state_of(entries=(entry(1), entry(2)))
+    session = TuningView("tuning-1", "/f", "demo\x1b[2J", simulated())
+    client_state.tunings[session.id] = session
+    assert "tuning  demo  2 waiting" in line(client_state, 100)
+    assert "tuning" in line(client_state, 30)
+    assert title_text(client_state, UNICODE).startswith("tuning demo")
+    client_state.tunings[session.id] = replace(session, status="ended")
+    assert "tuning" not in line(client_state, 100)

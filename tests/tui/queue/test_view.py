@@ -190,3 +190,6 @@ def test_the_heading_counts() -> None:
     assert heading(entries, known, NOW, paused=False) == "12 runs, 1 running, 6:01 left"
     assert heading(entries[:1], {}, NOW, paused=True) == "1 run  PAUSED"
     assert heading([], {}, NOW, paused=False) == ""
+    held = "1 run, waiting for the tuning session"
+    assert heading([entry(1, "queued", estimate_s=60.0)], {}, NOW, paused=False, tuning=True) == held
+    assert heading([entry(1, "finished")], {}, NOW, paused=False, tuning=True) == "1 run"
