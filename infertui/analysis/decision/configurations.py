@@ -20,14 +20,18 @@ from infertui.measure.statistics import CONFIDENCE, student_quantile
 from infertui.metrics.metric import NOT_AVAILABLE
 from infertui.metrics.reads import diverged, engine, fallback_of, ran, told
 from infertui.metrics.registry import metric_of
-from infertui.metrics.varying import AskedSettings, asked_of, setting_text
+from infertui.metrics.varying import AskedSettings, Setting, asked_of, setting_text
 from infertui.results.config_keys import default_of
 from infertui.results.result import Result
 from infertui.results.setup import JUDGED
 from infertui.text import clean
 
-Rest = Literal["runs", "iterations", ""]
-"""What an interval is over: runs of one configuration, or the iterations of one of them."""
+Rest = Literal["runs", "iterations", "blocks", ""]
+"""What an interval is over: runs of one configuration, or the iterations of one of them, or parts of its window."""
+
+
+_LEVELS = ("load.concurrency", "load.request_rate", "load.trace", "load.steps")
+"""Each says how much is asked for, where the others do not."""
 
 
 class Configuration(Struct, frozen=True):
@@ -77,13 +81,15 @@ def task_of(result: Result) -> tuple[object, ...]:
     """What has to be the same for two runs to answer one question; None is what a file does not tell."""
     setup, loaded = result.setup, result.loaded
     prompts = setup.input_len or setup.prompts
-    device = loaded.device_name if loaded else None
+    device = loaded.device_name if loaded else setup.target.name if setup.is_endpoint else None
     return (setup.model, told(result, "model.revision"), device, prompts, setup.output_len)
 
 
 def task_words(result: Result) -> str:
     """The same in words."""
-    model, _, device, prompts, output = (part if part not in (None, "") else "n/a" for part in task_of(result))
+    model, _, device, prompts, output = (part if part not in (None, "") else NOT_AVAILABLE for part in task_of(result))
+    if model == NOT_AVAILABLE and result.setup.is_endpoint:
+        model = "a model that is not known"  # as the server never said it
     unit = " tokens" if isinstance(prompts, int) else ""
     return clean(f"{model} on {device}, {prompts}{unit} in, {output} out")
 
@@ -133,13 +139,15 @@ def names_of(groups: Sequence[Group], without: str = "") -> list[str]:
         told = [key for key in keys if not (key == "engine.mode" and mode) and _telling(key, one)]
         parts = [engine(group.chosen)] if len(engines) > 1 else []
         parts += [mode] if len(modes) > 1 else []
-        parts += [f"{short_name(key)}={setting_text(one.get(key)) or NOT_AVAILABLE}" for key in told]
+        parts += [f"{short_name(key)}={setting_text(_in_force(key, one)) or NOT_AVAILABLE}" for key in told]
         names.append(clean(" ".join(part for part in parts if part) or group.chosen.name))
     return [name if names.count(name) == 1 else f"{name} ({groups[at].chosen.name})" for at, name in enumerate(names)]
 
 
 def _telling(key: str, one: AskedSettings) -> bool:
     """Whether a name has to say a key: not an option of another engine, nor one that is as it is by default."""
+    if key in _LEVELS and not one.get(key):
+        return key == "load.concurrency" and not any(map(one.get, _LEVELS))
     section, _, option = key.partition(".")
     if section != "engine":
         return True
@@ -148,6 +156,11 @@ def _telling(key: str, one: AskedSettings) -> bool:
     if own and spec is not None and spec.table != table:
         return False
     return one.get(key) != default_of(key)
+
+
+def _in_force(key: str, one: AskedSettings) -> Setting | None:
+    """What a key comes to: no concurrency beside no rate is one request at a time."""
+    return 1 if key == "load.concurrency" and not one.get(key) else one.get(key)
 
 
 def _counts(key: str) -> bool:
@@ -185,7 +198,8 @@ def throughput_of(group: Group) -> tuple[float | None, float | None, float | Non
         return mean, mean / reach, mean * reach, "runs", len(speeds)
     result = group.chosen
     low, high = metric_of("low").number(result), metric_of("high").number(result)
-    over: Rest = "iterations" if low is not None else ""
+    within: Rest = "iterations" if result.load is None else "blocks"
+    over: Rest = within if low is not None else ""
     return metric.number(result), low, high, over, result.summary.observations or result.summary.iterations or 0
 
 

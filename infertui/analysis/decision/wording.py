@@ -30,6 +30,8 @@ EFFICIENCY = (("excellent", 0.9), ("good", 0.6), ("medium", 0.3))
 """Words for tokens per second and watt, by the least share of the highest of a task; below all: poor."""
 _OUTCOMES = {"better": "faster", "worse": "slower", "equal": "equal", "unclear": "unclear"}
 _REASONS = 2
+_UNITS = {"iterations": "the iterations", "blocks": "parts of the windows"}
+"""What an interval of one run is over."""
 
 
 def configuration_rows(task: TaskAdvice) -> list[tuple[str, ...]]:
@@ -91,7 +93,8 @@ def verdict_text(one: Configuration) -> str:
 
 def _few(one: Configuration) -> str:
     if one.observations < FEWEST:
-        return f"{one.observations} iterations are too few for an interval"
+        unit = "parts of its window" if one.interval_over == "blocks" else "iterations"
+        return f"{one.observations} {unit} are too few for an interval"
     return "one of the two has no interval"
 
 
@@ -262,8 +265,10 @@ def task_notes(task: TaskAdvice, advice: Advice) -> Iterator[str]:
         yield f"{able - task.beyond_limits} of {able} valid configurations keep to {' and '.join(advice.limits)}."
     single = [one for one in task.configurations if not one.against and one.interval_over != "runs"]
     if single and len(task.configurations) > 1:
+        units = [unit for word, unit in _UNITS.items() if any(one.interval_over == word for one in single)]
+        over = " or ".join(units) or _UNITS["iterations"]
         yield (
-            "Intervals are over the iterations of single runs, and hold nothing of what differs from one process to the"
+            f"Intervals are over {over} of single runs, and hold nothing of what differs from one process to the"
             " next: `infertui bench` repeats configurations in turn."
         )
     if sum(1 for one in task.configurations if one.tokens_per_s_per_w) > 1:

@@ -9,7 +9,7 @@ from infertui.config.endpoint import LoadConfig, TargetConfig, heeded_by_endpoin
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config, DeviceConfig
 from infertui.errors import ConfigError
-from infertui.load.levels import in_flight_asked, last_level, levels_of, rate_asked
+from infertui.load.levels import in_flight_asked, is_open, last_level, levels_of, rate_asked
 from infertui.measure.load.slo import parse_slo
 from infertui.measure.load.steps import AskedStep
 from infertui.measure.load.summary import AskedLoad
@@ -109,11 +109,13 @@ def processes_for(config: Config, cpus: int) -> int:
 
     Half of the processors at most: the others are the server's, where it runs here. On two, 1,024 streams are stamped
     within 0.7 ms (p99) by one process, and within 25 ms by two that wait for each other: see
-    tests/benchmarks/load_accuracy.py.
+    tests/benchmarks/load_accuracy.py. Of a rate with a most in flight each has a part of that: without
+    one it could send nothing.
     """
     level = max((segment.level for segment in levels_of(config.load).segments), default=1.0)
     most = MOST_RATE if config.load.request_rate else MOST_IN_FLIGHT
-    return max(1, min(cpus // 2, math.ceil(level / most)))
+    together = config.load.concurrency if is_open(config.load) else 0
+    return max(1, min(cpus // 2, math.ceil(level / most), together or MOST_IN_FLIGHT))
 
 
 def server_environment(device: DeviceConfig, environ: Mapping[str, str]) -> dict[str, str]:

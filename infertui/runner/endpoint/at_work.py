@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from infertui.config.parse import flat_values
 from infertui.config.schema import Config
+from infertui.load.levels import is_open
 from infertui.runner.endpoint.asked import as_found, processes_for
 from infertui.runner.endpoint.live import LiveClients
 from infertui.targets.endpoint.address import EndpointAddress
@@ -56,6 +57,8 @@ class EndpointAtWork:
         if processes_for(as_found(wanted, self.facts), cpus) > self.clients.parts:
             return None
         load, workload = wanted.load, wanted.workload
+        if is_open(load) and 0 < load.concurrency < self.clients.parts:
+            return None  # a client without a place in flight would keep its part of the requests for itself
 
         def anew(key: str, value: _Value) -> _Value | None:
             return value if key in changed else None

@@ -20,7 +20,9 @@ from infertui.analysis.decision.axes import axis_series, swept_numbers
 from infertui.analysis.decision.curves import sweep_curves
 from infertui.analysis.decision.decide import Advice, advise
 from infertui.cli.main import app
+from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.schema import Config, EngineConfig, ModelConfig, WorkloadConfig
+from infertui.measure.load.figures import LoadFigures, Steadiness, Window
 from infertui.measure.statistics import Interval, describe
 from infertui.measure.validity import Verdict
 from infertui.metrics.filter import parse
@@ -360,3 +362,33 @@ def test_the_word_for_efficiency_is_its_share_of_the_highest(value: float, word:
     assert wording.configuration_rows(alone)[0][7] == "10.0"
     unknown = replace(task, configurations=(replace(most, tokens_per_s_per_w=None),))
     assert wording.configuration_rows(unknown)[0][7] == "n/a"
+
+
+def load_at(name: str, **load: Any) -> Result:
+    """A run on a server, of which blocks of the window are what an interval is over."""
+    figures = LoadFigures(Window(0, 10), Steadiness(True))
+    one = run(name, 100.0)
+    target = TargetConfig(kind="endpoint", url="http://127.0.0.1:8000", model="m")
+    config = replace(one.own_config, target=target, load=LoadConfig(**load))
+    return replace(one, config=config, load=figures)
+
+
+def test_a_load_is_called_by_its_level_and_not_by_what_it_has_none_of() -> None:
+    closed, rate = load_at("a", concurrency=8), load_at("b", request_rate=4.0)
+    alone = load_at("c")
+    (task,) = advise([closed, rate, alone]).tasks
+    names = {one.run: one.name for one in task.configurations}
+    assert names == {closed.id: "concurrency=8", rate.id: "request_rate=4", alone.id: "concurrency=1"}
+    notes = " ".join(wording.task_notes(task, advise([closed, rate, alone])))
+    assert "over parts of the windows of single runs" in notes
+    assert "iterations" not in notes
+
+
+def test_a_load_that_never_reached_its_server_is_of_that_server() -> None:
+    whole = load_at("a", concurrency=8)
+    target = replace(whole.own_config.target, model="")
+    failed = replace(
+        whole, state="failed", loaded=None, load=None, config=replace(whole.own_config, target=target), error=None
+    )
+    (task,) = advise([failed]).tasks
+    assert task.task.startswith("a model that is not known on http://127.0.0.1:8000, ")

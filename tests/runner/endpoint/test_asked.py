@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from infertui.config.endpoint import TargetConfig
+from infertui.config.endpoint import LoadConfig, TargetConfig
 from infertui.config.schema import Config, DeviceConfig, MeasurementConfig, ModelConfig
 from infertui.errors import ConfigError
-from infertui.runner.endpoint.asked import check_endpoint, unheeded
+from infertui.runner.endpoint.asked import check_endpoint, processes_for, unheeded
 
 
 def of(**target: object) -> Config:
@@ -46,3 +46,18 @@ def test_keys_that_a_load_does_not_heed_are_named() -> None:
     assert unheeded(other) == ("model.id", "measurement.min_seconds", "measurement.load_timeout_s", "device.name")
     served = replace(other, target=TargetConfig(kind="endpoint", serve="vllm"))
     assert unheeded(served) == ("measurement.min_seconds",)
+
+
+@pytest.mark.parametrize(
+    ("load", "processes"),
+    [
+        (LoadConfig(concurrency=512), 1),
+        (LoadConfig(concurrency=513), 2),
+        (LoadConfig(request_rate=601.0), 2),
+        (LoadConfig(request_rate=601.0, concurrency=1), 1),
+        (LoadConfig(request_rate=5000.0, concurrency=3), 3),
+        (LoadConfig(request_rate=5000.0, concurrency=300), 8),
+    ],
+)
+def test_no_more_clients_than_can_have_a_request_in_flight(load: LoadConfig, processes: int) -> None:
+    assert processes_for(replace(of(url="http://127.0.0.1:1"), load=load), 16) == processes
