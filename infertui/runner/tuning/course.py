@@ -143,7 +143,9 @@ class TuningCourse:
     def begin(self, segments: Sequence[Segment], good: Config | None) -> SegmentPlan | None:
         """The first segment, after those that an earlier session measured, of which `good` worked last."""
         self.config = self.good = good or self.config
-        done = [segment.step for segment in segments if segment.state == "finished" or segment.error]
+        # A server that was gone may be back, so what failed last is measured again; an engine fails as it did.
+        again = self.config.target.kind == "endpoint"
+        done = [one.step for one in segments if one.state == "finished" or (one.error and not again)]
         self._next_step = max(done, default=0)
         return self._step() if self.scripted else self._open(self.config)
 

@@ -164,3 +164,24 @@ def test_a_continued_session_knows_of_its_server_what_was_asked_and_not_what_was
     assert [segment.step for segment in view.segments if segment.state == "finished"] == [1, 2, 3], view.error
     assert {segment.name for segment in view.segments[1:]} <= {"concurrency=2", "concurrency=4"}
     assert view.config.target == config.target
+
+
+def test_steps_that_failed_as_the_server_was_gone_are_measured_where_the_session_is_continued(tmp_path: Path) -> None:
+    steps = TuningStep(), TuningStep({"load.concurrency": "2"}), TuningStep({"load.concurrency": "4"})
+
+    async def first(server: MockProcess) -> TuningView:
+        async with Runner() as runner:
+            request = TuningRequest(asked(server.url), str(tmp_path), seconds=1.0, steps=steps)
+            name = await runner.begin_tuning(request)
+            await until(runner, name, lambda view: len(view.segments) == 1)
+            psutil.Process(server.pid).kill()
+            return await until(runner, name, lambda view: view.status == "ended")
+
+    with mock_process("--ttft", "20ms", "--itl", "4ms") as server:
+        left = asyncio.run(first(server))
+    assert left.segments[-1].error is not None
+    with mock_process("--ttft", "20ms", "--itl", "4ms", "--port", server.url.rpartition(":")[2]) as server:
+        view = go_on(asked(server.url), tmp_path, left.id)
+    *_, last = view.segments
+    assert (last.step, last.state, last.changes["load.concurrency"]) == (3, "finished", 4)
+    assert last.number > left.segments[-1].number
