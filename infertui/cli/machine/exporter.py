@@ -13,6 +13,8 @@ EPILOG = """[bold]Examples[/bold]
 
   infertui exporter --listen 0.0.0.0:9401 --token-file scrape.token --tls-cert box.pem
 
+  infertui exporter --dashboards DIR      (fleet, one run, load against objectives: for Grafana)
+
 GPUs have the names of NVIDIA's DCGM exporter, so dashboards for it work. What Prometheus has to be told, and what each
 name means, is in docs/observability.md.
 """
@@ -42,14 +44,38 @@ def exporter(
     path: Annotated[
         Path | None, typer.Option("--socket", metavar="PATH", help="The runner there, instead of the usual place.")
     ] = None,
+    dashboards: Annotated[
+        Path | None,
+        typer.Option("--dashboards", metavar="DIR", help="Write the dashboards for Grafana there, and stop."),
+    ] = None,
 ) -> None:
     """Tell Prometheus of GPUs, queue, runs and loads, at /metrics.
 
     A runner that is running is asked, and none is started; where there is none, the GPUs are read here. Ctrl-C ends it.
     """
+    if dashboards is not None:
+        _write_dashboards(dashboards)
+        return
     from infertui.api.exporter.access import access_of
     from infertui.api.exporter.server import run
 
     place = listen if listen is not None else f":{port}"
     access = access_of(place, token_file, tls_cert, tls_key, insecure=insecure)
     run(access, path, lambda url: say(f"infertui exporter: {url}"))
+
+
+def _write_dashboards(folder: Path) -> None:
+    import json
+
+    from infertui.api.exporter.dashboards import DASHBOARDS, document
+    from infertui.errors import UsageError
+    from infertui.text import clean
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for plan in DASHBOARDS:
+            path = folder / f"{plan.name}.json"
+            path.write_text(json.dumps(document(plan), indent=1) + "\n", encoding="utf-8")
+            say(clean(str(path)))
+    except OSError as error:
+        raise UsageError(f"--dashboards {clean(str(folder))}: {error.strerror or error}") from None

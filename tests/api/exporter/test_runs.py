@@ -160,9 +160,9 @@ def test_figures_of_ended_runs_are_those_of_the_registry_and_the_cost_follows_fr
     assert value(page, "infertui_result_ttft_seconds", run="run-1") == 0.02
     assert value(page, "infertui_result_vram_bytes", run="run-1") == 2**30
     assert "infertui_result_joules_per_token" not in page
-    costs = page["infertui_result_cost_per_million_output_tokens"]
-    assert [labels["run"] for labels, _ in costs] == ["run-1"]
-    assert costs[0][1] > 0
+    ((labels, cost),) = page["infertui_result_cost_per_million_output_tokens"]
+    assert labels == {"run": "run-1", "currency": "USD"}
+    assert cost == pytest.approx(2.69 / 3.6)  # dollars an hour, over 3.6 million tokens an hour
 
 
 def test_results_are_read_once_and_again_when_another_run_has_ended() -> None:
