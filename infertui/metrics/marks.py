@@ -11,7 +11,7 @@ from infertui.measure.validity import Verdict
 
 _ELSE = (
     "something else used this machine meanwhile: close it, or wait, and run again;"
-    " --min-seconds 60 averages over more of it"
+    " measurement.min_seconds=60 averages over more of it"
 )
 
 

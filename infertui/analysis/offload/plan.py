@@ -82,7 +82,7 @@ def most_layers(config: Config) -> int:
         if not engine.simulator.layers:
             raise UsageError(
                 "the simulator has no layers to put on a GPU",
-                remedy="Give it some: --set engine.simulator.layers=24 --set engine.simulator.gpu_layer_mib=100",
+                remedy="Give it some: engine.simulator.layers=24 and engine.simulator.gpu_layer_mib=100",
             )
         return engine.simulator.layers
     return resolve(config.model.id, config.model.revision).shape.layers + 1

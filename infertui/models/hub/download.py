@@ -28,7 +28,7 @@ from infertui.units import format_bytes
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
-RESUME_HINT = "What has arrived is kept: run the command again to resume."
+RESUME_HINT = "What has arrived is kept: downloading it again resumes."
 
 _PARALLEL = 4
 _REPORT_EVERY_S = 0.1

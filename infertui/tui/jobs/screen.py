@@ -44,6 +44,8 @@ class _Said(Lines):
             rows[:0] = wrapped
             if len(rows) >= height:
                 break
+        if not rows and not self._job.ended:
+            rows = [plain("It has said nothing yet.", palette(self.app).muted)]
         self.paint_lines(rows[-height:])
 
 

@@ -352,7 +352,7 @@ def _entry_text(entry: Entry, width: int, shown: QueueContext, group: QueueGroup
         own = len(indent) + cell_len(safe(entry.name)) if group and entry.name else left
         most = max(left // 2, left - (_LEAST_OWN if group else _LEAST_NAME), left - own)
         if len(result) >= most:
-            result = result.replace("tok/s", "t/s")
+            result = result.replace("tok/s", "t/s").replace("ETA ", "")
         room = min(most, len(result) + 1) if result else 0
         name = label(max(0, left - room))
         return beside(number, state, Text(" "), name, fit(" " * bool(room) + result, room, look, style=result_style))

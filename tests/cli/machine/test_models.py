@@ -120,7 +120,7 @@ def test_a_pull_in_a_terminal_draws_a_bar_and_ctrl_c_ends_it(tmp_path: Path) -> 
         process, screen = in_terminal(puller)
         finished = screen.read_to_end()
         assert process.wait(60) == 0
-    assert "run the command again to resume" in interrupted
+    assert "downloading it again resumes" in interrupted
     assert "Traceback" not in interrupted
     assert "3.00 MiB of 3.00 MiB" in finished
     assert str(tmp_path / "hf/hub/models--acme--tiny/snapshots") in finished.replace("\r\n", "")

@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_what_arrived_and_says_how_to_go_on(hub: FakeHub, puller: P
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert "run the command again to resume" in err
+    assert "downloading it again resumes" in err
     assert "Traceback" not in err
     assert next(puller.blobs.glob("*.incomplete")).stat().st_size == 1 << 20
 

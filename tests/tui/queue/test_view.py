@@ -140,6 +140,11 @@ def test_narrow_lines_keep_number_state_name_and_result() -> None:
         assert part in text
 
 
+def test_where_there_is_no_room_the_time_left_stays_and_its_name_goes() -> None:
+    text = text_of(entry(5, "running", name="bs=4 isl=1024"), 30, known=progress("run-5"))
+    assert text.rstrip().endswith(" 0:01")
+
+
 def test_narrow_lines_say_why_figures_do_not_count() -> None:
     assert "host busy" in text_of(entry(7, "finished", valid=False, marks=("host-busy", "few")), 40)
     assert "OOM" in text_of(entry(7, "failed", throughput=3.0, reason="no memory", marks=("out-of-memory",)), 40)
