@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from support.kept import REPORTS
 from support.manual.speeds import speeds
 from typer.testing import CliRunner
-from write_docs import ROOT, made, pages, parts
+from write_docs import OPENAPI, ROOT, made, pages, parts
 
+from infertui.api.openapi import openapi
 from infertui.cli.main import app
 from infertui.measure.validity import Verdict
 from infertui.results.result import Result
+from infertui.runner.control import RunnerApi
 
 PAGES = pages()
 README = ROOT / "README.md"
@@ -39,6 +41,10 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_page_takes_from_the_program_is_up_to_date(page: Path, what: str) -> None:
     held = dict(PART.findall(page.read_text(encoding="utf-8")))
     assert held[what] == made(what), "python tests/write_docs.py writes it"
+
+
+def test_the_description_of_the_interface_is_up_to_date() -> None:
+    assert OPENAPI.read_bytes() == openapi(RunnerApi), "python tests/write_docs.py writes it"
 
 
 @cache

@@ -4,6 +4,7 @@
 
 fills every part of a page between `<!-- begin: WHAT -->` and `<!-- end -->`. WHAT is a command of infertui, whose
 output stands there, one of the words of PARTS, `speeds FOLDER...`, `load FOLDER`, `tuned FOLDER`, `summary FOLDER RUN`.
+It writes docs/openapi.json as well.
 """
 
 import os
@@ -26,9 +27,12 @@ from support.manual.summary import summary
 from support.manual.tuned import tuned
 from typer.testing import CliRunner
 
+from infertui.api.openapi import openapi
 from infertui.cli.main import app
+from infertui.runner.control import RunnerApi
 
 ROOT = Path(__file__).parents[1]
+OPENAPI = ROOT / "docs" / "openapi.json"
 PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "config keys": config_keys,
@@ -90,6 +94,7 @@ def main() -> None:
             if new != text:
                 page.write_text(new, encoding="utf-8")
                 sys.stdout.write(f"{page.relative_to(ROOT)} has changed\n")
+    OPENAPI.write_bytes(openapi(RunnerApi))
 
 
 if __name__ == "__main__":

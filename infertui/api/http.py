@@ -23,9 +23,11 @@ from infertui import __version__
 from infertui.api.errors import ReadOnlyError
 from infertui.api.exporter.page import PATH, RunnerPage
 from infertui.api.exporter.text import CONTENT_TYPE
-from infertui.api.operations import HELLO, Operation, operations
+from infertui.api.openapi import openapi
+from infertui.api.operations import HELLO, WRITTEN, Operation, operations
 from infertui.api.stream import EventAnswer, Presence, event_stream
 from infertui.api.wire import IDENTITY_HEADER, PREFIX, Problem, RunnerHello, problem_of
+from infertui.api.written import submission
 from infertui.errors import InfertuiError, UsageError
 from infertui.runner.control import OLDEST, PROTOCOL, RunnerApi
 from infertui.text import clean
@@ -51,6 +53,19 @@ async def _hello(control: TheControl, reports: TheReports) -> RunnerHello:
     return RunnerHello(__version__, PROTOCOL, facts.pid, facts.started, running, queued, OLDEST, reports)
 
 
+async def _queue_written(
+    control: TheControl,
+    reports: TheReports,
+    request: Request[Any, Any, Any],
+    out: FromQuery[str] = "",
+    title: FromQuery[str] = "",
+    front: FromQuery[bool] = False,
+) -> Response[bytes]:
+    body, kind = await request.body(), request.headers.get("content-type", "")
+    made = await asyncio.to_thread(submission, body, kind, out=out or reports, title=title, front=front)
+    return Response(WRITTEN.told(await control.submit(made)), status_code=WRITTEN.status, media_type=MediaType.JSON)
+
+
 async def _events(
     control: TheControl,
     presence: ThePresence,
@@ -69,7 +84,13 @@ def routes(control: type[RunnerApi]) -> list[HTTPRouteHandler]:
     shared: dict[tuple[str, str], list[Operation]] = {}
     for one in operations(control).values():
         shared.setdefault((one.route.verb, one.route.path), []).append(one)
-    return [_route(HELLO, _hello), *(_route(some[0], _answering(some)) for some in shared.values())]
+
+    async def describe() -> Response[bytes]:
+        return Response(openapi(control), media_type=MediaType.JSON)
+
+    description = route("/openapi.json", http_method=[HttpMethod.GET])(describe)
+    answering = (_route(some[0], _answering(some)) for some in shared.values())
+    return [_route(HELLO, _hello), _route(WRITTEN, _queue_written), description, *answering]
 
 
 def _route(operation: Operation, handler: Callable[..., Any]) -> HTTPRouteHandler:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from infertui.api.wire import RunnerHello
+from infertui.config.schema import Config
 from infertui.runner.control import Route, RunnerApi
 
 
@@ -63,14 +64,18 @@ class Operation:
             default = self.signature.parameters[name].default
             fields.append((name, self.parameters[name]) if default is inspect.Parameter.empty else
                           (name, self.parameters[name], default))  # fmt: skip
-        return msgspec.defstruct(self.name.title(), fields, kw_only=True, frozen=True) if fields else None
+        return msgspec.defstruct(f"{self._title}Request", fields, kw_only=True, frozen=True) if fields else None
 
     @cached_property
     def answer(self) -> Any:
         """The type of the answer; NoneType: it is empty."""
         if not self.route.reply:
             return self.reply
-        return msgspec.defstruct(f"{self.name.title()}Reply", [(self.route.reply, self.reply)], frozen=True)
+        return msgspec.defstruct(f"{self._title}Reply", [(self.route.reply, self.reply)], frozen=True)
+
+    @property
+    def _title(self) -> str:
+        return self.name.title().replace("_", "")
 
     @property
     def status(self) -> int:
@@ -182,6 +187,17 @@ async def _hello() -> RunnerHello:
     raise NotImplementedError
 
 
+async def _queue_written(
+    self: object, config: Config, out: str = "", title: str = "", *, front: bool = False
+) -> tuple[int, ...]:
+    """Queue a config as it is written for `infertui run FILE`, in TOML or JSON, a sweep included; the ids of its
+    entries. `out` is an absolute folder; without one the reports folder of a runner that listens on TCP."""
+    raise NotImplementedError
+
+
 OPERATIONS = operations(RunnerApi)
 HELLO = replace(_operation(_hello, Route("GET", "/hello")), name="hello")
 """What a client of every version asks first. The route itself answers it; it is none of a Control's."""
+WRITTEN = replace(_operation(_queue_written, Route("POST", "/runs", "queue runs", reply="ids")), name="queue_written")
+"""For those who have a file and no client: the route itself makes a Submission of it. Its body is the config, and what
+else it takes is in the query."""

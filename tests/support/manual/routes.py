@@ -7,7 +7,7 @@ import typing
 import msgspec
 from support.manual.markdown import code, table
 
-from infertui.api.operations import HELLO, OPERATIONS, Operation, operations
+from infertui.api.operations import HELLO, OPERATIONS, WRITTEN, Operation, operations
 from infertui.api.wire import PREFIX, Problem
 from infertui.config.schema import Config
 from infertui.results.result import Result
@@ -20,7 +20,7 @@ _ELSEWHERE: dict[object, str] = {Config: "[Config](config.md)", Result: "Result,
 def routes(control: type[RunnerApi] = RunnerApi) -> str:
     """A table of all operations, in the order in which they are written down."""
     rows = []
-    for one in (HELLO, *operations(control).values()):
+    for one in (HELLO, WRITTEN, *operations(control).values()):
         rows.append((code(f"{one.route.verb} {PREFIX}{one.route.path}"), _takes(one), _gives(one), one.help))
     return table(("route", "takes", "gives", "does"), rows)
 
@@ -44,6 +44,10 @@ def wire_types() -> str:
 
 
 def _takes(operation: Operation) -> str:
+    if operation.name == WRITTEN.name:
+        kinds = (("out", "text"), ("title", "text"), ("front", "boolean"))
+        query = ", ".join(f"{code(name)}: {kind}" for name, kind in kinds)
+        return f"body: {_name(Config)}, TOML or JSON; query: {query}"
     where = "query" if operation.route.verb == "GET" else "body"
     if operation.whole:
         return f"{where}: {_name(operation.request)}"
