@@ -11,6 +11,7 @@ from infertui.measure.load.validity import judge_load
 from infertui.measure.records import Request
 from infertui.results.result import Result
 from infertui.runner.endpoint.asked import asked_load
+from infertui.runner.endpoint.others import OTHERS
 
 STOPPED = "stopped early: "
 """What a verdict says of things that no request tells."""
@@ -32,7 +33,7 @@ def anew(old: Result, requests: Sequence[Request]) -> Result | None:
         return None
     load = replace(load, client=_client(load.client, before.client), stop=before.stop)
     verdict = judge_load(summary, load, asked)
-    kept = tuple(note for note in old.verdict.notes if note.startswith(STOPPED))
+    kept = tuple(note for note in old.verdict.notes if note.startswith((STOPPED, OTHERS)))
     return replace(old, summary=summary, load=load, verdict=replace(verdict, notes=(*verdict.notes, *kept)))
 
 

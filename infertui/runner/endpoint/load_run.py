@@ -30,6 +30,7 @@ from infertui.runner.endpoint.asked import (
 from infertui.runner.endpoint.at_work import EndpointAtWork
 from infertui.runner.endpoint.heard import HeardLoad
 from infertui.runner.endpoint.live import LiveClients
+from infertui.runner.endpoint.others import LoadPresence
 from infertui.runner.endpoint.page import PageWatch
 from infertui.runner.endpoint.readying import ready_endpoint
 from infertui.runner.endpoint.recent import RecentLoad
@@ -82,6 +83,7 @@ class EndpointRun:
         self._concluding = asyncio.Event()
         self._open = contextlib.AsyncExitStack()
         self._page: PageWatch | None = None
+        self._presence: LoadPresence | None = None
 
     def conclude(self) -> None:
         self._concluding.set()
@@ -128,6 +130,8 @@ class EndpointRun:
         self._context.rates.ask(reporter, self._config.measurement.sample_hz)
         self._before = await self._counters()
         reporter.enter("warmup", time.monotonic_ns())
+        self._presence = LoadPresence(work.address, self._begun.id)
+        self._presence.begin()
         await self._begin(work)
         page.follow()
         ending = asyncio.create_task(self._end_in_time(work.clients))
@@ -162,6 +166,8 @@ class EndpointRun:
 
     async def _end(self, *, leave: bool) -> None:
         """Leave the load at work for the next run, or end it, with the server where that was ours."""
+        if self._presence is not None:
+            self._presence.close()
         work, self._work = self._work, None
         if work is not None and leave and self._context.left is not None:
             work.clients.hear = _nobody
@@ -234,6 +240,8 @@ class EndpointRun:
             idle=self._context.idle.watts(),
         )
         verdict = judge_load(summary, load, asked)
+        if self._presence is not None and self._presence.note:
+            verdict = replace(verdict, notes=(*verdict.notes, self._presence.note))
         window, page = self._window(load), self._page
         server = page.seen(window.start_ns, window.end_ns) if page and window else None
         return replace(begun, summary=summary, load=load, verdict=verdict, power=power, device=device, server=server)
@@ -285,6 +293,8 @@ class EndpointRun:
         if self._watch is None or self._heard.stop_ns or now_ns - self._looked_ns < LOOK_S * NS_PER_S:
             return
         self._looked_ns = now_ns
+        if self._presence is not None:
+            self._presence.look()
         begin = max(asked_load(self._config).ramp_s, self._heard.others_until)
         now = (now_ns - self._heard.origin_ns) / NS_PER_S
         if now <= begin:

@@ -155,6 +155,25 @@ def test_a_load_in_steps_is_measured_at_its_last_one(mock: MockProcess, tmp_path
     assert [step.requests for step in again.load.steps] == [step.requests for step in load.steps]
 
 
+def test_two_loads_on_one_server_at_once_say_so(mock: MockProcess, tmp_path: Path) -> None:
+    async def scenario() -> list[Result]:
+        async with Runner() as one, Runner() as two:
+            config = asked(mock.url, seconds=1.5)
+            both = [
+                runner.run_all([Variant("", config, {})], tmp_path / name)
+                for runner, name in ((one, "one"), (two, "two"))
+            ]
+            return [result for (result,) in await asyncio.gather(*both)]
+
+    first, second = asyncio.run(asyncio.wait_for(scenario(), 60))
+    for here, there in ((first, second), (second, first)):
+        assert [note for note in here.verdict.notes if "another load" in note] == [
+            f"another load of infertui was on this server meanwhile: {there.id}"
+        ]
+    alone, _ = run(asked(mock.url, requests=5), tmp_path / "alone")
+    assert not any("another load" in note for note in alone.verdict.notes)
+
+
 def test_a_load_that_was_over_before_its_first_request_failed(mock: MockProcess, tmp_path: Path) -> None:
     result, _ = run(asked(mock.url, seconds=0.2, load=LoadConfig(request_rate=0.01)), tmp_path)
     assert result.state == "failed"
