@@ -83,7 +83,7 @@ class EndpointRun:
         self._concluding = asyncio.Event()
         self._open = contextlib.AsyncExitStack()
         self._page: PageWatch | None = None
-        self._presence: LoadPresence | None = None
+        self._presence = LoadPresence(begun.id)
 
     def conclude(self) -> None:
         self._concluding.set()
@@ -99,7 +99,9 @@ class EndpointRun:
 
     async def _prepare(self) -> None:
         """Have an endpoint that was looked at and clients that are ready, or that are at work from the run before."""
-        self._tell_of()
+        self._reporter.emit(_started(self._begun, self._config, self._context))
+        if keys := unheeded(self._config):
+            self._reporter.note("warning", f"of no account for a load: {', '.join(keys)}")
         left = self._context.left.take() if self._context.left else None
         if isinstance(left, EndpointAtWork):
             self._adjustment = left.adjustment(self._config, os.cpu_count() or 1)
@@ -130,8 +132,7 @@ class EndpointRun:
         self._context.rates.ask(reporter, self._config.measurement.sample_hz)
         self._before = await self._counters()
         reporter.enter("warmup", time.monotonic_ns())
-        self._presence = LoadPresence(work.address, self._begun.id)
-        self._presence.begin()
+        self._presence.begin(work.address)
         await self._begin(work)
         page.follow()
         ending = asyncio.create_task(self._end_in_time(work.clients))
@@ -166,8 +167,7 @@ class EndpointRun:
 
     async def _end(self, *, leave: bool) -> None:
         """Leave the load at work for the next run, or end it, with the server where that was ours."""
-        if self._presence is not None:
-            self._presence.close()
+        self._presence.close()
         work, self._work = self._work, None
         if work is not None and leave and self._context.left is not None:
             work.clients.hear = _nobody
@@ -240,8 +240,8 @@ class EndpointRun:
             idle=self._context.idle.watts(),
         )
         verdict = judge_load(summary, load, asked)
-        if self._presence is not None and self._presence.note:
-            verdict = replace(verdict, notes=(*verdict.notes, self._presence.note))
+        verdict = replace(verdict, notes=(*verdict.notes, *filter(None, (self._presence.note,))))
+        begun = replace(begun, phases=_by_window(begun.phases, load))
         window, page = self._window(load), self._page
         server = page.seen(window.start_ns, window.end_ns) if page and window else None
         return replace(begun, summary=summary, load=load, verdict=verdict, power=power, device=device, server=server)
@@ -293,8 +293,7 @@ class EndpointRun:
         if self._watch is None or self._heard.stop_ns or now_ns - self._looked_ns < LOOK_S * NS_PER_S:
             return
         self._looked_ns = now_ns
-        if self._presence is not None:
-            self._presence.look()
+        self._presence.look()
         begin = max(asked_load(self._config).ramp_s, self._heard.others_until)
         now = (now_ns - self._heard.origin_ns) / NS_PER_S
         if now <= begin:
@@ -346,24 +345,31 @@ class EndpointRun:
             self._reporter.note("warning", f"the GPU driver did not answer within {DRIVER_S:g} s")
         return counters
 
-    def _tell_of(self) -> None:
-        workload = self._config.workload
-        self._reporter.emit(
-            RunStarted(
-                self._begun.id,
-                name=self._begun.name,
-                folder=str(self._context.folder.path),
-                number=self._context.number,
-                total=self._context.total,
-                wanted=workload.num_prompts,
-                output_len=workload.output_len,
-                batch_size=1,
-                min_seconds=load_seconds(self._config) or 0.0,
-                unit="request",
-            )
-        )
-        if keys := unheeded(self._config):
-            self._reporter.note("warning", f"of no account for a load: {', '.join(keys)}")
+
+def _started(begun: Result, config: Config, context: RunContext) -> RunStarted:
+    """What it is told that begins."""
+    workload = config.workload
+    return RunStarted(
+        begun.id,
+        name=begun.name,
+        folder=str(context.folder.path),
+        number=context.number,
+        total=context.total,
+        wanted=workload.num_prompts,
+        output_len=workload.output_len,
+        batch_size=1,
+        min_seconds=load_seconds(config) or 0.0,
+        unit="request",
+    )
+
+
+def _by_window(phases: dict[str, float], load: LoadFigures) -> dict[str, float]:
+    """What the phases took by the window of the figures. While it lasts, only that it had settled is known."""
+    whole, window = phases.get("warmup", 0.0) + phases.get("measure", 0.0), load.window
+    if window.seconds <= 0 or window.end > whole:
+        return phases
+    parts = {"warmup": window.start, "measure": window.seconds, "drain": whole - window.end}
+    return {name: seconds for name, seconds in phases.items() if name not in parts} | parts
 
 
 def _nobody(_part: int, _event: AnyClientEvent) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
-from typing import Self
 
 from infertui.paths import runtime_dir, state_dir
 from infertui.targets.endpoint.address import EndpointAddress
@@ -24,24 +23,19 @@ _MOST_TOLD = 5
 class LoadPresence:
     """Of one load, by the id of its run. Where files cannot be made or read, nobody is told of anybody."""
 
-    def __init__(self, address: EndpointAddress, run: str, folder: Path | None = None) -> None:
+    def __init__(self, run: str, folder: Path | None = None) -> None:
         self.seen: dict[str, None] = {}
         """The other loads that were there so far."""
         self._folder = folder or (runtime_dir() or state_dir()) / FOLDER
-        self._place = hashlib.sha256(_place(address).encode()).hexdigest()[:16]
-        self._path = self._folder / f"{self._place}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._place = ""
+        self._path = self._folder
         self._run = run
         self._descriptor = -1
 
-    def __enter__(self) -> Self:
-        self.begin()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def begin(self) -> None:
+    def begin(self, address: EndpointAddress) -> None:
         """Be there, and look who is."""
+        self._place = hashlib.sha256(_place(address).encode()).hexdigest()[:16]
+        self._path = self._folder / f"{self._place}-{os.getpid()}-{secrets.token_hex(4)}"
         hidden = self._path.with_name(f".{self._path.name}")
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,6 +48,8 @@ class LoadPresence:
 
     def look(self) -> None:
         """Who is there now."""
+        if not self._place:
+            return
         with contextlib.suppress(OSError):
             for path in self._folder.glob(f"{self._place}-*"):
                 if path != self._path and (name := _held(path)):

@@ -139,6 +139,9 @@ def test_a_load_in_steps_is_measured_at_its_last_one(mock: MockProcess, tmp_path
     assert load.in_flight == pytest.approx(2, abs=0.1)
     rows = dict(load_rows(result))
     assert "the last of 2 steps" in rows["window"]
+    phases, window = result.phases, load.window
+    assert (phases["warmup"], phases["measure"]) == pytest.approx((window.start, window.seconds))
+    assert phases["drain"] >= 0
     first, last = load.steps
     assert (first.level, first.start, first.end) == (8, 0.0, 1.0)
     assert (last.level, last.start, last.window) == (2, 1.0, load.window)

@@ -1,9 +1,11 @@
 """Loads on one server at one time, of this process and of others, that end as they like."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,21 @@ import sys
 from pathlib import Path
 from infertui.runner.endpoint.others import LoadPresence
 from infertui.targets.endpoint.address import parse_url
-with LoadPresence(parse_url(sys.argv[1]), "theirs", Path(sys.argv[2])) as presence:
-    print("there", flush=True)
-    sys.stdin.read()
+presence = LoadPresence("theirs", Path(sys.argv[2]))
+presence.begin(parse_url(sys.argv[1]))
+print("there", flush=True)
+sys.stdin.read()
 """
+
+
+@contextlib.contextmanager
+def there(run: str, folder: Path, url: str = "http://127.0.0.1:8000") -> Iterator[LoadPresence]:
+    presence = LoadPresence(run, folder)
+    presence.begin(parse_url(url))
+    try:
+        yield presence
+    finally:
+        presence.close()
 
 
 @pytest.mark.parametrize(
@@ -35,7 +48,7 @@ with LoadPresence(parse_url(sys.argv[1]), "theirs", Path(sys.argv[2])) as presen
     ],
 )
 def test_both_are_told_where_it_is_one_server(tmp_path: Path, url: str, same: bool) -> None:
-    with LoadPresence(HERE, "one", tmp_path) as one, LoadPresence(parse_url(url), "two", tmp_path) as two:
+    with there("one", tmp_path) as one, there("two", tmp_path, url) as two:
         one.look()
         assert [*two.seen] == (["one"] if same else [])
         assert [*one.seen] == (["two"] if same else [])
@@ -44,9 +57,9 @@ def test_both_are_told_where_it_is_one_server(tmp_path: Path, url: str, same: bo
 
 
 def test_one_after_the_other_is_none_at_the_same_time(tmp_path: Path) -> None:
-    with LoadPresence(HERE, "one", tmp_path) as one:
+    with there("one", tmp_path) as one:
         pass
-    with LoadPresence(HERE, "two", tmp_path) as two:
+    with there("two", tmp_path) as two:
         two.look()
     assert (one.note, two.note) == ("", "")
 
@@ -58,10 +71,10 @@ def test_one_of_another_process_that_is_killed_is_no_load_any_more(tmp_path: Pat
     ) as other:  # fmt: skip
         assert other.stdout is not None
         assert other.stdout.readline() == "there\n"
-        with LoadPresence(HERE, "ours", tmp_path) as ours:
+        with there("ours", tmp_path) as ours:
             assert [*ours.seen] == ["theirs"]
         os.kill(other.pid, signal.SIGKILL)
-    with LoadPresence(HERE, "later", tmp_path) as later:
+    with there("later", tmp_path) as later:
         assert not later.seen
     assert not [*tmp_path.iterdir()], "what was left by the one that was killed is removed"
 
@@ -69,10 +82,10 @@ def test_one_of_another_process_that_is_killed_is_no_load_any_more(tmp_path: Pat
 def test_a_folder_that_cannot_be_written_or_holds_anything_tells_nobody(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
-    with LoadPresence(HERE, "one", file) as one:
+    with there("one", file) as one:
         one.look()
     assert one.note == ""
-    with LoadPresence(HERE, "one", tmp_path) as one:
+    with there("one", tmp_path) as one:
         place = next(path.name for path in tmp_path.iterdir() if path != file).split("-")[0]
         os.mkfifo(tmp_path / f"{place}-fifo")
         (tmp_path / f"{place}-link").symlink_to(file)
@@ -82,10 +95,10 @@ def test_a_folder_that_cannot_be_written_or_holds_anything_tells_nobody(tmp_path
 
 
 def test_many_and_names_of_any_bytes_are_told_in_one_line(tmp_path: Path) -> None:
-    others = [LoadPresence(HERE, f"run\x1b[2J{number}" + "x" * 500, tmp_path) for number in range(7)]
+    others = [LoadPresence(f"run\x1b[2J{number}" + "x" * 500, tmp_path) for number in range(7)]
     for other in others:
-        other.begin()
-    with LoadPresence(HERE, "one", tmp_path) as one:
+        other.begin(HERE)
+    with there("one", tmp_path) as one:
         assert len(one.seen) == 7
     for other in others:
         other.close()
