@@ -25,6 +25,7 @@ from infertui.api.exporter.page import PATH, RunnerPage
 from infertui.api.exporter.text import CONTENT_TYPE
 from infertui.api.openapi import openapi
 from infertui.api.operations import HELLO, WRITTEN, Operation, operations
+from infertui.api.readonly import ReadOnly
 from infertui.api.stream import EventAnswer, Presence, event_stream
 from infertui.api.wire import IDENTITY_HEADER, PREFIX, Problem, RunnerHello, problem_of
 from infertui.api.written import submission
@@ -50,7 +51,8 @@ async def _hello(control: TheControl, reports: TheReports) -> RunnerHello:
     states = [entry.state for entry in told.entries]
     facts = told.runner
     running, queued = states.count("running"), states.count("queued")
-    return RunnerHello(__version__, PROTOCOL, facts.pid, facts.started, running, queued, OLDEST, reports)
+    watching = isinstance(control, ReadOnly)
+    return RunnerHello(__version__, PROTOCOL, facts.pid, facts.started, running, queued, OLDEST, reports, watching)
 
 
 async def _queue_written(

@@ -33,6 +33,8 @@ class RunnerHello(Struct, frozen=True):
     """The oldest protocol that it understands as well; 0: its own alone."""
     reports: str = ""
     """The reports folder for those who connect from elsewhere and name none; empty: there is none."""
+    read_only: bool = False
+    """Whoever asks may only watch."""
 
     def understands(self, protocol: int, oldest: int) -> bool:
         """Whether it and one of these protocols, of which `protocol` is the newest, have one in common."""

@@ -71,7 +71,8 @@ def start(
             here.check()
         capabilities.prepare()
     remote = _remote(environ) if socket is None else None
-    shown = _there(remote, out) if remote else expand(out or _REPORTS).absolute()
+    shown, watching = _there(remote, out) if remote else (expand(out or _REPORTS).absolute(), False)
+    read_only = read_only or watching
     path = early.settings_path(environ)
     peek = early.read(path)
     from infertui.tui.app import InfertuiApp
@@ -105,15 +106,15 @@ def _remote(environ: Mapping[str, str]) -> "Remote | None":
     return given(environ)
 
 
-def _there(remote: "Remote", out: Path | None) -> Path:
-    """The reports folder on the machine of a runner, which has to answer."""
+def _there(remote: "Remote", out: Path | None) -> tuple[Path, bool]:
+    """The reports folder on the machine of a runner, which has to answer, and whether its token only watches."""
     import asyncio
 
     from infertui.api.client import Client
     from infertui.api.remote.place import reports_there
 
     told = asyncio.run(Client(remote, timeout_s=_HELLO_S).hello())
-    return Path(reports_there(str(out) if out else "", told.reports))
+    return Path(reports_there(str(out) if out else "", told.reports)), told.read_only
 
 
 def connector(socket: "Path | Remote | None", *, read_only: bool, spawn: bool, environ: Mapping[str, str]) -> "Connect":

@@ -101,6 +101,10 @@ async def asked(url: str, request: bytes, context: ssl.SSLContext | None = None)
         (b"\x16\x03\x01\x00\xff" + b"x" * 300 + b"\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 403),
         (head("GET /v1/../v1/hello HTTP/1.1"), 404),
+        (head("GET /metrics HTTP/1.1"), 200),
+        (head("GET /metrics HTTP/1.1", token=WATCHING), 200),
+        (head("GET /metrics HTTP/1.1", token=None), 401),
+        (head("GET /v1/openapi.json HTTP/1.1", token=None), 401),
         (head("GET /nowhere HTTP/1.1"), 404),
         (head("PUT /v1/hello HTTP/1.1"), 405),
     ],
@@ -146,6 +150,9 @@ def test_one_who_only_watches_changes_nothing() -> None:
                         length = f"Content-Length: {len(body)}"
                         status, _body = await asked(url, head(line, length, token=WATCHING) + body)
                         assert status in (400, 403), one.name
+            config = b'[model]\nid = "synthetic:nano"'
+            written = head("POST /v1/runs?out=/x HTTP/1.1", f"Content-Length: {len(config)}", token=WATCHING) + config
+            assert (await asked(url, written))[0] == 403
             body = b'{"paused":true}'
             request = head("PATCH /v1/queue HTTP/1.1", f"Content-Length: {len(body)}", token=WATCHING) + body
             status, answer = await asked(url, request)

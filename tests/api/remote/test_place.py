@@ -46,7 +46,9 @@ def test_a_client_asks_over_tcp_as_over_the_socket(host: str) -> None:
                     await asyncio.sleep(0.001)
                 control.push(ResultsChanged("/x"))
                 assert await first == EventEnvelope(1, ResultsChanged("/x"))
+            assert not (await client.hello()).read_only
             watching = client_of(url, WATCHING)
+            assert (await watching.hello()).read_only
             assert await watching.snapshot() == control.told
             with pytest.raises(ReadOnlyError, match="this token only watches: it cannot cancel runs"):
                 await watching.cancel((1,))
