@@ -1,20 +1,18 @@
-"""Families of figures as Prometheus has them, and a page of their values. Pure: how they are written is `text`'s.
+"""Families of figures as Prometheus has them, and a page of their values. Pure: how a page is written is `text`'s.
 
 A value that is not available is left out, and never zero.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
 
-from infertui.text import one_line
+from infertui.api.exporter.text import label_block
 
-Kind = Literal["gauge", "counter", "unknown"]
+Kind = Literal["gauge", "counter"]
 """`counter`: it only grows while its series lasts, and its name ends in `_total`."""
-LONGEST_LABEL = 200
-"""Characters of a label's value: names of models and titles may be anything."""
 
 
 class Family(Struct, frozen=True):
@@ -26,19 +24,13 @@ class Family(Struct, frozen=True):
     kind: Kind = "gauge"
 
 
-class FamilySeries(Struct, frozen=True):
-    """One value of a family."""
-
-    labels: dict[str, str]
-    value: float
-
-
 class ScrapedPage:
     """Values by families, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[Family, dict[tuple[str, ...], FamilySeries]]] = {}
-        self._texts: dict[str, str] = {}
+        self._found: dict[str, tuple[Family, dict[str, float]]] = {}
+        # The same labels come again and again: those of a GPU, of a run.
+        self._blocks: dict[tuple[tuple[str, str], ...], str] = {}
 
     def add(self, family: Family, value: float | None, **labels: str) -> None:
         """Add a value; None and what is no number are left out, and so is a label without a value.
@@ -47,17 +39,15 @@ class ScrapedPage:
         """
         if value is None or not math.isfinite(value):
             return
-        texts = self._texts
-        told = {name: text for name, given in labels.items() if (text := texts.get(given) or self._text(given))}
-        _, series = self._found.setdefault(family.name, (family, {}))
-        series[tuple(told.get(name, "") for name in family.labels)] = FamilySeries(told, float(value))
+        told = tuple(labels.items())
+        block = self._blocks.get(told)
+        if block is None:
+            block = self._blocks[told] = label_block(labels)
+        found = self._found.get(family.name)
+        if found is None:
+            found = self._found[family.name] = (family, {})
+        found[1][block] = float(value)
 
-    def _text(self, given: str) -> str:
-        """Of a label; the same ones come again and again."""
-        found = self._texts[given] = one_line(given, LONGEST_LABEL)
-        return found
-
-    def families(self) -> Iterator[tuple[Family, tuple[FamilySeries, ...]]]:
-        """Each family that has a value, with its series."""
-        for family, series in self._found.values():
-            yield family, tuple(series.values())
+    def families(self) -> Iterator[tuple[Family, Mapping[str, float]]]:
+        """Each family that has a value, with its values by their labels as these are written."""
+        yield from self._found.values()

@@ -161,5 +161,5 @@ def test_the_exporter_imports_no_engine_and_no_screen(place: Home) -> None:
     code = "import infertui.api.exporter.server, sys; print(*sys.modules)"
     place.program = ("-c", code)
     loaded = set(place.command().stdout.split())
-    assert "prometheus_client" in loaded
-    assert not loaded & {"torch", "transformers", "textual", "rich"}
+    assert "uvicorn" in loaded
+    assert not loaded & {"torch", "transformers", "textual", "rich", "prometheus_client"}

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from support.prometheus import complaints
 
-from infertui.api.exporter.family import LONGEST_LABEL, Family, ScrapedPage
+from infertui.api.exporter.family import Family, ScrapedPage
 from infertui.api.exporter.figures import COST, family_of, metrics_told
 from infertui.api.exporter.gpus import OF_GPUS, OF_HOST
 from infertui.api.exporter.runs import OF_LOADS, OF_RUNNER, OF_RUNS
-from infertui.api.exporter.text import exposition
+from infertui.api.exporter.text import LONGEST_LABEL, exposition
 from infertui.text import CONTROLS
 
 ALL = (*OF_GPUS, *OF_HOST, *OF_RUNNER, *OF_RUNS, *OF_LOADS, *map(family_of, metrics_told()), COST)
@@ -87,6 +87,24 @@ def test_what_is_not_available_is_absent_and_zero_is_told() -> None:
     assert values(exposition(page)) == {
         (QUEUE.name, (("state", str(number)),)): value for number, value in ((4, 0), (5, 0), (6, 1))
     }
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-300, 1.7976931348623157e308, 2**63, -5, 1 / 3])
+def test_a_value_comes_back_as_it_is(value: float) -> None:
+    page = ScrapedPage()
+    page.add(QUEUE, value)
+    assert values(exposition(page)) == {(QUEUE.name, ()): float(value)}
+
+
+def test_of_two_values_with_the_same_labels_the_later_one_is_told_once() -> None:
+    page, family = ScrapedPage(), Family("infertui_two", 'a "b" \\ c\nd', ("a", "b"))
+    page.add(family, 1, a="x", b="y")
+    page.add(family, 2, b="y", a="x")
+    text = exposition(page)
+    assert values(text) == {("infertui_two", (("a", "x"), ("b", "y"))): 2}
+    assert text.count(b"infertui_two{") == 1
+    (told,) = text_string_to_metric_families(text.decode())
+    assert told.documentation == family.help
 
 
 def test_an_empty_page_is_empty() -> None:
