@@ -16,7 +16,9 @@ from infertui.targets.engine.tensorrt_llm.installation import CONTAINER
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
-SERVICES: dict[str, Any] = COMPOSE["services"]
+SERVICES: dict[str, Any] = {name: one for name, one in COMPOSE["services"].items() if "build" in one}
+MONITOR: dict[str, Any] = {name: one for name, one in COMPOSE["services"].items() if "build" not in one}
+"""Images of others."""
 PROFILES = {
     "baseline", "trtllm", "bench", "dev", "auto", "build-only", "pytorch-only", "tensorrt-only", "compare-only",
     "manual", "cpu",
@@ -104,6 +106,24 @@ def test_an_image_is_pinned_unprivileged_and_made_of_what_is_sent(name: str) -> 
 def test_tensorrt_llm_is_of_the_version_that_its_engine_names() -> None:
     assert f"ARG BASE={CONTAINER}\n" in DOCKERFILES["Dockerfile.trtllm"]
     assert "NOT BUILT OR RUN BY US" in DOCKERFILES["Dockerfile.trtllm"]
+
+
+def test_what_monitors_is_pinned_reads_what_is_there_and_listens_on_the_loopback_alone() -> None:
+    assert MONITOR.keys() == {"prometheus", "grafana"}
+    for service in MONITOR.values():
+        assert service["profiles"] == ["monitor"]
+        assert re.search(r":v?\d+\.\d+\.\d+$", unset(service["image"]))
+        assert service["network_mode"] == "host"
+        assert "ports" not in service
+        for volume in service["volumes"]:
+            place, *_, mode = volume.split(":")
+            if place.startswith("."):
+                assert (ROOT / place).exists()
+                assert mode == "ro"
+            else:
+                assert place in COMPOSE["volumes"]
+    assert "--web.listen-address=127.0.0.1:9090" in MONITOR["prometheus"]["command"]
+    assert "GF_SERVER_HTTP_ADDR=127.0.0.1" in MONITOR["grafana"]["environment"]
 
 
 def compose_command() -> list[str]:

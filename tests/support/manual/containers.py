@@ -16,6 +16,8 @@ def profile_table() -> str:
     about = {name: " ".join(said.replace("#", " ").split()).rstrip(".") for said, name in _SAID.findall(text)}
     rows = []
     for name, service in yaml.safe_load(text)["services"].items():
+        if "build" not in service:  # another program's image
+            continue
         words = [re.sub(r"\$\{(\w+)[^}]*\}", r"\1", word) for word in service["command"]]
         runs = code(f"infertui {' '.join(words)}") if "entrypoint" not in service else "a shell" if not words else ""
         image = "TensorRT-LLM" if service["build"].get("dockerfile") else "CPU" if name == "cpu" else "usual"
