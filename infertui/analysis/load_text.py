@@ -38,7 +38,7 @@ def level_text(setup: Setup) -> str:
 def _rows(result: Result, load: LoadFigures) -> Iterator[tuple[str, str]]:
     yield "requests/s", _rate(load.request_throughput, load.request_throughput_interval)
     if load.terms:
-        share = "" if load.attainment is None else f"  {load.attainment:.1%} of the requests"
+        share = "" if load.attainment is None else f"  {_share(load.attainment)} of the requests"
         yield "goodput", _rate(load.goodput, load.goodput_interval) + share
         for term in load.terms:
             yield f"SLO {term.term}", _term(term, binding=len(load.terms) > 1 and term.term == load.binding)
@@ -106,10 +106,15 @@ def _term(term: TermFigures, *, binding: bool) -> str:
     if term.attainment is not None:
         between = term.attainment_interval
         shown = "" if between is None else f" ({between.low:.1%} to {between.high:.1%})"
-        parts.append(f"kept by {term.attainment:.1%}{shown}")
+        parts.append(f"kept by {_share(term.attainment)}{shown}")
     parts += [f"{term.undetermined} undetermined"] if term.undetermined else []
     parts += ["binds"] if binding else []
     return ", ".join(parts)
+
+
+def _share(share: float) -> str:
+    """What is not all is never shown as all."""
+    return f"{share if share == 1 else min(share, 0.999):.1%}"
 
 
 def _from_due(due: Distribution | None, sent: Distribution | None) -> str:

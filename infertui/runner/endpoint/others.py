@@ -38,7 +38,9 @@ class LoadPresence:
         self._path = self._folder / f"{self._place}-{os.getpid()}-{secrets.token_hex(4)}"
         hidden = self._path.with_name(f".{self._path.name}")
         with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # The runtime folder, too, may be of nobody else: a runner refuses one that is open to others.
+            self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._folder.mkdir(exist_ok=True, mode=0o700)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(hidden, flags, 0o600)
             os.write(self._descriptor, self._run.encode()[:_MOST_NAME])

@@ -106,3 +106,18 @@ def test_many_and_names_of_any_bytes_are_told_in_one_line(tmp_path: Path) -> Non
     assert "and 2 more" in one.note
     assert "\x1b" not in one.note
     assert len(one.note) < 1200
+
+
+def test_a_runtime_folder_that_it_makes_is_one_that_a_runner_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    before = os.umask(0o022)
+    try:
+        presence = LoadPresence("one")
+        presence.begin(HERE)
+        presence.close()
+    finally:
+        os.umask(before)
+    made = tmp_path / "run" / "infertui"
+    assert [path.stat().st_mode & 0o777 for path in (made, made / "loads")] == [0o700, 0o700]
