@@ -19,8 +19,9 @@ from infertui.text import CONTROLS
 
 PACKAGE = Path(infertui.__file__).parent
 KEPT = PACKAGE.parent / "reports" / "h200-bench" / "results.jsonl"
-# Workers and engines write to a log file. `entry` tells why the screen could not start, before commands are imported.
-NO_TERMINAL = ("worker", "targets/engine", "cli/output.py", "entry.py")
+# Workers and engines write to a log file, what downloads a model to the runner's pipe. `entry` tells why the screen
+# could not start, before commands are imported.
+NO_TERMINAL = ("worker", "targets/engine", "models/hub/child.py", "cli/output.py", "entry.py")
 _PRINTING = {"print", "typer.echo", "typer.secho", "typer.style", "Console", "rich.print"}
 DOCUMENTS = st.recursive(
     st.text() | st.none() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

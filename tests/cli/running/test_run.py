@@ -419,6 +419,6 @@ def _stub_uuid(folder: Path, library: Path) -> str:
 def test_a_sweep_over_a_number_ends_in_a_curve(tmp_path: Path) -> None:
     done = infertui("run", *SIMULATOR, "--isl", "8", "--osl", "4", "-b", "1,2,4", "--ui", "plain", cwd=tmp_path)
     drawn = done.stdout.partition("output tok/s over bs")[2].splitlines()
-    assert drawn[-1].split() == ["1", "bs", "4"], done.stdout
+    assert drawn[-1].split() == ["1", "2", "4", "bs"], done.stdout
     alone = infertui("run", *SIMULATOR, "--isl", "8", "--osl", "4", "-b", "1,2", "--ui", "plain", cwd=tmp_path)
     assert "output tok/s over" not in alone.stdout

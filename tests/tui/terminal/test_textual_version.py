@@ -83,7 +83,7 @@ def test_the_screen_works_with_a_version_that_was_not_tested(tmp_path: Path) -> 
         assert not walk.press("5")
         walk.until("No run has ended here yet")
         assert not walk.press("?")
-        walk.until("what every key does")
+        walk.until("type to search")
         walk.press("\x1b")
         walk.press("q")
         assert walk.left() == 0

@@ -5,10 +5,10 @@ Runs go by letters, A being the baseline. Two runs have their verdicts in full; 
 each other, and the one in focus is told in full below it.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
 from infertui.analysis.compare import ComparedFigure
@@ -92,8 +92,17 @@ def _outcome(scene: Scene, width: int, look: RenderContext) -> Lines:
         counts = {word: sum(figure.sign == sign for figure in known) for sign, word in _SIGN_WORDS}
         told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         line.append(f"; of {len(known)} figures {told}", style=look.palette.muted)
-    pieces = line.wrap(Console(width=max(10, width)), max(10, width))
-    return [*pieces, Text()]
+    return [*_wrapped(line, max(10, width)), Text()]
+
+
+def _wrapped(line: Text, width: int) -> Lines:
+    """The line over as many as it needs, its styles kept."""
+    found, at = [], 0
+    for part in textwrap.wrap(line.plain, width, break_on_hyphens=False):
+        at = line.plain.index(part, at)
+        found.append(line[at : at + len(part)])
+        at += len(part)
+    return found
 
 
 def _drawn(scene: Scene) -> bool:
