@@ -14,6 +14,7 @@ from support.results_stage import ResultsStage, settle
 from textual.pilot import Pilot
 from textual.widget import Widget
 
+from infertui.measure.validity import Verdict
 from infertui.results.details import BatchPoint, RunDetails, read_details
 from infertui.results.result import Error, Result
 from infertui.tui.results.details import view as lines_of
@@ -94,7 +95,8 @@ def test_a_failed_run_says_what_happened_and_what_to_do(tmp_path: Path) -> None:
 
 
 def test_an_invalid_run_is_called_so(tmp_path: Path) -> None:
-    result = replace(finished(), verdict=replace(finished().verdict, invalid=("the GPU was throttled: hw-thermal",)))
+    against = Verdict(invalid=("the GPU was throttled: hw-thermal",), marks=("thermal",), against=("thermal",))
+    result = replace(finished(), verdict=against)
     text = tab(0, read_details(write_folder(tmp_path, result)))
     assert "invalid: do not believe these figures" in text
     assert text.index("the GPU was throttled") < text.index("remedy ")
