@@ -6,6 +6,8 @@ the ratio of the run's throughput with the screen to that without it: the median
 interval, and the ratio of the totals. Stretches are short because the speed of a CPU wanders.
 
     python tests/benchmarks/screen_disturbance.py --model synthetic:gpt2-124m --device cpu --threads 1 --pairs 60
+
+With `--scrape HZ` it is not a screen that comes and goes but somebody who reads /metrics so often.
 """
 
 import argparse
@@ -25,7 +27,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from infertui.api.client import Client
+from infertui.api.client import Client, exchange
 from infertui.api.spawn import ensure_running
 from infertui.config.sources import load
 from infertui.config.sweep import Variant
@@ -76,6 +78,34 @@ class Screen:
         os.close(self._master)
 
 
+class Scraper:
+    """Reads /metrics of a runner so often a second."""
+
+    def __init__(self, path: Path, hz: float) -> None:
+        self.bytes = 0
+        self._path, self._hz = path, hz
+        self._reading = asyncio.create_task(self._read())
+        self._shown = asyncio.Event()
+
+    async def _read(self) -> None:
+        while True:
+            await self._shown.wait()
+            async with exchange(self._path, timeout_s=10) as connection:
+                self.bytes += len(await (await connection.ask("GET", "/metrics", None)).body())
+            await asyncio.sleep(1 / self._hz)
+
+    def show(self, shown: bool) -> None:
+        """Let it read, or wait."""
+        if shown:
+            self._shown.set()
+        else:
+            self._shown.clear()
+
+    def close(self) -> None:
+        """End it."""
+        self._reading.cancel()
+
+
 async def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,6 +118,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="length of a stretch")
     parser.add_argument("--settle", type=float, default=0.3, help="left out at the beginning of a stretch")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any other key of the config")
+    parser.add_argument("--scrape", metavar="HZ", type=float, default=0, help="read /metrics instead of a screen")
     parser.add_argument("--control", action="store_true", help="start no screen at all: what chance does")
     chosen = parser.parse_args()
     flags = {
@@ -114,7 +145,11 @@ async def main() -> None:
         await measuring.wait()
         with_screen: list[Stretch] = []
         without: list[Stretch] = []
-        screen = None if chosen.control else Screen(environment, home, [])
+        screen: Screen | Scraper | None = None
+        if chosen.scrape:
+            screen = Scraper(home / "runner.sock", chosen.scrape)
+        elif not chosen.control:
+            screen = Screen(environment, home, [])
         await asyncio.sleep(STARTED_S)
         for _ in range(chosen.pairs):
             for shown in random.sample([True, False], 2):
@@ -130,7 +165,7 @@ async def main() -> None:
         await client.stop(now=True)
     report(batches, with_screen, without)
     if screen:
-        print(f"the screen wrote {screen.bytes / 1000:.0f} kB in all")
+        print(f"the {type(screen).__name__.lower()} had {screen.bytes / 1000:.0f} kB in all")
 
 
 async def collect(client: Client, batches: list[BatchMeasured], measuring: asyncio.Event) -> None:

@@ -1,18 +1,21 @@
 """The dashboards for Grafana: JSON by Grafana's own types, each query by a Prometheus that scraped real runs."""
 
 import json
+import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.daemons import Home, home, play, wait_until
+from support.dashboard_pictures import draw
 from support.exporters import exporter, one_value
 from support.prometheus import Prometheus, needs, prometheus
 from support.runs import simulated
 
 from infertui import paths
-from infertui.api.exporter.dashboards import DASHBOARDS, DashboardPlan, annotation_queries, document
+from infertui.api.exporter.dashboards import DASHBOARDS, DashboardPanel, DashboardPlan, annotation_queries, document
 from infertui.config.schema import Config
 from infertui.config.sources import load
 from infertui.config.sweep import Variant
@@ -73,12 +76,12 @@ def on_server(url: str) -> Config:
     return load(None, environ={}, flags={key: ("test", value) for key, value in flags.items()}).config
 
 
-def queries(plan: DashboardPlan) -> list[tuple[str, str]]:
-    """Each panel's queries, with what Grafana puts in the place of variables."""
+def queries(plan: DashboardPlan, *panels: DashboardPanel) -> list[tuple[str, str]]:
+    """Queries of these panels, or of all, with what Grafana puts in the place of variables."""
     return [
         (panel.title, re.sub(r"\$\{?(\w+)\}?", lambda found: "10s" if found[1] == "__rate_interval" else ".*",
                              query.expression))
-        for panel in plan.panels
+        for panel in (panels or plan.panels)
         for query in panel.queries
     ]  # fmt: skip
 
@@ -96,6 +99,23 @@ def test_annotations_and_variables_have_data(scraped: Prometheus) -> None:
             found = re.fullmatch(r"label_values\((\w+), (\w+)\)", query)
             assert found is not None
             assert any(found[2] in one["metric"] for one in scraped.range(found[1]))
+
+
+@pytest.mark.parametrize("plan", DASHBOARDS, ids=lambda plan: plan.name)
+def test_a_picture_is_drawn_of_what_it_shows(plan: DashboardPlan, scraped: Prometheus, tmp_path: Path) -> None:
+    """INFERTUI_PICTURES=DIR keeps them: docs/dashboards was drawn so."""
+    found = [
+        [
+            (query.legend.replace("{{", "{").replace("}}", "}").format_map(defaultdict(str, one["metric"])),
+             [(float(at), float(value)) for at, value in one["values"]])
+            for query, (_, asked) in zip(panel.queries, queries(plan, panel), strict=True)
+            for one in scraped.range(asked)
+        ]
+        for panel in plan.panels
+    ]  # fmt: skip
+    path = Path(os.environ.get("INFERTUI_PICTURES", tmp_path)) / f"{plan.name}.png"
+    draw(plan, found, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("plan", DASHBOARDS, ids=lambda plan: plan.name)
