@@ -160,9 +160,11 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
         self.ahead.ready = True
         self.call_later(self._type)
         self.run_worker(self.connection.run(), group="link", exit_on_error=True)
+        from infertui.tui.own.install import install
         from infertui.tui.palette import recent
 
         self.recent = await asyncio.to_thread(recent.read, recent.recent_path(self.environ))
+        await install(self)
 
     def _housekeep(self) -> None:
         if not self.main.is_composed:
@@ -247,11 +249,9 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
             self.show_title()
         if due & {"runner", "queue", "live", "machine"}:
             self.main.draw_header()
-        screen = self.screen
-        if screen is not self.main:
+        if (screen := self.screen) is not self.main:
             self.stage.all_stale()
-            show = getattr(screen, "show", None)
-            if show is not None:
+            if (show := getattr(screen, "show", None)) is not None:
                 show(due)
             # Behind a dialog the picture stands still, but not at the very beginning: there is nothing on it yet.
             if "runner" not in due or not isinstance(screen, ModalScreen):

@@ -1,4 +1,4 @@
-"""A command of infertui as a process of its own: the same code as in a shell, and nothing of it on the event loop.
+"""A command of infertui, or another program, as a process of its own: nothing of it is on the event loop.
 
 What they import, and how long they take, is no matter of the screen's then.
 """
@@ -15,6 +15,7 @@ from typing import Literal
 
 from infertui.text import clean
 
+INFERTUI = (sys.executable, "-m", "infertui")
 MOST_LINES = 400
 """Of what it says, the last ones are kept."""
 _MOST_BYTES = 4096
@@ -27,8 +28,15 @@ JobState = Literal["waiting", "running", "done", "failed", "stopped"]
 class CommandJob:
     """One such process. `changed` is called on the event loop whenever it said something or ended."""
 
-    def __init__(self, arguments: Sequence[str], *, environ: Mapping[str, str], folder: Path | None = None) -> None:
-        self.arguments = tuple(arguments)
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        folder: Path | None = None,
+        program: Sequence[str] = INFERTUI,
+    ) -> None:
+        self.arguments = (*program, *arguments)
         self.lines: deque[str] = deque(maxlen=MOST_LINES)
         self.state: JobState = "waiting"
         self.changed: Callable[[], None] = lambda: None
@@ -46,7 +54,7 @@ class CommandJob:
         """Run it to its end; it ends with whoever waits here."""
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "infertui", *self.arguments, cwd=self._folder, env=dict(self._environ),
+                *self.arguments, cwd=self._folder, env=dict(self._environ),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True, limit=1 << 16,
             )  # fmt: skip

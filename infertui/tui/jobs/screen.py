@@ -1,5 +1,6 @@
 """What a command says while it runs, and how it ended."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -8,7 +9,7 @@ from textual.containers import Vertical
 from textual.events import Resize
 
 from infertui.tui.frame.actions import Action, bindings
-from infertui.tui.jobs.job import CommandJob, JobState
+from infertui.tui.jobs.job import INFERTUI, CommandJob, JobState
 from infertui.tui.terminal.sanitize import plain, safe
 from infertui.tui.themes import palette
 from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
@@ -105,9 +106,9 @@ class JobScreen(Dialog[None]):
         self._infertui.copy("\n".join(self._job.lines), "what it said")
 
 
-def start(app: "InfertuiApp", title: str, arguments: list[str]) -> None:
+def start(app: "InfertuiApp", title: str, arguments: Sequence[str], *, program: Sequence[str] = INFERTUI) -> None:
     """Start a command, and show what it says."""
-    job = CommandJob(arguments, environ=app.environ)
+    job = CommandJob(arguments, environ=app.environ, program=program)
     screen = JobScreen(app, title, job)
     job.changed = screen.follow
 

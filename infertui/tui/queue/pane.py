@@ -1,8 +1,9 @@
 """The Queue pane: what runs, what waits, what became of the rest; sweeps fold."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -300,6 +301,16 @@ class QueuePane(Pane):
             return all(one.state in ENDED for one in entries())
 
         self.app.push_screen(CurveScreen(self.app_context, runs, out=out, whole=whole))
+
+    def row_values(self) -> Mapping[str, str]:
+        """Of the entry under the cursor; a folder once it has begun."""
+        if (line := self._line) is None or (entry := line.entry) is None:
+            return {}
+        values = {"id": str(entry.id), "model": entry.config.model.id, "out": entry.out}
+        if entry.run:
+            folder = Path(entry.out) / entry.run
+            values |= {"folder": str(folder), "run_toml": str(folder / "run.toml")}
+        return values
 
     def action_copy(self) -> None:
         """The command line of the run under the cursor."""

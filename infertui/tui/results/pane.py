@@ -1,5 +1,6 @@
 """The Results pane: what was measured so far, sorted, filtered, compared with a baseline."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, ClassVar
 
@@ -317,6 +318,16 @@ class ResultsPane(Pane):
         """In a form that is asked for."""
         if self._targets:
             acts.copy_as(self.app, self.app_context, self._targets, self._table.pages.varied)
+
+    def row_values(self) -> Mapping[str, str]:
+        """Of the run under the cursor."""
+        if (row := self._table.current) is None:
+            return {}
+        folder = self.app_context.out / row.id
+        out = str(self.app_context.out)
+        return {
+            "id": row.id, "folder": str(folder), "run_toml": str(folder / "run.toml"), "model": row.model, "out": out
+        }  # fmt: skip
 
     def action_folder(self) -> None:
         """Where the run's files are."""

@@ -3,12 +3,13 @@
 The title in a pane's frame: its name, and what is to be said at a glance.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from textual.containers import Vertical
+from textual.events import Key
 from textual.geometry import Region
 from textual.message import Message
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from infertui.tui.frame.topics import Topic
     from infertui.tui.palette.command import PaletteCommand
     from infertui.tui.widgets.rowlist import RowList
+
+
+OwnAct = Callable[[Mapping[str, str]], None]
+"""What a command of the user's own does, of the values of a row."""
 
 
 class Pane(Vertical):
@@ -36,6 +41,7 @@ class Pane(Vertical):
 
     def __init__(self, app_context: "AppContext", *, id: str) -> None:  # noqa: A002 (Textual's name)
         self._frame_row: int | None = None
+        self._own: tuple[tuple[Action, OwnAct], ...] = ()
         super().__init__(id=id, classes="pane")
         self.BINDING_GROUP_TITLE = self.TITLE
         self.app_context = app_context
@@ -59,6 +65,29 @@ class Pane(Vertical):
     def commands(self) -> "Iterable[PaletteCommand]":
         """What the palette offers of this pane beside ACTIONS: its fields, its presets. Asked whenever it opens."""
         return ()
+
+    # Commands of the user's own.
+
+    def take_own(self, commands: "Sequence[tuple[Action, OwnAct]]") -> None:
+        """Add these to ACTIONS, each called `own(PLACE)`: help and palette show them, and their keys do them."""
+        self._own = tuple(commands)
+        self.ACTIONS = (*type(self).ACTIONS, *(action for action, _ in commands))  # type: ignore[misc]
+
+    def row_values(self) -> "Mapping[str, str]":
+        """What such a command may be told of the row under the cursor."""
+        return {}
+
+    async def on_key(self, event: Key) -> None:
+        """A key that nothing inside took may be that of an own command."""
+        for action, _ in self._own:
+            if action.keys in (event.key, event.character):
+                event.stop()
+                await self.app.run_action(action.call, self)
+                return
+
+    def action_own(self, number: int) -> None:
+        """Run one on the row under the cursor."""
+        self._own[number][1](self.row_values())
 
     def say_position(self, position: str) -> None:
         """Where the list stands, in the lower line of the frame."""
