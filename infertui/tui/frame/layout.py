@@ -81,12 +81,14 @@ class PaneLayout:
         return self.zoomed or self.opened
 
     def happens(self, *, running: bool, typing: bool) -> bool:
-        """Runs began, or the last has ended: Live is large meanwhile. Whether that is another arrangement.
+        """Runs began, or the last has ended: Live is large from then on, as its result is what is looked at next, until
+        somebody goes to a pane. Whether that is another arrangement.
 
         Nothing moves while somebody types, and nothing that somebody made room for.
         """
         before = self.grown
-        self.grown = "live" if running and not typing and self._third == "live" else None
+        if running and not typing and self._third == "live":
+            self.grown = "live"
         return self.kind == "wide" and before != self.grown
 
     def shown(self) -> frozenset[PaneId]:

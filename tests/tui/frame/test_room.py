@@ -57,7 +57,7 @@ def test_over_a_slow_link_nothing_moves_with_the_focus(tmp_path: Path) -> None:
     drive(app, steps, size=(160, 48))
 
 
-def test_live_is_large_while_something_runs_until_somebody_goes_elsewhere(tmp_path: Path) -> None:
+def test_live_is_large_from_a_run_on_until_somebody_goes_elsewhere(tmp_path: Path) -> None:
     fake = machine()
     app = app_over(fake, tmp_path)
 
@@ -67,8 +67,12 @@ def test_live_is_large_while_something_runs_until_somebody_goes_elsewhere(tmp_pa
         assert width(app, "live") > width(app, "config") + 20
         assert app.focused is focused, "the keys stay where they are"
         await begins(app, fake, pilot, running=False)
+        assert width(app, "live") > width(app, "config") + 20, "its result is what is looked at next"
+        await pilot.press("3")
+        await pilot.pause()
         assert width(app, "config") > width(app, "live") + 20
         await begins(app, fake, pilot)
+        assert width(app, "live") > width(app, "config") + 20
         await pilot.press("2")
         await pilot.pause()
         assert width(app, "queue") > width(app, "live") + 20
