@@ -351,9 +351,9 @@ class InfertuiApp(TimeTravel, inherit_bindings=False):
         try:
             await mounted
         finally:
-            self.call_later(self._ready)
+            self.call_later(self._opened_whole)
 
-    async def _ready(self) -> None:
+    async def _opened_whole(self) -> None:
         self.ahead.opening(-1)
         await self._type()
 

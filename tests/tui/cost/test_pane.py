@@ -238,9 +238,16 @@ def test_it_follows_the_cursor_in_results(tmp_path: Path) -> None:
     ids = write_results(tmp_path / "reports", 12, folders=12)
     app = app_over(StoredControl(tmp_path / "reports"), tmp_path)
 
+    def in_pane() -> str:
+        at = app.stage.pane("cost").region
+        return "\n".join(line[at.x : at.right] for line in text_of(app).splitlines()[at.y : at.bottom])
+
     async def shown(pilot: Pilot[None], name: str) -> None:
-        while name not in "\n".join(line[80:] for line in text_of(app).splitlines()[10:24]):
+        for _ in range(400):
+            if name in in_pane():
+                return
             await pilot.pause()
+        raise AssertionError(f"{name} is not in:\n{text_of(app)}")
 
     async def steps(pilot: Pilot[None]) -> None:
         await pilot.press("7", "5")
