@@ -20,6 +20,7 @@ from infertui.tui.widgets.dialogs import DIALOG_CSS, Dialog
 from infertui.tui.widgets.lines import Lines, cut
 from infertui.tui.widgets.prompt import LineInput
 from infertui.tui.widgets.rowlist import RowList
+from infertui.tui.widgets.search import keys_beside_typing
 
 _GROUP = 8
 _TITLE, _LONGEST_TITLE = 16, 40
@@ -48,13 +49,7 @@ class _Note(Lines):
 class PaletteScreen(Dialog[PaletteCommand | None]):
     """Returns the command that was chosen, one that works, or None. More commands may come while it is open."""
 
-    ACTIONS: ClassVar[tuple[Action, ...]] = (
-        Action("palette.back", "escape", "Back", "close", priority=True),
-        Action("palette.down", "down,ctrl+n", "Down", "next line", priority=True),
-        Action("palette.up", "up,ctrl+k", "Up", "previous line", priority=True),
-        Action("palette.page-down", "pagedown", "Page down", "a page down", priority=True),
-        Action("palette.page-up", "pageup", "Page up", "a page up", priority=True),
-    )
+    ACTIONS: ClassVar[tuple[Action, ...]] = keys_beside_typing("palette")
     BINDINGS = bindings(ACTIONS)
     CSS_PATH = DIALOG_CSS
 

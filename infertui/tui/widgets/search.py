@@ -78,16 +78,21 @@ class _Rows:
         return line.append_text(plain(item.text, "" if item.works else colours.muted))
 
 
+def keys_beside_typing(scope: str) -> tuple[Action, ...]:
+    """Of a dialog in which text is typed above a list: what moves in the list, and what closes it."""
+    return (
+        Action(f"{scope}.back", "escape", "Back", "close", priority=True),
+        Action(f"{scope}.down", "down,ctrl+n", "Down", "next line", priority=True),
+        Action(f"{scope}.up", "up,ctrl+k", "Up", "previous line", priority=True),
+        Action(f"{scope}.page-down", "pagedown", "Page down", "a page down", priority=True),
+        Action(f"{scope}.page-up", "pageup", "Page up", "a page up", priority=True),
+    )
+
+
 class SearchScreen(Dialog[str | None]):
     """Shows items; returns the value of the chosen one, or None."""
 
-    ACTIONS: ClassVar[tuple[Action, ...]] = (
-        Action("search.back", "escape", "Back", "close", priority=True),
-        Action("search.down", "down,ctrl+n", "Down", "next line", priority=True),
-        Action("search.up", "up,ctrl+k", "Up", "previous line", priority=True),
-        Action("search.page-down", "pagedown", "Page down", "a page down", priority=True),
-        Action("search.page-up", "pageup", "Page up", "a page up", priority=True),
-    )
+    ACTIONS: ClassVar[tuple[Action, ...]] = keys_beside_typing("search")
     BINDINGS = bindings(ACTIONS)
     CSS_PATH = DIALOG_CSS
 
