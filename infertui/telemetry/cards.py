@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from infertui.integers import Whole
 from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
-from infertui.telemetry.readings import GpuInfo
+from infertui.telemetry.readings import GpuInfo, GpuSample
 
 _T = TypeVar("_T")
 
@@ -22,6 +22,11 @@ class CardNow(Struct, frozen=True):
 def cards_now() -> tuple[CardNow, ...]:
     """All GPUs; none where there is no driver."""
     return _each(lambda nvml, gpu: CardNow(gpu, nvml.sample(gpu).memory_used))
+
+
+def samples_now() -> tuple[tuple[GpuInfo, GpuSample], ...]:
+    """The same with all that is read of each."""
+    return _each(lambda nvml, gpu: (gpu, nvml.sample(gpu)))
 
 
 def gpus_now() -> tuple[GpuInfo, ...]:

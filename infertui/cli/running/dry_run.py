@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from infertui.config.sources import Resolved
     from infertui.config.sweep import Variant
     from infertui.errors import InfertuiError
+    from infertui.models.resolve import ModelSource
     from infertui.pipeline.estimate import Estimate
     from infertui.runner.execution.loading import Choice
     from infertui.telemetry.readings import GpuInfo, Sample
@@ -87,20 +88,13 @@ def foresee(
 
 
 def _machine() -> "tuple[tuple[GpuInfo, ...], Sample]":
+    from infertui.telemetry.cards import samples_now
     from infertui.telemetry.host import HostReader
-    from infertui.telemetry.nvml import Nvml, NvmlUnavailableError
     from infertui.telemetry.readings import Sample
 
-    host = HostReader().sample()
-    try:
-        nvml = Nvml.open()
-    except NvmlUnavailableError:
-        return (), Sample(time.monotonic_ns(), (), host)
-    try:
-        gpus = nvml.devices()
-        return tuple(gpus), Sample(time.monotonic_ns(), tuple(nvml.sample(gpu) for gpu in gpus), host)
-    finally:
-        nvml.close()
+    found = samples_now()
+    gpus = tuple(gpu for gpu, _ in found)
+    return gpus, Sample(time.monotonic_ns(), tuple(sample for _, sample in found), HostReader().sample())
 
 
 class _Seer:
@@ -165,10 +159,9 @@ class _Seer:
         )
 
     def _model(self, config: "Config") -> str:
-        from infertui.models.resolve import resolve
         from infertui.units import format_count
 
-        source = self._or_none(("model", config.model), lambda: resolve(config.model.id, config.model.revision))
+        source = self._source(config)
         if source is None:
             return clean(config.model.id)
         about = "" if source.shape.exact else "about "
@@ -176,12 +169,16 @@ class _Seer:
         return clean(f"{source.label}, {about}{format_count(source.parameters)} parameters{at}")
 
     def _seconds(self, config: "Config", pool: int, lane: str) -> "Estimate | None":
-        from infertui.models.resolve import resolve
         from infertui.pipeline.estimate import earlier_runs, estimate
 
-        source = self._or_none(("model", config.model), lambda: resolve(config.model.id, config.model.revision))
+        source = self._source(config)
         earlier = self._or_none(("runs", config.model.id), lambda: list(self._store.naming(config.model.id))) or []
         return estimate(config, earlier_runs(earlier, config, lane), pool, source.shape if source else None, lane)
+
+    def _source(self, config: "Config") -> "ModelSource | None":
+        from infertui.models.resolve import resolve
+
+        return self._or_none(("model", config.model), lambda: resolve(config.model.id, config.model.revision))
 
     def _or_none(self, key: object, find: Callable[[], _T]) -> _T | None:
         """What is found, once where it has a key; None where it cannot be, which vetting tells the reason of."""
