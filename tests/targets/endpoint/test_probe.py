@@ -465,38 +465,35 @@ def test_nothing_there(tmp_path: Path) -> None:
         assert "target.url" in caught.value.remedy
 
 
-def test_one_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> None:
-        silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1")
-        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-        try:
-            await probe(TargetConfig(kind="endpoint", url=url))
-        finally:
-            silent.close()
+async def probe_silence(scheme: str) -> None:
+    """Ask a server that takes connections and says nothing."""
+    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1")
+    url = f"{scheme}://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    try:
+        await probe(TargetConfig(kind="endpoint", url=url))
+    finally:
+        silent.close()
 
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions wait for a tenth of a second."""
     from infertui.targets.endpoint.http import HttpAsker
 
     real = HttpAsker.get
     monkeypatch.setattr(HttpAsker, "get", lambda self, path, headers: real(self, path, headers, timeout_s=0.1))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_never_answers() -> None:
     with pytest.raises(EngineError, match="does not answer"):
-        asyncio.run(run())
+        asyncio.run(probe_silence("http"))
 
 
-def test_a_server_without_tls_that_waits_for_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> None:
-        silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1")
-        url = f"https://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-        try:
-            await probe(TargetConfig(kind="endpoint", url=url))
-        finally:
-            silent.close()
-
-    from infertui.targets.endpoint.http import HttpAsker
-
-    real = HttpAsker.get
-    monkeypatch.setattr(HttpAsker, "get", lambda self, path, headers: real(self, path, headers, timeout_s=0.1))
+@pytest.mark.usefixtures("impatient")
+def test_a_server_without_tls_that_waits_for_a_request() -> None:
     with pytest.raises(EngineError, match=r"no TLS with .* handshake") as caught:
-        asyncio.run(run())
+        asyncio.run(probe_silence("https"))
     assert "http://" in caught.value.remedy
 
 
